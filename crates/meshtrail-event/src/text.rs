@@ -1,0 +1,74 @@
+//! Showing foreign text without obeying it.
+//!
+//! Names and commands come from other machines. A terminal would act on their escape sequences, and a page could be
+//! misled by their reordering marks; [`visible`] turns every such character into a picture or an escape of itself.
+
+use std::{borrow::Cow, fmt::Write};
+
+/// The text with control, reordering and invisible characters made visible, on one line.
+///
+/// ```
+/// use meshtrail_event::text::visible;
+/// assert_eq!(visible("ls\u{1b}[2J\n"), "ls␛[2J␊");
+/// assert_eq!(visible("plain"), "plain");
+/// ```
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\0'..='\u{1f}' => {
+                shown.push(char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'))
+            }
+            '\u{7f}' => shown.push('\u{2421}'),
+            character if is_unsafe(character) => {
+                write!(shown, "\\u{{{:x}}}", u32::from(character)).expect("writing to a string works");
+            }
+            character => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// At most `columns` characters of the visible text, with the middle left out where it is longer.
+pub fn shortened(text: &str, columns: usize) -> String {
+    let shown = visible(text);
+    let count = shown.chars().count();
+    if count <= columns || columns < 3 {
+        return shown.into_owned();
+    }
+    let (head, tail) = ((columns - 1).div_ceil(2), (columns - 1) / 2);
+    let front: String = shown.chars().take(head).collect();
+    let back: String = shown.chars().skip(count - tail).collect();
+    format!("{front}…{back}")
+}
+
+/// Characters that a terminal or a page would obey, or that nobody can see.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_terminal_obeys_is_left() {
+        let hostile: String = (0..0x30000).filter_map(char::from_u32).collect();
+        assert!(!visible(&hostile).chars().any(is_unsafe));
+        assert_eq!(visible("a\u{202e}b\u{9b}c\u{7f}"), "a\\u{202e}b\\u{9b}c␡");
+        assert_eq!(visible("שלום 🙂 naïve"), "שלום 🙂 naïve");
+    }
+
+    #[test]
+    fn the_middle_is_left_out_of_long_text() {
+        assert_eq!(shortened("abcdefghij", 5), "ab…ij");
+        assert_eq!(shortened("abc", 5), "abc");
+        assert_eq!(shortened("\n\n\n\n\n\n", 3), "␊…␊");
+    }
+}

@@ -1,0 +1,310 @@
+//! A leaf is RFC 8785 canonical JSON, whoever wrote the event and whatever it holds.
+
+use meshtrail_event::{
+    Actor, Change, Claim, Detail, Device, Draft, Event, EventError, EventId, Family, Finding, Flow, Identity,
+    IdentityStatus, Json, Kind, KubeRequest, LogLine, Login, MAX_EXACT_INTEGER, MAX_LEAF, Mark, Member,
+    Outcome, Own, Person, SessionFacts, Target, Timestamp,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn canonical(json: &[u8]) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(&serde_json::from_slice::<Value>(json).unwrap()).unwrap()
+}
+
+fn text(of: &str) -> Option<String> {
+    Some(format!("{of} \u{1b}[1m\"é\" <&> \u{2028}"))
+}
+
+fn time() -> Timestamp {
+    "2026-11-20T14:02:11.123456789Z".parse().unwrap()
+}
+
+fn id() -> EventId {
+    "main.recorder.3.17".parse().unwrap()
+}
+
+/// A detail of the family with every member filled.
+fn full_detail(family: Family) -> Detail {
+    let sha256 = Some("ab".repeat(32));
+    let address = Some("[fd7a:115c:a1e0::9]:80".to_owned());
+    match family {
+        Family::Session => Detail::Session(Box::new(SessionFacts {
+            anomalies: vec!["a".into()],
+            bytes: Some(1),
+            command: text("c"),
+            connection: text("c"),
+            ended: Some(time()),
+            height: Some(24),
+            marks: Some(2),
+            not_seen: vec!["stdin".into()],
+            peer: address,
+            protocol: text("v2"),
+            reason: text("r"),
+            recorded_by: text("n"),
+            requested_user: text("u"),
+            sha256,
+            started: Some(time()),
+            started_event: Some(id()),
+            terminal: text("t"),
+            width: Some(80),
+        })),
+        Family::Recording => Detail::Mark(Mark { bytes: Some(MAX_EXACT_INTEGER), sha256 }),
+        Family::Login => Detail::Login(Login {
+            method: text("m"),
+            pid: Some(1),
+            peer: address,
+            reason: text("r"),
+            service: text("s"),
+            terminal: text("t"),
+        }),
+        Family::Kube => Detail::Kube(Box::new(KubeRequest {
+            api_group: text("g"),
+            api_version: text("v"),
+            body: text("b"),
+            body_bytes: Some(1),
+            body_sha256: sha256,
+            latency: Some(1),
+            method: text("m"),
+            path: text("p"),
+            query: Some(Json::from(&json!({"b": 1.5e300, "a": [1]}))),
+            resource: text("r"),
+            status: Some(200),
+            subresource: text("s"),
+            user_agent: text("u"),
+            verb: text("v"),
+        })),
+        Family::Flow => Detail::Flow(Box::new(Flow {
+            dst: address.clone(),
+            dst_node: text("d"),
+            end: Some(time()),
+            layer: text("l"),
+            proto: Some(6),
+            reporter: text("r"),
+            rx_bytes: Some(1),
+            rx_packets: Some(1),
+            src: address,
+            src_node: text("s"),
+            start: Some(time()),
+            tx_bytes: Some(0),
+            tx_packets: Some(1),
+        })),
+        Family::Config => Detail::Change(Box::new(Change {
+            action: text("a"),
+            diff: text("d"),
+            new: Some(Json::from(&json!(null))),
+            old: Some(Json::from(&json!([{}]))),
+            origin: text("o"),
+            property: text("p"),
+            refers_to: Some(id()),
+            summary: text("s"),
+        })),
+        Family::Log => Detail::Log(Box::new(LogLine {
+            collection: text("c"),
+            fields: Some(Json::from(&json!({}))),
+            proc_id: Some(1),
+            proc_seq: Some(1),
+            text: text("t"),
+            verbosity: Some(2),
+        })),
+        Family::Finding => Detail::Finding(Box::new(Finding {
+            attempts: Some(1),
+            count: Some(1),
+            destination: text("d"),
+            error: text("e"),
+            events: vec![id()],
+            finding: Some(id()),
+            first: Some(1),
+            last: Some(1),
+            rule: text("r"),
+            severity: text("s"),
+            status: text("s"),
+            summary: text("s"),
+            title: text("t"),
+        })),
+        Family::Meshtrail => Detail::Own(Box::new(Own {
+            address,
+            count: Some(1),
+            first: Some(1),
+            last: Some(1),
+            message: text("m"),
+            method: text("m"),
+            reason: text("r"),
+            role: text("r"),
+            source: text("s"),
+            what: text("w"),
+        })),
+        Family::Other => Detail::Other(Json::from(&json!({"spin": -0.5}))),
+    }
+}
+
+fn full_device(name: &str) -> Option<Device> {
+    let tags = vec!["tag:a".into()];
+    let addresses = vec!["100.64.0.7".into()];
+    Some(Device { addresses, id: text(name), name: text(name), os: text(name), tags })
+}
+
+/// An event of the kind with every member filled.
+fn full_event(kind: &Kind) -> Event {
+    let claimed = Claim { login: text("l"), node: text("n"), node_id: text("i"), tags: vec!["tag:a".into()] };
+    let person = Person { groups: vec!["group:a".into()], id: text("i"), login: "l".into(), name: text("n") };
+    let draft = Draft {
+        actor: Actor {
+            device: full_device("a"),
+            person: Some(person),
+            service: text("s"),
+            tags: vec!["tag:a".into()],
+        },
+        detail: Some(full_detail(kind.family())),
+        identity: Identity {
+            as_of: Some(time()),
+            claimed: Some(claimed),
+            provider: text("p"),
+            reason: text("r"),
+            status: IdentityStatus::Conflicting,
+        },
+        outcome: Outcome::Denied,
+        session: Some("20261120-main-3-17".parse().unwrap()),
+        target: Target {
+            account: text("a"),
+            address: text("a"),
+            container: text("c"),
+            device: full_device("t"),
+            id: text("i"),
+            name: text("n"),
+            namespace: text("n"),
+            of_type: text("t"),
+        },
+        ..Draft::new(kind.clone(), time())
+    };
+    draft.into_event(id(), time())
+}
+
+fn all_kinds() -> impl Iterator<Item = Kind> {
+    Kind::KNOWN.iter().cloned().chain([Kind::from("quantum.entangled")])
+}
+
+#[test]
+fn every_kind_serialises_to_canonical_json_and_reads_back() {
+    for kind in all_kinds() {
+        let bare = Draft::new(kind.clone(), time()).into_event(id(), time());
+        for event in [full_event(&kind), bare] {
+            let leaf = event.check().unwrap();
+            assert_eq!(String::from_utf8_lossy(&leaf), String::from_utf8_lossy(&canonical(&leaf)), "{kind}");
+            assert_eq!(Event::from_json(&leaf).unwrap(), event, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn every_member_of_every_detail_has_a_column() {
+    fn uncovered(value: &Value, members: &[(&str, Member)], path: &str, out: &mut Vec<String>) {
+        for (name, value) in value.as_object().unwrap() {
+            let path = format!("{path}/{name}");
+            match members.iter().find(|(member, _)| member == name) {
+                Some((_, Member::Object(inner))) => uncovered(value, inner, &path, out),
+                Some((_, Member::Column(_))) => {}
+                None => out.push(path),
+            }
+        }
+    }
+    for kind in all_kinds() {
+        let leaf = full_event(&kind).to_leaf();
+        let mut missing = Vec::new();
+        uncovered(&serde_json::from_slice(&leaf).unwrap(), &kind.family().layout().members, "", &mut missing);
+        assert!(missing.is_empty(), "{kind}: {missing:?}");
+    }
+}
+
+#[test]
+fn members_and_words_of_a_newer_version_survive_untouched() {
+    let newer = json!({
+        "actor": {"person": {"login": "alice@example.com", "shoe_size": 38.5}, "mood": null},
+        "detail": {"bytes": 5, "heat": [1, {"b": 1, "a": 2}], "sha256": "zz"},
+        "id": "main.recorder.1.1", "kind": "recording.mark", "outcome": "postponed", "priority": {"z": 1, "a": 2},
+        "identity": {"status": "foretold"}, "received": "2026-11-20T14:02:11.123456789Z",
+        "time": "2026-11-20T14:02:11.123456789Z",
+    });
+    let event = Event::from_json(newer.to_string().as_bytes()).unwrap();
+    assert_eq!(event.to_leaf(), canonical(newer.to_string().as_bytes()));
+    assert_eq!((event.outcome.as_str(), event.identity.status.as_str()), ("postponed", "foretold"));
+}
+
+#[test]
+fn a_source_does_not_decide_when_it_was_received() {
+    let json = br#"{"id":"a.1.1","kind":"log.line","received":"1999-01-01T00:00:00Z","time":"2026-11-20T14:02:11+01:00"}"#;
+    let event = Event::from_source(json, time()).unwrap();
+    assert_eq!((event.received, event.outcome), (time(), Outcome::Unknown));
+    assert_eq!(event.time.to_string(), "2026-11-20T13:02:11.000000000Z");
+}
+
+#[test]
+fn bad_events_name_the_member_and_the_reason() {
+    let bad = |members: &str| {
+        let json =
+            format!(r#"{{"id":"a.1.1","kind":"recording.mark","time":"2026-11-20T14:02:11Z"{members}}}"#);
+        Event::from_source(json.as_bytes(), time()).unwrap_err().to_string()
+    };
+    assert!(bad(r#","detail":{"bytes":"five"}"#).contains(r#"member "detail": invalid type: string "five""#));
+    assert!(bad(r#","detail":{"bytes":9007199254740993,"more":9007199254740993}"#).contains("2^53"));
+    assert!(bad(r#","session":"../etc""#).contains("not a session id"));
+    assert!(bad(r#","time":"2026-11-20T14:02:11Z""#).contains("duplicate field `time`"));
+    assert!(bad(&format!(r#","more":"{}""#, "x".repeat(MAX_LEAF))).contains("at most 65535"));
+    assert!(Event::from_source(b"{", time()).unwrap_err().to_string().contains("line 1 column 1"));
+    assert!(matches!(
+        Event::from_json(br#"{"id":"a.1.1","kind":"log.line","time":"2026-11-20T14:02:11Z"}"#),
+        Err(EventError::Member { member: "received", .. })
+    ));
+    let mut event = full_event(&Kind::LogLine);
+    event.detail = Some(Detail::Mark(Mark::default()));
+    assert!(event.check().unwrap_err().to_string().contains("log.line"));
+}
+
+#[test]
+fn the_checked_in_schema_is_the_one_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/event.schema.json");
+    let made = serde_json::to_string_pretty(&meshtrail_event::json_schema()).unwrap() + "\n";
+    if std::env::var_os("MESHTRAIL_BLESS").is_some() {
+        std::fs::write(path, &made).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), made, "run `cargo xtask bless` and review the change");
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-(1i64 << 53) + 1..(1i64 << 53)).prop_map(Value::from),
+        any::<f64>().prop_filter("finite", |number| number.is_finite()).prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_added_to_an_event_round_trips_in_canonical_form(
+        added in prop::collection::btree_map("[a-z]{1,3}|\\PC{1,8}", any_json(), 0..4),
+        inside in prop::collection::btree_map("\\PC{1,8}", any_json(), 0..4),
+        kind in prop::sample::select(all_kinds().collect::<Vec<_>>()),
+    ) {
+        let mut whole: Value = serde_json::from_slice(&full_event(&kind).to_leaf()).unwrap();
+        for (name, value) in added {
+            whole.as_object_mut().unwrap().entry(name).or_insert(value);
+        }
+        for (name, value) in inside {
+            whole["actor"].as_object_mut().unwrap().entry(name).or_insert(value);
+        }
+        let expected = serde_json_canonicalizer::to_vec(&whole).unwrap();
+        let event = Event::from_json(whole.to_string().as_bytes()).unwrap();
+        prop_assert_eq!(event.to_leaf(), expected.clone());
+        let again = Event::from_json(&expected).unwrap();
+        prop_assert_eq!(again.to_leaf(), expected);
+    }
+}
