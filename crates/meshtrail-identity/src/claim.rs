@@ -1,0 +1,153 @@
+//! Checks what a sender claims of a device against what the providers know of it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use meshtrail_event::{Claim, Timestamp};
+
+use crate::local_api::Status;
+use crate::subject::{Contradiction, Provider, Subject, same_name, tags_text};
+
+/// What the providers say of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimCheck {
+    /// A provider knows the device, and all that was claimed of it is so.
+    Agrees {
+        /// The device and its owner, as the provider knows them.
+        subject: Box<Subject>,
+        /// Who knows.
+        provider: Provider,
+        /// As of when.
+        as_of: Timestamp,
+    },
+    /// A provider knows the device, and something else of it than was claimed.
+    Conflicts {
+        /// What was claimed against what is known.
+        what: Vec<Contradiction>,
+        /// The device and its owner, as the provider knows them.
+        subject: Box<Subject>,
+        /// Who knows.
+        provider: Provider,
+        /// As of when.
+        as_of: Timestamp,
+    },
+    /// No provider knows the device.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Devices by their names, from one provider at one moment.
+pub(crate) struct Devices {
+    subjects: Vec<Subject>,
+    by_id: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
+    pub(crate) as_of: Timestamp,
+}
+
+impl Devices {
+    pub(crate) fn of_status(status: &Status, as_of: Timestamp) -> Devices {
+        let subjects: Vec<Subject> = status.subjects().collect();
+        let mut devices =
+            Devices { subjects: Vec::new(), by_id: HashMap::new(), by_name: HashMap::new(), as_of };
+        for (index, subject) in subjects.iter().enumerate() {
+            devices.by_id.extend(subject.stable_id.clone().map(|id| (id, index)));
+            devices.by_name.extend(subject.name.as_deref().map(|name| (name.to_ascii_lowercase(), index)));
+        }
+        Devices { subjects, ..devices }
+    }
+
+    /// The device the claim is about: by its id, and only without one known, by its name.
+    pub(crate) fn find(&self, claim: &Claim) -> Option<&Subject> {
+        let by_id = claim.node_id.as_ref().and_then(|id| self.by_id.get(id));
+        let named = |name: &String| self.by_name.get(&name.trim_end_matches('.').to_ascii_lowercase());
+        by_id.or_else(|| claim.node.as_ref().and_then(named)).map(|&index| &self.subjects[index])
+    }
+}
+
+/// Where a claim differs from what is known. What was not claimed is no difference, but for whose the device is:
+/// a claim without a login and without tags says nothing; one with either says both.
+pub(crate) fn contradictions(claim: &Claim, known: &Subject) -> Vec<Contradiction> {
+    let mut found = Vec::new();
+    let mut differ = |what, one: String, other: String| found.push(Contradiction { what, one, other });
+    if let (Some(claimed), Some(known)) = (&claim.node_id, &known.stable_id)
+        && claimed != known
+    {
+        differ("node id", claimed.clone(), known.clone());
+    }
+    if let (Some(claimed), Some(known)) = (&claim.node, &known.name)
+        && !same_name(claimed, known)
+    {
+        differ("node name", claimed.clone(), known.clone());
+    }
+    let says_whose = claim.login.is_some() || !claim.tags.is_empty();
+    if !says_whose || !known.says_whose() {
+        return found;
+    }
+    let login = claim.login.as_ref().map(|login| login.to_lowercase());
+    if login != known.login() {
+        let text = |login: Option<&String>| login.cloned().unwrap_or_else(|| "no person".to_owned());
+        differ("login", text(claim.login.as_ref()), text(known.owner.as_ref().map(|owner| &owner.login)));
+    }
+    let tags: BTreeSet<String> = claim.tags.iter().cloned().collect();
+    if tags != known.tags {
+        differ("tags", tags_text(&tags), tags_text(&known.tags));
+    }
+    found
+}
+
+/// One provider's verdict on a claim about a device it knows.
+pub(crate) fn verdict(claim: &Claim, known: &Subject, provider: Provider, as_of: Timestamp) -> ClaimCheck {
+    let what = contradictions(claim, known);
+    let subject = Box::new(known.clone());
+    if what.is_empty() {
+        ClaimCheck::Agrees { subject, provider, as_of }
+    } else {
+        ClaimCheck::Conflicts { what, subject, provider, as_of }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::Owner;
+
+    fn laptop() -> Subject {
+        let owner = Owner { login: "alice@example.com".to_owned(), ..Owner::default() };
+        let (name, stable_id) = (Some("laptop.tail.example".to_owned()), Some("n7".to_owned()));
+        Subject { name, stable_id, owner: Some(owner), ..Subject::default() }
+    }
+
+    fn whats(claim: &Claim) -> Vec<&'static str> {
+        contradictions(claim, &laptop()).into_iter().map(|one| one.what).collect()
+    }
+
+    #[test]
+    fn a_true_claim_agrees_whatever_its_spelling() {
+        let claim = Claim {
+            login: Some("Alice@example.com".to_owned()),
+            node: Some("Laptop.tail.example.".to_owned()),
+            node_id: Some("n7".to_owned()),
+            tags: vec![],
+        };
+        assert!(whats(&claim).is_empty());
+    }
+
+    #[test]
+    fn each_false_part_of_a_claim_is_named() {
+        let claim = Claim {
+            login: Some("mallory@example.com".to_owned()),
+            node: Some("other.tail.example".to_owned()),
+            node_id: Some("n8".to_owned()),
+            tags: vec!["tag:prod".to_owned()],
+        };
+        assert_eq!(whats(&claim), ["node id", "node name", "login", "tags"]);
+    }
+
+    #[test]
+    fn tags_claimed_of_a_persons_device_deny_the_person_too() {
+        let claim = Claim { tags: vec!["tag:prod".to_owned()], ..Claim::default() };
+        assert_eq!(whats(&claim), ["login", "tags"]);
+        assert!(whats(&Claim::default()).is_empty());
+    }
+}

@@ -1,0 +1,281 @@
+//! Asks every provider who is behind an address, and tells when they disagree.
+//!
+//! - tailscaled is asked about tailnet addresses and, while it may forward connections to loopback, about loopback
+//!   peers; about others only when a setting says so: a miss holds up the whole of tailscaled for a while.
+//! - An answer about an address is kept for [`ResolverConfig::keep_known`]. One about a loopback port is not kept:
+//!   it belongs to a single connection.
+//! - Not knowing is kept for [`ResolverConfig::keep_unknown`], so that a flood of strangers is a trickle at
+//!   tailscaled.
+//! - [`Resolver::who`] always answers, at the latest after [`ResolverConfig::patience`].
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshtrail_event::{Claim, Timestamp};
+use tokio::sync::{Semaphore, watch};
+
+use crate::claim::{ClaimCheck, Devices, verdict};
+use crate::directory::DirectoryFile;
+use crate::kept::Kept;
+use crate::local_api::{DEFAULT_TIMEOUT, LocalApi, Peers, canonical, is_tailnet_address};
+use crate::own_node::{self, OwnNode};
+use crate::resolution::{Account, Resolution, Unresolved};
+use crate::subject::{Provider, Subject};
+
+/// How many questions are with tailscaled at the same time; the others wait.
+const AT_ONCE: usize = 16;
+
+/// How many addresses are kept in mind.
+const ADDRESSES: usize = 8192;
+
+/// About which addresses tailscaled is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AskAbout {
+    /// Tailnet addresses, and loopback ones of connections that a userspace tailscaled forwards.
+    #[default]
+    Mesh,
+    /// Any address: for a tailnet with prefixes of its own.
+    Anything,
+}
+
+/// Whom to ask, and how long answers are kept.
+#[derive(Clone, Debug)]
+pub struct ResolverConfig {
+    /// tailscaled's socket; none where there is no tailscaled.
+    pub socket: Option<PathBuf>,
+    /// The directory file; none where there is none.
+    pub directory: Option<DirectoryFile>,
+    /// About which addresses tailscaled is asked.
+    pub ask_about: AskAbout,
+    /// How long one question to tailscaled may take.
+    pub timeout: Duration,
+    /// How long an answer may take, waiting for a turn included.
+    pub patience: Duration,
+    /// How long an answer is kept.
+    pub keep_known: Duration,
+    /// How long not knowing, or not being able to ask, is kept.
+    pub keep_unknown: Duration,
+    /// How often this machine's own node is looked at.
+    pub look_every: Duration,
+}
+
+impl Default for ResolverConfig {
+    fn default() -> ResolverConfig {
+        ResolverConfig {
+            socket: None,
+            directory: None,
+            ask_about: AskAbout::Mesh,
+            timeout: DEFAULT_TIMEOUT,
+            patience: DEFAULT_TIMEOUT + Duration::from_secs(1),
+            keep_known: Duration::from_secs(10),
+            keep_unknown: Duration::from_secs(1),
+            look_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Resolves addresses to people and devices. A clone shares everything.
+#[derive(Clone)]
+pub struct Resolver {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    local_api: Option<LocalApi>,
+    directory: Option<DirectoryFile>,
+    config: ResolverConfig,
+    turns: Semaphore,
+    by_address: Kept<SocketAddr, Told>,
+    devices: Kept<(), Result<Arc<Devices>, String>>,
+    own_node: watch::Receiver<OwnNode>,
+    listen_on: watch::Receiver<Vec<IpAddr>>,
+}
+
+/// What tailscaled told of one address.
+#[derive(Clone)]
+enum Told {
+    Known { subject: Arc<Subject>, as_of: Timestamp },
+    Unknown { as_of: Timestamp },
+    Failed { reason: Arc<str>, as_of: Timestamp },
+}
+
+impl Resolver {
+    /// Starts to resolve; with a socket, also to follow this machine's own node, in a task that ends with the last
+    /// clone. Must be called within a tokio runtime.
+    pub fn start(config: ResolverConfig) -> Resolver {
+        let local_api =
+            config.socket.clone().map(|socket| LocalApi::new(socket).with_timeout(config.timeout));
+        let (node_sender, own_node) = watch::channel(OwnNode::Unasked);
+        let (listen_sender, listen_on) = watch::channel(Vec::new());
+        if let Some(local_api) = local_api.clone() {
+            tokio::spawn(own_node::follow(local_api, config.look_every, node_sender, listen_sender));
+        }
+        let shared = Shared {
+            local_api,
+            directory: config.directory.clone(),
+            config,
+            turns: Semaphore::new(AT_ONCE),
+            by_address: Kept::new(ADDRESSES),
+            devices: Kept::new(2),
+            own_node,
+            listen_on,
+        };
+        Resolver { shared: Arc::new(shared) }
+    }
+
+    /// A resolver without any provider: everything is unresolved.
+    pub fn knowing_nobody() -> Resolver {
+        Resolver::start(ResolverConfig::default())
+    }
+
+    /// Who is behind `peer`, the far end of a TCP connection that is open now.
+    pub async fn who(&self, peer: SocketAddr) -> Resolution {
+        let peer = canonical(peer);
+        let told = self.ask_local_api(peer).await;
+        let directory = self.shared.directory.as_ref().map(DirectoryFile::current);
+        let now = Timestamp::now();
+        let listed = directory.as_ref().and_then(|directory| directory.by_address(peer.ip()));
+
+        let mut accounts = Vec::with_capacity(2);
+        if let Some(Told::Known { subject, as_of }) = &told {
+            accounts.push(Account { subject, provider: Provider::LocalApi, as_of: *as_of });
+        }
+        if let Some(subject) = listed {
+            accounts.push(Account { subject, provider: Provider::Directory, as_of: now });
+        }
+        let Some((&first, others)) = accounts.split_first() else {
+            let (why, as_of) = self.nobody(told, now);
+            return Resolution::unresolved(why, as_of);
+        };
+        let what = others.iter().flat_map(|other| first.subject.contradictions(other.subject)).collect();
+        let login = first.subject.owner.as_ref().map(|owner| &owner.login);
+        let groups = directory.as_ref().zip(login).map(|(directory, login)| directory.groups_of(login));
+        Resolution::of(first, groups.unwrap_or_else(BTreeSet::new), what)
+    }
+
+    /// What the providers say of a claim about a device and whose it is. Every provider that knows the device is
+    /// heard, and one that contradicts outweighs one that agrees.
+    pub async fn claim(&self, claim: &Claim) -> ClaimCheck {
+        let mut why = Unresolved::NoProvider.to_string();
+        let mut agreed = None;
+        if let Some(devices) = self.devices().await {
+            match devices {
+                Ok(devices) => match devices.find(claim) {
+                    Some(known) => agreed = Some(verdict(claim, known, Provider::LocalApi, devices.as_of)),
+                    None => why = "no provider knows this device".to_owned(),
+                },
+                Err(reason) => why = Unresolved::Failed { reason }.to_string(),
+            }
+        }
+        if let Some(conflict @ ClaimCheck::Conflicts { .. }) = agreed {
+            return conflict;
+        }
+        if let Some(directory) = self.shared.directory.as_ref().map(DirectoryFile::current) {
+            let by_id = claim.node_id.as_deref().and_then(|id| directory.by_id(id));
+            match by_id.or_else(|| claim.node.as_deref().and_then(|name| directory.by_name(name))) {
+                Some(known) => {
+                    let listed = verdict(claim, known, Provider::Directory, Timestamp::now());
+                    if agreed.is_none() || matches!(listed, ClaimCheck::Conflicts { .. }) {
+                        return listed;
+                    }
+                }
+                None if self.shared.local_api.is_none() => why = "no provider knows this device".to_owned(),
+                None => {}
+            }
+        }
+        agreed.unwrap_or(ClaimCheck::Unknown { why })
+    }
+
+    /// This machine's own node, now and at each change. Without a socket it stays [`OwnNode::Unasked`].
+    pub fn own_node(&self) -> watch::Receiver<OwnNode> {
+        self.shared.own_node.clone()
+    }
+
+    /// Where to listen to be reached at the node's own addresses: empty until the node is first up, then changed
+    /// only when the addresses do. While tailscaled is away, the last ones stand.
+    pub fn own_addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.shared.listen_on.clone()
+    }
+
+    /// The directory file in use, if any.
+    pub fn directory(&self) -> Option<&DirectoryFile> {
+        self.shared.directory.as_ref()
+    }
+
+    /// What tailscaled tells of `peer`; none where it is not to be asked.
+    async fn ask_local_api(&self, peer: SocketAddr) -> Option<Told> {
+        let local_api = self.shared.local_api.as_ref()?;
+        if !self.may_ask(peer.ip()) {
+            return None;
+        }
+        let key = if peer.ip().is_loopback() { peer } else { SocketAddr::new(peer.ip(), 0) };
+        let ask = self.shared.by_address.get_or_ask(key, async || self.ask_now(local_api, peer).await);
+        match tokio::time::timeout(self.shared.config.patience, ask).await {
+            Ok(told) => Some(told),
+            Err(_elapsed) => {
+                let reason = "too many questions are waiting".into();
+                Some(Told::Failed { reason, as_of: Timestamp::now() })
+            }
+        }
+    }
+
+    async fn ask_now(&self, local_api: &LocalApi, peer: SocketAddr) -> (Told, Duration) {
+        let config = &self.shared.config;
+        let _turn = self.shared.turns.acquire().await.expect("the semaphore is never closed");
+        let answer = local_api.whois(peer).await;
+        let as_of = Timestamp::now();
+        match answer {
+            Ok(Some(whois)) => {
+                let keep_for = if peer.ip().is_loopback() { Duration::ZERO } else { config.keep_known };
+                (Told::Known { subject: Arc::new(whois.subject()), as_of }, keep_for)
+            }
+            Ok(None) => (Told::Unknown { as_of }, config.keep_unknown),
+            Err(error) => {
+                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "whois failed");
+                (Told::Failed { reason: error.to_string().into(), as_of }, config.keep_unknown)
+            }
+        }
+    }
+
+    fn may_ask(&self, address: IpAddr) -> bool {
+        match self.shared.config.ask_about {
+            _ if is_tailnet_address(address) => true,
+            _ if address.is_loopback() => !self.shared.own_node.borrow().has_interface(),
+            AskAbout::Anything => true,
+            AskAbout::Mesh => false,
+        }
+    }
+
+    fn nobody(&self, told: Option<Told>, now: Timestamp) -> (Unresolved, Timestamp) {
+        match told {
+            Some(Told::Failed { reason, as_of }) => {
+                (Unresolved::Failed { reason: reason.to_string() }, as_of)
+            }
+            Some(Told::Unknown { as_of } | Told::Known { as_of, .. }) => (Unresolved::Unknown, as_of),
+            None if self.shared.local_api.is_some() => (Unresolved::Outside, now),
+            None if self.shared.directory.is_some() => (Unresolved::Unknown, now),
+            None => (Unresolved::NoProvider, now),
+        }
+    }
+
+    /// Every device tailscaled knows of; none without a tailscaled.
+    async fn devices(&self) -> Option<Result<Arc<Devices>, String>> {
+        let local_api = self.shared.local_api.as_ref()?;
+        let config = &self.shared.config;
+        let ask = self.shared.devices.get_or_ask((), async || match local_api.status(Peers::Listed).await {
+            Ok(status) => (Ok(Arc::new(Devices::of_status(&status, Timestamp::now()))), config.keep_known),
+            Err(error) => (Err(error.to_string()), config.keep_unknown),
+        });
+        let waited = tokio::time::timeout(config.patience, ask).await;
+        Some(waited.unwrap_or_else(|_elapsed| Err("too many questions are waiting".to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,307 @@
+//! The LocalAPI client and the resolver against a stand-in that misbehaves in each way a socket's far end can.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod stand_in;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use meshtrail_event::{Claim, IdentityStatus};
+use meshtrail_identity::{
+    AskAbout, ClaimCheck, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider, Resolver,
+    ResolverConfig, Standing, Unresolved,
+};
+use stand_in::{Answer, LocalApiStandIn};
+
+const ALICE: &str = r#"{"Node":{"ID":7,"StableID":"n7","Name":"laptop.tail.example.","User":3,
+    "Addresses":["100.64.0.7/32","fd7a:115c:a1e0::7/128"],"Hostinfo":{"OS":"macOS"},"Later":[]},
+    "UserProfile":{"ID":3,"LoginName":"alice@example.com","DisplayName":"Alice","Groups":["group:sre"]},"CapMap":null}"#;
+
+const TAGGED: &str = r#"{"Node":{"StableID":"n8","Name":"web.tail.example.","Tags":["tag:prod"],
+    "Addresses":["100.64.0.8/32"],"Hostinfo":null},
+    "UserProfile":{"ID":2147455555,"LoginName":"tagged-devices","DisplayName":"Tagged Devices"}}"#;
+
+const STATUS: &str = r#"{"BackendState":"Running","TUN":true,"TailscaleIPs":["100.64.0.9"],
+    "Self":{"ID":"n9","DNSName":"rec.tail.example.","UserID":3,"TailscaleIPs":["100.64.0.9"],"Tags":["tag:recorder"]},
+    "Peer":{"nodekey:aa":{"ID":"n7","DNSName":"laptop.tail.example.","UserID":3,"TailscaleIPs":["100.64.0.7"]},
+            "nodekey:bb":{"ID":"n8","DNSName":"web.tail.example.","UserID":9,"Tags":["tag:prod"]}},
+    "User":{"3":{"ID":3,"LoginName":"alice@example.com","DisplayName":"Alice"}}}"#;
+
+fn ok(body: &str) -> Answer {
+    Answer::Whole("200 OK", body.to_owned())
+}
+
+fn peer(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn laptop() -> SocketAddr {
+    peer("100.64.0.7:51000")
+}
+
+fn resolver(stand_in: &LocalApiStandIn) -> Resolver {
+    Resolver::start(ResolverConfig { socket: Some(stand_in.socket()), ..ResolverConfig::default() })
+}
+
+fn directory(stand_in: &LocalApiStandIn, text: &str) -> DirectoryFile {
+    let path = stand_in.folder().join("directory.toml");
+    std::fs::write(&path, text).unwrap();
+    DirectoryFile::open_looking_every(path, Duration::from_millis(5)).unwrap()
+}
+
+#[tokio::test]
+async fn a_persons_device_resolves_to_the_person() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(ok(ALICE));
+    let found = resolver(&stand_in).who(laptop()).await;
+
+    assert_eq!((found.login(), found.groups()), (Some("alice@example.com"), &["group:sre".to_owned()][..]));
+    let device = found.device.clone().unwrap();
+    assert_eq!(device.name.as_deref(), Some("laptop.tail.example"));
+    assert_eq!((device.id.as_deref(), device.os.as_deref()), (Some("n7"), Some("macOS")));
+    assert_eq!(device.addresses, ["100.64.0.7", "fd7a:115c:a1e0::7"]);
+    assert_eq!(found.identity().status, IdentityStatus::Resolved);
+    assert_eq!(found.identity().provider.as_deref(), Some("localapi"));
+
+    let question = stand_in.questions("whois").remove(0);
+    assert!(
+        question.starts_with("GET /localapi/v0/whois?proto=tcp&addr=100.64.0.7:51000 HTTP/1.1\r\n"),
+        "{question}"
+    );
+    assert!(question.to_lowercase().contains("host: local-tailscaled.sock\r\n"), "{question}");
+    assert!(!question.to_lowercase().contains("origin") && !question.to_lowercase().contains("referer"));
+}
+
+#[tokio::test]
+async fn a_tagged_device_resolves_to_its_tags_and_to_no_person() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(ok(TAGGED));
+    let found = resolver(&stand_in).who(peer("100.64.0.8:1")).await;
+    assert_eq!((found.login(), found.tags()), (None, &["tag:prod".to_owned()][..]));
+    assert!(found.is_certain());
+}
+
+#[tokio::test]
+async fn a_device_whose_owner_is_not_told_is_known_and_its_actor_is_not() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(ok(r#"{"Node":{"StableID":"n7","Name":"laptop.tail.example."}}"#));
+    let found = resolver(&stand_in).who(laptop()).await;
+    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::NoOwner });
+    assert!(found.actor.is_none() && found.device.is_some());
+}
+
+#[tokio::test]
+async fn an_address_tailscaled_does_not_know_is_unresolved() {
+    let stand_in = LocalApiStandIn::start();
+    let found = resolver(&stand_in).who(laptop()).await;
+    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Unknown });
+    assert_eq!((found.actor, found.device, found.provider), (None, None, None));
+}
+
+#[tokio::test]
+async fn each_way_an_answer_can_be_bad_has_its_own_error() {
+    let stand_in = LocalApiStandIn::start();
+    let local_api = LocalApi::new(stand_in.socket()).with_timeout(Duration::from_millis(300));
+    let ask = async |answer: Answer| {
+        stand_in.whois_answers(answer);
+        local_api.whois(laptop()).await.unwrap_err()
+    };
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"Node\":".to_vec();
+    assert!(matches!(ask(Answer::Raw(cut)).await, LocalApiError::Body { .. }));
+    assert!(matches!(ask(Answer::Raw(b"SSH-2.0-x\r\n".to_vec())).await, LocalApiError::Transport { .. }));
+    assert!(matches!(ask(Answer::Raw(Vec::new())).await, LocalApiError::Transport { .. }));
+    assert!(matches!(ask(Answer::Huge(2 << 20)).await, LocalApiError::TooLong { limit: 0x10_0000, .. }));
+    assert!(matches!(ask(Answer::Stalls).await, LocalApiError::Timeout { .. }));
+    assert!(matches!(ask(Answer::Silent).await, LocalApiError::Timeout { .. }));
+    for body in ["", "hello", "[]", "null", r#"{"Node":7}"#, r#"{"Node":{"Tags":"x"}}"#, "{\"Node\":{}}{"] {
+        assert!(matches!(ask(ok(body)).await, LocalApiError::Json { .. }), "{body}");
+    }
+    let refused = ask(Answer::Whole("403 Forbidden", "invalid\x1b[31m localapi request\n".to_owned())).await;
+    assert_eq!(refused.to_string(), "tailscaled refused whois: 403 Forbidden invalid [31m localapi request");
+    let gone = LocalApi::new(stand_in.folder().join("none.sock")).status(Peers::Skipped).await.unwrap_err();
+    assert!(matches!(gone, LocalApiError::Connect { .. }));
+}
+
+#[tokio::test]
+async fn a_failing_tailscaled_leaves_the_address_unresolved_and_says_why() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(Answer::Whole("403 Forbidden", "read access denied".to_owned()));
+    let identity = resolver(&stand_in).who(laptop()).await.identity();
+    assert_eq!(identity.status, IdentityStatus::Unresolved);
+    let reason = "tailscaled could not be asked: tailscaled refused whois: 403 Forbidden read access denied";
+    assert_eq!(identity.reason.as_deref(), Some(reason));
+}
+
+#[tokio::test]
+async fn tailscaled_is_not_asked_about_addresses_outside_the_mesh_unless_told_to() {
+    let stand_in = LocalApiStandIn::start();
+    let stranger = peer("192.0.2.7:443");
+    let found = resolver(&stand_in).who(stranger).await;
+    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
+    assert!(stand_in.questions("whois").is_empty());
+
+    let told = ResolverConfig {
+        ask_about: AskAbout::Anything,
+        socket: Some(stand_in.socket()),
+        ..Default::default()
+    };
+    Resolver::start(told).who(stranger).await;
+    assert_eq!(stand_in.questions("addr=192.0.2.7:443").len(), 1);
+}
+
+#[tokio::test]
+async fn one_address_is_asked_about_once_for_many_connections_and_a_loopback_port_each_time() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(ok(ALICE));
+    let resolver = resolver(&stand_in);
+    let (a, b) = tokio::join!(resolver.who(laptop()), resolver.who(peer("[::ffff:100.64.0.7]:52000")));
+    assert_eq!((a.as_of, a.login()), (b.as_of, b.login()));
+    assert_eq!(stand_in.questions("whois").len(), 1);
+
+    resolver.who(peer("127.0.0.1:40001")).await;
+    resolver.who(peer("127.0.0.1:40001")).await;
+    assert_eq!(stand_in.questions("addr=127.0.0.1:40001").len(), 2);
+}
+
+#[tokio::test]
+async fn loopback_peers_of_a_node_with_an_interface_are_none_of_the_mesh() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(ok(STATUS));
+    let resolver = resolver(&stand_in);
+    let mut own = resolver.own_node();
+    own.wait_for(|node| matches!(node, OwnNode::Running { .. })).await.unwrap();
+    let found = resolver.who(peer("127.0.0.1:40001")).await;
+    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
+    assert!(stand_in.questions("whois").is_empty());
+}
+
+#[tokio::test]
+async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(Answer::Silent);
+    let (timeout, patience) = (Duration::from_secs(60), Duration::from_millis(50));
+    let config = ResolverConfig { socket: Some(stand_in.socket()), timeout, patience, ..Default::default() };
+    let resolver = Resolver::start(config);
+    let peers = (0..100).map(|host| SocketAddr::from(([100, 64, 1, host], 1)));
+    let mut asked = tokio::task::JoinSet::new();
+    for peer in peers {
+        let resolver = resolver.clone();
+        asked.spawn(async move { resolver.who(peer).await });
+    }
+    while let Some(found) = asked.join_next().await {
+        assert!(matches!(found.unwrap().standing, Standing::Unresolved { why: Unresolved::Failed { .. } }));
+    }
+    assert!(stand_in.questions("whois").len() <= 16);
+}
+
+#[tokio::test]
+async fn the_directory_answers_where_tailscaled_does_not_know_and_adds_groups_where_it_does() {
+    let stand_in = LocalApiStandIn::start();
+    let directory = directory(
+        &stand_in,
+        "[[people]]\nlogin=\"bob@example.com\"\n[[devices]]\nname=\"pc\"\naddresses=[\"10.8.0.2\"]\n\
+         owner=\"bob@example.com\"\n[groups]\nops=[\"alice@example.com\",\"bob@example.com\"]",
+    );
+    stand_in.whois_answers(ok(ALICE));
+    let resolver = Resolver::start(ResolverConfig {
+        socket: Some(stand_in.socket()),
+        directory: Some(directory),
+        ..ResolverConfig::default()
+    });
+    let bob = resolver.who(peer("10.8.0.2:9")).await;
+    assert_eq!((bob.login(), bob.provider), (Some("bob@example.com"), Some(Provider::Directory)));
+    assert_eq!(bob.groups(), ["group:ops"]);
+    assert_eq!(resolver.who(laptop()).await.groups(), ["group:ops", "group:sre"]);
+}
+
+#[tokio::test]
+async fn providers_that_disagree_make_the_address_conflicting_and_both_are_named() {
+    let stand_in = LocalApiStandIn::start();
+    let directory = directory(
+        &stand_in,
+        "[[people]]\nlogin=\"bob@example.com\"\n[[devices]]\nname=\"pc\"\naddresses=[\"100.64.0.7\"]\n\
+         owner=\"bob@example.com\"",
+    );
+    stand_in.whois_answers(ok(ALICE));
+    let config = ResolverConfig {
+        socket: Some(stand_in.socket()),
+        directory: Some(directory),
+        ..ResolverConfig::default()
+    };
+    let found = Resolver::start(config).who(laptop()).await;
+    assert!(!found.is_certain());
+    let identity = found.identity();
+    assert_eq!(identity.status, IdentityStatus::Conflicting);
+    let reason = "providers disagree: login: alice@example.com against bob@example.com";
+    assert_eq!(identity.reason.as_deref(), Some(reason));
+}
+
+#[tokio::test]
+async fn a_claim_is_checked_against_the_devices_that_tailscaled_knows() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(ok(STATUS));
+    let resolver = resolver(&stand_in);
+    let claim = |node_id: &str, login: Option<&str>, tags: &[&str]| Claim {
+        node_id: Some(node_id.to_owned()),
+        login: login.map(str::to_owned),
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        node: None,
+    };
+    let agrees = resolver.claim(&claim("n7", Some("alice@example.com"), &[])).await;
+    assert!(matches!(agrees, ClaimCheck::Agrees { provider: Provider::LocalApi, .. }), "{agrees:?}");
+    let tagged = resolver.claim(&claim("n8", None, &["tag:prod"])).await;
+    assert!(matches!(tagged, ClaimCheck::Agrees { .. }), "{tagged:?}");
+    let ClaimCheck::Conflicts { what, .. } =
+        resolver.claim(&claim("n8", Some("alice@example.com"), &[])).await
+    else {
+        panic!("a person claimed on a tagged device must conflict");
+    };
+    assert_eq!(what.iter().map(|one| one.what).collect::<Vec<_>>(), ["login", "tags"]);
+    let unknown = resolver.claim(&claim("n99", Some("alice@example.com"), &[])).await;
+    assert!(matches!(unknown, ClaimCheck::Unknown { .. }), "{unknown:?}");
+    assert_eq!(stand_in.questions("/status HTTP").len(), 1, "one listing serves many checks");
+}
+
+#[tokio::test]
+async fn own_addresses_appear_change_and_outlive_an_outage() {
+    let stand_in = LocalApiStandIn::start();
+    let resolver = Resolver::start(ResolverConfig {
+        socket: Some(stand_in.socket()),
+        look_every: Duration::from_millis(5),
+        ..ResolverConfig::default()
+    });
+    let mut addresses = resolver.own_addresses();
+    assert!(addresses.borrow().is_empty());
+    stand_in.status_answers(ok(STATUS));
+    assert_eq!(*addresses.wait_for(|known| !known.is_empty()).await.unwrap(), [peer("100.64.0.9:0").ip()]);
+
+    stand_in.status_answers(Answer::Whole("500 Internal Server Error", String::new()));
+    let mut node = resolver.own_node();
+    node.wait_for(|node| matches!(node, OwnNode::Unreachable { .. })).await.unwrap();
+    assert_eq!(*addresses.borrow_and_update(), [peer("100.64.0.9:0").ip()]);
+
+    stand_in.status_answers(ok(&STATUS.replace("\"TUN\":true", "\"TUN\":false")));
+    addresses.changed().await.unwrap();
+    assert_eq!(*addresses.borrow(), [peer("127.0.0.1:0").ip()]);
+}
+
+#[tokio::test]
+async fn a_changed_directory_file_is_taken_and_a_bad_one_is_not() {
+    let stand_in = LocalApiStandIn::start();
+    let file = directory(&stand_in, "[groups]\nops=[\"a@b\"]");
+    let mut state = file.subscribe();
+    std::fs::write(file.path(), "[groups]\nops=[\"a@b\"]\ndev=[\"a@b\"]").unwrap();
+    state.wait_for(|state| state.reloads == 1).await.unwrap();
+    assert_eq!(file.current().counts(), (0, 0, 2));
+
+    std::fs::write(file.path(), "[groups]\nops=7").unwrap();
+    let problem = state.wait_for(|state| state.problem.is_some()).await.unwrap().problem.clone().unwrap();
+    assert_eq!(problem.to_string(), "directory: groups.ops: must be a list, not a number");
+    assert_eq!(file.current().counts(), (0, 0, 2));
+
+    std::fs::remove_file(file.path()).unwrap();
+    std::fs::write(file.path(), "[groups]").unwrap();
+    state.wait_for(|state| state.problem.is_none()).await.unwrap();
+    assert_eq!(file.current().counts(), (0, 0, 0));
+}
