@@ -1,0 +1,64 @@
+//! What a bucket says of itself: versions and Object Lock.
+
+use http::Method;
+use serde::Deserialize;
+
+use super::connection::{Connection, RequestError};
+use crate::store::{ObjectLock, Versioning};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BucketFacts {
+    pub(super) versioning: Versioning,
+    pub(super) object_lock: ObjectLock,
+}
+
+impl BucketFacts {
+    pub(super) fn can_lock(self) -> bool {
+        matches!(self.object_lock, ObjectLock::On { .. })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VersioningAnswer {
+    status: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LockAnswer {
+    object_lock_enabled: Option<String>,
+    rule: Option<LockRule>,
+}
+
+#[derive(Deserialize)]
+struct LockRule {}
+
+pub(super) async fn ask(connection: &Connection) -> Result<BucketFacts, RequestError> {
+    let versioning = match answer::<VersioningAnswer>(connection, "versioning").await? {
+        Some(VersioningAnswer { status: Some(status) }) if status == "Enabled" => Versioning::On,
+        Some(VersioningAnswer { status: Some(_) }) => Versioning::Suspended,
+        _ => Versioning::Off,
+    };
+    let object_lock = match answer::<LockAnswer>(connection, "object-lock").await? {
+        Some(LockAnswer { object_lock_enabled: Some(enabled), rule }) if enabled == "Enabled" => {
+            ObjectLock::On { has_default: rule.is_some() }
+        }
+        _ => ObjectLock::Off,
+    };
+    Ok(BucketFacts { versioning, object_lock })
+}
+
+/// The bucket's configuration under `name`; none where it has no such thing.
+async fn answer<T: for<'de> Deserialize<'de>>(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<T>, RequestError> {
+    // An empty value, because signatures are made over `name=`.
+    let body = match connection.request(Method::GET, "", &format!("{name}=")).await {
+        Ok(body) => body,
+        Err(error) if error.is_absent_feature() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    quick_xml::de::from_reader(&body[..]).map(Some).map_err(|error| RequestError::Xml(Box::new(error)))
+}
