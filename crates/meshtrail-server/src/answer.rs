@@ -1,0 +1,98 @@
+//! What every answer has in common, put around the whole router once.
+//!
+//! - Each request has an id: in `x-request-id`, in the log, and in the body of a problem.
+//! - A handler has [`HANDLER_TIME`] to begin its answer; a stream may then go on.
+//! - Security headers are on everything; nothing may be cached that a handler did not allow to be.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, header};
+
+use crate::problem::{PROBLEM_JSON, Problem};
+use crate::state::AppState;
+
+/// How long a handler may take before its answer begins.
+pub const HANDLER_TIME: Duration = Duration::from_secs(60);
+
+/// What pages may load and do: only what this server sends.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+     style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'";
+
+/// The id of a request: when this server started, and the how-manyth request it is.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+/// Puts ids, problems, time limits and headers around `router`.
+pub(crate) fn wrap(router: Router<AppState>, state: AppState) -> Router {
+    router.layer(from_fn_with_state(state.clone(), finish)).with_state(state)
+}
+
+async fn finish(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let id = RequestId(state.next_request_id());
+    let is_api = request.uri().path().starts_with("/api/");
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(id.clone());
+    let began = std::time::Instant::now();
+    let mut response = match tokio::time::timeout(HANDLER_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timeout("the answer was not ready within a minute; ask for less").into_response(),
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        log(&problem, &id, &method, &path);
+        response = if is_api { as_json(&problem, &id) } else { as_json(&problem, &id) };
+    } else if response.status() == http::StatusCode::METHOD_NOT_ALLOWED && is_api {
+        response = as_json(&Problem::method_not_allowed(), &id);
+    }
+    tracing::debug!(%method, path, status = response.status().as_u16(), took = ?began.elapsed(), request = id.0, "answered");
+    set_headers(&mut response, &id);
+    response
+}
+
+fn log(problem: &Problem, id: &RequestId, method: &http::Method, path: &str) {
+    let (status, detail) = (problem.status.as_u16(), problem.detail.as_str());
+    let cause = problem.cause.as_deref().unwrap_or("");
+    if problem.status.is_server_error() {
+        tracing::error!(id = id.0, %method, path, status, detail, cause, "request failed");
+    } else {
+        tracing::info!(id = id.0, %method, path, status, detail, cause, "request refused");
+    }
+}
+
+fn as_json(problem: &Problem, id: &RequestId) -> Response {
+    let body = serde_json::to_vec(&problem.body(&id.0)).expect("a problem's body is plain text and numbers");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = problem.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if problem.status == http::StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"meshtrail\""));
+    }
+    if problem.status == http::StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+fn set_headers(response: &mut Response, id: &RequestId) {
+    const FIXED: [(HeaderName, &str); 5] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in FIXED {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert("x-request-id", value);
+    }
+}

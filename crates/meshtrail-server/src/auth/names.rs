@@ -1,0 +1,117 @@
+//! Under which names this server answers browsers.
+//!
+//! A web page elsewhere can point a name of its own at this server's address and have a visitor's browser
+//! ask in that name. Such a request carries the foreign name in `Host`: it is refused, because browsers are
+//! served only under an IP address, `localhost` and the names in the configuration. Requests with an API
+//! token are served under any name, since no page can make a browser send one.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Method, header};
+
+/// The names besides addresses and `localhost`.
+#[derive(Debug, Clone, Default)]
+pub struct HostNames(Vec<String>);
+
+impl HostNames {
+    /// Answers under these names as well.
+    pub fn new(names: impl IntoIterator<Item = String>) -> HostNames {
+        HostNames(names.into_iter().map(|name| name.trim_end_matches('.').to_lowercase()).collect())
+    }
+
+    /// Whether a browser may use `host`, with or without a port.
+    pub fn allows(&self, host: &str) -> bool {
+        let bare = without_port(host).trim_end_matches('.').to_lowercase();
+        bare == "localhost"
+            || bare.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
+            || self.0.contains(&bare)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+/// The host a request was sent to: `Host`, or the authority of an HTTP/2 request.
+pub fn host_of<'a>(headers: &'a HeaderMap, uri: &'a http::Uri) -> Option<&'a str> {
+    match headers.get(header::HOST) {
+        Some(value) => value.to_str().ok(),
+        None => uri.authority().map(http::uri::Authority::as_str),
+    }
+}
+
+/// Why a browser's request is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// The request was made by a page of another site.
+    #[error("this request comes from another site's page")]
+    OtherSite,
+    /// A change without an `Origin`: no browser of today sends such a request.
+    #[error("a request that changes something and rests on a cookie must carry the Origin header")]
+    NoOrigin,
+}
+
+/// Whether a request that changes something comes from this server's own page.
+pub fn check_origin(method: &Method, headers: &HeaderMap, host: &str) -> Result<(), Foreign> {
+    if method.is_safe() {
+        return Ok(());
+    }
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+        return Err(Foreign::OtherSite);
+    }
+    let origin = headers.get(header::ORIGIN).ok_or(Foreign::NoOrigin)?;
+    let own = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")))
+        .is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+    if own { Ok(()) } else { Err(Foreign::OtherSite) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_localhost_and_configured_names_are_served_and_no_others() {
+        let names = HostNames::new(["Audit.tail.example.".to_owned()]);
+        for host in [
+            "127.0.0.1:7411",
+            "[::1]:7411",
+            "[fd7a::7]",
+            "localhost",
+            "localhost:1",
+            "audit.tail.example:7411",
+        ] {
+            assert!(names.allows(host), "{host}");
+        }
+        for host in ["evil.example:7411", "localhost.evil.example", "", "audit.tail.example.evil"] {
+            assert!(!names.allows(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_the_servers_own_pages_may_change_anything() {
+        let headers = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            headers
+        };
+        let check = |pairs: &[(&'static str, &str)]| check_origin(&Method::POST, &headers(pairs), "a:1");
+        assert_eq!(check(&[("origin", "http://a:1")]), Ok(()));
+        assert_eq!(check(&[("origin", "http://b:1")]), Err(Foreign::OtherSite));
+        assert_eq!(check(&[("origin", "null")]), Err(Foreign::OtherSite));
+        assert_eq!(check(&[]), Err(Foreign::NoOrigin));
+        assert_eq!(
+            check(&[("origin", "http://a:1"), ("sec-fetch-site", "cross-site")]),
+            Err(Foreign::OtherSite)
+        );
+        assert_eq!(check_origin(&Method::GET, &HeaderMap::new(), "a:1"), Ok(()));
+    }
+}

@@ -1,0 +1,277 @@
+//! API tokens for machines and scripts.
+//!
+//! - `tokens.json` holds names, roles and SHA-256 hashes: a stolen file opens nothing.
+//! - A change is on disk before it counts, and a token that was revoked stays revoked after a crash.
+//! - Ids count up and are never given twice, so that an event that names one stays true.
+//! - A file of a newer version is left alone.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use meshtrail_event::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::secret::{NoRandomness, Secret, SecretHash};
+use super::{Holder, Role};
+use crate::durable::{self, Readers};
+
+/// How many tokens a server keeps.
+pub const MAX_TOKENS: usize = 1000;
+
+/// The longest name of a token, in bytes.
+pub const MAX_NAME: usize = 100;
+
+const VERSION: u32 = 1;
+
+/// One token, without its secret.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Token {
+    /// What it is revoked by.
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    #[schema(value_type = String)]
+    pub created: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+    /// When it stops working, if ever.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires: Option<Timestamp>,
+}
+
+/// What a new token shall be.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it stops working, if ever.
+    pub expires: Option<Timestamp>,
+    /// Who asks for it.
+    pub created_by: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    token: Token,
+    sha256: SecretHash,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct TokensFile {
+    version: u32,
+    next: u64,
+    tokens: Vec<Kept>,
+}
+
+/// Why the tokens could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The file can't be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not what this program writes.
+    #[error("{} is not a list of tokens: {source}; restore it from a backup, or move it away and make new tokens", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        source: serde_json::Error,
+    },
+    /// The file was written by a newer Meshtrail.
+    #[error("{} has version {found}, which a newer Meshtrail wrote; this one knows version {VERSION}", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The file can't be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There are too many.
+    #[error("there are {MAX_TOKENS} tokens already; revoke one that is no longer used")]
+    Full,
+    /// No such token.
+    #[error("there is no token {id}")]
+    Unknown {
+        /// The id asked for.
+        id: String,
+    },
+    /// No secret could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// The tokens of one server.
+#[derive(Debug)]
+pub struct Tokens {
+    path: PathBuf,
+    /// What is in force; never held across an await or a write.
+    current: RwLock<TokensFile>,
+    /// Held while a change is written, so that changes happen one after the other.
+    change: Mutex<()>,
+}
+
+impl Tokens {
+    /// Reads the tokens at `path`; a missing file is an empty list.
+    pub fn open(path: PathBuf) -> Result<Tokens, TokensError> {
+        let file = match std::fs::read(&path) {
+            Ok(bytes) => parse(&path, &bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                TokensFile { version: VERSION, next: 1, tokens: Vec::new() }
+            }
+            Err(source) => return Err(TokensError::Read { path, source }),
+        };
+        Ok(Tokens { path, current: RwLock::new(file), change: Mutex::new(()) })
+    }
+
+    /// Every token, oldest first.
+    pub fn list(&self) -> Vec<Token> {
+        self.snapshot().tokens.into_iter().map(|kept| kept.token).collect()
+    }
+
+    /// The token `id`.
+    pub fn get(&self, id: &str) -> Option<Token> {
+        self.list().into_iter().find(|token| token.id == id)
+    }
+
+    /// Whose secret this is, unless it expired or was revoked.
+    pub fn find(&self, secret: &Secret, now: Timestamp) -> Option<(Holder, Role)> {
+        let hash = secret.hash();
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = current.tokens.iter().find(|kept| kept.sha256 == hash)?;
+        if kept.token.expires.is_some_and(|expires| expires <= now) {
+            return None;
+        }
+        let who = Holder::Token { id: kept.token.id.clone(), name: kept.token.name.clone() };
+        Some((who, kept.token.role))
+    }
+
+    /// The id that the next token will have.
+    pub fn next_id(&self) -> String {
+        format!("t{}", self.current.read().unwrap_or_else(PoisonError::into_inner).next)
+    }
+
+    /// Makes a token; its secret is returned here and nowhere else. Blocks on the disk.
+    pub fn create(&self, request: TokenRequest, now: Timestamp) -> Result<(Token, Secret), TokensError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.snapshot();
+        if file.tokens.len() >= MAX_TOKENS {
+            return Err(TokensError::Full);
+        }
+        let secret = Secret::token()?;
+        let TokenRequest { name, role, expires, created_by } = request;
+        let token = Token { id: format!("t{}", file.next), name, role, created: now, created_by, expires };
+        file.next += 1;
+        file.tokens.push(Kept { token: token.clone(), sha256: secret.hash() });
+        self.write(file)?;
+        Ok((token, secret))
+    }
+
+    /// Takes a token out of force. Blocks on the disk.
+    pub fn revoke(&self, id: &str) -> Result<(), TokensError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.snapshot();
+        let before = file.tokens.len();
+        file.tokens.retain(|kept| kept.token.id != id);
+        if file.tokens.len() == before {
+            return Err(TokensError::Unknown { id: id.to_owned() });
+        }
+        self.write(file)
+    }
+
+    fn snapshot(&self) -> TokensFile {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, file: TokensFile) -> Result<(), TokensError> {
+        let text = serde_json::to_vec_pretty(&file).expect("tokens hold nothing that JSON can't");
+        durable::replace(&self.path, Readers::Owner, &text)
+            .map_err(|source| TokensError::Write { path: self.path.clone(), source })?;
+        // Only what is on disk comes into force: a crash before this line loses nothing that was answered.
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+}
+
+fn parse(path: &std::path::Path, bytes: &[u8]) -> Result<TokensFile, TokensError> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let malformed = |source| TokensError::Malformed { path: path.to_owned(), source };
+    let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
+    if version > VERSION {
+        return Err(TokensError::Newer { path: path.to_owned(), found: version });
+    }
+    serde_json::from_slice(bytes).map_err(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn request(name: &str, expires: Option<Timestamp>) -> TokenRequest {
+        TokenRequest { name: name.to_owned(), role: Role::Viewer, expires, created_by: "test".to_owned() }
+    }
+
+    #[test]
+    fn a_token_survives_a_restart_and_a_revoked_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        let now = Timestamp::now();
+        let tokens = Tokens::open(path.clone()).unwrap();
+        let (one, one_secret) = tokens.create(request("one", None), now).unwrap();
+        let (two, two_secret) = tokens.create(request("two", None), now).unwrap();
+        tokens.revoke(&one.id).unwrap();
+
+        let again = Tokens::open(path.clone()).unwrap();
+        assert!(again.find(&one_secret, now).is_none());
+        let (who, role) = again.find(&two_secret, now).unwrap();
+        assert_eq!((who, role), (Holder::Token { id: two.id, name: "two".to_owned() }, Role::Viewer));
+        assert!(again.create(request("three", None), now).unwrap().0.id == "t3", "ids are not given twice");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(!text.contains(two_secret.reveal()), "the secret itself is never on disk");
+    }
+
+    #[test]
+    fn an_expired_token_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(folder.path().join("tokens.json")).unwrap();
+        let now = Timestamp::now();
+        let expires = now.after(Duration::from_secs(60));
+        let (_, secret) = tokens.create(request("short", Some(expires)), now).unwrap();
+        assert!(tokens.find(&secret, now).is_some());
+        assert!(tokens.find(&secret, expires).is_none());
+    }
+
+    #[test]
+    fn a_newer_or_broken_file_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        std::fs::write(&path, r#"{"version":2,"else":true}"#).unwrap();
+        assert!(matches!(Tokens::open(path.clone()), Err(TokensError::Newer { found: 2, .. })));
+        std::fs::write(&path, "{").unwrap();
+        assert!(matches!(Tokens::open(path.clone()), Err(TokensError::Malformed { .. })));
+        assert_eq!(std::fs::read(path).unwrap(), b"{");
+    }
+}

@@ -1,0 +1,56 @@
+use super::*;
+
+fn read(text: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meshtrail.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(Some(&path), Overlay::default()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_means_a_folder_beside_us_on_loopback() {
+    let config = read("").unwrap();
+    assert_eq!(config.listen.to_string(), DEFAULT_LISTEN);
+    assert_eq!((config.store.as_str(), config.data.as_path()), (DEFAULT_DATA, Path::new(DEFAULT_DATA)));
+    assert_eq!(config.trail.name, "main");
+    assert!(config.recorder_listen.is_empty());
+}
+
+#[test]
+fn each_wrong_value_is_refused_by_its_key() {
+    for (text, key) in [
+        ("listen = \"nowhere\"", "listen"),
+        ("lisen = \"127.0.0.1:1\"", "lisen"),
+        ("names = [\"ok.example\", \"http://x\"]", "names[1]"),
+        ("[recorder]\nlisten = [\"tailscale:0\"]", "recorder.listen[0]"),
+        ("[recorder]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "recorder.listen[1]"),
+        ("[roles]\nadmin = [\"group:\"]", "roles.admin[0]"),
+        ("[roles]\nowner = []", "owner"),
+        ("[trail]\nname = \"Main\"", "trail.name"),
+        ("[trail]\nship_every = \"2m\"", "trail.ship_every"),
+        ("[trail]\nretention = \"ten days\"", "trail.retention"),
+        ("[trail]\nsegment_events = 0", "trail.segment_events"),
+        ("store = \"a\"\ndata = \"b\"", "data"),
+        ("listen = 7411", "listen"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(key), "{text:?} was refused with {error:?}");
+    }
+}
+
+#[test]
+fn flags_override_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meshtrail.toml");
+    std::fs::write(&path, "listen = \"127.0.0.1:1\"\n[recorder]\nlisten = [\"tailscale:80\"]").unwrap();
+    let overlay = Overlay {
+        listen: Some("[::1]:0".to_owned()),
+        recorder_listen: vec!["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()],
+        store: Some("s3://bucket/x".to_owned()),
+        ..Overlay::default()
+    };
+    let config = Config::load(Some(&path), overlay).unwrap();
+    assert_eq!(config.listen.to_string(), "[::1]:0");
+    assert_eq!(config.recorder_listen.len(), 2);
+    assert_eq!(config.data, Path::new(DEFAULT_DATA));
+}

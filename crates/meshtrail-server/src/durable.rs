@@ -1,0 +1,77 @@
+//! Small files that are whole or absent.
+//!
+//! A file written here is first complete and synced under another name, then renamed, and then its folder
+//! is synced: a crash leaves the old content or the new one, never half of either. The leftover of a crash
+//! before the rename is `<name>.new`, which the next write replaces.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// The owner alone (0600).
+    Owner,
+    /// Everyone whom the folder lets in (0644).
+    Everyone,
+}
+
+impl Readers {
+    fn mode(self) -> u32 {
+        match self {
+            Readers::Owner => 0o600,
+            Readers::Everyone => 0o644,
+        }
+    }
+}
+
+/// Replaces the file at `path` by `content`; on return it is on disk.
+pub fn replace(path: &Path, readers: Readers, content: &[u8]) -> io::Result<()> {
+    let fresh = beside(path);
+    match fs::remove_file(&fresh) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    // A crash here leaves the old file and a complete `.new` beside it, which the next write removes.
+    fs::rename(&fresh, path)?;
+    // A crash here may bring the old file back after a power cut: either is whole.
+    sync_folder(path)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_replaced_file_is_whole_private_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        fs::write(beside(&path), "left by a crash").unwrap();
+        replace(&path, Readers::Owner, b"one").unwrap();
+        replace(&path, Readers::Owner, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
