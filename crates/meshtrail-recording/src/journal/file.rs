@@ -1,0 +1,69 @@
+//! Journal files: a head that says what they are, then frames, in space reserved beforehand.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::FallocateFlags;
+
+use super::{JournalError, Shared};
+use crate::faults::Step;
+
+/// Bytes before the first frame.
+pub(super) const HEAD: u64 = 4096;
+
+const VERSION: u64 = 1;
+const MARK: &str = "meshtrail journal ";
+
+/// The path of a generation's file.
+pub(super) fn path(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("{generation:020}.journal"))
+}
+
+/// Makes a file with its space reserved; its name is durable when this returns.
+pub(super) fn create(shared: &Shared, generation: u64) -> io::Result<File> {
+    shared.faults.around(Step::CreateJournal, || {
+        let path = path(&shared.folders.journal, generation);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        reserve(&file, shared.limits.file)?;
+        let mut head = format!("{MARK}{VERSION} {generation}\n").into_bytes();
+        head.resize(usize::try_from(HEAD).expect("the head is small"), 0);
+        file.write_all_at(&head, 0)?;
+        // A crash before these two leaves a file without frames, or none: recovery deletes it.
+        file.sync_all()?;
+        sync_folder(&shared.folders.journal)?;
+        Ok(file)
+    })
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn reserve(file: &File, size: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size) {
+        Ok(()) => Ok(()),
+        // Not every file system can; then the space is found missing when it is written.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The generation that a file says it is; nothing if its head never got written.
+pub(super) fn generation(path: &Path, bytes: &[u8]) -> Result<Option<u64>, JournalError> {
+    let head = bytes.get(..64).unwrap_or(bytes);
+    let Some(rest) = head.strip_prefix(MARK.as_bytes()) else { return Ok(None) };
+    let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut words = std::str::from_utf8(line).unwrap_or_default().split(' ').map(str::parse::<u64>);
+    match (words.next(), words.next()) {
+        (Some(Ok(VERSION)), Some(Ok(generation))) => Ok(Some(generation)),
+        (Some(Ok(found)), _) if found > VERSION => {
+            Err(JournalError::Newer { path: path.to_owned(), found, known: VERSION })
+        }
+        _ => Ok(None),
+    }
+}

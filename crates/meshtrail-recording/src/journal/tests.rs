@@ -1,0 +1,277 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use meshtrail_event::{SessionId, Timestamp};
+
+use super::*;
+use crate::faults::{Moment, Step};
+
+fn limits() -> JournalLimits {
+    JournalLimits { file: 32 << 10, gather: Duration::ZERO, ..JournalLimits::default() }
+}
+
+fn opening(number: u64) -> Opening {
+    let started = Timestamp::from_seconds(1_790_000_000).unwrap();
+    let session = SessionId::new(started, "main", 1, number).unwrap();
+    Opening { session, number, started, peer: "127.0.0.1:9".into(), protocol: "v2".into() }
+}
+
+/// The byte at `offset` of session `number`: any hole, swap or repetition shows.
+fn byte(number: u64, offset: u64) -> u8 {
+    u8::try_from((number * 31 + offset * 7 + offset / 251) % 251).unwrap()
+}
+
+fn bytes(number: u64, from: u64, length: u64) -> Bytes {
+    (from..from + length).map(|offset| byte(number, offset)).collect()
+}
+
+async fn append(tape: &Tape, from: u64, length: u64) -> Result<(), Arc<str>> {
+    let room = tape.room(usize::try_from(length).unwrap()).await?;
+    tape.append(bytes(tape.opening().number, from, length), room);
+    Ok(())
+}
+
+fn read_all(tape: &Tape) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        let piece = tape.read(all.len() as u64, 1000).unwrap();
+        if piece.is_empty() {
+            return all;
+        }
+        all.extend(piece);
+    }
+}
+
+fn open(local: &Path, generation: u64, faults: Faults) -> Result<(Journal, Vec<Recovered>), JournalError> {
+    Journal::open(local, generation, limits(), faults)
+}
+
+/// Fails at the `nth` time of one step, and at everything from then on: what a crash looks like from inside.
+fn dying(step: Step, moment: Moment, nth: usize) -> Faults {
+    let (dead, seen) = (AtomicBool::new(false), AtomicUsize::new(0));
+    Faults::new(move |now, at| {
+        if (now, at) == (step, moment) && seen.fetch_add(1, Ordering::SeqCst) == nth {
+            dead.store(true, Ordering::SeqCst);
+        }
+        if dead.load(Ordering::SeqCst) { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
+    })
+}
+
+/// Three sessions write in turns until something fails; returns what each was told is durable.
+async fn write_until_it_fails(journal: &Journal) -> Vec<(u64, u64)> {
+    let tapes: Vec<Tape> = (1..=3).map(|number| journal.begin(opening(number))).collect();
+    for round in 0..60 {
+        for tape in &tapes {
+            if append(tape, round * 1000, 1000).await.is_err() {
+                continue;
+            }
+            drop(tape.flushed().await);
+        }
+    }
+    tapes.iter().map(|tape| (tape.opening().number, tape.durable_now().bytes)).collect()
+}
+
+#[tokio::test]
+async fn bytes_are_read_back_from_journal_and_spool_alike() {
+    let local = tempfile::tempdir().unwrap();
+    let (journal, recovered) = open(local.path(), 1, Faults::none()).unwrap();
+    assert!(recovered.is_empty());
+    let told = write_until_it_fails(&journal).await;
+    assert_eq!(told, [(1, 60_000), (2, 60_000), (3, 60_000)]);
+    let tape = journal.begin(opening(4));
+    append(&tape, 0, 5000).await.unwrap();
+    tape.flushed().await.unwrap();
+    assert_eq!(read_all(&tape), bytes(4, 0, 5000));
+    assert_eq!(tape.read(4990, 100).unwrap(), bytes(4, 4990, 10));
+}
+
+#[tokio::test]
+async fn what_was_durable_survives_a_crash_at_every_step_whether_the_step_was_taken_or_not() {
+    let steps = [
+        Step::CreateJournal,
+        Step::WriteFrames,
+        Step::SyncFrames,
+        Step::AppendSpool,
+        Step::SyncSpool,
+        Step::DeleteJournal,
+    ];
+    for step in steps {
+        for moment in [Moment::Before, Moment::After] {
+            for nth in [0, 2, 5] {
+                let local = tempfile::tempdir().unwrap();
+                let (journal, _) = open(local.path(), 1, dying(step, moment, nth)).unwrap();
+                let told = write_until_it_fails(&journal).await;
+                drop(journal);
+
+                // The next start may die in its recovery as well; the one after that may not.
+                drop(open(local.path(), 100, dying(Step::AppendSpool, Moment::After, 3)));
+                drop(open(local.path(), 200, dying(step, moment, 0)));
+                let (journal, recovered) = open(local.path(), 300, Faults::none()).unwrap();
+                for (number, durable) in told {
+                    let found = recovered.iter().find(|found| found.opening.number == number);
+                    let kept = found.map_or(0, |found| found.bytes);
+                    assert!(kept >= durable, "{step:?} {moment:?} {nth}: {number} lost {}", durable - kept);
+                    if let Some(found) = found {
+                        assert_eq!(found.damage, None, "{step:?} {moment:?} {nth}");
+                        assert_eq!(read_all(&journal.resume(found)), bytes(number, 0, kept));
+                    }
+                }
+                let left = std::fs::read_dir(&journal.folders().journal).unwrap().count();
+                assert_eq!(left, 0, "{step:?} {moment:?} {nth}: journal files are left");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_write_ends_the_sessions_in_it_and_no_others() {
+    let local = tempfile::tempdir().unwrap();
+    let failing = Arc::new(AtomicBool::new(false));
+    let fails = failing.clone();
+    let faults = Faults::new(move |step, _| {
+        let hit = step == Step::SyncFrames && fails.load(Ordering::SeqCst);
+        if hit { Err(io::Error::other("no space left")) } else { Ok(()) }
+    });
+    let (journal, _) = open(local.path(), 1, faults).unwrap();
+    let (hit, spared) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    append(&hit, 0, 100).await.unwrap();
+    append(&spared, 0, 100).await.unwrap();
+    spared.flushed().await.unwrap();
+    hit.flushed().await.unwrap();
+
+    failing.store(true, Ordering::SeqCst);
+    append(&hit, 100, 100).await.unwrap();
+    assert_eq!(hit.flushed().await.unwrap_err().as_ref(), "no space left");
+    failing.store(false, Ordering::SeqCst);
+
+    append(&spared, 100, 100).await.unwrap();
+    spared.flushed().await.unwrap();
+    assert!(append(&hit, 200, 100).await.is_err(), "nothing is written behind a hole");
+    let closing = Closing {
+        end: End::Interrupted,
+        reason: Some("no space left".into()),
+        ended: Timestamp::from_seconds(1).unwrap(),
+        bytes: 100,
+        sha256: None,
+    };
+    hit.close(&closing).await.unwrap();
+    assert_eq!(read_all(&hit), bytes(1, 0, 100));
+    drop((journal, hit, spared));
+
+    let (_, recovered) = open(local.path(), 50, Faults::none()).unwrap();
+    let kept: Vec<_> = recovered.iter().map(|found| (found.opening.number, found.bytes)).collect();
+    assert_eq!(kept, [(1, 100), (2, 200)]);
+    assert_eq!(recovered[0].closing, Some(closing));
+}
+
+#[tokio::test]
+async fn a_sealed_session_leaves_nothing_and_a_start_finds_nothing_of_it() {
+    let local = tempfile::tempdir().unwrap();
+    let (journal, _) = open(local.path(), 1, Faults::none()).unwrap();
+    let (short, long) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    append(&short, 0, 10).await.unwrap();
+    append(&long, 0, 100_000).await.unwrap();
+    short.flushed().await.unwrap();
+    long.flushed().await.unwrap();
+    short.done().unwrap();
+    long.done().unwrap();
+    drop((short, long));
+    journal.close();
+    assert_eq!(std::fs::read_dir(local.path().join("spool")).unwrap().count(), 0);
+    let (_, recovered) = open(local.path(), 50, Faults::none()).unwrap();
+    assert_eq!(recovered, []);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_in_the_journal_keeps_what_stands_before_it_and_is_named() {
+    let local = tempfile::tempdir().unwrap();
+    let (journal, _) = open(local.path(), 1, dying(Step::AppendSpool, Moment::Before, 0)).unwrap();
+    let (hit, spared) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    for round in 0..5 {
+        for tape in [&hit, &spared] {
+            append(tape, round * 100, 100).await.unwrap();
+            tape.flushed().await.unwrap();
+        }
+    }
+    drop((journal, hit, spared));
+
+    let path = std::fs::read_dir(local.path().join("journal")).unwrap().next().unwrap().unwrap().path();
+    let mut file = std::fs::read(&path).unwrap();
+    let wanted = bytes(1, 200, 100);
+    let at = file.windows(100).position(|window| window == wanted.as_ref()).unwrap();
+    file[at + 50] ^= 1;
+    std::fs::write(&path, file).unwrap();
+
+    let (journal, recovered) = open(local.path(), 50, Faults::none()).unwrap();
+    assert_eq!(read_all(&journal.resume(&recovered[0])), bytes(1, 0, 200));
+    assert_eq!(read_all(&journal.resume(&recovered[1])), bytes(2, 0, 500));
+    let damage = recovered[0].damage.as_deref().unwrap();
+    assert!(damage.starts_with("bytes from 200 to 300 are missing in "), "{damage}");
+    assert_eq!(recovered[1].damage, None);
+    assert!(path.with_extension("damaged").exists(), "what is damaged is kept");
+}
+
+#[tokio::test]
+async fn a_newer_journal_is_refused_and_not_touched() {
+    let local = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(local.path().join("journal")).unwrap();
+    let path = local.path().join("journal/00000000000000000001.journal");
+    std::fs::write(&path, b"meshtrail journal 2 1\n").unwrap();
+    let error = open(local.path(), 1, Faults::none()).err().unwrap();
+    assert!(
+        error.to_string().ends_with("has format 2, this program knows up to 1: a newer version wrote it")
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), b"meshtrail journal 2 1\n");
+}
+
+#[tokio::test]
+async fn a_sender_past_its_bound_waits_and_the_others_do_not() {
+    let local = tempfile::tempdir().unwrap();
+    let held = Arc::new(AtomicBool::new(true));
+    let holds = held.clone();
+    let faults = Faults::new(move |step, moment| {
+        while (step, moment) == (Step::SyncFrames, Moment::Before) && holds.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        Ok(())
+    });
+    let small = JournalLimits { per_session: 1000, in_all: 4000, ..limits() };
+    let (journal, _) = Journal::open(local.path(), 1, small, faults).unwrap();
+    let (flood, other) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    append(&flood, 0, 1500).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(20), flood.room(1)).await;
+    assert!(waiting.is_err(), "the session is past its bound");
+    append(&other, 0, 1000).await.unwrap();
+    held.store(false, Ordering::SeqCst);
+    append(&flood, 1500, 100).await.unwrap();
+    flood.flushed().await.unwrap();
+    assert_eq!(read_all(&flood).len(), 1600);
+}
+
+#[tokio::test]
+async fn chunks_restore_every_session_on_another_machine() {
+    let local = tempfile::tempdir().unwrap();
+    let shipping = JournalLimits { ship: true, ..limits() };
+    let (journal, _) = Journal::open(local.path(), 1, shipping, Faults::none()).unwrap();
+    let told = write_until_it_fails(&journal).await;
+    let folders = journal.folders().clone();
+    journal.close();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (journal, _) = open(elsewhere.path(), 1, Faults::none()).unwrap();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folders.ship).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 3);
+    let mut sessions = recover::Sessions::none(journal.folders(), &Faults::none());
+    for path in paths {
+        let chunk = Chunk::read(&std::fs::read(&path).unwrap()).unwrap();
+        chunk.sessions().iter().for_each(|opening| sessions.add(opening));
+        sessions.apply_chunk(&chunk, &path).unwrap();
+    }
+    let restored = sessions.finish().unwrap();
+    for ((number, durable), found) in told.into_iter().zip(&restored) {
+        assert_eq!((found.opening.number, found.bytes), (number, durable));
+        assert_eq!(read_all(&journal.resume(found)), bytes(number, 0, durable));
+    }
+}

@@ -1,0 +1,257 @@
+//! The writer thread: one write and one fdatasync for all that is queued.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{Arc, MutexGuard, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::error;
+
+use super::{
+    Shared, file,
+    frame::{Frame, FrameKind, HEAD},
+    locked,
+    tape::{Extent, TapeState},
+};
+use crate::faults::Step;
+
+/// The most that goes into one commit, so that nobody waits for a flood that stands before them.
+const MAX_BATCH: usize = 4 << 20;
+
+/// Once a batch is this large, waiting for more gains nothing.
+const WORTH_COMMITTING: usize = 256 << 10;
+
+/// One frame to be written.
+pub(super) struct Item {
+    pub(super) tape: Arc<TapeState>,
+    pub(super) kind: FrameKind,
+    pub(super) offset: u64,
+    pub(super) payload: Bytes,
+    /// Given back to the budget when the item is dropped: durable, or failed.
+    #[expect(dead_code, reason = "held for what dropping it does")]
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What waits for the writer. Its size is bounded by the budget that senders take from.
+#[derive(Default)]
+pub(super) struct Queue {
+    items: std::collections::VecDeque<Item>,
+    bytes: usize,
+    pub(super) rotate: bool,
+    pub(super) stop: bool,
+    /// Why nothing can be laid out at the moment.
+    pub(super) stuck: Option<Arc<str>>,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, item: Item) {
+        self.bytes += item.payload.len();
+        self.items.push_back(item);
+    }
+
+    fn take(&mut self) -> Vec<Item> {
+        let (mut count, mut size) = (0, 0);
+        for item in &self.items {
+            size += Frame::size(item.payload.len());
+            if count > 0 && size > MAX_BATCH {
+                break;
+            }
+            count += 1;
+        }
+        let taken: Vec<Item> = self.items.drain(..count).collect();
+        self.bytes -= taken.iter().map(|item| item.payload.len()).sum::<usize>();
+        taken
+    }
+}
+
+/// The file that is written now.
+struct Current {
+    generation: u64,
+    file: Arc<File>,
+    end: u64,
+    since: Instant,
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    batch: u64,
+    current: Option<Current>,
+    finished: mpsc::Sender<u64>,
+    buffer: Vec<u8>,
+}
+
+/// What the writer was woken for.
+enum Turn {
+    Commit(Vec<Item>),
+    Rotate,
+    Stop,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, finished: mpsc::Sender<u64>) -> Self {
+        Self { shared, batch: 0, current: None, finished, buffer: Vec::new() }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            match self.wait() {
+                Turn::Commit(items) => self.commit(items),
+                Turn::Rotate => self.finish_current(),
+                Turn::Stop => return self.finish_current(),
+            }
+        }
+    }
+
+    fn wait(&self) -> Turn {
+        let mut queue = locked(&self.shared.queue);
+        let mut gathered = self.shared.limits.gather.is_zero();
+        loop {
+            if !queue.items.is_empty() {
+                if gathered || queue.stop || queue.bytes >= WORTH_COMMITTING {
+                    return Turn::Commit(queue.take());
+                }
+                gathered = true;
+                drop(queue);
+                std::thread::sleep(self.shared.limits.gather);
+                queue = locked(&self.shared.queue);
+                continue;
+            }
+            if std::mem::take(&mut queue.rotate) && self.current.is_some() {
+                return Turn::Rotate;
+            }
+            if queue.stop {
+                return Turn::Stop;
+            }
+            let due = match &self.current {
+                Some(current) => self.shared.limits.rotate_every.saturating_sub(current.since.elapsed()),
+                None => Duration::from_secs(3600),
+            };
+            if due.is_zero() {
+                return Turn::Rotate;
+            }
+            queue = self.wait_for_bell(queue, due);
+        }
+    }
+
+    fn wait_for_bell<'a>(&self, queue: MutexGuard<'a, Queue>, longest: Duration) -> MutexGuard<'a, Queue> {
+        self.shared.bell.wait_timeout(queue, longest).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn commit(&mut self, mut items: Vec<Item>) {
+        // Bytes behind a hole would make the recording a lie.
+        items.retain(|item| item.kind != FrameKind::Bytes || item.tape.durable.borrow().failed.is_none());
+        match self.write(&items) {
+            Ok(generation_and_start) => self.publish(items, generation_and_start),
+            Err(why) => self.fail(items, &why),
+        }
+    }
+
+    /// Writes and syncs the frames; returns where they start.
+    fn write(&mut self, items: &[Item]) -> io::Result<(u64, u64)> {
+        let size: usize = items.iter().map(|item| Frame::size(item.payload.len())).sum();
+        self.batch += 1;
+        let (batch, limit) = (self.batch, self.shared.limits.file);
+        let rotate_every = self.shared.limits.rotate_every;
+        if let Some(current) = &self.current
+            && (current.end + size as u64 > limit || current.since.elapsed() >= rotate_every)
+        {
+            self.finish_current();
+        }
+        if self.current.is_none() {
+            self.open_next()?;
+        }
+        let current = self.current.as_mut().expect("a file was just opened");
+        self.buffer.clear();
+        for Item { tape, kind, offset, payload, .. } in items {
+            let frame = Frame { kind: *kind, batch, number: tape.number(), offset: *offset, payload };
+            frame.write(current.generation, &mut self.buffer);
+        }
+        let start = current.end;
+        // A crash from here until the sync is done leaves any part of these frames: none was acknowledged,
+        // and the checksums tell whole ones from torn ones.
+        self.shared.faults.around(Step::WriteFrames, || current.file.write_all_at(&self.buffer, start))?;
+        self.shared.faults.around(Step::SyncFrames, || current.file.sync_data())?;
+        current.end += self.buffer.len() as u64;
+        if self.buffer.capacity() > WORTH_COMMITTING * 2 {
+            self.buffer = Vec::new();
+        }
+        Ok((current.generation, start))
+    }
+
+    fn open_next(&mut self) -> io::Result<()> {
+        self.wait_for_layout()?;
+        let mut next = locked(&self.shared.next);
+        let generation = next.generation;
+        let file = match next.made.take() {
+            Some(file) => file,
+            None => file::create(&self.shared, generation)?,
+        };
+        let file = Arc::new(file);
+        locked(&self.shared.files).insert(generation, file.clone());
+        next.generation += 1;
+        drop(next);
+        self.current = Some(Current { generation, file, end: file::HEAD, since: Instant::now() });
+        Ok(())
+    }
+
+    /// The last resort: senders wait while too many files are not laid out yet; they fail if that can't be.
+    fn wait_for_layout(&self) -> io::Result<()> {
+        loop {
+            let waiting = locked(&self.shared.files).len();
+            if waiting < self.shared.limits.files {
+                return Ok(());
+            }
+            let queue = locked(&self.shared.queue);
+            if let Some(why) = &queue.stuck {
+                return Err(io::Error::other(why.to_string()));
+            }
+            if queue.stop {
+                return Ok(());
+            }
+            drop(self.wait_for_bell(queue, Duration::from_millis(100)));
+        }
+    }
+
+    fn finish_current(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.finished.send(current.generation).unwrap_or_else(|_| {
+                // The layout thread stopped; the next start finds the file.
+            });
+        }
+    }
+
+    fn publish(&self, items: Vec<Item>, (generation, mut at): (u64, u64)) {
+        for item in items {
+            let length = u32::try_from(item.payload.len()).expect("a payload is at most MAX_PAYLOAD");
+            if item.kind == FrameKind::Bytes {
+                let extent = Extent { generation, at: at + HEAD as u64, offset: item.offset, length };
+                locked(&item.tape.placed).extents.push(extent);
+            }
+            at += Frame::size(item.payload.len()) as u64;
+            item.tape.durable.send_modify(|durable| match item.kind {
+                FrameKind::Open => durable.opened = true,
+                FrameKind::Bytes => durable.bytes = item.offset + u64::from(length),
+                FrameKind::Close => durable.closed = true,
+                FrameKind::Done => {}
+            });
+        }
+    }
+
+    /// Whether these frames are on disk is not known: each session with bytes in them ends here, and the next
+    /// frames go to a new file.
+    fn fail(&mut self, items: Vec<Item>, why: &io::Error) {
+        error!(error = %why, "the journal can't be written");
+        self.finish_current();
+        let why: Arc<str> = why.to_string().into();
+        for item in items {
+            item.tape.durable.send_modify(|durable| {
+                durable.failed.get_or_insert_with(|| why.clone());
+            });
+        }
+    }
+}
