@@ -1,0 +1,139 @@
+// The filter box: colours the words as they are typed, underlines what cannot be a field, completes fields and
+// the values this page shows. The server decides what a filter means; this only helps to write one.
+import { element } from "./proof-view.js";
+
+const FIELDS = {
+  actor: "login, tag or device of whoever acted", target: "device, tag or name acted on", kind: "ssh.session.ended, ssh.*",
+  outcome: "success, failure, denied, unknown", state: "live, ended, interrupted, failed", session: "a session's id",
+  identity: "how far the actor is known", command: "what was run", source: "who sent the event", since: "24h, 7d, 2026-11-20", until: "up to then",
+};
+const VALUES = {
+  outcome: ["success", "failure", "denied", "unknown"],
+  state: ["live", "ended", "interrupted", "failed"],
+  identity: ["resolved", "self-reported", "conflicting", "unresolved"],
+  since: ["1h", "24h", "7d", "30d"],
+  kind: ["ssh.*", "ssh.session.*", "kube.*", "recording.mark", "meshtrail.*", "meshtrail.viewed", "meshtrail.exported", "meshtrail.killed", "meshtrail.signed_in"],
+};
+const WORD = /\s+|-?[A-Za-z_.]+:(?:"(?:\\.|[^"\\])*"?|[^\s"]*)|"(?:\\.|[^"\\])*"?|[^\s]+/g;
+
+function paintWord(word, at, wrong) {
+  const [start, end] = wrong ?? [Infinity, -1];
+  if (at < end && at + word.length > start) return [element("span", { class: "wrong" }, word)];
+  const parts = /^(-?)([A-Za-z_.]+):(.*)$/s.exec(word);
+  if (!parts) return [word.startsWith("\"") ? element("span", { class: "s" }, word) : document.createTextNode(word)];
+  const field = `${parts[1]}${parts[2]}:`;
+  return [element("span", { class: parts[1] ? "x" : "f" }, field), document.createTextNode(parts[3])];
+}
+
+function paint(input, screen, wrong) {
+  screen.replaceChildren(...[...input.value.matchAll(WORD)].flatMap((match) => paintWord(match[0], match.index, wrong)));
+  screen.scrollLeft = input.scrollLeft;
+}
+
+/** Byte offsets from the server to offsets in the script's text. */
+function wrongIn(input) {
+  if (!input.dataset.wrong) return null;
+  const [start, end] = input.dataset.wrong.split(",").map(Number);
+  const bytes = new TextEncoder().encode(input.value);
+  const until = (at) => new TextDecoder().decode(bytes.subarray(0, at)).length;
+  return [until(start), Math.max(until(end), until(start) + 1)];
+}
+
+/** The word the caret is in: where it begins, and what stands of it before the caret. */
+function wordAt(input) {
+  const before = input.value.slice(0, input.selectionStart);
+  const start = before.search(/[^\s]*$/);
+  return { start, typed: before.slice(start) };
+}
+
+function offers(typed) {
+  const minus = typed.startsWith("-") ? "-" : "";
+  const word = typed.slice(minus.length);
+  const colon = word.indexOf(":");
+  if (colon < 0) {
+    return Object.entries(FIELDS).filter(([name]) => name.startsWith(word)).map(([name, help]) => ({ text: `${minus}${name}:`, help, more: true }));
+  }
+  const field = word.slice(0, colon);
+  const value = word.slice(colon + 1);
+  const shown = [...document.querySelectorAll(`a.is[data-field="${CSS.escape(field)}"]`)].map((link) => link.dataset.value);
+  const all = [...new Set([...(VALUES[field] ?? []), ...shown])].filter((each) => each.toLowerCase().includes(value.toLowerCase()) && each !== value);
+  return all.slice(0, 12).map((each) => ({ text: `${minus}${field}:${/[\s"\\(),]/.test(each) ? JSON.stringify(each) : each}`, help: "" }));
+}
+
+class Completion {
+  #list = element("ul", { role: "listbox", id: "q-offers", "aria-label": "completions" });
+  #chosen = -1;
+
+  constructor(input) {
+    this.input = input;
+    this.#list.hidden = true;
+    input.parentElement.append(this.#list);
+    for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": "q-offers", "aria-expanded": "false" })) input.setAttribute(name, value);
+    this.#list.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      const option = event.target.closest("[role=option]");
+      if (option) this.take([...this.#list.children].indexOf(option));
+    });
+  }
+
+  get open() { return !this.#list.hidden; }
+  get chosen() { return this.#chosen; }
+
+  show() {
+    const { typed } = wordAt(this.input);
+    this.items = offers(typed);
+    this.#list.replaceChildren(...this.items.map((item, at) => element("li", { role: "option", id: `q-offer-${at}`, "aria-selected": "false" }, element("code", {}, item.text), item.help ? element("span", {}, item.help) : null)));
+    this.#list.hidden = this.items.length === 0;
+    this.input.setAttribute("aria-expanded", String(this.open));
+    this.choose(-1);
+  }
+
+  hide() {
+    this.#list.hidden = true;
+    this.input.setAttribute("aria-expanded", "false");
+    this.choose(-1);
+  }
+
+  choose(at) {
+    this.#chosen = at;
+    [...this.#list.children].forEach((option, each) => option.setAttribute("aria-selected", String(each === at)));
+    if (at >= 0) this.input.setAttribute("aria-activedescendant", `q-offer-${at}`);
+    else this.input.removeAttribute("aria-activedescendant");
+    this.#list.children[at]?.scrollIntoView({ block: "nearest" });
+  }
+
+  step(by) { this.choose((this.#chosen + by + this.items.length) % this.items.length); }
+
+  take(at) {
+    const item = this.items[at];
+    const { start } = wordAt(this.input);
+    this.input.setRangeText(item.text + (item.more ? "" : " "), start, this.input.selectionStart, "end");
+    this.input.dispatchEvent(new Event("input"));
+    if (!item.more) this.hide();
+  }
+}
+
+export function helpAsking(form) {
+  const input = form.querySelector("input[name=q]");
+  const screen = element("div", { class: "paint", "aria-hidden": "true" });
+  input.before(screen);
+  form.classList.add("painted");
+  const wrong = wrongIn(input);
+  const sent = input.value;
+  const repaint = () => paint(input, screen, input.value === sent ? wrong : null);
+  const completion = new Completion(input);
+  input.addEventListener("input", () => { repaint(); completion.show(); });
+  input.addEventListener("scroll", repaint);
+  input.addEventListener("focus", () => { if (input.value === "") completion.show(); });
+  input.addEventListener("blur", () => completion.hide());
+  input.addEventListener("keydown", (event) => {
+    if (!completion.open) return;
+    const steps = { ArrowDown: () => completion.step(1), ArrowUp: () => completion.step(-1), Escape: () => completion.hide() };
+    if (event.key === "Tab" || (event.key === "Enter" && completion.chosen >= 0)) steps[event.key] = () => completion.take(Math.max(0, completion.chosen));
+    if (!Object.hasOwn(steps, event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    steps[event.key]();
+  });
+  repaint();
+}
