@@ -8,7 +8,6 @@
 //!   tailscaled.
 //! - [`Resolver::who`] always answers, at the latest after [`ResolverConfig::patience`].
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,7 +152,7 @@ impl Resolver {
         let what = others.iter().flat_map(|other| first.subject.contradictions(other.subject)).collect();
         let login = first.subject.owner.as_ref().map(|owner| &owner.login);
         let groups = directory.as_ref().zip(login).map(|(directory, login)| directory.groups_of(login));
-        Resolution::of(first, groups.unwrap_or_else(BTreeSet::new), what)
+        Resolution::of(first, groups.unwrap_or_default(), what)
     }
 
     /// What the providers say of a claim about a device and whose it is. Every provider that knows the device is

@@ -1,0 +1,351 @@
+//! The filter language as a person meets it: what is read, what is let through, what is refused and how.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use meshtrail_event::Timestamp;
+use meshtrail_query::{Filter, FilterError, tokens};
+use proptest::prelude::*;
+
+const ENDED: &str = r#"{"actor":{"device":{"addresses":["100.64.0.7","fd7a:115c:a1e0::7"],"id":"n7",
+    "name":"laptop.tail.example"},"person":{"groups":["group:sre"],"login":"alice@example.com","name":"Alice \"Al\" Ö"}},
+    "detail":{"bytes":1234,"command":"sudo rm -rf /srv","peer":"100.64.0.20:51000","recorded_by":"web.tail.example"},
+    "id":"main.recorder.3.17","identity":{"provider":"localapi","status":"resolved"},
+    "kind":"ssh.session.ended","outcome":"success","received":"2026-11-20T14:02:12.000000000Z",
+    "session":"20261120-main-3-17","target":{"account":"root","device":{"addresses":["100.64.0.20"],"id":"n20",
+    "name":"web.tail.example","tags":["tag:prod"]}},"time":"2026-11-20T14:02:11.000000000Z"}"#;
+
+const POD: &str = r#"{"actor":{"tags":["tag:ci"]},"detail":7,"id":"a.1.1","identity":{"claimed":{"login":"mallory@example.com"},
+    "status":"conflicting"},"kind":"quantum.entangled","outcome":"unknown","received":"2026-11-20T14:02:12.000000000Z",
+    "target":{"name":"web-0","namespace":"shop","type":"pod"},"time":"2026-11-20T14:02:11.000000000Z"}"#;
+
+fn matches(filter: &str, leaf: &str) -> bool {
+    let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().unwrap();
+    Filter::parse(filter).unwrap().with_now(now).matches(leaf.as_bytes())
+}
+
+#[test]
+fn a_filter_lets_through_what_it_describes() {
+    for filter in [
+        "",
+        "actor:alice@example.com",
+        "actor:ALICE@example.com",
+        "actor:laptop",
+        "actor:n7",
+        "actor:100.64.0.7",
+        "person:alice*",
+        "group:sre",
+        "group:group:sre",
+        "tag:prod",
+        "tag:tag:prod",
+        "target:tag:prod",
+        "target:web",
+        "target:root,nobody",
+        "device:web.tail.example device:laptop",
+        "kind:ssh",
+        "kind:ssh.session",
+        "kind:*.ended",
+        "outcome:denied,success",
+        "session:20261120-main-3-17",
+        "session:20261120-*",
+        "source:main.recorder",
+        "id:main.recorder.3.17",
+        "address:100.64.0.0/16",
+        "address:100.64.0.20:51000",
+        "command:RM",
+        "command:\"rm -rf\"",
+        "command:sudo*srv",
+        "identity:resolved",
+        "\"rm -rf\" alice",
+        "text:1234",
+        "\"al\\\" ö\"",
+        "since:24h until:30m",
+        "since:today until:today",
+        "since:2026-11-20 until:2026-11-20",
+        "since:2026-11-20T14:02:11Z",
+        "-outcome:denied -actor:bob",
+        "actor:bob OR (kind:ssh -(kind:kube OR outcome:denied))",
+        "actor:alice* AND kind:ssh",
+        "--kind:ssh",
+    ] {
+        assert!(matches(filter, ENDED), "{filter}");
+    }
+}
+
+#[test]
+fn a_filter_keeps_out_what_it_does_not_describe() {
+    for filter in [
+        "actor:alice",
+        "actor:bob",
+        "person:laptop",
+        "group:ops",
+        "tag:pro",
+        "target:alice*",
+        "device:web2",
+        "kind:kube",
+        "-kind:ssh",
+        "outcome:denied",
+        "session:20261120-main-3-18",
+        "source:main",
+        "address:100.64.0.21",
+        "command:\"rm -r /\"",
+        "identity:conflicting",
+        "login",
+        "\"\\\",\\\"\"",
+        "since:30m",
+        "until:2026-11-20T14:02:11Z",
+        "since:yesterday until:yesterday",
+        "actor:alice@example.com kind:kube",
+        "actor:bob OR kind:kube",
+    ] {
+        assert!(!matches(filter, ENDED), "{filter}");
+    }
+}
+
+#[test]
+fn a_leaf_of_a_newer_version_is_found_by_what_is_understood_of_it() {
+    for filter in [
+        "tag:ci",
+        "target:shop/web-0",
+        "actor:mallory@example.com",
+        "identity:conflicting",
+        "kind:quantum*",
+        "-command:*",
+    ] {
+        assert!(matches(filter, POD), "{filter}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_event_are_only_found_by_their_text() {
+    assert!(!matches("actor:a", "nonsense") && !matches("-actor:a", "nonsense"));
+    assert!(matches("", "nonsense") && matches("broken", "[\"half broken\"") && !matches("x", ""));
+}
+
+fn refused(text: &str) -> (String, String) {
+    let error: FilterError = Filter::parse(text).unwrap_err();
+    (text[error.span.range()].to_owned(), error.to_string())
+}
+
+#[test]
+fn a_text_that_is_no_filter_is_refused_at_the_place_with_what_would_be_right() {
+    let cases = [
+        (
+            "x acotr:a",
+            "acotr:",
+            "there is no field \"acotr\", at character 3: did you mean actor? Quote a text that holds a colon",
+        ),
+        (
+            "user:a",
+            "user:",
+            "there is no field \"user\", at character 1: did you mean person? Quote a text that holds a colon",
+        ),
+        (
+            ":a",
+            ":",
+            "a field's name is missing before this colon, at character 1: quote a text that holds a colon",
+        ),
+        (
+            "actor:",
+            "actor:",
+            "actor needs a value here, at character 1: who acted: login, name, tag, device or service",
+        ),
+        (
+            "actor: alice",
+            "actor:",
+            "actor needs a value here, at character 1: who acted: login, name, tag, device or service",
+        ),
+        (
+            "actor:a,",
+            "a",
+            "actor needs a value here, at character 7: who acted: login, name, tag, device or service",
+        ),
+        (
+            "actor:a,,b",
+            "a",
+            "actor needs a value here, at character 7: who acted: login, name, tag, device or service",
+        ),
+        (
+            "kind:ssh.sesion.ended",
+            "ssh.sesion.ended",
+            "\"ssh.sesion.ended\" is not a known kind, at character 6: did you mean ssh.session.ended?",
+        ),
+        (
+            "outcome:bad",
+            "bad",
+            "\"bad\" is not a known outcome, at character 9: did you mean success, failure, denied, unknown?",
+        ),
+        (
+            "since:soon",
+            "soon",
+            "\"soon\" is not a time, at character 7: not before: 24h, 7d, 2026-11-20, 2026-11-20T14:02:11Z, today",
+        ),
+        ("since:1h,2h", "2h", "since takes one time, at character 10"),
+        (
+            "id:7",
+            "7",
+            "\"7\" is not an event id, at character 4: such as main.recorder.3.17, or with *: main.recorder.3.*",
+        ),
+        (
+            "session:x",
+            "x",
+            "\"x\" is not a session id, at character 9: such as 20261120-main-3-17, or with *: 20261120-*",
+        ),
+        (
+            "address:web",
+            "web",
+            "\"web\" is not an address or a network, at character 9: for a name, use device: or target:",
+        ),
+        ("a (b", "(", "this ( is never closed, at character 3: quote it to search for it: \"(\""),
+        ("a )", ")", "this ) closes nothing, at character 3: quote it to search for it: \")\""),
+        ("()", "()", "nothing stands between these parentheses, at character 1"),
+        (
+            "a OR",
+            "OR",
+            "something must stand on both sides of this word, at character 3: quote it to search for the word itself",
+        ),
+        (
+            "OR a",
+            "OR",
+            "something must stand on both sides of this word, at character 1: quote it to search for the word itself",
+        ),
+        (
+            "a AND",
+            "AND",
+            "something must stand on both sides of this word, at character 3: quote it to search for the word itself",
+        ),
+        ("\"open", "\"open", "the closing quote is missing, at character 1"),
+        ("\"\"", "\"\"", "nothing stands between these quotes, at character 1"),
+        ("a -", "-", "nothing follows this -, at character 3: write -outcome:denied"),
+        (
+            "command:rm(x)",
+            "(",
+            "this touches the value before it, at character 11: put the whole value in quotes, or a space between",
+        ),
+        (
+            "rm \u{1b}[2J",
+            "\u{1b}",
+            "a control character can't stand here, at character 4: write it as \"\\u{1b}\"",
+        ),
+    ];
+    for (text, place, message) in cases {
+        assert_eq!(refused(text), (place.to_owned(), message.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn a_filter_that_would_cost_too_much_is_refused() {
+    assert!(refused(&"a".repeat(5000)).1.starts_with("a filter is at most 4096 bytes long"));
+    assert!(refused(&"(".repeat(4000)).1.starts_with("at most 16 parentheses inside each other"));
+    assert!(refused(&"a ".repeat(300)).1.starts_with("a filter holds at most 256 values"));
+    assert!(matches(&format!("{}kind:ssh", "-".repeat(4000)), ENDED));
+}
+
+#[test]
+fn a_filter_has_one_written_form() {
+    for (text, written) in [
+        ("  kind:ssh   actor:a,b ", "kind:ssh actor:a,b"),
+        ("actor:\"a\"", "actor:a"),
+        ("actor:\"a*\",\"a b\"", "actor:\"a*\",\"a b\""),
+        ("text:rm", "rm"),
+        ("text:rm,mv", "text:rm,mv"),
+        ("\"-x\" \"a:b\" \"OR\" \"two words\"", "\"-x\" \"a:b\" \"OR\" \"two words\""),
+        ("text:-x*", "text:-x*"),
+        ("((a b) c) AND d", "a b c d"),
+        ("(a OR b) OR c", "a OR b OR c"),
+        ("(a OR b) c", "(a OR b) c"),
+        ("-(a b)", "-(a b)"),
+        ("--a", "a"),
+        ("KIND:SSH", "kind:SSH"),
+        ("since:2w", "since:14d"),
+        ("address:[fd7a:0::7]:22", "address:[fd7a::7]:22"),
+    ] {
+        let filter = Filter::parse(text).unwrap();
+        assert_eq!(filter.to_string(), written);
+        assert_eq!(Filter::parse(written).unwrap().to_string(), written);
+    }
+}
+
+/// Texts made of the language's own pieces: most are filters.
+fn filters() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "actor:",
+        "kind:ssh",
+        "kind:kube.session.*",
+        "since:2h",
+        "until:2026-11-20",
+        "text:",
+        "command:",
+        "tag:",
+        "address:10.0.0.0/8",
+        "outcome:denied",
+        "a",
+        "rm*",
+        "\"two words\"",
+        "\"\\\"\\\\n\n\"",
+        ",",
+        "-",
+        "(",
+        ")",
+        " OR ",
+        " AND ",
+        " ",
+        " ",
+        "x",
+        "*",
+        "é",
+        "\"*\"",
+        "\\",
+        ":",
+        "text:-*",
+        "identity:resolved",
+        "session:2026*",
+    ]);
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_out_reads_back_the_same(text in prop_oneof![filters(), ".{0,40}"]) {
+        if let Ok(filter) = Filter::parse(&text) {
+            let filter = filter.with_now(Timestamp::default());
+            let again = Filter::parse(&filter.to_string()).map(|again| again.with_now(Timestamp::default()));
+            prop_assert_eq!(again.as_ref(), Ok(&filter), "{} became {}", text, filter);
+            for leaf in [ENDED, POD, "", "{"] {
+                prop_assert_eq!(filter.matches(leaf.as_bytes()), again.as_ref().unwrap().matches(leaf.as_bytes()));
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_gives_a_filter_or_an_error_inside_it(text in prop_oneof![filters(), "\\PC{0,60}"], at in 0usize..80) {
+        if let Err(error) = Filter::parse(&text) {
+            prop_assert!(text.get(error.span.range()).is_some());
+        }
+        let completion = meshtrail_query::completions(&text, at);
+        prop_assert!(text.get(completion.replace.range()).is_some());
+        for token in tokens(&text) {
+            prop_assert!(text.get(token.span.range()).is_some_and(|part| !part.is_empty()));
+        }
+    }
+
+    #[test]
+    fn hints_never_exclude_a_leaf_that_matches(text in filters()) {
+        let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().unwrap();
+        if let Ok(filter) = Filter::parse(&text).map(|filter| filter.with_now(now)) {
+            let hints = filter.scan_hints();
+            for leaf in [ENDED, POD] {
+                let event: serde_json::Value = serde_json::from_str(leaf).unwrap();
+                if filter.matches(leaf.as_bytes()) {
+                    let kind = meshtrail_event::Kind::from(event["kind"].as_str().unwrap());
+                    prop_assert!(hints.families.contains(&kind.family()), "{}", filter);
+                    let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+                    prop_assert!(hints.since.is_none_or(|since| time >= since) && hints.until.is_none_or(|until| time < until));
+                    for exact in &hints.exact {
+                        let value = exact.path.iter().fold(&event, |value, &name| &value[name]);
+                        prop_assert!(exact.one_of.iter().any(|text| Some(text.as_str()) == value.as_str()), "{}", filter);
+                    }
+                }
+            }
+        }
+    }
+}
