@@ -1,1 +1,4 @@
 //! Under construction.
+pub mod manifest;
+pub mod store;
+pub mod tree;

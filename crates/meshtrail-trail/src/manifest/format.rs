@@ -1,0 +1,370 @@
+//! The shape of a manifest. Types declare their members in canonical order and hold no floats: serialising one gives
+//! RFC 8785 JSON.
+
+use std::collections::BTreeMap;
+
+use meshtrail_event::{Family, MAX_EXACT_INTEGER, SourceName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, MAX_MANIFEST, ManifestError, VERSION};
+use crate::tree::{Frontier, Hash, Tail, TileId, plan, subtree_of};
+
+/// The most sources a segment file names one by one.
+pub const MAX_SOURCES: usize = 1024;
+
+/// How every manifest begins, before its version.
+const BEGINNING: &[u8] = b"{\"$manifest\":";
+
+/// What was seen of each source, epochs in rising order.
+pub type Sources = BTreeMap<SourceName, Vec<EpochSeen>>;
+
+/// One link of the chain: what changed since the manifest before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format's version.
+    #[serde(rename = "$manifest")]
+    pub version: u64,
+    /// What the manifests since the last complete one sealed; on every [`ROLLUP`](super::ROLLUP)th.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<Complete>,
+    /// What is seen of those sources that were heard since the manifest before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dedupe: Sources,
+    /// When it was made.
+    pub made: Timestamp,
+    /// The how-manyth, from 1.
+    pub number: u64,
+    /// The origin line of the trail's checkpoints.
+    pub origin: String,
+    /// The SHA-256 of the manifest before; the first has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Hash>,
+    /// What retention has dropped so far, if it dropped more since the manifest before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retired>,
+    /// The segments that were sealed since the manifest before, by index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<Segment>,
+    /// The trail's name.
+    pub trail: String,
+    /// The tree over all that is sealed.
+    pub tree: TreeHead,
+}
+
+/// Size and root of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeHead {
+    /// The root over the first `size` leaves.
+    pub root: Hash,
+    /// Leaves.
+    pub size: u64,
+}
+
+/// An index range of the trail, as one Parquet file per family that occurs in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// Its files, by family.
+    pub files: Vec<SegmentFile>,
+    /// Index of its first event.
+    pub first: u64,
+    /// Index of its last event.
+    pub last: u64,
+    /// When it was sealed, by the server's clock: what retention counts from.
+    pub sealed: Timestamp,
+    /// The hashes of the complete subtrees that [`plan::range`] cuts it into, left to right.
+    pub subtrees: Vec<Hash>,
+}
+
+/// One Parquet file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentFile {
+    /// Its length.
+    pub bytes: u64,
+    /// Whose columns it has.
+    pub family: Family,
+    /// Index of the first event in it.
+    pub first: u64,
+    /// Index of the last event in it; events of other families may lie between.
+    pub last: u64,
+    /// Its key below the trail's root: `segments/kind=…/date=…/….parquet`.
+    pub path: String,
+    /// Events in it.
+    pub rows: u64,
+    /// The SHA-256 of the file.
+    pub sha256: Hash,
+    /// Which sequences of which sources are in it; left out if there are more than [`MAX_SOURCES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<BTreeMap<SourceName, Vec<SequenceSpan>>>,
+    /// Between which times its events happened, by their own `time`.
+    pub times: TimeSpan,
+}
+
+/// The lowest and highest sequence of one source's epoch in a file. Not every one between needs to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SequenceSpan {
+    /// The epoch.
+    pub epoch: u64,
+    /// The lowest sequence.
+    pub first: u64,
+    /// The highest sequence.
+    pub last: u64,
+}
+
+/// The earliest and latest of some times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeSpan {
+    /// The latest.
+    pub max: Timestamp,
+    /// The earliest.
+    pub min: Timestamp,
+}
+
+/// What was seen of one epoch of a source: everything up to `high` but what is `missing`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochSeen {
+    /// The epoch.
+    pub epoch: u64,
+    /// The highest sequence seen.
+    pub high: u64,
+    /// The ranges below `high` that were not seen, first and last of each, rising.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<(u64, u64)>,
+}
+
+/// What is left of the events that retention dropped: always the trail's beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retired {
+    /// The hashes of the complete subtrees that [`plan::root`] cuts the dropped events into, left to right.
+    pub nodes: Vec<Hash>,
+    /// How many events were dropped: those with an index below it.
+    pub size: u64,
+}
+
+/// What stands for the manifests since the last complete one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Complete {
+    /// All that was seen of all sources.
+    pub dedupe: Sources,
+    /// What retention has dropped so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retired>,
+    /// The earlier complete manifests with segments that are still there, oldest first.
+    pub rollups: Vec<Rollup>,
+    /// The segments sealed by this manifest and the plain ones before it, without those retired since.
+    pub sealed: Vec<Segment>,
+}
+
+/// An earlier complete manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollup {
+    /// Index of the last event in its segments.
+    pub last: u64,
+    /// Its number.
+    pub number: u64,
+    /// Its SHA-256.
+    pub sha256: Hash,
+}
+
+impl Manifest {
+    /// The manifest's bytes, and the SHA-256 the next one names.
+    pub fn to_bytes(&self) -> (Vec<u8>, Hash) {
+        let bytes = serde_json::to_vec(self).expect("a manifest has string keys and no floats");
+        let hash = Hash::of(&bytes);
+        (bytes, hash)
+    }
+
+    /// Reads a manifest that stands alone: form, version and each value by itself. `file` is named in errors.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
+        Self::parsed(bytes).map_err(|fault| fault.at(file))
+    }
+
+    fn parsed(bytes: &[u8]) -> Result<Self, Fault> {
+        if bytes.len() > MAX_MANIFEST {
+            return Err(Fault::TooLarge { bytes: bytes.len() });
+        }
+        check_version(bytes)?;
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let manifest: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| Fault::Syntax {
+            field: error.path().to_string(),
+            reason: error.inner().to_string(),
+        })?;
+        let trailing =
+            |error: serde_json::Error| Fault::Syntax { field: ".".into(), reason: error.to_string() };
+        json.end().map_err(trailing)?;
+        if manifest.to_bytes().0 != bytes {
+            return Err(Fault::NotCanonical);
+        }
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.number == 0 || self.number > MAX_EXACT_INTEGER {
+            return Err(Fault::value("number", "counts from 1"));
+        }
+        if self.previous.is_none() != (self.number == 1) {
+            return Err(Fault::value("previous", "only the first manifest has none"));
+        }
+        if self.complete.is_some() != self.number.is_multiple_of(super::ROLLUP) {
+            return Err(Fault::value("complete", "on every 256th manifest, and on no other"));
+        }
+        check_segments("sealed", &self.sealed)?;
+        check_sources("dedupe", &self.dedupe)?;
+        check_retired("retired", self.retired.as_ref())?;
+        if let Some(complete) = &self.complete {
+            check_segments("complete.sealed", &complete.sealed)?;
+            check_sources("complete.dedupe", &complete.dedupe)?;
+            check_retired("complete.retired", complete.retired.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+/// The version comes before anything else is looked at, so that a newer form is told apart from a broken one.
+fn check_version(bytes: &[u8]) -> Result<(), Fault> {
+    let rest = bytes.strip_prefix(BEGINNING).ok_or(Fault::NotOurs)?;
+    let digits = rest.iter().take(16).take_while(|byte| byte.is_ascii_digit()).count();
+    let version = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse().ok());
+    match version {
+        Some(version) if version > VERSION => Err(Fault::Newer { version }),
+        Some(VERSION) => Ok(()),
+        _ => Err(Fault::NotOurs),
+    }
+}
+
+fn check_segments(field: &str, segments: &[Segment]) -> Result<(), Fault> {
+    for (at, segment) in segments.iter().enumerate() {
+        let field = || format!("{field}[{at}]");
+        if segment.first > segment.last || segment.last >= MAX_EXACT_INTEGER {
+            return Err(Fault::value(field(), "ends before it begins, or beyond 2^53"));
+        }
+        let nodes = plan::range(segment.first, segment.last + 1).0.len();
+        if nodes != segment.subtrees.len() {
+            return Err(Fault::value(field() + ".subtrees", "not one hash for each subtree of the range"));
+        }
+        for (at, file) in segment.files.iter().enumerate() {
+            check_file(segment, file)
+                .map_err(|reason| Fault::value(format!("{}.files[{at}]", field()), reason))?;
+        }
+        let rows = segment.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.rows));
+        if rows != Some(segment.last - segment.first + 1) {
+            return Err(Fault::value(
+                field() + ".files",
+                "their rows are not as many as the range has indices",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_file(segment: &Segment, file: &SegmentFile) -> Result<(), &'static str> {
+    let inside = segment.first <= file.first && file.first <= file.last && file.last <= segment.last;
+    if !inside || file.rows == 0 || file.rows > file.last - file.first + 1 {
+        return Err("first, last or rows do not fit the segment");
+    }
+    if file.times.min > file.times.max {
+        return Err("times.min is later than times.max");
+    }
+    let beginning = format!("segments/kind={}/", file.family);
+    if !file.path.starts_with(&beginning) || crate::store::Key::new(file.path.as_str()).is_err() {
+        return Err("path is not one of a segment file of this family");
+    }
+    Ok(())
+}
+
+fn check_sources(field: &str, sources: &Sources) -> Result<(), Fault> {
+    for (source, epochs) in sources {
+        let rising = epochs.is_sorted_by(|left, right| left.epoch < right.epoch);
+        if !rising || !epochs.iter().all(EpochSeen::is_sound) {
+            return Err(Fault::value(
+                format!("{field}.{source}"),
+                "epochs or missing ranges are out of order",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_retired(field: &str, retired: Option<&Retired>) -> Result<(), Fault> {
+    match retired {
+        Some(retired) if retired.frontier().is_none() => {
+            Err(Fault::value(format!("{field}.nodes"), "not one hash for each subtree of the range"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl EpochSeen {
+    fn is_sound(&self) -> bool {
+        let rising = self.missing.is_sorted_by(|left, right| left.1 < right.0);
+        rising && self.missing.iter().all(|&(first, last)| first <= last && last < self.high)
+    }
+}
+
+impl Segment {
+    /// The index after its last event.
+    pub const fn end(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// Its subtrees with their places in the tree.
+    pub fn nodes(&self) -> impl Iterator<Item = (plan::Node, Hash)> {
+        plan::range(self.first, self.end()).0.into_iter().zip(self.subtrees.iter().copied())
+    }
+}
+
+impl Retired {
+    /// What is left of the leaves under `frontier`.
+    pub fn from_frontier(frontier: &Frontier) -> Self {
+        Self { nodes: frontier.nodes().to_vec(), size: frontier.size() }
+    }
+
+    /// The tree over what was dropped; none if there is not one hash for each of its subtrees.
+    pub fn frontier(&self) -> Option<Frontier> {
+        let nodes = plan::root(self.size).0;
+        if nodes.len() != self.nodes.len() || self.size > MAX_EXACT_INTEGER {
+            return None;
+        }
+        let mut frontier = Frontier::new();
+        nodes
+            .iter()
+            .zip(&self.nodes)
+            .all(|(node, &hash)| frontier.push_subtree(node.level, hash))
+            .then_some(frontier)
+    }
+
+    /// The hash of a subtree that lies wholly in what was dropped, where it is one of those kept.
+    ///
+    /// A subtree on the boundary is made of one kept here and one with events that are still there, or is cut
+    /// further: with these, all proofs of events behind can be made.
+    pub fn node(&self, node: plan::Node) -> Option<Hash> {
+        let at = plan::root(self.size).0.iter().position(|kept| *kept == node)?;
+        self.nodes.get(at).copied()
+    }
+}
+
+/// The hashes of the complete subtrees of leaves `first..end`, as [`Segment::subtrees`] has them, from the tree's
+/// right edge; none if the edge no longer holds that range.
+pub fn subtrees_of(tail: &Tail, first: u64, end: u64) -> Option<Vec<Hash>> {
+    plan::range(first, end).0.into_iter().map(|node| node_of(tail, node)).collect()
+}
+
+fn node_of(tail: &Tail, node: plan::Node) -> Option<Hash> {
+    let (tile_level, inner) = (node.level / 8, node.level % 8);
+    let start = node.index << inner;
+    let at = usize::try_from(start % 256).ok()?;
+    let end = at + (1 << inner);
+    let tile =
+        TileId { level: u8::try_from(tile_level).ok()?, index: start / 256, width: u16::try_from(end).ok()? };
+    Some(subtree_of(tail.tile(tile)?.get(at..end)?))
+}

@@ -1,0 +1,96 @@
+//! Reading the chain from a store.
+
+use super::fold::name_of;
+use super::{Fault, Fold, Manifest, ManifestError, ROLLUP, manifest_key};
+use crate::store::{GetError, Key, Store};
+use crate::tree::Hash;
+
+/// Why the state could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store did not give a manifest.
+    #[error("failed to read a manifest")]
+    Read(#[source] GetError),
+    /// A manifest is not as it should be.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// The number of the newest manifest below `root`, 0 if there is none.
+///
+/// Numbers have no holes, so this asks for a few of them instead of listing all. Where somebody removed one, a lower
+/// number may come out: the checkpoint then speaks of more than the fold has.
+pub async fn newest(store: &Store, root: &Key) -> Result<u64, LoadError> {
+    let (mut there, mut step) = (0, 1);
+    while exists(store, root, there + step).await? {
+        there += step;
+        step *= 2;
+    }
+    // `there` exists (or is 0) and `there + step` does not.
+    let mut absent = there + step;
+    while absent - there > 1 {
+        let middle = there + (absent - there) / 2;
+        if exists(store, root, middle).await? {
+            there = middle;
+        } else {
+            absent = middle;
+        }
+    }
+    Ok(there)
+}
+
+/// The state of the trail below `root`; none if it has no manifest yet.
+pub async fn load(store: &Store, root: &Key) -> Result<Option<Fold>, LoadError> {
+    let newest = newest(store, root).await?;
+    if newest == 0 {
+        return Ok(None);
+    }
+    let mut fold = match newest - newest % ROLLUP {
+        0 => {
+            let (first, hash) = read(store, root, 1).await?;
+            let mut fold = Fold::new(first.trail.clone(), first.origin.clone());
+            fold.apply(&first, hash)?;
+            fold
+        }
+        complete => resume(store, root, complete).await?,
+    };
+    for number in fold.number() + 1..=newest {
+        let (manifest, hash) = read(store, root, number).await?;
+        fold.apply(&manifest, hash)?;
+    }
+    Ok(Some(fold))
+}
+
+async fn resume(store: &Store, root: &Key, number: u64) -> Result<Fold, LoadError> {
+    let (manifest, hash) = read(store, root, number).await?;
+    let rollups = manifest.complete.as_ref().map(|complete| complete.rollups.as_slice()).unwrap_or_default();
+    let mut earlier = Vec::with_capacity(rollups.len());
+    for (at, rollup) in rollups.iter().enumerate() {
+        let (found, hash) = read(store, root, rollup.number).await?;
+        if hash != rollup.sha256 {
+            let field = format!("complete.rollups[{at}].sha256");
+            return Err(Fault::value(field, "is not the SHA-256 of the manifest it names")
+                .at(name_of(number))
+                .into());
+        }
+        earlier.push(found);
+    }
+    Ok(Fold::resume(&manifest, hash, &earlier).map_err(|fault| fault.at(name_of(number)))?)
+}
+
+async fn read(store: &Store, root: &Key, number: u64) -> Result<(Manifest, Hash), LoadError> {
+    let bytes = store.get(&manifest_key(root, number)).await.map_err(LoadError::Read)?;
+    let manifest = Manifest::parse(&name_of(number), &bytes)?;
+    if manifest.number != number {
+        return Err(Fault::Number { expected: number, found: manifest.number }.at(name_of(number)).into());
+    }
+    Ok((manifest, Hash::of(&bytes)))
+}
+
+async fn exists(store: &Store, root: &Key, number: u64) -> Result<bool, LoadError> {
+    match store.size(&manifest_key(root, number)).await {
+        Ok(_) => Ok(true),
+        Err(GetError::Missing { .. }) => Ok(false),
+        Err(error) => Err(LoadError::Read(error)),
+    }
+}

@@ -1,0 +1,58 @@
+//! Manifests: the signed-for list of what a trail's store holds, as a chain of small files that are written once.
+//!
+//! Manifest `n` says what changed since manifest `n - 1`: segments that were sealed, what was seen of each source,
+//! what retention dropped. The state is the [`Fold`] of them all.
+//!
+//! - A manifest names every segment file with its SHA-256 and length, and the SHA-256 of the manifest before it: a
+//!   file that is missing, swapped or added shows.
+//! - Each segment carries the hashes of the subtrees that cover it, so that the [`Fold`] recomputes the tree's root
+//!   without reading a leaf, and retention can drop a segment without reading it.
+//! - Every [`ROLLUP`]th manifest repeats what the ones since the last such manifest sealed: a fold reads those, and
+//!   the plain ones after the newest of them.
+//! - The file begins with its version. A newer one is refused, as is any byte that we would have written otherwise.
+//!
+//! Who writes manifests, and when, is not known here.
+
+mod error;
+mod fold;
+mod format;
+mod load;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Fault, ManifestError};
+pub use fold::{Change, Fold};
+pub use format::{
+    Complete, EpochSeen, MAX_SOURCES, Manifest, Retired, Rollup, Segment, SegmentFile, SequenceSpan, Sources,
+    TimeSpan, TreeHead, subtrees_of,
+};
+pub use load::{LoadError, load, newest};
+
+use crate::store::{Key, KeyError};
+
+/// How many manifests one complete one stands for.
+pub const ROLLUP: u64 = 256;
+
+/// The newest format this program knows.
+pub const VERSION: u64 = 1;
+
+/// The largest manifest that is read or written, in bytes.
+pub const MAX_MANIFEST: usize = 256 << 20;
+
+/// Where a trail's objects lie: `trails/<trail>`.
+pub fn root_key(trail: &str) -> Result<Key, KeyError> {
+    Key::new(format!("trails/{trail}"))
+}
+
+/// The key of manifest `number` below `root`. The number has ten digits, so that names sort as numbers.
+pub fn manifest_key(root: &Key, number: u64) -> Key {
+    root.join(&format!("manifest/{number:010}.json"))
+        .expect("a trail's root leaves room for a manifest's name")
+}
+
+/// The number in a manifest's name, if it is one.
+pub fn manifest_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json")?;
+    let plain = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
