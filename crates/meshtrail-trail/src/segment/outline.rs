@@ -1,0 +1,371 @@
+//! What a segment's footer tells: which pages each column has, where they lie, what they hold at most.
+//!
+//! Footer and page indexes are guarded by a checksum of their own, 16 bytes before the footer, which is checked
+//! before anything is parsed. Every page has one as well, so no flipped byte that is read stays unseen.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use meshtrail_event::Family;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+
+use super::encode::MAX_ROWS;
+use super::join::Joiner;
+use super::page::{Column, Dictionary, PageReader};
+use super::plan::{Form, INDEX, Plan};
+use super::thrift::{PageSpan, read_column_index, read_offset_index};
+use super::{FORMAT, PAGE_ROWS, SegmentError};
+
+const GUARD: &[u8; 4] = b"MTG1";
+const GUARD_LENGTH: usize = 16;
+const TRAILER_LENGTH: usize = 8;
+
+/// What is known of a segment without reading a page.
+#[derive(Debug)]
+pub(super) struct Outline {
+    pub(super) name: Arc<str>,
+    pub(super) plan: &'static Plan,
+    pub(super) trail: String,
+    pub(super) rows: usize,
+    pub(super) indexes: (u64, u64),
+    /// By column of the plan; none for a column that the file lacks or that has no value.
+    columns: Vec<Option<ChunkOutline>>,
+    dictionaries: Vec<OnceLock<Arc<Dictionary>>>,
+}
+
+#[derive(Debug)]
+struct ChunkOutline {
+    dictionary: Option<Range<u64>>,
+    pages: Vec<PageSpan>,
+    bounds: Option<Vec<Option<(i64, i64)>>>,
+}
+
+/// A stretch of the file that a page needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    column: usize,
+    is_dictionary: bool,
+    pub(super) range: Range<u64>,
+}
+
+/// Some columns of one page.
+pub(super) struct Page {
+    plan: &'static Plan,
+    first_row: usize,
+    rows: usize,
+    columns: Vec<Column>,
+}
+
+/// Whether page bounds are written for a column.
+pub(super) fn has_bounds(plan: &Plan, column: usize) -> bool {
+    column == INDEX || column == plan.time || column == plan.id + 2
+}
+
+/// Appends the guard of all from `tail_start` on, the footer included, which comes next.
+pub(super) fn write_guard(tail_start: usize, footer: &[u8], file: &mut Vec<u8>) {
+    let mut guard = [0; GUARD_LENGTH];
+    guard[..4].copy_from_slice(GUARD);
+    guard[4..12].copy_from_slice(&(tail_start as u64).to_le_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&file[tail_start..]);
+    crc.update(&guard[..12]);
+    crc.update(footer);
+    guard[12..].copy_from_slice(&crc.finalize().to_le_bytes());
+    file.extend_from_slice(&guard);
+}
+
+/// The guarded end of a file.
+pub(super) enum Tail {
+    /// More is needed: everything from this offset on.
+    From(u64),
+    /// It is there and whole; the footer is at this place in the given bytes, which begin at that offset.
+    Whole { footer: Range<usize> },
+}
+
+/// Checks the guard, given the end of a file from `offset` on.
+pub(super) fn check_tail(name: &Arc<str>, end: &[u8], offset: u64) -> Result<Tail, SegmentError> {
+    let damaged = |what| SegmentError::Damaged { file: name.clone(), what };
+    let Some((rest, trailer)) = end.split_last_chunk::<TRAILER_LENGTH>() else {
+        return Err(damaged("it is too short to be a Parquet file"));
+    };
+    if trailer[4..] != *b"PAR1" {
+        return Err(damaged("it does not end as a Parquet file does"));
+    }
+    let length = u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]) as usize;
+    let size = offset + end.len() as u64;
+    let before = (length + TRAILER_LENGTH + GUARD_LENGTH) as u64;
+    let Some(guard_start) = size.checked_sub(before) else {
+        return Err(damaged("its footer's length is wrong"));
+    };
+    if guard_start < offset {
+        return Ok(Tail::From(guard_start));
+    }
+    let guard_start = (guard_start - offset) as usize;
+    let guard = &rest[guard_start..guard_start + GUARD_LENGTH];
+    if guard[..4] != *GUARD {
+        return Err(damaged("its footer's length is wrong"));
+    }
+    let tail_start = u64::from_le_bytes(guard[4..12].try_into().expect("eight bytes"));
+    if tail_start < offset {
+        return Ok(Tail::From(tail_start));
+    }
+    let covered =
+        usize::try_from(tail_start - offset).ok().and_then(|start| end.get(start..guard_start + 12));
+    let Some(covered) = covered else { return Err(damaged("its footer is not what was written")) };
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(covered);
+    crc.update(&end[guard_start + GUARD_LENGTH..]);
+    if crc.finalize().to_le_bytes() != guard[12..] {
+        return Err(damaged("its footer is not what was written"));
+    }
+    Ok(Tail::Whole { footer: guard_start + GUARD_LENGTH..rest.len() })
+}
+
+impl Outline {
+    /// Reads a file that is in memory.
+    pub(super) fn read_whole(name: &Arc<str>, file: &[u8]) -> Result<Self, SegmentError> {
+        match check_tail(name, file, 0)? {
+            Tail::Whole { footer } => Self::parse(name, file, 0, footer),
+            Tail::From(_) => Err(SegmentError::Damaged { file: name.clone(), what: "it is cut short" }),
+        }
+    }
+
+    /// Reads what [`check_tail`] found whole.
+    pub(super) fn parse(
+        name: &Arc<str>,
+        end: &[u8],
+        offset: u64,
+        footer: Range<usize>,
+    ) -> Result<Self, SegmentError> {
+        let footer = &end[footer];
+        // A forged footer with a right checksum may be anything, and the parser is not ours.
+        let parsed = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(footer)));
+        let Ok(Ok(metadata)) = parsed else {
+            return Err(SegmentError::Damaged { file: name.clone(), what: "its footer can't be parsed" });
+        };
+        let told = Told::read(name, &metadata)?;
+        Self::build(&told, &metadata, end, offset).ok_or_else(|| SegmentError::Damaged {
+            file: name.clone(),
+            what: "its footer contradicts itself",
+        })
+    }
+
+    fn build(told: &Told, metadata: &ParquetMetaData, end: &[u8], offset: u64) -> Option<Self> {
+        let plan = Plan::of(told.family);
+        let rows =
+            usize::try_from(metadata.file_metadata().num_rows()).ok().filter(|&rows| rows <= MAX_ROWS)?;
+        if metadata.num_row_groups() != 1 {
+            return None;
+        }
+        let mut columns: Vec<Option<ChunkOutline>> = (0..plan.columns.len()).map(|_| None).collect();
+        for chunk in metadata.row_group(0).columns() {
+            let number = plan.column(chunk.column_path().string().as_str())?;
+            columns[number] = ChunkOutline::read(chunk, rows, end, offset)?;
+        }
+        let dictionaries = columns.iter().map(|_| OnceLock::new()).collect();
+        let Told { name, trail, indexes, .. } = told;
+        let (name, trail, indexes) = (name.clone(), trail.clone(), *indexes);
+        Some(Self { name, plan, trail, rows, indexes, columns, dictionaries })
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.rows.div_ceil(PAGE_ROWS)
+    }
+
+    /// The least and greatest number of a column with bounds in one page.
+    pub(super) fn bounds(&self, column: usize, page: usize) -> Option<(i64, i64)> {
+        *self.columns[column].as_ref()?.bounds.as_ref()?.get(page)?
+    }
+
+    pub(super) fn is_empty(&self, column: usize) -> bool {
+        self.columns[column].is_none()
+    }
+
+    fn page_rows(&self, page: usize) -> usize {
+        PAGE_ROWS.min(self.rows - page * PAGE_ROWS)
+    }
+
+    /// What has to be read for these columns of a page.
+    pub(super) fn parts(&self, page: usize, columns: impl Iterator<Item = usize>) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for column in columns {
+            let Some(chunk) = &self.columns[column] else { continue };
+            if let Some(range) = &chunk.dictionary
+                && self.dictionaries[column].get().is_none()
+            {
+                parts.push(Part { column, is_dictionary: true, range: range.clone() });
+            }
+            let span = chunk.pages[if chunk.pages.len() == 1 { 0 } else { page }];
+            let range = span.offset..span.offset + u64::from(span.length);
+            parts.push(Part { column, is_dictionary: false, range });
+        }
+        parts
+    }
+
+    /// Reads the parts of a page, given in the order of [`parts`](Self::parts).
+    pub(super) fn decode<'b>(
+        &self,
+        page: usize,
+        parts: impl Iterator<Item = (&'b Part, &'b [u8])>,
+        reader: &mut PageReader,
+    ) -> Result<Page, SegmentError> {
+        let (first_row, rows) = (page * PAGE_ROWS, self.page_rows(page));
+        let mut columns = vec![Column::Nothing; self.plan.columns.len()];
+        for (part, bytes) in parts {
+            let damaged = || SegmentError::DamagedColumn {
+                file: self.name.clone(),
+                column: &self.plan.columns[part.column].name,
+                offset: part.range.start,
+            };
+            let form = self.plan.columns[part.column].form;
+            if part.is_dictionary {
+                let dictionary = reader.dictionary(bytes, form).ok_or_else(damaged)?;
+                // Another reader may have been faster: it read the same bytes.
+                let _known = self.dictionaries[part.column].set(Arc::new(dictionary));
+            } else {
+                columns[part.column] =
+                    self.column(part.column, form, bytes, rows, reader).ok_or_else(damaged)?;
+            }
+        }
+        Ok(Page { plan: self.plan, first_row, rows, columns })
+    }
+
+    fn column(
+        &self,
+        column: usize,
+        form: Form,
+        bytes: &[u8],
+        rows: usize,
+        reader: &mut PageReader,
+    ) -> Option<Column> {
+        let dictionary = self.dictionaries[column].get();
+        let is_flat = self.columns[column].as_ref()?.pages.len() == 1 && self.pages() > 1;
+        if is_flat {
+            return reader.flat(bytes, dictionary, self.rows, rows);
+        }
+        reader.column(bytes, form, column == INDEX, dictionary, rows)
+    }
+}
+
+impl ChunkOutline {
+    /// None if the chunk contradicts itself; `Some(None)` if it has no value.
+    fn read(chunk: &ColumnChunkMetaData, rows: usize, end: &[u8], offset: u64) -> Option<Option<Self>> {
+        if usize::try_from(chunk.num_values()).ok()? != rows {
+            return None;
+        }
+        let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
+        if nulls == Some(rows as u64) {
+            return Some(None);
+        }
+        let at = |range: Range<u64>| {
+            let start = usize::try_from(range.start.checked_sub(offset)?).ok()?;
+            end.get(start..start.checked_add(usize::try_from(range.end - range.start).ok()?)?)
+        };
+        let most = rows.div_ceil(PAGE_ROWS);
+        let pages = read_offset_index(at(chunk.offset_index_range()?)?, most)?;
+        let in_place = |(number, page): (usize, &PageSpan)| {
+            page.first_row as usize == number * PAGE_ROWS
+                && page.offset.checked_add(u64::from(page.length)).is_some()
+        };
+        if (pages.len() != most && pages.len() != 1) || !pages.iter().enumerate().all(in_place) {
+            return None;
+        }
+        let first = pages.first()?.offset;
+        let dictionary = match chunk.dictionary_page_offset() {
+            Some(start) => Some(u64::try_from(start).ok().filter(|&start| start < first)?..first),
+            None => None,
+        };
+        let bounds = match chunk.column_index_range() {
+            Some(range) => {
+                Some(read_column_index(at(range)?, most).filter(|bounds| bounds.len() == pages.len())?)
+            }
+            None => None,
+        };
+        Some(Some(Self { dictionary, pages, bounds }))
+    }
+}
+
+/// What the footer tells in words.
+struct Told {
+    name: Arc<str>,
+    family: Family,
+    trail: String,
+    indexes: (u64, u64),
+}
+
+impl Told {
+    fn read(name: &Arc<str>, metadata: &ParquetMetaData) -> Result<Self, SegmentError> {
+        let told = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+        let value =
+            |key: &str| told.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
+        let Some(format) = value("meshtrail.format").and_then(|format| format.parse::<u32>().ok()) else {
+            return Err(SegmentError::Damaged { file: name.clone(), what: "it is no segment of a trail" });
+        };
+        if format != FORMAT {
+            return Err(SegmentError::Format { file: name.clone(), format });
+        }
+        let read = || {
+            let family = value("meshtrail.family")?;
+            let family = Family::ALL.into_iter().find(|one| one.as_str() == family)?;
+            let indexes = (value("meshtrail.first")?.parse().ok()?, value("meshtrail.last")?.parse().ok()?);
+            let rows = value("meshtrail.page_rows")?.parse::<usize>().ok()?;
+            let trail = value("meshtrail.trail")?.to_owned();
+            (rows == PAGE_ROWS).then(|| Self { name: name.clone(), family, trail, indexes })
+        };
+        read().ok_or_else(|| SegmentError::Damaged {
+            file: name.clone(),
+            what: "its footer lacks what a segment tells",
+        })
+    }
+}
+
+impl Page {
+    /// Joins leaves; all columns must have been read.
+    pub(super) fn joiner(&self) -> Joiner<'_> {
+        Joiner::new(self.plan, &self.columns)
+    }
+
+    pub(super) fn first_row(&self) -> usize {
+        self.first_row
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn index(&self, row: usize) -> Option<u64> {
+        self.columns[INDEX].number(row).and_then(|index| u64::try_from(index).ok())
+    }
+
+    pub(super) fn column(&self, column: usize) -> &Column {
+        &self.columns[column]
+    }
+}
+
+/// A file in memory, page by page.
+pub(super) struct WholeFile<'f> {
+    outline: &'f Outline,
+    file: &'f [u8],
+    reader: PageReader,
+}
+
+impl<'f> WholeFile<'f> {
+    pub(super) fn new(outline: &'f Outline, file: &'f [u8]) -> Result<Self, SegmentError> {
+        let reader = PageReader::new().map_err(|source| SegmentError::Memory { source })?;
+        Ok(Self { outline, file, reader })
+    }
+
+    pub(super) fn page(&mut self, page: usize) -> Result<Page, SegmentError> {
+        let parts = self.outline.parts(page, 0..self.outline.plan.columns.len());
+        let slice = |part: &Part| slice(self.file, &part.range);
+        let bytes: Option<Vec<&[u8]>> = parts.iter().map(slice).collect();
+        let cut = || SegmentError::Damaged { file: self.outline.name.clone(), what: "it is cut short" };
+        self.outline.decode(page, parts.iter().zip(bytes.ok_or_else(cut)?), &mut self.reader)
+    }
+}
+
+/// A stretch of a file in memory.
+pub(super) fn slice<'f>(file: &'f [u8], range: &Range<u64>) -> Option<&'f [u8]> {
+    file.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+}

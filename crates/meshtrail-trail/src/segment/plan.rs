@@ -1,0 +1,159 @@
+//! Which Parquet columns a family has, and which members of a leaf they hold.
+
+use std::sync::{Arc, LazyLock};
+
+use meshtrail_event::{ColumnType, Family, Layout};
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
+use parquet::schema::types::{SchemaDescriptor, Type};
+
+/// The index is the first column of each file.
+pub(super) const INDEX: usize = 0;
+
+/// What a Parquet column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// INT64.
+    Int,
+    /// INT32, from 0 to 65,535.
+    Port,
+    /// TIMESTAMP in nanoseconds, UTC.
+    Time,
+    /// STRING.
+    Text,
+    /// Bytes of any kind.
+    Binary,
+    /// 32 bytes.
+    Hash,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Physical {
+    pub(super) name: String,
+    pub(super) form: Form,
+    /// Whether other programs get a Bloom filter for it.
+    pub(super) is_looked_up: bool,
+}
+
+/// A family's columns in a file.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) layout: &'static Layout,
+    pub(super) columns: Vec<Physical>,
+    /// For each column of the layout, the first of its one to three columns in the file.
+    pub(super) first: Vec<usize>,
+    /// The event's own id: source, epoch and sequence follow each other.
+    pub(super) id: usize,
+    pub(super) time: usize,
+    /// Members that have no column, as a JSON object.
+    pub(super) rest: usize,
+    /// Whole leaves that no columns can hold.
+    pub(super) raw: usize,
+    pub(super) schema: Arc<SchemaDescriptor>,
+}
+
+static PLANS: LazyLock<Vec<Plan>> =
+    LazyLock::new(|| Family::ALL.iter().map(|&family| Plan::build(family)).collect());
+
+impl Plan {
+    pub(super) fn of(family: Family) -> &'static Self {
+        let place = Family::ALL.iter().position(|&one| one == family);
+        &PLANS[place.expect("ALL holds every family")]
+    }
+
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    fn build(family: Family) -> Self {
+        let layout = family.layout();
+        let mut columns = vec![Physical { name: "index".to_owned(), form: Form::Int, is_looked_up: false }];
+        let mut first = Vec::new();
+        for column in &layout.columns {
+            first.push(columns.len());
+            columns.extend(physical(&column.name, column.of));
+        }
+        for (name, form) in [("rest", Form::Text), ("raw", Form::Binary)] {
+            columns.push(Physical { name: name.to_owned(), form, is_looked_up: false });
+        }
+        let at = |path: &[&str]| {
+            let found = layout.columns.iter().position(|column| column.path == path);
+            first[found.expect("every event has an id and a time")]
+        };
+        let (id, time) = (at(&["id"]), at(&["time"]));
+        let (rest, raw) = (columns.len() - 2, columns.len() - 1);
+        let schema = Arc::new(schema(&columns));
+        Self { layout, columns, first, id, time, rest, raw, schema }
+    }
+}
+
+fn physical(name: &str, of: ColumnType) -> Vec<Physical> {
+    const LOOKED_UP: [&str; 6] = [
+        "actor_login",
+        "actor_device_id",
+        "actor_device_name",
+        "session",
+        "target_device_id",
+        "target_device_name",
+    ];
+    let is_looked_up = LOOKED_UP.contains(&name) || of == ColumnType::Address;
+    let one = |name: String, form, is_looked_up| Physical { name, form, is_looked_up };
+    match of {
+        ColumnType::Text | ColumnType::Symbol | ColumnType::Json => {
+            vec![one(name.to_owned(), Form::Text, is_looked_up)]
+        }
+        ColumnType::Int => vec![one(name.to_owned(), Form::Int, false)],
+        ColumnType::Time => vec![one(name.to_owned(), Form::Time, false)],
+        ColumnType::Sha256 => vec![one(name.to_owned(), Form::Hash, false)],
+        ColumnType::EventId => vec![
+            one(format!("{name}_source"), Form::Text, false),
+            one(format!("{name}_epoch"), Form::Int, false),
+            one(format!("{name}_sequence"), Form::Int, false),
+        ],
+        ColumnType::Address => vec![
+            one(name.to_owned(), Form::Text, is_looked_up),
+            one(format!("{name}_port"), Form::Port, false),
+        ],
+    }
+}
+
+fn schema(columns: &[Physical]) -> SchemaDescriptor {
+    let fields = columns.iter().enumerate().map(|(number, column)| {
+        let (physical, logical) = match column.form {
+            Form::Int => (PhysicalType::INT64, None),
+            Form::Port => (PhysicalType::INT32, None),
+            Form::Time => {
+                let time = LogicalType::timestamp(true, TimeUnit::NANOS);
+                (PhysicalType::INT64, Some(time))
+            }
+            Form::Text => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
+            Form::Binary => (PhysicalType::BYTE_ARRAY, None),
+            Form::Hash => (PhysicalType::FIXED_LEN_BYTE_ARRAY, None),
+        };
+        let length = if column.form == Form::Hash { 32 } else { -1 };
+        let repetition = if number == INDEX { Repetition::REQUIRED } else { Repetition::OPTIONAL };
+        let field = Type::primitive_type_builder(&column.name, physical)
+            .with_logical_type(logical)
+            .with_length(length)
+            .with_repetition(repetition);
+        Arc::new(field.build().expect("each form is a valid Parquet type"))
+    });
+    let root = Type::group_type_builder("event").with_fields(fields.collect());
+    SchemaDescriptor::new(Arc::new(root.build().expect("a group of primitive columns")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_column_has_a_name_of_its_own() {
+        for family in Family::ALL {
+            let plan = Plan::of(family);
+            let names: HashSet<_> = plan.columns.iter().map(|column| &column.name).collect();
+            assert_eq!(names.len(), plan.columns.len(), "{family}");
+            assert_eq!(plan.columns[plan.id + 2].name, "id_sequence", "{family}");
+        }
+    }
+}

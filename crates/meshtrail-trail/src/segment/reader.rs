@@ -1,0 +1,289 @@
+//! Reading a segment by its parts.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meshtrail_event::{EventId, Family, Timestamp};
+
+use super::outline::{Outline, Page, Part, Tail, check_tail, slice};
+use super::page::{Column, Dictionary, PageReader};
+use super::plan::INDEX;
+use super::{PAGE_ROWS, SegmentError};
+use crate::store::{Key, Store};
+
+/// Read first: holds footer and page indexes of all but the largest segments.
+const FIRST_READ: u64 = 128 * 1024;
+
+/// One segment, read by ranges as needed. Clones share its outline and dictionaries.
+#[derive(Debug, Clone)]
+pub struct SegmentReader {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    outline: Outline,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Stored { store: Store, key: Key },
+    Memory(Bytes),
+}
+
+/// Which rows of a segment are wanted. What it can't tell is left to the caller: rows may come that are not wanted,
+/// never the other way round.
+#[derive(Clone)]
+pub struct Selection {
+    /// Indexes from and up to, without the end.
+    pub indexes: Range<u64>,
+    /// Times from and up to, with the end.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// All of these must hold.
+    pub predicates: Vec<Predicate>,
+}
+
+/// A condition on one text column. A row without a value does not meet it.
+#[derive(Clone)]
+pub struct Predicate {
+    /// The Parquet column's name: `kind`, `actor_login`, `src`.
+    pub column: String,
+    /// Asked once for each distinct value, where the column has a dictionary.
+    pub accepts: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Selection {
+    /// Every row with an index in `indexes`.
+    pub fn of(indexes: Range<u64>) -> Self {
+        Self { indexes, times: None, predicates: Vec::new() }
+    }
+}
+
+impl SegmentReader {
+    /// Reads the outline of the object under `key`, which is `size` bytes long.
+    pub async fn open(store: &Store, key: &Key, size: u64) -> Result<Self, SegmentError> {
+        let name: Arc<str> = key.as_str().into();
+        let mut offset = size.saturating_sub(FIRST_READ);
+        loop {
+            let end = store.get_range(key, offset..size).await?;
+            match check_tail(&name, &end, offset)? {
+                Tail::Whole { footer } => {
+                    let outline = Outline::parse(&name, &end, offset, footer)?;
+                    let source = Source::Stored { store: store.clone(), key: key.clone() };
+                    return Ok(Self { inner: Arc::new(Inner { outline, source }) });
+                }
+                // Each round begins earlier, so it ends.
+                Tail::From(earlier) => offset = earlier,
+            }
+        }
+    }
+
+    /// Reads the outline of a file in memory; `name` is how errors call it.
+    pub fn from_bytes(name: &str, file: Bytes) -> Result<Self, SegmentError> {
+        let outline = Outline::read_whole(&name.into(), &file)?;
+        Ok(Self { inner: Arc::new(Inner { outline, source: Source::Memory(file) }) })
+    }
+
+    /// Whose columns it has.
+    pub fn family(&self) -> Family {
+        self.inner.outline.plan.layout.family
+    }
+
+    /// The trail it belongs to, as its footer says.
+    pub fn trail(&self) -> &str {
+        &self.inner.outline.trail
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.inner.outline.rows
+    }
+
+    /// The first index and the last.
+    pub fn indexes(&self) -> (u64, u64) {
+        self.inner.outline.indexes
+    }
+
+    /// Numbers of the pages that may hold selected rows, ascending. Reads nothing.
+    pub fn pages(&self, selection: &Selection) -> Vec<usize> {
+        let outline = &self.inner.outline;
+        (0..outline.pages()).filter(|&page| self.may_hold(outline, selection, page)).collect()
+    }
+
+    fn may_hold(&self, outline: &Outline, selection: &Selection, page: usize) -> bool {
+        let Range { start, end } = selection.indexes;
+        let wanted = |(least, most): (i64, i64)| (most as u64) >= start && (least as u64) < end;
+        if !outline.bounds(INDEX, page).is_none_or(wanted) {
+            return false;
+        }
+        let Some((from, to)) = selection.times else { return true };
+        // A leaf that is kept whole has its time in no column.
+        let overlaps = |(least, most)| most >= from.as_nanos() && least <= to.as_nanos();
+        !outline.is_empty(outline.plan.raw) || outline.bounds(outline.plan.time, page).is_some_and(overlaps)
+    }
+
+    /// The selected rows of one page as pairs of index and leaf, ascending.
+    pub async fn read_page(
+        &self,
+        page: usize,
+        selection: &Selection,
+    ) -> Result<Vec<(u64, Bytes)>, SegmentError> {
+        let outline = &self.inner.outline;
+        if page >= outline.pages() {
+            return Ok(Vec::new());
+        }
+        if selection.times.is_none() && selection.predicates.is_empty() {
+            let all = self.load(page, 0..outline.plan.columns.len()).await?;
+            let rows: Vec<usize> =
+                (0..all.rows()).filter(|&row| in_range(&all, row, &selection.indexes)).collect();
+            return self.join(&all, &rows);
+        }
+        let mut columns = vec![INDEX, outline.plan.time, outline.plan.raw];
+        columns.extend(
+            selection.predicates.iter().filter_map(|predicate| outline.plan.column(&predicate.column)),
+        );
+        columns.sort_unstable();
+        columns.dedup();
+        let few = self.load(page, columns.into_iter()).await?;
+        let rows = self.select(&few, selection);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = self.load(page, 0..outline.plan.columns.len()).await?;
+        self.join(&all, &rows)
+    }
+
+    /// All rows with an index in `indexes`, ascending.
+    pub async fn read(&self, indexes: Range<u64>) -> Result<Vec<(u64, Bytes)>, SegmentError> {
+        let selection = Selection::of(indexes);
+        let mut rows = Vec::new();
+        for page in self.pages(&selection) {
+            rows.extend(self.read_page(page, &selection).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The index of the event of this id, if it is here.
+    pub async fn find(&self, id: &EventId) -> Result<Option<u64>, SegmentError> {
+        let (outline, plan) = (&self.inner.outline, self.inner.outline.plan);
+        let sequence = id.sequence as i64;
+        for page in 0..outline.pages() {
+            let outside = |(least, most): (i64, i64)| sequence < least || sequence > most;
+            let has_whole = !outline.is_empty(plan.raw);
+            if !has_whole && outline.bounds(plan.id + 2, page).is_none_or(outside) {
+                continue;
+            }
+            let ids =
+                self.load(page, [INDEX, plan.id, plan.id + 1, plan.id + 2, plan.raw].into_iter()).await?;
+            if let Some(row) = (0..ids.rows()).find(|&row| is_event(&ids, plan.id, plan.raw, row, id)) {
+                return Ok(ids.index(row));
+            }
+        }
+        Ok(None)
+    }
+
+    fn select(&self, page: &Page, selection: &Selection) -> Vec<usize> {
+        let plan = self.inner.outline.plan;
+        let mut accepted = vec![true; page.rows()];
+        if let Some((from, to)) = selection.times {
+            let times = page.column(plan.time);
+            let in_time =
+                |row| times.number(row).is_some_and(|at| at >= from.as_nanos() && at <= to.as_nanos());
+            accepted.iter_mut().enumerate().for_each(|(row, accepted)| *accepted = in_time(row));
+        }
+        for predicate in &selection.predicates {
+            match plan.column(&predicate.column) {
+                Some(column) => narrow(page.column(column), predicate, &mut accepted),
+                None => accepted.fill(false),
+            }
+        }
+        // What is kept whole is in no column: only the caller can judge it.
+        let whole = page.column(plan.raw);
+        let wanted =
+            |&row: &usize| (accepted[row] || whole.has(row)) && in_range(page, row, &selection.indexes);
+        (0..page.rows()).filter(wanted).collect()
+    }
+
+    fn join(&self, page: &Page, rows: &[usize]) -> Result<Vec<(u64, Bytes)>, SegmentError> {
+        let damaged = || SegmentError::Damaged {
+            file: self.inner.outline.name.clone(),
+            what: "the columns of a row contradict each other",
+        };
+        let mut joiner = page.joiner();
+        let mut leaves = Vec::with_capacity(rows.len() * 512);
+        let mut ends = Vec::with_capacity(rows.len());
+        for &row in rows {
+            joiner.write(row, &mut leaves).ok_or_else(damaged)?;
+            ends.push((page.index(row).ok_or_else(damaged)?, leaves.len()));
+        }
+        let leaves = Bytes::from(leaves);
+        let mut start = 0;
+        let cut = |(index, end)| {
+            let leaf = leaves.slice(start..end);
+            start = end;
+            (index, leaf)
+        };
+        Ok(ends.into_iter().map(cut).collect())
+    }
+
+    async fn load(&self, page: usize, columns: impl Iterator<Item = usize>) -> Result<Page, SegmentError> {
+        let outline = &self.inner.outline;
+        let parts = outline.parts(page, columns);
+        let bytes = self.fetch(&parts).await?;
+        let mut reader = PageReader::new().map_err(|source| SegmentError::Memory { source })?;
+        outline.decode(page, parts.iter().zip(bytes.iter().map(|bytes| &bytes[..])), &mut reader)
+    }
+
+    async fn fetch(&self, parts: &[Part]) -> Result<Vec<Bytes>, SegmentError> {
+        let ranges = parts.iter().map(|part| part.range.clone());
+        match &self.inner.source {
+            Source::Stored { store, key } => Ok(store.get_ranges(key, ranges.collect()).await?),
+            Source::Memory(file) => {
+                let cut = || SegmentError::Damaged {
+                    file: self.inner.outline.name.clone(),
+                    what: "it is cut short",
+                };
+                ranges
+                    .map(|range| slice(file, &range).map(|part| file.slice_ref(part)).ok_or_else(cut))
+                    .collect()
+            }
+        }
+    }
+}
+
+fn in_range(page: &Page, row: usize, indexes: &Range<u64>) -> bool {
+    page.index(row).is_some_and(|index| indexes.contains(&index))
+}
+
+/// Takes back the acceptance of rows whose value is not accepted.
+fn narrow(column: &Column, predicate: &Predicate, accepted: &mut [bool]) {
+    let accepts = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| (predicate.accepts)(text));
+    if let Column::Ids { ids, dictionary } = column
+        && let Dictionary::Texts(texts) = &**dictionary
+    {
+        let by_id: Vec<bool> = texts.iter().map(accepts).collect();
+        let meets = |id: u32| by_id.get(id as usize).copied().unwrap_or(false);
+        accepted.iter_mut().zip(ids).for_each(|(accepted, &id)| *accepted &= meets(id));
+        return;
+    }
+    for (row, accepted) in accepted.iter_mut().enumerate() {
+        *accepted = *accepted && column.text(row).is_some_and(accepts);
+    }
+}
+
+fn is_event(page: &Page, id: usize, raw: usize, row: usize, wanted: &EventId) -> bool {
+    if let Some(leaf) = page.column(raw).text(row) {
+        let leaf = serde_json::from_slice::<serde_json::Value>(leaf).unwrap_or_default();
+        return leaf["id"] == wanted.to_string();
+    }
+    page.column(id + 2).number(row) == Some(wanted.sequence as i64)
+        && page.column(id + 1).number(row) == Some(wanted.epoch as i64)
+        && page.column(id).text(row) == Some(wanted.source.as_str().as_bytes())
+}
+
+/// Rows of one page: the unit of reading.
+pub const fn page_rows() -> usize {
+    PAGE_ROWS
+}

@@ -1,0 +1,281 @@
+//! A leaf's members, sorted into columns.
+
+use meshtrail_event::{ColumnType, EventId, Member};
+
+use super::forms::{parse_hash, parse_time, split_address};
+use super::intern::Interner;
+use super::json::{Cursor, Quoted, unescape};
+use super::plan::{Form, INDEX, Plan};
+
+/// The values of one column, without those rows that have none.
+pub(super) struct Gathered {
+    /// Rows that have a value, ascending.
+    pub(super) rows: Vec<u32>,
+    pub(super) values: Values,
+}
+
+pub(super) enum Values {
+    Numbers(Vec<i64>),
+    Texts { ids: Vec<u32>, distinct: Interner },
+    Hashes(Vec<[u8; 32]>),
+}
+
+/// Sorts leaves into columns, row by row.
+pub(super) struct Splitter {
+    plan: &'static Plan,
+    columns: Vec<Gathered>,
+    row: u32,
+    unescaped: Vec<u8>,
+    overlay: Overlay,
+}
+
+/// The members that have no column, as the text of an object that is nested like the leaf.
+#[derive(Default)]
+struct Overlay {
+    text: Vec<u8>,
+    /// How many of the objects around the current member are open in the text.
+    open: usize,
+    around: Vec<&'static str>,
+}
+
+impl Splitter {
+    pub(super) fn new(plan: &'static Plan) -> Self {
+        let columns = plan.columns.iter().map(|column| Gathered::new(column.form)).collect();
+        Self { plan, columns, row: 0, unescaped: Vec::new(), overlay: Overlay::default() }
+    }
+
+    pub(super) fn finish(self) -> Vec<Gathered> {
+        self.columns
+    }
+
+    /// Takes the next row. A leaf that is no object, or whose columns could not give it back, is kept whole.
+    pub(super) fn take(&mut self, index: u64, leaf: &[u8], keep_whole: bool) {
+        let split = !keep_whole && std::str::from_utf8(leaf).is_ok() && self.split(leaf).is_some();
+        if !split {
+            for column in &mut self.columns {
+                column.forget(self.row);
+            }
+            self.text(self.plan.raw, leaf);
+        } else if !self.overlay.text.is_empty() {
+            self.overlay.close_to(0);
+            self.overlay.text.push(b'}');
+            let text = std::mem::take(&mut self.overlay.text);
+            self.text(self.plan.rest, &text);
+            self.overlay.text = text;
+        }
+        self.overlay.clear();
+        self.number(INDEX, index as i64);
+        self.row += 1;
+    }
+
+    fn split(&mut self, leaf: &[u8]) -> Option<()> {
+        let mut cursor = Cursor::new(leaf);
+        self.object(&mut cursor, &self.plan.layout.members)?;
+        cursor.at_end().then_some(())
+    }
+
+    fn object<'a>(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        members: &'static [(&'static str, Member)],
+    ) -> Option<()> {
+        cursor.take(b'{')?;
+        let mut next = members.iter();
+        loop {
+            let key = cursor.string()?;
+            cursor.take(b':')?;
+            // Both sides ascend, so whatever is passed over will not come any more.
+            let candidate = next.as_slice().iter().position(|(name, _)| name.as_bytes() >= key.inner);
+            let known = candidate.and_then(|skipped| {
+                next = next.as_slice()[skipped..].iter();
+                next.as_slice().first().filter(|(name, _)| name.as_bytes() == key.inner)
+            });
+            match known {
+                Some((name, member)) => {
+                    next.next();
+                    self.known(cursor, key, name, member)?;
+                }
+                None => self.overlay.put(key, cursor.value()?),
+            }
+            match cursor.peek()? {
+                b',' => cursor.take(b',')?,
+                _ => return cursor.take(b'}'),
+            }
+        }
+    }
+
+    #[inline]
+    fn known<'a>(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        key: Quoted<'a>,
+        name: &'static str,
+        member: &'static Member,
+    ) -> Option<()> {
+        let before = *cursor;
+        let fits = match member {
+            Member::Column(column) => self.column(cursor, *column).is_some(),
+            Member::Object(members) => {
+                let mut inside = *cursor;
+                inside.take(b'{');
+                if cursor.peek()? == b'{' && inside.peek()? != b'}' {
+                    self.overlay.around.push(name);
+                    self.object(cursor, members)?;
+                    self.overlay.around.pop();
+                    self.overlay.close_to(self.overlay.around.len());
+                    return Some(());
+                }
+                false
+            }
+        };
+        if !fits {
+            *cursor = before;
+            self.overlay.put(key, cursor.value()?);
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn column(&mut self, cursor: &mut Cursor<'_>, column: usize) -> Option<()> {
+        let first = self.plan.first[column];
+        match self.plan.layout.columns[column].of {
+            ColumnType::Text | ColumnType::Symbol => {
+                let text = cursor.string()?;
+                if text.escaped {
+                    let mut plain = std::mem::take(&mut self.unescaped);
+                    plain.clear();
+                    let known = unescape(text.inner, &mut plain);
+                    if known.is_some() {
+                        self.text(first, &plain);
+                    }
+                    self.unescaped = plain;
+                    return known;
+                }
+                self.text(first, text.inner);
+            }
+            ColumnType::Json => {
+                let value = cursor.value()?;
+                self.text(first, value);
+            }
+            ColumnType::Int => {
+                let number = cursor.integer()?;
+                self.number(first, number);
+            }
+            ColumnType::Time => {
+                let time = parse_time(cursor.string()?.inner)?;
+                self.number(first, time);
+            }
+            ColumnType::Sha256 => {
+                let hash = parse_hash(cursor.string()?.inner)?;
+                self.hash(first, hash);
+            }
+            ColumnType::EventId => {
+                let text = cursor.string().filter(|text| !text.escaped)?;
+                let (source, epoch, sequence) = EventId::split_written(text.inner)?;
+                self.text(first, source.as_bytes());
+                self.number(first + 1, epoch as i64);
+                self.number(first + 2, sequence as i64);
+            }
+            ColumnType::Address => {
+                let text = cursor.string().filter(|text| !text.escaped)?;
+                let (host, port) = split_address(text.inner);
+                self.text(first, host);
+                if let Some(port) = port {
+                    self.number(first + 1, i64::from(port));
+                }
+            }
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn text(&mut self, column: usize, text: &[u8]) {
+        let gathered = &mut self.columns[column];
+        if let Values::Texts { ids, distinct } = &mut gathered.values {
+            gathered.rows.push(self.row);
+            ids.push(distinct.intern(text));
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, column: usize, number: i64) {
+        let gathered = &mut self.columns[column];
+        if let Values::Numbers(numbers) = &mut gathered.values {
+            gathered.rows.push(self.row);
+            numbers.push(number);
+        }
+    }
+
+    fn hash(&mut self, column: usize, hash: [u8; 32]) {
+        let gathered = &mut self.columns[column];
+        if let Values::Hashes(hashes) = &mut gathered.values {
+            gathered.rows.push(self.row);
+            hashes.push(hash);
+        }
+    }
+}
+
+impl Overlay {
+    fn put(&mut self, key: Quoted<'_>, value: &[u8]) {
+        if self.text.is_empty() {
+            self.text.push(b'{');
+        }
+        for name in &self.around[self.open..] {
+            comma(&mut self.text);
+            self.text.push(b'"');
+            self.text.extend_from_slice(name.as_bytes());
+            self.text.extend_from_slice(b"\":{");
+        }
+        self.open = self.around.len();
+        comma(&mut self.text);
+        self.text.push(b'"');
+        self.text.extend_from_slice(key.inner);
+        self.text.extend_from_slice(b"\":");
+        self.text.extend_from_slice(value);
+    }
+
+    #[inline]
+    fn close_to(&mut self, depth: usize) {
+        while self.open > depth {
+            self.text.push(b'}');
+            self.open -= 1;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.around.clear();
+        self.open = 0;
+    }
+}
+
+/// A comma, unless the text's last object has no member yet. A value never ends in an open brace.
+fn comma(text: &mut Vec<u8>) {
+    if text.last() != Some(&b'{') {
+        text.push(b',');
+    }
+}
+
+impl Gathered {
+    fn new(form: Form) -> Self {
+        let values = match form {
+            Form::Int | Form::Port | Form::Time => Values::Numbers(Vec::new()),
+            Form::Text | Form::Binary => Values::Texts { ids: Vec::new(), distinct: Interner::default() },
+            Form::Hash => Values::Hashes(Vec::new()),
+        };
+        Self { rows: Vec::new(), values }
+    }
+
+    /// Drops what `row` has so far. A text that only it had stays in the dictionary, unused.
+    fn forget(&mut self, row: u32) {
+        if self.rows.last() != Some(&row) {
+            return;
+        }
+        self.rows.pop();
+        match &mut self.values {
+            Values::Numbers(numbers) => drop(numbers.pop()),
+            Values::Texts { ids, .. } => drop(ids.pop()),
+            Values::Hashes(hashes) => drop(hashes.pop()),
+        }
+    }
+}
