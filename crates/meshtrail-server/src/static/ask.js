@@ -2,14 +2,8 @@
 // the values this page shows. The server decides what a filter means; this only helps to write one.
 import { element } from "./proof-view.js";
 
-const FIELDS = {
-  actor: "login, tag or device of whoever acted", target: "device, tag or name acted on", kind: "ssh.session.ended, ssh.*",
-  outcome: "success, failure, denied, unknown", state: "live, ended, interrupted, failed", session: "a session's id",
-  identity: "how far the actor is known", command: "what was run", source: "who sent the event", since: "24h, 7d, 2026-11-20", until: "up to then",
-};
 const VALUES = {
   outcome: ["success", "failure", "denied", "unknown"],
-  state: ["live", "ended", "interrupted", "failed"],
   identity: ["resolved", "self-reported", "conflicting", "unresolved"],
   since: ["1h", "24h", "7d", "30d"],
   kind: ["ssh.*", "ssh.session.*", "kube.*", "recording.mark", "meshtrail.*", "meshtrail.viewed", "meshtrail.exported", "meshtrail.killed", "meshtrail.signed_in"],
@@ -30,13 +24,11 @@ function paint(input, screen, wrong) {
   screen.scrollLeft = input.scrollLeft;
 }
 
-/** Byte offsets from the server to offsets in the script's text. */
+/** Where the server could not read the filter. */
 function wrongIn(input) {
   if (!input.dataset.wrong) return null;
   const [start, end] = input.dataset.wrong.split(",").map(Number);
-  const bytes = new TextEncoder().encode(input.value);
-  const until = (at) => new TextDecoder().decode(bytes.subarray(0, at)).length;
-  return [until(start), Math.max(until(end), until(start) + 1)];
+  return [start, Math.max(end, start + 1)];
 }
 
 /** The word the caret is in: where it begins, and what stands of it before the caret. */
@@ -46,12 +38,12 @@ function wordAt(input) {
   return { start, typed: before.slice(start) };
 }
 
-function offers(typed) {
+function offers(fields, typed) {
   const minus = typed.startsWith("-") ? "-" : "";
   const word = typed.slice(minus.length);
   const colon = word.indexOf(":");
   if (colon < 0) {
-    return Object.entries(FIELDS).filter(([name]) => name.startsWith(word)).map(([name, help]) => ({ text: `${minus}${name}:`, help, more: true }));
+    return fields.filter(([name]) => name.startsWith(word)).map(([name, help]) => ({ text: `${minus}${name}:`, help, more: true }));
   }
   const field = word.slice(0, colon);
   const value = word.slice(colon + 1);
@@ -66,6 +58,7 @@ class Completion {
 
   constructor(input) {
     this.input = input;
+    this.fields = JSON.parse(input.dataset.fields ?? "[]");
     this.#list.hidden = true;
     input.parentElement.append(this.#list);
     for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": "q-offers", "aria-expanded": "false" })) input.setAttribute(name, value);
@@ -81,7 +74,7 @@ class Completion {
 
   show() {
     const { typed } = wordAt(this.input);
-    this.items = offers(typed);
+    this.items = offers(this.fields, typed);
     this.#list.replaceChildren(...this.items.map((item, at) => element("li", { role: "option", id: `q-offer-${at}`, "aria-selected": "false" }, element("code", {}, item.text), item.help ? element("span", {}, item.help) : null)));
     this.#list.hidden = this.items.length === 0;
     this.input.setAttribute("aria-expanded", String(this.open));

@@ -7,8 +7,12 @@ export function bytesOfHex(text) {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 }
 
+/** Exactly one text stands for these bytes: no white space, no stray bits at the end. */
 export function bytesOfBase64(text) {
+  if (typeof text !== "string" || text.length % 4 !== 0) throw new Error("not base64");
   const plain = atob(text);
+  const missing = text.endsWith("==") ? 2 : Number(text.endsWith("="));
+  if (plain.length !== (text.length / 4) * 3 - missing || (text && btoa(plain.slice(-3 + missing)) !== text.slice(-4))) throw new Error("not base64 in its one form");
   const bytes = new Uint8Array(plain.length);
   for (let at = 0; at < plain.length; at += 1) bytes[at] = plain.charCodeAt(at);
   return bytes;

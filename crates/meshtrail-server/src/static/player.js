@@ -46,9 +46,15 @@ export class Replay {
     if (this.skipIdle && !this.live) options.idleTimeLimit = IDLE_LIMIT;
     this.#player = globalThis.AsciinemaPlayer.create(this.#source, this.#place, options);
     this.#playing = true;
-    this.#player.addEventListener("playing", () => { this.#playing = true; });
+    this.#player.addEventListener("playing", () => { this.#playing = true; this.#trim(); });
     this.#player.addEventListener("pause", () => { this.#playing = false; });
     this.#player.addEventListener("ended", () => { this.#playing = false; this.#place.dispatchEvent(new CustomEvent("replay-ended")); });
+  }
+
+  /** Takes back the height that the terminal did not need. */
+  #trim() {
+    const used = this.#place.querySelector(".ap-player")?.getBoundingClientRect().height ?? 0;
+    if (used > 100) this.#place.style.height = `${Math.ceil(used) + 6}px`;
   }
 
   #controls() {

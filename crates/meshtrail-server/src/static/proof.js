@@ -21,6 +21,12 @@ export const nodeHash = (left, right) => sha256(joined(Uint8Array.of(1), left, r
 const half = (n) => Math.floor(n / 2);
 const odd = (n) => n % 2 === 1;
 
+function isPowerOfTwo(n) {
+  let rest = n;
+  while (rest > 1 && rest % 2 === 0) rest /= 2;
+  return rest === 1;
+}
+
 /** Walks from a leaf to the root it leads to; the caller compares that root with a signed one. */
 export async function rootFromPath({ leaf, index, size, hashes }) {
   if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size) {
@@ -52,7 +58,7 @@ export async function checkGrowth({ from, fromRoot, to, toRoot, hashes }) {
     return;
   }
   if (from === 0) return;
-  const path = Number.isInteger(Math.log2(from)) ? [fromRoot, ...hashes] : [...hashes];
+  const path = isPowerOfTwo(from) ? [fromRoot, ...hashes] : [...hashes];
   if (path.length === 0) throw new ProofError("the trail's earlier state is not part of it: no path was given");
   let at = from - 1;
   let last = to - 1;

@@ -1,0 +1,211 @@
+//! The question a page answers: its filter, and the addresses that ask a slightly different one.
+//!
+//! The address bar is the state. Every link that narrows a list is made here, by adding a term to the filter.
+
+use maud::{Markup, html};
+use meshtrail_query::{Field, FilterError};
+
+/// One page's filter.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    /// The list it belongs to: `/events`.
+    pub(crate) path: &'static str,
+    /// The filter as typed.
+    pub(crate) text: String,
+    /// Which sessions, beside the filter: `live`, `ended`, …; empty for all, and on other lists.
+    pub(crate) state: String,
+    /// What could not be read in it.
+    pub(crate) mistake: Option<FilterError>,
+}
+
+impl Ask {
+    /// The filter `text` on the list at `path`.
+    pub(crate) fn new(path: &'static str, text: impl Into<String>) -> Ask {
+        Ask { path, text: text.into(), state: String::new(), mistake: None }
+    }
+
+    /// Whether everything is asked for.
+    pub(crate) fn is_open(&self) -> bool {
+        self.text.trim().is_empty() && self.state.is_empty()
+    }
+
+    /// The address with `field` narrowed to `value`.
+    pub(crate) fn is(&self, field: &str, value: &str) -> String {
+        self.with(&term(field, value))
+    }
+
+    /// The address without what has `value` in `field`.
+    pub(crate) fn is_not(&self, field: &str, value: &str) -> String {
+        self.with(&format!("-{}", term(field, value)))
+    }
+
+    fn with(&self, term: &str) -> String {
+        let kept = self.text.trim();
+        let known = kept.split_whitespace().any(|part| part == term);
+        let text = match (kept.is_empty(), known) {
+            (true, _) => term.to_owned(),
+            (false, true) => kept.to_owned(),
+            (false, false) => format!("{kept} {term}"),
+        };
+        address(self.path, &[("q", &text), ("state", &self.state)])
+    }
+
+    /// The address of another page of the same list.
+    pub(crate) fn page(&self, cursor: &str) -> String {
+        address(self.path, &[("q", self.text.trim()), ("state", &self.state), ("cursor", cursor)])
+    }
+
+    /// The same question of sessions in another state; empty for all.
+    pub(crate) fn in_state(&self, state: &str) -> String {
+        address(self.path, &[("q", self.text.trim()), ("state", state)])
+    }
+
+    /// The search box.
+    pub(crate) fn form(&self) -> Markup {
+        let wrong = self.mistake.as_ref();
+        html! {
+            form.ask action=(self.path) method="get" role="search" {
+                label.sign for="q" { "/" }
+                div.field {
+                    input #q type="text" name="q" value=(self.text) autocomplete="off" autocapitalize="off" spellcheck="false"
+                        aria-label="Filter" placeholder="actor:alice@example.com since:24h" maxlength="2000"
+                        data-fields=(fields()) data-wrong=[wrong.map(|mistake| self.marked(mistake))]
+                        aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| "q-wrong")];
+                }
+                @if !self.state.is_empty() { input type="hidden" name="state" value=(self.state); }
+                @if !self.text.trim().is_empty() { a.clear href=(address(self.path, &[("state", &self.state)])) { "clear" } }
+                button type="submit" { "Ask" }
+            }
+            @if let Some(mistake) = wrong { (self.mistake_line(mistake)) }
+        }
+    }
+
+    /// The filter again with the wrong part underlined, and what would have been right; readable without scripts.
+    fn mistake_line(&self, mistake: &FilterError) -> Markup {
+        let start = floor(&self.text, mistake.span.start);
+        let end = floor(&self.text, mistake.span.end).max(start);
+        let (before, wrong, after) = (&self.text[..start], &self.text[start..end], &self.text[end..]);
+        html! {
+            div.mistake #q-wrong role="alert" {
+                p { code { (before) mark { (if wrong.is_empty() { " " } else { wrong }) } (after) } }
+                p { (sentence_case(&mistake.message)) "." @if let Some(hint) = &mistake.hint { " " (sentence_case(hint)) "." } }
+            }
+        }
+    }
+
+    /// Where the mistake stands, as a browser counts.
+    fn marked(&self, mistake: &FilterError) -> String {
+        let units = mistake.span.in_utf16(&self.text);
+        format!("{},{}", units.start, units.end)
+    }
+
+    /// A value that can be clicked into the filter, with its opposite beside it.
+    pub(crate) fn value(&self, field: &str, value: &str, shown: &Markup) -> Markup {
+        html! {
+            span.v {
+                a.is href=(self.is(field, value)) data-field=(field) data-value=(value) { (shown) }
+                a.not href=(self.is_not(field, value)) tabindex="-1" title={ "not " (value) } aria-label={ "not " (value) } { "≠" }
+            }
+        }
+    }
+}
+
+/// Every field and what it looks at, for the box to complete.
+fn fields() -> String {
+    let all: Vec<(&str, &str)> = Field::ALL.iter().map(|field| (field.name(), field.about())).collect();
+    serde_json::to_string(&all).expect("names are text")
+}
+
+fn sentence_case(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// `field:value`, quoted where the language would read the value as more than one word.
+pub(crate) fn term(field: &str, value: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\\' | '(' | ')' | ',' | '*');
+    if !value.is_empty() && value.chars().all(plain) {
+        return format!("{field}:{value}");
+    }
+    format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A path with query parameters; empty ones are left out.
+pub(crate) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut whole = path.to_owned();
+    for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+        whole.push(if whole.contains('?') { '&' } else { '?' });
+        whole.push_str(name);
+        whole.push('=');
+        encode(value, &mut whole);
+    }
+    whole
+}
+
+/// A path's last part, encoded.
+pub(crate) fn under(path: &str, part: &str) -> String {
+    let mut whole = format!("{path}/");
+    encode(part, &mut whole);
+    whole
+}
+
+fn encode(value: &str, out: &mut String) {
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' | b'@' | b',' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push_str("%20"),
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                out.push('%');
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_clicked_is_added_to_the_filter_once() {
+        let ask = Ask::new("/events", "kind:ssh.*");
+        assert_eq!(ask.is("actor", "a@example.com"), "/events?q=kind:ssh.%2A%20actor:a@example.com");
+        assert_eq!(ask.is_not("kind", "x"), "/events?q=kind:ssh.%2A%20-kind:x");
+        let again = Ask::new("/events", "actor:a");
+        assert_eq!(again.is("actor", "a"), "/events?q=actor:a");
+    }
+
+    #[test]
+    fn a_value_that_is_not_one_word_is_quoted() {
+        assert_eq!(term("command", "rm -rf \"x\""), r#"command:"rm -rf \"x\"""#);
+        assert_eq!(term("actor", "tag:ci"), "actor:tag:ci");
+        assert_eq!(term("actor", ""), "actor:\"\"");
+    }
+
+    #[test]
+    fn addresses_carry_any_text() {
+        assert_eq!(address("/events", &[("q", "a&b=ü"), ("cursor", "")]), "/events?q=a%26b%3D%C3%BC");
+        assert_eq!(under("/events", "main.recorder.1.7/x"), "/events/main.recorder.1.7%2Fx");
+    }
+
+    #[test]
+    fn the_place_of_a_mistake_is_marked_even_within_a_character() {
+        let mut ask = Ask::new("/events", "ü wer:x");
+        ask.mistake = meshtrail_query::Filter::parse(&ask.text).err();
+        let shown = ask.form().into_string();
+        assert!(shown.contains("<mark>wer:</mark>") && shown.contains("There is no field"), "{shown}");
+        assert!(shown.contains("data-wrong=\"2,6\""), "{shown}");
+    }
+}

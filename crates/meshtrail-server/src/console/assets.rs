@@ -1,0 +1,107 @@
+//! What pages load: styles, scripts, faces and the player, all inside the binary.
+//!
+//! - An asset's address holds a digest of all assets, so that it can be cached for ever and never be stale.
+//! - Nothing is loaded from anywhere else.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+/// One file, as it is sent.
+pub(crate) struct Asset {
+    pub(crate) name: &'static str,
+    pub(crate) media: &'static str,
+    pub(crate) bytes: &'static [u8],
+}
+
+macro_rules! assets {
+    ($($name:literal as $media:expr,)+) => {
+        &[$(Asset { name: $name, media: $media, bytes: include_bytes!(concat!("../static/", $name)) },)+]
+    };
+}
+
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const FACE: &str = "font/woff2";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Every asset.
+pub(crate) const ASSETS: &[Asset] = assets![
+    "mark.svg" as "image/svg+xml",
+    "look.css" as CSS,
+    "parts.css" as CSS,
+    "replay.css" as CSS,
+    "console.js" as SCRIPT,
+    "ask.js" as SCRIPT,
+    "bytes.js" as SCRIPT,
+    "cast.js" as SCRIPT,
+    "keys.js" as SCRIPT,
+    "live.js" as SCRIPT,
+    "player.js" as SCRIPT,
+    "proof.js" as SCRIPT,
+    "proof-line.js" as SCRIPT,
+    "proof-view.js" as SCRIPT,
+    "remember.js" as SCRIPT,
+    "session.js" as SCRIPT,
+    "session-proof.js" as SCRIPT,
+    "sha256.js" as SCRIPT,
+    "fonts/next.woff2" as FACE,
+    "fonts/next-ext.woff2" as FACE,
+    "fonts/mono.woff2" as FACE,
+    "fonts/mono-ext.woff2" as FACE,
+    "fonts/OFL.txt" as TEXT,
+    "vendor/asciinema-player.min.js" as SCRIPT,
+    "vendor/asciinema-player.css" as CSS,
+    "vendor/asciinema-player.LICENSE" as TEXT,
+];
+
+/// The asset of this name.
+pub(crate) fn asset(name: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.name == name)
+}
+
+/// Where pages load it from.
+pub(crate) fn href(name: &str) -> String {
+    debug_assert!(asset(name).is_some(), "no asset is called {name}");
+    format!("/static/{}/{name}", version())
+}
+
+/// A digest of all assets: another build with other assets has other addresses.
+pub(crate) fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let mut digest = Sha256::new();
+        for asset in ASSETS {
+            digest.update(asset.name.as_bytes());
+            digest.update(asset.bytes);
+        }
+        hex::encode(&digest.finalize()[..6])
+    });
+    &VERSION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_import_only_what_is_served() {
+        for script in ASSETS.iter().filter(|asset| asset.media == SCRIPT && !asset.name.contains('/')) {
+            let text = std::str::from_utf8(script.bytes).unwrap();
+            for line in text.lines().filter(|line| line.starts_with("import ")) {
+                let from = line.rsplit_once("\"./").unwrap().1.trim_end_matches("\";");
+                assert!(asset(from).is_some(), "{} imports {from}", script.name);
+            }
+        }
+    }
+
+    #[test]
+    fn pages_stay_light_without_the_player() {
+        let parts = ["look.css", "parts.css", "fonts/next.woff2", "fonts/mono.woff2"];
+        let weight: usize = ASSETS
+            .iter()
+            .filter(|asset| parts.contains(&asset.name) || asset.media == SCRIPT && !asset.name.contains('/'))
+            .map(|asset| asset.bytes.len())
+            .sum();
+        assert!(weight < 140_000, "{weight} bytes before any gzip");
+    }
+}

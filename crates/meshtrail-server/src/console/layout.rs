@@ -1,0 +1,250 @@
+//! What every page has: the bar on top, the search box, the sheet of keys; and the shapes pages share.
+
+use maud::{DOCTYPE, Markup, html};
+use meshtrail_event::{Actor, Identity, IdentityStatus, Target, Timestamp};
+
+use super::ask::Ask;
+use super::assets::href;
+use super::view::{Looker, Sound};
+use super::words;
+
+/// The page's place in the navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nav {
+    Sessions,
+    Events,
+    /// Sign-in and errors.
+    None,
+}
+
+/// What surrounds a page's own content.
+pub(crate) struct Shell<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) nav: Nav,
+    pub(crate) looker: Option<&'a Looker>,
+    pub(crate) sound: Option<&'a Sound>,
+    pub(crate) now: Timestamp,
+    /// Whether the page plays recordings and so needs the player.
+    pub(crate) plays: bool,
+}
+
+impl Shell<'_> {
+    /// The whole document.
+    pub(crate) fn page(&self, content: &Markup) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " · meshtrail" }
+                    link rel="icon" href=(href("mark.svg")) type="image/svg+xml";
+                    link rel="stylesheet" href=(href("look.css"));
+                    link rel="stylesheet" href=(href("parts.css"));
+                    @if self.plays {
+                        link rel="stylesheet" href=(href("vendor/asciinema-player.css"));
+                        link rel="stylesheet" href=(href("replay.css"));
+                        script src=(href("vendor/asciinema-player.min.js")) defer {}
+                    }
+                    script type="module" src=(href("console.js")) {}
+                }
+                body {
+                    a.skip href="#content" { "Skip to the content" }
+                    (self.bar())
+                    main #content { (content) }
+                    (keys(self.plays))
+                }
+            }
+        }
+    }
+
+    fn bar(&self) -> Markup {
+        let link = |nav: Nav, path: &str, name: &str| {
+            html! { a href=(path) aria-current=[(self.nav == nav).then_some("page")] { (name) } }
+        };
+        html! {
+            header.bar {
+                a.mark href="/sessions" { "mesh" i { "·" } "trail" }
+                @if self.looker.is_some() {
+                    nav aria-label="Pages" { (link(Nav::Sessions, "/sessions", "Sessions")) (link(Nav::Events, "/events", "Events")) }
+                }
+                @if let Some(sound) = self.sound { (self.soundness(sound)) }
+                @if let Some(looker) = self.looker { (whoami(looker)) }
+            }
+        }
+    }
+
+    /// Counts are the server's word; the word "sound" is put there by this browser once it has checked.
+    fn soundness(&self, sound: &Sound) -> Markup {
+        html! {
+            span.sound {
+                b #sound {}
+                span.sound-count { (words::counted(sound.events, "event", "events")) }
+                @if let Some(at) = sound.checkpoint_at {
+                    span.q { " · checkpoint " time datetime=(at) data-ago { (words::ago(at, self.now)) } }
+                }
+            }
+        }
+    }
+}
+
+fn whoami(looker: &Looker) -> Markup {
+    html! {
+        details.me {
+            summary { (words::clipped(&looker.name, 28)) }
+            div {
+                p { (words::foreign(&looker.name)) br; span.q { (looker.role) } }
+                form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
+            }
+        }
+    }
+}
+
+fn keys(plays: bool) -> Markup {
+    let rows: &[(&[&str], &str)] = &[
+        (&["/"], "ask: go to the filter"),
+        (&["j", "k"], "next, previous row"),
+        (&["Enter"], "open the row"),
+        (&["Esc"], "leave the box, close this, go back"),
+        (&["f"], "follow the live session"),
+        (&["[", "]"], "earlier, later"),
+        (&["?"], "this sheet"),
+    ];
+    let replay: &[(&[&str], &str)] = &[
+        (&["Space"], "play, pause"),
+        (&["←", "→"], "5 seconds back, on"),
+        (&["<", ">"], "slower, faster"),
+        (&["0", "…", "9"], "to 0 % … 90 %"),
+    ];
+    let lines = |rows: &[(&[&str], &str)]| {
+        html! { @for (keys, meaning) in rows { dt { @for key in *keys { kbd { (key) } " " } } dd { (meaning) } } }
+    };
+    html! {
+        dialog #keys aria-labelledby="keys-title" {
+            h2 #keys-title { "Keys" }
+            dl { (lines(rows)) @if plays { (lines(replay)) } }
+            form method="dialog" { button { "Close" } }
+        }
+    }
+}
+
+/// Whoever acted, in one line: person or tags, and the device, with doubt said in amber.
+pub(crate) fn who(actor: &Actor, identity: &Identity, ask: &Ask) -> Markup {
+    let doubt = doubt(identity);
+    html! {
+        @match actor.label() {
+            None => span.unsure { "not known" },
+            Some(_) if !actor.tags.is_empty() && actor.person.is_none() => { (tags(&actor.tags, 2, ask)) }
+            Some(label) => { span.unsure[doubt.is_some()] { (ask.value("actor", &label, &words::clipped(&label, 34))) } }
+        }
+        @if let Some(device) = words::on_device(actor) { " " span.q { "on " (words::clipped(device, 24)) } }
+        @if let Some(doubt) = doubt { " " span.unsure.why title=[identity.reason.as_deref()] { (doubt) } }
+    }
+}
+
+/// Tags, the first `most` of them; the rest are counted, and named in the count's title.
+pub(crate) fn tags(all: &[String], most: usize, ask: &Ask) -> Markup {
+    let (shown, rest) = all.split_at(most.min(all.len()));
+    html! {
+        @for tag in shown { span.tag { (ask.value("actor", tag, &words::clipped(tag, 24))) } " " }
+        @if !rest.is_empty() { span.q title=(rest.join(" ")) { "+" (rest.len()) } }
+    }
+}
+
+/// The one word of doubt about who it was, if there is doubt.
+pub(crate) fn doubt(identity: &Identity) -> Option<&'static str> {
+    match identity.status {
+        IdentityStatus::Conflicting => Some("conflicting"),
+        IdentityStatus::SelfReported => Some("self-reported"),
+        IdentityStatus::Unresolved if !identity.is_empty() => Some("unresolved"),
+        _ => None,
+    }
+}
+
+/// What was acted on, in one line.
+pub(crate) fn what(target: &Target, ask: &Ask) -> Markup {
+    html! {
+        @match target.label() {
+            None => span.unsure { "not known" },
+            Some(label) => { (ask.value("target", &label, &words::clipped(&label, 28))) }
+        }
+        @if let Some(account) = &target.account { " " span.q { "as " (words::clipped(account, 16)) } }
+        @if let Some(container) = &target.container { " " span.q { "in " (words::clipped(container, 16)) } }
+    }
+}
+
+/// Links to the pages of a list: newest and older, or where the list ends.
+pub(crate) fn pager(ask: &Ask, paging: &super::view::Paging) -> Markup {
+    html! {
+        nav.pager aria-label="Pages of this list" {
+            @if paging.inside { a rel="prev" href=(ask.in_state(&ask.state)) { "newest" } }
+            @match &paging.next {
+                Some(cursor) => { a rel="next" href=(ask.page(cursor)) { "older" } }
+                None => { span.q { "That is all there is." } }
+            }
+        }
+    }
+}
+
+/// Says what is missing, and the command that would fill it.
+pub(crate) fn empty(title: &str, text: &str, command: Option<&str>) -> Markup {
+    html! {
+        section.empty data-live-empty {
+            h2 { (title) }
+            p { (text) }
+            @if let Some(command) = command { pre.command { code.copy data-copy=(command) { (command) } } }
+        }
+    }
+}
+
+/// Person, device and how both are known, as the lines of a list of terms.
+pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now: Timestamp) -> Markup {
+    html! {
+        @if let Some(person) = &actor.person {
+            dt { "person" } dd { (ask.value("actor", &person.login, &words::foreign(&person.login))) @if let Some(name) = &person.name { " " span.q { (words::foreign(name)) } } }
+            @if !person.groups.is_empty() { dt { "groups" } dd { (words::foreign(&person.groups.join(", "))) } }
+        }
+        @if let Some(service) = &actor.service { dt { "service" } dd { (ask.value("actor", service, &words::foreign(service))) } }
+        @if !actor.tags.is_empty() { dt { "tags" } dd.tags { (tags(&actor.tags, actor.tags.len(), ask)) } }
+        @if actor.is_empty() { dt { "person" } dd.unsure { "not known" } }
+        @if let Some(device) = &actor.device {
+            dt { "device" }
+            dd {
+                (words::foreign(device.name.as_deref().or(device.id.as_deref()).unwrap_or("without a name")))
+                @if let Some(os) = &device.os { " " span.q { (words::foreign(os)) } }
+            }
+            @if !device.addresses.is_empty() { dt { "address" } dd { @for address in &device.addresses { code { (words::foreign(address)) } br; } } }
+        }
+        dt { "how known" } dd { (how_known(identity, now)) }
+        @if let Some(claim) = &identity.claimed {
+            dt { "claimed" }
+            dd.unsure {
+                (words::foreign(claim.login.as_deref().unwrap_or(&claim.tags.join(", "))))
+                @if let Some(node) = &claim.node { " on " (words::foreign(node)) }
+            }
+        }
+    }
+}
+
+fn how_known(identity: &Identity, now: Timestamp) -> Markup {
+    let provider = match identity.provider.as_deref() {
+        Some("localapi") => "by the tailnet",
+        Some("directory") => "by the directory file",
+        Some("header") => "by the sender only",
+        Some("token") => "by an API token",
+        Some(_) => "by a provider",
+        None => "",
+    };
+    html! {
+        @match &identity.status {
+            IdentityStatus::Resolved => { span { "resolved " (provider) } }
+            IdentityStatus::SelfReported => { span.unsure { "self-reported: nobody but the sender says so" } }
+            IdentityStatus::Conflicting => { span.unsure { "conflicting: the sender says one thing, " (provider.trim_start_matches("by ")) " another" } }
+            IdentityStatus::Unresolved => { span.unsure { "unresolved: nobody knew at that time" } }
+            IdentityStatus::Other(word) => { span.unsure { (words::foreign(word)) } }
+        }
+        @if let Some(as_of) = identity.as_of { " " span.q { "as of " (words::clock(as_of, now)) } }
+        @if let Some(reason) = &identity.reason { br; span.unsure { (words::foreign(reason)) } }
+    }
+}

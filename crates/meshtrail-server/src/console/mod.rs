@@ -1,0 +1,45 @@
+//! The console: pages made on the server, which scripts then make live, playable and provable.
+//!
+//! - Lists and events read without scripts; the address is the state of every list.
+//! - Nothing says "proven" until the reader's browser has computed it.
+//! - Text from other machines is shown with control characters visible, and isolated ([`words`]).
+//! - Looking at a list is not an event; looking into a recording is, and pages say so before they fetch it.
+//!
+//! What a page shows comes by the same calls that the API answers with; how things are stored is not known here.
+
+mod ask;
+mod assets;
+mod event_page;
+mod events_page;
+mod layout;
+mod open_pages;
+mod plain_pages;
+mod sentence;
+mod session_page;
+mod sessions_page;
+mod view;
+mod words;
+
+use axum::routing::get;
+
+use crate::auth::Capability;
+use crate::routes::Route;
+
+pub(crate) use open_pages::problem_page;
+pub use sentence::{Sentence, sentence};
+
+/// What the console's pages may load and do.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The same for pages that play: asciinema-player's terminal is WebAssembly.
+const PLAYING_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+     font-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The rows of the console.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::page("/sign-in", Capability::Open, get(open_pages::sign_in)),
+        Route::page("/static/{version}/{*name}", Capability::Open, get(open_pages::asset_file)),
+    ]
+}

@@ -1,0 +1,49 @@
+//! What everybody may load: the sign-in page, the assets, and the page of a problem.
+
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use maud::Markup;
+use meshtrail_event::Timestamp;
+use serde::Deserialize;
+
+use super::assets::{asset, version};
+use super::layout::{Nav, Shell};
+use super::{POLICY, plain_pages};
+use crate::problem::{Problem, ProblemBody};
+
+/// Where to go after signing in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Wanted {
+    to: String,
+}
+
+/// The sign-in page.
+pub(crate) async fn sign_in(Query(wanted): Query<Wanted>) -> Response {
+    plain("Sign in", &plain_pages::sign_in(&wanted.to))
+}
+
+/// The page of a problem, for a browser.
+pub(crate) fn problem_page(body: &ProblemBody) -> Response {
+    plain(&body.title, &plain_pages::problem(body))
+}
+
+fn plain(title: &str, content: &Markup) -> Response {
+    let shell =
+        Shell { title, nav: Nav::None, looker: None, sound: None, now: Timestamp::now(), plays: false };
+    let mut response = shell.page(content).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+/// A style, a script, a face. Under its current address it may be kept for ever.
+pub(crate) async fn asset_file(Path((asked, name)): Path<(String, String)>) -> Result<Response, Problem> {
+    let found = asset(&name).ok_or_else(|| Problem::not_found("there is no such asset"))?;
+    let keep = if asked == version() { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(found.media)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(keep)),
+    ];
+    Ok((headers, found.bytes).into_response())
+}

@@ -1,0 +1,54 @@
+//! Pages without a list or a thing: signing in, and what went wrong.
+
+use maud::{Markup, html};
+
+use crate::problem::ProblemBody;
+
+/// The sign-in page; `to` is where the reader wanted to go.
+pub(crate) fn sign_in(to: &str) -> Markup {
+    html! {
+        div.narrow {
+            h1 { "Sign in" }
+            section {
+                h2 { "With your tailnet identity" }
+                p { "The server asks its tailscaled who owns the address you come from. Your role follows from the configuration; there is nothing to type." }
+                form method="post" action="/sign-in/tailnet" {
+                    input type="hidden" name="to" value=(to);
+                    button.main type="submit" { "Sign in as who I am in the tailnet" }
+                }
+            }
+            section {
+                h2 { "With a link, on the server's own machine" }
+                p { code { "meshtrail serve" } " prints a link when it starts. It works once, and makes you admin. For a fresh one:" }
+                pre.command { code.copy data-copy="meshtrail sign-in" { "meshtrail sign-in" } }
+            }
+            section {
+                h2 { "With an API token" }
+                form.token method="post" action="/sign-in/token" {
+                    input type="hidden" name="to" value=(to);
+                    input type="password" name="token" aria-label="API token" autocomplete="off" placeholder="mt_…" required;
+                    button type="submit" { "Sign in" }
+                }
+            }
+            p.q.small { "Signing in, and every attempt that was turned down, is an event in the trail." }
+        }
+    }
+}
+
+/// What happened, what was kept, what to do next.
+pub(crate) fn problem(problem: &ProblemBody) -> Markup {
+    html! {
+        div.narrow {
+            p.crumb { span.n { (problem.status) } }
+            h1 { (problem.title) }
+            p { (super::words::foreign(&problem.detail)) }
+            @if let Some(field) = &problem.field { p.q { "What is meant: " code { (super::words::foreign(field)) } } }
+            @if problem.status >= 500 { p { "Nothing that was recorded is affected: what has been acknowledged is on disk." } }
+            p.acts {
+                @if problem.status == 401 { a.button href="/sign-in" { "Sign in" } }
+                @else { a.button href="/sessions" data-back { "Go to the sessions" } }
+            }
+            p.q.small { "In the server's log under " (super::words::identifier(&problem.id, 40)) }
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! An event as a person would say it, one way per kind.
+//!
+//! A sentence begins with the verb, as "opened a session on db-prod-1 as root": who did it stands before it, in a
+//! column or as the subject. What is not known is said, not left out. Names from other machines are parts of their
+//! own, so that a page can show them safely.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use maud::{Markup, Render, html};
+use meshtrail_event::{
+    Change, Detail, Event, Finding, Flow, Kind, KubeRequest, LogLine, Login, Own, SessionFacts, Target, text,
+};
+
+use super::words;
+
+/// One event, said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence(Vec<Part>);
+
+/// A stretch of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// Our own words.
+    Words(Cow<'static, str>),
+    /// What the sentence is about, by name.
+    Name(String),
+    /// Something typed or sent, as a command.
+    Typed(String),
+    /// What is not known, or disagrees.
+    Unsure(String),
+}
+
+/// The most characters of one foreign part.
+const PART: usize = 160;
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Words(words) => f.write_str(words),
+            Part::Name(text) | Part::Typed(text) | Part::Unsure(text) => {
+                f.write_str(&text::shortened(text, PART))
+            }
+        })
+    }
+}
+
+impl Render for Sentence {
+    fn render(&self) -> Markup {
+        html! {
+            @for part in &self.0 {
+                @match part {
+                    Part::Words(words) => { (words) }
+                    Part::Name(name) => { b { (words::clipped(name, PART)) } }
+                    Part::Typed(typed) => { code { (words::clipped(typed, PART)) } }
+                    Part::Unsure(words) => { span.unsure { (words::foreign(words)) } }
+                }
+            }
+        }
+    }
+}
+
+impl Sentence {
+    fn new(words: impl Into<Cow<'static, str>>) -> Sentence {
+        Sentence(vec![Part::Words(words.into())])
+    }
+
+    fn words(mut self, words: impl Into<Cow<'static, str>>) -> Sentence {
+        self.0.push(Part::Words(words.into()));
+        self
+    }
+
+    fn name(mut self, name: impl Into<String>) -> Sentence {
+        self.0.push(Part::Name(name.into()));
+        self
+    }
+
+    fn typed(mut self, typed: impl Into<String>) -> Sentence {
+        self.0.push(Part::Typed(typed.into()));
+        self
+    }
+
+    fn unsure(mut self, words: impl Into<String>) -> Sentence {
+        self.0.push(Part::Unsure(words.into()));
+        self
+    }
+
+    /// `before` and a name, where there is one.
+    fn and_name(self, before: &'static str, name: Option<impl Into<String>>) -> Sentence {
+        match name {
+            Some(name) => self.words(before).name(name),
+            None => self,
+        }
+    }
+
+    /// `before` and words from elsewhere, where there are some.
+    fn and_typed(self, before: &'static str, typed: Option<&String>) -> Sentence {
+        match typed {
+            Some(typed) if !typed.is_empty() => self.words(before).typed(typed.clone()),
+            _ => self,
+        }
+    }
+
+    /// The target's name, or that it is not known.
+    fn on(self, before: &'static str, target: &Target) -> Sentence {
+        match target.label() {
+            Some(label) => self.words(before).name(label),
+            None => self.words(before).unsure("a target not known"),
+        }
+    }
+}
+
+/// Says an event.
+#[must_use]
+pub fn sentence(event: &Event) -> Sentence {
+    match &event.detail {
+        Some(Detail::Session(facts)) => session(event, facts),
+        Some(Detail::Mark(mark)) => match &event.kind {
+            Kind::RecordingRetired => Sentence::new("let a recording go, its time to be kept being over"),
+            _ => Sentence::new("bound the first ")
+                .words(
+                    mark.bytes
+                        .map_or_else(|| "bytes".to_owned(), |bytes| words::counted(bytes, "byte", "bytes")),
+                )
+                .words(" of the recording into the trail"),
+        },
+        Some(Detail::Login(login)) => host_login(event, login),
+        Some(Detail::Kube(request)) => kube(event, request),
+        Some(Detail::Flow(flow)) => self::flow(event, flow),
+        Some(Detail::Change(change)) => self::change(event, change),
+        Some(Detail::Log(line)) => log(line),
+        Some(Detail::Finding(finding)) => self::finding(event, finding),
+        Some(Detail::Own(own)) => self::own(event, own),
+        Some(Detail::Other(_)) => {
+            Sentence::new("did something this version has no words for: ").name(event.kind.as_str())
+        }
+        None => without_detail(event),
+    }
+}
+
+fn without_detail(event: &Event) -> Sentence {
+    let empty = Detail::empty(&event.kind);
+    if matches!(empty, Detail::Other(_)) {
+        return Sentence::new("did something this version has no words for: ").name(event.kind.as_str());
+    }
+    let mut with_empty = event.clone();
+    with_empty.detail = Some(empty);
+    sentence(&with_empty)
+}
+
+fn session(event: &Event, facts: &SessionFacts) -> Sentence {
+    let begin = |words: &'static str| {
+        Sentence::new(words).on("", &event.target).and_name(" as ", event.target.account.clone())
+    };
+    let said = match &event.kind {
+        Kind::SshSessionStarted | Kind::KubeSessionStarted => begin("opened a session on "),
+        Kind::SshSessionInterrupted | Kind::KubeSessionInterrupted => begin("was cut off in a session on "),
+        Kind::SshSessionFailed | Kind::KubeSessionFailed => begin("tried to record a session on "),
+        _ => begin("ended a session on "),
+    };
+    let said = said.and_typed(", running ", facts.command.as_ref());
+    let said = match (facts.started, facts.ended) {
+        (Some(started), Some(ended)) if ended >= started => {
+            said.words(format!(", after {}", words::span(ended.since(started))))
+        }
+        _ => said,
+    };
+    match &facts.reason {
+        Some(reason) => said.words(": ").unsure(reason.clone()),
+        None => said,
+    }
+}
+
+fn host_login(event: &Event, login: &Login) -> Sentence {
+    let failed = event.outcome != meshtrail_event::Outcome::Success;
+    let verb = match (&event.kind, failed) {
+        (Kind::SshLogout, _) => "logged out of ",
+        (Kind::HostElevated, false) => "raised their rights on ",
+        (Kind::HostElevated, true) => "failed to raise their rights on ",
+        (_, false) => "logged in on ",
+        (_, true) => "failed to log in on ",
+    };
+    let said = Sentence::new("").on(verb, &event.target).and_name(" as ", event.target.account.clone());
+    let said = said.and_name(" from ", login.peer.clone()).and_name(" by ", login.method.clone());
+    match &login.reason {
+        Some(reason) => said.words(": ").unsure(reason.clone()),
+        None => said,
+    }
+}
+
+fn kube(event: &Event, request: &KubeRequest) -> Sentence {
+    let verb =
+        request.verb.clone().or_else(|| request.method.clone()).unwrap_or_else(|| "request".to_owned());
+    let intended = event.kind == Kind::KubeRequestIntended;
+    let said = Sentence::new(if intended { "asked to " } else { "did " }).name(verb);
+    let said = match (&request.resource, &request.subresource) {
+        (Some(resource), Some(sub)) => said.words(" ").typed(format!("{resource}/{sub}")),
+        (Some(resource), None) => said.words(" ").typed(resource.clone()),
+        (None, _) => said.and_typed(" ", request.path.as_ref()),
+    };
+    let said = said.and_name(" ", event.target.name.clone()).and_name(" in ", event.target.namespace.clone());
+    match request.status {
+        Some(status) => said.words(format!(": {status}")),
+        None if !intended => said.words(": ").unsure("the answer is not known"),
+        None => said,
+    }
+}
+
+fn flow(event: &Event, flow: &Flow) -> Sentence {
+    let verb = match &event.kind {
+        Kind::FlowOpened => "opened a connection ",
+        Kind::FlowClosed => "closed a connection ",
+        _ => "exchanged ",
+    };
+    let said = Sentence::new(verb).typed(flow.src.clone().unwrap_or_else(|| "?".to_owned()));
+    let said = said.words(" → ").typed(flow.dst.clone().unwrap_or_else(|| "?".to_owned()));
+    match (flow.tx_bytes, flow.rx_bytes) {
+        (None, None) => said,
+        (sent, received) => said.words(format!(
+            ", {} out, {} in",
+            sent.map_or_else(|| "?".to_owned(), words::size),
+            received.map_or_else(|| "?".to_owned(), words::size)
+        )),
+    }
+}
+
+fn change(event: &Event, change: &Change) -> Sentence {
+    if let Some(summary) = &change.summary {
+        return Sentence(vec![Part::Name(summary.clone())]);
+    }
+    // `device.role_changed` reads as "changed: device role changed": plain, and true of kinds not yet thought of.
+    let words = event.kind.as_str().replace(['.', '_'], " ");
+    let said = Sentence::new(words).and_name(" ", event.target.label());
+    said.and_typed(", property ", change.property.as_ref())
+}
+
+fn log(line: &LogLine) -> Sentence {
+    match &line.text {
+        Some(text) => Sentence::new("logged ").typed(text.clone()),
+        None => Sentence::new("logged a line without text"),
+    }
+}
+
+fn finding(event: &Event, finding: &Finding) -> Sentence {
+    let verb = match &event.kind {
+        Kind::FindingChanged => "changed a finding: ",
+        Kind::AlertSent => "sent an alert: ",
+        Kind::AlertFailed => "could not send an alert: ",
+        Kind::DeliveryDone => "delivered ",
+        Kind::DeliveryFailed => "could not deliver ",
+        _ => "found: ",
+    };
+    let title = finding.title.clone().or_else(|| finding.summary.clone()).or_else(|| finding.rule.clone());
+    let said = match (title, finding.count) {
+        (Some(title), _) => Sentence::new(verb).name(title),
+        (None, Some(count)) => Sentence::new(verb).words(words::counted(count, "event", "events")),
+        (None, None) => Sentence::new(verb.trim_end_matches([':', ' '])),
+    };
+    let said = said.and_name(" to ", finding.destination.clone());
+    match &finding.error {
+        Some(error) => said.words(": ").unsure(error.clone()),
+        None => said,
+    }
+}
+
+fn own(event: &Event, own: &Own) -> Sentence {
+    let about =
+        event.session.as_ref().map(|session| session.as_str().to_owned()).or_else(|| event.target.label());
+    let said = match &event.kind {
+        Kind::MeshtrailStarted => Sentence::new("started"),
+        Kind::MeshtrailStopped => Sentence::new("stopped in order"),
+        Kind::MeshtrailSignedIn => signed_in(event, own),
+        Kind::MeshtrailSignedOut => Sentence::new("signed out"),
+        Kind::MeshtrailViewed if own.what.as_deref() == Some("follow") => {
+            Sentence::new("watched live session").and_name(" ", about)
+        }
+        Kind::MeshtrailViewed => Sentence::new("watched session").and_name(" ", about),
+        Kind::MeshtrailExported => Sentence::new("took out ")
+            .name(own.what.clone().unwrap_or_else(|| "evidence".to_owned()))
+            .and_name(" of ", about),
+        Kind::MeshtrailKilled => Sentence::new("ended session").and_name(" ", about),
+        Kind::MeshtrailSourceConnected => {
+            Sentence::new("heard from source").and_name(" ", own.source.clone())
+        }
+        Kind::MeshtrailSourceSilent => {
+            Sentence::new("has not heard from source").and_name(" ", own.source.clone())
+        }
+        Kind::MeshtrailSourceGap => source_gap(own),
+        Kind::MeshtrailHoldPlaced => Sentence::new("placed a hold on").and_name(" ", about),
+        Kind::MeshtrailHoldLifted => Sentence::new("lifted the hold on").and_name(" ", about),
+        Kind::MeshtrailRetired => Sentence::new("let events go, their time to be kept being over"),
+        Kind::MeshtrailRuleChanged => Sentence::new("changed a rule").and_name(": ", own.what.clone()),
+        _ => Sentence::new("changed Meshtrail's configuration").and_name(": ", own.what.clone()),
+    };
+    said.and_typed(", because ", own.reason.as_ref())
+}
+
+fn signed_in(event: &Event, own: &Own) -> Sentence {
+    let done = event.outcome == meshtrail_event::Outcome::Success;
+    let verb = if done { "signed in" } else { "was not let in" };
+    let said = Sentence::new(verb).and_name(" as ", own.role.clone()).and_name(" by ", own.method.clone());
+    said.and_name(" from ", own.address.clone())
+}
+
+fn source_gap(own: &Own) -> Sentence {
+    let said = Sentence::new("noticed a gap in source").and_name(" ", own.source.clone());
+    match (own.first, own.last) {
+        (Some(first), Some(last)) => said.words(": ").unsure(format!(
+            "numbers {} to {} never came",
+            words::count(first),
+            words::count(last)
+        )),
+        _ => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(members: &str) -> String {
+        let json = format!(
+            r#"{{"id":"main.recorder.1.7","time":"2026-11-20T14:02:11Z","received":"2026-11-20T14:02:11Z",{members}}}"#
+        );
+        sentence(&Event::from_json(json.as_bytes()).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_session_is_said_with_target_account_command_and_length() {
+        let session = said(
+            r#""kind":"ssh.session.ended","target":{"account":"root","device":{"name":"db-1.tail.example"}},
+            "detail":{"command":"psql","started":"2026-11-20T14:00:00Z","ended":"2026-11-20T14:02:11Z"}"#,
+        );
+        assert_eq!(session, "ended a session on db-1 as root, running psql, after 2 min 11 s");
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        assert_eq!(said(r#""kind":"ssh.session.started""#), "opened a session on a target not known");
+        assert_eq!(
+            said(r#""kind":"kube.request.done","detail":{"verb":"patch","resource":"pods"}"#),
+            "did patch pods: the answer is not known"
+        );
+    }
+
+    #[test]
+    fn a_kind_from_a_newer_version_is_named() {
+        assert_eq!(
+            said(r#""kind":"quantum.entangled","detail":{"x":1}"#),
+            "did something this version has no words for: quantum.entangled"
+        );
+    }
+
+    #[test]
+    fn every_known_kind_has_a_sentence_that_does_not_end_in_the_air() {
+        for kind in Kind::KNOWN {
+            let words = said(&format!(r#""kind":"{kind}""#));
+            assert!(!words.is_empty() && !words.ends_with([' ', ':', ',']), "{kind}: {words:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_text_in_a_sentence_is_visible_and_escaped() {
+        let json = r#"{"id":"a.1.7","time":"2026-11-20T14:02:11Z","received":"2026-11-20T14:02:11Z","kind":"log.line","detail":{"text":"<b>\u001b[2J"}}"#;
+        let shown = sentence(&Event::from_json(json.as_bytes()).unwrap()).render().into_string();
+        assert_eq!(shown, "logged <code><bdi>&lt;b&gt;␛[2J</bdi></code>");
+    }
+}

@@ -1,0 +1,142 @@
+//! The list of sessions: live ones on top, then the newest.
+
+use maud::{Markup, html};
+use meshtrail_event::Timestamp;
+
+use super::ask::{Ask, under};
+use super::layout::{empty, pager, what, who};
+use super::view::{Paging, SessionView, State};
+use super::words;
+
+/// What the list shows.
+pub(crate) struct SessionsPage<'a> {
+    pub(crate) ask: &'a Ask,
+    pub(crate) sessions: &'a [SessionView],
+    pub(crate) paging: &'a Paging,
+    /// The command that would make the first session come, for an empty list.
+    pub(crate) first_step: &'a str,
+    pub(crate) now: Timestamp,
+}
+
+impl SessionsPage<'_> {
+    /// The page's content.
+    pub(crate) fn render(&self) -> Markup {
+        html! {
+            (self.ask.form())
+            h1 { (self.heading()) }
+            (self.states())
+            @if self.sessions.is_empty() { (self.nothing()) } @else { (self.table()) (pager(self.ask, self.paging)) }
+        }
+    }
+
+    fn heading(&self) -> String {
+        if self.ask.mistake.is_some() {
+            return "Sessions".to_owned();
+        }
+        let live = self.sessions.iter().filter(|session| session.state == State::Live).count();
+        let rest = self.sessions.len() - live;
+        match (live, rest) {
+            (0, 0) => "No sessions".to_owned(),
+            (live, 0) => format!("{live} live"),
+            (0, rest) => format!("{rest} sessions, none live"),
+            (live, rest) => format!("{live} live, {rest} before"),
+        }
+    }
+
+    /// Filters of one click, where the box would be much typing.
+    fn states(&self) -> Markup {
+        html! {
+            nav.quick aria-label="States" {
+                @for (name, state) in [("all", ""), ("live", "live"), ("ended", "ended"), ("interrupted", "interrupted"), ("failed", "failed")] {
+                    a href=(self.ask.in_state(state)) aria-current=[(self.ask.state == state).then_some("true")] { (name) }
+                }
+                a href=(self.ask.is("identity", "conflicting")) { "conflicting" }
+            }
+        }
+    }
+
+    fn nothing(&self) -> Markup {
+        if self.ask.mistake.is_some() {
+            return html! { p.q { "The filter can't be read, so nothing was searched." } };
+        }
+        if self.ask.is_open() {
+            let text = "No node has sent a recording yet. A session is recorded when the tailnet policy names this \
+                        recorder for it; then it stands here as soon as it begins.";
+            return empty("Nothing recorded yet", text, Some(self.first_step));
+        }
+        let state =
+            if self.ask.state.is_empty() { String::new() } else { format!(" --state {}", self.ask.state) };
+        let command = format!("meshtrail sessions list{state} {}", super::words::shell_word(&self.ask.text));
+        empty(
+            "Nothing matches",
+            "No session matches this filter. The command line asks the same:",
+            Some(&command),
+        )
+    }
+
+    fn table(&self) -> Markup {
+        html! {
+            table.sessions data-live {
+                thead { tr {
+                    th scope="col" { "State" } th scope="col" { "Who" } th scope="col" { "Target" }
+                    th.r scope="col" { "Started (UTC)" } th.r scope="col" { "Length" } th scope="col" { "What was run" }
+                    th.r scope="col" { "Size" } th.r scope="col" { "Index" }
+                } }
+                tbody { @for session in self.sessions { (self.row(session)) } }
+            }
+        }
+    }
+
+    fn row(&self, session: &SessionView) -> Markup {
+        let id = session.id.as_str();
+        let length = words::length(session.length(self.now));
+        html! {
+            tr id=(id) data-row {
+                td.at-state { (state(session.state)) }
+                td.at-who { (who(&session.actor, &session.identity, self.ask)) }
+                td.at-target { (what(&session.target, self.ask)) }
+                td.at-time.r { (words::clock(session.started, self.now)) }
+                td.at-length.r.n data-since=[(session.state == State::Live).then_some(session.started)] { (length) }
+                td.at-run.grow { a.open href=(under("/sessions", id)) { (run(session)) } (self.note(session)) }
+                td.at-size.r.n { (words::size(session.bytes)) }
+                td.at-index.r.n { (index(session)) }
+            }
+        }
+    }
+
+    /// What a reader must know about this recording before opening it.
+    fn note(&self, session: &SessionView) -> Markup {
+        html! {
+            @if let Some(reason) = session.reason.as_deref().filter(|_| session.state != State::Ended) {
+                " " span.unsure { "· " (words::clipped(reason, 90)) }
+            } @else if let Some(anomaly) = session.anomalies.first() {
+                " " span.q { "· " (words::clipped(anomaly, 60)) }
+            }
+        }
+    }
+}
+
+/// A state as a word with a shape.
+pub(crate) fn state(state: State) -> Markup {
+    html! { span class={ "state " (state.word()) } { (state.word()) } }
+}
+
+/// The command, or that it was a shell.
+pub(crate) fn run(session: &SessionView) -> Markup {
+    html! {
+        @match session.command.as_deref().filter(|command| !command.trim().is_empty()) {
+            Some(command) => code { (words::clipped(command, 160)) },
+            None => span.shell { "shell" },
+        }
+    }
+}
+
+fn index(session: &SessionView) -> Markup {
+    html! {
+        @match &session.proven_by {
+            Some((event, Some(index))) => a.quiet href=(under("/events", &event.to_string())) { (index) },
+            Some((event, None)) => a.quiet href=(under("/events", &event.to_string())) { "in it" },
+            None => span.q title="bound into the trail while it runs, closed by one event at its end" { "open" },
+        }
+    }
+}

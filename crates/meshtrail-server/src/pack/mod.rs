@@ -1,0 +1,152 @@
+//! Evidence packs: one HTML file that replays a session and proves itself, offline.
+//!
+//! - A pack holds the received bytes of a recording, every event that binds them, the path of each event to the
+//!   root of one checkpoint, that checkpoint, and the key it is signed by; and nothing that is not checked.
+//! - The file loads nothing: its scripts, styles and faces are inside, allowed by their hashes alone.
+//! - No byte of the recording or of an event can end the block it stands in, or be read as markup.
+//! - [`check`] does what the page does, in Rust, and holds the file's frame against our own as well.
+//!
+//! What a pack can't prove is that its key is the right one: that must be known from elsewhere.
+
+mod check;
+mod frame;
+
+use std::io::{Read, Write};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use meshtrail_event::SessionId;
+use meshtrail_trail::tree::Hash;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use check::{Check, Report, check};
+
+/// The format's name, with its version.
+pub const FORMAT: &str = "meshtrail-pack-1";
+
+/// The most received bytes that a pack is made of: a browser holds all of them in memory.
+pub const MAX_RECORDING: u64 = 256 * 1024 * 1024;
+
+/// A pack's data, as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pack {
+    /// The newest checkpoint when the pack was made: a signed note.
+    pub checkpoint: String,
+    /// Every event of the session that binds the recording: its start, its marks, its end.
+    pub events: Vec<PackEvent>,
+    /// [`FORMAT`].
+    pub format: String,
+    /// The recording.
+    pub recording: PackRecording,
+    /// The session.
+    pub session: SessionId,
+    /// How many events the checkpoint covers.
+    pub size: u64,
+    /// The key that signs the checkpoint, as C2SP writes verifier keys.
+    pub vkey: String,
+}
+
+/// One event and its path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackEvent {
+    /// The siblings on the way from the leaf to the root.
+    pub hashes: Vec<Hash>,
+    /// Where it stands in the trail.
+    pub index: u64,
+    /// The leaf's bytes, in base64.
+    pub leaf: String,
+}
+
+/// The received bytes, packed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackRecording {
+    /// The packed bytes in base64.
+    pub data: String,
+    /// How they are packed: `gzip`, which every browser unpacks.
+    pub encoding: String,
+    /// SHA-256 of the packed bytes, so that a change shows even where it would unpack to the same.
+    pub sha256: String,
+}
+
+/// What a pack is made of.
+pub struct Parts {
+    /// The session.
+    pub session: SessionId,
+    /// The received bytes.
+    pub recording: Vec<u8>,
+    /// The session's events: index, leaf, path.
+    pub events: Vec<(u64, Vec<u8>, Vec<Hash>)>,
+    /// The checkpoint's signed note.
+    pub checkpoint: String,
+    /// The key it is signed by.
+    pub vkey: String,
+    /// How many events it covers.
+    pub size: u64,
+}
+
+/// Why a pack could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A browser could not hold it.
+    #[error("the recording is {bytes} bytes long; a pack is made of at most {MAX_RECORDING}")]
+    TooLarge {
+        /// How long it is.
+        bytes: u64,
+    },
+    /// Packing failed.
+    #[error("the recording could not be packed")]
+    Packing(#[source] std::io::Error),
+}
+
+impl Pack {
+    /// Packs `parts`.
+    pub fn build(parts: Parts) -> Result<Pack, BuildError> {
+        let bytes = parts.recording.len() as u64;
+        if bytes > MAX_RECORDING {
+            return Err(BuildError::TooLarge { bytes });
+        }
+        let packed = gzip(&parts.recording).map_err(BuildError::Packing)?;
+        let recording = PackRecording {
+            sha256: hex::encode(Sha256::digest(&packed)),
+            data: BASE64_STANDARD.encode(&packed),
+            encoding: "gzip".to_owned(),
+        };
+        let event = |(index, leaf, hashes): (u64, Vec<u8>, Vec<Hash>)| PackEvent { hashes, index, leaf: BASE64_STANDARD.encode(leaf) };
+        Ok(Pack {
+            checkpoint: parts.checkpoint,
+            events: parts.events.into_iter().map(event).collect(),
+            format: FORMAT.to_owned(),
+            recording,
+            session: parts.session,
+            size: parts.size,
+            vkey: parts.vkey,
+        })
+    }
+
+    /// The whole file.
+    pub fn to_html(&self) -> Vec<u8> {
+        let data = serde_json::to_string(self).expect("a pack is text and numbers");
+        frame::with_data(&data)
+    }
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// Unpacks at most one byte more than a pack may hold, so that no file unpacks without end.
+fn gunzip(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut decoder = flate2::bufread::GzDecoder::new(packed).take(MAX_RECORDING + 1);
+    decoder.read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_RECORDING || !decoder.into_inner().into_inner().is_empty() {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    Ok(bytes)
+}
