@@ -1,1 +1,5 @@
-//! Under construction.
+//! What the benchmarks share.
+//!
+//! Results are in `docs/benchmarks.md`, with the machine they were measured on.
+
+pub mod made;

@@ -1,0 +1,98 @@
+//! How long a segment takes: encoding with its check, reading it all, reading one group of 256.
+//!
+//! `cargo run --release -p meshtrail-bench --bin segment -- [EVENTS]`
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use meshtrail_bench::made;
+use meshtrail_event::{Event, Family};
+use meshtrail_trail::segment::{Segment, SegmentReader, encode};
+use meshtrail_trail::store::{Key, Store, StoreLocation, WritePolicy};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let events =
+        std::env::args().nth(1).map_or(Ok(262_144), |count| count.parse()).context("EVENTS is a number")?;
+    for (name, made) in [("flows", flows(events)), ("mixed", mixed(events))] {
+        measure(name, &made).await?;
+    }
+    Ok(())
+}
+
+type Rows = Vec<(u64, Vec<u8>)>;
+
+fn flows(events: usize) -> BTreeMap<Family, Rows> {
+    by_family(made::flows(1).take(events))
+}
+
+fn mixed(events: usize) -> BTreeMap<Family, Rows> {
+    by_family(made::events(1).take(events))
+}
+
+fn by_family(events: impl Iterator<Item = Event>) -> BTreeMap<Family, Rows> {
+    let mut families: BTreeMap<Family, Rows> = BTreeMap::new();
+    for (index, event) in (0u64..).zip(events) {
+        families.entry(event.kind.family()).or_default().push((index, event.to_leaf()));
+    }
+    families
+}
+
+async fn measure(name: &str, families: &BTreeMap<Family, Rows>) -> Result<()> {
+    let events: usize = families.values().map(Vec::len).sum();
+    let bytes: usize = families.values().flatten().map(|(_, leaf)| leaf.len()).sum();
+    let per_event = |since: Instant| since.elapsed().as_secs_f64() * 1e6 / events as f64;
+    println!("{name}: {events} events, {} bytes each, {} families", bytes / events, families.len());
+
+    let mut segments: Vec<Segment> = Vec::new();
+    let start = Instant::now();
+    for (&family, rows) in families {
+        let rows: Vec<(u64, &[u8])> = rows.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect();
+        segments.push(encode(family, "main", &rows)?);
+    }
+    println!("  encode, check included   {:.2} µs per event", per_event(start));
+    let size: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
+    println!("  segments                 {:.2} bytes per event", size as f64 / events as f64);
+
+    let start = Instant::now();
+    for segment in &segments {
+        let reader = SegmentReader::from_bytes("segment", segment.bytes.clone().into())?;
+        let rows = reader.read(0..u64::MAX).await?;
+        anyhow::ensure!(rows.len() == segment.rows, "rows are missing");
+    }
+    println!("  read all                 {:.2} µs per event", per_event(start));
+    groups(&segments, events as u64).await
+}
+
+/// 256 neighbours from files, as an inclusion proof needs them.
+async fn groups(segments: &[Segment], events: u64) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let store =
+        Store::open(&StoreLocation::Folder(folder.path().to_owned()), &WritePolicy::default()).await?;
+    let mut readers = Vec::new();
+    for (number, segment) in segments.iter().enumerate() {
+        let key = Key::new(format!("{number}.parquet"))?;
+        store.put_new(&key, segment.bytes.clone().into()).await?;
+        let start = Instant::now();
+        readers.push(SegmentReader::open(&store, &key, segment.bytes.len() as u64).await?);
+        if number == 0 {
+            println!("  open                     {:.0} µs", start.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    let (mut total, mut rounds) = (0.0, 0);
+    for group in (0..events / 256).step_by(7) {
+        let start = Instant::now();
+        let mut rows = 0;
+        for reader in &readers {
+            rows += reader.read(group * 256..(group + 1) * 256).await?.len();
+        }
+        anyhow::ensure!(rows == 256, "{rows} rows in a group");
+        total += start.elapsed().as_secs_f64() * 1e6;
+        rounds += 1;
+    }
+    println!("  256 neighbours           {:.0} µs", total / f64::from(rounds));
+    Ok(())
+}
