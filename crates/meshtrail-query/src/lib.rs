@@ -14,6 +14,7 @@
 //!
 //! - [`Filter`]: what a person asked for; held against leaves, and written out in one form.
 //! - [`FilterError`]: what is wrong, where, and what would be right.
+//! - [`page`]: a page of matching leaves, newest or oldest first, within a bound of work.
 //! - [`completions`], [`tokens`]: for whoever lets a person write a filter.
 //!
 //! `docs/filter-language.md` is the language's own page. Who may see what is not known here.
@@ -26,6 +27,7 @@ mod filter;
 mod hints;
 mod matching;
 mod moment;
+mod page;
 mod parse;
 mod pattern;
 mod problem;
@@ -37,6 +39,7 @@ pub use complete::{Completion, CompletionOption, completions};
 pub use field::Field;
 pub use filter::Filter;
 pub use hints::{Exact, ScanHints};
+pub use page::{Ask, Cursor, CursorError, Order, Page, Start, page};
 pub use parse::MAX_FILTER;
 pub use problem::{FilterError, Span};
 pub use token::{Token, TokenKind, tokens};

@@ -1,0 +1,264 @@
+//! A page of a trail's matching leaves.
+//!
+//! - A page ends when it is full, when everything was looked at, or when the work for it has taken its time; each
+//!   time but the second it carries the cursor to go on from, and loses and repeats nothing.
+//! - However little matches, each page gets further: a reader that follows the cursors arrives.
+//! - Dropping the future ends the work.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+
+use crate::filter::Filter;
+
+/// How many indexes are scanned before the clock is looked at for certain: what is skipped unread gives no sign.
+const WINDOW: u64 = 1 << 18;
+
+/// After how many leaves other tasks get their turn, and the clock is looked at.
+const TURN: u64 = 256;
+
+/// Which end of the trail comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+/// Where a page ended and the next begins. Written as `n` or `o`, for the order, and an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    order: Order,
+    at: u64,
+}
+
+/// A text that is no cursor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a cursor of an earlier page")]
+pub struct CursorError;
+
+/// Where a page begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At one end of the trail.
+    Fresh(Order),
+    /// Where an earlier page ended, in the same order.
+    After(Cursor),
+}
+
+/// Which page is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Where it begins.
+    pub start: Start,
+    /// The most leaves in the page.
+    pub limit: usize,
+    /// How long the work for the page may take, about.
+    pub budget: Duration,
+}
+
+/// Leaves that match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The leaves with their indexes, in order.
+    pub items: Vec<(u64, Bytes)>,
+    /// Where to go on from; none where everything was looked at.
+    pub next: Option<Cursor>,
+    /// How many leaves were looked at for this page; what could be skipped unread is not counted.
+    pub looked_at: u64,
+    /// Whether the page is short because its time was up.
+    pub out_of_time: bool,
+}
+
+impl Cursor {
+    /// The order of its pages.
+    pub fn order(self) -> Order {
+        self.order
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = match self.order {
+            Order::Newest => 'n',
+            Order::Oldest => 'o',
+        };
+        write!(f, "{order}{}", self.at)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Cursor, CursorError> {
+        let (order, at) = match text.split_at_checked(1) {
+            Some(("n", at)) => (Order::Newest, at),
+            Some(("o", at)) => (Order::Oldest, at),
+            _ => return Err(CursorError),
+        };
+        let at = at.parse().map_err(|_| CursorError)?;
+        Ok(Cursor { order, at })
+    }
+}
+
+/// What is left to look at of a trail: a range of indexes, taken from one end.
+struct Rest {
+    order: Order,
+    left: Range<u64>,
+}
+
+impl Rest {
+    fn of(ask: &Ask, size: u64) -> Rest {
+        let (order, left) = match ask.start {
+            Start::After(Cursor { order: Order::Newest, at }) => (Order::Newest, 0..at.min(size)),
+            Start::After(Cursor { order: Order::Oldest, at }) => (Order::Oldest, at.min(size)..size),
+            Start::Fresh(order) => (order, 0..size),
+        };
+        Rest { order, left }
+    }
+
+    fn window(&self) -> Range<u64> {
+        match self.order {
+            Order::Newest => self.left.end.saturating_sub(WINDOW).max(self.left.start)..self.left.end,
+            Order::Oldest => self.left.start..self.left.start.saturating_add(WINDOW).min(self.left.end),
+        }
+    }
+
+    /// Everything up to and with `window` was looked at.
+    fn done_with(&mut self, window: Range<u64>) {
+        match self.order {
+            Order::Newest => self.left.end = window.start,
+            Order::Oldest => self.left.start = window.end,
+        }
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        let at = match self.order {
+            Order::Newest => self.left.end,
+            Order::Oldest => self.left.start,
+        };
+        (!self.left.is_empty()).then_some(Cursor { order: self.order, at })
+    }
+}
+
+/// A page of what `scan` gives of a trail of `size` leaves: for a range of indexes, those that the filter's hints did
+/// not exclude, in the given order.
+pub async fn page<S, E>(
+    filter: &Filter,
+    ask: &Ask,
+    size: u64,
+    mut scan: impl FnMut(Range<u64>, Order) -> S,
+) -> Result<Page, E>
+where
+    S: Stream<Item = Result<(u64, Bytes), E>>,
+{
+    let until = Instant::now() + ask.budget;
+    let mut rest = Rest::of(ask, size);
+    let mut page = Page::default();
+    'page: while !rest.left.is_empty() {
+        let window = rest.window();
+        let mut leaves = std::pin::pin!(scan(window.clone(), rest.order));
+        while let Some(leaf) = leaves.next().await {
+            let (index, leaf) = leaf?;
+            page.looked_at += 1;
+            rest.done_with(index..index + 1);
+            if filter.matches(&leaf) {
+                page.items.push((index, leaf));
+                if page.items.len() >= ask.limit {
+                    // Whether more follows could take long to find out: the next page tells.
+                    break 'page;
+                }
+            }
+            if page.looked_at.is_multiple_of(TURN) {
+                if Instant::now() >= until {
+                    page.out_of_time = true;
+                    break 'page;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        rest.done_with(window);
+        if Instant::now() >= until && !rest.left.is_empty() {
+            page.out_of_time = true;
+            break;
+        }
+    }
+    page.next = rest.cursor();
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// A trail of `size` leaves, of which each seventh is a match.
+    fn scan(range: Range<u64>, order: Order) -> impl Stream<Item = Result<(u64, Bytes), Infallible>> {
+        let leaf = |index| {
+            let text = if index % 7 == 0 { "[\"hit\"]" } else { "[\"miss\"]" };
+            Ok((index, Bytes::from_static(text.as_bytes())))
+        };
+        let mut indexes: Vec<u64> = range.collect();
+        if order == Order::Newest {
+            indexes.reverse();
+        }
+        futures::stream::iter(indexes.into_iter().map(leaf))
+    }
+
+    async fn all(size: u64, order: Order, limit: usize, budget: Duration) -> (Vec<u64>, u32) {
+        let filter = Filter::parse("hit").unwrap();
+        let (mut found, mut pages, mut start) = (Vec::new(), 0, Start::Fresh(order));
+        loop {
+            let ask = Ask { start, limit, budget };
+            let page = page(&filter, &ask, size, scan).await.unwrap();
+            assert!(page.items.len() <= limit);
+            found.extend(page.items.iter().map(|(index, _)| *index));
+            pages += 1;
+            match page.next {
+                Some(next) => start = Start::After(next.to_string().parse().unwrap()),
+                None => return (found, pages),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_together_are_everything_once_in_order() {
+        let expected: Vec<u64> = (0..1000).filter(|index| index % 7 == 0).collect();
+        let newest: Vec<u64> = expected.iter().rev().copied().collect();
+        for limit in [1, 10, 143, 5000] {
+            assert_eq!(all(1000, Order::Oldest, limit, Duration::MAX / 4).await.0, expected);
+            assert_eq!(all(1000, Order::Newest, limit, Duration::MAX / 4).await.0, newest);
+        }
+        assert_eq!(all(0, Order::Newest, 5, Duration::ZERO).await, (vec![], 1));
+    }
+
+    #[tokio::test]
+    async fn a_page_whose_time_is_up_still_gets_further() {
+        let (found, pages) = all(10_000, Order::Newest, 100_000, Duration::ZERO).await;
+        assert_eq!((found.len(), pages), (1429, 10_000u32.div_ceil(256)));
+    }
+
+    #[tokio::test]
+    async fn a_page_does_not_see_what_came_after_the_first() {
+        let filter = Filter::parse("hit").unwrap();
+        let ask = |start| Ask { start, limit: 2, budget: Duration::from_secs(60) };
+        let first = page(&filter, &ask(Start::Fresh(Order::Newest)), 15, scan).await.unwrap();
+        assert_eq!(first.items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [14, 7]);
+        let second = page(&filter, &ask(Start::After(first.next.unwrap())), 99, scan).await.unwrap();
+        assert_eq!(second.items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0]);
+        assert_eq!(second.next, None);
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        for text in ["", "n", "x7", "n-1", "n99999999999999999999", "é1", "7"] {
+            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        }
+    }
+}
