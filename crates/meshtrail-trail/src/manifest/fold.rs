@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meshtrail_event::{SourceName, Timestamp};
 
+use super::put::Attempt;
 use super::{
     Complete, EpochSeen, Fault, Manifest, ManifestError, ROLLUP, Retired, Rollup, Segment, Sources, TreeHead,
     VERSION,
@@ -28,6 +29,8 @@ pub struct Fold {
     /// Segments from this index on were sealed after the newest complete manifest.
     rolled_up: u64,
     frontier: Frontier,
+    /// Puts of the next manifest whose outcome is not known.
+    pub(super) attempts: Vec<Attempt>,
 }
 
 /// What the next manifest shall say.
@@ -54,6 +57,7 @@ impl Fold {
             rollups: Vec::new(),
             rolled_up: 0,
             frontier: Frontier::new(),
+            attempts: Vec::new(),
         }
     }
 
@@ -157,6 +161,7 @@ impl Fold {
             self.change(manifest, frontier);
         }
         self.newest = Some((manifest.number, hash));
+        self.attempts.clear();
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod error;
 mod fold;
 mod format;
 mod load;
+mod put;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use format::{
     TimeSpan, TreeHead, subtrees_of,
 };
 pub use load::{LoadError, load, newest};
+pub use put::{Put, PutNextError, put_next};
 
 use crate::store::{Key, KeyError};
 

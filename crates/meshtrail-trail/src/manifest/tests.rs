@@ -190,3 +190,28 @@ fn only_whole_segments_before_the_last_are_retired() {
     }
     assert_eq!(fold.retirement(9).map(|retired| retired.size), Some(9));
 }
+
+#[tokio::test]
+async fn a_put_that_failed_but_was_carried_out_is_recognised_as_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = StoreLocation::Folder(folder.path().to_owned());
+    let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+    let root = root_key("main").unwrap();
+    let (mut ours, at) = (Fold::new("main", "example.com/main"), Timestamp::from_nanos(0));
+    let change = || Change { sealed: vec![segment(0, 3)], ..Change::default() };
+
+    // A file where the folder should be: the put fails, and we don't know how far it came.
+    std::fs::create_dir_all(folder.path().join("trails/main")).unwrap();
+    std::fs::write(folder.path().join("trails/main/manifest"), b"").unwrap();
+    let failed = put_next(&store, &root, &mut ours, change(), at).await;
+    assert!(matches!(failed, Err(PutNextError::Store { .. })), "{failed:?}");
+    std::fs::remove_file(folder.path().join("trails/main/manifest")).unwrap();
+    let mut it_was = Fold::new("main", "example.com/main");
+    assert_eq!(put_next(&store, &root, &mut it_was, change(), at).await.unwrap(), Put::Done);
+
+    assert_eq!(put_next(&store, &root, &mut ours, change(), at).await.unwrap(), Put::Earlier);
+    same_state(&ours, &it_was);
+    let mut other = Fold::new("main", "example.com/main");
+    let later = put_next(&store, &root, &mut other, change(), Timestamp::from_nanos(7)).await;
+    assert!(matches!(later, Err(PutNextError::SecondWriter { .. })), "{later:?}");
+}

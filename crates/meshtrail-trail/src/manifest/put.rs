@@ -1,0 +1,111 @@
+//! Writing the next manifest, whatever became of the attempts before.
+
+use meshtrail_event::Timestamp;
+
+use super::{Change, Fold, Manifest, ManifestError, manifest_key};
+use crate::store::{GetError, Key, PutError, Store, StoreError};
+use crate::tree::Hash;
+
+/// Attempts that are remembered: enough for any request that a bucket may still carry out late.
+const REMEMBERED: usize = 64;
+
+/// What became of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is the newest now.
+    Done,
+    /// An earlier attempt, thought to have failed, turned out to be the newest: the fold has it now, and the change
+    /// must be thought over again.
+    Earlier,
+}
+
+/// Why the next manifest is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum PutNextError {
+    /// The change does not fit what is there.
+    #[error("failed to make the next manifest")]
+    Change(#[from] ManifestError),
+    /// Its number is taken by one we did not write.
+    #[error(
+        "{key} was written by someone else: another server writes to this trail. Stop one of them, or give them \
+         different trail names"
+    )]
+    SecondWriter {
+        /// The manifest.
+        key: Key,
+    },
+    /// The store failed. Whether the manifest is there shows at the next attempt.
+    #[error("failed to write {key}")]
+    Store {
+        /// The manifest.
+        key: Key,
+        /// Why.
+        source: StoreError,
+    },
+    /// What is there could not be read back.
+    #[error("failed to read back a manifest")]
+    ReadBack(#[source] GetError),
+}
+
+/// An attempt whose outcome is not known.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    manifest: Manifest,
+    hash: Hash,
+}
+
+/// Makes the next manifest with `change`, puts it and applies it to the fold.
+///
+/// The number decides: the first to put it has written it, and a put that failed may have been carried out all the
+/// same. So each attempt is remembered until a manifest of its number is seen.
+pub async fn put_next(
+    store: &Store,
+    root: &Key,
+    fold: &mut Fold,
+    change: Change,
+    made: Timestamp,
+) -> Result<Put, PutNextError> {
+    if settle(store, root, fold).await? {
+        return Ok(Put::Earlier);
+    }
+    let manifest = fold.next(change, made)?;
+    let key = manifest_key(root, manifest.number);
+    let (bytes, hash) = manifest.to_bytes();
+    if fold.attempts.len() == REMEMBERED {
+        fold.attempts.remove(0);
+    }
+    fold.attempts.push(Attempt { manifest: manifest.clone(), hash });
+    match store.put_new(&key, bytes.into()).await {
+        Ok(()) => {
+            fold.apply(&manifest, hash)?;
+            Ok(Put::Done)
+        }
+        Err(PutError::Exists { .. }) => match settle(store, root, fold).await? {
+            true if fold.hash() == Some(hash) => Ok(Put::Done),
+            true => Ok(Put::Earlier),
+            false => Err(PutNextError::SecondWriter { key }),
+        },
+        Err(PutError::Shadowed { .. }) => Err(PutNextError::SecondWriter { key }),
+        Err(PutError::Store(source)) => Err(PutNextError::Store { key, source }),
+    }
+}
+
+/// Finds out whether an attempt that failed was carried out; true if so, and then the fold has it.
+async fn settle(store: &Store, root: &Key, fold: &mut Fold) -> Result<bool, PutNextError> {
+    if fold.attempts.is_empty() {
+        return Ok(false);
+    }
+    let key = manifest_key(root, fold.number() + 1);
+    let bytes = match store.get(&key).await {
+        Ok(bytes) => bytes,
+        Err(GetError::Missing { .. }) => return Ok(false),
+        Err(error) => return Err(PutNextError::ReadBack(error)),
+    };
+    let hash = Hash::of(&bytes);
+    let Some(at) = fold.attempts.iter().position(|attempt| attempt.hash == hash) else {
+        return Err(PutNextError::SecondWriter { key });
+    };
+    let Attempt { manifest, .. } = fold.attempts.swap_remove(at);
+    fold.apply(&manifest, hash)?;
+    Ok(true)
+}

@@ -1,0 +1,149 @@
+//! Retention: whole segments leave the store when their time is over, always the oldest first.
+//!
+//! - What is dropped keeps its hashes: the manifests that named it stay, and the newest one has the subtrees that
+//!   proofs of the events behind it need. What is left verifies as before.
+//! - Time counts from sealing, by the server's clock, not from what events say of themselves.
+//! - The newest segment is never dropped: it holds the right edge of the tree.
+//! - A bucket that locks objects decides for itself: what it does not give up yet is tried again at the next sweep.
+
+use std::time::Duration;
+
+use meshtrail_event::Timestamp;
+
+use crate::manifest::{Change, Fold, Put, PutNextError, put_next};
+use crate::store::{Key, Store, StoreError};
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Events that were dropped from the trail.
+    pub events: u64,
+    /// Segments they were in.
+    pub segments: u64,
+    /// Files deleted, those left over from an earlier sweep among them.
+    pub files: u64,
+    /// Files that the bucket's lock still holds.
+    pub locked: u64,
+}
+
+/// Why a sweep did not come to its end. What it did stands; the next one goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// The manifest that retires segments was not written: nothing was dropped.
+    #[error("failed to retire segments")]
+    Retire(#[from] PutNextError),
+    /// What lies in the store could not be listed.
+    #[error("failed to look for retired files")]
+    List(#[source] StoreError),
+    /// A file could not be deleted.
+    #[error("failed to delete retired {key}")]
+    Delete {
+        /// Which.
+        key: Key,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// Drops the segments that were sealed longer than `keep` before `now`.
+pub async fn sweep(
+    store: &Store,
+    root: &Key,
+    fold: &mut Fold,
+    keep: Duration,
+    now: Timestamp,
+) -> Result<Swept, RetentionError> {
+    let mut swept = Swept::default();
+    let due = due(fold, keep, now);
+    if let Some((size, segments)) = due {
+        let (before, retired) = (fold.retired_size(), fold.retirement(size));
+        let change = Change { retired, ..Change::default() };
+        // A crash before this put leaves everything as it was. Where an earlier put turns out to have been carried
+        // out, the next sweep decides anew.
+        if put_next(store, root, fold, change, now).await? == Put::Done {
+            swept.events = size - before;
+            swept.segments = segments;
+        }
+    }
+    // A crash here, or between two deletions, leaves files of events that are retired: nobody reads them, verification
+    // calls them leftovers, and the next sweep deletes them because it goes by what lies there.
+    if fold.retired_size() > 0 {
+        delete(store, root, fold, &mut swept).await?;
+    }
+    Ok(swept)
+}
+
+/// Up to which index events are due, and in how many segments.
+fn due(fold: &Fold, keep: Duration, now: Timestamp) -> Option<(u64, u64)> {
+    let all_but_newest = fold.segments().len().saturating_sub(1);
+    let due = fold.segments().iter().take(all_but_newest);
+    let due: Vec<u64> =
+        due.take_while(|segment| segment.sealed.after(keep) <= now).map(|segment| segment.end()).collect();
+    due.last().map(|&end| (end, due.len() as u64))
+}
+
+async fn delete(store: &Store, root: &Key, fold: &Fold, swept: &mut Swept) -> Result<(), RetentionError> {
+    let folder = root.join("segments").expect("a trail's root leaves room");
+    for entry in store.list(&folder).await.map_err(RetentionError::List)? {
+        if !range_of(entry.key.name()).is_some_and(|(_, last)| last < fold.retired_size()) {
+            continue;
+        }
+        match store.delete(&entry.key).await {
+            Ok(()) => swept.files += 1,
+            Err(StoreError::Locked { .. }) => swept.locked += 1,
+            Err(source) => return Err(RetentionError::Delete { key: entry.key, source }),
+        }
+    }
+    Ok(())
+}
+
+/// The first and last index in a segment file's name, `<first>-<last>.parquet`.
+pub(crate) fn range_of(name: &str) -> Option<(u64, u64)> {
+    let (first, last) = name.strip_suffix(".parquet")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::load;
+    use crate::sealed_fixture::{Sealed, hour};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn files(sealed: &Sealed) -> usize {
+        let folders = std::fs::read_dir(sealed.path("segments")).unwrap().map(|entry| entry.unwrap().path());
+        let dates = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        dates.map(|date| std::fs::read_dir(date.unwrap().path()).unwrap().count()).sum()
+    }
+
+    #[tokio::test]
+    async fn segments_leave_when_their_time_is_over_and_never_the_newest() {
+        let mut sealed = Sealed::of(&[100, 200, 300, 400]).await;
+        let (store, root) = (sealed.store.clone(), sealed.root.clone());
+        let tree = sealed.fold.tree();
+        let early = sweep(&store, &root, &mut sealed.fold, 10 * HOUR, hour(9)).await.unwrap();
+        assert_eq!((early, sealed.fold.retired_size()), (Swept::default(), 0));
+
+        let two = sweep(&store, &root, &mut sealed.fold, 10 * HOUR, hour(11)).await.unwrap();
+        assert_eq!(two, Swept { events: 300, segments: 2, files: 4, locked: 0 });
+        assert_eq!((sealed.fold.retired_size(), files(&sealed)), (300, 4));
+
+        let rest = sweep(&store, &root, &mut sealed.fold, 10 * HOUR, hour(999)).await.unwrap();
+        assert_eq!((rest.events, sealed.fold.segments().len(), files(&sealed)), (300, 1, 2));
+        let read_again = load(&store, &root).await.unwrap().unwrap();
+        assert_eq!((sealed.fold.tree(), read_again.tree(), read_again.retired_size()), (tree, tree, 600));
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_behind_is_deleted_by_the_next_sweep() {
+        let mut sealed = Sealed::of(&[100, 200]).await;
+        let (store, root) = (sealed.store.clone(), sealed.root.clone());
+        let name = "segments/kind=flow/date=2026-11-20/0-99.parquet";
+        let kept = std::fs::read(sealed.path(name)).unwrap();
+        sweep(&store, &root, &mut sealed.fold, HOUR, hour(99)).await.unwrap();
+        std::fs::write(sealed.path(name), kept).unwrap();
+        let again = sweep(&store, &root, &mut sealed.fold, HOUR, hour(99)).await.unwrap();
+        assert_eq!((again, files(&sealed)), (Swept { files: 1, ..Swept::default() }, 2));
+    }
+}
