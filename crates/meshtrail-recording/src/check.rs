@@ -163,7 +163,9 @@ mod tests {
             changed[at] ^= 1;
             let found = check(&original, &changed);
             let intact_until = (at as u64) / 20 * 20;
-            assert!(matches!(&found[0], Disagreement::Changed { intact_until: until, .. } if *until == intact_until));
+            assert!(
+                matches!(&found[0], Disagreement::Changed { intact_until: until, .. } if *until == intact_until)
+            );
         }
     }
 
@@ -171,10 +173,13 @@ mod tests {
     fn a_cut_or_lengthened_recording_is_found() {
         let original: Vec<u8> = (0..60).collect();
         let said = |found: &[u8]| check(&original, found).iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(said(&original[..30]), [
-            "the recording has 30 bytes, event main.recorder.1.2 was made of 40",
-            "the recording has 30 bytes, event main.recorder.1.3 was made of 60",
-        ]);
+        assert_eq!(
+            said(&original[..30]),
+            [
+                "the recording has 30 bytes, event main.recorder.1.2 was made of 40",
+                "the recording has 30 bytes, event main.recorder.1.3 was made of 60",
+            ]
+        );
         let longer: Vec<u8> = (0..61).collect();
         assert_eq!(said(&longer), ["the recording has 61 bytes, event main.recorder.1.3 ended it at 60"]);
     }

@@ -122,7 +122,11 @@ impl Header {
 
     /// The repaired header as an asciicast v2 line, without line feed.
     pub fn to_playable(&self) -> String {
-        let size = self.size();
+        self.to_playable_in(self.size())
+    }
+
+    /// The repaired header for a terminal of another size than it started with.
+    pub fn to_playable_in(&self, size: Size) -> String {
         let mut members = Map::new();
         members.insert("version".into(), 2.into());
         members.insert("width".into(), size.cols.into());

@@ -44,7 +44,8 @@ use tokio::sync::Semaphore;
 pub use chunk::{Chunk, ChunkError};
 pub use frame::{Frame, FrameKind, MAX_PAYLOAD, Scan, scan};
 pub use recover::Recovered;
-pub use tape::{Closing, Durable, End, Opening, Tape};
+pub(crate) use recover::Sessions;
+pub use tape::{Closing, Durable, End, Opening, Room, Tape};
 
 use crate::faults::Faults;
 use tape::TapeState;

@@ -46,7 +46,8 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Recovered>, JournalError> {
         let damaged = match file::generation(&path, &bytes)? {
             Some(generation) => {
                 let found = scan(bytes.get(to_usize(file::HEAD)..).unwrap_or_default(), generation);
-                sessions.apply(&found, &path).map_err(failed)?;
+                let last_batch = found.frames.last().map_or(0, |(_, frame)| frame.batch);
+                sessions.apply(&found, last_batch, &path).map_err(failed)?;
                 found.damage.is_some()
             }
             None => false,
@@ -141,11 +142,13 @@ impl Sessions {
 
     /// Writes a chunk's bytes of the sessions that were added.
     pub(crate) fn apply_chunk(&mut self, chunk: &Chunk, name: &Path) -> io::Result<()> {
-        self.apply(&chunk.scan(), name)
+        // Every frame in a chunk was durable once.
+        self.apply(&chunk.scan(), u64::MAX, name)
     }
 
-    fn apply(&mut self, scan: &Scan<'_>, path: &Path) -> io::Result<()> {
-        let last_batch = scan.frames.last().map_or(0, |(_, frame)| frame.batch);
+    /// Writes a scan's bytes. A hole before `last_batch` is damage; in it, it may be what a crash left of
+    /// frames that nobody was told of.
+    fn apply(&mut self, scan: &Scan<'_>, last_batch: u64, path: &Path) -> io::Result<()> {
         if let Some(at) = scan.damage {
             error!(path = %path.display(), at, "a journal file is damaged");
         }

@@ -73,9 +73,9 @@ enum Place {
     Journal(Vec<(Arc<File>, u64, usize)>),
 }
 
-/// Reads durable bytes of a session from wherever they lie.
+/// Reads durable bytes of a session from wherever they lie; not found once it is sealed.
 pub(super) fn read(shared: &Shared, state: &TapeState, from: u64, length: usize) -> io::Result<Vec<u8>> {
-    match place(shared, state, from, length) {
+    match place(shared, state, from, length)? {
         Place::Spool { length } => {
             let mut bytes = vec![0; length];
             File::open(bytes_path(&shared.folders.spool, &state.opening.session))?
@@ -94,13 +94,14 @@ pub(super) fn read(shared: &Shared, state: &TapeState, from: u64, length: usize)
     }
 }
 
-fn place(shared: &Shared, state: &TapeState, from: u64, length: usize) -> Place {
+fn place(shared: &Shared, state: &TapeState, from: u64, length: usize) -> io::Result<Place> {
     let placed = locked(&state.placed);
     if from < placed.spooled {
         let left = usize::try_from(placed.spooled - from).unwrap_or(usize::MAX);
-        return Place::Spool { length: length.min(left) };
+        return Ok(Place::Spool { length: length.min(left) });
     }
-    // Extents leave the list before their file leaves the map, so each of these is there.
+    // Extents leave the list before their file leaves the map, so each of these is there but for a session
+    // that is done, which nobody lays out any more.
     let files = locked(&shared.files);
     let first = placed.extents.partition_point(|extent| extent.offset + u64::from(extent.length) <= from);
     let (mut pieces, mut wanted) = (Vec::new(), length);
@@ -110,10 +111,9 @@ fn place(shared: &Shared, state: &TapeState, from: u64, length: usize) -> Place 
         }
         let skip = from.saturating_sub(extent.offset);
         let there = usize::try_from(u64::from(extent.length) - skip).unwrap_or(usize::MAX);
-        if let Some(file) = files.get(&extent.generation) {
-            pieces.push((file.clone(), extent.at + skip, there.min(wanted)));
-        }
+        let file = files.get(&extent.generation).ok_or(io::ErrorKind::NotFound)?;
+        pieces.push((file.clone(), extent.at + skip, there.min(wanted)));
         wanted -= there.min(wanted);
     }
-    Place::Journal(pieces)
+    Ok(Place::Journal(pieces))
 }

@@ -197,6 +197,23 @@ impl Tape {
         }
     }
 
+    /// Leave to append at once, if there is room now.
+    pub fn room_now(&self, length: usize) -> Option<Room> {
+        let appended = self.appended.load(Ordering::Acquire);
+        let durable = self.state.durable.borrow();
+        if durable.failed.is_some() || appended - durable.bytes > self.shared.limits.per_session {
+            return None;
+        }
+        drop(durable);
+        let wanted = u32::try_from(length.min(self.shared.limits.in_all)).unwrap_or(u32::MAX);
+        self.shared.budget.clone().try_acquire_many_owned(wanted).ok().map(Room)
+    }
+
+    /// How many of its bytes are on disk.
+    pub fn durable_bytes(&self) -> u64 {
+        self.state.durable.borrow().bytes
+    }
+
     /// Waits until the session may append more: its own bound and the bound of all are kept.
     pub async fn room(&self, length: usize) -> Result<Room, Arc<str>> {
         let limit = self.shared.limits.per_session;

@@ -147,8 +147,7 @@ impl StoredRecording {
             let lies = self.table.packed(frame);
             let holds = self.table.unpacked(frame);
             let part = &packed[to_usize(lies.start - start)..to_usize(lies.end - start)];
-            let damaged =
-                |source| StoredError::Frame { key: self.key.clone(), offset: holds.start, source };
+            let damaged = |source| StoredError::Frame { key: self.key.clone(), offset: holds.start, source };
             let length = to_usize(holds.end - holds.start);
             let unpacked = zstd::bulk::decompress(part, length).map_err(damaged)?;
             if unpacked.len() != length {

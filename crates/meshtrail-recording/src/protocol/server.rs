@@ -1,0 +1,254 @@
+//! Connections and routes.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Method, Request, StatusCode, Version};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use super::{
+    ack::{AckSlot, Answer},
+    answer::{Answered, empty, problem, wrong_method},
+    request::{MAX_EVENT, parse_request_event, read_body},
+};
+use crate::sessions::{Cut, Pump, Recordings};
+
+/// Time between the last ack and the end of the stream. A client that sees the end before it has noted that
+/// its own session is over takes it for a failure.
+const LAST_GAP: Duration = Duration::from_millis(50);
+
+/// Connections beside those that record: probes, events, and peers that are turned away.
+const SPARE_CONNECTIONS: usize = 1024;
+
+/// Waits before accepting again when the system has no sockets left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Events that are in memory at a time.
+const EVENTS_AT_ONCE: usize = 16;
+
+impl Recordings {
+    /// Serves the recorder protocol until `stop`; returns when every connection is done.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let server = Server {
+            recordings: self.clone(),
+            connections: Arc::new(Semaphore::new(self.config().max_sessions + SPARE_CONNECTIONS)),
+            events: Arc::new(Semaphore::new(EVENTS_AT_ONCE)),
+            stop: stop.clone(),
+        };
+        let open = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+                () = self.stopping().cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => server.take(stream, peer, &open),
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        self.stopping().cancel();
+        open.close();
+        open.wait().await;
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    recordings: Recordings,
+    connections: Arc<Semaphore>,
+    events: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    fn take(&self, stream: TcpStream, peer: SocketAddr, open: &TaskTracker) {
+        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            // Nothing was accepted yet, so the sender goes on to the next recorder.
+            return warn!(%peer, "a connection was turned away: too many are open");
+        };
+        let server = self.clone();
+        open.spawn(async move {
+            keep_alive(&stream);
+            server.connection(stream, peer).await;
+            drop(permit);
+        });
+    }
+
+    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+        let config = self.recordings.config();
+        // A peer that connects and says nothing is let go before it costs buffers.
+        let first = tokio::time::timeout(config.request_patience, stream.readable()).await;
+        if !matches!(first, Ok(Ok(()))) {
+            return;
+        }
+        let builder = builder(&self.recordings);
+        let serving = self.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let server = serving.clone();
+            async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stopped() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%peer, %error, "a connection ended early");
+        }
+    }
+
+    async fn stopped(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.recordings.stopping().cancelled() => {}
+        }
+    }
+
+    async fn answer(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
+        let http2 = request.version() == Version::HTTP_2;
+        match (request.uri().path(), request.method()) {
+            // Another version here would make the client believe that it has acks.
+            ("/v2/record", _) if !http2 => {
+                problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "use HTTP/2, or /record", None)
+            }
+            ("/v2/record", &Method::HEAD) => empty(StatusCode::OK),
+            ("/v2/record", &Method::POST) => self.record_v2(request, peer).await,
+            ("/v2/record", _) => wrong_method("HEAD, POST"),
+            ("/record", &Method::POST) => self.record_v1(request, peer).await,
+            ("/record", _) => wrong_method("POST"),
+            ("/v2/event", &Method::HEAD) => empty(StatusCode::OK),
+            ("/v2/event", &Method::POST) => self.event(request, peer).await,
+            ("/v2/event", _) => wrong_method("HEAD, POST"),
+            _ => problem(StatusCode::NOT_FOUND, "this is a session recorder", None),
+        }
+    }
+
+    /// Answers at once and acks from a task of its own; what can't be kept is refused before that.
+    async fn record_v2(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
+        let live = match self.recordings.accept(peer, "v2").await {
+            Ok(live) => live,
+            Err(refusal) => return refused(peer, &refusal),
+        };
+        let acks = Arc::new(AckSlot::default());
+        let body = (request.into_body(), Version::HTTP_2);
+        let pump = Pump::new(self.recordings.clone(), live, body, Some(acks.clone()));
+        let slot = acks.clone();
+        self.recordings.tasks().spawn(async move {
+            let cut = pump.run().await;
+            match cut.message() {
+                Some(message) => slot.fail(message),
+                None => {
+                    tokio::time::sleep(LAST_GAP).await;
+                    slot.end();
+                }
+            }
+        });
+        Answered::new(Answer::Acks(acks))
+    }
+
+    /// Reading the body sends the 100 that the client waits for; the answer comes when all is durable.
+    async fn record_v1(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
+        let live = match self.recordings.accept(peer, "v1").await {
+            Ok(live) => live,
+            Err(refusal) => return refused(peer, &refusal),
+        };
+        let version = request.version();
+        let pump = Pump::new(self.recordings.clone(), live, (request.into_body(), version), None);
+        // A task of its own: a connection that breaks takes this handler with it, but not the recording.
+        match self.recordings.tasks().spawn(pump.run()).await {
+            Ok(Cut::Ended | Cut::Lost { .. }) => empty(StatusCode::OK),
+            Ok(cut) => {
+                let message = cut.message().unwrap_or_default();
+                problem(StatusCode::INTERNAL_SERVER_ERROR, &message, None)
+            }
+            Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the recorder failed", None),
+        }
+    }
+
+    async fn event(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
+        let length = request.headers().get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > MAX_EVENT as u64) {
+            let detail = format!("body: more than {MAX_EVENT} bytes");
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, &detail, None);
+        }
+        if let Err(refusal) = self.recordings.refusal() {
+            return refused(peer, &refusal);
+        }
+        let turn = self.events.acquire().await.expect("the turns are never closed");
+        let body = match read_body(request.into_body()).await {
+            Ok(body) => body,
+            Err(error) => return (&error).into(),
+        };
+        let event = match parse_request_event(&body) {
+            Ok(event) => event,
+            Err(error) => return (&error).into(),
+        };
+        drop(body);
+        let draft = event.into_draft(&self.recordings, peer).await;
+        drop(turn);
+        match self.recordings.ledger().emit(draft).await {
+            Ok(_) => empty(StatusCode::OK),
+            Err(error) => (&error).into(),
+        }
+    }
+}
+
+fn refused(peer: SocketAddr, refusal: &crate::sessions::Refusal) -> Answered {
+    warn!(%peer, %refusal, "a recording was refused");
+    refusal.into()
+}
+
+/// Small buffers and windows of one session each: most connections are idle most of the time.
+fn builder(recordings: &Recordings) -> auto::Builder<TokioExecutor> {
+    let config = recordings.config();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.request_patience)
+        .max_buf_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(config.ping_every)
+        .keep_alive_timeout(config.ping_patience)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(2 << 20)
+        .max_frame_size(64 << 10)
+        .max_concurrent_streams(64)
+        .max_send_buf_size(16 << 10);
+    builder
+}
+
+/// HTTP/1.1 has no ping: the system asks whether a silent peer is still there.
+fn keep_alive(stream: &TcpStream) {
+    let settings = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&settings) {
+        debug!(%error, "a connection has no keep-alive");
+    }
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "acks may be late on a connection");
+    }
+}

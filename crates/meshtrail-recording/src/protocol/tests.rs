@@ -1,0 +1,372 @@
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use meshtrail_event::{Actor, Identity, IdentityStatus, Kind};
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    RecordingConfig, Session, SessionState,
+    faults::{Faults, Step},
+    testing::{Client, Recorder, SSH, quick},
+};
+
+async fn received(recorder: &Recorder, session: &Session) -> Vec<u8> {
+    let stream = recorder.recordings.received(&session.id).await.unwrap();
+    stream.try_collect::<Vec<Bytes>>().await.unwrap().concat()
+}
+
+/// Records these pieces to a clean end and returns the session and its bytes.
+async fn record(recorder: &Recorder, pieces: &[&[u8]]) -> (Session, Vec<u8>) {
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    for piece in pieces {
+        upload.send(piece.to_vec()).await;
+    }
+    upload.end();
+    upload.frames().await;
+    let session = recorder.ledger.ended().await;
+    let bytes = received(recorder, &session).await;
+    (session, bytes)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[tokio::test]
+async fn a_recording_is_acked_ended_and_given_back_exactly() {
+    let recorder = Recorder::start(quick()).await;
+    let mut client = Client::connect(recorder.address).await;
+    let (probe, _) = client.send("HEAD", "/v2/record").await;
+    assert_eq!((probe.status(), probe.version()), (StatusCode::OK, http::Version::HTTP_2));
+    assert!(probe.into_body().collect().await.unwrap().to_bytes().is_empty());
+
+    let mut upload = client.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    let live = recorder.recordings.live();
+    assert_eq!((live.len(), live[0].state, live[0].bytes), (1, SessionState::Live, SSH.len() as u64));
+    let line = "[0.5,\"o\",\"hello\"]\n";
+    upload.send(line).await;
+    upload.end();
+    let whole = format!("{SSH}{line}");
+    let last = upload.frames().await.pop().unwrap();
+    assert_eq!(last["ack"], whole.len());
+
+    let session = recorder.ledger.ended().await;
+    assert_eq!((session.state, session.bytes), (SessionState::Ended, whole.len() as u64));
+    assert_eq!(session.sha256, Some(sha256(whole.as_bytes())));
+    assert_eq!(session.actor.label().as_deref(), Some("alice@example.com"));
+    assert_eq!(session.identity.status, IdentityStatus::SelfReported);
+    assert_eq!((session.local_user.as_deref(), session.protocol.as_deref()), (Some("root"), Some("v2")));
+    assert!(session.not_seen.contains(&"exit status".to_owned()));
+    assert_eq!(received(&recorder, &session).await, whole.as_bytes());
+    assert_eq!(recorder.ledger.kinds(), ["ssh.session.started", "ssh.session.ended"]);
+    assert_eq!(session.started_event, Some(recorder.ledger.events()[0].id.clone()));
+}
+
+#[tokio::test]
+async fn the_answer_and_keep_alives_come_before_any_byte() {
+    let config = RecordingConfig { keep_alive: Duration::from_millis(20), ..quick() };
+    let recorder = Recorder::start(config).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    for _ in 0..3 {
+        assert_eq!(upload.frame().await.unwrap(), serde_json::json!({}));
+    }
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    assert_eq!(upload.frame().await.unwrap()["ack"], SSH.len(), "an idle session is kept alive");
+}
+
+#[tokio::test]
+async fn a_legacy_upload_gets_its_100_and_its_200_when_it_is_durable() {
+    let recorder = Recorder::start(quick()).await;
+    let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+    let head = "POST /record HTTP/1.1\r\nHost: recorder:80\r\nUser-Agent: Go-http-client/1.1\r\n\
+                Transfer-Encoding: chunked\r\nExpect: 100-continue\r\nAccept-Encoding: gzip\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 25];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let body = format!("{:x}\r\n{SSH}\r\n0\r\n\r\n", SSH.len());
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200");
+    let session = recorder.ledger.ended().await;
+    assert_eq!((session.state, session.protocol.as_deref()), (SessionState::Ended, Some("v1")));
+    assert_eq!(received(&recorder, &session).await, SSH.as_bytes());
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_spoken_are_told_so() {
+    let recorder = Recorder::start(quick()).await;
+    let mut client = Client::connect(recorder.address).await;
+    for (method, path, status, allow) in [
+        ("GET", "/", StatusCode::NOT_FOUND, None),
+        ("POST", "/v3/record", StatusCode::NOT_FOUND, None),
+        ("GET", "/v2/record", StatusCode::METHOD_NOT_ALLOWED, Some("HEAD, POST")),
+        ("PUT", "/record", StatusCode::METHOD_NOT_ALLOWED, Some("POST")),
+        ("DELETE", "/v2/event", StatusCode::METHOD_NOT_ALLOWED, Some("HEAD, POST")),
+        ("HEAD", "/v2/event", StatusCode::OK, None),
+    ] {
+        let (answer, _) = client.send(method, path).await;
+        let allowed = answer.headers().get("allow").map(|value| value.to_str().unwrap());
+        assert_eq!((answer.status(), allowed), (status, allow), "{method} {path}");
+    }
+    let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+    stream.write_all(b"HEAD /v2/record HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 505", "acks need HTTP/2");
+    assert!(recorder.ledger.events().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_refused_before_it_is_accepted() {
+    let recorder = Recorder::start(RecordingConfig { min_free: u64::MAX, ..quick() }).await;
+    let mut client = Client::connect(recorder.address).await;
+    let (answer, _) = client.send("POST", "/v2/record").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("bytes left"), "{body:?}");
+
+    let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+    let head =
+        "POST /record HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 503", "and no 100 before it");
+
+    let recorder = Recorder::start(RecordingConfig { max_sessions: 1, ..quick() }).await;
+    let mut client = Client::connect(recorder.address).await;
+    let mut first = client.record().await;
+    let (answer, _) = client.send("POST", "/v2/record").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    first.end();
+    first.frames().await;
+
+    let recorder = Recorder::start(quick()).await;
+    *recorder.ledger.refusal.lock().unwrap() = Some("its disk is full".into());
+    let (answer, _) = Client::connect(recorder.address).await.send("POST", "/v2/record").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_refuses_and_an_open_session_is_told() {
+    let failing = Arc::new(AtomicBool::new(true));
+    let fails = failing.clone();
+    let faults = Faults::new(move |step, _| {
+        let hit = step == Step::WriteFrames && fails.load(Ordering::SeqCst);
+        if hit { Err(std::io::Error::other("no space left on device")) } else { Ok(()) }
+    });
+    let recorder = Recorder::start(RecordingConfig { faults, ..quick() }).await;
+    let mut client = Client::connect(recorder.address).await;
+    let (answer, _) = client.send("POST", "/v2/record").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(recorder.recordings.live().is_empty());
+
+    failing.store(false, Ordering::SeqCst);
+    let mut upload = client.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    failing.store(true, Ordering::SeqCst);
+    upload.send("[1,\"o\",\"lost\"]\n").await;
+    let error = loop {
+        let frame = upload.frame().await.unwrap();
+        if let Some(error) = frame["error"].as_str() {
+            break error.to_owned();
+        }
+        failing.store(false, Ordering::SeqCst);
+    };
+    assert_eq!(error, "the recorder can't write: no space left on device");
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Interrupted);
+    assert_eq!(received(&recorder, &session).await, SSH.as_bytes(), "every durable byte is kept");
+}
+
+#[tokio::test]
+async fn streams_that_are_no_recording_are_kept_and_say_why() {
+    let cases: [(&[&[u8]], &str); 5] = [
+        (&[], "it ended before its first byte"),
+        (&[b"[0,\"o\",\"x\"]\n"], "header: expected an object, found a list"),
+        (&[b"{\"version\":3}\n", b"[0,\"o\",\"x\"]\n"], "header.version: expected 2, found 3"),
+        (&[b"{\"version\":2,\"wid"], "header: not JSON: EOF while parsing a string at line 1 column 17"),
+        (&[&[b'x'; 100_000]], "header: 65537 bytes, at most 65536 are read"),
+    ];
+    for (pieces, reason) in cases {
+        let recorder = Recorder::start(quick()).await;
+        let (session, bytes) = record(&recorder, pieces).await;
+        assert_eq!((session.state, session.reason.as_deref()), (SessionState::Failed, Some(reason)));
+        assert_eq!(bytes, pieces.concat(), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_gets_wrong_is_stored_as_received_and_named() {
+    let recorder = Recorder::start(quick()).await;
+    let huge = format!("[3,\"o\",\"{}\"]\n", "x".repeat(9 << 20));
+    let pieces: [&[u8]; 7] = [
+        b"{\"version\":2,\"width\":0,\"height\":0,\"env\":null,\"novel\":{},\"kubernetes\":{\"PodName\":\"web-0\",\
+          \"Namespace\":\"prod\",\"Container\":\"\",\"SessionType\":\"exec\"}}\n",
+        b"[1,\"r\",\"50x132\"]\n",
+        b"{\"version\":2}\n",
+        b"[0.5,\"o\",\"\xff\"]\n",
+        huge.as_bytes(),
+        b"[NaN,\"o\",\"y\"]\n",
+        b"[4,\"o\",\"trunc",
+    ];
+    let (session, bytes) = record(&recorder, &pieces).await;
+    assert_eq!(bytes, pieces.concat());
+    assert_eq!((session.state, session.kind), (SessionState::Ended, crate::SessionKind::Kube));
+    assert_eq!(session.target.label().as_deref(), Some("prod/web-0"));
+    assert_eq!(
+        session.anomalies,
+        [
+            "line 1: header: 0x0 played as 80x24",
+            "line 2: line.data: 50x132 is rows x columns",
+            "line 3: line: a second header",
+            "line 4: line.data: bytes that are not UTF-8",
+            "line 4: line.time: 0.5 after 1",
+            "line 5: line: 9437194 bytes, at most 8388608 are played",
+            "line 6: line.time: not a finite number",
+            "line 7: line: 13 bytes without an end",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_reset_and_a_lost_connection_are_interruptions_that_keep_every_byte() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    upload.reset().await;
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Interrupted);
+    assert!(session.reason.as_ref().unwrap().starts_with("the upload was cut off: "), "{:?}", session.reason);
+    assert_eq!(received(&recorder, &session).await, SSH.as_bytes());
+
+    let recorder = Recorder::start(quick()).await;
+    let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+    let head = "POST /record HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = format!("{head}{:x}\r\n{SSH}\r\n", SSH.len());
+    stream.write_all(body.as_bytes()).await.unwrap();
+    recorder.ledger.wait_for(Kind::SshSessionStarted).await;
+    drop(stream);
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Interrupted);
+    assert_eq!(received(&recorder, &session).await, SSH.as_bytes());
+}
+
+#[tokio::test]
+async fn a_kill_tells_the_sender_and_the_trail() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    let id = recorder.recordings.live()[0].id.clone();
+    let by = Actor { service: Some("admin".into()), ..Actor::default() };
+    let words = ("stop \u{1b}[2Jthat", "incident 7");
+    recorder.recordings.kill(&id, words, (by.clone(), Identity::default())).await.unwrap();
+    let frames = upload.frames().await;
+    assert_eq!(frames.last().unwrap()["error"], "stop [2Jthat");
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.reason.as_deref(), Some("ended by admin: incident 7"));
+    assert_eq!(recorder.ledger.of_kind(&Kind::MeshtrailKilled)[0].session, Some(id.clone()));
+    let again = recorder.recordings.kill(&id, words, (by, Identity::default())).await;
+    assert_eq!(again.unwrap_err().to_string(), format!("session {id} is not live"));
+}
+
+#[tokio::test]
+async fn a_session_goes_on_when_its_kill_cannot_be_written_down() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    let id = recorder.recordings.live()[0].id.clone();
+    recorder.ledger.failing.store(true, Ordering::SeqCst);
+    let by = (Actor::default(), Identity::default());
+    assert!(recorder.recordings.kill(&id, ("stop", "why"), by).await.is_err());
+    recorder.ledger.failing.store(false, Ordering::SeqCst);
+    upload.send("[1,\"o\",\"on\"]\n").await;
+    upload.acked(SSH.len() as u64 + 13).await;
+}
+
+#[tokio::test]
+async fn sessions_on_one_connection_are_recorded_apart() {
+    let recorder = Recorder::start(quick()).await;
+    let mut client = Client::connect(recorder.address).await;
+    let (mut one, mut two) = (client.record().await, client.record().await);
+    for upload in [&mut one, &mut two] {
+        upload.send(SSH).await;
+    }
+    one.send("[1,\"o\",\"one\"]\n").await;
+    two.send("[1,\"o\",\"two\"]\n").await;
+    one.acked(SSH.len() as u64 + 14).await;
+    two.acked(SSH.len() as u64 + 14).await;
+    let live = recorder.recordings.live();
+    assert_eq!(live.len(), 2);
+    assert_eq!(live[0].connection, live[1].connection);
+    assert_ne!(live[0].id, live[1].id);
+    one.reset().await;
+    two.end();
+    assert!(two.frames().await.iter().all(|frame| frame["error"].is_null()), "the neighbour is unharmed");
+}
+
+#[tokio::test]
+async fn request_events_are_durable_when_they_are_answered() {
+    let recorder = Recorder::start(quick()).await;
+    let post = async |body: &str| {
+        let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+        let head = format!("POST /v2/event HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    };
+    let event = r#"{"type":"kubernetes-api-request","request":{"method":"GET","path":"/api"},"kubernetes":null,
+                    "source":{"node":"laptop","nodeUser":"alice@example.com"}}"#;
+    assert!(post(event).await.starts_with("HTTP/1.1 200"));
+    let told = &recorder.ledger.of_kind(&Kind::KubeRequestIntended)[0];
+    assert_eq!(told.actor.label().as_deref(), Some("alice@example.com"));
+
+    let answer = post(r#"{"type":"kubernetes-api-request","request":7}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains(r#""field":"request""#), "{answer}");
+    recorder.ledger.failing.store(true, Ordering::SeqCst);
+    assert!(post(event).await.starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test]
+async fn a_sender_that_floods_is_slowed_and_loses_nothing() {
+    let mut config = quick();
+    config.journal.per_session = 64 << 10;
+    config.journal.in_all = 128 << 10;
+    config.journal.file = 1 << 20;
+    let recorder = Recorder::start(config).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    let line = format!("[1,\"o\",\"{}\"]\n", "x".repeat(50_000));
+    upload.send(SSH).await;
+    for _ in 0..100 {
+        upload.send(line.clone()).await;
+    }
+    upload.end();
+    upload.frames().await;
+    let session = recorder.ledger.ended().await;
+    let expected = format!("{SSH}{}", line.repeat(100));
+    assert_eq!(session.sha256, Some(sha256(expected.as_bytes())));
+    assert!(session.marks > 0, "a long session is marked while it runs");
+    assert_eq!(received(&recorder, &session).await, expected.as_bytes());
+}

@@ -1,0 +1,53 @@
+//! How a recorder is set up.
+
+use std::time::Duration;
+
+use crate::{faults::Faults, journal::JournalLimits};
+
+/// Bounds and intervals of a recorder.
+#[derive(Debug, Clone)]
+pub struct RecordingConfig {
+    /// Bounds of the journal.
+    pub journal: JournalLimits,
+    /// Sessions open at a time; at more, senders are sent to another recorder.
+    pub max_sessions: usize,
+    /// Free bytes on the local disk below which no session is accepted.
+    pub min_free: u64,
+    /// The longest time between two frames of the ack stream.
+    pub keep_alive: Duration,
+    /// The shortest time between two frames, however much comes.
+    pub ack_every: Duration,
+    /// The longest time between two marks of a session that sends.
+    pub mark_every: Duration,
+    /// Bytes after which a session is marked before that.
+    pub mark_bytes: u64,
+    /// How often a silent connection is asked whether it is still there.
+    pub ping_every: Duration,
+    /// How long it may take to answer.
+    pub ping_patience: Duration,
+    /// How long a connection may take to send a request, and to send another.
+    pub request_patience: Duration,
+    /// Bytes that may be on their way to the bucket's chunks before the oldest are given up.
+    pub max_unshipped: u64,
+    /// What goes wrong in a test.
+    pub(crate) faults: Faults,
+}
+
+impl Default for RecordingConfig {
+    fn default() -> Self {
+        Self {
+            journal: JournalLimits::default(),
+            max_sessions: 20_000,
+            min_free: 256 << 20,
+            keep_alive: Duration::from_secs(5),
+            ack_every: Duration::from_millis(250),
+            mark_every: Duration::from_secs(10),
+            mark_bytes: 256 << 10,
+            ping_every: Duration::from_secs(20),
+            ping_patience: Duration::from_secs(20),
+            request_patience: Duration::from_secs(30),
+            max_unshipped: 1 << 30,
+            faults: Faults::none(),
+        }
+    }
+}

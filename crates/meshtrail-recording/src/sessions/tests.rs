@@ -1,0 +1,338 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use meshtrail_event::Kind;
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::{
+    SessionState,
+    check::{Checker, Statement},
+    faults::{Faults, Moment, Step},
+    seal::recording_key,
+    testing::{Client, MemoryLedger, Recorder, SSH, quick, store_at},
+};
+
+async fn bytes_of(recordings: &Recordings, id: &SessionId) -> Vec<u8> {
+    let stream = recordings.received(id).await.unwrap();
+    stream.try_collect::<Vec<Bytes>>().await.unwrap().concat()
+}
+
+fn dying(step: Step, moment: Moment) -> Faults {
+    let dead = AtomicBool::new(false);
+    Faults::new(move |now, at| {
+        if (now, at) == (step, moment) {
+            dead.store(true, Ordering::SeqCst);
+        }
+        if dead.load(Ordering::SeqCst) { Err(std::io::Error::other("crashed here")) } else { Ok(()) }
+    })
+}
+
+fn refusing(step: Step, moment: Moment) -> Faults {
+    Faults::new(
+        move |now, at| {
+            if (now, at) == (step, moment) { Err(std::io::Error::other("refused")) } else { Ok(()) }
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_session_ends_with_one_event_whichever_step_of_sealing_a_crash_hits() {
+    for step in [Step::PutRecording, Step::PutIndex, Step::EndEvent, Step::RemoveSpool] {
+        for moment in [Moment::Before, Moment::After] {
+            let recorder = Recorder::start(RecordingConfig { faults: dying(step, moment), ..quick() }).await;
+            let mut upload = Client::connect(recorder.address).await.record().await;
+            upload.send(SSH).await;
+            upload.acked(SSH.len() as u64).await;
+            upload.end();
+            upload.frames().await;
+            let recorder = recorder.restarted(quick()).await;
+            let session = recorder.ledger.ended().await;
+            settled(&recorder.recordings).await;
+            let ended = recorder.ledger.of_kind(&Kind::SshSessionEnded);
+            assert_eq!(ended.len(), 1, "{step:?} {moment:?}: {:?}", recorder.ledger.kinds());
+            assert_eq!(session.sha256, Some(hex::encode(Sha256::digest(SSH))), "{step:?} {moment:?}");
+            assert_eq!(bytes_of(&recorder.recordings, &session.id).await, SSH.as_bytes());
+            let spool = recorder.folder.path().join("local/spool");
+            assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0, "{step:?} {moment:?}");
+        }
+    }
+}
+
+/// Waits until nothing is left to seal.
+async fn settled(recordings: &Recordings) {
+    while !recordings.live().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_open_at_a_stop_is_interrupted_and_keeps_every_durable_byte() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    recorder.ledger.wait_for(Kind::SshSessionStarted).await;
+    // The trail fails from here: nothing can be sealed before the stop.
+    recorder.ledger.failing.store(true, Ordering::SeqCst);
+    let recorder = recorder.restarted(quick()).await;
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Interrupted);
+    assert_eq!(session.reason.as_deref(), Some("the recorder stopped"));
+    assert_eq!(session.actor.label().as_deref(), Some("alice@example.com"));
+    assert_eq!(bytes_of(&recorder.recordings, &session.id).await, SSH.as_bytes());
+}
+
+#[tokio::test]
+async fn a_crash_without_any_closing_still_ends_as_interrupted() {
+    // Closings are never durable here, as when the power fails.
+    let appended = Arc::new(AtomicUsize::new(0));
+    let count = appended.clone();
+    let faults = Faults::new(move |step, moment| {
+        let writes = (step, moment) == (Step::WriteFrames, Moment::Before);
+        let late = writes && count.fetch_add(1, Ordering::SeqCst) >= 2;
+        if late { Err(std::io::Error::other("no power")) } else { Ok(()) }
+    });
+    let recorder = Recorder::start(RecordingConfig { faults, ..quick() }).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    recorder.ledger.failing.store(true, Ordering::SeqCst);
+    let recorder = recorder.restarted(quick()).await;
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Interrupted);
+    assert_eq!(session.bytes, SSH.len() as u64);
+}
+
+/// Records with marks until `fault`, changes one byte in the spool, starts again.
+async fn after_a_changed_spool(faults: Faults) -> (Recorder, Session) {
+    let config = RecordingConfig { mark_bytes: 1, faults, ..quick() };
+    let recorder = Recorder::start(config).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    recorder.ledger.wait_for(Kind::RecordingMark).await;
+    let Recorder { recordings, ledger, folder, stop, serving, .. } = recorder;
+    stop.cancel();
+    recordings.close().await;
+    serving.await.unwrap();
+
+    let spool = folder.path().join("local/spool");
+    let mut paths = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path());
+    let path = paths.find(|path| path.extension().unwrap() == "cast").unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    ledger.restarted();
+    let recorder = Recorder::start_on(folder, ledger, quick()).await;
+    let session = recorder.ledger.ended().await;
+    (recorder, session)
+}
+
+#[tokio::test]
+async fn a_changed_spool_is_found_when_its_session_is_taken_up() {
+    let (recorder, session) = after_a_changed_spool(refusing(Step::PutRecording, Moment::Before)).await;
+    assert_eq!(session.state, SessionState::Failed);
+    let mark = recorder.ledger.of_kind(&Kind::RecordingMark)[0].id.clone();
+    let expected = format!("the bytes from 0 to {} are not those that event {mark} was made of", SSH.len());
+    assert!(session.reason.as_ref().unwrap().contains(&expected), "{:?}", session.reason);
+    let received = Some(hex::encode(Sha256::digest(SSH)));
+    assert_eq!(session.sha256, received, "what was received stands, and what is stored does not agree");
+}
+
+#[tokio::test]
+async fn a_spool_that_was_changed_after_the_store_had_the_recording_changes_nothing() {
+    let (recorder, session) = after_a_changed_spool(refusing(Step::PutRecording, Moment::After)).await;
+    assert_eq!(session.state, SessionState::Interrupted);
+    settled(&recorder.recordings).await;
+    assert_eq!(bytes_of(&recorder.recordings, &session.id).await, SSH.as_bytes());
+}
+
+#[tokio::test]
+async fn a_sealed_recording_that_was_changed_disagrees_with_its_events() {
+    let mut config = quick();
+    config.mark_bytes = 1;
+    let recorder = Recorder::start(config).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    recorder.ledger.wait_for(Kind::RecordingMark).await;
+    upload.send("[1,\"o\",\"rm -rf /\"]\n").await;
+    upload.end();
+    upload.frames().await;
+    let session = recorder.ledger.ended().await;
+    settled(&recorder.recordings).await;
+
+    let marks = recorder.recordings.marks(&session.id).await.unwrap();
+    let marks: Vec<Statement> = marks.iter().filter_map(finish::statement_of).collect();
+    assert!(!marks.is_empty());
+    let end = Statement {
+        event: session.event.clone().unwrap(),
+        bytes: session.bytes,
+        sha256: session.sha256.clone().unwrap(),
+    };
+    let bytes = bytes_of(&recorder.recordings, &session.id).await;
+    let check = |bytes: &[u8]| {
+        let mut checker = Checker::new(marks.clone(), Some(end.clone()));
+        checker.push(bytes);
+        checker.finish()
+    };
+    assert_eq!(check(&bytes), []);
+    let changed = String::from_utf8(bytes).unwrap().replace("rm -rf", "ls -la");
+    let found = check(changed.as_bytes());
+    assert!(found[0].to_string().starts_with(&format!("the bytes from {} to ", SSH.len())), "{found:?}");
+}
+
+#[tokio::test]
+async fn an_object_that_was_there_before_is_never_taken_for_the_recording() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let store = store_at(folder.path()).await;
+    let today = SessionId::new(Timestamp::now(), "main", 1, 1).unwrap();
+    let planted = zstd::encode_all(&b"planted"[..], 1).unwrap();
+    store.put_new(&recording_key(&today), planted.into()).await.unwrap();
+    let recorder = Recorder::start_on(folder, MemoryLedger::new(), quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.end();
+    upload.frames().await;
+    let live = recorder.recordings.live();
+    assert_eq!((live[0].state, live[0].event.clone()), (SessionState::Ended, None));
+    assert_eq!(
+        bytes_of(&recorder.recordings, &live[0].id).await,
+        SSH.as_bytes(),
+        "it is read from the spool"
+    );
+}
+
+#[tokio::test]
+async fn a_late_follower_sees_the_screen_then_what_comes_then_the_end() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    let before = "[1,\"o\",\"first\\r\\nsecond\"]\n[2,\"o\",\" li";
+    upload.send(format!("{SSH}{before}")).await;
+    upload.acked((SSH.len() + before.len()) as u64).await;
+    let id = recorder.recordings.live()[0].id.clone();
+    let mut followed = std::pin::pin!(recorder.recordings.follow(&id).await.unwrap());
+    let Some(Followed::Line(header)) = followed.next().await else { panic!("no header") };
+    assert!(header.contains("\"width\":80"), "{header}");
+    let Some(Followed::Line(screen)) = followed.next().await else { panic!("no screen") };
+    assert!(screen.contains("first") && screen.contains("second"), "{screen}");
+    upload.send("ve\"]\n[3,\"o\",\"more\"]\n").await;
+    assert_eq!(followed.next().await.unwrap(), Followed::Line("[2, \"o\", \" live\"]".into()));
+    assert_eq!(followed.next().await.unwrap(), Followed::Line("[3, \"o\", \"more\"]".into()));
+    upload.end();
+    assert_eq!(followed.next().await.unwrap(), Followed::Ended);
+    assert_eq!(followed.next().await, None);
+    upload.frames().await;
+    recorder.ledger.ended().await;
+    settled(&recorder.recordings).await;
+    let again = recorder.recordings.follow(&id).await.err().unwrap();
+    assert_eq!(again.to_string(), format!("session {id} is not live"));
+}
+
+#[tokio::test]
+async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    for block in 0..40 {
+        let lines: String = (0..1000)
+            .map(|line| {
+                format!(
+                    "[{}.5,\"o\",\"\\r\\nline {} of many, long enough to fill a few frames\"]\n",
+                    block * 1000 + line,
+                    block * 1000 + line
+                )
+            })
+            .collect();
+        upload.send(lines).await;
+    }
+    upload.end();
+    upload.frames().await;
+    let session = recorder.ledger.ended().await;
+    settled(&recorder.recordings).await;
+    let play = async |from: u64| {
+        let played = recorder.recordings.playback(&session.id, Duration::from_secs(from)).await.unwrap();
+        let played = played.try_collect::<Vec<Bytes>>().await.unwrap().concat();
+        String::from_utf8(played).unwrap().lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let whole = play(0).await;
+    assert_eq!(whole.len(), 40_001);
+    assert!(whole[1].starts_with("[0.5, \"o\""), "{}", whole[1]);
+    let late = play(30_000).await;
+    assert_eq!(late.len(), 10_002);
+    assert!(late[1].starts_with("[30000, \"o\"") && late[1].contains("line 29999 of many"), "{}", late[1]);
+    assert!(late[2].starts_with("[30000.5, \"o\""), "{}", late[2]);
+    assert_eq!(play(1_000_000).await.len(), 2, "past the end is the last screen");
+}
+
+#[tokio::test]
+async fn sessions_are_listed_live_first_then_newest_first_in_pages() {
+    let recorder = Recorder::start(quick()).await;
+    let mut client = Client::connect(recorder.address).await;
+    for _ in 0..5 {
+        let mut upload = client.record().await;
+        upload.send(SSH).await;
+        upload.end();
+        upload.frames().await;
+        settled(&recorder.recordings).await;
+    }
+    let mut open = client.record().await;
+    open.send(SSH).await;
+    open.acked(SSH.len() as u64).await;
+
+    let (mut cursor, mut seen) = (None, Vec::new());
+    loop {
+        let page = recorder.recordings.sessions(cursor, 2, |_| true).await.unwrap();
+        seen.extend(page.sessions);
+        let Some(next) = page.next else { break };
+        cursor = Some(next.to_string().parse().unwrap());
+    }
+    let states: Vec<SessionState> = seen.iter().map(|session| session.state).collect();
+    assert_eq!(states[0], SessionState::Live);
+    assert_eq!(states[1..], [SessionState::Ended; 5]);
+    assert!(seen.windows(2).all(|pair| pair[0].started >= pair[1].started));
+    let found = recorder.recordings.session(&seen[3].id).await.unwrap().unwrap();
+    assert_eq!(found, seen[3]);
+    let nobody: SessionId = "20200101-main-1-1".parse().unwrap();
+    assert_eq!(recorder.recordings.session(&nobody).await.unwrap(), None);
+    assert!(matches!(recorder.recordings.received(&nobody).await.err(), Some(ReadError::Unknown { .. })));
+}
+
+#[tokio::test]
+async fn a_bucket_gets_back_the_sessions_of_a_machine_that_is_lost() {
+    let mut config = quick();
+    config.journal.ship = true;
+    config.journal.rotate_every = Duration::from_millis(50);
+    let recorder = Recorder::start(config.clone()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    let chunks = recorder.folder.path().join("recordings/journal/main");
+    let shipped = async || std::fs::read_dir(&chunks).map_or(0, Iterator::count);
+    while shipped().await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The machine is gone with its local folder; only the store is left.
+    let Recorder { ledger, folder, serving, .. } = recorder;
+    serving.abort();
+    let store = store_at(folder.path()).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    ledger.restarted();
+    let nobody = meshtrail_identity::Resolver::knowing_nobody();
+    let recordings =
+        Recordings::open_on(store, elsewhere.path(), ledger.clone(), nobody, config).await.unwrap();
+    let session = ledger.wait_for(Kind::SshSessionInterrupted).await;
+    let id = session.session.unwrap();
+    assert_eq!(bytes_of(&recordings, &id).await, SSH.as_bytes());
+    while shipped().await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
