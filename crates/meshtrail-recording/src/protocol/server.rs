@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::{
-    ack::{AckSlot, Answer},
+    ack::{AckSlot, Answer, Held},
     answer::{Answered, empty, problem, wrong_method},
     request::{MAX_EVENT, parse_request_event, read_body},
 };
@@ -36,20 +36,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS_AT_ONCE: usize = 16;
 
 impl Recordings {
-    /// Serves the recorder protocol until `stop`; returns when every connection is done.
+    /// Serves the recorder protocol until `stop`; then sessions that came in here end as interrupted, and this
+    /// returns when every connection is done.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let server = Server {
             recordings: self.clone(),
             connections: Arc::new(Semaphore::new(self.config().max_sessions + SPARE_CONNECTIONS)),
             events: Arc::new(Semaphore::new(EVENTS_AT_ONCE)),
-            stop: stop.clone(),
+            halt: self.stopping().child_token(),
         };
         let open = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stop.cancelled() => break,
-                () = self.stopping().cancelled() => break,
+                () = server.halt.cancelled() => break,
             };
             match accepted {
                 Ok((stream, peer)) => server.take(stream, peer, &open),
@@ -60,7 +61,7 @@ impl Recordings {
             }
         }
         drop(listener);
-        self.stopping().cancel();
+        server.halt.cancel();
         open.close();
         open.wait().await;
     }
@@ -71,8 +72,12 @@ struct Server {
     recordings: Recordings,
     connections: Arc<Semaphore>,
     events: Arc<Semaphore>,
-    stop: CancellationToken,
+    /// Ends every session and connection of this listener.
+    halt: CancellationToken,
 }
+
+/// Held by each request and answer of a connection, so that it shows when there is none.
+type InUse = Arc<()>;
 
 impl Server {
     fn take(&self, stream: TcpStream, peer: SocketAddr, open: &TaskTracker) {
@@ -96,16 +101,20 @@ impl Server {
             return;
         }
         let builder = builder(&self.recordings);
-        let serving = self.clone();
+        let (serving, in_use) = (self.clone(), InUse::default());
+        let counted = in_use.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let server = serving.clone();
-            async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
+            let (server, in_use) = (serving.clone(), counted.clone());
+            async move {
+                let answer = server.answer(request, peer).await;
+                Ok::<_, Infallible>(answer.map(|body| Held { body, _in_use: in_use }))
+            }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.stopped() => {
+            () = self.no_longer_needed(&in_use) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -115,10 +124,22 @@ impl Server {
         }
     }
 
-    async fn stopped(&self) {
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = self.recordings.stopping().cancelled() => {}
+    /// Waits until the listener stops, or nobody has used the connection for a while.
+    async fn no_longer_needed(&self, in_use: &InUse) {
+        // The connection and its service hold it as well.
+        const HELD_ANYWAY: usize = 2;
+        let patience = self.recordings.config().request_patience;
+        let mut idle = false;
+        loop {
+            tokio::select! {
+                () = self.halt.cancelled() => return,
+                () = tokio::time::sleep(patience) => {}
+            }
+            let unused = Arc::strong_count(in_use) <= HELD_ANYWAY;
+            if unused && idle {
+                return;
+            }
+            idle = unused;
         }
     }
 
@@ -149,7 +170,7 @@ impl Server {
         };
         let acks = Arc::new(AckSlot::default());
         let body = (request.into_body(), Version::HTTP_2);
-        let pump = Pump::new(self.recordings.clone(), live, body, Some(acks.clone()));
+        let pump = Pump::new(self.recordings.clone(), live, body, Some(acks.clone()), self.halt.clone());
         let slot = acks.clone();
         self.recordings.tasks().spawn(async move {
             let cut = pump.run().await;
@@ -171,7 +192,8 @@ impl Server {
             Err(refusal) => return refused(peer, &refusal),
         };
         let version = request.version();
-        let pump = Pump::new(self.recordings.clone(), live, (request.into_body(), version), None);
+        let pump =
+            Pump::new(self.recordings.clone(), live, (request.into_body(), version), None, self.halt.clone());
         // A task of its own: a connection that breaks takes this handler with it, but not the recording.
         match self.recordings.tasks().spawn(pump.run()).await {
             Ok(Cut::Ended | Cut::Lost { .. }) => empty(StatusCode::OK),

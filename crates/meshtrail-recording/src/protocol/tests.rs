@@ -370,3 +370,58 @@ async fn a_sender_that_floods_is_slowed_and_loses_nothing() {
     assert!(session.marks > 0, "a long session is marked while it runs");
     assert_eq!(received(&recorder, &session).await, expected.as_bytes());
 }
+
+#[tokio::test]
+async fn a_host_that_is_dead_is_noticed_by_pings_and_an_idle_connection_is_let_go() {
+    let (ping_every, ping_patience) = (Duration::from_millis(40), Duration::from_millis(40));
+    let request_patience = Duration::from_millis(60);
+    let config = RecordingConfig { ping_every, ping_patience, request_patience, ..quick() };
+    let recorder = Recorder::start(config).await;
+    // A preface, settings, and a POST whose stream stays open; then this peer says nothing any more.
+    let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let headers = b"\x83\x86\x04\x0a/v2/record\x01\x01x";
+    let frame = [&[0, 0, u8::try_from(headers.len()).unwrap(), 1, 4, 0, 0, 0, 1][..], headers].concat();
+    stream.write_all(&frame).await.unwrap();
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Failed);
+    assert!(session.reason.as_ref().unwrap().contains("the upload was cut off"), "{:?}", session.reason);
+
+    let mut idle = TcpStream::connect(recorder.address).await.unwrap();
+    assert_eq!(idle.read(&mut [0; 8]).await.unwrap(), 0, "a peer that says nothing is let go");
+}
+
+#[tokio::test]
+async fn a_listener_that_stops_ends_its_own_sessions_only() {
+    let recorder = Recorder::start(quick()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (other, halt) = (listener.local_addr().unwrap(), tokio_util::sync::CancellationToken::new());
+    let (recordings, until) = (recorder.recordings.clone(), halt.clone());
+    let serving = tokio::spawn(async move { recordings.serve(listener, until).await });
+    let mut here = Client::connect(recorder.address).await.record().await;
+    let mut there = Client::connect(other).await.record().await;
+    for upload in [&mut here, &mut there] {
+        upload.send(SSH).await;
+        upload.acked(SSH.len() as u64).await;
+    }
+    halt.cancel();
+    assert_eq!(there.frames().await.last().unwrap()["error"], "the recorder is stopping");
+    serving.await.unwrap();
+    here.send("[1,\"o\",\"on\"]\n").await;
+    here.acked(SSH.len() as u64 + 13).await;
+    assert_eq!(recorder.recordings.live().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_delays_sealing_and_loses_nothing() {
+    let attempts = std::sync::atomic::AtomicUsize::new(0);
+    let faults = Faults::new(move |step, moment| {
+        let put = (step, moment) == (Step::PutRecording, crate::faults::Moment::Before);
+        let away = put && attempts.fetch_add(1, Ordering::SeqCst) < 1;
+        if away { Err(std::io::Error::other("the bucket is away")) } else { Ok(()) }
+    });
+    let recorder = Recorder::start(RecordingConfig { faults, ..quick() }).await;
+    let (session, bytes) = record(&recorder, &[SSH.as_bytes()]).await;
+    assert_eq!((session.state, bytes.as_slice()), (SessionState::Ended, SSH.as_bytes()));
+    assert_eq!(recorder.ledger.of_kind(&Kind::SshSessionEnded).len(), 1);
+}

@@ -97,7 +97,8 @@ impl Recordings {
         Ok(SessionsPage { sessions, next: None })
     }
 
-    fn unsealed(&self, cursor: Option<Cursor>) -> Vec<Arc<Live>> {
+    /// Sessions that are not sealed, newest first.
+    pub(super) fn unsealed(&self, cursor: Option<Cursor>) -> Vec<Arc<Live>> {
         let below = match cursor {
             Some(Cursor::Live(number)) => number,
             _ => u64::MAX,

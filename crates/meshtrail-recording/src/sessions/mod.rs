@@ -256,8 +256,11 @@ impl std::fmt::Debug for Recordings {
 impl Recordings {
     /// Live sessions, newest first.
     pub fn live(&self) -> Vec<Session> {
-        let mut live: Vec<Arc<Live>> = self.live_sessions().values().cloned().collect();
-        live.sort_by_key(|live| std::cmp::Reverse(live.number()));
-        live.iter().map(|live| live.session()).collect()
+        self.unsealed(None).iter().filter(|live| live.is_open()).map(|live| live.session()).collect()
+    }
+
+    /// How many sessions are live or not sealed yet.
+    pub fn unsealed_count(&self) -> usize {
+        self.live_sessions().len()
     }
 }

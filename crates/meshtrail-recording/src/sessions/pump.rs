@@ -19,6 +19,7 @@ use hyper::body::{Body, Frame};
 use meshtrail_event::{Detail, Draft, Kind, Mark, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Live, Recordings, live::KillOrder};
@@ -67,6 +68,8 @@ pub(crate) struct Pump<B> {
     /// Where acks go; the first version of the protocol has none.
     acks: Option<Arc<AckSlot>>,
     version: hyper::Version,
+    /// Told when whoever listens stops.
+    halt: CancellationToken,
     hasher: Sha256,
     received: u64,
     /// The first line as far as it came; nothing once it was read.
@@ -104,6 +107,7 @@ where
         live: Arc<Live>,
         (body, version): (B, hyper::Version),
         acks: Option<Arc<AckSlot>>,
+        halt: CancellationToken,
     ) -> Self {
         let now = Instant::now();
         let under_way = Arc::new(AtomicBool::new(false));
@@ -113,6 +117,7 @@ where
             body,
             acks,
             version,
+            halt,
             hasher: Sha256::new(),
             received: 0,
             first_line: Some(Vec::new()),
@@ -144,7 +149,7 @@ where
             let step = tokio::select! {
                 biased;
                 order = self.live.ordered() => Step::Stop(Cut::Killed(order)),
-                () = self.recordings.stopping().cancelled() => Step::Stop(Cut::Stopped),
+                () = self.halt.cancelled() => Step::Stop(Cut::Stopped),
                 room = wait_for_room(&mut waiting), if is_waiting => match (room, waiting.take()) {
                     (Ok(room), Some((bytes, _))) => { self.keep(bytes, room); Step::Nothing }
                     (Err(why), _) => Step::Stop(Cut::Disk { why: why.to_string() }),

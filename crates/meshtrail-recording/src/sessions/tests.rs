@@ -238,6 +238,31 @@ async fn a_late_follower_sees_the_screen_then_what_comes_then_the_end() {
 }
 
 #[tokio::test]
+async fn a_follower_that_does_not_read_is_dropped_with_a_word_and_holds_up_nobody() {
+    let recorder = Recorder::start(quick()).await;
+    let mut upload = Client::connect(recorder.address).await.record().await;
+    upload.send(SSH).await;
+    upload.acked(SSH.len() as u64).await;
+    let id = recorder.recordings.live()[0].id.clone();
+    let mut followed = std::pin::pin!(recorder.recordings.follow(&id).await.unwrap());
+    let line = "[1,\"o\",\"x\"]\n";
+    let mut sent = SSH.len();
+    for _ in 0..4000 {
+        upload.send(line).await;
+        sent += line.len();
+        if sent % 100 < line.len() {
+            upload.acked(sent as u64).await;
+        }
+    }
+    upload.acked(sent as u64).await;
+    let mut last = None;
+    while let Some(next) = followed.next().await {
+        last = Some(next);
+    }
+    assert_eq!(last, Some(Followed::TooSlow));
+}
+
+#[tokio::test]
 async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
     let recorder = Recorder::start(quick()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
