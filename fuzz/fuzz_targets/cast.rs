@@ -38,7 +38,10 @@ fuzz_target!(|bytes: &[u8]| {
     for (number, line) in lines.iter().enumerate() {
         let value: serde_json::Value = serde_json::from_str(line).expect("what is played is JSON");
         if number == 0 {
-            assert!(value["width"].as_u64() > Some(0) && value["height"].as_u64() > Some(0), "sizes are not zero");
+            assert!(
+                value["width"].as_u64() > Some(0) && value["height"].as_u64() > Some(0),
+                "sizes are not zero"
+            );
             continue;
         }
         let parsed: CastLine<'_> = parse_line(line.as_bytes()).expect("what is played is a line");

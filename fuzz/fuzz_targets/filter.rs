@@ -18,7 +18,8 @@ fuzz_target!(|text: &str| {
         Ok(filter) => {
             let now = Timestamp::from_nanos(1_795_000_000_000_000_000);
             let filter = filter.with_now(now);
-            let again = Filter::parse(&filter.to_string()).expect("a written filter reads back").with_now(now);
+            let again =
+                Filter::parse(&filter.to_string()).expect("a written filter reads back").with_now(now);
             assert_eq!(filter, again);
             if filter.matches(LEAF) {
                 let hints = filter.scan_hints();
