@@ -233,10 +233,10 @@ impl Mesh {
         let to = laptops + self.random.below(SERVERS);
         let time = now - self.random.below(9_000_000) as i64;
         match self.random.below(100) {
-            0..35 => self.kube(from, to, time, now),
-            35..55 => self.log(from, time, now),
-            55..67 => self.login(from, to, time, now),
-            67..90 => self.session(from, to, time, now),
+            0..45 => self.kube(from, to, time, now),
+            45..72 => self.log(from, time, now),
+            72..84 => self.login(from, to, time, now),
+            84..90 => self.session(from, to, time, now),
             90..96 => self.own(from, time, now),
             _ => self.change(from, to, time, now),
         }

@@ -38,9 +38,24 @@ pub(super) const fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
-/// Bits that hold every number up to `most`.
-pub(super) const fn width_of(most: u64) -> u32 {
-    64 - most.leading_zeros()
+/// How many bits packed numbers take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// As few as hold them.
+    Bits,
+    /// Whole bytes: what comes again is the same bytes again, which a compressor sees.
+    Bytes,
+}
+
+impl Packing {
+    /// Bits for every number up to `most`.
+    pub(super) const fn width_of(self, most: u64) -> u32 {
+        let width = 64 - most.leading_zeros();
+        match self {
+            Self::Bits => width,
+            Self::Bytes => width.next_multiple_of(8),
+        }
+    }
 }
 
 /// Appends numbers of `width` bits each, lowest bits first.
@@ -157,7 +172,7 @@ pub(super) fn read_hybrid(bytes: &[u8], length: usize, width: u32, count: usize)
 }
 
 /// Parquet's DELTA_BINARY_PACKED.
-pub(super) fn write_delta(numbers: &[i64], out: &mut Vec<u8>) {
+pub(super) fn write_delta(numbers: &[i64], packing: Packing, out: &mut Vec<u8>) {
     write_varint(BLOCK as u64, out);
     write_varint((BLOCK / MINIBLOCK) as u64, out);
     write_varint(numbers.len() as u64, out);
@@ -169,18 +184,18 @@ pub(super) fn write_delta(numbers: &[i64], out: &mut Vec<u8>) {
             *delta = number.wrapping_sub(before);
             before = number;
         }
-        write_block(&deltas[..block.len()], out);
+        write_block(&deltas[..block.len()], packing, out);
     }
 }
 
-fn write_block(deltas: &[i64], out: &mut Vec<u8>) {
+fn write_block(deltas: &[i64], packing: Packing, out: &mut Vec<u8>) {
     let least = deltas.iter().copied().min().unwrap_or(0);
     write_varint(zigzag(least), out);
     let widths_at = out.len();
     out.extend_from_slice(&[0; BLOCK / MINIBLOCK]);
     for (number, mini) in deltas.chunks(MINIBLOCK).enumerate() {
         let above = |delta: &i64| delta.wrapping_sub(least) as u64;
-        let width = width_of(mini.iter().map(above).fold(0, |all, one| all | one));
+        let width = packing.width_of(mini.iter().map(above).fold(0, |all, one| all | one));
         out[widths_at + number] = width as u8;
         if width == 0 {
             continue;
@@ -258,12 +273,14 @@ mod tests {
 
         #[test]
         fn differences_come_back(numbers in prop::collection::vec(prop_oneof![any::<i64>(), 0i64..1000], 0..400)) {
-            let mut bytes = vec![7];
-            write_delta(&numbers, &mut bytes);
-            let (bytes, length) = padded(bytes);
-            let mut at = 1;
-            prop_assert_eq!(read_delta(&bytes, &mut at, numbers.len()), Some(numbers));
-            prop_assert_eq!(at, length);
+            for packing in [Packing::Bits, Packing::Bytes] {
+                let mut bytes = vec![7];
+                write_delta(&numbers, packing, &mut bytes);
+                let (bytes, length) = padded(bytes);
+                let mut at = 1;
+                prop_assert_eq!(read_delta(&bytes, &mut at, numbers.len()), Some(numbers.clone()));
+                prop_assert_eq!(at, length);
+            }
         }
 
         #[test]

@@ -8,8 +8,7 @@ use std::ops::Range;
 
 use zstd::bulk::Compressor;
 
-use super::PAGE_ROWS;
-use super::bits::{width_of, write_delta, write_hybrid};
+use super::bits::{Packing, write_delta, write_hybrid};
 use super::intern::Interner;
 use super::plan::Form;
 use super::split::{Gathered, Values};
@@ -25,7 +24,7 @@ const LARGEST_DICTIONARY: usize = 8 << 20;
 const WORTH: (usize, usize) = (9, 10);
 
 /// What was written for one column.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Chunk {
     pub(super) dictionary: Option<Range<u64>>,
     pub(super) pages: Vec<PageSpan>,
@@ -41,6 +40,7 @@ pub(super) struct ChunkWriter<'a> {
     zstd: Compressor<'a>,
     file: Vec<u8>,
     rows: usize,
+    page_rows: usize,
     page: Vec<u8>,
     packed: Vec<u8>,
 }
@@ -51,14 +51,22 @@ struct Source<'a> {
     form: Form,
     required: bool,
     encoding: PageEncoding,
+    packing: Packing,
     /// With a dictionary of numbers: the number of each value in it.
     number_ids: Vec<u32>,
     numbers: Vec<i64>,
 }
 
 impl ChunkWriter<'_> {
-    pub(super) fn new(file: Vec<u8>, rows: usize, level: i32) -> io::Result<Self> {
-        Ok(Self { zstd: Compressor::new(level)?, file, rows, page: Vec::new(), packed: Vec::new() })
+    pub(super) fn new(file: Vec<u8>, rows: usize, page_rows: usize, level: i32) -> io::Result<Self> {
+        Ok(Self {
+            zstd: Compressor::new(level)?,
+            file,
+            rows,
+            page_rows,
+            page: Vec::new(),
+            packed: Vec::new(),
+        })
     }
 
     pub(super) fn into_file(self) -> Vec<u8> {
@@ -67,7 +75,7 @@ impl ChunkWriter<'_> {
 
     pub(super) fn write(&mut self, gathered: &Gathered, form: Form, required: bool) -> io::Result<Chunk> {
         let mut source = Source::new(gathered, form, required);
-        source.encoding = self.choose(&mut source)?;
+        (source.encoding, source.packing) = self.choose(&mut source)?;
         let mut chunk = Chunk { nulls: self.rows - gathered.rows.len(), ..Chunk::default() };
         let start = self.file.len();
         if source.encoding == PageEncoding::Dictionary {
@@ -75,7 +83,7 @@ impl ChunkWriter<'_> {
             chunk.uncompressed += self.finish_page(values, 0, PageKind::Dictionary)?;
             chunk.dictionary = Some(start as u64..self.file.len() as u64);
         }
-        let page_rows = if source.is_flat(self.rows) { self.rows } else { PAGE_ROWS };
+        let page_rows = if source.is_flat(self.rows) { self.rows } else { self.page_rows };
         for first_row in (0..self.rows).step_by(page_rows.max(1)) {
             let rows = first_row..(first_row + page_rows).min(self.rows);
             let offset = self.file.len();
@@ -89,28 +97,18 @@ impl ChunkWriter<'_> {
         Ok(chunk)
     }
 
-    fn choose(&mut self, source: &mut Source<'_>) -> io::Result<PageEncoding> {
-        use PageEncoding::{Delta, DeltaBytes, DeltaLength, Dictionary, Plain};
-        let candidates: &[PageEncoding] = match &source.gathered.values {
-            _ if source.gathered.rows.is_empty() => return Ok(Plain),
-            Values::Hashes(_) => return Ok(Plain),
-            Values::Texts { distinct, .. } if distinct.len() == 1 => return Ok(Dictionary),
-            Values::Texts { ids, distinct } => {
-                let repeats = distinct.len() * 4 < ids.len() * 3 && distinct.byte_len() < LARGEST_DICTIONARY;
-                if repeats { &[Dictionary, DeltaBytes, DeltaLength] } else { &[DeltaLength, DeltaBytes] }
-            }
-            Values::Numbers(_) => match source.make_number_dictionary() {
-                true if source.numbers.len() == 1 => return Ok(Dictionary),
-                true => &[Dictionary, Delta, Plain],
-                false => &[Delta, Plain],
-            },
-        };
+    fn choose(&mut self, source: &mut Source<'_>) -> io::Result<(PageEncoding, Packing)> {
+        let candidates = source.candidates();
+        if let [only] = candidates {
+            return Ok(*only);
+        }
         let mut best = (usize::MAX, candidates[0]);
         for &candidate in candidates {
-            source.encoding = candidate;
+            (source.encoding, source.packing) = candidate;
             let cost = self.cost(source)?;
-            let is_dear = best.1 == Dictionary;
-            if best.0 == usize::MAX || cost < if is_dear { best.0 * WORTH.0 / WORTH.1 } else { best.0 } {
+            let is_slow = matches!(candidate.0, PageEncoding::DeltaBytes | PageEncoding::DeltaLength);
+            let must_beat = if is_slow && best.0 < usize::MAX { best.0 / WORTH.1 * WORTH.0 } else { best.0 };
+            if cost < must_beat {
                 best = (cost, candidate);
             }
         }
@@ -120,11 +118,11 @@ impl ChunkWriter<'_> {
     /// What the column would take with the source's encoding, judged by a sample.
     fn cost(&mut self, source: &Source<'_>) -> io::Result<usize> {
         let start = self.file.len();
-        let pages = self.rows.div_ceil(PAGE_ROWS);
+        let pages = self.rows.div_ceil(self.page_rows);
         let step = (pages / SAMPLED).max(1);
         let mut tried = 0;
         for page in (step / 2..pages).step_by(step).take(SAMPLED) {
-            let rows = page * PAGE_ROWS..((page + 1) * PAGE_ROWS).min(self.rows);
+            let rows = page * self.page_rows..((page + 1) * self.page_rows).min(self.rows);
             self.data_page(source, &rows)?;
             tried += 1;
         }
@@ -198,8 +196,34 @@ fn write_levels(present: &[u32], rows: &Range<usize>, out: &mut Vec<u8>) {
 
 impl<'a> Source<'a> {
     fn new(gathered: &'a Gathered, form: Form, required: bool) -> Self {
-        let encoding = PageEncoding::Plain;
-        Self { gathered, form, required, encoding, number_ids: Vec::new(), numbers: Vec::new() }
+        let (encoding, packing) = (PageEncoding::Plain, Packing::Bits);
+        Self { gathered, form, required, encoding, packing, number_ids: Vec::new(), numbers: Vec::new() }
+    }
+
+    /// What is worth trying, the likely best first.
+    fn candidates(&mut self) -> &'static [(PageEncoding, Packing)] {
+        use Packing::{Bits, Bytes};
+        use PageEncoding::{Delta, DeltaBytes, DeltaLength, Dictionary, Plain};
+        match &self.gathered.values {
+            _ if self.gathered.rows.is_empty() => &[(Plain, Bits)],
+            Values::Hashes(_) => &[(Plain, Bits)],
+            Values::Texts { distinct, .. } if distinct.len() == 1 => &[(Dictionary, Bits)],
+            Values::Texts { ids, distinct } => {
+                let repeats = distinct.len() * 4 < ids.len() * 3 && distinct.byte_len() < LARGEST_DICTIONARY;
+                if repeats {
+                    &[(Dictionary, Bits), (Dictionary, Bytes), (DeltaBytes, Bits), (DeltaLength, Bits)]
+                } else {
+                    &[(DeltaLength, Bits), (DeltaBytes, Bits)]
+                }
+            }
+            Values::Numbers(_) => match self.make_number_dictionary() {
+                true if self.numbers.len() == 1 => &[(Dictionary, Bits)],
+                true => {
+                    &[(Dictionary, Bits), (Dictionary, Bytes), (Delta, Bits), (Delta, Bytes), (Plain, Bits)]
+                }
+                false => &[(Delta, Bits), (Delta, Bytes), (Plain, Bits)],
+            },
+        }
     }
 
     /// Whether any stretch of the column reads as fast from one page as from many.
@@ -264,14 +288,16 @@ impl<'a> Source<'a> {
         use PageEncoding::{Delta, DeltaBytes, DeltaLength, Dictionary, Plain};
         match (&self.gathered.values, self.encoding) {
             (Values::Numbers(_), Dictionary) => {
-                write_ids(&self.number_ids[which], self.numbers.len(), out);
+                write_ids(&self.number_ids[which], self.numbers.len(), self.packing, out);
             }
-            (Values::Numbers(numbers), Delta) => write_delta(&numbers[which], out),
+            (Values::Numbers(numbers), Delta) => write_delta(&numbers[which], self.packing, out),
             (Values::Numbers(numbers), _) => {
                 numbers[which].iter().for_each(|&number| self.write_plain_number(number, out));
             }
             (Values::Hashes(hashes), _) => out.extend_from_slice(hashes[which].as_flattened()),
-            (Values::Texts { ids, distinct }, Dictionary) => write_ids(&ids[which], distinct.len(), out),
+            (Values::Texts { ids, distinct }, Dictionary) => {
+                write_ids(&ids[which], distinct.len(), self.packing, out);
+            }
             (Values::Texts { ids, distinct }, DeltaBytes) => write_delta_bytes(&ids[which], distinct, out),
             (Values::Texts { ids, distinct }, DeltaLength | Delta) => {
                 write_delta_length(ids[which].iter().map(|&id| distinct.get(id)), out);
@@ -294,8 +320,8 @@ impl<'a> Source<'a> {
     }
 }
 
-fn write_ids(ids: &[u32], distinct: usize, out: &mut Vec<u8>) {
-    let width = width_of(distinct.saturating_sub(1) as u64);
+fn write_ids(ids: &[u32], distinct: usize, packing: Packing, out: &mut Vec<u8>) {
+    let width = packing.width_of(distinct.saturating_sub(1) as u64);
     out.push(width as u8);
     write_hybrid(ids, width, out);
 }
@@ -307,7 +333,7 @@ fn write_plain_text(text: &[u8], out: &mut Vec<u8>) {
 
 fn write_delta_length<'t>(texts: impl Iterator<Item = &'t [u8]> + Clone, out: &mut Vec<u8>) {
     let lengths: Vec<i64> = texts.clone().map(|text| text.len() as i64).collect();
-    write_delta(&lengths, out);
+    write_delta(&lengths, Packing::Bits, out);
     texts.for_each(|text| out.extend_from_slice(text));
 }
 
@@ -319,7 +345,7 @@ fn write_delta_bytes(ids: &[u32], distinct: &Interner, out: &mut Vec<u8>) {
         shared.push(text.iter().zip(before).take_while(|(a, b)| a == b).count() as i64);
         before = text;
     }
-    write_delta(&shared, out);
+    write_delta(&shared, Packing::Bits, out);
     let suffixes = ids.iter().zip(&shared).map(|(&id, &shared)| &distinct.get(id)[shared as usize..]);
     write_delta_length(suffixes, out);
 }

@@ -21,7 +21,7 @@ use super::outline::{self, Outline};
 use super::plan::{Form, INDEX, Plan};
 use super::split::{Gathered, Splitter, Values};
 use super::thrift::{PageEncoding, write_column_index, write_offset_index};
-use super::{FORMAT, PAGE_ROWS, SegmentError};
+use super::{FORMAT, SegmentError};
 
 /// Leaves of one segment, in bytes; offsets within a column are 32 bits wide.
 pub const MAX_LEAF_BYTES: usize = 1 << 30;
@@ -151,10 +151,19 @@ fn write(
     }
     let gathered = splitter.finish();
     let compress = |source| EncodeError::Compress { source };
-    let mut writer = ChunkWriter::new(b"PAR1".to_vec(), rows.len(), ZSTD_LEVEL).map_err(compress)?;
-    let mut chunks = Vec::with_capacity(plan.columns.len());
+    let mut writer =
+        ChunkWriter::new(b"PAR1".to_vec(), rows.len(), plan.page_rows, ZSTD_LEVEL).map_err(compress)?;
+    let mut chunks: Vec<Chunk> = Vec::with_capacity(plan.columns.len());
     for (number, (column, values)) in plan.columns.iter().zip(&gathered).enumerate() {
-        chunks.push(writer.write(values, column.form, number == INDEX).map_err(compress)?);
+        // Columns that are equal in every row share their pages: a flow's source is its reporter and its actor's
+        // device, a window ends when it is reported.
+        let is_twin =
+            |&other: &usize| plan.columns[other].form == column.form && gathered[other].equals(values);
+        let chunk = match (INDEX + 1..number).find(is_twin) {
+            Some(other) => Chunk::clone(&chunks[other]),
+            None => writer.write(values, column.form, number == INDEX).map_err(compress)?,
+        };
+        chunks.push(chunk);
     }
     let mut file = writer.into_file();
     let footer = |source| EncodeError::Footer { source };
@@ -235,7 +244,7 @@ fn finish(
         ("meshtrail.family", plan.layout.family.to_string()),
         ("meshtrail.first", indexes.0.to_string()),
         ("meshtrail.last", indexes.1.to_string()),
-        ("meshtrail.page_rows", PAGE_ROWS.to_string()),
+        ("meshtrail.page_rows", plan.page_rows.to_string()),
     ];
     let told = told.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
     let by = format!("meshtrail {}", env!("CARGO_PKG_VERSION"));
@@ -342,11 +351,10 @@ fn compare(written: &Written, rows: &[(u64, &[u8])]) -> Result<Vec<u32>, EncodeE
     let unreadable = |source| EncodeError::Unreadable { source: Box::new(source) };
     let name: Arc<str> = "segment".into();
     let outline = Outline::read_whole(&name, &written.bytes).map_err(unreadable)?;
-    let mut pages = outline::WholeFile::new(&outline, &written.bytes).map_err(unreadable)?;
     let mut unfaithful = Vec::new();
     let mut leaf = Vec::new();
-    for (page, expected) in rows.chunks(PAGE_ROWS).enumerate() {
-        let page = pages.page(page).map_err(unreadable)?;
+    for (page, expected) in rows.chunks(outline.page_rows).enumerate() {
+        let page = outline::whole_page(&outline, &written.bytes, page).map_err(unreadable)?;
         let mut joiner = page.joiner();
         for (row, &(index, expected)) in expected.iter().enumerate() {
             leaf.clear();

@@ -41,6 +41,11 @@ impl Interner {
         (0..self.len() as u32).map(|number| self.get(number))
     }
 
+    /// Whether both number the same texts in the same order.
+    pub(super) fn equals(&self, other: &Self) -> bool {
+        self.ends == other.ends && self.bytes == other.bytes
+    }
+
     #[inline]
     pub(super) fn intern(&mut self, text: &[u8]) -> u32 {
         if self.ends.len() * 4 >= self.slots.len() * 3 {

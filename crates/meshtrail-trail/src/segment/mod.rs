@@ -3,7 +3,7 @@
 //! - A segment is given out only after every leaf was rebuilt from its bytes and found equal.
 //! - Members become typed columns that any Parquet reader understands. What has no column, or another form than its
 //!   column, is kept as JSON in `rest`; a leaf that columns can't hold is kept whole in `raw`. Nothing is unstorable.
-//! - A row is read without what stands before it: pages hold [`page_rows`] rows and lie by number.
+//! - A row is read without what stands before it: pages of one file hold the same number of rows and lie by number.
 //! - Every byte that is read is covered by a checksum. Damage is an error that names the file, never a panic or a
 //!   wrong leaf, and lengths read from a file allocate within fixed bounds.
 //!
@@ -32,13 +32,14 @@ use std::io;
 use std::sync::Arc;
 
 pub use encode::{EncodeError, MAX_LEAF_BYTES, MAX_ROWS, Segment, encode};
-pub use reader::{Predicate, SegmentReader, Selection, page_rows};
+pub use reader::{Predicate, SegmentReader, Selection};
 
 use crate::store::GetError;
 
 /// Version of what this module writes beyond plain Parquet.
 const FORMAT: u32 = 1;
-const PAGE_ROWS: usize = 2048;
+/// Rows of a page, at most.
+const MAX_PAGE_ROWS: usize = 2048;
 
 /// Why a segment could not be read.
 #[derive(Debug, thiserror::Error)]

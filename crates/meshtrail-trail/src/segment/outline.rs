@@ -15,7 +15,7 @@ use super::join::Joiner;
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::{Form, INDEX, Plan};
 use super::thrift::{PageSpan, read_column_index, read_offset_index};
-use super::{FORMAT, PAGE_ROWS, SegmentError};
+use super::{FORMAT, MAX_PAGE_ROWS, SegmentError};
 
 const GUARD: &[u8; 4] = b"MTG1";
 const GUARD_LENGTH: usize = 16;
@@ -28,9 +28,13 @@ pub(super) struct Outline {
     pub(super) plan: &'static Plan,
     pub(super) trail: String,
     pub(super) rows: usize,
+    /// Rows of each page but the last.
+    pub(super) page_rows: usize,
     pub(super) indexes: (u64, u64),
     /// By column of the plan; none for a column that the file lacks or that has no value.
     columns: Vec<Option<ChunkOutline>>,
+    /// By column: the first one that has the same pages, itself mostly.
+    twins: Vec<usize>,
     dictionaries: Vec<OnceLock<Arc<Dictionary>>>,
 }
 
@@ -161,16 +165,17 @@ impl Outline {
         let mut columns: Vec<Option<ChunkOutline>> = (0..plan.columns.len()).map(|_| None).collect();
         for chunk in metadata.row_group(0).columns() {
             let number = plan.column(chunk.column_path().string().as_str())?;
-            columns[number] = ChunkOutline::read(chunk, rows, end, offset)?;
+            columns[number] = ChunkOutline::read(chunk, rows, told.page_rows, end, offset)?;
         }
         let dictionaries = columns.iter().map(|_| OnceLock::new()).collect();
-        let Told { name, trail, indexes, .. } = told;
-        let (name, trail, indexes) = (name.clone(), trail.clone(), *indexes);
-        Some(Self { name, plan, trail, rows, indexes, columns, dictionaries })
+        let twins = (0..columns.len()).map(|column| twin(plan, &columns, column)).collect();
+        let Told { name, trail, indexes, page_rows, .. } = told;
+        let (name, trail, indexes, page_rows) = (name.clone(), trail.clone(), *indexes, *page_rows);
+        Some(Self { name, plan, trail, rows, page_rows, indexes, columns, twins, dictionaries })
     }
 
     pub(super) fn pages(&self) -> usize {
-        self.rows.div_ceil(PAGE_ROWS)
+        self.rows.div_ceil(self.page_rows)
     }
 
     /// The least and greatest number of a column with bounds in one page.
@@ -182,8 +187,8 @@ impl Outline {
         self.columns[column].is_none()
     }
 
-    fn page_rows(&self, page: usize) -> usize {
-        PAGE_ROWS.min(self.rows - page * PAGE_ROWS)
+    fn rows_of(&self, page: usize) -> usize {
+        self.page_rows.min(self.rows - page * self.page_rows)
     }
 
     /// What has to be read for these columns of a page.
@@ -191,6 +196,10 @@ impl Outline {
         let mut parts = Vec::new();
         for column in columns {
             let Some(chunk) = &self.columns[column] else { continue };
+            let column = self.twins[column];
+            if parts.iter().any(|part: &Part| part.column == column) {
+                continue;
+            }
             if let Some(range) = &chunk.dictionary
                 && self.dictionaries[column].get().is_none()
             {
@@ -210,7 +219,7 @@ impl Outline {
         parts: impl Iterator<Item = (&'b Part, &'b [u8])>,
         reader: &mut PageReader,
     ) -> Result<Page, SegmentError> {
-        let (first_row, rows) = (page * PAGE_ROWS, self.page_rows(page));
+        let (first_row, rows) = (page * self.page_rows, self.rows_of(page));
         let mut columns = vec![Column::Nothing; self.plan.columns.len()];
         for (part, bytes) in parts {
             let damaged = || SegmentError::DamagedColumn {
@@ -226,6 +235,11 @@ impl Outline {
             } else {
                 columns[part.column] =
                     self.column(part.column, form, bytes, rows, reader).ok_or_else(damaged)?;
+            }
+        }
+        for (column, &twin) in self.twins.iter().enumerate() {
+            if twin != column {
+                columns[column] = columns[twin].clone();
             }
         }
         Ok(Page { plan: self.plan, first_row, rows, columns })
@@ -248,9 +262,26 @@ impl Outline {
     }
 }
 
+/// The first column with the pages of this one.
+fn twin(plan: &Plan, columns: &[Option<ChunkOutline>], column: usize) -> usize {
+    let is_twin = |&other: &usize| match (&columns[other], &columns[column]) {
+        (Some(a), Some(b)) => {
+            a.pages[0] == b.pages[0] && plan.columns[other].form == plan.columns[column].form
+        }
+        _ => false,
+    };
+    (INDEX + 1..column).find(is_twin).unwrap_or(column)
+}
+
 impl ChunkOutline {
     /// None if the chunk contradicts itself; `Some(None)` if it has no value.
-    fn read(chunk: &ColumnChunkMetaData, rows: usize, end: &[u8], offset: u64) -> Option<Option<Self>> {
+    fn read(
+        chunk: &ColumnChunkMetaData,
+        rows: usize,
+        page_rows: usize,
+        end: &[u8],
+        offset: u64,
+    ) -> Option<Option<Self>> {
         if usize::try_from(chunk.num_values()).ok()? != rows {
             return None;
         }
@@ -262,10 +293,10 @@ impl ChunkOutline {
             let start = usize::try_from(range.start.checked_sub(offset)?).ok()?;
             end.get(start..start.checked_add(usize::try_from(range.end - range.start).ok()?)?)
         };
-        let most = rows.div_ceil(PAGE_ROWS);
+        let most = rows.div_ceil(page_rows);
         let pages = read_offset_index(at(chunk.offset_index_range()?)?, most)?;
         let in_place = |(number, page): (usize, &PageSpan)| {
-            page.first_row as usize == number * PAGE_ROWS
+            page.first_row as usize == number * page_rows
                 && page.offset.checked_add(u64::from(page.length)).is_some()
         };
         if (pages.len() != most && pages.len() != 1) || !pages.iter().enumerate().all(in_place) {
@@ -292,6 +323,7 @@ struct Told {
     family: Family,
     trail: String,
     indexes: (u64, u64),
+    page_rows: usize,
 }
 
 impl Told {
@@ -309,9 +341,15 @@ impl Told {
             let family = value("meshtrail.family")?;
             let family = Family::ALL.into_iter().find(|one| one.as_str() == family)?;
             let indexes = (value("meshtrail.first")?.parse().ok()?, value("meshtrail.last")?.parse().ok()?);
-            let rows = value("meshtrail.page_rows")?.parse::<usize>().ok()?;
+            let page_rows = value("meshtrail.page_rows")?.parse::<usize>().ok()?;
             let trail = value("meshtrail.trail")?.to_owned();
-            (rows == PAGE_ROWS).then(|| Self { name: name.clone(), family, trail, indexes })
+            (1..=MAX_PAGE_ROWS).contains(&page_rows).then(|| Self {
+                name: name.clone(),
+                family,
+                trail,
+                indexes,
+                page_rows,
+            })
         };
         read().ok_or_else(|| SegmentError::Damaged {
             file: name.clone(),
@@ -343,26 +381,14 @@ impl Page {
     }
 }
 
-/// A file in memory, page by page.
-pub(super) struct WholeFile<'f> {
-    outline: &'f Outline,
-    file: &'f [u8],
-    reader: PageReader,
-}
-
-impl<'f> WholeFile<'f> {
-    pub(super) fn new(outline: &'f Outline, file: &'f [u8]) -> Result<Self, SegmentError> {
-        let reader = PageReader::new().map_err(|source| SegmentError::Memory { source })?;
-        Ok(Self { outline, file, reader })
-    }
-
-    pub(super) fn page(&mut self, page: usize) -> Result<Page, SegmentError> {
-        let parts = self.outline.parts(page, 0..self.outline.plan.columns.len());
-        let slice = |part: &Part| slice(self.file, &part.range);
-        let bytes: Option<Vec<&[u8]>> = parts.iter().map(slice).collect();
-        let cut = || SegmentError::Damaged { file: self.outline.name.clone(), what: "it is cut short" };
-        self.outline.decode(page, parts.iter().zip(bytes.ok_or_else(cut)?), &mut self.reader)
-    }
+/// All columns of one page of a file in memory.
+pub(super) fn whole_page(outline: &Outline, file: &[u8], page: usize) -> Result<Page, SegmentError> {
+    let parts = outline.parts(page, 0..outline.plan.columns.len());
+    let bytes: Option<Vec<&[u8]>> = parts.iter().map(|part| slice(file, &part.range)).collect();
+    let cut = || SegmentError::Damaged { file: outline.name.clone(), what: "it is cut short" };
+    let parts = parts.iter().zip(bytes.ok_or_else(cut)?);
+    PageReader::with(|reader| outline.decode(page, parts, reader))
+        .map_err(|source| SegmentError::Memory { source })?
 }
 
 /// A stretch of a file in memory.

@@ -2,6 +2,8 @@
 //!
 //! The checksum is checked first. Any bytes are read without a panic, and take at most [`MAX_PAGE`] of memory.
 
+use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 
 use zstd::bulk::Decompressor;
@@ -13,7 +15,9 @@ use super::plan::Form;
 use super::thrift::{PageEncoding, PageHeader, PageKind};
 
 /// The most bytes of one page: a page of leaves that are as long as they may be, each kept whole.
-const MAX_PAGE: usize = super::PAGE_ROWS * (meshtrail_event::MAX_LEAF + 64);
+const MAX_PAGE: usize = super::MAX_PAGE_ROWS * (meshtrail_event::MAX_LEAF + 64);
+/// A buffer that grew beyond this is given back.
+const KEPT_BUFFER: usize = 1 << 20;
 /// The id of a row that has no value.
 pub(super) const NOTHING: u32 = u32::MAX;
 
@@ -184,8 +188,28 @@ struct Body<'a> {
     length: usize,
 }
 
+thread_local! {
+    /// A decompressor takes longer to set up than a page takes to read.
+    static READER: RefCell<Option<PageReader>> = const { RefCell::new(None) };
+}
+
 impl PageReader {
-    pub(super) fn new() -> std::io::Result<Self> {
+    /// Lends this thread's reader to `work`, which must not ask for it again.
+    pub(super) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
+        READER.with_borrow_mut(|kept| {
+            let reader = match kept {
+                Some(reader) => reader,
+                None => kept.insert(Self::new()?),
+            };
+            let done = work(reader);
+            if reader.plain.capacity() > KEPT_BUFFER {
+                reader.plain = Vec::new();
+            }
+            Ok(done)
+        })
+    }
+
+    fn new() -> io::Result<Self> {
         Ok(Self { zstd: Decompressor::new()?, plain: Vec::new() })
     }
 

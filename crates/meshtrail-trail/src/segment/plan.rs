@@ -6,6 +6,8 @@ use meshtrail_event::{ColumnType, Family, Layout};
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
+use super::MAX_PAGE_ROWS;
+
 /// The index is the first column of each file.
 pub(super) const INDEX: usize = 0;
 
@@ -38,6 +40,8 @@ pub(super) struct Physical {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) layout: &'static Layout,
+    /// Rows of a page: fewer are reached faster, more take less.
+    pub(super) page_rows: usize,
     pub(super) columns: Vec<Physical>,
     /// For each column of the layout, the first of its one to three columns in the file.
     pub(super) first: Vec<usize>,
@@ -82,7 +86,17 @@ impl Plan {
         let (id, time) = (at(&["id"]), at(&["time"]));
         let (rest, raw) = (columns.len() - 2, columns.len() - 1);
         let schema = Arc::new(schema(&columns));
-        Self { layout, columns, first, id, time, rest, raw, schema }
+        let page_rows = page_rows(family);
+        Self { layout, page_rows, columns, first, id, time, rest, raw, schema }
+    }
+}
+
+/// Kinds that come in masses and look alike get large pages; of others a stretch of the trail has but a few rows,
+/// for which a page of each of their files has to be read.
+const fn page_rows(family: Family) -> usize {
+    match family {
+        Family::Flow => MAX_PAGE_ROWS,
+        _ => 512,
     }
 }
 

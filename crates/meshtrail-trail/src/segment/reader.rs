@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use meshtrail_event::{EventId, Family, Timestamp};
 
+use super::SegmentError;
 use super::outline::{Outline, Page, Part, Tail, check_tail, slice};
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::INDEX;
-use super::{PAGE_ROWS, SegmentError};
 use crate::store::{Key, Store};
 
 /// Read first: holds footer and page indexes of all but the largest segments.
@@ -232,8 +232,9 @@ impl SegmentReader {
         let outline = &self.inner.outline;
         let parts = outline.parts(page, columns);
         let bytes = self.fetch(&parts).await?;
-        let mut reader = PageReader::new().map_err(|source| SegmentError::Memory { source })?;
-        outline.decode(page, parts.iter().zip(bytes.iter().map(|bytes| &bytes[..])), &mut reader)
+        let parts = parts.iter().zip(bytes.iter().map(|bytes| &bytes[..]));
+        PageReader::with(|reader| outline.decode(page, parts, reader))
+            .map_err(|source| SegmentError::Memory { source })?
     }
 
     async fn fetch(&self, parts: &[Part]) -> Result<Vec<Bytes>, SegmentError> {
@@ -281,9 +282,4 @@ fn is_event(page: &Page, id: usize, raw: usize, row: usize, wanted: &EventId) ->
     page.column(id + 2).number(row) == Some(wanted.sequence as i64)
         && page.column(id + 1).number(row) == Some(wanted.epoch as i64)
         && page.column(id).text(row) == Some(wanted.source.as_str().as_bytes())
-}
-
-/// Rows of one page: the unit of reading.
-pub const fn page_rows() -> usize {
-    PAGE_ROWS
 }

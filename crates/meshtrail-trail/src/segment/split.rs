@@ -266,6 +266,20 @@ impl Gathered {
         Self { rows: Vec::new(), values }
     }
 
+    /// Whether each row has the same value or none in both.
+    pub(super) fn equals(&self, other: &Self) -> bool {
+        self.rows.len() == other.rows.len()
+            && match (&self.values, &other.values) {
+                (Values::Numbers(ours), Values::Numbers(theirs)) => ours == theirs,
+                (Values::Texts { ids, distinct }, Values::Texts { ids: their_ids, distinct: theirs }) => {
+                    distinct.equals(theirs) && ids == their_ids
+                }
+                (Values::Hashes(ours), Values::Hashes(theirs)) => ours == theirs,
+                _ => false,
+            }
+            && self.rows == other.rows
+    }
+
     /// Drops what `row` has so far. A text that only it had stays in the dictionary, unused.
     fn forget(&mut self, row: u32) {
         if self.rows.last() != Some(&row) {

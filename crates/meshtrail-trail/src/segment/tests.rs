@@ -56,7 +56,7 @@ async fn rows_come_back_by_index_from_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let location = StoreLocation::Folder(folder.path().to_owned());
     let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-    let rows = flows(3 * PAGE_ROWS as u64 + 17);
+    let rows = flows(3 * MAX_PAGE_ROWS as u64 + 17);
     let segment = encoded(Family::Flow, &rows);
     assert_eq!(segment.kept_whole, 0);
     let key = Key::new("segments/kind=flow/1.parquet").unwrap();
@@ -74,13 +74,13 @@ async fn rows_come_back_by_index_from_a_store() {
 
 #[tokio::test]
 async fn selections_skip_pages_and_never_miss_a_row() {
-    let rows = flows(4 * PAGE_ROWS as u64);
+    let rows = flows(4 * MAX_PAGE_ROWS as u64);
     let reader = open(&encoded(Family::Flow, &rows));
     let time = |row: usize| {
         let leaf: Value = serde_json::from_slice(&rows[row].1).unwrap();
         leaf["time"].as_str().unwrap().parse::<Timestamp>().unwrap()
     };
-    let (from, to) = (time(PAGE_ROWS + 100), time(PAGE_ROWS + 300));
+    let (from, to) = (time(MAX_PAGE_ROWS + 100), time(MAX_PAGE_ROWS + 300));
     let login = Predicate {
         column: "actor_login".to_owned(),
         accepts: Arc::new(|login: &str| login == "p3@example.com"),
@@ -88,14 +88,16 @@ async fn selections_skip_pages_and_never_miss_a_row() {
     let selection = Selection { indexes: 0..u64::MAX, times: Some((from, to)), predicates: vec![login] };
     assert_eq!(reader.pages(&selection), [1]);
     let found = owned(reader.read_page(1, &selection).await.unwrap());
-    let expected: Vec<_> =
-        (PAGE_ROWS + 100..=PAGE_ROWS + 300).filter(|row| row % 7 == 3).map(|row| rows[row].clone()).collect();
+    let expected: Vec<_> = (MAX_PAGE_ROWS + 100..=MAX_PAGE_ROWS + 300)
+        .filter(|row| row % 7 == 3)
+        .map(|row| rows[row].clone())
+        .collect();
     assert_eq!(found, expected);
 }
 
 #[tokio::test]
 async fn an_event_is_found_by_its_id_even_when_it_was_kept_whole() {
-    let mut rows = flows(PAGE_ROWS as u64 + 50);
+    let mut rows = flows(MAX_PAGE_ROWS as u64 + 50);
     let odd = br#"{"time":1, "id":"odd.one.1.7"}"#.to_vec();
     rows.push((90_000, odd.clone()));
     let segment = encoded(Family::Flow, &rows);
@@ -114,7 +116,7 @@ async fn an_event_is_found_by_its_id_even_when_it_was_kept_whole() {
 
 #[test]
 fn another_parquet_reader_sees_the_same_columns() {
-    let rows = flows(PAGE_ROWS as u64 + 100);
+    let rows = flows(MAX_PAGE_ROWS as u64 + 100);
     let file = Bytes::from(encoded(Family::Flow, &rows).bytes);
     let reader = SerializedFileReader::new(file).unwrap();
     let mut read = 0;

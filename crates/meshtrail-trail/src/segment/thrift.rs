@@ -237,6 +237,7 @@ pub(super) fn write_offset_index(pages: &[PageSpan], out: &mut Vec<u8>) {
 }
 
 /// The least and greatest value of each page, and how many it lacks.
+#[derive(Clone)]
 pub(super) struct PageBounds {
     pub(super) least: i64,
     pub(super) most: i64,
