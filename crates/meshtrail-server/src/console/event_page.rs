@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::ask::{Ask, under};
 use super::events_page::outcome_word;
-use super::layout::identity_lines;
-use super::layout::what;
+use super::layout::{by_hand, identity_lines, what};
 use super::sentence::sentence;
 use super::view::EventView;
 use super::words;
@@ -40,7 +39,10 @@ impl EventPage<'_> {
         html! {
             div.with-side {
                 section.main {
-                    p.crumb { a href="/events" data-back { "Events" } " / " (words::identifier(&event.id.to_string(), 60)) (self.steps()) }
+                    p.crumb {
+                        a href="/events" data-back { "Events" } " / "
+                        (words::identifier(&event.id.to_string(), 60)) (self.steps())
+                    }
                     h1.said { (self.subject()) " " (sentence(event)) }
                     p.when { (words::exact_clock(event.time, self.now)) span.q { " UTC, " (words::ago(event.time, self.now)) } }
                     (self.proof())
@@ -78,7 +80,7 @@ impl EventPage<'_> {
         html! {
             section.proof data-proof="event" data-event=(id) data-index=(self.view.index) data-open {
                 p.head { b { "Not checked yet" } span { "said to stand in the trail at index " (words::count(self.view.index)) } }
-                p.q { "This turns green only once this browser has computed it. By hand: " code.copy data-copy={ "meshtrail verify " (id) } { "meshtrail verify " (id) } }
+                (by_hand(&id))
             }
         }
     }
@@ -91,10 +93,15 @@ impl EventPage<'_> {
             dl { (identity_lines(&event.actor, &event.identity, &ask, self.now)) }
             h2 { "What" }
             dl {
-                dt { "kind" } dd { (ask.value("kind", event.kind.as_str(), &html! { code { (words::foreign(event.kind.as_str())) } })) }
-                dt { "outcome" } dd { (ask.value("outcome", event.outcome.as_str(), &outcome_word(&event.outcome))) }
+                dt { "kind" }
+                dd { (ask.value("kind", event.kind.as_str(), &html! { code { (words::foreign(event.kind.as_str())) } })) }
+                dt { "outcome" }
+                dd { (ask.value("outcome", event.outcome.as_str(), &outcome_word(&event.outcome))) }
                 dt { "target" } dd { (what(&event.target, &ask)) }
-                @if let Some(session) = &event.session { dt { "session" } dd { a href=(under("/sessions", session.as_str())) { (words::clipped(session.as_str(), 34)) } } }
+                @if let Some(session) = &event.session {
+                    dt { "session" }
+                    dd { a href=(under("/sessions", session.as_str())) { (words::clipped(session.as_str(), 34)) } }
+                }
             }
             h2 { "When" }
             dl {

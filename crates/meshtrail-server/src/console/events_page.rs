@@ -45,6 +45,9 @@ impl EventsPage<'_> {
         if self.ask.mistake.is_some() {
             return html! { p.q { "The filter can't be read, so nothing was searched." } };
         }
+        if self.paging.next.is_some() {
+            return html! { p.q { "Nothing among the events looked through so far; older ones are left." } (pager(self.ask, self.paging)) };
+        }
         if self.ask.text.trim().is_empty() {
             let command = "curl -H \"Authorization: Bearer $TOKEN\" -d @events.json http://127.0.0.1:7411/api/v1/events";
             return empty(
@@ -65,8 +68,8 @@ impl EventsPage<'_> {
         html! {
             table.events {
                 thead { tr {
-                    th scope="col" { "Time (UTC)" } th scope="col" { "Kind" } th scope="col" { "Who" } th scope="col" { "What" }
-                    th scope="col" { "Outcome" } th.r scope="col" { "Index" }
+                    th.c-time scope="col" { "Time (UTC)" } th.c-kind scope="col" { "Kind" } th.c-who scope="col" { "Who" }
+                    th scope="col" { "What" } th.c-outcome scope="col" { "Outcome" } th.c-index.r scope="col" { "Index" }
                 } }
                 tbody { @for each in self.events { (self.row(each)) } }
             }
@@ -82,7 +85,7 @@ impl EventsPage<'_> {
                 td.at-time { (words::exact_clock(event.time, self.now)) }
                 td.at-kind { (self.ask.value("kind", kind, &html! { code.q { (words::clipped(kind, 28)) } })) }
                 td.at-who { (who(&event.actor, &event.identity, self.ask)) }
-                td.at-what.grow { a.open href=(under("/events", &id)) { (sentence(event)) } }
+                td.at-what { a.open href=(under("/events", &id)) { (sentence(event)) } }
                 td.at-outcome { (self.outcome(&event.outcome)) }
                 td.at-index.r.n { (each.index) }
             }

@@ -67,7 +67,9 @@ impl Shell<'_> {
             header.bar {
                 a.mark href="/sessions" { "mesh" i { "·" } "trail" }
                 @if self.looker.is_some() {
-                    nav aria-label="Pages" { (link(Nav::Sessions, "/sessions", "Sessions")) (link(Nav::Events, "/events", "Events")) }
+                    nav aria-label="Pages" {
+                        (link(Nav::Sessions, "/sessions", "Sessions")) (link(Nav::Events, "/events", "Events"))
+                    }
                 }
                 @if let Some(sound) = self.sound { (self.soundness(sound)) }
                 @if let Some(looker) = self.looker { (whoami(looker)) }
@@ -81,8 +83,8 @@ impl Shell<'_> {
             span.sound {
                 b #sound {}
                 span.sound-count { (words::counted(sound.events, "event", "events")) }
-                @if let Some(at) = sound.checkpoint_at {
-                    span.q { " · checkpoint " time datetime=(at) data-ago { (words::ago(at, self.now)) } }
+                @if let Some(at) = sound.newest {
+                    span.q { " · newest " time datetime=(at) data-ago { (words::ago(at, self.now)) } }
                 }
             }
         }
@@ -135,11 +137,11 @@ pub(crate) fn who(actor: &Actor, identity: &Identity, ask: &Ask) -> Markup {
     html! {
         @match actor.label() {
             None => span.unsure { "not known" },
-            Some(_) if !actor.tags.is_empty() && actor.person.is_none() => { (tags(&actor.tags, 2, ask)) }
+            Some(_) if !actor.tags.is_empty() && actor.person.is_none() => { (tags(&actor.tags, 1, ask)) }
             Some(label) => { span.unsure[doubt.is_some()] { (ask.value("actor", &label, &words::clipped(&label, 34))) } }
         }
-        @if let Some(device) = words::on_device(actor) { " " span.q { "on " (words::clipped(device, 24)) } }
         @if let Some(doubt) = doubt { " " span.unsure.why title=[identity.reason.as_deref()] { (doubt) } }
+        @if let Some(device) = words::on_device(actor) { " " span.q { "on " (words::clipped(device, 24)) } }
     }
 }
 
@@ -174,6 +176,17 @@ pub(crate) fn what(target: &Target, ask: &Ask) -> Markup {
     }
 }
 
+/// The note below a proof line that nothing was computed for yet.
+pub(crate) fn by_hand(id: &str) -> Markup {
+    let command = format!("meshtrail verify {id}");
+    html! {
+        p.q {
+            "This turns green only once this browser has computed it. By hand: "
+            code.copy data-copy=(command) { (command) }
+        }
+    }
+}
+
 /// Links to the pages of a list: newest and older, or where the list ends.
 pub(crate) fn pager(ask: &Ask, paging: &super::view::Paging) -> Markup {
     html! {
@@ -202,7 +215,11 @@ pub(crate) fn empty(title: &str, text: &str, command: Option<&str>) -> Markup {
 pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now: Timestamp) -> Markup {
     html! {
         @if let Some(person) = &actor.person {
-            dt { "person" } dd { (ask.value("actor", &person.login, &words::foreign(&person.login))) @if let Some(name) = &person.name { " " span.q { (words::foreign(name)) } } }
+            dt { "person" }
+            dd {
+                (ask.value("actor", &person.login, &words::foreign(&person.login)))
+                @if let Some(name) = &person.name { " " span.q { (words::foreign(name)) } }
+            }
             @if !person.groups.is_empty() { dt { "groups" } dd { (words::foreign(&person.groups.join(", "))) } }
         }
         @if let Some(service) = &actor.service { dt { "service" } dd { (ask.value("actor", service, &words::foreign(service))) } }
@@ -214,7 +231,10 @@ pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now:
                 (words::foreign(device.name.as_deref().or(device.id.as_deref()).unwrap_or("without a name")))
                 @if let Some(os) = &device.os { " " span.q { (words::foreign(os)) } }
             }
-            @if !device.addresses.is_empty() { dt { "address" } dd { @for address in &device.addresses { code { (words::foreign(address)) } br; } } }
+            @if !device.addresses.is_empty() {
+                dt { "address" }
+                dd { @for address in &device.addresses { code { (words::foreign(address)) } br; } }
+            }
         }
         dt { "how known" } dd { (how_known(identity, now)) }
         @if let Some(claim) = &identity.claimed {
@@ -240,7 +260,9 @@ fn how_known(identity: &Identity, now: Timestamp) -> Markup {
         @match &identity.status {
             IdentityStatus::Resolved => { span { "resolved " (provider) } }
             IdentityStatus::SelfReported => { span.unsure { "self-reported: nobody but the sender says so" } }
-            IdentityStatus::Conflicting => { span.unsure { "conflicting: the sender says one thing, " (provider.trim_start_matches("by ")) " another" } }
+            IdentityStatus::Conflicting => {
+                span.unsure { "conflicting: the sender says one thing, " (provider.trim_start_matches("by ")) " another" }
+            }
             IdentityStatus::Unresolved => { span.unsure { "unresolved: nobody knew at that time" } }
             IdentityStatus::Other(word) => { span.unsure { (words::foreign(word)) } }
         }

@@ -13,6 +13,7 @@ mod event_page;
 mod events_page;
 mod layout;
 mod open_pages;
+mod pages;
 mod plain_pages;
 mod sentence;
 mod session_page;
@@ -39,6 +40,12 @@ const PLAYING_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe
 /// The rows of the console.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
+        Route::page("/", Capability::Read, get(pages::home)),
+        Route::page("/sessions", Capability::Read, get(pages::sessions)),
+        Route::page("/sessions/{id}", Capability::Read, get(pages::session)),
+        Route::page("/events", Capability::Read, get(pages::events)),
+        Route::page("/events/{id}", Capability::Read, get(pages::event)),
+        Route::page("/events/at/{index}", Capability::Read, get(pages::event_at)),
         Route::page("/sign-in", Capability::Open, get(open_pages::sign_in)),
         Route::page("/static/{version}/{*name}", Capability::Open, get(open_pages::asset_file)),
     ]

@@ -11,7 +11,10 @@ pub(crate) fn sign_in(to: &str) -> Markup {
             h1 { "Sign in" }
             section {
                 h2 { "With your tailnet identity" }
-                p { "The server asks its tailscaled who owns the address you come from. Your role follows from the configuration; there is nothing to type." }
+                p {
+                    "The server asks its tailscaled who owns the address you come from. "
+                    "Your role follows from the configuration; there is nothing to type."
+                }
                 form method="post" action="/sign-in/tailnet" {
                     input type="hidden" name="to" value=(to);
                     button.main type="submit" { "Sign in as who I am in the tailnet" }
@@ -19,7 +22,10 @@ pub(crate) fn sign_in(to: &str) -> Markup {
             }
             section {
                 h2 { "With a link, on the server's own machine" }
-                p { code { "meshtrail serve" } " prints a link when it starts. It works once, and makes you admin. For a fresh one:" }
+                p {
+                    code { "meshtrail serve" }
+                    " prints a link when it starts. It works once, and makes you admin. For a fresh one:"
+                }
                 pre.command { code.copy data-copy="meshtrail sign-in" { "meshtrail sign-in" } }
             }
             section {

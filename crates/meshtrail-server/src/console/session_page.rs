@@ -4,8 +4,7 @@ use maud::{Markup, html};
 use meshtrail_event::Timestamp;
 
 use super::ask::{Ask, address, under};
-use super::layout::identity_lines;
-use super::layout::what;
+use super::layout::{by_hand, identity_lines, what};
 use super::sentence::sentence;
 use super::sessions_page::{run, state};
 use super::view::{EventView, Looker, SessionView, State};
@@ -45,14 +44,15 @@ impl SessionPage<'_> {
 
     fn heading(&self) -> Markup {
         let session = self.session;
-        let who = session.actor.label();
         html! {
             p.crumb { a href="/sessions" data-back { "Sessions" } " / " (words::identifier(session.id.as_str(), 40)) }
             h1 {
-                @match &who { Some(who) => (words::clipped(who, 48)), None => span.unsure { "somebody not known" } }
+                (named(session.actor.label(), "somebody not known"))
                 " → "
-                @match session.target.label() { Some(target) => (words::clipped(&target, 48)), None => span.unsure { "a target not known" } }
-                @if let Some(account) = &session.target.account { span.as { " as " (words::clipped(account, 24)) } }
+                (named(session.target.label(), "a target not known"))
+                @if let Some(account) = &session.target.account {
+                    span.as { " as " (words::clipped(account, 24)) }
+                }
             }
             p.when {
                 (state(session.state)) " · " (words::clock(session.started, self.now))
@@ -72,14 +72,23 @@ impl SessionPage<'_> {
         html! {
             div.stage data-session=(session.id.as_str()) data-state=(session.state.word()) data-bytes=(session.bytes) {
                 @if !self.looker.may_replay {
-                    div.cover { p { "Your role, " (self.looker.role) ", may see that this session happened, not what was on the screen." } p.dim { "The role auditor may." } }
+                    div.cover {
+                        p {
+                            "Your role, " (self.looker.role) ", may see that this session happened, "
+                            "not what was on the screen."
+                        }
+                        p.dim { "The role auditor may." }
+                    }
                 } @else if session.bytes == 0 && !live {
                     div.cover { p { "Nothing was received: there is nothing to play." } }
                 } @else {
                     div.cover {
                         button.play type="button" data-play data-follow[live] { (if live { "Watch live" } else { "Play" }) }
                         p.dim { "Watching is recorded in the trail as a view by you." }
-                        noscript { p { "Playing needs scripts. Without them:" } pre { "meshtrail sessions play " (session.id.as_str()) } }
+                        noscript {
+                            p { "Playing needs scripts. Without them:" }
+                            pre { "meshtrail sessions play " (session.id.as_str()) }
+                        }
                     }
                 }
             }
@@ -89,10 +98,9 @@ impl SessionPage<'_> {
     fn proof(&self) -> Markup {
         let session = self.session;
         html! {
-            section.proof data-proof="session" data-session=(session.id.as_str())
-                data-event=[session.proven_by.as_ref().map(|(event, _)| event.to_string())] data-sha256=[session.sha256.as_deref()] data-bytes=(session.bytes) {
+            section.proof data-proof="session" data-session=(session.id.as_str()) {
                 p.head { b { "Not checked yet" } span { (self.proof_state()) } }
-                p.q { "This turns green only once this browser has computed it. By hand: " code.copy data-copy={ "meshtrail verify " (session.id.as_str()) } { "meshtrail verify " (session.id.as_str()) } }
+                (by_hand(session.id.as_str()))
             }
         }
     }
@@ -128,7 +136,9 @@ impl SessionPage<'_> {
                 }
                 @if live && self.looker.may_kill { button.danger type="button" data-open="kill" { "End session" } }
             }
-            @if self.looker.may_export && !live { p.q.small { "Each download is recorded. The pack replays and proves itself without this server." } }
+            @if self.looker.may_export && !live {
+                p.q.small { "Each download is recorded. The pack replays and proves itself without this server." }
+            }
         }
     }
 
@@ -153,7 +163,10 @@ impl SessionPage<'_> {
             h2 { "Recording" }
             dl {
                 dt { "size" } dd { span.n { (words::count(session.bytes)) } " bytes" }
-                @if let (Some(width), Some(height)) = (session.width, session.height) { dt { "terminal" } dd.n { (width) " × " (height) } }
+                @if let (Some(width), Some(height)) = (session.width, session.height) {
+                    dt { "terminal" }
+                    dd.n { (width) " × " (height) }
+                }
                 @if let Some(sha256) = &session.sha256 { dt { "sha256" } dd { (words::identifier(sha256, 20)) } }
                 @for anomaly in &session.anomalies { dt { "odd" } dd.unsure { (words::foreign(anomaly)) } }
             }
@@ -178,9 +191,12 @@ impl SessionPage<'_> {
             @if self.beside.is_empty() { p.small.q { "No events of this session yet." } }
             ol.beside {
                 @for each in self.beside {
-                    li { a href=(under("/events", &each.event.id.to_string())) { (words::time_of_day(each.event.time, self.now)) " " span {
-                        @if each.event.kind.as_str().starts_with("meshtrail.") { (each.event.actor.label().map(|who| words::clipped(&who, 30)).unwrap_or_default()) " " }
-                        (sentence(&each.event)) } } }
+                    li {
+                        a href=(under("/events", &each.event.id.to_string())) {
+                            (words::time_of_day(each.event.time, self.now)) " "
+                            span { (looked(each)) (sentence(&each.event)) }
+                        }
+                    }
                 }
             }
             p.small { a href=(all) { "all events of this session" } }
@@ -195,13 +211,40 @@ impl SessionPage<'_> {
             dialog #kill aria-labelledby="kill-title" {
                 form data-kill=(session.id.as_str()) {
                     h2 #kill-title { "End this session" }
-                    p { "This stops the recording with an error. Where the policy enforces recording, " b { (words::clipped(&who, 40)) } " is disconnected from " b { (words::clipped(&target, 40)) } " at once, and what runs there is hung up. Where it does not, the session goes on unrecorded." }
-                    label { "Reason " span.q { "(kept in the trail with your name)" } textarea name="reason" required rows="2" maxlength="500" {} }
-                    label { "Message " span.q { "(shown on their terminal)" } input name="message" maxlength="200" value="This session was ended by an administrator."; }
+                    p {
+                        "This stops the recording with an error. Where the policy enforces recording, "
+                        b { (words::clipped(&who, 40)) } " is disconnected from " b { (words::clipped(&target, 40)) }
+                        " at once, and what runs there is hung up. Where it does not, the session goes on unrecorded."
+                    }
+                    label {
+                        "Reason " span.q { "(kept in the trail with your name)" }
+                        textarea name="reason" required rows="2" maxlength="500" {}
+                    }
+                    label {
+                        "Message " span.q { "(shown on their terminal)" }
+                        input name="message" maxlength="200" value="This session was ended by an administrator.";
+                    }
                     p.result role="status" {}
                     p.acts { button.danger type="submit" { "End session" } button type="button" data-close { "Cancel" } }
                 }
             }
         }
+    }
+}
+
+/// A name, or in amber that there is none.
+fn named(label: Option<String>, otherwise: &str) -> Markup {
+    match label {
+        Some(label) => words::clipped(&label, 48),
+        None => html! { span.unsure { (otherwise) } },
+    }
+}
+
+/// Who it was, where that is not whom the session is about: somebody looked at it, or ended it.
+fn looked(each: &EventView) -> Markup {
+    let own = each.event.kind.as_str().starts_with("meshtrail.");
+    match each.event.actor.label().filter(|_| own) {
+        Some(who) => html! { (words::clipped(&who, 30)) " " },
+        None => html! {},
     }
 }

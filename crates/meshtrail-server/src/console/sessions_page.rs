@@ -59,6 +59,9 @@ impl SessionsPage<'_> {
         if self.ask.mistake.is_some() {
             return html! { p.q { "The filter can't be read, so nothing was searched." } };
         }
+        if self.paging.next.is_some() {
+            return html! { p.q { "Nothing among the sessions looked through so far; older ones are left." } (pager(self.ask, self.paging)) };
+        }
         if self.ask.is_open() {
             let text = "No node has sent a recording yet. A session is recorded when the tailnet policy names this \
                         recorder for it; then it stands here as soon as it begins.";
@@ -78,9 +81,9 @@ impl SessionsPage<'_> {
         html! {
             table.sessions data-live {
                 thead { tr {
-                    th scope="col" { "State" } th scope="col" { "Who" } th scope="col" { "Target" }
-                    th.r scope="col" { "Started (UTC)" } th.r scope="col" { "Length" } th scope="col" { "What was run" }
-                    th.r scope="col" { "Size" } th.r scope="col" { "Index" }
+                    th.c-state scope="col" { "State" } th.c-who scope="col" { "Who" } th.c-target scope="col" { "Target" }
+                    th.c-time scope="col" { "Started (UTC)" } th.c-length.r scope="col" { "Length" } th scope="col" { "What was run" }
+                    th.c-size.r scope="col" { "Size" } th.c-index.r scope="col" { "Index" }
                 } }
                 tbody { @for session in self.sessions { (self.row(session)) } }
             }
@@ -95,9 +98,9 @@ impl SessionsPage<'_> {
                 td.at-state { (state(session.state)) }
                 td.at-who { (who(&session.actor, &session.identity, self.ask)) }
                 td.at-target { (what(&session.target, self.ask)) }
-                td.at-time.r { (words::clock(session.started, self.now)) }
+                td.at-time { (words::clock(session.started, self.now)) }
                 td.at-length.r.n data-since=[(session.state == State::Live).then_some(session.started)] { (length) }
-                td.at-run.grow { a.open href=(under("/sessions", id)) { (run(session)) } (self.note(session)) }
+                td.at-run { a.open href=(under("/sessions", id)) { (run(session)) } (self.note(session)) }
                 td.at-size.r.n { (words::size(session.bytes)) }
                 td.at-index.r.n { (index(session)) }
             }

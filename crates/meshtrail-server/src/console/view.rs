@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use meshtrail_event::{Actor, Event, EventId, Identity, SessionId, Target, Timestamp};
 
+use crate::auth::{Capability, Viewer};
+use meshtrail_recording::{Session, SessionState};
+
 /// How a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -34,8 +37,6 @@ impl State {
 pub(crate) struct SessionView {
     pub(crate) id: SessionId,
     pub(crate) state: State,
-    /// `ssh` or `kube`.
-    pub(crate) kind: String,
     pub(crate) actor: Actor,
     pub(crate) identity: Identity,
     pub(crate) target: Target,
@@ -95,5 +96,54 @@ pub(crate) struct Looker {
 #[derive(Debug, Clone)]
 pub(crate) struct Sound {
     pub(crate) events: u64,
-    pub(crate) checkpoint_at: Option<Timestamp>,
+    /// When its newest event came in.
+    pub(crate) newest: Option<Timestamp>,
+}
+
+impl From<SessionState> for State {
+    fn from(state: SessionState) -> State {
+        match state {
+            SessionState::Live => State::Live,
+            SessionState::Ended => State::Ended,
+            SessionState::Interrupted => State::Interrupted,
+            SessionState::Failed => State::Failed,
+        }
+    }
+}
+
+impl From<Session> for SessionView {
+    fn from(session: Session) -> SessionView {
+        SessionView {
+            id: session.id,
+            state: session.state.into(),
+            actor: session.actor,
+            identity: session.identity,
+            target: session.target,
+            command: session.command,
+            requested_user: session.ssh_user,
+            recorded_by: session.recorded_by,
+            started: session.started,
+            ended: session.ended,
+            bytes: session.bytes,
+            sha256: session.sha256,
+            reason: session.reason,
+            not_seen: session.not_seen,
+            anomalies: session.anomalies,
+            width: session.width,
+            height: session.height,
+            proven_by: session.event.map(|event| (event, None)),
+        }
+    }
+}
+
+impl From<&Viewer> for Looker {
+    fn from(viewer: &Viewer) -> Looker {
+        Looker {
+            name: viewer.who.to_string(),
+            role: viewer.role.name(),
+            may_replay: viewer.may(Capability::Replay),
+            may_export: viewer.may(Capability::Export),
+            may_kill: viewer.may(Capability::Kill),
+        }
+    }
 }

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use meshtrail_event::{Detail, Event, Kind, SessionId};
 use meshtrail_recording::check::{Checker, Statement};
+use meshtrail_trail::note::{Checkpoint, verify_note};
 use meshtrail_trail::tree::{InclusionProof, leaf_hash, verify_inclusion};
-use meshtrail_trail::{Checkpoint, verify_note};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -71,25 +71,36 @@ pub fn check(html: &[u8]) -> Report {
         report.checkpoint = Some((checkpoint.origin.clone(), checkpoint.size));
     }
     let events = events(&pack);
-    report.note("events", match (&events, &checkpoint) {
-        (Err(why), _) => Err(why.clone()),
-        (Ok(_), Err(_)) => Err("there is no checkpoint to prove them under".to_owned()),
-        (Ok(events), Ok(checkpoint)) => proven(&pack, events, checkpoint),
-    });
-    report.note("key and checkpoint", checkpoint.map(|checkpoint| {
-        format!("the root of {} events is signed by this key", checkpoint.size)
-    }));
-    report.note("recording", match &events {
-        Ok(events) => recording(&pack, events),
-        Err(_) => Err("its closing event can't be read, so there is nothing to hold it against".to_owned()),
-    });
+    report.note(
+        "events",
+        match (&events, &checkpoint) {
+            (Err(why), _) => Err(why.clone()),
+            (Ok(_), Err(_)) => Err("there is no checkpoint to prove them under".to_owned()),
+            (Ok(events), Ok(checkpoint)) => proven(&pack, events, checkpoint),
+        },
+    );
+    report.note(
+        "key and checkpoint",
+        checkpoint.map(|checkpoint| format!("the root of {} events is signed by this key", checkpoint.size)),
+    );
+    report.note(
+        "recording",
+        match &events {
+            Ok(events) => recording(&pack, events),
+            Err(_) => {
+                Err("its closing event can't be read, so there is nothing to hold it against".to_owned())
+            }
+        },
+    );
     report
 }
 
 fn read(html: &[u8]) -> Result<(Pack, Result<String, String>), String> {
-    let html = std::str::from_utf8(html).map_err(|_| "this file is not text: it was altered, or is no pack".to_owned())?;
+    let html = std::str::from_utf8(html)
+        .map_err(|_| "this file is not text: it was altered, or is no pack".to_owned())?;
     let opened = frame::open(html).ok_or("there is no pack in this file")?;
-    let pack: Pack = serde_json::from_str(opened.data).map_err(|error| format!("the data in this file can't be read: {error}"))?;
+    let pack: Pack = serde_json::from_str(opened.data)
+        .map_err(|error| format!("the data in this file can't be read: {error}"))?;
     if pack.format != FORMAT {
         return Err(format!("this is a pack of the form {:?}; {FORMAT:?} is read here", pack.format));
     }
@@ -113,7 +124,8 @@ fn checkpoint(pack: &Pack) -> Result<Checkpoint, String> {
 fn events(pack: &Pack) -> Result<Vec<(Vec<u8>, Event)>, String> {
     let read = |(at, each): (usize, &super::PackEvent)| {
         let which = |why: String| format!("event {} of {} {why}", at + 1, pack.events.len());
-        let leaf = BASE64_STANDARD.decode(&each.leaf).map_err(|_| which("is not base64 any more".to_owned()))?;
+        let leaf =
+            BASE64_STANDARD.decode(&each.leaf).map_err(|_| which("is not base64 any more".to_owned()))?;
         let event = Event::from_json(&leaf).map_err(|error| which(format!("can't be read: {error}")))?;
         if event.session.as_ref() != Some(&pack.session) {
             return Err(which(format!("({}) is not of session {}", event.id, pack.session)));
@@ -161,7 +173,8 @@ fn recording(pack: &Pack, events: &[(Vec<u8>, Event)]) -> Result<String, String>
         return Err(format!("it is packed as {:?}, which is not known here", pack.recording.encoding));
     }
     let altered = |_| "it was altered: it can't be unpacked".to_owned();
-    let packed = BASE64_STANDARD.decode(&pack.recording.data).map_err(|_| "it is not base64 any more".to_owned())?;
+    let packed =
+        BASE64_STANDARD.decode(&pack.recording.data).map_err(|_| "it is not base64 any more".to_owned())?;
     if hex::encode(Sha256::digest(&packed)) != pack.recording.sha256 {
         return Err("it was altered: the packed bytes do not have the SHA-256 that the pack gives".to_owned());
     }
@@ -190,7 +203,9 @@ fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement)
             })
         };
         match &event.detail {
-            Some(Detail::Mark(mark)) if event.kind == Kind::RecordingMark => marks.push(state(mark.bytes, &mark.sha256)?),
+            Some(Detail::Mark(mark)) if event.kind == Kind::RecordingMark => {
+                marks.push(state(mark.bytes, &mark.sha256)?)
+            }
             Some(Detail::Session(facts)) if closes(&event.kind) => {
                 counted = facts.marks;
                 end = Some(state(facts.bytes, &facts.sha256)?);

@@ -10,6 +10,7 @@
 
 mod check;
 mod frame;
+mod gather;
 
 use std::io::{Read, Write};
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use check::{Check, Report, check};
+pub(crate) use gather::gather;
 
 /// The format's name, with its version.
 pub const FORMAT: &str = "meshtrail-pack-1";
@@ -115,7 +117,11 @@ impl Pack {
             data: BASE64_STANDARD.encode(&packed),
             encoding: "gzip".to_owned(),
         };
-        let event = |(index, leaf, hashes): (u64, Vec<u8>, Vec<Hash>)| PackEvent { hashes, index, leaf: BASE64_STANDARD.encode(leaf) };
+        let event = |(index, leaf, hashes): (u64, Vec<u8>, Vec<Hash>)| PackEvent {
+            hashes,
+            index,
+            leaf: BASE64_STANDARD.encode(leaf),
+        };
         Ok(Pack {
             checkpoint: parts.checkpoint,
             events: parts.events.into_iter().map(event).collect(),

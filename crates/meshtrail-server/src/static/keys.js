@@ -31,10 +31,16 @@ function back() {
   return before && new URL(before).pathname === list ? history.back() : up.click();
 }
 
+function askNow() {
+  const box = document.querySelector("form.ask input[name=q]");
+  box?.focus();
+  box?.setSelectionRange(box.value.length, box.value.length);
+}
+
 const follow = (selector) => document.querySelector(selector)?.click();
 
 const keys = {
-  "/": () => document.querySelector("form.ask input")?.focus(),
+  "/": askNow,
   j: () => move(1),
   k: () => move(-1),
   Escape: back,

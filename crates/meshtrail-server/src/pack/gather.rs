@@ -1,0 +1,81 @@
+//! What a pack is made of, collected from trail and recordings.
+
+use std::pin::pin;
+
+use futures::TryStreamExt;
+use meshtrail_event::{Event, Family, Kind, SessionId};
+
+use super::{BuildError, MAX_RECORDING, Parts};
+use crate::api::events::{self, EventsQuery, MAX_PAGE, Order};
+use crate::api::{proofs, sessions};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Everything that a pack of an ended session holds.
+pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<Parts, Problem> {
+    let session = sessions::find(state, id).await?;
+    if session.event.is_none() {
+        return Err(Problem::conflict("the session still runs; a pack is made once it has ended"));
+    }
+    too_large(session.bytes)?;
+    let head = proofs::head(state).await?;
+    let mut events = Vec::new();
+    for (index, leaf) in leaves(state, id).await?.into_iter().filter(|(index, _)| *index < head.size) {
+        let proof =
+            state.trail().inclusion(index, head.size).await.map_err(|error| events::unreadable(&error))?;
+        events.push((index, leaf, proof.hashes));
+    }
+    let recording = received(state, id).await?;
+    Ok(Parts {
+        session: id.clone(),
+        recording,
+        events,
+        checkpoint: head.note,
+        vkey: head.vkey,
+        size: head.size,
+    })
+}
+
+/// The events that bind the recording: all of the session but those of people who looked at it.
+async fn leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Vec<u8>)>, Problem> {
+    let mut leaves = Vec::new();
+    let mut query = EventsQuery {
+        q: Some(format!("session:{id}")),
+        limit: Some(MAX_PAGE),
+        order: Some(Order::Oldest),
+        ..EventsQuery::default()
+    };
+    loop {
+        let page = events::page(state, &query).await?;
+        for (index, leaf) in page.rows {
+            let event = Event::from_json(&leaf).map_err(|error| events::unreadable(&error))?;
+            let binds = event.kind.family() == Family::Session || event.kind == Kind::RecordingMark;
+            if binds && event.session.as_ref() == Some(id) {
+                leaves.push((index, leaf.to_vec()));
+            }
+        }
+        if page.next.is_none() {
+            return Ok(leaves);
+        }
+        query.cursor = page.next;
+    }
+}
+
+async fn received(state: &AppState, id: &SessionId) -> Result<Vec<u8>, Problem> {
+    let stream = state.recordings().received(id).await.map_err(sessions::unplayable)?;
+    let mut stream = pin!(stream);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.try_next().await.map_err(sessions::unplayable)? {
+        bytes.extend_from_slice(&chunk);
+        too_large(bytes.len() as u64)?;
+    }
+    Ok(bytes)
+}
+
+fn too_large(bytes: u64) -> Result<(), Problem> {
+    if bytes <= MAX_RECORDING {
+        return Ok(());
+    }
+    let error = BuildError::TooLarge { bytes };
+    Err(Problem::conflict(format!("{error}; export the recording and its events instead")))
+}
