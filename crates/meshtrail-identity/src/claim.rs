@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use meshtrail_event::{Claim, Timestamp};
 
 use crate::local_api::Status;
+use crate::resolution::Unresolved;
 use crate::subject::{Contradiction, Provider, Subject, same_name, tags_text};
 
 /// What the providers say of a claim.
@@ -80,8 +81,7 @@ pub(crate) fn contradictions(claim: &Claim, known: &Subject) -> Vec<Contradictio
     {
         differ("node name", claimed.clone(), known.clone());
     }
-    let says_whose = claim.login.is_some() || !claim.tags.is_empty();
-    if !says_whose || !known.says_whose() {
+    if !says_whose(claim) || !known.says_whose() {
         return found;
     }
     let login = claim.login.as_ref().map(|login| login.to_lowercase());
@@ -96,9 +96,16 @@ pub(crate) fn contradictions(claim: &Claim, known: &Subject) -> Vec<Contradictio
     found
 }
 
+fn says_whose(claim: &Claim) -> bool {
+    claim.login.is_some() || !claim.tags.is_empty()
+}
+
 /// One provider's verdict on a claim about a device it knows.
 pub(crate) fn verdict(claim: &Claim, known: &Subject, provider: Provider, as_of: Timestamp) -> ClaimCheck {
     let what = contradictions(claim, known);
+    if what.is_empty() && says_whose(claim) && !known.says_whose() {
+        return ClaimCheck::Unknown { why: Unresolved::NoOwner.to_string() };
+    }
     let subject = Box::new(known.clone());
     if what.is_empty() {
         ClaimCheck::Agrees { subject, provider, as_of }
@@ -149,5 +156,13 @@ mod tests {
         let claim = Claim { tags: vec!["tag:prod".to_owned()], ..Claim::default() };
         assert_eq!(whats(&claim), ["login", "tags"]);
         assert!(whats(&Claim::default()).is_empty());
+    }
+
+    #[test]
+    fn a_device_without_a_known_owner_confirms_nobody() {
+        let claim = Claim { login: Some("alice@example.com".to_owned()), ..Claim::default() };
+        let known = Subject { owner: None, ..laptop() };
+        let verdict = verdict(&claim, &known, Provider::LocalApi, Timestamp::default());
+        assert!(matches!(verdict, ClaimCheck::Unknown { .. }), "{verdict:?}");
     }
 }

@@ -158,34 +158,15 @@ impl Resolver {
     /// What the providers say of a claim about a device and whose it is. Every provider that knows the device is
     /// heard, and one that contradicts outweighs one that agrees.
     pub async fn claim(&self, claim: &Claim) -> ClaimCheck {
-        let mut why = Unresolved::NoProvider.to_string();
-        let mut agreed = None;
-        if let Some(devices) = self.devices().await {
-            match devices {
-                Ok(devices) => match devices.find(claim) {
-                    Some(known) => agreed = Some(verdict(claim, known, Provider::LocalApi, devices.as_of)),
-                    None => why = "no provider knows this device".to_owned(),
-                },
-                Err(reason) => why = Unresolved::Failed { reason }.to_string(),
-            }
-        }
-        if let Some(conflict @ ClaimCheck::Conflicts { .. }) = agreed {
-            return conflict;
-        }
-        if let Some(directory) = self.shared.directory.as_ref().map(DirectoryFile::current) {
-            let by_id = claim.node_id.as_deref().and_then(|id| directory.by_id(id));
-            match by_id.or_else(|| claim.node.as_deref().and_then(|name| directory.by_name(name))) {
-                Some(known) => {
-                    let listed = verdict(claim, known, Provider::Directory, Timestamp::now());
-                    if agreed.is_none() || matches!(listed, ClaimCheck::Conflicts { .. }) {
-                        return listed;
-                    }
-                }
-                None if self.shared.local_api.is_none() => why = "no provider knows this device".to_owned(),
-                None => {}
-            }
-        }
-        agreed.unwrap_or(ClaimCheck::Unknown { why })
+        let heard = [self.claim_at_local_api(claim).await, self.claim_in_directory(claim)];
+        let weight = |check: &ClaimCheck| match check {
+            ClaimCheck::Conflicts { .. } => 0,
+            ClaimCheck::Agrees { .. } => 1,
+            ClaimCheck::Unknown { .. } => 2,
+        };
+        // The first of equals is kept: the provider asked first.
+        let heaviest = heard.into_iter().flatten().min_by_key(weight);
+        heaviest.unwrap_or_else(|| ClaimCheck::Unknown { why: Unresolved::NoProvider.to_string() })
     }
 
     /// This machine's own node, now and at each change. Without a socket it stays [`OwnNode::Unasked`].
@@ -260,6 +241,26 @@ impl Resolver {
         }
     }
 
+    /// None without a tailscaled.
+    async fn claim_at_local_api(&self, claim: &Claim) -> Option<ClaimCheck> {
+        Some(match self.devices().await? {
+            Ok(devices) => match devices.find(claim) {
+                Some(known) => verdict(claim, known, Provider::LocalApi, devices.as_of),
+                None => unknown_device(),
+            },
+            Err(reason) => ClaimCheck::Unknown { why: Unresolved::Failed { reason }.to_string() },
+        })
+    }
+
+    /// None without a directory.
+    fn claim_in_directory(&self, claim: &Claim) -> Option<ClaimCheck> {
+        let directory = self.shared.directory.as_ref().map(DirectoryFile::current)?;
+        let by_id = claim.node_id.as_deref().and_then(|id| directory.by_id(id));
+        let known = by_id.or_else(|| claim.node.as_deref().and_then(|name| directory.by_name(name)));
+        let verdict = |known| verdict(claim, known, Provider::Directory, Timestamp::now());
+        Some(known.map_or_else(unknown_device, verdict))
+    }
+
     /// Every device tailscaled knows of; none without a tailscaled.
     async fn devices(&self) -> Option<Result<Arc<Devices>, String>> {
         let local_api = self.shared.local_api.as_ref()?;
@@ -271,6 +272,10 @@ impl Resolver {
         let waited = tokio::time::timeout(config.patience, ask).await;
         Some(waited.unwrap_or_else(|_elapsed| Err("too many questions are waiting".to_owned())))
     }
+}
+
+fn unknown_device() -> ClaimCheck {
+    ClaimCheck::Unknown { why: "no provider knows this device".to_owned() }
 }
 
 impl std::fmt::Debug for Resolver {
