@@ -6,7 +6,7 @@ use meshtrail_event::{Claim, Timestamp};
 
 use crate::local_api::Status;
 use crate::resolution::Unresolved;
-use crate::subject::{Contradiction, Provider, Subject, same_name, tags_text};
+use crate::subject::{Contradiction, Owner, Provider, Subject, same_name, tags_text};
 
 /// What the providers say of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,17 @@ pub enum ClaimCheck {
         /// Why not.
         why: String,
     },
+}
+
+impl ClaimCheck {
+    pub(crate) fn owner_mut(&mut self) -> Option<&mut Owner> {
+        match self {
+            ClaimCheck::Agrees { subject, .. } | ClaimCheck::Conflicts { subject, .. } => {
+                subject.owner.as_mut()
+            }
+            ClaimCheck::Unknown { .. } => None,
+        }
+    }
 }
 
 /// Devices by their names, from one provider at one moment.
@@ -117,7 +128,6 @@ pub(crate) fn verdict(claim: &Claim, known: &Subject, provider: Provider, as_of:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subject::Owner;
 
     fn laptop() -> Subject {
         let owner = Owner { login: "alice@example.com".to_owned(), ..Owner::default() };

@@ -165,8 +165,17 @@ impl Resolver {
             ClaimCheck::Unknown { .. } => 2,
         };
         // The first of equals is kept: the provider asked first.
-        let heaviest = heard.into_iter().flatten().min_by_key(weight);
-        heaviest.unwrap_or_else(|| ClaimCheck::Unknown { why: Unresolved::NoProvider.to_string() })
+        let mut check = heard
+            .into_iter()
+            .flatten()
+            .min_by_key(weight)
+            .unwrap_or_else(|| ClaimCheck::Unknown { why: Unresolved::NoProvider.to_string() });
+        let directory = self.shared.directory.as_ref().map(DirectoryFile::current);
+        if let (Some(directory), Some(owner)) = (directory, check.owner_mut()) {
+            let groups = directory.groups_of(&owner.login);
+            owner.groups.extend(groups);
+        }
+        check
     }
 
     /// This machine's own node, now and at each change. Without a socket it stays [`OwnNode::Unasked`].

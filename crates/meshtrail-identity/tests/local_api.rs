@@ -264,6 +264,23 @@ async fn a_claim_is_checked_against_the_devices_that_tailscaled_knows() {
 }
 
 #[tokio::test]
+async fn a_confirmed_claim_brings_the_groups_of_the_directory() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(ok(STATUS));
+    let directory = directory(&stand_in, "[groups]\nops=[\"alice@example.com\"]");
+    let config = ResolverConfig {
+        socket: Some(stand_in.socket()),
+        directory: Some(directory),
+        ..ResolverConfig::default()
+    };
+    let claim = Claim { node_id: Some("n7".to_owned()), ..Claim::default() };
+    let ClaimCheck::Agrees { subject, .. } = Resolver::start(config).claim(&claim).await else {
+        panic!("tailscaled knows this device");
+    };
+    assert_eq!(subject.actor().person.unwrap().groups, ["group:ops"]);
+}
+
+#[tokio::test]
 async fn own_addresses_appear_change_and_outlive_an_outage() {
     let stand_in = LocalApiStandIn::start();
     let resolver = Resolver::start(ResolverConfig {
