@@ -5,6 +5,8 @@
 use maud::{Markup, html};
 use meshtrail_query::{Field, FilterError};
 
+use super::words;
+
 /// One page's filter.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -88,7 +90,10 @@ impl Ask {
         html! {
             div.mistake #q-wrong role="alert" {
                 p { code { (before) mark { (if wrong.is_empty() { " " } else { wrong }) } (after) } }
-                p { (sentence_case(&mistake.message)) "." @if let Some(hint) = &mistake.hint { " " (sentence_case(hint)) "." } }
+                p {
+                    (words::sentence_case(&mistake.message))
+                    @if let Some(hint) = &mistake.hint { " " (words::sentence_case(hint)) }
+                }
             }
         }
     }
@@ -114,11 +119,6 @@ impl Ask {
 fn fields() -> String {
     let all: Vec<(&str, &str)> = Field::ALL.iter().map(|field| (field.name(), field.about())).collect();
     serde_json::to_string(&all).expect("names are text")
-}
-
-fn sentence_case(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn floor(text: &str, at: usize) -> usize {

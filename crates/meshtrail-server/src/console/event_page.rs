@@ -58,7 +58,7 @@ impl EventPage<'_> {
     }
 
     fn subject(&self) -> Markup {
-        match self.view.event.actor.label() {
+        match words::name_of(&self.view.event.actor) {
             Some(label) => html! { (words::clipped(&label, 60)) },
             None => html! { span.unsure { "Somebody not known" } },
         }

@@ -154,6 +154,15 @@ pub(crate) fn tags(all: &[String], most: usize, ask: &Ask) -> Markup {
     }
 }
 
+/// Every tag; those past the first few are folded away.
+fn all_tags(all: &[String], ask: &Ask) -> Markup {
+    let (first, rest) = all.split_at(all.len().min(6));
+    html! {
+        (tags(first, first.len(), ask))
+        @if !rest.is_empty() { details { summary { (rest.len()) " more" } (tags(rest, rest.len(), ask)) } }
+    }
+}
+
 /// The one word of doubt about who it was, if there is doubt.
 pub(crate) fn doubt(identity: &Identity) -> Option<&'static str> {
     match identity.status {
@@ -223,7 +232,7 @@ pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now:
             @if !person.groups.is_empty() { dt { "groups" } dd { (words::foreign(&person.groups.join(", "))) } }
         }
         @if let Some(service) = &actor.service { dt { "service" } dd { (ask.value("actor", service, &words::foreign(service))) } }
-        @if !actor.tags.is_empty() { dt { "tags" } dd.tags { (tags(&actor.tags, actor.tags.len(), ask)) } }
+        @if !actor.tags.is_empty() { dt { "tags" } dd.tags { (all_tags(&actor.tags, ask)) } }
         @if actor.is_empty() { dt { "person" } dd.unsure { "not known" } }
         @if let Some(device) = &actor.device {
             dt { "device" }

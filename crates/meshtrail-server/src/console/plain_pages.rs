@@ -47,7 +47,7 @@ pub(crate) fn problem(problem: &ProblemBody) -> Markup {
         div.narrow {
             p.crumb { span.n { (problem.status) } }
             h1 { (problem.title) }
-            p { (super::words::foreign(&problem.detail)) }
+            p { (super::words::foreign(&super::words::sentence_case(&problem.detail))) }
             @if let Some(field) = &problem.field { p.q { "What is meant: " code { (super::words::foreign(field)) } } }
             @if problem.status >= 500 { p { "Nothing that was recorded is affected: what has been acknowledged is on disk." } }
             p.acts {

@@ -33,7 +33,7 @@ impl SessionPage<'_> {
 
     /// The page's title.
     pub(crate) fn title(&self) -> String {
-        let who = self.session.actor.label().unwrap_or_else(|| "somebody".to_owned());
+        let who = words::name_of(&self.session.actor).unwrap_or_else(|| "somebody".to_owned());
         let target = self.session.target.label().unwrap_or_else(|| "a target".to_owned());
         format!(
             "{} → {}",
@@ -47,7 +47,7 @@ impl SessionPage<'_> {
         html! {
             p.crumb { a href="/sessions" data-back { "Sessions" } " / " (words::identifier(session.id.as_str(), 40)) }
             h1 {
-                (named(session.actor.label(), "somebody not known"))
+                (named(words::name_of(&session.actor), "somebody not known"))
                 " → "
                 (named(session.target.label(), "a target not known"))
                 @if let Some(account) = &session.target.account {
@@ -205,7 +205,7 @@ impl SessionPage<'_> {
 
     fn kill_dialog(&self) -> Markup {
         let session = self.session;
-        let who = session.actor.label().unwrap_or_else(|| "whoever this is".to_owned());
+        let who = words::name_of(&session.actor).unwrap_or_else(|| "whoever this is".to_owned());
         let target = session.target.label().unwrap_or_else(|| "the target".to_owned());
         html! {
             dialog #kill aria-labelledby="kill-title" {
@@ -243,7 +243,7 @@ fn named(label: Option<String>, otherwise: &str) -> Markup {
 /// Who it was, where that is not whom the session is about: somebody looked at it, or ended it.
 fn looked(each: &EventView) -> Markup {
     let own = each.event.kind.as_str().starts_with("meshtrail.");
-    match each.event.actor.label().filter(|_| own) {
+    match words::name_of(&each.event.actor).filter(|_| own) {
         Some(who) => html! { (words::clipped(&who, 30)) " " },
         None => html! {},
     }

@@ -119,6 +119,25 @@ pub(crate) fn identifier(whole: &str, columns: usize) -> Markup {
     html! { code.copy data-copy=(whole) title=(text::visible(whole)) { (shown) } }
 }
 
+/// Whoever acted, by the shortest name; of many tags, the first and how many more.
+pub(crate) fn name_of(actor: &Actor) -> Option<String> {
+    match actor.tags.as_slice() {
+        [first, _, rest @ ..] if actor.person.is_none() => Some(format!("{first} +{}", rest.len() + 1)),
+        _ => actor.label(),
+    }
+}
+
+/// Words as a sentence: a large letter first, a full stop last.
+pub(crate) fn sentence_case(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut sentence: String =
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if !sentence.ends_with(['.', '?', '!', ':']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
 /// The device beside an actor, in quiet words: `on oc-laptop`.
 pub(crate) fn on_device(actor: &Actor) -> Option<&str> {
     let named_by_device = actor.person.is_none() && actor.tags.is_empty() && actor.service.is_none();
