@@ -15,6 +15,8 @@
 mod bits;
 mod chunk;
 mod encode;
+#[cfg(test)]
+mod forged;
 mod forms;
 mod intern;
 mod join;

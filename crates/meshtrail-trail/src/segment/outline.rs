@@ -48,7 +48,7 @@ struct ChunkOutline {
 /// A stretch of the file that a page needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    column: usize,
+    pub(super) column: usize,
     is_dictionary: bool,
     pub(super) range: Range<u64>,
 }

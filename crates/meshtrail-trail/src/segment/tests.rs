@@ -30,12 +30,12 @@ fn flow(number: u64) -> Vec<u8> {
     canonical_json(&leaf).into_bytes()
 }
 
-fn flows(rows: u64) -> Vec<(u64, Vec<u8>)> {
+pub(super) fn flows(rows: u64) -> Vec<(u64, Vec<u8>)> {
     // Other families' events lie between.
     (0..rows).map(|number| (1000 + number + number / 7, flow(number))).collect()
 }
 
-fn borrow(rows: &[(u64, Vec<u8>)]) -> Vec<(u64, &[u8])> {
+pub(super) fn borrow(rows: &[(u64, Vec<u8>)]) -> Vec<(u64, &[u8])> {
     rows.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect()
 }
 

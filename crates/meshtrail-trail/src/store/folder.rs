@@ -47,6 +47,14 @@ impl Folder {
         Ok(folder)
     }
 
+    /// The folder as it is: nothing is made or swept, and one that is not there is an error.
+    pub(super) fn open_read_only(root: &Path) -> Result<Self, StoreError> {
+        let folder =
+            Self { root: root.to_owned(), synced: Mutex::new(HashSet::new()), next: AtomicU64::new(0) };
+        fs::read_dir(root).map_err(|error| folder.failed("open", ".", error))?;
+        Ok(folder)
+    }
+
     pub(super) fn put_new(&self, key: &Key, bytes: &[u8]) -> Result<(), PutError> {
         let target = self.path(key);
         if target.exists() {

@@ -16,6 +16,8 @@ mod probe;
 mod s3;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod troubled;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -155,6 +157,28 @@ impl Store {
         };
         probe::probe(&store).await?;
         Ok(store)
+    }
+
+    /// Opens the store for reading alone: nothing is made, probed or swept, and a missing folder is an error.
+    pub async fn open_read_only(location: &StoreLocation) -> Result<Self, StoreError> {
+        match location {
+            StoreLocation::Folder(root) => {
+                let root = root.clone();
+                let folder = blocking(move || Folder::open_read_only(&root)).await?;
+                let facts = StoreFacts {
+                    location: location.clone(),
+                    versioning: Versioning::Off,
+                    object_lock: ObjectLock::Off,
+                };
+                Ok(Self { backend: Backend::Folder(Arc::new(folder)), facts: Arc::new(facts) })
+            }
+            StoreLocation::Bucket { bucket, prefix } => {
+                let settings = AmazonS3Builder::from_env();
+                let bucket = Bucket::open(settings, bucket, prefix, &WritePolicy::default()).await?;
+                let facts = Arc::new(bucket.facts(location.clone()));
+                Ok(Self { backend: Backend::Bucket(Arc::new(bucket)), facts })
+            }
+        }
     }
 
     async fn open_bucket(

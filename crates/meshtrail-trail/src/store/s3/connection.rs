@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use object_store::client::{
 
 use super::super::error::{Cause, StoreError};
 use super::super::{ObjectRetention, RetentionMode};
+use super::RETRY_WITHIN;
 
 const TRIES: u32 = 4;
 
@@ -208,10 +209,11 @@ impl Connection {
         key: &str,
         query: &str,
     ) -> Result<Bytes, RequestError> {
+        let started = Instant::now();
         let mut wait = Duration::from_millis(100);
         for left in (0..TRIES).rev() {
             match self.request_once(method.clone(), key, query).await {
-                Err(error) if left > 0 && error.is_transient() => {
+                Err(error) if left > 0 && error.is_transient() && started.elapsed() < RETRY_WITHIN => {
                     tokio::time::sleep(jittered(wait)).await;
                     wait *= 3;
                 }

@@ -33,6 +33,9 @@ use super::{Entry, Keep, Key, StoreFacts, StoreLocation, Tampering, TamperingKin
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Long enough for a segment on a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// For what carries no object.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// No try begins later than this after the first.
 const RETRY_WITHIN: Duration = Duration::from_secs(45);
 const RETRIES: usize = 5;
 /// First versions that are remembered; beyond, they are asked for again.
@@ -81,7 +84,8 @@ impl Bucket {
             .build()
             .map_err(unusable)?;
         resigning.use_credentials(client.credentials().clone());
-        let connection = resigning.connection(endpoint, &options).map_err(unusable)?;
+        let connection =
+            resigning.connection(endpoint, &options.with_timeout(QUESTION_TIMEOUT)).map_err(unusable)?;
         let facts =
             facts::ask(&connection).await.map_err(|error| error.into_store_error("open", "", &name))?;
         Ok(Self {
