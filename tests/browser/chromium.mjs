@@ -22,6 +22,8 @@ export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ ...LOOKS.light, ...options });
   const page = await context.newPage();
   page.troubles = [];
+  page.asked = new Set();
+  page.on("request", (request) => page.asked.add(new URL(request.url()).origin));
   page.on("pageerror", (error) => page.troubles.push(`script: ${error.message}`));
   page.on("console", (message) => { if (message.type() === "error") page.troubles.push(`console: ${message.text()}`); });
   await page.addInitScript(() => {
@@ -35,6 +37,8 @@ export async function assertClean(page, where) {
   const refused = await page.evaluate(() => globalThis.refused);
   assert.deepEqual(refused, [], `${where}: the content security policy refused something`);
   assert.deepEqual(page.troubles, [], `${where}: errors on the page`);
+  const outside = [...page.asked].filter((origin) => origin !== "null" && origin !== new URL(page.url()).origin);
+  assert.deepEqual(outside, [], `${where}: asked others`);
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(wider <= 0, `${where}: scrolls sideways by ${wider} px`);
 }
