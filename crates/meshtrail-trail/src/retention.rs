@@ -11,6 +11,7 @@ use std::time::Duration;
 use meshtrail_event::Timestamp;
 
 use crate::manifest::{Change, Fold, Put, PutNextError, put_next};
+use crate::note;
 use crate::store::{Key, Store, StoreError};
 
 /// What a sweep did.
@@ -49,6 +50,7 @@ pub enum RetentionError {
 pub async fn sweep(
     store: &Store,
     root: &Key,
+    signing: &note::Key,
     fold: &mut Fold,
     keep: Duration,
     now: Timestamp,
@@ -60,7 +62,7 @@ pub async fn sweep(
         let change = Change { retired, ..Change::default() };
         // A crash before this put leaves everything as it was. Where an earlier put turns out to have been carried
         // out, the next sweep decides anew.
-        if put_next(store, root, fold, change, now).await? == Put::Done {
+        if put_next(store, root, signing, fold, change, now).await? == Put::Done {
             swept.events = size - before;
             swept.segments = segments;
         }
@@ -85,7 +87,7 @@ fn due(fold: &Fold, keep: Duration, now: Timestamp) -> Option<(u64, u64)> {
 async fn delete(store: &Store, root: &Key, fold: &Fold, swept: &mut Swept) -> Result<(), RetentionError> {
     let folder = root.join("segments").expect("a trail's root leaves room");
     for entry in store.list(&folder).await.map_err(RetentionError::List)? {
-        if !range_of(entry.key.name()).is_some_and(|(_, last)| last < fold.retired_size()) {
+        if range_of(entry.key.name()).is_none_or(|(_, last)| last >= fold.retired_size()) {
             continue;
         }
         match store.delete(&entry.key).await {
@@ -107,7 +109,7 @@ pub(crate) fn range_of(name: &str) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::manifest::load;
-    use crate::sealed_fixture::{Sealed, hour};
+    use crate::sealed_fixture::{Sealed, hour, signing, verifier};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -122,16 +124,16 @@ mod tests {
         let mut sealed = Sealed::of(&[100, 200, 300, 400]).await;
         let (store, root) = (sealed.store.clone(), sealed.root.clone());
         let tree = sealed.fold.tree();
-        let early = sweep(&store, &root, &mut sealed.fold, 10 * HOUR, hour(9)).await.unwrap();
+        let early = sweep(&store, &root, &signing(), &mut sealed.fold, 10 * HOUR, hour(9)).await.unwrap();
         assert_eq!((early, sealed.fold.retired_size()), (Swept::default(), 0));
 
-        let two = sweep(&store, &root, &mut sealed.fold, 10 * HOUR, hour(11)).await.unwrap();
+        let two = sweep(&store, &root, &signing(), &mut sealed.fold, 10 * HOUR, hour(11)).await.unwrap();
         assert_eq!(two, Swept { events: 300, segments: 2, files: 4, locked: 0 });
         assert_eq!((sealed.fold.retired_size(), files(&sealed)), (300, 4));
 
-        let rest = sweep(&store, &root, &mut sealed.fold, 10 * HOUR, hour(999)).await.unwrap();
+        let rest = sweep(&store, &root, &signing(), &mut sealed.fold, 10 * HOUR, hour(999)).await.unwrap();
         assert_eq!((rest.events, sealed.fold.segments().len(), files(&sealed)), (300, 1, 2));
-        let read_again = load(&store, &root).await.unwrap().unwrap();
+        let read_again = load(&store, &root, Some(&verifier())).await.unwrap().unwrap();
         assert_eq!((sealed.fold.tree(), read_again.tree(), read_again.retired_size()), (tree, tree, 600));
     }
 
@@ -141,9 +143,9 @@ mod tests {
         let (store, root) = (sealed.store.clone(), sealed.root.clone());
         let name = "segments/kind=flow/date=2026-11-20/0-99.parquet";
         let kept = std::fs::read(sealed.path(name)).unwrap();
-        sweep(&store, &root, &mut sealed.fold, HOUR, hour(99)).await.unwrap();
+        sweep(&store, &root, &signing(), &mut sealed.fold, HOUR, hour(99)).await.unwrap();
         std::fs::write(sealed.path(name), kept).unwrap();
-        let again = sweep(&store, &root, &mut sealed.fold, HOUR, hour(99)).await.unwrap();
+        let again = sweep(&store, &root, &signing(), &mut sealed.fold, HOUR, hour(99)).await.unwrap();
         assert_eq!((again, files(&sealed)), (Swept { files: 1, ..Swept::default() }, 2));
     }
 }

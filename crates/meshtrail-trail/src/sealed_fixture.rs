@@ -6,8 +6,9 @@ use tempfile::TempDir;
 
 use crate::manifest::{Change, EpochSeen, Fold, Put, Segment, SegmentFile, SequenceSpan, Sources};
 use crate::manifest::{TimeSpan, put_next, root_key, subtrees_of};
+use crate::note;
 use crate::segment::encode;
-use crate::store::{Key, Store, StoreLocation, WritePolicy};
+use crate::store::{Key, PutError, Store, StoreLocation, WritePolicy};
 use crate::tree::{Hash, TILE_WIDTH, Tail, TileId, leaf_hash};
 
 /// A trail in a folder, and what is in it.
@@ -23,6 +24,16 @@ pub(crate) struct Sealed {
 /// When seal number 0 was; each one after is an hour later.
 pub(crate) fn hour(hours: u64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + 3600 * i64::try_from(hours).unwrap()).unwrap()
+}
+
+/// The key of all trails in tests.
+pub(crate) fn signing() -> note::Key {
+    note::Key::of_seed("example.com/main", [7; 32])
+}
+
+/// Its public half.
+pub(crate) fn verifier() -> note::Verifier {
+    signing().vkey().parse().unwrap()
 }
 
 /// The leaf with this index: flows, and a session now and then.
@@ -71,7 +82,7 @@ impl Sealed {
             retired: None,
         };
         assert_eq!(
-            put_next(&self.store, &self.root, &mut self.fold, change, sealed).await.unwrap(),
+            put_next(&self.store, &self.root, &signing(), &mut self.fold, change, sealed).await.unwrap(),
             Put::Done
         );
     }
@@ -118,7 +129,11 @@ impl Sealed {
         let hashes = self.tail.tile(tile).unwrap();
         debug_assert!(hashes.len() <= TILE_WIDTH);
         let bytes: Bytes = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<u8>>().into();
-        self.store.put_new(&self.key(&tile.to_string()), bytes).await.unwrap();
+        // A partial tile of a level above may be that of the seal before.
+        match self.store.put_new(&self.key(&tile.to_string()), bytes).await {
+            Ok(()) | Err(PutError::Exists { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The key of an object of the trail.
@@ -129,5 +144,17 @@ impl Sealed {
     /// The file of an object of the trail.
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(self.key(name).as_str())
+    }
+
+    /// A checkpoint signed with the trail's key.
+    pub(crate) fn sign(&self, size: u64, root: Hash) -> String {
+        signing().sign(size, root).note
+    }
+
+    /// Puts the checkpoint over all that is sealed, and the key.
+    pub(crate) async fn publish(&self) {
+        let tree = self.fold.tree();
+        self.store.replace(&self.key("checkpoint"), self.sign(tree.size, tree.root).into()).await.unwrap();
+        self.store.put_new(&self.key("vkey"), signing().vkey().into()).await.unwrap();
     }
 }

@@ -79,6 +79,12 @@ pub enum Fault {
         /// What the file before it has.
         found: String,
     },
+    /// Not signed by the trail's key.
+    #[error("its signature is not that of {name} over its bytes: it was changed, or another key wrote it")]
+    Signature {
+        /// Whose signature it should be.
+        name: String,
+    },
     /// A gap or overlap between segments.
     #[error("field {field}: begins at index {found}, but the trail is sealed up to {expected}")]
     Gap {

@@ -117,7 +117,8 @@ impl Fold {
         &self.origin
     }
 
-    /// The manifest that comes next with this change. It counts once it is put, and then [`apply`](Self::apply)ed.
+    /// The manifest that comes next with this change, not signed yet. It counts once it is put, and then
+    /// [`apply`](Self::apply)ed.
     pub fn next(&self, change: Change, made: Timestamp) -> Result<Manifest, ManifestError> {
         let number = self.number() + 1;
         let mut next = Manifest {
@@ -132,6 +133,7 @@ impl Fold {
             sealed: change.sealed,
             trail: self.trail.clone(),
             tree: self.tree(),
+            signature: None,
         };
         let frontier = self.checked(&next).map_err(|fault| fault.at(name_of(number)))?;
         next.tree = TreeHead { root: frontier.root(), size: frontier.size() };

@@ -7,6 +7,7 @@ use meshtrail_event::{Family, MAX_EXACT_INTEGER, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, MAX_MANIFEST, ManifestError, VERSION};
+use crate::note;
 use crate::tree::{Frontier, Hash, Tail, TileId, plan, subtree_of};
 
 /// The most sources a segment file names one by one.
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub trail: String,
     /// The tree over all that is sealed.
     pub tree: TreeHead,
+    /// The trail's signature over all before it; see [`Manifest::sign`].
+    #[serde(rename = "~signature", default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// Size and root of the tree.
@@ -176,6 +180,19 @@ pub struct Rollup {
 }
 
 impl Manifest {
+    /// Signs all of it: the next manifest vouches for this one, but until then only the signature does.
+    pub fn sign(&mut self, key: &note::Key) {
+        self.signature = None;
+        self.signature = Some(key.sign_bytes(&self.to_bytes().0));
+    }
+
+    /// Whether the signature is that of `verifier` over all the rest.
+    pub fn is_signed_by(&self, verifier: &note::Verifier) -> bool {
+        let Some(signature) = &self.signature else { return false };
+        let unsigned = Self { signature: None, ..self.clone() };
+        verifier.has_signed(&unsigned.to_bytes().0, signature)
+    }
+
     /// The manifest's bytes, and the SHA-256 the next one names.
     pub fn to_bytes(&self) -> (Vec<u8>, Hash) {
         let bytes = serde_json::to_vec(self).expect("a manifest has string keys and no floats");

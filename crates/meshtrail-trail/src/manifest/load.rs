@@ -2,6 +2,7 @@
 
 use super::fold::name_of;
 use super::{Fault, Fold, Manifest, ManifestError, ROLLUP, manifest_key};
+use crate::note::Verifier;
 use crate::store::{GetError, Key, Store};
 use crate::tree::Hash;
 
@@ -40,10 +41,17 @@ pub async fn newest(store: &Store, root: &Key) -> Result<u64, LoadError> {
 }
 
 /// The state of the trail below `root`; none if it has no manifest yet.
-pub async fn load(store: &Store, root: &Key) -> Result<Option<Fold>, LoadError> {
+///
+/// The newest manifest must be signed by `verifier`; the others are vouched for by the ones behind them. Without a
+/// verifier nothing tells whether the newest one was changed.
+pub async fn load(store: &Store, root: &Key, verifier: Option<&Verifier>) -> Result<Option<Fold>, LoadError> {
     let newest = newest(store, root).await?;
     if newest == 0 {
         return Ok(None);
+    }
+    let (last, _) = read(store, root, newest).await?;
+    if let Some(verifier) = verifier.filter(|verifier| !last.is_signed_by(verifier)) {
+        return Err(Fault::Signature { name: verifier.name().to_owned() }.at(name_of(newest)).into());
     }
     let mut fold = match newest - newest % ROLLUP {
         0 => {

@@ -5,6 +5,7 @@
 //!
 //! - A manifest names every segment file with its SHA-256 and length, and the SHA-256 of the manifest before it: a
 //!   file that is missing, swapped or added shows.
+//! - It is signed with the trail's key, so that the newest one, which no other names, can't be changed either.
 //! - Each segment carries the hashes of the subtrees that cover it, so that the [`Fold`] recomputes the tree's root
 //!   without reading a leaf, and retention can drop a segment without reading it.
 //! - Every [`ROLLUP`]th manifest repeats what the ones since the last such manifest sealed: a fold reads those, and

@@ -3,6 +3,7 @@
 use meshtrail_event::Timestamp;
 
 use super::{Change, Fold, Manifest, ManifestError, manifest_key};
+use crate::note;
 use crate::store::{GetError, Key, PutError, Store, StoreError};
 use crate::tree::Hash;
 
@@ -54,13 +55,14 @@ pub(super) struct Attempt {
     hash: Hash,
 }
 
-/// Makes the next manifest with `change`, puts it and applies it to the fold.
+/// Makes the next manifest with `change`, signs it, puts it and applies it to the fold.
 ///
 /// The number decides: the first to put it has written it, and a put that failed may have been carried out all the
 /// same. So each attempt is remembered until a manifest of its number is seen.
 pub async fn put_next(
     store: &Store,
     root: &Key,
+    signing: &note::Key,
     fold: &mut Fold,
     change: Change,
     made: Timestamp,
@@ -68,7 +70,8 @@ pub async fn put_next(
     if settle(store, root, fold).await? {
         return Ok(Put::Earlier);
     }
-    let manifest = fold.next(change, made)?;
+    let mut manifest = fold.next(change, made)?;
+    manifest.sign(signing);
     let key = manifest_key(root, manifest.number);
     let (bytes, hash) = manifest.to_bytes();
     if fold.attempts.len() == REMEMBERED {

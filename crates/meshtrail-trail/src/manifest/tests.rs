@@ -1,6 +1,7 @@
 use meshtrail_event::{Family, Timestamp};
 
 use super::*;
+use crate::sealed_fixture::{signing, verifier};
 use crate::store::{Store, StoreLocation, WritePolicy};
 use crate::tree::plan::Part;
 use crate::tree::{Frontier, Hash, InclusionProof, Tail, leaf_hash, node_hash, plan, verify_inclusion};
@@ -43,12 +44,14 @@ fn seen(high: u64, missing: &[(u64, u64)]) -> Sources {
 /// The bytes of `count` manifests that each seal 3 events, and the state after them.
 fn chain(count: u64) -> (Vec<Vec<u8>>, Fold) {
     let mut fold = Fold::new("main", "example.com/main");
-    let mut files = Vec::new();
+    let (mut files, key) = (Vec::new(), signing());
     for number in 1..=count {
         let retired = (number % 100 == 0).then(|| fold.retirement(3 * (number - 50)).unwrap());
         let sealed = vec![segment(3 * (number - 1), 3 * number)];
         let change = Change { sealed, dedupe: seen(3 * number, &[(1, 2)]), retired };
-        let (bytes, hash) = fold.next(change, Timestamp::from_nanos(0)).unwrap().to_bytes();
+        let mut next = fold.next(change, Timestamp::from_nanos(0)).unwrap();
+        next.sign(&key);
+        let (bytes, hash) = next.to_bytes();
         let name = format!("manifest/{number:010}.json");
         fold.apply(&Manifest::parse(&name, &bytes).unwrap(), hash).unwrap();
         files.push(bytes);
@@ -127,7 +130,7 @@ async fn loading_reads_the_same_state_from_complete_manifests_and_from_all() {
             std::fs::write(folder.path().join(key.as_str()), bytes).unwrap();
             whole.apply(&Manifest::parse(key.name(), bytes).unwrap(), Hash::of(bytes)).unwrap();
         }
-        let loaded = load(&store, &root).await.unwrap().unwrap();
+        let loaded = load(&store, &root, Some(&verifier())).await.unwrap().unwrap();
         same_state(&loaded, &whole);
         let next = |fold: &Fold| fold.next(Change::default(), Timestamp::from_nanos(0)).unwrap();
         assert_eq!(next(&loaded), next(&whole), "the next manifest is the same however the state was read");
@@ -137,18 +140,21 @@ async fn loading_reads_the_same_state_from_complete_manifests_and_from_all() {
 #[test]
 fn no_byte_of_a_chain_can_be_changed() {
     let (files, _) = chain(3);
+    let verifier = verifier();
     let refused = |files: &[Vec<u8>]| {
         let mut fold = Fold::new("main", "example.com/main");
         files.iter().any(|bytes| match Manifest::parse("m", bytes) {
-            Ok(manifest) => fold.apply(&manifest, Hash::of(bytes)).is_err(),
+            Ok(manifest) => {
+                !manifest.is_signed_by(&verifier) || fold.apply(&manifest, Hash::of(bytes)).is_err()
+            }
             Err(_) => true,
         })
     };
     assert!(!refused(&files));
-    for at in 0..files[1].len() {
+    for (file, at) in (1..3).flat_map(|file| (0..files[file].len()).map(move |at| (file, at))) {
         let mut changed = files.clone();
-        changed[1][at] ^= 1;
-        assert!(refused(&changed), "byte {at}");
+        changed[file][at] ^= 1;
+        assert!(refused(&changed), "byte {at} of {file}, the newest included");
     }
     assert!(refused(&[files[0].clone(), files[2].clone()]), "one is missing");
     assert!(refused(&[files[1].clone()]), "the first is missing");
@@ -203,15 +209,15 @@ async fn a_put_that_failed_but_was_carried_out_is_recognised_as_ours() {
     // A file where the folder should be: the put fails, and we don't know how far it came.
     std::fs::create_dir_all(folder.path().join("trails/main")).unwrap();
     std::fs::write(folder.path().join("trails/main/manifest"), b"").unwrap();
-    let failed = put_next(&store, &root, &mut ours, change(), at).await;
+    let failed = put_next(&store, &root, &signing(), &mut ours, change(), at).await;
     assert!(matches!(failed, Err(PutNextError::Store { .. })), "{failed:?}");
     std::fs::remove_file(folder.path().join("trails/main/manifest")).unwrap();
     let mut it_was = Fold::new("main", "example.com/main");
-    assert_eq!(put_next(&store, &root, &mut it_was, change(), at).await.unwrap(), Put::Done);
+    assert_eq!(put_next(&store, &root, &signing(), &mut it_was, change(), at).await.unwrap(), Put::Done);
 
-    assert_eq!(put_next(&store, &root, &mut ours, change(), at).await.unwrap(), Put::Earlier);
+    assert_eq!(put_next(&store, &root, &signing(), &mut ours, change(), at).await.unwrap(), Put::Earlier);
     same_state(&ours, &it_was);
     let mut other = Fold::new("main", "example.com/main");
-    let later = put_next(&store, &root, &mut other, change(), Timestamp::from_nanos(7)).await;
+    let later = put_next(&store, &root, &signing(), &mut other, change(), Timestamp::from_nanos(7)).await;
     assert!(matches!(later, Err(PutNextError::SecondWriter { .. })), "{later:?}");
 }

@@ -1,0 +1,245 @@
+//! From a segment's files to its leaf hashes, and whether these are the ones that were signed for.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use meshtrail_event::{Event, EventId};
+
+use super::chain::{chain_of, unreadable};
+use super::report::Wrong;
+use crate::manifest::{Segment, SegmentFile};
+use crate::segment::{SegmentError, SegmentReader, Selection};
+use crate::store::{GetError, Key, Store};
+use crate::tree::{Hash, leaf_hash, plan, subtree_of};
+
+/// Leaves of a full tile of level 0: the unit in which the tree is compared.
+pub(super) const BLOCK: u64 = 256;
+
+/// A segment that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) segment: Arc<Segment>,
+    /// What is wrong with its files, with the file's path.
+    pub(super) wrong: Vec<(String, Wrong)>,
+    pub(super) bytes: u64,
+    /// Leaves that were hashed.
+    pub(super) hashed: u64,
+    /// Its hashes; none if some leaf is missing.
+    pub(super) leaves: Option<Leaves>,
+    /// Subtrees that are not what the manifest says.
+    pub(super) differing: Vec<plan::Node>,
+    /// Where the event is that was looked for.
+    pub(super) found: Option<u64>,
+}
+
+/// The leaf hashes of a range, and those of the whole blocks in it.
+#[derive(Debug)]
+pub(super) struct Leaves {
+    pub(super) first: u64,
+    pub(super) hashes: Vec<Hash>,
+    /// One for each whole block, from the first block that begins in the range on.
+    pub(super) blocks: Vec<Hash>,
+}
+
+/// Reads a segment's files whole and hashes their leaves, off the async threads.
+pub(super) async fn read(
+    store: Store,
+    root: Key,
+    segment: Arc<Segment>,
+    wanted: Option<Arc<EventId>>,
+) -> Read {
+    let mut files = Vec::with_capacity(segment.files.len());
+    for file in &segment.files {
+        let key = root.join(&file.path).expect("paths in manifests were checked");
+        files.push(store.get(&key).await);
+    }
+    let work = move || hash_all(&root, segment, files, wanted.as_deref());
+    match tokio::task::spawn_blocking(work).await {
+        Ok(read) => read,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+fn hash_all(
+    root: &Key,
+    segment: Arc<Segment>,
+    files: Vec<Result<Bytes, GetError>>,
+    wanted: Option<&EventId>,
+) -> Read {
+    let mut read = Read {
+        wrong: Vec::new(),
+        bytes: 0,
+        hashed: 0,
+        leaves: None,
+        differing: Vec::new(),
+        found: None,
+        segment: segment.clone(),
+    };
+    let length = usize::try_from(segment.end() - segment.first).expect("events of a segment fit in memory");
+    let mut slots = Slots { first: segment.first, hashes: vec![None; length] };
+    for (file, bytes) in segment.files.iter().zip(files) {
+        let name = format!("{root}/{}", file.path);
+        match bytes {
+            Ok(bytes) => {
+                read.bytes += bytes.len() as u64;
+                let wrong = hash_file(&name, file, bytes, wanted, &mut slots, &mut read);
+                read.wrong.extend(wrong.into_iter().map(|wrong| (name.clone(), wrong)));
+            }
+            Err(GetError::Missing { .. }) => {
+                let missing = Wrong::SegmentMissing { events: file.first..file.last + 1, rows: file.rows };
+                read.wrong.push((name, missing));
+            }
+            Err(error) => read.wrong.push((name, unreadable(&error))),
+        }
+    }
+    if let Some(hashes) = slots.hashes.into_iter().collect::<Option<Vec<Hash>>>() {
+        let leaves = Leaves::new(segment.first, hashes);
+        read.differing = segment
+            .nodes()
+            .filter(|(node, hash)| leaves.node(*node) != *hash)
+            .map(|(node, _)| node)
+            .collect();
+        read.leaves = Some(leaves);
+    }
+    read
+}
+
+struct Slots {
+    first: u64,
+    hashes: Vec<Option<Hash>>,
+}
+
+impl Slots {
+    /// False if there is no such place, or it is taken.
+    fn put(&mut self, index: u64, hash: Hash) -> bool {
+        let slot = index.checked_sub(self.first).and_then(|at| self.hashes.get_mut(at as usize));
+        slot.is_some_and(|slot| slot.replace(hash).is_none())
+    }
+}
+
+fn hash_file(
+    name: &str,
+    file: &SegmentFile,
+    bytes: Bytes,
+    wanted: Option<&EventId>,
+    slots: &mut Slots,
+    read: &mut Read,
+) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let events = file.first..file.last + 1;
+    let found = Hash::of(&bytes);
+    if found != file.sha256 {
+        wrong.push(Wrong::SegmentChanged { events: events.clone(), expected: file.sha256, found });
+    }
+    let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
+    let (mut rows, mut misplaced, mut unread) = (0, 0, Unread::default());
+    let reader = match SegmentReader::from_bytes(name, bytes) {
+        Ok(reader) => reader,
+        Err(error) => {
+            wrong.push(Wrong::SegmentUndecodable { events: vec![events], reason: chain_of(&error) });
+            return wrong;
+        }
+    };
+    let all = Selection::of(0..u64::MAX);
+    for page in reader.pages(&all) {
+        let page = reader.read_page(page, &all).now_or_never().expect("a file in memory never waits");
+        let leaves = match page {
+            Ok(leaves) => leaves,
+            Err(error) => {
+                unread.missed(error);
+                continue;
+            }
+        };
+        for (index, leaf) in &leaves {
+            rows += 1;
+            let fits = events.contains(index) && slots.put(*index, leaf_hash(leaf));
+            misplaced += u64::from(!fits);
+            if needle.as_ref().is_some_and(|needle| contains(leaf, needle)) && is(leaf, wanted) {
+                read.found = Some(*index);
+            }
+        }
+        unread.read_up_to(leaves.first().map(|row| row.0), leaves.last().map(|row| row.0), file.first);
+    }
+    read.hashed += rows;
+    match unread.finish(file) {
+        Some(undecodable) => wrong.push(undecodable),
+        None if rows != file.rows || misplaced > 0 => {
+            wrong.push(Wrong::SegmentRows { expected: file.rows, found: rows - misplaced });
+        }
+        None => {}
+    }
+    wrong
+}
+
+/// Which events of a file could not be read, by those before and behind.
+#[derive(Default)]
+struct Unread {
+    ranges: Vec<Range<u64>>,
+    reason: Option<String>,
+    /// A stretch is missing since then.
+    missing: bool,
+    next: Option<u64>,
+}
+
+impl Unread {
+    fn missed(&mut self, error: SegmentError) {
+        self.missing = true;
+        self.reason.get_or_insert_with(|| chain_of(&error));
+    }
+
+    fn read_up_to(&mut self, first: Option<u64>, last: Option<u64>, begin: u64) {
+        if let (true, Some(first)) = (self.missing, first) {
+            self.ranges.push(self.next.unwrap_or(begin)..first);
+            self.missing = false;
+        }
+        self.next = last.map(|last| last + 1).or(self.next);
+    }
+
+    fn finish(mut self, file: &SegmentFile) -> Option<Wrong> {
+        if self.missing {
+            self.ranges.push(self.next.unwrap_or(file.first)..file.last + 1);
+        }
+        self.reason.map(|reason| Wrong::SegmentUndecodable { events: self.ranges, reason })
+    }
+}
+
+pub(super) fn contains(leaf: &[u8], needle: &[u8]) -> bool {
+    leaf.windows(needle.len()).any(|window| window == needle)
+}
+
+/// A leaf may name other events in its detail: only its own id counts.
+pub(super) fn is(leaf: &[u8], wanted: Option<&EventId>) -> bool {
+    Event::from_json(leaf).is_ok_and(|event| Some(&event.id) == wanted)
+}
+
+impl Leaves {
+    pub(super) fn new(first: u64, hashes: Vec<Hash>) -> Self {
+        let head = (first.next_multiple_of(BLOCK) - first) as usize;
+        let whole = hashes.get(head..).unwrap_or_default();
+        let blocks = whole.chunks_exact(BLOCK as usize).map(subtree_of).collect();
+        Self { first, hashes, blocks }
+    }
+
+    /// Leaves before the first whole block, and those behind the last.
+    pub(super) fn edges(&self) -> (&[Hash], &[Hash]) {
+        let head = ((self.first.next_multiple_of(BLOCK) - self.first) as usize).min(self.hashes.len());
+        let (head, rest) = self.hashes.split_at(head);
+        (head, &rest[self.blocks.len() * BLOCK as usize..])
+    }
+
+    /// The hash of a subtree that lies in the range.
+    fn node(&self, node: plan::Node) -> Hash {
+        let start = node.index << node.level;
+        if node.level < 8 {
+            let at = (start - self.first) as usize;
+            return subtree_of(&self.hashes[at..at + (1 << node.level)]);
+        }
+        let at = ((start - self.first.next_multiple_of(BLOCK)) / BLOCK) as usize;
+        subtree_of(&self.blocks[at..at + (1 << (node.level - 8))])
+    }
+}

@@ -1,0 +1,101 @@
+//! The part of the trail that only this machine's log has.
+
+use std::path::Path;
+use std::time::Duration;
+
+use meshtrail_event::EventId;
+
+use super::leaves::{contains, is};
+use super::report::{Report, Wrong};
+use super::{Scope, VerifyRequest};
+use crate::tree::{Hash, leaf_hash};
+use crate::wal::{Scanned, WalError, scan};
+
+/// How often the log is read again when it seems damaged: a server may be writing that very frame, or have sealed and
+/// removed a file since the folder was listed.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the log has behind the sealed events.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// The file that begins it, for problems.
+    pub(super) name: String,
+    /// The index of the first leaf below.
+    pub(super) first: u64,
+    pub(super) hashes: Vec<Hash>,
+    /// Where the event is that was looked for.
+    pub(super) found: Option<u64>,
+    wrong: Vec<(String, Wrong)>,
+}
+
+/// Reads the log in the folder `local` from index `from` on.
+pub(super) async fn read(local: &Path, from: u64, request: &VerifyRequest, report: &mut Report) -> Log {
+    let folder = local.join("wal");
+    let wanted = match &request.scope {
+        Scope::Event(id) => Some(id.clone()),
+        _ => None,
+    };
+    let mut log = Log::default();
+    for attempt in 1..=TRIES {
+        let (folder, wanted) = (folder.clone(), wanted.clone());
+        let reading = tokio::task::spawn_blocking(move || Log::read(&folder, from, wanted.as_ref()));
+        log = match reading.await {
+            Ok(log) => log,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        if log.wrong.is_empty() || attempt == TRIES {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    for (file, wrong) in log.wrong.drain(..) {
+        report.wrong(file, wrong);
+    }
+    log
+}
+
+impl Log {
+    fn read(folder: &Path, from: u64, wanted: Option<&EventId>) -> Self {
+        let mut log = Self { name: folder.display().to_string(), first: from, ..Self::default() };
+        let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
+        let scanned = scan(folder, &mut |entry| {
+            if entry.index < from {
+                return;
+            }
+            if log.hashes.is_empty() {
+                log.first = entry.index;
+            }
+            log.hashes.push(leaf_hash(entry.leaf));
+            if needle.as_ref().is_some_and(|needle| contains(entry.leaf, needle)) && is(entry.leaf, wanted) {
+                log.found = Some(entry.index);
+            }
+        });
+        match scanned {
+            Ok(Scanned { torn: Some((path, offset)), .. }) => {
+                let reason = "its last frame is not whole: either an append that a crash cut off, which was never \
+                              acknowledged and is dropped at the next start, or damage to the last events";
+                log.wrong
+                    .push((path.display().to_string(), Wrong::Log { offset, reason: reason.to_owned() }));
+            }
+            Ok(_) => {}
+            Err(error) => log.failed(folder, &error),
+        }
+        log
+    }
+
+    fn failed(&mut self, folder: &Path, error: &WalError) {
+        let (path, wrong) = match error {
+            WalError::Damaged { path, offset, what } => {
+                (path.as_path(), Wrong::Log { offset: *offset, reason: (*what).to_owned() })
+            }
+            WalError::Gap { path, expected, found } => {
+                (path.as_path(), Wrong::LogGap { events: *expected..*found.max(expected) })
+            }
+            WalError::Disk { .. } | WalError::Newer { .. } => {
+                (folder, Wrong::Unreadable { reason: super::chain::chain_of(error) })
+            }
+        };
+        self.wrong.push((path.display().to_string(), wrong));
+    }
+}

@@ -1,0 +1,128 @@
+//! Reading the log back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use meshtrail_event::{Family, Timestamp};
+
+use super::frame::{self, Entry, FRAME_HEAD, FrameError, HEADER_SIZE, check_header, parse_batch};
+use super::{WalError, files_in};
+
+/// What became of one file's replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replayed {
+    pub(crate) generation: u64,
+    pub(crate) path: PathBuf,
+    /// Where the next frame goes.
+    pub(crate) tail: u64,
+    /// When its first batch was written.
+    pub(crate) begun: Option<Timestamp>,
+    /// The end is a write that a crash cut off.
+    pub(crate) torn: bool,
+}
+
+/// Reads one file and gives each entry, with the offset of its leaf in the file, to `each`.
+pub(crate) fn replay(
+    generation: u64,
+    path: &Path,
+    each: &mut dyn FnMut(&Entry<'_>, u64) -> Result<(), WalError>,
+) -> Result<Replayed, WalError> {
+    let bytes = fs::read(path).map_err(WalError::disk("read", path))?;
+    let damaged = |offset: usize, what| WalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
+    match check_header(&bytes) {
+        Ok(found) if found == generation => {}
+        Ok(_) => return Err(damaged(0, "it is another file's contents")),
+        Err(FrameError::Newer(version)) => return Err(WalError::Newer { path: path.to_owned(), version }),
+        Err(FrameError::Broken(what)) => return Err(damaged(0, what)),
+        Err(FrameError::Empty) => return Err(damaged(0, "the header is empty")),
+    }
+    let mut at = HEADER_SIZE;
+    let mut begun = None;
+    let torn = loop {
+        match frame::read(&bytes[at..], generation) {
+            Ok(frame) => {
+                // A mark is where the next frame goes.
+                let Some(payload) = frame.payload else { break bytes[at + frame.size..].iter().any(|&byte| byte != 0) };
+                let (now, entries) = parse_batch(payload).map_err(|_| damaged(at, "a batch can't be read"))?;
+                begun = begun.or(Some(now));
+                for entry in &entries {
+                    each(entry, (at + FRAME_HEAD + entry.leaf_at) as u64)?;
+                }
+                at += frame.size;
+            }
+            Err(FrameError::Empty) if bytes[at..].iter().all(|&byte| byte == 0) => break false,
+            Err(error) => {
+                if was_synced(&bytes, at, generation) {
+                    let what = match error {
+                        FrameError::Broken(what) => what,
+                        _ => "a frame is gone",
+                    };
+                    return Err(damaged(at, what));
+                }
+                break true;
+            }
+        }
+    };
+    Ok(Replayed { generation, path: path.to_owned(), tail: at as u64, begun, torn })
+}
+
+/// True if a frame behind `at` says that the file had been synced past it.
+fn was_synced(bytes: &[u8], at: usize, generation: u64) -> bool {
+    (at + 8..bytes.len()).step_by(8).any(|later| {
+        bytes[later] == b'M' && frame::read(&bytes[later..], generation).is_ok_and(|frame| frame.synced > at as u64)
+    })
+}
+
+/// What the log in a folder holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// Index of the first event; none if there is no event.
+    pub(crate) first: Option<u64>,
+    /// Index after the last.
+    pub(crate) next: u64,
+    /// The file and offset of a write that a crash cut off.
+    pub(crate) torn: Option<(PathBuf, u64)>,
+}
+
+/// Reads every event of the log in `folder`, oldest first, without writing anything.
+pub(crate) fn scan(folder: &Path, each: &mut dyn FnMut(&Entry<'_>)) -> Result<Scanned, WalError> {
+    let mut found = Scanned::default();
+    for (generation, path) in files_in(folder)? {
+        let mut first = true;
+        let torn_before = found.torn.clone();
+        let replayed = replay(generation, &path, &mut |entry, _| {
+            let expected = if found.first.is_some() { found.next } else { entry.index };
+            if entry.index != expected {
+                return Err(WalError::Gap { path: path.clone(), expected, found: entry.index });
+            }
+            // A file is begun only when the one before is whole.
+            if let Some((path, offset)) = torn_before.clone().filter(|_| first) {
+                return Err(WalError::Damaged { path, offset, what: "a later file goes on behind it" });
+            }
+            first = false;
+            found.first.get_or_insert(entry.index);
+            found.next = entry.index + 1;
+            each(entry);
+            Ok(())
+        })?;
+        if replayed.torn {
+            found.torn = Some((path, replayed.tail));
+        }
+    }
+    Ok(found)
+}
+
+/// The events of frames that were written together: index, family and leaf of each.
+pub(crate) fn read_commit(bytes: &Bytes, generation: u64) -> Result<Vec<(u64, Family, Bytes)>, FrameError> {
+    let (mut at, mut events) = (0, Vec::new());
+    while at < bytes.len() {
+        let frame = frame::read(&bytes[at..], generation)?;
+        if let Some(payload) = frame.payload {
+            let (_, entries) = parse_batch(payload)?;
+            events.extend(entries.iter().map(|entry| (entry.index, entry.family, bytes.slice_ref(entry.leaf))));
+        }
+        at += frame.size;
+    }
+    Ok(events)
+}

@@ -1,0 +1,106 @@
+use std::fs;
+
+use meshtrail_event::{Family, Timestamp};
+
+use super::frame::{begin, finish};
+use super::*;
+use crate::fault::Faults;
+
+/// A file with `batches` batches of two events each; gives the offset behind each batch.
+fn written(folder: &std::path::Path, batches: u64) -> (WalFile, Vec<u64>) {
+    let mut file = WalFile::create(folder, 1, 0, &Faults::none()).unwrap();
+    let mut ends = Vec::new();
+    for at in 0..batches {
+        let mut batch = Batch::default();
+        for sequence in [2 * at + 1, 2 * at + 2] {
+            let id = format!("agent.a.1.{sequence}").parse().unwrap();
+            batch.push(id, Family::Flow, Timestamp::from_nanos(5), format!("leaf {sequence}").as_bytes());
+        }
+        let mut frames = Vec::new();
+        let start = begin(&mut frames, 2 * at, Timestamp::from_nanos(9), 2);
+        frames.extend_from_slice(&batch.entries);
+        finish(&mut frames, start, 1, file.tail());
+        file.reserve(frames.len()).unwrap();
+        file.append(&frames).unwrap();
+        ends.push(file.tail());
+    }
+    (file, ends)
+}
+
+fn events(folder: &std::path::Path) -> Result<(u64, bool), WalError> {
+    let mut count = 0;
+    let scanned = scan(folder, &mut |entry| {
+        assert_eq!(entry.leaf, format!("leaf {}", entry.index + 1).as_bytes());
+        count += 1;
+    })?;
+    Ok((count, scanned.torn.is_some()))
+}
+
+#[test]
+fn a_log_cut_off_anywhere_keeps_every_whole_batch_and_no_half_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, ends) = written(folder.path(), 4);
+    let whole = fs::read(&file.path).unwrap();
+    for cut in (HEADER_SIZE..=usize::try_from(file.tail()).unwrap()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[cut..].fill(0);
+        fs::write(&file.path, &bytes).unwrap();
+        let kept = ends.iter().filter(|&&end| end <= cut as u64).count() as u64;
+        let (count, _) = events(folder.path()).unwrap();
+        // Padding is zeros anyway: a batch may be whole although its last bytes were cut.
+        assert!(count == 2 * kept || count == 2 * kept + 2, "cut at {cut}: {count} events");
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_what_was_acknowledged_is_named_by_file_and_offset() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, ends) = written(folder.path(), 4);
+    file.mark().unwrap();
+    let whole = fs::read(&file.path).unwrap();
+    for at in 0..usize::try_from(file.tail()).unwrap() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        fs::write(&file.path, &bytes).unwrap();
+        let begins = ends.iter().rev().find(|&&end| end <= at as u64).copied().unwrap_or(HEADER_SIZE as u64);
+        let expected = if at < HEADER_SIZE { 0 } else { begins };
+        match events(folder.path()) {
+            Err(WalError::Damaged { path, offset, .. }) => assert_eq!((path, offset), (file.path.clone(), expected)),
+            Err(WalError::Newer { .. }) => assert!((8..12).contains(&at)),
+            other => panic!("byte {at}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_unacknowledged_write_may_be_torn_in_any_order_of_its_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, ends) = written(folder.path(), 2);
+    // One write of two frames, of which only the second reached the disk.
+    let mut frames = Vec::new();
+    for first in [4, 5] {
+        let mut batch = Batch::default();
+        let id = format!("agent.a.1.{}", first + 1).parse().unwrap();
+        batch.push(id, Family::Flow, Timestamp::from_nanos(5), format!("leaf {}", first + 1).as_bytes());
+        let start = begin(&mut frames, first, Timestamp::from_nanos(9), 1);
+        frames.extend_from_slice(&batch.entries);
+        finish(&mut frames, start, 1, ends[1]);
+    }
+    let mut bytes = fs::read(&file.path).unwrap();
+    let (at, half) = (usize::try_from(ends[1]).unwrap(), frames.len() / 2);
+    bytes[at + half..at + frames.len()].copy_from_slice(&frames[half..]);
+    fs::write(&file.path, &bytes).unwrap();
+    assert_eq!(events(folder.path()).unwrap(), (4, true));
+    WalFile::resume(1, &file.path, ends[1], &Faults::none()).unwrap();
+    assert_eq!(events(folder.path()).unwrap(), (4, false));
+}
+
+#[test]
+fn arbitrary_bytes_never_panic() {
+    use proptest::prelude::*;
+    proptest!(|(bytes in proptest::collection::vec(any::<u8>(), 0..300))| {
+        let _ = parse_batch(&bytes);
+        let _ = check_header(&bytes);
+        let _ = frame::read(&bytes, 1);
+    });
+}
