@@ -4,7 +4,7 @@ use meshtrail_event::{Family, Kind, Timestamp};
 
 use crate::expr::Expr;
 use crate::field::Field;
-use crate::matching::kind_fits;
+use crate::matching::{UNRESOLVED, kind_fits, source_of};
 use crate::pattern::Pattern;
 
 /// What every leaf that matches has in common. A reader may skip whatever lacks it, and need not.
@@ -16,30 +16,43 @@ pub struct ScanHints {
     pub since: Option<Timestamp>,
     /// The first time it can't have any more.
     pub until: Option<Timestamp>,
-    /// Members that must be one of some texts, exactly.
-    pub exact: Vec<Exact>,
+    /// Columns that must have an accepted value: one without any is not met.
+    pub needed: Vec<Needed>,
 }
 
-/// A member that must be one of some texts.
+/// A column that must have one of some values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exact {
-    /// Where the member stands in a leaf.
-    pub path: &'static [&'static str],
-    /// The texts.
-    pub one_of: Vec<String>,
+pub struct Needed {
+    /// The column's name in a segment, one that every family has.
+    pub column: &'static str,
+    values: Vec<Pattern>,
 }
+
+impl Needed {
+    /// Whether this value is one of them.
+    pub fn accepts(&self, value: &str) -> bool {
+        let fits = |pattern: &Pattern| match self.column {
+            KIND => kind_fits(pattern, value),
+            _ => pattern.fits(value),
+        };
+        self.values.iter().any(fits)
+    }
+}
+
+const KIND: &str = "kind";
+const SOURCE: &str = "id_source";
 
 /// What an expression's matches have in common.
 struct Bounds {
     families: Vec<Family>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    exact: Vec<Exact>,
+    needed: Vec<Needed>,
 }
 
 impl Bounds {
     fn none() -> Bounds {
-        Bounds { families: Family::ALL.to_vec(), since: None, until: None, exact: Vec::new() }
+        Bounds { families: Family::ALL.to_vec(), since: None, until: None, needed: Vec::new() }
     }
 
     fn and(mut self, other: Bounds) -> Bounds {
@@ -49,7 +62,7 @@ impl Bounds {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        self.exact.extend(other.exact);
+        self.needed.extend(other.needed);
         self
     }
 
@@ -57,15 +70,15 @@ impl Bounds {
         self.families.extend(other.families);
         self.since = self.since.zip(other.since).map(|(one, two)| one.min(two));
         self.until = self.until.zip(other.until).map(|(one, two)| one.max(two));
-        // Each side may do without the other's members; only what both need is still needed.
+        // Each side may do without the other's columns; only what both need is still needed.
         let mut both = Vec::new();
-        for mut mine in self.exact {
-            if let Some(theirs) = other.exact.iter().find(|theirs| theirs.path == mine.path) {
-                mine.one_of.extend(theirs.one_of.iter().cloned());
+        for mut mine in self.needed {
+            if let Some(theirs) = other.needed.iter().find(|theirs| theirs.column == mine.column) {
+                mine.values.extend(theirs.values.iter().cloned());
                 both.push(mine);
             }
         }
-        self.exact = both;
+        self.needed = both;
         self
     }
 
@@ -81,10 +94,10 @@ impl Bounds {
             }
             Expr::Since(moment) => Bounds { since: Some(moment.begins(now)), ..Bounds::none() },
             Expr::Until(moment) => Bounds { until: Some(moment.ends(now)), ..Bounds::none() },
-            Expr::Term(Field::Kind, values) => {
-                Bounds { families: families(values), exact: exact_kinds(values), ..Bounds::none() }
+            Expr::Term(field, values) => {
+                let families = if *field == Field::Kind { families(values) } else { Family::ALL.to_vec() };
+                Bounds { families, needed: needed(*field, values).into_iter().collect(), ..Bounds::none() }
             }
-            Expr::Term(field, values) => Bounds { exact: exact(*field, values), ..Bounds::none() },
             Expr::Not(_) | Expr::Address(_) => Bounds::none(),
         }
     }
@@ -93,12 +106,7 @@ impl Bounds {
 pub(crate) fn scan_hints(expr: &Expr, now: Timestamp) -> ScanHints {
     let bounds = Bounds::of(expr, now);
     let families = Family::ALL.into_iter().filter(|family| bounds.families.contains(family)).collect();
-    let mut exact = bounds.exact;
-    for member in &mut exact {
-        member.one_of.sort_unstable();
-        member.one_of.dedup();
-    }
-    ScanHints { families, since: bounds.since, until: bounds.until, exact }
+    ScanHints { families, since: bounds.since, until: bounds.until, needed: bounds.needed }
 }
 
 fn families(values: &[Pattern]) -> Vec<Family> {
@@ -116,28 +124,24 @@ fn is_a_kind(pattern: &Pattern) -> bool {
     !pattern.is_wild() && Kind::KNOWN.iter().any(|kind| kind.as_str().eq_ignore_ascii_case(pattern.text()))
 }
 
-/// Kinds that are written out whole; no kind goes on after another's name with a dot.
-fn exact_kinds(values: &[Pattern]) -> Vec<Exact> {
-    if !values.iter().all(is_a_kind) {
-        return Vec::new();
-    }
-    let one_of = values.iter().map(|pattern| pattern.text().to_ascii_lowercase()).collect();
-    vec![Exact { path: &["kind"], one_of }]
-}
-
-/// Members whose texts have one spelling, so that a filter's value is the member's or not.
-fn exact(field: Field, values: &[Pattern]) -> Vec<Exact> {
-    let path: &'static [&'static str] = match field {
-        Field::Outcome => &["outcome"],
-        Field::Session => &["session"],
-        Field::Identity => &["identity", "status"],
-        Field::Id => &["id"],
-        _ => return Vec::new(),
+/// The column that a term looks at, where it is a single one.
+fn needed(field: Field, values: &[Pattern]) -> Option<Needed> {
+    let column = match field {
+        Field::Kind => KIND,
+        Field::Outcome => "outcome",
+        Field::Session => "session",
+        Field::Source | Field::Id => SOURCE,
+        // Without a status it counts as unresolved, and no value stands in the column.
+        Field::Identity if !values.iter().any(|pattern| pattern.fits(UNRESOLVED)) => "identity_status",
+        _ => return None,
     };
-    if values.iter().any(Pattern::is_wild) {
-        return Vec::new();
+    if field != Field::Id {
+        return Some(Needed { column, values: values.to_vec() });
     }
-    vec![Exact { path, one_of: values.iter().map(|pattern| pattern.text().to_ascii_lowercase()).collect() }]
+    let source =
+        |pattern: &Pattern| source_of(pattern.text()).filter(|_| !pattern.is_wild()).map(Pattern::literal);
+    let values = values.iter().map(source).collect::<Option<Vec<_>>>()?;
+    Some(Needed { column, values })
 }
 
 #[cfg(test)]
@@ -170,14 +174,19 @@ mod tests {
     }
 
     #[test]
-    fn exact_members_are_those_that_every_match_must_have() {
-        let outcome = |texts: &[&str]| Exact {
-            path: &["outcome"],
-            one_of: texts.iter().map(|&text| text.to_owned()).collect(),
-        };
-        assert_eq!(hints("outcome:denied rm").exact, [outcome(&["denied"])]);
-        assert_eq!(hints("outcome:Denied OR outcome:failure").exact, [outcome(&["denied", "failure"])]);
-        assert_eq!(hints("outcome:denied OR rm").exact, []);
-        assert_eq!(hints("-outcome:denied outcome:d*").exact, []);
+    fn columns_are_needed_that_every_match_must_have() {
+        let needed = |text: &str| -> Vec<&str> { hints(text).needed.iter().map(|one| one.column).collect() };
+        assert_eq!(needed("outcome:denied rm"), ["outcome"]);
+        assert_eq!(needed("outcome:Denied OR outcome:failure"), ["outcome"]);
+        assert_eq!(needed("id:main.recorder.3.17 kind:ssh"), ["id_source", "kind"]);
+        for without in
+            ["outcome:denied OR rm", "-outcome:denied", "id:main.*", "identity:unresolved", "identity:*"]
+        {
+            assert!(needed(without).is_empty(), "{without}");
+        }
+        let either = &hints("outcome:Denied OR outcome:f*").needed[0];
+        assert!(either.accepts("denied") && either.accepts("failure") && !either.accepts("success"));
+        let kind = &hints("kind:ssh.session").needed[0];
+        assert!(kind.accepts("ssh.session.ended") && !kind.accepts("ssh.login"));
     }
 }

@@ -38,7 +38,7 @@ mod view;
 pub use complete::{Completion, CompletionOption, completions};
 pub use field::Field;
 pub use filter::Filter;
-pub use hints::{Exact, ScanHints};
+pub use hints::{Needed, ScanHints};
 pub use page::{Ask, Cursor, CursorError, Order, Page, Start, page};
 pub use parse::MAX_FILTER;
 pub use problem::{FilterError, Span};

@@ -9,6 +9,9 @@ use crate::pattern::{Pattern, contains, contains_bytes};
 use crate::strings::values;
 use crate::view::{Detail, Device, Leaf};
 
+/// An event that says nothing of its actor's identity leaves the whole member out.
+pub(crate) const UNRESOLVED: &str = "unresolved";
+
 /// A leaf, read as far as was needed so far.
 pub(crate) struct Subject<'a> {
     bytes: &'a [u8],
@@ -72,7 +75,7 @@ impl<'a> Subject<'a> {
             Field::Session => one(leaf.session.get(), fits),
             Field::Id => one(leaf.id.get(), fits),
             Field::Source => one(leaf.id.get(), &mut |id| source_of(id).is_some_and(&mut *fits)),
-            Field::Identity => one(leaf.identity.status.get(), fits),
+            Field::Identity => fits(leaf.identity.status.get().unwrap_or(UNRESOLVED)),
             Field::Command => one(self.detail().command.get(), &mut |command| {
                 wanted.iter().any(|pattern| pattern.found_in(command))
             }),
@@ -146,7 +149,7 @@ pub(crate) fn kind_fits(pattern: &Pattern, kind: &str) -> bool {
     pattern.fits(kind) || (!pattern.is_wild() && begins(kind, pattern.text()))
 }
 
-fn source_of(id: &str) -> Option<&str> {
+pub(crate) fn source_of(id: &str) -> Option<&str> {
     id.rsplitn(3, '.').nth(2)
 }
 

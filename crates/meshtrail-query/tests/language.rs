@@ -118,6 +118,10 @@ fn a_leaf_of_a_newer_version_is_found_by_what_is_understood_of_it() {
 #[test]
 fn bytes_that_are_no_event_are_only_found_by_their_text() {
     assert!(!matches("actor:a", "nonsense") && !matches("-actor:a", "nonsense"));
+    assert!(
+        matches("identity:unresolved -identity:resolved", "{}"),
+        "who says nothing of it resolved nobody"
+    );
     assert!(matches("", "nonsense") && matches("broken", "[\"half broken\"") && !matches("x", ""));
 }
 
@@ -340,9 +344,13 @@ proptest! {
                     prop_assert!(hints.families.contains(&kind.family()), "{}", filter);
                     let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
                     prop_assert!(hints.since.is_none_or(|since| time >= since) && hints.until.is_none_or(|until| time < until));
-                    for exact in &hints.exact {
-                        let value = exact.path.iter().fold(&event, |value, &name| &value[name]);
-                        prop_assert!(exact.one_of.iter().any(|text| Some(text.as_str()) == value.as_str()), "{}", filter);
+                    for needed in &hints.needed {
+                        let value = match needed.column {
+                            "id_source" => event["id"].as_str().and_then(|id| id.rsplitn(3, '.').nth(2)),
+                            "identity_status" => event["identity"]["status"].as_str(),
+                            column => event[column].as_str(),
+                        };
+                        prop_assert!(value.is_some_and(|value| needed.accepts(value)), "{} {}", filter, needed.column);
                     }
                 }
             }
