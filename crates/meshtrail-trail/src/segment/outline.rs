@@ -42,6 +42,7 @@ pub(super) struct Outline {
 struct ChunkOutline {
     dictionary: Option<Range<u64>>,
     pages: Vec<PageSpan>,
+    has_nulls: bool,
     bounds: Option<Vec<Option<(i64, i64)>>>,
 }
 
@@ -183,6 +184,13 @@ impl Outline {
         *self.columns[column].as_ref()?.bounds.as_ref()?.get(page)?
     }
 
+    /// Whether each row's value in `column` is known from the columns alone: it is no part of a leaf that was kept
+    /// whole, nor among the members that fitted no column.
+    pub(super) fn is_certain(&self, column: usize) -> bool {
+        let has_nulls = self.columns[column].as_ref().is_none_or(|chunk| chunk.has_nulls);
+        self.is_empty(self.plan.raw) && (self.is_empty(self.plan.rest) || !has_nulls)
+    }
+
     pub(super) fn is_empty(&self, column: usize) -> bool {
         self.columns[column].is_none()
     }
@@ -313,7 +321,7 @@ impl ChunkOutline {
             }
             None => None,
         };
-        Some(Some(Self { dictionary, pages, bounds }))
+        Some(Some(Self { dictionary, pages, has_nulls: nulls != Some(0), bounds }))
     }
 }
 

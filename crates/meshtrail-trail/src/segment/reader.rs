@@ -119,9 +119,9 @@ impl SegmentReader {
             return false;
         }
         let Some((from, to)) = selection.times else { return true };
-        // A leaf that is kept whole has its time in no column.
         let overlaps = |(least, most)| most >= from.as_nanos() && least <= to.as_nanos();
-        !outline.is_empty(outline.plan.raw) || outline.bounds(outline.plan.time, page).is_some_and(overlaps)
+        !outline.is_certain(outline.plan.time)
+            || outline.bounds(outline.plan.time, page).is_some_and(overlaps)
     }
 
     /// The selected rows of one page as pairs of index and leaf, ascending.
@@ -140,7 +140,7 @@ impl SegmentReader {
                 (0..all.rows()).filter(|&row| in_range(&all, row, &selection.indexes)).collect();
             return self.join(&all, &rows);
         }
-        let mut columns = vec![INDEX, outline.plan.time, outline.plan.raw];
+        let mut columns = vec![INDEX, outline.plan.time, outline.plan.rest, outline.plan.raw];
         columns.extend(
             selection.predicates.iter().filter_map(|predicate| outline.plan.column(&predicate.column)),
         );
@@ -186,24 +186,27 @@ impl SegmentReader {
 
     fn select(&self, page: &Page, selection: &Selection) -> Vec<usize> {
         let plan = self.inner.outline.plan;
+        let (rest, whole) = (page.column(plan.rest), page.column(plan.raw));
+        // What fitted no column is judged by the caller.
+        let is_elsewhere = |column: &Column, row| whole.has(row) || (rest.has(row) && !column.has(row));
         let mut accepted = vec![true; page.rows()];
         if let Some((from, to)) = selection.times {
             let times = page.column(plan.time);
             let in_time =
                 |row| times.number(row).is_some_and(|at| at >= from.as_nanos() && at <= to.as_nanos());
-            accepted.iter_mut().enumerate().for_each(|(row, accepted)| *accepted = in_time(row));
-        }
-        for predicate in &selection.predicates {
-            match plan.column(&predicate.column) {
-                Some(column) => narrow(page.column(column), predicate, &mut accepted),
-                None => accepted.fill(false),
+            for (row, accepted) in accepted.iter_mut().enumerate() {
+                *accepted = in_time(row) || is_elsewhere(times, row);
             }
         }
-        // What is kept whole is in no column: only the caller can judge it.
-        let whole = page.column(plan.raw);
-        let wanted =
-            |&row: &usize| (accepted[row] || whole.has(row)) && in_range(page, row, &selection.indexes);
-        (0..page.rows()).filter(wanted).collect()
+        for predicate in &selection.predicates {
+            let column =
+                plan.column(&predicate.column).map_or(&Column::Nothing, |column| page.column(column));
+            let meets = accepted_by(column, predicate, page.rows());
+            for (row, accepted) in accepted.iter_mut().enumerate() {
+                *accepted &= meets[row] || is_elsewhere(column, row);
+            }
+        }
+        (0..page.rows()).filter(|&row| accepted[row] && in_range(page, row, &selection.indexes)).collect()
     }
 
     fn join(&self, page: &Page, rows: &[usize]) -> Result<Vec<(u64, Bytes)>, SegmentError> {
@@ -258,20 +261,16 @@ fn in_range(page: &Page, row: usize, indexes: &Range<u64>) -> bool {
     page.index(row).is_some_and(|index| indexes.contains(&index))
 }
 
-/// Takes back the acceptance of rows whose value is not accepted.
-fn narrow(column: &Column, predicate: &Predicate, accepted: &mut [bool]) {
+/// Which rows have a value that the predicate accepts.
+fn accepted_by(column: &Column, predicate: &Predicate, rows: usize) -> Vec<bool> {
     let accepts = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| (predicate.accepts)(text));
     if let Column::Ids { ids, dictionary } = column
         && let Dictionary::Texts(texts) = &**dictionary
     {
         let by_id: Vec<bool> = texts.iter().map(accepts).collect();
-        let meets = |id: u32| by_id.get(id as usize).copied().unwrap_or(false);
-        accepted.iter_mut().zip(ids).for_each(|(accepted, &id)| *accepted &= meets(id));
-        return;
+        return ids.iter().map(|&id| by_id.get(id as usize).copied().unwrap_or(false)).collect();
     }
-    for (row, accepted) in accepted.iter_mut().enumerate() {
-        *accepted = *accepted && column.text(row).is_some_and(accepts);
-    }
+    (0..rows).map(|row| column.text(row).is_some_and(accepts)).collect()
 }
 
 fn is_event(page: &Page, id: usize, raw: usize, row: usize, wanted: &EventId) -> bool {

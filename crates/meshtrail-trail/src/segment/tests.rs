@@ -96,6 +96,19 @@ async fn selections_skip_pages_and_never_miss_a_row() {
 }
 
 #[tokio::test]
+async fn what_fitted_no_column_is_left_to_the_caller_to_judge() {
+    let mut rows = flows(MAX_PAGE_ROWS as u64);
+    let odd = [r#"{"detail":{"dst":"a\\b"},"kind":"flow.opened","time":"soon"}"#, "not an object"];
+    rows.extend((90_000u64..).zip(odd.map(|leaf| leaf.as_bytes().to_vec())));
+    let reader = open(&encoded(Family::Flow, &rows));
+    let dst = Predicate { column: "dst".to_owned(), accepts: Arc::new(|_: &str| false) };
+    let now = Timestamp::from_nanos(1);
+    let selection = Selection { indexes: 0..u64::MAX, times: Some((now, now)), predicates: vec![dst] };
+    assert_eq!(reader.pages(&selection), [0, 1]);
+    assert_eq!(owned(reader.read_page(1, &selection).await.unwrap()), rows[MAX_PAGE_ROWS..]);
+}
+
+#[tokio::test]
 async fn an_event_is_found_by_its_id_even_when_it_was_kept_whole() {
     let mut rows = flows(MAX_PAGE_ROWS as u64 + 50);
     let odd = br#"{"time":1, "id":"odd.one.1.7"}"#.to_vec();
