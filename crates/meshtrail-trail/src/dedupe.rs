@@ -29,7 +29,9 @@ pub enum SequenceError {
         oldest: u64,
     },
     /// One gap more than is remembered.
-    #[error("event {id} leaves one gap more than the {GAPS} that are remembered: send what is missing, or begin a new epoch")]
+    #[error(
+        "event {id} leaves one gap more than the {GAPS} that are remembered: send what is missing, or begin a new epoch"
+    )]
     Gaps {
         /// The event.
         id: EventId,
@@ -92,8 +94,9 @@ impl Dedupe {
         let mut before: Vec<(&EventId, Option<EpochSeen>)> = Vec::new();
         let mut seen = Vec::with_capacity(ids.len());
         for id in ids {
-            let known = before.last().is_some_and(|(last, _)| last.epoch == id.epoch && last.source == id.source)
-                || before.iter().any(|(saved, _)| saved.epoch == id.epoch && saved.source == id.source);
+            let known =
+                before.last().is_some_and(|(last, _)| last.epoch == id.epoch && last.source == id.source)
+                    || before.iter().any(|(saved, _)| saved.epoch == id.epoch && saved.source == id.source);
             if !known {
                 let epoch = self.sources.get(&id.source).and_then(|epochs| epochs.get(&id.epoch));
                 before.push((id, epoch.cloned()));

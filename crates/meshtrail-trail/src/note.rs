@@ -139,7 +139,8 @@ impl Checkpoint {
         let origin = line(1, "an origin")?.to_owned();
         let wrong = NoteError::Body { line: 2, expected: "a decimal size" };
         let digits = line(2, "a decimal size")?;
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+        let plain =
+            digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
         let size = digits.parse().ok().filter(|_| plain).ok_or(wrong)?;
         let wrong = NoteError::Body { line: 3, expected: "a base64 root hash" };
         let root = Hash::from_base64(line(3, "a base64 root hash")?).ok_or(wrong)?;
@@ -166,7 +167,8 @@ impl<'a> Parts<'a> {
         let missing = NoteError::Form { what: "it has no empty line before signatures" };
         let at = note.rfind("\n\n").ok_or(missing)?;
         let (text, signatures) = (&note[..=at], &note[at + 2..]);
-        let whole = signatures.ends_with('\n') && signatures.lines().all(|line| line.starts_with("\u{2014} "));
+        let whole =
+            signatures.ends_with('\n') && signatures.lines().all(|line| line.starts_with("\u{2014} "));
         if signatures.is_empty() || !whole {
             return Err(NoteError::Form { what: "a signature line is not a dash, a name and base64" });
         }
@@ -196,7 +198,9 @@ impl Verifier {
 
     fn check(&self, parts: &Parts<'_>) -> Result<(), NoteError> {
         for line in parts.signatures.lines() {
-            let Some((name, encoded)) = line.trim_start_matches("\u{2014} ").split_once(' ') else { continue };
+            let Some((name, encoded)) = line.trim_start_matches("\u{2014} ").split_once(' ') else {
+                continue;
+            };
             if name != self.name {
                 continue;
             }
@@ -241,7 +245,8 @@ impl Key {
                 .ok_or_else(|| KeyFileError::Damaged { path: path.to_owned(), name: name.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut seed = [0; 32];
-                getrandom::fill(&mut seed).map_err(|error| failed("make")(io::Error::other(error.to_string())))?;
+                getrandom::fill(&mut seed)
+                    .map_err(|error| failed("make")(io::Error::other(error.to_string())))?;
                 let key = Self { name: name.to_owned(), signing: SigningKey::from_bytes(&seed) };
                 key.save(path).map_err(failed("write"))?;
                 Ok(key)
@@ -253,6 +258,11 @@ impl Key {
     #[cfg(test)]
     pub(crate) fn of_seed(name: &str, seed: [u8; 32]) -> Self {
         Self { name: name.to_owned(), signing: SigningKey::from_bytes(&seed) }
+    }
+
+    /// The key's name: the trail's origin.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The public half, as `name+hash+base64`.
@@ -293,7 +303,8 @@ impl Key {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let temporary = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         writeln!(file, "PRIVATE+KEY+{}+{hash}+{seed}", self.name)?;
         file.sync_all()?;
         // A crash here leaves `.new`, which nothing was signed with; the next start makes another key over it.

@@ -14,6 +14,8 @@ mod hash;
 pub mod plan;
 mod proof;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use compact::Frontier;

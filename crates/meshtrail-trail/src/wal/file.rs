@@ -54,9 +54,15 @@ pub(crate) fn files_in(folder: &Path) -> Result<Vec<(u64, PathBuf)>, WalError> {
 
 impl WalFile {
     /// Makes a file with room, all of it on disk before it has its name.
-    pub(crate) fn create(folder: &Path, generation: u64, room: u64, faults: &Faults) -> Result<Self, WalError> {
+    pub(crate) fn create(
+        folder: &Path,
+        generation: u64,
+        room: u64,
+        faults: &Faults,
+    ) -> Result<Self, WalError> {
         let path = folder.join(file_name(generation));
-        let made = faults.around(Step::WalCreate, || Self::make(folder, &path, generation, room.max(FIRST_ROOM)));
+        let made =
+            faults.around(Step::WalCreate, || Self::make(folder, &path, generation, room.max(FIRST_ROOM)));
         let file = made.map_err(WalError::disk("make", &path))?;
         let (tail, room) = (HEADER_SIZE as u64, room.max(FIRST_ROOM));
         Ok(Self { generation, path, file: Arc::new(file), tail, room, faults: faults.clone() })
@@ -84,7 +90,14 @@ impl WalFile {
         // A crash here leaves the same torn tail, or less of it.
         let cleared = write_zeros(&file, tail, room).and_then(|()| file.sync_all());
         cleared.map_err(failed("clear the tail of"))?;
-        Ok(Self { generation, path: path.to_owned(), file: Arc::new(file), tail, room, faults: faults.clone() })
+        Ok(Self {
+            generation,
+            path: path.to_owned(),
+            file: Arc::new(file),
+            tail,
+            room,
+            faults: faults.clone(),
+        })
     }
 
     /// Where the next frame goes.

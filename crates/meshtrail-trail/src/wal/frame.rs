@@ -198,8 +198,6 @@ pub struct Entry<'a> {
     pub time: Timestamp,
     /// Its bytes.
     pub leaf: &'a [u8],
-    /// Where the leaf begins in the payload.
-    pub leaf_at: usize,
 }
 
 /// Reads a frame's payload: when it was written, and its events.
@@ -259,9 +257,8 @@ impl<'a> Input<'a> {
         let family = family_of(self.byte()?)?;
         let time = Timestamp::from_nanos(self.u64()?.cast_signed());
         let length = self.u32()? as usize;
-        let leaf_at = self.at;
         let leaf = self.take(length)?;
-        Some(Entry { index, id: EventId { source, epoch, sequence }, family, time, leaf, leaf_at })
+        Some(Entry { index, id: EventId { source, epoch, sequence }, family, time, leaf })
     }
 }
 

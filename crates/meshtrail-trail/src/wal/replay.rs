@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use meshtrail_event::{Family, Timestamp};
 
-use super::frame::{self, Entry, FRAME_HEAD, FrameError, HEADER_SIZE, check_header, parse_batch};
+use super::frame::{self, Entry, FrameError, HEADER_SIZE, check_header, parse_batch};
 use super::{WalError, files_in};
 
 /// What became of one file's replay.
@@ -22,14 +22,25 @@ pub(crate) struct Replayed {
     pub(crate) torn: bool,
 }
 
-/// Reads one file and gives each entry, with the offset of its leaf in the file, to `each`.
+/// One batch where it stands in its file.
+pub(crate) struct Placed<'a> {
+    /// Where its frame begins.
+    pub(crate) at: u64,
+    /// Bytes of its frame.
+    pub(crate) size: usize,
+    /// Its events.
+    pub(crate) entries: Vec<Entry<'a>>,
+}
+
+/// Reads one file and gives each batch to `each`.
 pub(crate) fn replay(
     generation: u64,
     path: &Path,
-    each: &mut dyn FnMut(&Entry<'_>, u64) -> Result<(), WalError>,
+    each: &mut dyn FnMut(&Placed<'_>) -> Result<(), WalError>,
 ) -> Result<Replayed, WalError> {
     let bytes = fs::read(path).map_err(WalError::disk("read", path))?;
-    let damaged = |offset: usize, what| WalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
+    let damaged =
+        |offset: usize, what| WalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
     match check_header(&bytes) {
         Ok(found) if found == generation => {}
         Ok(_) => return Err(damaged(0, "it is another file's contents")),
@@ -43,12 +54,13 @@ pub(crate) fn replay(
         match frame::read(&bytes[at..], generation) {
             Ok(frame) => {
                 // A mark is where the next frame goes.
-                let Some(payload) = frame.payload else { break bytes[at + frame.size..].iter().any(|&byte| byte != 0) };
-                let (now, entries) = parse_batch(payload).map_err(|_| damaged(at, "a batch can't be read"))?;
+                let Some(payload) = frame.payload else {
+                    break bytes[at + frame.size..].iter().any(|&byte| byte != 0);
+                };
+                let (now, entries) =
+                    parse_batch(payload).map_err(|_| damaged(at, "a batch can't be read"))?;
                 begun = begun.or(Some(now));
-                for entry in &entries {
-                    each(entry, (at + FRAME_HEAD + entry.leaf_at) as u64)?;
-                }
+                each(&Placed { at: at as u64, size: frame.size, entries })?;
                 at += frame.size;
             }
             Err(FrameError::Empty) if bytes[at..].iter().all(|&byte| byte == 0) => break false,
@@ -70,7 +82,8 @@ pub(crate) fn replay(
 /// True if a frame behind `at` says that the file had been synced past it.
 fn was_synced(bytes: &[u8], at: usize, generation: u64) -> bool {
     (at + 8..bytes.len()).step_by(8).any(|later| {
-        bytes[later] == b'M' && frame::read(&bytes[later..], generation).is_ok_and(|frame| frame.synced > at as u64)
+        bytes[later] == b'M'
+            && frame::read(&bytes[later..], generation).is_ok_and(|frame| frame.synced > at as u64)
     })
 }
 
@@ -91,19 +104,21 @@ pub(crate) fn scan(folder: &Path, each: &mut dyn FnMut(&Entry<'_>)) -> Result<Sc
     for (generation, path) in files_in(folder)? {
         let mut first = true;
         let torn_before = found.torn.clone();
-        let replayed = replay(generation, &path, &mut |entry, _| {
-            let expected = if found.first.is_some() { found.next } else { entry.index };
-            if entry.index != expected {
-                return Err(WalError::Gap { path: path.clone(), expected, found: entry.index });
-            }
+        let replayed = replay(generation, &path, &mut |batch| {
             // A file is begun only when the one before is whole.
             if let Some((path, offset)) = torn_before.clone().filter(|_| first) {
                 return Err(WalError::Damaged { path, offset, what: "a later file goes on behind it" });
             }
             first = false;
-            found.first.get_or_insert(entry.index);
-            found.next = entry.index + 1;
-            each(entry);
+            for entry in &batch.entries {
+                let expected = if found.first.is_some() { found.next } else { entry.index };
+                if entry.index != expected {
+                    return Err(WalError::Gap { path: path.clone(), expected, found: entry.index });
+                }
+                found.first.get_or_insert(entry.index);
+                found.next = entry.index + 1;
+                each(entry);
+            }
             Ok(())
         })?;
         if replayed.torn {
@@ -120,7 +135,8 @@ pub(crate) fn read_commit(bytes: &Bytes, generation: u64) -> Result<Vec<(u64, Fa
         let frame = frame::read(&bytes[at..], generation)?;
         if let Some(payload) = frame.payload {
             let (_, entries) = parse_batch(payload)?;
-            events.extend(entries.iter().map(|entry| (entry.index, entry.family, bytes.slice_ref(entry.leaf))));
+            events
+                .extend(entries.iter().map(|entry| (entry.index, entry.family, bytes.slice_ref(entry.leaf))));
         }
         at += frame.size;
     }

@@ -65,7 +65,9 @@ fn a_flipped_byte_in_what_was_acknowledged_is_named_by_file_and_offset() {
         let begins = ends.iter().rev().find(|&&end| end <= at as u64).copied().unwrap_or(HEADER_SIZE as u64);
         let expected = if at < HEADER_SIZE { 0 } else { begins };
         match events(folder.path()) {
-            Err(WalError::Damaged { path, offset, .. }) => assert_eq!((path, offset), (file.path.clone(), expected)),
+            Err(WalError::Damaged { path, offset, .. }) => {
+                assert_eq!((path, offset), (file.path.clone(), expected))
+            }
             Err(WalError::Newer { .. }) => assert!((8..12).contains(&at)),
             other => panic!("byte {at}: {other:?}"),
         }

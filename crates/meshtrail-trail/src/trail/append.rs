@@ -1,0 +1,169 @@
+//! The way in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use meshtrail_event::{Draft, Event, EventId, SourceName, Timestamp};
+use tokio::sync::{Mutex, oneshot};
+
+use super::shared::{Access, Shared, Writing};
+use super::writer::{Message, Request};
+use super::{AppendError, Trail};
+use crate::dedupe::Dedupe;
+use crate::wal::Batch;
+
+/// The most bytes of leaves in one batch.
+pub(super) const MAX_BATCH: usize = 4 << 20;
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the trail.
+    New {
+        /// Where.
+        index: u64,
+        /// Its name.
+        id: EventId,
+    },
+    /// It was in the trail before.
+    Duplicate {
+        /// Where, if that is at hand.
+        index: Option<u64>,
+    },
+}
+
+/// Epochs of in-process sources.
+#[derive(Debug, Default)]
+pub(super) struct Epochs {
+    newest: HashMap<SourceName, u64>,
+}
+
+impl Epochs {
+    /// What was seen of this trail's own sources when it was opened.
+    pub(super) fn after(seen: &Dedupe, trail: &str) -> Self {
+        let own = |source: &SourceName| {
+            source.as_str().strip_prefix(trail).is_some_and(|rest| rest.starts_with('.'))
+        };
+        Self { newest: seen.newest_epochs().filter(|(source, _)| own(source)).collect() }
+    }
+
+    fn next(&mut self, source: &SourceName) -> u64 {
+        let newest = self.newest.entry(source.clone()).or_default();
+        *newest += 1;
+        *newest
+    }
+}
+
+impl Trail {
+    /// Takes events; all of them are durable when it returns, or none was taken.
+    ///
+    /// Events that were taken before, under the same id, are not taken again.
+    pub async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, AppendError> {
+        let mut batch = Batch::default();
+        for event in events {
+            push(&mut batch, event)?;
+        }
+        let bytes = batch.entries.len();
+        if bytes > MAX_BATCH {
+            return Err(AppendError::TooLarge { bytes, most: MAX_BATCH });
+        }
+        if batch.events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let writing = self.writing()?;
+        let permit = writing.queue.reserve().await.map_err(|_| self.shared.closed())?;
+        let (reply, done) = oneshot::channel();
+        permit.send(Message::Append(Request { batch, reply }));
+        done.await.unwrap_or_else(|_| Err(self.shared.closed()))
+    }
+
+    /// An in-process source, `<trail>.<source>`; its epoch is one more than any seen of it.
+    ///
+    /// # Panics
+    ///
+    /// If `source` can't be part of a source's name.
+    pub fn emitter(&self, source: &str) -> Emitter {
+        let name: SourceName = format!("{}.{source}", self.name())
+            .parse()
+            .expect("in-process sources are named by this program, trails were checked when opened");
+        let epoch = match &self.shared.access {
+            Access::Write(writing) => {
+                writing.epochs.lock().unwrap_or_else(PoisonError::into_inner).next(&name)
+            }
+            Access::Read { .. } => 0,
+        };
+        let inner = EmitterInner { trail: self.clone(), source: name, epoch, next: Mutex::new(1) };
+        Emitter { inner: Arc::new(inner) }
+    }
+
+    fn writing(&self) -> Result<&Writing, AppendError> {
+        match &self.shared.access {
+            Access::Write(writing) => Ok(writing),
+            Access::Read { .. } => Err(self.shared.closed()),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn closed(&self) -> AppendError {
+        let stopped = self.edge().stopped.clone();
+        let reason = match (&self.access, stopped) {
+            (Access::Read { .. }, _) => "it is open for reading only".into(),
+            (_, Some(reason)) => reason,
+            (_, None) => "it is being closed".into(),
+        };
+        AppendError::Closed { reason }
+    }
+}
+
+fn push(batch: &mut Batch, event: Event) -> Result<(), AppendError> {
+    match event.check() {
+        Ok(leaf) => batch.push(event.id, event.kind.family(), event.time, &leaf),
+        Err(reason) => return Err(AppendError::Event { id: event.id, reason }),
+    }
+    Ok(())
+}
+
+/// An in-process source; cheap to clone.
+#[derive(Clone)]
+pub struct Emitter {
+    inner: Arc<EmitterInner>,
+}
+
+struct EmitterInner {
+    trail: Trail,
+    source: SourceName,
+    epoch: u64,
+    /// The next sequence. Held while an event goes into the queue, so that sequences go in order.
+    next: Mutex<u64>,
+}
+
+impl Emitter {
+    /// The epoch of this start.
+    pub fn epoch(&self) -> u64 {
+        self.inner.epoch
+    }
+
+    /// The source's name.
+    pub fn source(&self) -> &SourceName {
+        &self.inner.source
+    }
+
+    /// Appends an event, received now; it is durable when this returns.
+    pub async fn emit(&self, draft: Draft) -> Result<Appended, AppendError> {
+        let EmitterInner { trail, source, epoch, next } = &*self.inner;
+        let writing = trail.writing()?;
+        let (reply, done) = oneshot::channel();
+        {
+            let mut next = next.lock().await;
+            let permit = writing.queue.reserve().await.map_err(|_| trail.shared.closed())?;
+            let id = EventId { source: source.clone(), epoch: *epoch, sequence: *next };
+            let mut batch = Batch::default();
+            push(&mut batch, draft.into_event(id, Timestamp::now()))?;
+            *next += 1;
+            permit.send(Message::Append(Request { batch, reply }));
+        }
+        let mut appended = done.await.unwrap_or_else(|_| Err(trail.shared.closed()))?;
+        Ok(appended.pop().expect("one answer for one event"))
+    }
+}

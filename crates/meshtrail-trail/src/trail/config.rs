@@ -1,0 +1,46 @@
+//! How a trail is cut into files, and how long it is kept.
+
+use std::time::Duration;
+
+use crate::fault::Faults;
+
+/// A trail's settings.
+#[derive(Debug, Clone)]
+pub struct TrailConfig {
+    /// Its name: `[a-z0-9._@-]`, unique in the store.
+    pub name: String,
+    /// The origin line of a new trail's checkpoints; `<hostname>/meshtrail/<name>` if empty. A trail that is there
+    /// keeps the one it has.
+    pub origin: String,
+    /// Events after which a segment is sealed.
+    pub segment_events: u64,
+    /// Bytes of leaves after which a segment is sealed.
+    pub segment_bytes: u64,
+    /// How long an event waits at most for its segment, on a folder.
+    pub segment_age: Duration,
+    /// How long an event waits at most for its segment, on a bucket: what a machine lost for good takes with it.
+    pub ship_every: Duration,
+    /// How long segments are kept; for ever if none.
+    pub retention: Option<Duration>,
+    /// Bytes of log files that wait for the store; past it senders wait.
+    pub log_limit: u64,
+    /// Steps that fail on purpose, for tests.
+    pub faults: Faults,
+}
+
+impl TrailConfig {
+    /// The defaults for a trail of this name.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            origin: String::new(),
+            segment_events: 1 << 18,
+            segment_bytes: 96 << 20,
+            segment_age: Duration::from_secs(3600),
+            ship_every: Duration::from_secs(30),
+            retention: None,
+            log_limit: 4 << 30,
+            faults: Faults::none(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One trail: append, read, prove.
+//!
+//! ```text
+//! append ─→ queue ─→ writer thread: duplicates, indexes, one write + fdatasync ─→ ack
+//!                        │ full log files
+//!                        └─→ sealer: segments ─→ tiles ─→ manifest ─→ checkpoint ─→ log file given back
+//! ```
+//!
+//! - What [`Trail::append`] returned for is durable, in the order of its indexes, each event once.
+//! - Leaves are made and hashed by their callers; the writer only orders them.
+//! - The queue is bounded: a full one makes senders wait. So does a log that grows past its bound because the store
+//!   does not take segments.
+//! - After a failed write or sync nothing more is taken: what reached the disk is not known then. A restart finds out.
+//! - A second writer on the same trail is found out at the manifest; from then on nothing is taken here.
+
+mod append;
+mod config;
+mod error;
+mod hot;
+mod open;
+mod prove;
+mod read;
+mod scan;
+mod seal;
+mod shared;
+
+mod writer;
+
+pub use append::{Appended, Emitter};
+pub use config::TrailConfig;
+pub use error::{AppendError, OpenError, ProofError, ReadError};
+pub use scan::Scan;
+pub use shared::State;
+
+use std::sync::Arc;
+
+use crate::note::SignedCheckpoint;
+use shared::Shared;
+
+/// A trail; cheap to clone. When the last handle and emitter go without [`Trail::close`], it closes behind them.
+#[derive(Clone)]
+pub struct Trail {
+    shared: Arc<Shared>,
+    #[expect(dead_code, reason = "held for what dropping it does")]
+    handle: Arc<Handle>,
+}
+
+/// Closes the trail when the last one goes.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        open::close(&self.0);
+    }
+}
+
+impl Trail {
+    fn of(shared: Arc<Shared>) -> Self {
+        let handle = Arc::new(Handle(shared.clone()));
+        Self { shared, handle }
+    }
+
+    /// The trail's name.
+    pub fn name(&self) -> &str {
+        &self.shared.config.name
+    }
+
+    /// The origin line of its checkpoints.
+    pub fn origin(&self) -> &str {
+        &self.shared.origin
+    }
+
+    /// Events that are durable.
+    pub fn size(&self) -> u64 {
+        *self.shared.size.borrow()
+    }
+
+    /// The durable size now and from now on.
+    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.size.subscribe()
+    }
+
+    /// Whether it takes events, and if not, why.
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// Whether it takes events.
+    pub fn is_accepting(&self) -> bool {
+        self.state() == State::Accepting
+    }
+
+    /// The key that its checkpoints are checked with; none where it is open for reading and the store has none.
+    pub fn vkey(&self) -> Option<String> {
+        self.shared.vkey()
+    }
+
+    /// The signed size and root of all that is durable.
+    ///
+    /// Open for reading, it is the one that the store has: this process has no key.
+    pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ProofError> {
+        prove::checkpoint(&self.shared).await
+    }
+}

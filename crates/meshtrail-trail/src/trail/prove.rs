@@ -1,0 +1,267 @@
+//! Heads, proofs and tiles: what a stranger needs to check the trail.
+//!
+//! A tile comes from memory if it is at the tree's right edge, from the store above level 0, and is made anew from
+//! its events on level 0. Of what retention dropped the hashes remain that proofs of the rest need.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::shared::{Access, Shared};
+use super::{ProofError, Trail};
+use crate::note::{self, Checkpoint, SignedCheckpoint};
+use crate::tree::plan::{self, Node, Part};
+use crate::tree::{
+    Bundle, ConsistencyProof, Hash, InclusionProof, TILE_WIDTH, TileId, leaf_hash, node_hash, subtree_of,
+    verify_consistency,
+};
+
+/// Full tiles that are kept: 8 KiB each.
+const KEPT: usize = 1024;
+
+/// The tiles read last, and the head signed last.
+#[derive(Default)]
+pub(super) struct Tiles {
+    kept: Mutex<VecDeque<(TileId, Arc<[Hash]>)>>,
+    signed: Mutex<Option<SignedCheckpoint>>,
+    /// The size asked about last, with its root.
+    root: Mutex<Option<(u64, Hash)>>,
+}
+
+impl Tiles {
+    fn get(&self, tile: TileId) -> Option<Arc<[Hash]>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(name, _)| *name == tile)?;
+        let found = kept.remove(at)?;
+        let hashes = found.1.clone();
+        kept.push_front(found);
+        Some(hashes)
+    }
+
+    fn keep(&self, tile: TileId, hashes: &Arc<[Hash]>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.truncate(KEPT - 1);
+        kept.push_front((tile, hashes.clone()));
+    }
+}
+
+/// The newest signed head: signed now, or the stored one where there is no key.
+pub(super) async fn checkpoint(shared: &Shared) -> Result<SignedCheckpoint, ProofError> {
+    match &shared.access {
+        Access::Write(writing) => {
+            let (size, root) = {
+                let edge = shared.edge();
+                let size = edge.tail.size();
+                (size, edge.tail.root_at(size).unwrap_or_else(Hash::of_nothing))
+            };
+            let last = shared.tiles.signed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match last {
+                Some(last) if last.size == size && last.root == root => return Ok(last),
+                Some(last) => shared.check_growth(&last, size, root).await?,
+                None => {}
+            }
+            let signed = writing.key.sign(size, root);
+            let mut last = shared.tiles.signed.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.as_ref().is_none_or(|last| last.size <= size) {
+                *last = Some(signed.clone());
+            }
+            Ok(signed)
+        }
+        Access::Read { vkey } => stored(shared, vkey.as_deref()).await,
+    }
+}
+
+async fn stored(shared: &Shared, vkey: Option<&str>) -> Result<SignedCheckpoint, ProofError> {
+    let bytes = shared.store.get(&shared.key("checkpoint")).await?;
+    let Checkpoint { origin, size, root } = match vkey {
+        Some(vkey) => note::verify_note(&bytes, vkey)?,
+        None => Checkpoint::parse_unverified(&bytes)?,
+    };
+    let note = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(SignedCheckpoint { origin, size, root, note, vkey: vkey.unwrap_or_default().to_owned() })
+}
+
+impl Trail {
+    /// That the event at `index` is in the tree over the first `size` events.
+    pub async fn inclusion(&self, index: u64, size: u64) -> Result<InclusionProof, ProofError> {
+        if index >= size || size > self.size() {
+            return Err(ProofError::Bounds { size: self.size() });
+        }
+        let shared = &self.shared;
+        let hashes = shared.parts(plan::inclusion(index, size)).await?;
+        let leaf_hash = shared.node(Node { level: 0, index }).await?;
+        Ok(InclusionProof { index, leaf_hash, size, root: shared.root_at(size).await?, hashes })
+    }
+
+    /// That the tree over the first `old` events is the beginning of that over the first `new`.
+    pub async fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, ProofError> {
+        if old > new || new > self.size() {
+            return Err(ProofError::Bounds { size: self.size() });
+        }
+        let shared = &self.shared;
+        let hashes = shared.parts(plan::consistency(old, new)).await?;
+        let (from_root, to_root) = (shared.root_at(old).await?, shared.root_at(new).await?);
+        Ok(ConsistencyProof { from: old, to: new, from_root, to_root, hashes })
+    }
+
+    /// A tile's hashes, one after the other.
+    pub async fn tile(&self, tile: TileId) -> Result<Bytes, ProofError> {
+        let size = self.size();
+        let there = size.checked_shr(8 * u32::from(tile.level)).unwrap_or(0);
+        let end = tile.index.checked_mul(TILE_WIDTH as u64).map(|start| start + u64::from(tile.width));
+        if tile.width == 0 || end.is_none_or(|end| end > there) {
+            return Err(ProofError::Bounds { size });
+        }
+        let hashes = self.shared.tile(tile).await?;
+        Ok(hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<u8>>().into())
+    }
+
+    /// A bundle's events, each behind its length in two bytes.
+    pub async fn bundle(&self, bundle: Bundle) -> Result<Bytes, ProofError> {
+        let size = self.size();
+        let start = bundle.index.checked_mul(TILE_WIDTH as u64);
+        let Some((start, end)) = start
+            .map(|start| (start, start + u64::from(bundle.width)))
+            .filter(|&(start, end)| start < end && end <= size)
+        else {
+            return Err(ProofError::Bounds { size });
+        };
+        let (mut bytes, mut at) = (Vec::new(), start);
+        while at < end {
+            for (index, leaf) in self.shared.rows(at..end).await? {
+                let length = u16::try_from(leaf.len()).expect("leaves are at most 65,535 bytes");
+                bytes.extend_from_slice(&length.to_be_bytes());
+                bytes.extend_from_slice(&leaf);
+                at = index + 1;
+            }
+        }
+        Ok(bytes.into())
+    }
+}
+
+impl Shared {
+    /// That the head about to be signed goes on from the one signed before: a fork is never signed.
+    async fn check_growth(&self, last: &SignedCheckpoint, size: u64, root: Hash) -> Result<(), ProofError> {
+        let hashes = self.parts(plan::consistency(last.size, size)).await?;
+        let (from, to, from_root, to_root) = (last.size, size, last.root, root);
+        verify_consistency(&ConsistencyProof { from, to, from_root, to_root, hashes })
+            .map_err(|source| ProofError::Forked { signed: last.size, size, source })
+    }
+
+    /// The root over the first `size` events.
+    async fn root_at(&self, size: u64) -> Result<Hash, ProofError> {
+        if let Some(root) = self.edge().tail.root_at(size) {
+            return Ok(root);
+        }
+        let known = *self.tiles.root.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, root)) = known.filter(|(known, _)| *known == size) {
+            return Ok(root);
+        }
+        let root = self.part(plan::root(size)).await?;
+        *self.tiles.root.lock().unwrap_or_else(PoisonError::into_inner) = Some((size, root));
+        Ok(root)
+    }
+
+    async fn parts(&self, parts: Vec<Part>) -> Result<Vec<Hash>, ProofError> {
+        let mut hashes = Vec::with_capacity(parts.len());
+        for part in parts {
+            hashes.push(self.part(part).await?);
+        }
+        Ok(hashes)
+    }
+
+    async fn part(&self, part: Part) -> Result<Hash, ProofError> {
+        let mut hashes = Vec::with_capacity(part.0.len());
+        for node in part.0 {
+            hashes.push(self.node(node).await?);
+        }
+        Ok(Part::hash(&hashes))
+    }
+
+    async fn node(&self, node: Node) -> Result<Hash, ProofError> {
+        let sealed = self.sealed();
+        if let Some(retired) = &sealed.retired {
+            // Level 8 and above are in tiles of level 1 and above, which stay. Below, only the block that retention
+            // cut through has hashes other than those of its events.
+            let block = (node.index << node.level) / TILE_WIDTH as u64;
+            if node.level < 8 && block * (TILE_WIDTH as u64) < retired.size {
+                return self.node_at_retired(node, retired).await;
+            }
+        }
+        let (tile_level, inside) = (node.level / 8, node.level % 8);
+        let start = node.index << inside;
+        let at = usize::try_from(start % TILE_WIDTH as u64).expect("below 256");
+        let end = at + (1usize << inside);
+        let level = u8::try_from(tile_level).expect("a tree has at most 64 levels");
+        let width = u16::try_from(end).expect("at most 256");
+        let hashes = self.tile(TileId { level, index: start / TILE_WIDTH as u64, width }).await?;
+        Ok(subtree_of(&hashes[at..end]))
+    }
+
+    async fn node_at_retired(
+        &self,
+        node: Node,
+        retired: &crate::manifest::Retired,
+    ) -> Result<Hash, ProofError> {
+        if let Some(kept) = retired.node(node) {
+            return Ok(kept);
+        }
+        let end = (node.index + 1) << node.level;
+        if end <= retired.size {
+            return Err(ProofError::Retired { retired: retired.size });
+        }
+        if node.level == 0 {
+            let rows = self.rows(node.index..node.index + 1).await?;
+            return Ok(leaf_hash(&rows[0].1));
+        }
+        let child = |index| Node { level: node.level - 1, index };
+        let left = Box::pin(self.node_at_retired(child(2 * node.index), retired)).await?;
+        let right = Box::pin(self.node_at_retired(child(2 * node.index + 1), retired)).await?;
+        Ok(node_hash(&left, &right))
+    }
+
+    /// The first `width` hashes of a tile.
+    async fn tile(&self, tile: TileId) -> Result<Arc<[Hash]>, ProofError> {
+        if let Some(hashes) = self.edge().tail.tile(tile) {
+            return Ok(hashes.into());
+        }
+        let full = TileId::full(tile.level, tile.index);
+        let hashes = match self.tiles.get(full) {
+            Some(hashes) => hashes,
+            None => {
+                let hashes = self.full_tile(full).await?;
+                self.tiles.keep(full, &hashes);
+                hashes
+            }
+        };
+        Ok(if tile.is_full() { hashes } else { hashes[..usize::from(tile.width)].into() })
+    }
+
+    /// A full tile that is no longer at the right edge.
+    async fn full_tile(&self, tile: TileId) -> Result<Arc<[Hash]>, ProofError> {
+        if tile.level == 0 {
+            let (mut at, end) = (tile.index * TILE_WIDTH as u64, (tile.index + 1) * TILE_WIDTH as u64);
+            let retired = self.sealed().retired_size();
+            if at < retired {
+                return Err(ProofError::Retired { retired });
+            }
+            let mut hashes = Vec::with_capacity(TILE_WIDTH);
+            while at < end {
+                let rows = self.rows(at..end).await?;
+                at += rows.len() as u64;
+                hashes.extend(rows.iter().map(|(_, leaf)| leaf_hash(leaf)));
+            }
+            return Ok(hashes.into());
+        }
+        let key = self.key(&tile.to_string());
+        let bytes = match self.store.get(&key).await {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(ProofError::Tile { key, source }),
+        };
+        if bytes.len() != TILE_WIDTH * Hash::SIZE {
+            return Err(ProofError::Damaged { key });
+        }
+        Ok(bytes.chunks_exact(Hash::SIZE).filter_map(Hash::from_slice).collect())
+    }
+}

@@ -1,0 +1,197 @@
+//! Going through a stretch of the trail, in either direction, over segments and log alike.
+//!
+//! Segments whose families, times or indexes don't meet a scan are not opened; pages whose statistics don't are not
+//! read. What is left is a stream that reads as it is asked: whoever stops asking costs nothing.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use meshtrail_event::{Family, Timestamp};
+
+use super::read::blocking;
+use super::shared::Shared;
+use super::{ReadError, Trail};
+use crate::manifest::SegmentFile;
+use crate::segment::{Predicate, SegmentReader, Selection};
+
+/// Commits of the log that are read at a time.
+const COMMITS: usize = 16;
+
+/// Which events are wanted, and in which order.
+///
+/// Families and indexes are exact. Times and predicates spare reading: events may come that don't meet them, never
+/// the other way round.
+#[derive(Clone)]
+pub struct Scan {
+    /// Of these families.
+    pub families: Vec<Family>,
+    /// With an index in here.
+    pub indexes: Range<u64>,
+    /// That happened from and up to these times.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// That meet all of these.
+    pub predicates: Vec<Predicate>,
+    /// From the highest index down.
+    pub newest_first: bool,
+}
+
+impl Scan {
+    /// Every event with an index in `indexes`, the newest first.
+    pub fn newest(indexes: Range<u64>) -> Self {
+        let families = Family::ALL.to_vec();
+        Self { families, indexes, times: None, predicates: Vec::new(), newest_first: true }
+    }
+
+    /// Every event with an index in `indexes`, the oldest first.
+    pub fn oldest(indexes: Range<u64>) -> Self {
+        Self { newest_first: false, ..Self::newest(indexes) }
+    }
+
+    fn may_hold(&self, file: &SegmentFile, range: &Range<u64>) -> bool {
+        let in_time = self.times.is_none_or(|(from, to)| file.times.max >= from && file.times.min <= to);
+        in_time && self.families.contains(&file.family) && file.first < range.end && file.last >= range.start
+    }
+}
+
+impl Trail {
+    /// The events that `scan` asks for. What retention dropped is passed over.
+    pub fn scan(&self, scan: Scan) -> impl Stream<Item = Result<(u64, Bytes), ReadError>> + Send + use<> {
+        let left = scan.indexes.start..scan.indexes.end.min(self.size());
+        let run = Run { shared: self.shared.clone(), scan, left, ready: VecDeque::new(), merge: Vec::new() };
+        stream::try_unfold(run, |mut run| async move { Ok(run.next().await?.map(|row| (row, run))) })
+    }
+}
+
+struct Run {
+    shared: Arc<Shared>,
+    scan: Scan,
+    /// What was not begun yet.
+    left: Range<u64>,
+    /// Rows from the log, in order.
+    ready: VecDeque<(u64, Bytes)>,
+    /// The files of the segment that is being read.
+    merge: Vec<Cursor>,
+}
+
+/// Where one file is being read.
+struct Cursor {
+    reader: SegmentReader,
+    selection: Selection,
+    pages: VecDeque<usize>,
+    rows: VecDeque<(u64, Bytes)>,
+}
+
+impl Run {
+    async fn next(&mut self) -> Result<Option<(u64, Bytes)>, ReadError> {
+        loop {
+            if let Some(row) = self.ready.pop_front() {
+                return Ok(Some(row));
+            }
+            if let Some(row) = self.merged().await? {
+                return Ok(Some(row));
+            }
+            if self.left.is_empty() {
+                return Ok(None);
+            }
+            self.begin().await?;
+        }
+    }
+
+    /// Begins the next segment, or the next commits of the log.
+    async fn begin(&mut self) -> Result<(), ReadError> {
+        let sealed = self.shared.sealed();
+        self.left.start = self.left.start.max(sealed.retired_size());
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let index = if self.scan.newest_first { self.left.end - 1 } else { self.left.start };
+        if index >= sealed.size {
+            return self.begin_log(sealed.size).await;
+        }
+        let segment = sealed.segment_of(index).ok_or(ReadError::Missing { index })?;
+        let range = self.left.start.max(segment.first)..self.left.end.min(segment.last + 1);
+        for file in segment.files.iter().filter(|file| self.scan.may_hold(file, &range)) {
+            let reader = self.shared.reader(file).await?;
+            let selection = Selection {
+                indexes: range.clone(),
+                times: self.scan.times,
+                predicates: self.scan.predicates.clone(),
+            };
+            let pages = reader.pages(&selection).into();
+            self.merge.push(Cursor { reader, selection, pages, rows: VecDeque::new() });
+        }
+        self.done(&range);
+        Ok(())
+    }
+
+    async fn begin_log(&mut self, sealed: u64) -> Result<(), ReadError> {
+        let mut commits = self.shared.edge().hot.between(self.left.start.max(sealed), self.left.end);
+        match self.scan.newest_first {
+            true => drop(commits.drain(..commits.len().saturating_sub(COMMITS))),
+            false => commits.truncate(COMMITS),
+        }
+        let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
+            // Sealed since: the next look finds it in a segment.
+            return Ok(());
+        };
+        let range = first.first.max(self.left.start)..last.end().min(self.left.end);
+        let read = blocking(move || {
+            commits.iter().map(super::hot::Commit::read).collect::<Result<Vec<_>, ReadError>>()
+        });
+        let rows = match read.await {
+            Ok(rows) => rows,
+            // Its file was put to new use because it is sealed.
+            Err(_) if self.shared.sealed().size > sealed => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let wanted = rows.into_iter().flatten().filter_map(|(index, family, leaf)| {
+            (range.contains(&index) && self.scan.families.contains(&family)).then_some((index, leaf))
+        });
+        self.ready = wanted.collect();
+        if self.scan.newest_first {
+            self.ready.make_contiguous().reverse();
+        }
+        self.done(&range);
+        Ok(())
+    }
+
+    fn done(&mut self, range: &Range<u64>) {
+        match self.scan.newest_first {
+            true => self.left.end = range.start,
+            false => self.left.start = range.end,
+        }
+    }
+
+    /// The next row of the segment that is being read.
+    async fn merged(&mut self) -> Result<Option<(u64, Bytes)>, ReadError> {
+        let newest_first = self.scan.newest_first;
+        for cursor in &mut self.merge {
+            cursor.fill(newest_first).await?;
+        }
+        self.merge.retain(|cursor| !cursor.rows.is_empty());
+        let heads = self.merge.iter_mut().filter_map(|cursor| Some((cursor.rows.front()?.0, cursor)));
+        let next = match newest_first {
+            true => heads.max_by_key(|(index, _)| *index),
+            false => heads.min_by_key(|(index, _)| *index),
+        };
+        Ok(next.and_then(|(_, cursor)| cursor.rows.pop_front()))
+    }
+}
+
+impl Cursor {
+    /// Reads pages until there is a row, or no page is left.
+    async fn fill(&mut self, newest_first: bool) -> Result<(), ReadError> {
+        while self.rows.is_empty() {
+            let page = if newest_first { self.pages.pop_back() } else { self.pages.pop_front() };
+            let Some(page) = page else { return Ok(()) };
+            self.rows = self.reader.read_page(page, &self.selection).await?.into();
+            if newest_first {
+                self.rows.make_contiguous().reverse();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,422 @@
+//! The sealer thread: from full log files to segments, tiles, a manifest and a checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use meshtrail_event::{Event, EventId, Family, SourceName, Timestamp};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::error::SealError;
+use super::hot::Closed;
+use super::shared::{Access, Sealed, Shared};
+use super::writer::Message;
+use crate::dedupe::Dedupe;
+use crate::fault::Step;
+use crate::manifest::{self, Change, Fold, MAX_SOURCES, Put, PutNextError, SequenceSpan};
+use crate::retention;
+use crate::segment::{self, encode};
+use crate::store::{Key, PutError, StoreLocation};
+use crate::tree::{Hash, Tail, TileId};
+use crate::wal::{Entry, replay};
+
+/// How often it looks whether something is due.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+pub(super) struct Sealer {
+    shared: Arc<Shared>,
+    fold: Fold,
+    /// What was seen of sources up to what is sealed.
+    seen: Dedupe,
+    runtime: Handle,
+    /// Events to leave out of the next segment, because one of its names is taken by what a crash left.
+    shorten: u64,
+}
+
+/// What is sealed next.
+struct Due {
+    files: Vec<Closed>,
+    end: u64,
+}
+
+/// Leaves by family, and what was seen of their sources.
+#[derive(Default)]
+struct Gathered {
+    families: BTreeMap<Family, OneFamily>,
+    ids: Vec<EventId>,
+}
+
+#[derive(Default)]
+struct OneFamily {
+    rows: Vec<(u64, Bytes)>,
+    sources: BTreeMap<SourceName, Vec<SequenceSpan>>,
+}
+
+impl Gathered {
+    fn take(&mut self, entry: &Entry<'_>) {
+        let Entry { index, id, family, leaf, .. } = entry;
+        let of_family = self.families.entry(*family).or_default();
+        of_family.rows.push((*index, Bytes::copy_from_slice(leaf)));
+        if !of_family.sources.contains_key(&id.source) {
+            of_family.sources.insert(id.source.clone(), Vec::new());
+        }
+        let spans = of_family.sources.get_mut(&id.source).expect("just made sure of");
+        match spans.iter_mut().find(|span| span.epoch == id.epoch) {
+            Some(span) => {
+                span.first = span.first.min(id.sequence);
+                span.last = span.last.max(id.sequence);
+            }
+            None => {
+                spans.push(SequenceSpan { epoch: id.epoch, first: id.sequence, last: id.sequence });
+                spans.sort_unstable_by_key(|span| span.epoch);
+            }
+        }
+        self.ids.push(id.clone());
+    }
+}
+
+impl Sealer {
+    pub(super) fn new(shared: Arc<Shared>, fold: Fold, runtime: Handle) -> Self {
+        let seen = Dedupe::new(fold.dedupe());
+        Self { shared, fold, seen, runtime, shorten: 0 }
+    }
+
+    pub(super) fn run(mut self, writer: JoinHandle<()>) {
+        let mut writer = Some(writer);
+        let mut pause = LOOK_EVERY;
+        let mut swept = Instant::now();
+        loop {
+            let (closing, overdue) = self.wait(pause);
+            if closing {
+                self.stop_writer(writer.take());
+                if !self.ships() {
+                    return;
+                }
+            }
+            if (overdue || closing) && !self.rotate(closing) {
+                return;
+            }
+            pause = match self.seal_what_is_due(overdue || closing) {
+                Ok(()) => LOOK_EVERY,
+                Err(error) if closing => {
+                    return self.report(&error, "gave up, because the server is stopping");
+                }
+                Err(SealError::Manifest(PutNextError::SecondWriter { key })) => {
+                    let reason =
+                        format!("{key} was written by another server: two servers write to this trail");
+                    return self.shared.stop(&reason);
+                }
+                Err(error) => {
+                    let again = (pause * 2).clamp(LOOK_EVERY, LONGEST_PAUSE);
+                    self.report(&error, "events stay in the local log; trying again");
+                    again
+                }
+            };
+            if closing {
+                return;
+            }
+            if swept.elapsed() >= SWEEP_EVERY || pause == LOOK_EVERY && self.fold.number().is_multiple_of(64)
+            {
+                self.sweep();
+                swept = Instant::now();
+            }
+        }
+    }
+
+    /// Has the writer answer what came before, and waits for it.
+    fn stop_writer(&self, writer: Option<JoinHandle<()>>) {
+        if let Access::Write(writing) = &self.shared.access {
+            // A writer that has ended already needs no word.
+            drop(writing.queue.blocking_send(Message::Stop));
+        }
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!(trail = self.shared.config.name, "the writer ended in a panic");
+        }
+    }
+
+    /// Whether what is in the log must leave the machine soon.
+    fn ships(&self) -> bool {
+        matches!(self.shared.store.facts().location, StoreLocation::Bucket { .. })
+    }
+
+    /// Waits until something may be due; says whether the trail is closing, and whether the oldest event is overdue.
+    fn wait(&self, pause: Duration) -> (bool, bool) {
+        let edge = self.shared.edge();
+        let waited = if edge.closing || (pause == LOOK_EVERY && self.is_due(&edge.closed)) {
+            edge
+        } else {
+            self.shared.bell.wait_timeout(edge, pause).unwrap_or_else(PoisonError::into_inner).0
+        };
+        let age = if self.ships() { self.shared.config.ship_every } else { self.shared.config.segment_age };
+        let now = Timestamp::now();
+        let overdue =
+            waited.hot.since.is_some_and(|since| now.since(since) >= age || since.date() != now.date());
+        (waited.closing, overdue)
+    }
+
+    fn is_due<'a>(&self, closed: impl IntoIterator<Item = &'a Closed>) -> bool {
+        let (mut events, mut bytes) = (0, 0);
+        closed.into_iter().any(|file| {
+            events += file.end - file.first;
+            bytes += file.bytes;
+            events >= self.shared.config.segment_events || bytes >= self.shared.config.segment_bytes
+        })
+    }
+
+    /// Has the writer close the file it is writing; false if it has ended for another reason than closing.
+    fn rotate(&self, closing: bool) -> bool {
+        if closing {
+            // The writer closed its file when it ended.
+            return true;
+        }
+        let Access::Write(writing) = &self.shared.access else { return false };
+        let (done, closed) = oneshot::channel();
+        match writing.queue.blocking_send(Message::Rotate(done)) {
+            Ok(()) => closed.blocking_recv().is_ok(),
+            Err(_) => self.shared.edge().closing,
+        }
+    }
+
+    fn seal_what_is_due(&mut self, all: bool) -> Result<(), SealError> {
+        while let Some(due) = self.next_due(all) {
+            self.seal(&due)?;
+        }
+        Ok(())
+    }
+
+    fn next_due(&self, all: bool) -> Option<Due> {
+        let edge = self.shared.edge();
+        if edge.closed.is_empty() || (!all && !self.is_due(&edge.closed)) {
+            return None;
+        }
+        let mut files: Vec<Closed> = Vec::new();
+        for file in &edge.closed {
+            files.push(file.clone());
+            if self.is_due(&files) {
+                break;
+            }
+        }
+        let end = files.last()?.end.saturating_sub(self.shorten).max(self.fold.size() + 1);
+        Some(Due { files, end })
+    }
+
+    fn seal(&mut self, due: &Due) -> Result<(), SealError> {
+        let (first, end) = (self.fold.size(), due.end);
+        if end > first && files_end(due) > first {
+            let gathered = self.gather(due, first, end)?;
+            let sealed = Timestamp::now();
+            // A crash while segment files are written leaves some that no manifest names. The next start seals again
+            // from the log: equal files are taken as they are; if one has other contents (another version wrote
+            // it), the segment is made one event shorter and so gets other names.
+            let files = self.put_segments(gathered.families, first, end)?;
+            // A crash here leaves tiles that no manifest counts: they are what any later tree has there.
+            let subtrees = self.put_tiles(first, end)?;
+            let dedupe = self.seen.take_changed();
+            let segment = manifest::Segment { files, first, last: end - 1, sealed, subtrees };
+            let change = Change { sealed: vec![segment], dedupe, retired: None };
+            // A crash before the manifest leaves all the above without meaning. Once it is there, the segment counts,
+            // and the log's copy is only a copy.
+            let Shared { store, root, .. } = &*self.shared;
+            let Access::Write(writing) = &self.shared.access else { return Ok(()) };
+            let put = manifest::put_next(store, root, &writing.key, &mut self.fold, change, sealed);
+            let put = self.runtime.block_on(put)?;
+            if put == Put::Earlier {
+                // An attempt thought to have failed had been carried out; what is due now begins behind it.
+                return Ok(());
+            }
+        }
+        // A crash here leaves an older checkpoint: it holds, it only says less. The next seal replaces it.
+        self.put_checkpoint()?;
+        // A crash here leaves log files whose events are all sealed: replay sees that and removes them.
+        self.publish();
+        self.shorten = 0;
+        Ok(())
+    }
+
+    fn gather(&mut self, due: &Due, first: u64, end: u64) -> Result<Gathered, SealError> {
+        let (mut gathered, mut next) = (Gathered::default(), first);
+        for closed in &due.files {
+            replay(closed.generation, &closed.path, &mut |batch| {
+                for entry in &batch.entries {
+                    if entry.index == next && next < end {
+                        next += 1;
+                        gathered.take(entry);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        if next != end {
+            return Err(SealError::Incomplete);
+        }
+        let ids: Vec<_> = gathered.ids.drain(..).collect();
+        for id in &ids {
+            self.seen.see(std::iter::once(id)).map_err(|_| SealError::Incomplete)?;
+        }
+        Ok(gathered)
+    }
+
+    fn put_segments(
+        &mut self,
+        families: BTreeMap<Family, OneFamily>,
+        first: u64,
+        end: u64,
+    ) -> Result<Vec<manifest::SegmentFile>, SealError> {
+        let earliest =
+            families.values().filter_map(|of_family| of_family.rows.first()).min_by_key(|row| row.0);
+        let received = earliest.and_then(|(_, leaf)| Event::from_json(leaf).ok()).map(|event| event.received);
+        let (year, month, day) = received.unwrap_or_else(Timestamp::now).date();
+        let mut files = Vec::new();
+        for (family, OneFamily { rows, sources }) in families {
+            let path = format!(
+                "segments/kind={family}/date={year:04}-{month:02}-{day:02}/{first:012}-{:012}.parquet",
+                end - 1
+            );
+            let borrowed: Vec<(u64, &[u8])> = rows.iter().map(|(index, leaf)| (*index, &leaf[..])).collect();
+            let encoded = encode(family, &self.shared.config.name, &borrowed)?;
+            let file = file_of(family, path, &encoded, sources);
+            let key = self.shared.key(&file.path);
+            match self.put_same(&key, encoded.bytes.into()) {
+                Err(SealError::Conflict { key }) => {
+                    self.shorten += 1;
+                    return Err(SealError::Conflict { key });
+                }
+                put => put?,
+            }
+            files.push(file);
+        }
+        Ok(files)
+    }
+
+    fn put_tiles(&self, first: u64, end: u64) -> Result<Vec<Hash>, SealError> {
+        let (tiles, subtrees) = {
+            let edge = self.shared.edge();
+            (tiles_of(&edge.tail, first, end), manifest::subtrees_of(&edge.tail, first, end))
+        };
+        let (Some(tiles), Some(subtrees)) = (tiles, subtrees) else { return Err(SealError::Incomplete) };
+        for (tile, bytes) in tiles {
+            self.put_same(&self.shared.key(&tile.to_string()), bytes)?;
+        }
+        Ok(subtrees)
+    }
+
+    /// Puts an object that may be there already with the same contents.
+    fn put_same(&self, key: &Key, bytes: Bytes) -> Result<(), SealError> {
+        let store = &self.shared.store;
+        match self.runtime.block_on(store.put_new(key, bytes.clone())) {
+            Ok(()) => Ok(()),
+            Err(PutError::Exists { .. }) => {
+                let there = self.runtime.block_on(store.get(key));
+                let there = there.map_err(|source| SealError::ReadBack { key: key.clone(), source })?;
+                if there == bytes { Ok(()) } else { Err(SealError::Conflict { key: key.clone() }) }
+            }
+            Err(source) => Err(SealError::Put { key: key.clone(), source }),
+        }
+    }
+
+    fn put_checkpoint(&self) -> Result<(), SealError> {
+        let Access::Write(writing) = &self.shared.access else { return Ok(()) };
+        let head = self.fold.tree();
+        if head.size == 0 {
+            return Ok(());
+        }
+        let signed = writing.key.sign(head.size, head.root);
+        let key = self.shared.key("checkpoint");
+        self.runtime.block_on(self.shared.store.replace(&key, signed.note.into()))?;
+        Ok(())
+    }
+
+    /// Readers go to the segments from now on; what only the log needed is given back.
+    fn publish(&self) {
+        let sealed = Sealed::of(&self.fold);
+        let size = sealed.size;
+        *self.shared.sealed.write().unwrap_or_else(PoisonError::into_inner) = sealed;
+        let mut edge = self.shared.edge();
+        edge.tail.forget_before(size);
+        edge.hot.forget_before(size, Timestamp::now());
+        let mut done = Vec::new();
+        while edge.closed.front().is_some_and(|closed| closed.end <= size) {
+            done.extend(edge.closed.pop_front());
+        }
+        drop(edge);
+        self.shared.bell.notify_all();
+        for closed in done {
+            let removed =
+                self.shared.config.faults.around(Step::WalDelete, || std::fs::remove_file(&closed.path));
+            if let Err(error) = removed {
+                let path = closed.path.display().to_string();
+                tracing::warn!(path, %error, "a log file that is no longer needed could not be removed");
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let Some(keep) = self.shared.config.retention else { return };
+        let Shared { store, root, .. } = &*self.shared;
+        let Access::Write(writing) = &self.shared.access else { return };
+        let sweep = retention::sweep(store, root, &writing.key, &mut self.fold, keep, Timestamp::now());
+        let swept = self.runtime.block_on(sweep);
+        match swept {
+            Ok(swept) if swept.events > 0 => {
+                tracing::info!(
+                    events = swept.events,
+                    segments = swept.segments,
+                    "retention dropped segments"
+                );
+                self.publish();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "retention did not come to its end; trying again later");
+            }
+        }
+    }
+
+    fn report(&self, error: &SealError, what: &str) {
+        let error: &dyn std::error::Error = error;
+        tracing::warn!(trail = self.shared.config.name, error, "sealing failed: {what}");
+    }
+}
+
+fn files_end(due: &Due) -> u64 {
+    due.files.last().map_or(0, |file| file.end)
+}
+
+fn file_of(
+    family: Family,
+    path: String,
+    encoded: &segment::Segment,
+    sources: BTreeMap<SourceName, Vec<SequenceSpan>>,
+) -> manifest::SegmentFile {
+    let times = encoded.times.map_or((Timestamp::default(), Timestamp::default()), |times| times);
+    manifest::SegmentFile {
+        bytes: encoded.bytes.len() as u64,
+        family,
+        first: encoded.indexes.0,
+        last: encoded.indexes.1,
+        path,
+        rows: encoded.rows as u64,
+        sha256: Hash::of(&encoded.bytes),
+        sources: (sources.len() <= MAX_SOURCES).then_some(sources),
+        times: manifest::TimeSpan { max: times.1, min: times.0 },
+    }
+}
+
+/// The tiles that sealing `first..end` adds: full ones from level 1 up, and the partial ones at the end.
+fn tiles_of(tail: &Tail, first: u64, end: u64) -> Option<Vec<(TileId, Bytes)>> {
+    let full = (1..8u8).flat_map(|level| {
+        let tiles = move |size: u64| (size >> (8 * u32::from(level))) >> 8;
+        (tiles(first)..tiles(end)).map(move |index| TileId::full(level, index))
+    });
+    full.chain(TileId::partial(end)).map(|tile| Some((tile, bytes_of(&tail.tile(tile)?)))).collect()
+}
+
+pub(super) fn bytes_of(hashes: &[Hash]) -> Bytes {
+    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<u8>>().into()
+}

@@ -1,0 +1,284 @@
+//! The writer thread: who comes first, and one sync for all that wait.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use meshtrail_event::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::AppendError;
+use super::append::Appended;
+use super::hot::{Closed, Commit, HotFile};
+use super::shared::Shared;
+use crate::dedupe::{Dedupe, Seen};
+use crate::tree::Hash;
+use crate::wal::{Batch, WalError, WalFile, begin, finish};
+
+/// Once a commit is this large, more waits for the next.
+const MAX_COMMIT: usize = 4 << 20;
+/// Bytes of a frame beside its entries, at most.
+const FRAME_OVERHEAD: usize = 64;
+
+pub(super) type Answer = Result<Vec<Appended>, AppendError>;
+
+/// Events that are taken together or not at all.
+pub(super) struct Request {
+    pub(super) batch: Batch,
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// What the writer is asked for.
+pub(super) enum Message {
+    Append(Request),
+    /// Close the current log file now, so that it can be sealed.
+    Rotate(oneshot::Sender<()>),
+    /// Answer what came before, then end.
+    Stop,
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    queue: mpsc::Receiver<Message>,
+    folder: PathBuf,
+    seen: Dedupe,
+    next: u64,
+    generation: u64,
+    current: Option<Current>,
+    pending: Pending,
+}
+
+/// The log file being written.
+struct Current {
+    log: WalFile,
+    hot: Arc<HotFile>,
+    first: u64,
+}
+
+/// What goes into the next commit.
+#[derive(Default)]
+struct Pending {
+    frames: Vec<u8>,
+    first: u64,
+    hashes: Vec<Hash>,
+    replies: Vec<(oneshot::Sender<Answer>, Vec<Appended>)>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        queue: mpsc::Receiver<Message>,
+        folder: PathBuf,
+        seen: Dedupe,
+        next: u64,
+        generation: u64,
+    ) -> Self {
+        Self { shared, queue, folder, seen, next, generation, current: None, pending: Pending::default() }
+    }
+
+    pub(super) fn run(mut self) {
+        while let Some(message) = self.queue.blocking_recv() {
+            let mut going = self.take(message);
+            while going && self.pending.frames.len() < MAX_COMMIT {
+                let Ok(message) = self.queue.try_recv() else { break };
+                going = self.take(message);
+            }
+            self.commit();
+            if !going {
+                break;
+            }
+            if self.queue.is_empty() {
+                self.mark();
+            }
+            self.wait_for_room();
+        }
+        self.mark();
+        self.close_current();
+        // Whoever is still in the queue, or comes later, is told by the closed channel.
+        self.queue.close();
+    }
+
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Append(Request { batch, reply }) => match self.take_batch(&batch) {
+                Ok(appended) => self.pending.replies.push((reply, appended)),
+                Err(error) => answer(reply, Err(error)),
+            },
+            Message::Rotate(done) => {
+                self.commit();
+                self.close_current();
+                // Nobody waits any more: no matter.
+                done.send(()).ok();
+            }
+            Message::Stop => return false,
+        }
+        true
+    }
+
+    fn take_batch(&mut self, batch: &Batch) -> Answer {
+        if self.shared.edge().stopped.is_some() {
+            return Err(self.shared.closed());
+        }
+        // Room first: a full disk refuses this batch and changes nothing.
+        self.make_room(batch.entries.len() + FRAME_OVERHEAD).map_err(|error| no_room(&error))?;
+        let seen = self.seen.see(batch.events.iter().map(|event| &event.id))?;
+        let first = self.next;
+        if self.pending.hashes.is_empty() {
+            self.pending.first = first;
+        }
+        let mut appended = Vec::with_capacity(batch.events.len());
+        for (event, seen) in batch.events.iter().zip(&seen) {
+            appended.push(match seen {
+                Seen::Before => Appended::Duplicate { index: None },
+                Seen::New => {
+                    let index = self.next;
+                    self.next += 1;
+                    self.pending.hashes.push(event.hash);
+                    Appended::New { index, id: event.id.clone() }
+                }
+            });
+        }
+        if self.next > first {
+            self.frame(batch, &seen, first);
+        }
+        Ok(appended)
+    }
+
+    fn frame(&mut self, batch: &Batch, seen: &[Seen], first: u64) {
+        let current = self.current.as_ref().expect("room was made in a file");
+        let count = u32::try_from(self.next - first).expect("a batch is at most 4 MiB");
+        let frames = &mut self.pending.frames;
+        let start = begin(frames, first, Timestamp::now(), count);
+        if count as usize == batch.events.len() {
+            frames.extend_from_slice(&batch.entries);
+        } else {
+            for (at, event) in batch.events.iter().enumerate().filter(|(at, _)| seen[*at] == Seen::New) {
+                frames.extend_from_slice(&batch.entries[event.at..batch.end_of(at)]);
+            }
+        }
+        finish(frames, start, current.log.generation, current.log.tail());
+    }
+
+    /// Makes sure that the log has room for `bytes` more than what is pending.
+    fn make_room(&mut self, bytes: usize) -> Result<(), WalError> {
+        let config = &self.shared.config;
+        let full = |current: &Current| {
+            self.next - current.first >= config.segment_events || current.log.tail() >= config.segment_bytes
+        };
+        if self.current.as_ref().is_some_and(full) {
+            self.commit();
+            self.close_current();
+        }
+        if self.current.is_none() {
+            let log = WalFile::create(&self.folder, self.generation, 0, &self.shared.config.faults)?;
+            self.generation += 1;
+            let hot = HotFile { generation: log.generation, path: log.path.clone(), file: log.file.clone() };
+            self.current = Some(Current { log, hot: Arc::new(hot), first: self.next });
+        }
+        let wanted = self.pending.frames.len() + bytes;
+        self.current.as_mut().map_or(Ok(()), |current| current.log.reserve(wanted))
+    }
+
+    /// Writes and syncs what is pending, and answers. After a failure nothing is taken any more.
+    fn commit(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        if pending.replies.is_empty() {
+            return;
+        }
+        if self.shared.edge().stopped.is_some() {
+            for (reply, _) in pending.replies {
+                answer(reply, Err(self.shared.closed()));
+            }
+            return;
+        }
+        match self.write(&pending) {
+            Ok(()) => {
+                for (reply, appended) in pending.replies.drain(..) {
+                    answer(reply, Ok(appended));
+                }
+                self.reuse(pending);
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the log can't be written");
+                self.shared.stop("writing the local log failed; free or replace the disk, then restart");
+                for (reply, _) in pending.replies {
+                    answer(reply, Err(self.shared.closed()));
+                }
+            }
+        }
+    }
+
+    /// Makes what is pending durable, then visible.
+    fn write(&mut self, pending: &Pending) -> Result<(), WalError> {
+        let Some(current) = self.current.as_mut().filter(|_| !pending.hashes.is_empty()) else {
+            return Ok(());
+        };
+        let at = current.log.tail();
+        current.log.append(&pending.frames)?;
+        let commit = Commit {
+            first: pending.first,
+            count: pending.hashes.len() as u64,
+            file: current.hot.clone(),
+            at,
+            length: pending.frames.len(),
+        };
+        let mut edge = self.shared.edge();
+        pending.hashes.iter().for_each(|hash| edge.tail.push(*hash));
+        edge.hot.since.get_or_insert_with(Timestamp::now);
+        edge.hot.commits.push_back(commit);
+        drop(edge);
+        self.shared.size.send_replace(self.next);
+        Ok(())
+    }
+
+    /// Keeps the buffers, unless they have grown far beyond what is usual.
+    fn reuse(&mut self, mut pending: Pending) {
+        if pending.frames.capacity() <= 2 * MAX_COMMIT {
+            pending.frames.clear();
+            pending.hashes.clear();
+            self.pending = pending;
+        }
+    }
+
+    /// Says in the log that the last frame is synced, so that damage to it shows as well.
+    fn mark(&self) {
+        if let Some(Err(error)) = self.current.as_ref().map(|current| current.log.mark()) {
+            tracing::warn!(%error, "the log's end could not be marked");
+        }
+    }
+
+    /// Hands the current file to the sealer, if anything is in it.
+    fn close_current(&mut self) {
+        let Some(current) = self.current.take_if(|current| self.next > current.first) else { return };
+        let closed = Closed {
+            generation: current.log.generation,
+            path: current.log.path.clone(),
+            first: current.first,
+            end: self.next,
+            bytes: current.log.tail(),
+        };
+        if let Err(error) = current.log.mark() {
+            tracing::warn!(%error, "the log's end could not be marked");
+        }
+        self.shared.edge().closed.push_back(closed);
+        self.shared.bell.notify_all();
+    }
+
+    /// While too many files wait for the store, so do senders.
+    fn wait_for_room(&self) {
+        let mut edge = self.shared.edge();
+        while edge.is_full(&self.shared.config) && edge.stopped.is_none() && !edge.closing {
+            edge = self.shared.bell.wait(edge).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn no_room(error: &WalError) -> AppendError {
+    let cause = std::error::Error::source(error).map(|cause| format!("{error} ({cause})"));
+    AppendError::NoRoom { reason: cause.unwrap_or_else(|| error.to_string()).into() }
+}
+
+fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
+    // A sender that went away retries under the same id.
+    reply.send(result).ok();
+}
