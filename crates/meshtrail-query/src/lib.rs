@@ -14,7 +14,7 @@
 //!
 //! - [`Filter`]: what a person asked for; held against leaves, and written out in one form.
 //! - [`FilterError`]: what is wrong, where, and what would be right.
-//! - [`page`]: a page of matching leaves, newest or oldest first, within a bound of work.
+//! - [`query`]: a page of a trail's matching leaves, newest or oldest first, within a bound of work.
 //! - [`completions`], [`tokens`]: for whoever lets a person write a filter.
 //!
 //! `docs/filter-language.md` is the language's own page. Who may see what is not known here.
@@ -33,6 +33,7 @@ mod pattern;
 mod problem;
 mod strings;
 mod token;
+mod trail;
 mod view;
 
 pub use complete::{Completion, CompletionOption, completions};
@@ -43,3 +44,4 @@ pub use page::{Ask, Cursor, CursorError, Order, Page, Start, page};
 pub use parse::MAX_FILTER;
 pub use problem::{FilterError, Span};
 pub use token::{Token, TokenKind, tokens};
+pub use trail::query;

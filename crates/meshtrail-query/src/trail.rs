@@ -1,0 +1,36 @@
+//! How a filter reads a trail.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use meshtrail_event::Timestamp;
+use meshtrail_trail::segment::Predicate;
+use meshtrail_trail::{ReadError, Scan, Trail};
+
+use crate::filter::Filter;
+use crate::hints::ScanHints;
+use crate::page::{Ask, Order, Page, page};
+
+/// A page of the trail's leaves that the filter lets through.
+pub async fn query(trail: &Trail, filter: &Filter, ask: &Ask) -> Result<Page, ReadError> {
+    let hints = filter.scan_hints();
+    page(filter, ask, trail.size(), |indexes, order| trail.scan(scan(&hints, indexes, order))).await
+}
+
+fn scan(hints: &ScanHints, indexes: Range<u64>, order: Order) -> Scan {
+    let predicate = |needed: &crate::Needed| {
+        let (column, needed) = (needed.column.to_owned(), needed.clone());
+        Predicate { column, accepts: Arc::new(move |value: &str| needed.accepts(value)) }
+    };
+    let times = (hints.since.is_some() || hints.until.is_some()).then(|| {
+        let end = Timestamp::from_nanos(i64::MAX);
+        (hints.since.unwrap_or_default(), hints.until.unwrap_or(end))
+    });
+    Scan {
+        families: hints.families.clone(),
+        indexes,
+        times,
+        predicates: hints.needed.iter().map(predicate).collect(),
+        newest_first: order == Order::Newest,
+    }
+}

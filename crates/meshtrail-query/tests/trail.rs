@@ -1,0 +1,113 @@
+//! Pages read from a real trail say the same as a look at each of its leaves.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use meshtrail_event::{
+    Actor, Detail, Device, Draft, Event, Identity, IdentityStatus, Kind, Outcome, Person, SessionFacts,
+    Target, Timestamp,
+};
+use meshtrail_query::{Ask, Filter, Order, Start, query};
+use meshtrail_trail::store::{Store, WritePolicy};
+use meshtrail_trail::{Trail, TrailConfig};
+
+const EVENTS: u64 = 1200;
+
+fn start() -> Timestamp {
+    "2026-11-20T00:00:00Z".parse().unwrap()
+}
+
+/// One event a minute; kinds, people and outcomes in turn.
+fn event(number: u64) -> Event {
+    let kinds = [
+        Kind::SshSessionStarted,
+        Kind::SshSessionEnded,
+        Kind::FlowCounted,
+        Kind::PolicyChanged,
+        Kind::from("quantum.entangled"),
+    ];
+    let kind = kinds[number as usize % kinds.len()].clone();
+    let time = start().after(Duration::from_secs(60 * number));
+    let mut draft = Draft::new(kind.clone(), time);
+    if kind.as_str().starts_with("ssh") {
+        let command = Some(format!("run {}", number % 13));
+        draft.detail = Some(Detail::Session(Box::new(SessionFacts { command, ..SessionFacts::default() })));
+    }
+    if number.is_multiple_of(3) {
+        let login = format!("user{}@example.com", number % 7);
+        let person = Some(Person { login, ..Person::default() });
+        draft.actor = Actor { person, ..Actor::default() };
+        draft.identity = Identity { status: IdentityStatus::Resolved, ..Identity::default() };
+    }
+    if number.is_multiple_of(11) {
+        draft.outcome = Outcome::Denied;
+    }
+    let name = Some(format!("web-{}.tail.example", number % 4));
+    draft.target = Target { device: Some(Device { name, ..Device::default() }), ..Target::default() };
+    draft.into_event(format!("agent-{}.1.{number}", number % 2).parse().unwrap(), time)
+}
+
+async fn trail(folder: &std::path::Path) -> Trail {
+    let location = folder.join("store").to_str().unwrap().parse().unwrap();
+    let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+    let config = TrailConfig { segment_events: 100, ..TrailConfig::new("main") };
+    let trail = Trail::open(store, &folder.join("local"), config).await.unwrap();
+    for batch in (1..=EVENTS).collect::<Vec<_>>().chunks(50) {
+        trail.append(batch.iter().copied().map(event).collect()).await.unwrap();
+    }
+    trail
+}
+
+/// All pages of a filter, read with small pages.
+async fn pages(trail: &Trail, filter: &Filter, order: Order) -> Vec<u64> {
+    let (mut found, mut start) = (Vec::new(), Start::Fresh(order));
+    loop {
+        let page =
+            query(trail, filter, &Ask { start, limit: 37, budget: Duration::from_secs(60) }).await.unwrap();
+        found.extend(page.items.iter().map(|(index, _)| *index));
+        match page.next {
+            Some(next) => start = Start::After(next),
+            None => return found,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_every_filter_is_what_a_look_at_each_leaf_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = trail(folder.path()).await;
+    let size = trail.size();
+    assert!(size >= EVENTS);
+    let now = start().after(Duration::from_secs(60 * EVENTS));
+    let leaves = trail.read(0..size, usize::MAX).await.unwrap();
+    assert_eq!(leaves.len() as u64, size);
+    for text in [
+        "",
+        "kind:ssh",
+        "kind:ssh.session.ended outcome:denied",
+        "kind:quantum*",
+        "kind:policy OR kind:flow.counted",
+        "actor:user3@example.com",
+        "-actor:* kind:ssh",
+        "source:agent-1",
+        "id:agent-1.1.777",
+        "id:agent-1.1.77*",
+        "identity:resolved",
+        "identity:unresolved outcome:denied",
+        "target:web-2 since:5h",
+        "since:2026-11-20T03:00 until:2026-11-20T04:00",
+        "command:\"run 7\"",
+        "\"run 7\" -outcome:denied",
+        "session:2026*",
+        "zebra",
+    ] {
+        let filter = Filter::parse(text).unwrap().with_now(now);
+        let matching = leaves.iter().filter(|(_, leaf)| filter.matches(leaf));
+        let mut expected: Vec<u64> = matching.map(|(index, _)| *index).collect();
+        assert_eq!(pages(&trail, &filter, Order::Oldest).await, expected, "{text}");
+        expected.reverse();
+        assert_eq!(pages(&trail, &filter, Order::Newest).await, expected, "{text}");
+    }
+    trail.close().await;
+}
