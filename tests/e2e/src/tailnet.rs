@@ -1,0 +1,212 @@
+//! A tailnet on loopback: Tailscale's own test control server, and real nodes in it.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::process::{Process, mortal, peer, run};
+use crate::{http_client, until};
+
+/// What a node does when its session cannot be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// The session goes on without a recording.
+    Open,
+    /// No recording, no session.
+    Closed,
+}
+
+/// What an enforcing policy tells the user whose session is refused.
+pub const REFUSED: &str = "no recorder, no session";
+/// What an enforcing policy tells the user whose session is ended.
+pub const ENDED: &str = "the recording stopped, and so does this session";
+
+/// The control plane.
+#[derive(Debug)]
+pub struct Tailnet {
+    /// What nodes log in to.
+    pub control: String,
+    admin: String,
+    folder: PathBuf,
+    http: reqwest::Client,
+    _process: Process,
+}
+
+impl Tailnet {
+    /// Starts a control server, a relay and STUN, all on loopback.
+    pub async fn start(folder: &Path) -> Result<Self> {
+        Self::start_on(folder, "127.0.0.1", mortal(peer("tailnet")?)).await
+    }
+
+    /// The same on another address, started by a command line that may enter a namespace first.
+    pub async fn start_on(folder: &Path, address: &str, mut command: Command) -> Result<Self> {
+        command.args(["-address", address]);
+        let mut process = Process::start("tailnet", folder, command)?;
+        let line = process.first_line(Duration::from_secs(10)).await?;
+        let addresses: Value = serde_json::from_str(&line)?;
+        let get = |name: &str| -> Result<String> {
+            Ok(addresses[name].as_str().context(name.to_owned())?.to_owned())
+        };
+        Ok(Self {
+            control: get("control")?,
+            admin: get("admin")?,
+            folder: folder.to_owned(),
+            http: http_client(),
+            _process: process,
+        })
+    }
+
+    /// Adds a userspace node; `ssh` makes it an SSH server.
+    pub async fn join(&self, name: &str, ssh: bool) -> Result<Node> {
+        let flags: &[&str] = if ssh { &["--ssh"] } else { &[] };
+        let node = Node::start(&self.folder, name, &["--tun=userspace-networking"], &[], None)?;
+        node.up(&self.control, "unused", flags).await?;
+        Ok(node)
+    }
+
+    /// Sends every session on every node to `recorders`, and waits until `node` knows.
+    pub async fn record(&self, node: &Node, recorders: &[String], enforcement: Enforcement) -> Result<()> {
+        let policy = ssh_policy(recorders, enforcement);
+        let answer = self.http.put(format!("{}/ssh-policy", self.admin)).json(&policy).send().await?;
+        ensure!(answer.status().is_success(), "the policy was refused: {}", answer.text().await?);
+        let wanted = policy["rules"][0]["action"].clone();
+        until(&format!("{} to have its SSH policy", node.name), Duration::from_secs(10), async || {
+            let map: Value =
+                serde_json::from_slice(&node.tailscale(&["debug", "netmap"]).await.ok()?.stdout).ok()?;
+            (map["SSHPolicy"]["rules"][0]["action"] == wanted).then_some(())
+        })
+        .await
+    }
+
+    /// Gives the user of a node another login name.
+    pub async fn rename(&self, node: &Node, login: &str, name: &str) -> Result<()> {
+        let id = node.status().await?["Self"]["ID"].as_str().context("a node has an id")?.to_owned();
+        let request = self.http.post(format!("{}/rename?node={id}&login={login}&name={name}", self.admin));
+        let answer = request.send().await?;
+        ensure!(answer.status().is_success(), "renaming was refused: {}", answer.text().await?);
+        Ok(())
+    }
+}
+
+/// The policy: everyone may log in as anyone, and is recorded.
+pub fn ssh_policy(recorders: &[String], enforcement: Enforcement) -> Value {
+    let mut action = json!({
+        "accept": true, "allowAgentForwarding": true, "allowLocalPortForwarding": true,
+        "recorders": recorders,
+    });
+    if enforcement == Enforcement::Closed {
+        action["onRecordingFailure"] =
+            json!({ "RejectSessionWithMessage": REFUSED, "TerminateSessionWithMessage": ENDED });
+    }
+    json!({"rules": [{"principals": [{"any": true}], "sshUsers": {"*": "=", "root": "root"}, "action": action}]})
+}
+
+/// A machine in a tailnet: a real tailscaled.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its LocalAPI.
+    pub socket: PathBuf,
+    entering: Vec<String>,
+    process: Process,
+}
+
+impl Node {
+    /// Starts tailscaled, in a network namespace if one is named.
+    pub fn start(
+        folder: &Path,
+        name: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+        namespace: Option<&str>,
+    ) -> Result<Self> {
+        let state = folder.join(name);
+        std::fs::create_dir_all(&state)?;
+        let socket = state.join("ts.sock");
+        let entering: Vec<String> = namespace
+            .map(|name| ["ip", "netns", "exec", name].map(str::to_owned).to_vec())
+            .unwrap_or_default();
+        let mut command = entered(&entering, &peer("tailscaled")?);
+        command.arg(format!("--statedir={}", state.display()));
+        command.arg(format!("--socket={}", socket.display())).arg("--port=0").args(flags);
+        command.envs([
+            ("TS_NO_LOGS_NO_SUPPORT", "true"),
+            ("TS_ASSUME_NETWORK_UP_FOR_TEST", "1"),
+            ("TS_PANIC_IF_HIT_MAIN_CONTROL", "1"),
+            ("TS_DISABLE_PORTMAPPER", "1"),
+            ("TS_DEBUG_LOG_RATE", "all"),
+            ("TS_DEBUG_FIREWALL_MODE", "nftables"),
+        ]);
+        command.env("TS_LOGS_DIR", &state).envs(environment.iter().copied());
+        let process = Process::start(name, folder, command)?;
+        Ok(Self { name: name.to_owned(), socket, entering, process })
+    }
+
+    /// Logs in, and waits until the node runs.
+    pub async fn up(&self, control: &str, key: &str, flags: &[&str]) -> Result<()> {
+        until(&format!("{} to open its socket", self.name), Duration::from_secs(10), async || {
+            self.socket.exists().then_some(())
+        })
+        .await
+        .with_context(|| self.process.tail())?;
+        let (server, key) = (format!("--login-server={control}"), format!("--auth-key={key}"));
+        let name = format!("--hostname={}", self.name);
+        let mut line =
+            vec!["up", &server, &key, &name, "--accept-dns=false", "--accept-risk=all", "--timeout=20s"];
+        line.extend(flags);
+        let output = self.tailscale(&line).await?;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(
+            output.status.success(),
+            "{} did not come up: {complaint}; {}",
+            self.name,
+            self.process.tail()
+        );
+        Ok(())
+    }
+
+    /// Runs `tailscale` against this node.
+    pub async fn tailscale(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = entered(&self.entering, &peer("tailscale")?);
+        command.arg(format!("--socket={}", self.socket.display())).args(arguments);
+        run(&format!("tailscale {}", arguments.join(" ")), command, Duration::from_secs(30)).await
+    }
+
+    /// `tailscale status --json`
+    pub async fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&self.tailscale(&["status", "--json"]).await?.stdout)?)
+    }
+
+    /// Its IPv4 address in the tailnet.
+    pub async fn address(&self) -> Result<IpAddr> {
+        let status = self.status().await?;
+        Ok(status["TailscaleIPs"][0].as_str().context("a node that runs has an address")?.parse()?)
+    }
+
+    /// What tailscaled logged.
+    pub fn logged(&self) -> String {
+        self.process.logged()
+    }
+
+    /// How commands of this node are entered: empty, or into its namespace.
+    pub fn entering(&self) -> &[String] {
+        &self.entering
+    }
+}
+
+/// A mortal command, through `entering` if that says something.
+pub(crate) fn entered(entering: &[String], program: &Path) -> Command {
+    match entering.split_first() {
+        None => mortal(program),
+        Some((first, rest)) => {
+            let mut command = mortal(first);
+            command.args(rest).arg(program);
+            command
+        }
+    }
+}
