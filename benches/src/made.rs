@@ -22,12 +22,24 @@ const SERVERS: usize = 60;
 
 /// Events of all kinds, flows in the majority, in the order in which a server receives them.
 pub fn events(seed: u64) -> impl Iterator<Item = Event> {
-    Mesh::new(seed, true)
+    Mesh::new(seed, Mix::Everything)
 }
 
 /// Flow records alone.
 pub fn flows(seed: u64) -> impl Iterator<Item = Event> {
-    Mesh::new(seed, false)
+    Mesh::new(seed, Mix::Flows)
+}
+
+/// Flow records before anyone resolved who is behind them: the shortest events there are in masses.
+pub fn brief(seed: u64) -> impl Iterator<Item = Event> {
+    Mesh::new(seed, Mix::BriefFlows)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mix {
+    Everything,
+    Flows,
+    BriefFlows,
 }
 
 /// A small generator of random numbers (SplitMix64).
@@ -98,14 +110,14 @@ struct Mesh {
     /// When each node reports next.
     due: BinaryHeap<Reverse<(i64, usize)>>,
     ready: std::collections::VecDeque<Event>,
-    mixed: bool,
+    mix: Mix,
     sessions: u64,
     recorder: u64,
     collector: u64,
 }
 
 impl Mesh {
-    fn new(seed: u64, mixed: bool) -> Self {
+    fn new(seed: u64, mix: Mix) -> Self {
         let mut random = Random::new(seed);
         let mut nodes = Vec::new();
         for number in 0..PEOPLE {
@@ -122,7 +134,7 @@ impl Mesh {
             due.push(Reverse((node.window + WINDOW, number)));
         }
         let ready = std::collections::VecDeque::new();
-        Self { random, nodes, due, ready, mixed, sessions: 0, recorder: 0, collector: 0 }
+        Self { random, nodes, due, ready, mix, sessions: 0, recorder: 0, collector: 0 }
     }
 
     /// One node's next report, and what else happened meanwhile.
@@ -136,7 +148,7 @@ impl Mesh {
             if self.random.part() < 0.7 {
                 let event = self.flow(number, connection, (start, end), received);
                 self.ready.push_back(event);
-                if self.mixed && self.random.part() < 0.55 {
+                if self.mix == Mix::Everything && self.random.part() < 0.55 {
                     self.other(received);
                 }
             }
@@ -201,11 +213,14 @@ impl Mesh {
             tx_packets: Some(packets(sent)),
         };
         let mut draft = Draft::new(Kind::FlowCounted, Timestamp::from_nanos(window.1));
+        draft.detail = Some(Detail::Flow(Box::new(flow)));
+        if self.mix == Mix::BriefFlows {
+            return self.sent_by(number, draft, received);
+        }
         draft.actor.device =
             Some(Device { id: node.device.id.clone(), name: node.device.name.clone(), ..Device::default() });
         draft.actor.person =
             node.person.as_ref().map(|person| Person { login: person.login.clone(), ..Person::default() });
-        draft.detail = Some(Detail::Flow(Box::new(flow)));
         draft.identity = Identity {
             as_of: Some(Timestamp::from_nanos(BEGIN + (window.1 - BEGIN) / (30 * SECOND) * (30 * SECOND))),
             provider: Some("directory".to_owned()),

@@ -16,28 +16,19 @@ fn cpu_seconds() -> f64 {
 use anyhow::{Context, Result};
 use meshtrail_bench::made;
 use meshtrail_event::{Event, Family};
-use meshtrail_trail::segment::{Segment, SegmentReader, encode};
+use meshtrail_trail::segment::{Segment, SegmentReader, Selection, encode};
 use meshtrail_trail::store::{Key, Store, StoreLocation, WritePolicy};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let events =
         std::env::args().nth(1).map_or(Ok(262_144), |count| count.parse()).context("EVENTS is a number")?;
-    for (name, made) in [("flows", flows(events)), ("mixed", mixed(events))] {
-        measure(name, &made).await?;
-    }
-    Ok(())
+    measure("brief flows", &by_family(made::brief(1).take(events))).await?;
+    measure("flows", &by_family(made::flows(1).take(events))).await?;
+    measure("mixed", &by_family(made::events(1).take(events))).await
 }
 
 type Rows = Vec<(u64, Vec<u8>)>;
-
-fn flows(events: usize) -> BTreeMap<Family, Rows> {
-    by_family(made::flows(1).take(events))
-}
-
-fn mixed(events: usize) -> BTreeMap<Family, Rows> {
-    by_family(made::events(1).take(events))
-}
 
 fn by_family(events: impl Iterator<Item = Event>) -> BTreeMap<Family, Rows> {
     let mut families: BTreeMap<Family, Rows> = BTreeMap::new();
@@ -66,8 +57,11 @@ async fn measure(name: &str, families: &BTreeMap<Family, Rows>) -> Result<()> {
     let start = cpu_seconds();
     for segment in &segments {
         let reader = SegmentReader::from_bytes("segment", segment.bytes.clone().into())?;
-        let rows = reader.read(0..u64::MAX).await?;
-        anyhow::ensure!(rows.len() == segment.rows, "rows are missing");
+        let (all, mut rows) = (Selection::of(0..u64::MAX), 0);
+        for page in reader.pages(&all) {
+            rows += reader.read_page(page, &all).await?.len();
+        }
+        anyhow::ensure!(rows == segment.rows, "rows are missing");
     }
     println!("  read all                 {:.2} µs per event", per_event(start));
     groups(&segments, events as u64).await
@@ -102,6 +96,10 @@ async fn groups(segments: &[Segment], events: u64) -> Result<()> {
         rounds += 1;
     }
     let rounds = f64::from(rounds);
-    println!("  256 neighbours           {:.0} µs, {:.0} of them reading pages", total / rounds, busy / rounds);
+    println!(
+        "  256 neighbours           {:.0} µs, {:.0} of them reading pages",
+        total / rounds,
+        busy / rounds
+    );
     Ok(())
 }

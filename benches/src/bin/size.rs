@@ -28,7 +28,8 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(folder)?;
     println!("bytes per event        JSON  zstd -3  segments  DuckDB  DuckDB v2   of zstd");
     compare("mixed", made::events(1).take(events), folder)?;
-    compare("flows", made::flows(1).take(events), folder)
+    compare("flows", made::flows(1).take(events), folder)?;
+    compare("brief", made::brief(1).take(events), folder)
 }
 
 fn compare(name: &str, made: impl Iterator<Item = Event>, folder: &Path) -> Result<()> {
