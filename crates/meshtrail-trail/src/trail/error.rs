@@ -244,4 +244,6 @@ pub(super) enum SealError {
     Checkpoint(#[from] crate::store::StoreError),
     #[error("the log lacks events that were acknowledged")]
     Incomplete,
+    #[error("a test broke this step")]
+    OnPurpose(#[source] io::Error),
 }

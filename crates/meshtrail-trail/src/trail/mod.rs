@@ -23,6 +23,8 @@ mod read;
 mod scan;
 mod seal;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 mod writer;
 

@@ -15,11 +15,11 @@ use super::hot::Closed;
 use super::shared::{Access, Sealed, Shared};
 use super::writer::Message;
 use crate::dedupe::Dedupe;
-use crate::fault::Step;
+use crate::fault::{Step, When};
 use crate::manifest::{self, Change, Fold, MAX_SOURCES, Put, PutNextError, SequenceSpan};
 use crate::retention;
 use crate::segment::{self, encode};
-use crate::store::{Key, PutError, StoreLocation};
+use crate::store::{Key, PutError, Store, StoreLocation};
 use crate::tree::{Hash, Tail, TileId};
 use crate::wal::{Entry, replay};
 
@@ -223,8 +223,10 @@ impl Sealer {
             // and the log's copy is only a copy.
             let Shared { store, root, .. } = &*self.shared;
             let Access::Write(writing) = &self.shared.access else { return Ok(()) };
+            self.check(Step::PutManifest, When::Before)?;
             let put = manifest::put_next(store, root, &writing.key, &mut self.fold, change, sealed);
             let put = self.runtime.block_on(put)?;
+            self.check(Step::PutManifest, When::After)?;
             if put == Put::Earlier {
                 // An attempt thought to have failed had been carried out; what is due now begins behind it.
                 return Ok(());
@@ -281,7 +283,7 @@ impl Sealer {
             let encoded = encode(family, &self.shared.config.name, &borrowed)?;
             let file = file_of(family, path, &encoded, sources);
             let key = self.shared.key(&file.path);
-            match self.put_same(&key, encoded.bytes.into()) {
+            match self.put_same(Step::PutSegment, &key, encoded.bytes.into()) {
                 Err(SealError::Conflict { key }) => {
                     self.shorten += 1;
                     return Err(SealError::Conflict { key });
@@ -300,14 +302,21 @@ impl Sealer {
         };
         let (Some(tiles), Some(subtrees)) = (tiles, subtrees) else { return Err(SealError::Incomplete) };
         for (tile, bytes) in tiles {
-            self.put_same(&self.shared.key(&tile.to_string()), bytes)?;
+            self.put_same(Step::PutTile, &self.shared.key(&tile.to_string()), bytes)?;
         }
         Ok(subtrees)
     }
 
     /// Puts an object that may be there already with the same contents.
-    fn put_same(&self, key: &Key, bytes: Bytes) -> Result<(), SealError> {
+    fn put_same(&self, step: Step, key: &Key, bytes: Bytes) -> Result<(), SealError> {
         let store = &self.shared.store;
+        self.check(step, When::Before)?;
+        let put = self.put_or_compare(store, key, bytes);
+        self.check(step, When::After)?;
+        put
+    }
+
+    fn put_or_compare(&self, store: &Store, key: &Key, bytes: Bytes) -> Result<(), SealError> {
         match self.runtime.block_on(store.put_new(key, bytes.clone())) {
             Ok(()) => Ok(()),
             Err(PutError::Exists { .. }) => {
@@ -319,6 +328,10 @@ impl Sealer {
         }
     }
 
+    fn check(&self, step: Step, when: When) -> Result<(), SealError> {
+        self.shared.config.faults.check(step, when).map_err(SealError::OnPurpose)
+    }
+
     fn put_checkpoint(&self) -> Result<(), SealError> {
         let Access::Write(writing) = &self.shared.access else { return Ok(()) };
         let head = self.fold.tree();
@@ -327,8 +340,9 @@ impl Sealer {
         }
         let signed = writing.key.sign(head.size, head.root);
         let key = self.shared.key("checkpoint");
+        self.check(Step::ReplaceCheckpoint, When::Before)?;
         self.runtime.block_on(self.shared.store.replace(&key, signed.note.into()))?;
-        Ok(())
+        self.check(Step::ReplaceCheckpoint, When::After)
     }
 
     /// Readers go to the segments from now on; what only the log needed is given back.
