@@ -82,6 +82,14 @@ pub enum StoreError {
         /// Which.
         source: Cause,
     },
+    /// The endpoint has no TLS, and nobody said that this is meant.
+    #[error(
+        "{endpoint} is plain HTTP, which would send objects in the clear: set AWS_ALLOW_HTTP=true if that is meant, or use https"
+    )]
+    PlainHttp {
+        /// Where requests would go.
+        endpoint: String,
+    },
     /// The probe wrote an object twice and the second write was accepted.
     #[error(
         "{store} overwrote an existing object although asked not to (PUT with If-None-Match: *): a trail would not be safe there. Use a bucket with conditional writes, such as AWS S3, MinIO or R2"

@@ -61,6 +61,16 @@ async fn a_bucket_that_is_not_there_or_does_not_answer_is_a_clear_error_in_bound
 }
 
 #[tokio::test]
+async fn plain_http_has_to_be_asked_for() {
+    let settings = AmazonS3Builder::new()
+        .with_access_key_id("a")
+        .with_secret_access_key("b")
+        .with_endpoint("http://127.0.0.1:9");
+    let error = Store::open_bucket(settings, "audit", "", &POLICY).await.unwrap_err();
+    assert!(error.to_string().contains("AWS_ALLOW_HTTP"), "{error}");
+}
+
+#[tokio::test]
 async fn buckets_pass_the_suite_and_keep_what_was_locked() {
     let Some(minio) = Minio::start().await else {
         println!("SKIPPED: 1 test of the bucket store; set MESHTRAIL_PEERS_BIN to a folder with minio");

@@ -172,10 +172,15 @@ impl RequestError {
 
     pub(super) fn into_store_error(self, doing: &'static str, key: &str, store: &str) -> StoreError {
         let hint = match &self {
-            Self::Status { status, .. } if status.as_u16() == 403 => {
+            Self::Status { body, .. }
+                if body.contains("SignatureDoesNotMatch") || body.contains("InvalidAccessKeyId") =>
+            {
+                "the bucket refused the credentials; check AWS_ACCESS_KEY_ID and the rest"
+            }
+            Self::Status { status: StatusCode::FORBIDDEN, .. } => {
                 "these credentials may not do that; s3:GetBucketVersioning, s3:GetBucketObjectLockConfiguration and s3:ListBucketVersions are needed"
             }
-            Self::Status { status, .. } if status.as_u16() == 404 => {
+            Self::Status { status: StatusCode::NOT_FOUND, .. } => {
                 "check that the bucket exists and that its name is right"
             }
             Self::Status { .. } | Self::Xml(_) => "see what the bucket says",

@@ -73,6 +73,9 @@ impl Bucket {
         let builder = settings.with_bucket_name(bucket);
         let options = client_options(&builder);
         let endpoint = bucket_endpoint(&builder, bucket);
+        if endpoint.starts_with("http://") && !allows_http(&builder) {
+            return Err(StoreError::PlainHttp { endpoint });
+        }
         let region =
             builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_else(|| String::from("us-east-1"));
         let resigning = Resigning::new(region.clone());
@@ -86,8 +89,9 @@ impl Bucket {
         resigning.use_credentials(client.credentials().clone());
         let connection =
             resigning.connection(endpoint, &options.with_timeout(QUESTION_TIMEOUT)).map_err(unusable)?;
-        let facts =
-            facts::ask(&connection).await.map_err(|error| error.into_store_error("open", "", &name))?;
+        let facts = facts::ask(&connection)
+            .await
+            .map_err(|error| error.into_store_error("read", "the settings of the bucket", &name))?;
         Ok(Self {
             name,
             client,
@@ -358,13 +362,16 @@ impl Bucket {
     }
 }
 
-fn client_options(builder: &AmazonS3Builder) -> ClientOptions {
+fn allows_http(builder: &AmazonS3Builder) -> bool {
     let allows = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
-    let plain_http = allows.is_some_and(|value| value == "true" || value == "1");
+    allows.is_some_and(|value| value == "true" || value == "1")
+}
+
+fn client_options(builder: &AmazonS3Builder) -> ClientOptions {
     ClientOptions::new()
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_timeout(REQUEST_TIMEOUT)
-        .with_allow_http(plain_http)
+        .with_allow_http(allows_http(builder))
 }
 
 fn retries() -> RetryConfig {
