@@ -3,3 +3,4 @@
 //! Results are in `docs/benchmarks.md`, with the machine they were measured on.
 
 pub mod made;
+pub mod recorder;

@@ -1,4 +1,14 @@
-//! Session recordings: the recorder protocol, durable storage, playback.
+//! Session recordings: taken in from mesh nodes, kept exactly, bound into a trail, played back repaired.
+//!
+//! - [`Recordings`]: open, serve, list, follow, play, export, end.
+//! - [`Session`]: one recorded session as the outside sees it.
+//! - [`protocol`]: what nodes speak to a recorder.
+//! - [`journal`]: how the bytes of ten thousand sessions become durable at once.
+//! - [`seal`]: how an ended recording lies in the store.
+//! - [`cast`]: asciicast v2, parsed tolerantly and repaired only when read.
+//! - [`check`]: whether a recording is what the trail says it is.
+//!
+//! Who may look at a recording is not known here.
 
 pub mod cast;
 mod causes;

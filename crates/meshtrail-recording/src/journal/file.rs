@@ -25,18 +25,65 @@ pub(super) fn path(folder: &Path, generation: u64) -> PathBuf {
 
 /// Makes a file with its space reserved; its name is durable when this returns.
 pub(super) fn create(shared: &Shared, generation: u64) -> io::Result<File> {
+    let path = path(&shared.folders.journal, generation);
     shared.faults.around(Step::CreateJournal, || {
-        let path = path(&shared.folders.journal, generation);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = open_empty(&path)?;
         reserve(&file, shared.limits.file)?;
-        let mut head = format!("{MARK}{VERSION} {generation}\n").into_bytes();
-        head.resize(usize::try_from(HEAD).expect("the head is small"), 0);
-        file.write_all_at(&head, 0)?;
+        write_head(&file, generation)?;
         // A crash before these two leaves a file without frames, or none: recovery deletes it.
         file.sync_all()?;
         sync_folder(&shared.folders.journal)?;
         Ok(file)
     })
+}
+
+/// Makes a file whose every block is written already, under a name that recovery does not read.
+///
+/// Syncing what overwrites such blocks touches no metadata. In space that is only reserved, each sync has to
+/// wait for the file system's own journal, and with it for whatever else is written on that disk.
+pub(super) fn prewrite(shared: &Shared, stopped: impl Fn() -> bool) -> io::Result<File> {
+    const STEP: usize = 1 << 20;
+    let file = open_empty(&spare(shared))?;
+    reserve(&file, shared.limits.file)?;
+    let zeros = vec![0; STEP];
+    let mut at = 0;
+    while at < shared.limits.file {
+        if stopped() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let length = usize::try_from(shared.limits.file - at).unwrap_or(STEP).min(STEP);
+        file.write_all_at(&zeros[..length], at)?;
+        // Step by step, so that commits have the disk to themselves in between.
+        file.sync_data()?;
+        at += length as u64;
+    }
+    Ok(file)
+}
+
+/// Gives a prewritten file its generation and its name.
+pub(super) fn adopt(shared: &Shared, file: File, generation: u64) -> io::Result<File> {
+    shared.faults.around(Step::CreateJournal, || {
+        write_head(&file, generation)?;
+        file.sync_all()?;
+        // A crash before this leaves a spare file, which the next one is written over.
+        std::fs::rename(spare(shared), path(&shared.folders.journal, generation))?;
+        sync_folder(&shared.folders.journal)?;
+        Ok(file)
+    })
+}
+
+fn spare(shared: &Shared) -> PathBuf {
+    shared.folders.journal.join("spare")
+}
+
+fn open_empty(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+}
+
+fn write_head(file: &File, generation: u64) -> io::Result<()> {
+    let mut head = format!("{MARK}{VERSION} {generation}\n").into_bytes();
+    head.resize(usize::try_from(HEAD).expect("the head is small"), 0);
+    file.write_all_at(&head, 0)
 }
 
 /// Makes the names in a folder durable.

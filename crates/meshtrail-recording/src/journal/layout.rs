@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, warn};
@@ -19,7 +19,11 @@ use crate::faults::Step;
 /// How long to wait before trying again what failed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Journal files that follow each other faster than this are a flood.
+const FLOOD: Duration = Duration::from_secs(5);
+
 pub(super) fn run(shared: &Shared, finished: &mpsc::Receiver<u64>) {
+    let mut last: Option<Instant> = None;
     while let Ok(generation) = finished.recv() {
         while let Err(error) = lay_out(shared, generation) {
             error!(%error, generation, "a journal file can't be laid out");
@@ -32,7 +36,12 @@ pub(super) fn run(shared: &Shared, finished: &mpsc::Receiver<u64>) {
         }
         locked(&shared.queue).stuck = None;
         shared.bell.notify_all();
-        make_next(shared);
+        // In a flood the disk has better things to do than to write a file twice.
+        let flooded = last.is_some_and(|last| last.elapsed() < FLOOD);
+        last = Some(Instant::now());
+        if !flooded {
+            make_next(shared);
+        }
     }
 }
 
@@ -44,14 +53,16 @@ fn stopped_while_waiting(shared: &Shared) -> bool {
     })
 }
 
-/// Makes the next file ahead, so that no commit waits for it. The writer makes it if this fails.
+/// Makes the next file ahead, so that no commit waits for it. The writer makes one if this fails.
 fn make_next(shared: &Shared) {
-    if locked(&shared.queue).stop {
+    let stopped = || locked(&shared.queue).stop;
+    if stopped() || locked(&shared.next).made.is_some() {
         return;
     }
+    let Ok(spare) = file::prewrite(shared, stopped) else { return };
     let mut next = locked(&shared.next);
     if next.made.is_none() {
-        next.made = file::create(shared, next.generation).ok();
+        next.made = file::adopt(shared, spare, next.generation).ok();
     }
 }
 

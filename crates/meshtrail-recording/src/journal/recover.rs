@@ -71,7 +71,7 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Recovered>, JournalError> {
     sessions.finish().map_err(folder(spool))
 }
 
-fn journal_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn journal_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

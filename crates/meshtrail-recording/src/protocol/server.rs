@@ -105,8 +105,10 @@ impl Server {
         let counted = in_use.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, in_use) = (serving.clone(), counted.clone());
+            // Boxed, so that what answering took is given back while the answer goes on for hours.
+            let answering = Box::pin(server.answer(request, peer));
             async move {
-                let answer = server.answer(request, peer).await;
+                let answer = answering.await;
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _in_use: in_use }))
             }
         });

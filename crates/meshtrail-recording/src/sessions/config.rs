@@ -40,7 +40,7 @@ impl Default for RecordingConfig {
             max_sessions: 20_000,
             min_free: 256 << 20,
             keep_alive: Duration::from_secs(5),
-            ack_every: Duration::from_millis(250),
+            ack_every: Duration::from_millis(100),
             mark_every: Duration::from_secs(10),
             mark_bytes: 256 << 10,
             ping_every: Duration::from_secs(20),

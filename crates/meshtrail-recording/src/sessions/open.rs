@@ -4,12 +4,13 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex, atomic::AtomicU64},
+    time::Duration,
 };
 
 use futures::StreamExt;
 use meshtrail_event::{Detail, Event, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
-use meshtrail_trail::store::Store;
+use meshtrail_trail::{Trail, store::Store};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -18,7 +19,7 @@ use super::{Inner, Live, OpenError, RecordingConfig, Recordings, finish, list, p
 use crate::{
     cast::{Anomalies, Piece, Repair},
     journal::{Closing, End, Journal, Recovered},
-    ledger::{Ledger, LedgerError, SessionScan},
+    ledger::{Ledger, LedgerError, SessionScan, TrailLedger},
     portrait::{Portrait, SessionKind},
     session::Session,
     ship,
@@ -27,18 +28,42 @@ use crate::{
 /// Recordings that are compressed at a time.
 const SEALING_AT_ONCE: usize = 2;
 
+/// The longest that bytes wait to be shipped to a bucket.
+const SHIP_EVERY: Duration = Duration::from_secs(30);
+
 /// Marks that are on their way to the trail at a time.
 const MARKING_AT_ONCE: usize = 256;
 
 impl Recordings {
+    /// Opens recordings on a trail; takes up what the last stop left open. `local` is this machine's folder.
+    pub async fn open(
+        store: Store,
+        local: &Path,
+        trail: Trail,
+        resolver: Resolver,
+        config: RecordingConfig,
+    ) -> Result<Recordings, OpenError> {
+        let ledger = TrailLedger::begin(trail).await?;
+        Self::open_on(store, local, Arc::new(ledger), resolver, config).await
+    }
+
+    /// Opens recordings to read only, beside a recorder or without one: nothing live, nothing taken up.
+    pub fn open_read_only(store: Store, trail: Trail) -> Recordings {
+        Self::read_only_on(store, Arc::new(TrailLedger::read_only(trail)))
+    }
+
     /// Opens recordings over a ledger; takes up what the last stop left open.
     pub async fn open_on(
         store: Store,
         local: &Path,
         ledger: Arc<dyn Ledger>,
         resolver: Resolver,
-        config: RecordingConfig,
+        mut config: RecordingConfig,
     ) -> Result<Recordings, OpenError> {
+        if config.journal.ship {
+            // What a lost machine takes with it is bounded by this.
+            config.journal.rotate_every = config.journal.rotate_every.min(SHIP_EVERY);
+        }
         let generation = ledger.epoch() << 32;
         let (folder, limits, faults) = (local.to_owned(), config.journal.clone(), config.faults.clone());
         let opening = move || Journal::open(&folder, generation, limits, faults);

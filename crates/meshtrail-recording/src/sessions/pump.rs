@@ -77,6 +77,8 @@ pub(crate) struct Pump<B> {
     header_error: Option<HeaderError>,
     introduction: Option<JoinHandle<()>>,
     acked: u64,
+    /// When the last frame went out, and when the last one that told of more bytes did.
+    framed_at: Instant,
     acked_at: Instant,
     marks: Marks,
 }
@@ -124,6 +126,7 @@ where
             header_error: None,
             introduction: None,
             acked: 0,
+            framed_at: now,
             acked_at: now,
             marks: Marks { at: now, bytes: 0, ready: None, under_way },
         }
@@ -228,7 +231,7 @@ where
     /// When something is due although nothing happens.
     fn next_turn(&self) -> Instant {
         let config = self.recordings.config();
-        let mut next = self.acked_at + config.keep_alive;
+        let mut next = self.framed_at + config.keep_alive;
         if self.durable() > self.acked {
             next = next.min(self.acked_at + config.ack_every);
         }
@@ -242,8 +245,9 @@ where
     fn turn(&mut self) {
         let now = Instant::now();
         let config = self.recordings.config();
-        let (durable, since) = (self.durable(), now - self.acked_at);
-        if since >= config.keep_alive || (durable > self.acked && since >= config.ack_every) {
+        let durable = self.durable();
+        let progress = durable > self.acked && now - self.acked_at >= config.ack_every;
+        if progress || now - self.framed_at >= config.keep_alive {
             self.ack(now, durable);
         }
         self.mark(now, durable);
@@ -253,8 +257,11 @@ where
         if let Some(acks) = &self.acks {
             acks.ack(durable);
         }
-        self.acked = durable;
-        self.acked_at = now;
+        if durable > self.acked {
+            self.acked = durable;
+            self.acked_at = now;
+        }
+        self.framed_at = now;
     }
 
     fn durable(&self) -> u64 {

@@ -359,3 +359,54 @@ async fn a_bucket_gets_back_the_sessions_of_a_machine_that_is_lost() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn a_real_trail_holds_what_a_session_was_and_a_restart_finds_it() {
+    use meshtrail_trail::{Trail, TrailConfig};
+
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path().join("local");
+    let nobody = meshtrail_identity::Resolver::knowing_nobody();
+    let mut config = quick();
+    config.mark_bytes = 1;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let store = store_at(folder.path()).await;
+        let trail = Trail::open(store.clone(), &local, TrailConfig::new("main")).await.unwrap();
+        let recordings =
+            Recordings::open(store, &local, trail.clone(), nobody.clone(), config.clone()).await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let (serve, until) = (recordings.clone(), stop.clone());
+        let serving = tokio::spawn(async move { serve.serve(listener, until).await });
+        let mut upload = Client::connect(address).await.record().await;
+        upload.send(SSH).await;
+        upload.acked(SSH.len() as u64).await;
+        upload.send("[1,\"o\",\"more\"]\n").await;
+        upload.end();
+        upload.frames().await;
+        settled(&recordings).await;
+        let page = recordings.sessions(None, 1, |_| true).await.unwrap();
+        ids.push(page.sessions[0].id.clone());
+        for id in &ids {
+            let session = recordings.session(id).await.unwrap().unwrap();
+            let bytes = bytes_of(&recordings, id).await;
+            assert_eq!((session.state, session.bytes), (SessionState::Ended, bytes.len() as u64));
+            let marks = recordings.marks(id).await.unwrap();
+            assert_eq!(marks.len() as u64, session.marks);
+            let mut checker = Checker::new(marks.iter().filter_map(finish::statement_of).collect(), None);
+            checker.push(&bytes);
+            assert_eq!(checker.finish(), []);
+        }
+        stop.cancel();
+        serving.await.unwrap();
+        recordings.close().await;
+        trail.close().await;
+    }
+    assert_ne!(ids[0], ids[1]);
+    let store = store_at(folder.path()).await;
+    let trail = Trail::open_read_only(store.clone(), Some(&local), TrailConfig::new("main")).await.unwrap();
+    let recordings = Recordings::open_read_only(store, trail);
+    let page = recordings.sessions(None, 10, |_| true).await.unwrap();
+    assert_eq!(page.sessions.iter().map(|session| &session.id).collect::<Vec<_>>(), [&ids[1], &ids[0]]);
+}

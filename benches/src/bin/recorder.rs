@@ -1,0 +1,315 @@
+//! What a recorder holds: ten thousand open sessions, and how fast one session gets through.
+//!
+//! `cargo run --release -p meshtrail-bench --bin recorder -- [--sessions 10000] [--seconds 30] [--folder DIR]`
+//!
+//! The recorder runs in a process of its own, the senders in this one; both on loopback, on the disk that
+//! `--folder` names. Each sender has its own connection, as nodes have, and sends one line a second; its ack
+//! counts from the moment the line is handed over until the first frame that says it is durable.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use clap::Parser;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{
+    Request,
+    body::{Frame, Incoming},
+    client::conn::http2,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use meshtrail_bench::recorder;
+use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
+
+#[derive(Parser, Clone)]
+struct Options {
+    /// Sessions that are open at a time.
+    #[arg(long, default_value_t = 10_000)]
+    sessions: usize,
+    /// Seconds to send for.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Megabytes that one session sends.
+    #[arg(long, default_value_t = 512)]
+    megabytes: u64,
+    /// Where the recorder keeps its files.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Runs the recorder itself.
+    #[arg(long, hide = true)]
+    serve: bool,
+}
+
+const HEADER: &str = concat!(
+    r#"{"version":2,"width":80,"height":24,"srcNode":"laptop.tail.example","srcNodeID":"7","#,
+    r#""srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root"}"#,
+    "\n"
+);
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    raise_open_files()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if options.serve {
+        let folder = options.folder.context("--serve needs --folder")?;
+        return runtime.block_on(recorder::serve(&folder));
+    }
+    let kept = tempfile::tempdir()?;
+    let folder = options.folder.clone().unwrap_or_else(|| kept.path().to_owned());
+    runtime.block_on(many(&options, &folder.join("many")))?;
+    runtime.block_on(one(&options, &folder.join("one")))
+}
+
+/// Both ends need a socket per session, and some files.
+fn raise_open_files() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(())
+}
+
+/// A recorder in a process of its own.
+struct Recorder {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Recorder {
+    fn start(folder: &Path) -> Result<Recorder> {
+        std::fs::create_dir_all(folder)?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["--serve", "--folder"])
+            .arg(folder)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("its output is piped")?).read_line(&mut line)?;
+        let address = line.trim().parse().with_context(|| format!("the recorder said {line:?}"))?;
+        Ok(Recorder { child, address })
+    }
+
+    /// Resident memory in KiB.
+    fn rss(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
+            println!("the recorder could not be stopped: {error}");
+        }
+    }
+}
+
+type Sending = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+
+/// One upload.
+struct Session {
+    sending: Sending,
+    acks: Incoming,
+}
+
+impl Session {
+    async fn open(address: SocketAddr) -> Result<Session> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) =
+            http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let (sending, body) = mpsc::channel(4);
+        let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(body));
+        let uri = format!("http://{address}/v2/record");
+        let answer = sender.send_request(Request::post(uri).body(body)?).await?;
+        ensure!(answer.status() == 200, "the recorder answered {}", answer.status());
+        let session = Session { sending, acks: answer.into_body() };
+        session.send(Bytes::from_static(HEADER.as_bytes())).await?;
+        Ok(session)
+    }
+
+    async fn send(&self, bytes: Bytes) -> Result<()> {
+        self.sending.send(Ok(Frame::data(bytes))).await.context("the upload was cut off")
+    }
+}
+
+/// Reads acks and hands out each number.
+async fn each_ack(mut acks: Incoming, mut on_ack: impl FnMut(u64)) -> Result<()> {
+    let mut rest = Vec::new();
+    while let Some(frame) = acks.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        rest.extend_from_slice(&data);
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let frame: serde_json::Value = serde_json::from_slice(&line)?;
+            if let Some(error) = frame["error"].as_str() {
+                bail!("the recorder failed: {error}");
+            }
+            on_ack(frame["ack"].as_u64().unwrap_or(0));
+        }
+    }
+    Ok(())
+}
+
+async fn many(options: &Options, folder: &Path) -> Result<()> {
+    let recorder = Recorder::start(folder)?;
+    let count = options.sessions;
+    let empty = recorder.rss()?;
+    let started = Instant::now();
+    let mut sessions = Vec::with_capacity(count);
+    for batch in (0..count).step_by(200) {
+        let opening = (batch..count.min(batch + 200)).map(|_| Session::open(recorder.address));
+        sessions.extend(futures::future::try_join_all(opening).await?);
+    }
+    println!("{count} sessions opened in {:.1} s", started.elapsed().as_secs_f64());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let idle = recorder.rss()?;
+    println!(
+        "RSS: {} MiB empty, {} MiB with {count} idle sessions: {:.1} KiB a session",
+        empty / 1024,
+        idle / 1024,
+        idle.saturating_sub(empty) as f64 / count as f64
+    );
+    let mut latencies = send_for(Duration::from_secs(options.seconds), sessions).await?;
+    latencies.sort_unstable();
+    ensure!(!latencies.is_empty(), "nothing was acknowledged");
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
+    println!(
+        "{} frames acknowledged as durable: p50 {:.1?}, p99 {:.1?}, p99.9 {:.1?}, longest {:.1?}",
+        latencies.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
+    println!("RSS while sending: {} MiB", recorder.rss()? / 1024);
+    Ok(())
+}
+
+/// Each session sends one line a second, all of them spread over it.
+async fn send_for(time: Duration, sessions: Vec<Session>) -> Result<Vec<Duration>> {
+    let latencies = Arc::new(Mutex::new(Vec::new()));
+    let gap = Duration::from_secs(1) / u32::try_from(sessions.len())?;
+    let mut senders = JoinSet::new();
+    let start = tokio::time::Instant::now();
+    for (index, session) in sessions.into_iter().enumerate() {
+        let first = start + gap * u32::try_from(index)?;
+        let latencies = latencies.clone();
+        senders.spawn(send_each_second(session, first, start + time, latencies));
+    }
+    while let Some(sent) = senders.join_next().await {
+        sent??;
+    }
+    let latencies = latencies.lock().map_err(|_| anyhow::anyhow!("a sender panicked"))?;
+    Ok(latencies.clone())
+}
+
+async fn send_each_second(
+    session: Session,
+    first: tokio::time::Instant,
+    until: tokio::time::Instant,
+    latencies: Arc<Mutex<Vec<Duration>>>,
+) -> Result<()> {
+    let Session { sending, acks } = session;
+    // Bytes that the line sent last ends at, and when it was sent.
+    let waiting = Arc::new(Mutex::new(None::<(u64, Instant)>));
+    let (answered, mine) = (waiting.clone(), latencies.clone());
+    let reading = tokio::spawn(each_ack(acks, move |ack| {
+        let mut waiting = answered.lock().expect("nothing panics while it is held");
+        if let Some((_, sent)) = waiting.take_if(|(bytes, _)| *bytes <= ack) {
+            mine.lock().expect("nothing panics while it is held").push(sent.elapsed());
+        }
+    }));
+    let mut turn = tokio::time::interval_at(first, Duration::from_secs(1));
+    let (mut bytes, mut second) = (HEADER.len() as u64, 0);
+    while tokio::time::Instant::now() < until {
+        turn.tick().await;
+        second += 1;
+        let line = format!("[{second}.000001,\"o\",\"\\u001b[32muser@host\\u001b[0m:~$ make test {second}\\r\\n\"]\n");
+        bytes += line.len() as u64;
+        *waiting.lock().expect("nothing panics while it is held") = Some((bytes, Instant::now()));
+        sending.send(Ok(Frame::data(line.into()))).await.context("the upload was cut off")?;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    reading.abort();
+    Ok(())
+}
+
+/// One session as fast as it goes, beside a plain copy of the same bytes with a sync each 256 KiB.
+async fn one(options: &Options, folder: &Path) -> Result<()> {
+    let bytes = options.megabytes << 20;
+    std::fs::create_dir_all(folder)?;
+    let piece: Bytes = lines_of(64 << 10).into();
+    let copied = copy_plainly(&folder.join("plain"), &piece, bytes)?;
+    let recorder = Recorder::start(&folder.join("recorder"))?;
+    let Session { sending, acks } = Session::open(recorder.address).await?;
+    let acked = Arc::new(AtomicU64::new(0));
+    let newest = acked.clone();
+    let reading = tokio::spawn(each_ack(acks, move |ack| newest.store(ack, Ordering::Relaxed)));
+    let started = Instant::now();
+    let mut sent = 0;
+    while sent < bytes {
+        sending.send(Ok(Frame::data(piece.clone()))).await.context("the upload was cut off")?;
+        sent += piece.len() as u64;
+    }
+    drop(sending);
+    reading.await??;
+    let recorded = started.elapsed();
+    ensure!(acked.load(Ordering::Relaxed) == sent + HEADER.len() as u64, "not all was acknowledged");
+    let rate = |time: Duration| bytes as f64 / time.as_secs_f64() / f64::from(1 << 20);
+    println!(
+        "one session of {} MiB: {:.0} MiB/s until the last ack; plain copy with a sync each 256 KiB: {:.0} MiB/s; {:.2} x",
+        options.megabytes,
+        rate(recorded),
+        rate(copied),
+        rate(recorded) / rate(copied)
+    );
+    println!("RSS after it: {} MiB", recorder.rss()? / 1024);
+    Ok(())
+}
+
+fn copy_plainly(path: &Path, piece: &[u8], bytes: u64) -> Result<Duration> {
+    let mut file = File::create(path)?;
+    let started = Instant::now();
+    let (mut written, mut unsynced) = (0, 0);
+    while written < bytes {
+        file.write_all(piece)?;
+        written += piece.len() as u64;
+        unsynced += piece.len();
+        if unsynced >= 256 << 10 {
+            file.sync_data()?;
+            unsynced = 0;
+        }
+    }
+    file.sync_data()?;
+    let took = started.elapsed();
+    std::fs::remove_file(path)?;
+    Ok(took)
+}
+
+fn lines_of(length: usize) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(length + 128);
+    let mut number = 0;
+    while lines.len() < length {
+        number += 1;
+        lines.extend_from_slice(
+            format!("[1.5,\"o\",\"compiling crate {number} of many with flags -O{}\\r\\n\"]\n", number * 7919 % 97)
+                .as_bytes(),
+        );
+    }
+    lines
+}
