@@ -15,6 +15,7 @@
 mod bits;
 mod chunk;
 mod encode;
+mod footer;
 #[cfg(test)]
 mod forged;
 mod forms;
@@ -40,6 +41,7 @@ use crate::store::GetError;
 
 /// Version of what this module writes beyond plain Parquet.
 const FORMAT: u32 = 1;
+const ZSTD_LEVEL: i32 = 3;
 /// Rows of a page, at most.
 const MAX_PAGE_ROWS: usize = 2048;
 
