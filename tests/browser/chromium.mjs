@@ -20,6 +20,7 @@ export const launch = () => chromium.launch({ executablePath: process.env.CHROMI
 /** A page that remembers what went wrong in it. */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ ...LOOKS.light, ...options });
+  context.setDefaultTimeout(10_000);
   const page = await context.newPage();
   page.troubles = [];
   page.asked = new Set();

@@ -29,10 +29,14 @@ pub use tailnet::{ENDED, Enforcement, Node, REFUSED, Tailnet, ssh_policy};
 pub use tree::{copy_tree, files_below};
 pub use wait::until;
 
-/// Makes the TLS stack of the HTTP client known; harmless to call again.
-pub(crate) fn http_client() -> reqwest::Client {
+/// Makes the TLS stack of the HTTP client known, which no test uses; harmless to call again.
+pub(crate) fn prepare_tls() {
     // Another test of this process may have been first.
     drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+pub(crate) fn http_client() -> reqwest::Client {
+    prepare_tls();
     reqwest::Client::builder()
         .timeout(std::time::Duration::from_secs(60))
         .build()

@@ -245,10 +245,9 @@ impl Server {
         Ok(text)
     }
 
-    /// `verify --all`, asked of the running server.
+    /// `verify --all`, beside the running server.
     pub async fn verify(&self) -> Result<Verdict> {
-        let output = self.cli(&["verify", "--all"]).await?;
-        Ok(Verdict::of(&output))
+        self.verify_store(&[]).await
     }
 
     /// `verify --all --store`: the store is read without this server.

@@ -119,6 +119,13 @@ impl Shell {
         Ok(input.flush()?)
     }
 
+    /// Waits until the shell takes commands and has said all that it says on its own.
+    pub async fn ready(&mut self) -> Result<()> {
+        // The quotes keep the echo of what is typed from looking like its result.
+        self.type_line("PS1=; echo rea''dy")?;
+        self.sees("ready").await
+    }
+
     /// Everything that was shown so far.
     pub fn seen(&self) -> String {
         self.seen.lock().expect("no writer of the screen panics").clone()

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::process::{Process, mortal, peer, run};
-use crate::{http_client, until};
+use crate::{prepare_tls, until};
 
 /// What a node does when its session cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,6 @@ pub const ENDED: &str = "the recording stopped, and so does this session";
 pub struct Tailnet {
     /// What nodes log in to.
     pub control: String,
-    admin: String,
     folder: PathBuf,
     http: reqwest::Client,
     _process: Process,
@@ -44,18 +43,16 @@ impl Tailnet {
 
     /// The same on another address, started by a command line that may enter a namespace first.
     pub async fn start_on(folder: &Path, address: &str, mut command: Command) -> Result<Self> {
-        command.args(["-address", address]);
+        let admin = folder.join("admin.sock");
+        command.args(["-address", address]).arg("-admin").arg(&admin);
         let mut process = Process::start("tailnet", folder, command)?;
         let line = process.first_line(Duration::from_secs(10)).await?;
+        prepare_tls();
         let addresses: Value = serde_json::from_str(&line)?;
-        let get = |name: &str| -> Result<String> {
-            Ok(addresses[name].as_str().context(name.to_owned())?.to_owned())
-        };
         Ok(Self {
-            control: get("control")?,
-            admin: get("admin")?,
+            control: addresses["control"].as_str().context("the address of the control server")?.to_owned(),
             folder: folder.to_owned(),
-            http: http_client(),
+            http: reqwest::Client::builder().unix_socket(admin).build()?,
             _process: process,
         })
     }
@@ -71,7 +68,7 @@ impl Tailnet {
     /// Sends every session on every node to `recorders`, and waits until `node` knows.
     pub async fn record(&self, node: &Node, recorders: &[String], enforcement: Enforcement) -> Result<()> {
         let policy = ssh_policy(recorders, enforcement);
-        let answer = self.http.put(format!("{}/ssh-policy", self.admin)).json(&policy).send().await?;
+        let answer = self.http.put("http://admin/ssh-policy").json(&policy).send().await?;
         ensure!(answer.status().is_success(), "the policy was refused: {}", answer.text().await?);
         let wanted = policy["rules"][0]["action"].clone();
         until(&format!("{} to have its SSH policy", node.name), Duration::from_secs(10), async || {
@@ -85,7 +82,7 @@ impl Tailnet {
     /// Gives the user of a node another login name.
     pub async fn rename(&self, node: &Node, login: &str, name: &str) -> Result<()> {
         let id = node.status().await?["Self"]["ID"].as_str().context("a node has an id")?.to_owned();
-        let request = self.http.post(format!("{}/rename?node={id}&login={login}&name={name}", self.admin));
+        let request = self.http.post(format!("http://admin/rename?node={id}&login={login}&name={name}"));
         let answer = request.send().await?;
         ensure!(answer.status().is_success(), "renaming was refused: {}", answer.text().await?);
         Ok(())

@@ -32,8 +32,8 @@ impl Place {
             ..Setup::default()
         };
         let server = Server::start(self.folder.path(), &setup).await?;
-        let recorder = format!("{}:{port}", self.node.address().await?);
-        self.tailnet.record(&self.node, &[recorder], enforcement).await?;
+        // Straight to loopback: through its own netstack a userspace node notices a dead recorder only after 30 s.
+        self.tailnet.record(&self.node, std::slice::from_ref(&server.recorder), enforcement).await?;
         Ok(server)
     }
 
@@ -74,6 +74,7 @@ async fn an_open_session_outlives_a_killed_server_and_what_was_recorded_is_kept_
     let place = place().await?;
     let server = place.server(Enforcement::Open).await?;
     let mut shell = place.ssh.shell(&[])?;
+    shell.ready().await?;
     shell.type_line("echo before the crash")?;
     shell.sees("before the crash\r\n").await?;
     let (id, _) = live(&server).await?;
@@ -109,6 +110,7 @@ async fn an_enforced_session_ends_when_the_server_is_killed() -> Result<()> {
     let place = place().await?;
     let server = place.server(Enforcement::Closed).await?;
     let mut shell = place.ssh.shell(&[])?;
+    shell.ready().await?;
     shell.type_line("echo before")?;
     shell.sees("before\r\n").await?;
     let (id, _) = live(&server).await?;
@@ -126,6 +128,7 @@ async fn a_server_that_stops_in_order_closes_its_sessions_as_interrupted() -> Re
     let place = place().await?;
     let server = place.server(Enforcement::Open).await?;
     let mut shell = place.ssh.shell(&[])?;
+    shell.ready().await?;
     shell.type_line("echo before")?;
     shell.sees("before\r\n").await?;
     let (id, _) = live(&server).await?;

@@ -11,7 +11,7 @@ struct Network {
 }
 
 /// The control server's namespace is the hub; nodes hang off it by one link each.
-const HUB: &str = "192.0.2.1";
+const HUB: &str = "198.18.0.1";
 
 impl Network {
     async fn new(nodes: &[&str]) -> Result<Self> {
@@ -25,7 +25,7 @@ impl Network {
             let name = network.add(&format!("mt{id}-{node}")).await?;
             ip(&format!("-n {hub} link add v{number} type veth peer name eth0 netns {name}")).await?;
             ip(&format!("-n {hub} link set v{number} master br0 up")).await?;
-            ip(&format!("-n {name} addr add 192.0.2.{}/24 dev eth0", number + 2)).await?;
+            ip(&format!("-n {name} addr add 198.18.0.{}/24 dev eth0", number + 2)).await?;
             ip(&format!("-n {name} link set eth0 up")).await?;
             ip(&format!("-n {name} route add default via {HUB}")).await?;
         }

@@ -1,9 +1,11 @@
 // Program tailnet is a whole control plane for tests, on loopback: Tailscale's own in-memory control
 // server, one DERP relay, one STUN server, and a small admin API to change what an administrator changes.
 //
-// It prints one line of JSON with its addresses when it is ready, and serves until it is ended:
+// It prints one line of JSON when it is ready, and serves until it is ended:
 //
-//	{"control":"http://127.0.0.1:1","admin":"http://127.0.0.1:2"}
+//	{"control":"http://127.0.0.1:1"}
+//
+// The admin API is on a unix socket, which reaches across network namespaces:
 //
 //	PUT  /ssh-policy            body: the SSH policy as nodes receive it
 //	GET  /nodes                 JSON array of nodes
@@ -36,14 +38,15 @@ import (
 
 func main() {
 	address := flag.String("address", "127.0.0.1", "the address everything listens on")
+	admin := flag.String("admin", "admin.sock", "unix socket of the admin API")
 	domain := flag.String("domain", "tail.example", "MagicDNS domain of the tailnet")
 	flag.Parse()
-	if err := run(*address, *domain); err != nil {
+	if err := run(*address, *admin, *domain); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(address, domain string) error {
+func run(address, admin, domain string) error {
 	derpMap, err := serveRelay(address)
 	if err != nil {
 		return err
@@ -52,7 +55,7 @@ func run(address, domain string) error {
 	if err != nil {
 		return err
 	}
-	adminListener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	adminListener, err := net.Listen("unix", admin)
 	if err != nil {
 		return err
 	}
@@ -67,10 +70,7 @@ func run(address, domain string) error {
 	}
 	go func() { log.Fatal(http.Serve(controlListener, control)) }()
 	go func() { log.Fatal(http.Serve(adminListener, adminHandler(control))) }()
-	if err := json.NewEncoder(os.Stdout).Encode(map[string]string{
-		"control": control.ExplicitBaseURL,
-		"admin":   "http://" + adminListener.Addr().String(),
-	}); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]string{"control": control.ExplicitBaseURL}); err != nil {
 		return err
 	}
 	select {}
