@@ -21,7 +21,10 @@ mod sessions_page;
 mod view;
 mod words;
 
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::{HeaderValue, StatusCode, header};
+use maud::Markup;
 
 use crate::auth::Capability;
 use crate::routes::Route;
@@ -36,6 +39,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; f
 /// The same for pages that play: asciinema-player's terminal is WebAssembly.
 const PLAYING_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
      font-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page of the console. Forms of a page that sent no referrer at all would come from an unknown origin, and be
+/// refused; nothing goes to other sites.
+fn page(status: StatusCode, policy: &'static str, markup: Markup) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    ];
+    (status, headers, markup).into_response()
+}
 
 /// The rows of the console.
 pub(crate) fn routes() -> Vec<Route> {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
@@ -32,9 +32,7 @@ pub(crate) fn problem_page(body: &ProblemBody) -> Response {
 fn plain(title: &str, content: &Markup) -> Response {
     let shell =
         Shell { title, nav: Nav::None, looker: None, sound: None, now: Timestamp::now(), plays: false };
-    let mut response = shell.page(content).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    response
+    super::page(StatusCode::OK, POLICY, shell.page(content))
 }
 
 /// A style, a script, a face. Under its current address it may be kept for ever.

@@ -3,8 +3,8 @@
 //! Each asks what the API asks, by the same calls, and renders the answer.
 
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderValue, StatusCode, header};
+use axum::response::{Redirect, Response};
+use http::StatusCode;
 use maud::Markup;
 use meshtrail_event::{Event, EventId, SessionId, Timestamp};
 use meshtrail_query::Filter;
@@ -204,8 +204,8 @@ impl Frame<'_> {
             now,
             plays: self.plays,
         };
-        let policy = HeaderValue::from_static(if self.plays { PLAYING_POLICY } else { POLICY });
-        Ok((status, [(header::CONTENT_SECURITY_POLICY, policy)], shell.page(content)).into_response())
+        let policy = if self.plays { PLAYING_POLICY } else { POLICY };
+        Ok(super::page(status, policy, shell.page(content)))
     }
 }
 
