@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};
 
+use crate::api::MAX_BODY;
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::state::AppState;
 
@@ -30,7 +31,10 @@ pub struct RequestId(pub String);
 
 /// Puts ids, problems, time limits and headers around `router`.
 pub(crate) fn wrap(router: Router<AppState>, state: AppState) -> Router {
-    router.layer(from_fn_with_state(state.clone(), finish)).with_state(state)
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(state.clone(), finish))
+        .with_state(state)
 }
 
 async fn finish(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
@@ -45,7 +49,7 @@ async fn finish(State(state): State<AppState>, mut request: Request, next: Next)
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log(&problem, &id, &method, &path);
-        response = if is_api { as_json(&problem, &id) } else { as_json(&problem, &id) };
+        response = if is_api { as_json(&problem, &id) } else { as_page(&problem, &id) };
     } else if response.status() == http::StatusCode::METHOD_NOT_ALLOWED && is_api {
         response = as_json(&Problem::method_not_allowed(), &id);
     }
@@ -62,6 +66,12 @@ fn log(problem: &Problem, id: &RequestId, method: &http::Method, path: &str) {
     } else {
         tracing::info!(id = id.0, %method, path, status, detail, cause, "request refused");
     }
+}
+
+fn as_page(problem: &Problem, id: &RequestId) -> Response {
+    let mut response = crate::console::problem_page(&problem.body(&id.0));
+    *response.status_mut() = problem.status;
+    response
 }
 
 fn as_json(problem: &Problem, id: &RequestId) -> Response {

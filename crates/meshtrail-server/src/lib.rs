@@ -14,9 +14,17 @@ pub mod answer;
 pub mod api;
 pub mod auth;
 pub mod config;
+pub mod console;
+mod cursor;
+pub mod diary;
+pub mod direct;
 pub mod durable;
+mod extract;
+pub mod pack;
 pub mod problem;
 pub mod routes;
+pub mod serve;
+mod sign_in;
 pub mod state;
 
 pub use config::{Config, ConfigError};

@@ -15,7 +15,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::auth::{Capability, gate};
 use crate::state::AppState;
-use crate::{answer, api};
+use crate::{answer, api, console, sign_in};
 
 /// One row of the table.
 pub struct Route {
@@ -51,6 +51,24 @@ impl Route {
         self
     }
 
+    /// Wraps the row's handler.
+    #[must_use]
+    pub fn layered<L>(mut self, layer: L) -> Route
+    where
+        L: tower::Layer<axum::routing::Route> + Clone + Send + Sync + 'static,
+        L::Service: tower::Service<axum::extract::Request, Error = std::convert::Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        <L::Service as tower::Service<axum::extract::Request>>::Response:
+            axum::response::IntoResponse + 'static,
+        <L::Service as tower::Service<axum::extract::Request>>::Future: Send + 'static,
+    {
+        self.handler = self.handler.layer(layer);
+        self
+    }
+
     /// A page or an asset: `GET`, outside the API's description.
     pub fn page(path: &str, needs: Capability, handler: MethodRouter<AppState>) -> Route {
         Route::plain(Method::GET, path, needs, handler)
@@ -68,7 +86,10 @@ impl Route {
 
 /// Every route there is.
 pub fn table() -> Vec<Route> {
-    api::routes()
+    let mut table = api::routes();
+    table.extend(sign_in::routes());
+    table.extend(console::routes());
+    table
 }
 
 /// The router that serves the table.

@@ -1,23 +1,58 @@
 //! What every handler can reach: one cheap handle, made once at start.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use meshtrail_event::Timestamp;
-use meshtrail_identity::Resolver;
+use meshtrail_identity::{OwnNode, Resolver};
+use meshtrail_recording::Recordings;
+use meshtrail_trail::Trail;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::links::Links;
 use crate::auth::names::HostNames;
+use crate::auth::secret::NoRandomness;
 use crate::auth::sessions::SignIns;
 use crate::auth::tokens::Tokens;
-use crate::auth::{Grants, Holder, Role, Secret, SecretHash};
+use crate::auth::{Grants, Holder, Role, Secret, SecretHash, Via, Viewer};
+use crate::diary::Diary;
+
+/// How many refused sign-ins of known people are written into the trail per [`REFUSALS_WINDOW`]; more go to the log
+/// alone, so that nobody can fill a disk by pressing a button.
+const MAX_REFUSALS: u32 = 20;
+
+/// See [`MAX_REFUSALS`].
+const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
 
 /// A cheap clone of the server's state.
 #[derive(Clone)]
 pub struct AppState(Arc<Parts>);
 
+/// Who can ask at all.
+pub enum Door {
+    /// Whoever shows who they are, over HTTP.
+    Guarded,
+    /// Only this process, which reads the store's files itself: everything that is reading is open to it.
+    Files,
+}
+
 /// What a state is made of.
 pub struct Parts {
+    /// The trail.
+    pub trail: Trail,
+    /// The trail's name.
+    pub trail_name: String,
+    /// The recordings.
+    pub recordings: Recordings,
+    /// Where what people do is written.
+    pub diary: Diary,
+    /// Who can ask at all.
+    pub door: Door,
+    /// Cancelled when the server stops: what streams without end then ends.
+    pub stop: CancellationToken,
+    /// Where the console is, as this machine's browsers reach it.
+    pub local_url: String,
     /// Who is behind an address.
     pub resolver: Resolver,
     /// API tokens.
@@ -36,12 +71,66 @@ pub struct Parts {
     pub links: Links,
     /// The how-manyth request this is.
     pub requests: AtomicU64,
+    /// Refused sign-ins since the beginning of the window; never held across an await.
+    pub refusals: Mutex<Option<(Instant, u32)>>,
 }
 
 impl AppState {
     /// The state made of `parts`.
     pub fn new(parts: Parts) -> AppState {
         AppState(Arc::new(parts))
+    }
+
+    /// The trail.
+    pub fn trail(&self) -> &Trail {
+        &self.0.trail
+    }
+
+    /// The trail's name.
+    pub fn trail_name(&self) -> &str {
+        &self.0.trail_name
+    }
+
+    /// The recordings.
+    pub fn recordings(&self) -> &Recordings {
+        &self.0.recordings
+    }
+
+    /// Where what people do is written.
+    pub fn diary(&self) -> &Diary {
+        &self.0.diary
+    }
+
+    /// Cancelled when the server stops.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// The viewer that this process itself is, when it reads the store's files.
+    pub fn reader(&self) -> Option<Viewer> {
+        match self.0.door {
+            Door::Guarded => None,
+            Door::Files => {
+                Some(Viewer { who: Holder::Local, role: Role::Admin, via: Via::Files, address: None })
+            }
+        }
+    }
+
+    /// A fresh one-time sign-in link for a browser on this machine.
+    pub fn new_sign_in_link(&self, now: Instant) -> Result<String, NoRandomness> {
+        let secret = self.0.links.make(now)?;
+        Ok(format!("{}/sign-in/link?token={}", self.0.local_url, secret.reveal()))
+    }
+
+    /// Whether one more refused sign-in may be written into the trail.
+    pub fn may_note_refusal(&self, now: Instant) -> bool {
+        let mut refusals = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = match *refusals {
+            Some((since, count)) if now.duration_since(since) < REFUSALS_WINDOW => (since, count),
+            _ => (now, 0),
+        };
+        *refusals = Some((since, count.saturating_add(1)));
+        count < MAX_REFUSALS
     }
 
     /// Who is behind an address.
@@ -69,9 +158,18 @@ impl AppState {
         &self.0.grants
     }
 
-    /// The names under which browsers are answered.
-    pub fn host_names(&self) -> &HostNames {
-        &self.0.host_names
+    /// Whether browsers are answered under this name: an address, one of the configuration, or the node's own.
+    pub fn answers_as(&self, host: &str) -> bool {
+        if self.0.host_names.allows(host) {
+            return true;
+        }
+        match &*self.0.resolver.own_node().borrow() {
+            OwnNode::Running { name: Some(name), .. } => {
+                let short = name.split('.').next().unwrap_or(name);
+                HostNames::new([name.clone(), short.to_owned()]).allows(host)
+            }
+            _ => false,
+        }
     }
 
     /// When this server started.

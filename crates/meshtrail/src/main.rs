@@ -1,1 +1,77 @@
-fn main() {}
+//! The command line of Meshtrail.
+//!
+//! - Exit status: 0 when done, 1 when not (or when `verify` finds something), 2 for a wrong command line.
+//! - Results go to standard output, everything else to standard error.
+//! - What is asked of a server or of a store goes through the same API ([`api`]).
+
+mod api;
+mod args;
+mod commands;
+mod live_play;
+mod local;
+mod output;
+mod player;
+mod remote;
+mod terminal;
+mod written;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, CommandLine, Events, Sessions, Tokens};
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    // Only the first call in a process can install a provider, and this is it.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    match run(line) {
+        Ok(code) => code,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("meshtrail: {}", meshtrail_event::text::visible(&format!("{error:#}"))));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
+    let mut builder = match &line.command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build()?;
+    let code = runtime.block_on(act(line.command));
+    // Threads that still read the keyboard must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn act(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(serve) => commands::serve::run(serve).await?,
+        Command::Sessions(sessions) => act_on_sessions(sessions).await?,
+        Command::Events(Events::Query(query)) => commands::events::query(query).await?,
+        Command::Events(Events::Show(show)) => commands::events::show(show).await?,
+        Command::Verify(verify) => return commands::verify::run(verify).await,
+        Command::Checkpoint(checkpoint) => commands::proof::checkpoint(checkpoint).await?,
+        Command::Proof(proof) => commands::proof::proof(proof).await?,
+        Command::Tokens(Tokens::Create(create)) => commands::tokens::create(create).await?,
+        Command::Tokens(Tokens::List(list)) => commands::tokens::list(list).await?,
+        Command::Tokens(Tokens::Revoke(revoke)) => commands::tokens::revoke(revoke).await?,
+        Command::SignIn(sign_in) => commands::sign_in::run(sign_in).await?,
+        Command::Version(version) => commands::version::run(&version)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn act_on_sessions(sessions: Sessions) -> anyhow::Result<()> {
+    match sessions {
+        Sessions::List(list) => commands::sessions::list(list).await,
+        Sessions::Show(show) => commands::sessions::show(show).await,
+        Sessions::Play(play) => commands::play::play(play).await,
+        Sessions::Export(export) => commands::export::run(export).await,
+        Sessions::Follow(follow) => commands::play::follow(follow).await,
+        Sessions::Kill(kill) => commands::sessions::kill(kill).await,
+    }
+}

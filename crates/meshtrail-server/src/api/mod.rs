@@ -1,20 +1,60 @@
 //! The handlers of `/api/v1/`, each a short story, and the frame of the API's description.
 
+pub mod events;
 pub mod health;
+pub mod packs;
+pub mod proofs;
+pub mod recordings;
+pub mod sessions;
+pub mod tokens;
+pub mod whoami;
 
+use axum::Json;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
 use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::routes;
 
-use crate::auth::Capability;
+use crate::auth::Capability::{Administer, Export, Kill, Open, Read, Replay, SelfService, Send};
 use crate::routes::Route;
+
+/// The largest body of a request that hands in events.
+const MAX_EVENTS_BODY: usize = 16 << 20;
+
+/// The largest body of any other request.
+pub(crate) const MAX_BODY: usize = 64 << 10;
 
 /// The rows of the API.
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::api(Capability::Open, routes!(health::health))]
+    vec![
+        Route::api(Open, routes!(health::health)),
+        Route::api(SelfService, routes!(whoami::whoami)),
+        Route::api(Read, routes!(sessions::list)),
+        Route::api(Read, routes!(sessions::show)),
+        Route::api(Export, routes!(recordings::recording)),
+        Route::api(Export, routes!(packs::pack)),
+        Route::api(Replay, routes!(recordings::cast)),
+        Route::api(Replay, routes!(recordings::follow)),
+        Route::api(Kill, routes!(recordings::kill)),
+        Route::api(Read, routes!(events::list)),
+        Route::api(Send, routes!(events::send)).layered(DefaultBodyLimit::max(MAX_EVENTS_BODY)),
+        Route::api(Read, routes!(events::show)),
+        Route::api(Read, routes!(proofs::checkpoint)),
+        Route::api(Read, routes!(proofs::proof)),
+        Route::api(Read, routes!(proofs::c2sp_checkpoint)),
+        Route::api(Read, routes!(proofs::tile)).served_at("/api/v1/trail/tile/{*path}"),
+        Route::api(Administer, routes!(tokens::list)),
+        Route::api(Administer, routes!(tokens::create)),
+        Route::api(Administer, routes!(tokens::revoke)),
+        Route::api(Administer, routes!(tokens::make_link)),
+        Route::page("/api/openapi.json", Open, get(async || Json(crate::routes::openapi()))),
+    ]
 }
 
 /// The API's description without its paths.
-pub(crate) fn document() -> utoipa::openapi::OpenApi {
+pub(crate) fn document() -> OpenApi {
     #[derive(utoipa::OpenApi)]
     #[openapi(
         info(
@@ -26,5 +66,8 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
         security(("token" = []))
     )]
     struct Document;
-    Document::openapi()
+    let mut document = Document::openapi();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    document
 }

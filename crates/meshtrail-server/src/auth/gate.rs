@@ -3,7 +3,9 @@
 //! Order: who is it (token, else cookie), is it meant for us (browsers only), may they, does a change come from
 //! our own page. A handler that runs has passed all four.
 
-use axum::extract::{Request, State};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, Method, header};
@@ -32,8 +34,12 @@ pub async fn authorise(
 }
 
 fn admit(state: &AppState, needs: Capability, request: &Request) -> Result<Option<Viewer>, Problem> {
+    if let Some(reader) = state.reader() {
+        return Ok(Some(reader));
+    }
     let headers = request.headers();
-    let viewer = identify(state, headers)?;
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let viewer = identify(state, headers, address)?;
     let by_token = viewer.as_ref().is_some_and(|viewer| viewer.via == Via::Token);
     let harmless = needs == Capability::Open && request.method().is_safe();
     if !by_token && !harmless {
@@ -47,7 +53,11 @@ fn admit(state: &AppState, needs: Capability, request: &Request) -> Result<Optio
     }
 }
 
-fn identify(state: &AppState, headers: &HeaderMap) -> Result<Option<Viewer>, Problem> {
+fn identify(
+    state: &AppState,
+    headers: &HeaderMap,
+    address: Option<SocketAddr>,
+) -> Result<Option<Viewer>, Problem> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let secret = bearer(value).ok_or_else(|| {
             Problem::bad_credentials("only `Authorization: Bearer TOKEN` is understood here")
@@ -58,11 +68,11 @@ fn identify(state: &AppState, headers: &HeaderMap) -> Result<Option<Viewer>, Pro
                 "this API token is unknown, expired or revoked; `meshtrail tokens list` shows those in force";
             Problem::bad_credentials(detail).at("Authorization")
         })?;
-        return Ok(Some(Viewer { who, role, via: Via::Token }));
+        return Ok(Some(Viewer { who, role, via: Via::Token, address }));
     }
     let signed_in = sessions::cookie_of(headers)
         .and_then(|cookie| state.sign_ins().find(&cookie, std::time::Instant::now()));
-    Ok(signed_in.map(|(who, role)| Viewer { who, role, via: Via::Cookie }))
+    Ok(signed_in.map(|(who, role)| Viewer { who, role, via: Via::Cookie, address }))
 }
 
 fn bearer(value: &http::HeaderValue) -> Option<Secret> {
@@ -73,7 +83,7 @@ fn bearer(value: &http::HeaderValue) -> Option<Secret> {
 fn check_browser(state: &AppState, request: &Request) -> Result<(), Problem> {
     let host = names::host_of(request.headers(), request.uri())
         .ok_or_else(|| Problem::bad_request("Host", "the request does not say which host it is for"))?;
-    if !state.host_names().allows(host) {
+    if !state.answers_as(host) {
         return Err(Problem::misdirected(host));
     }
     names::check_origin(request.method(), request.headers(), host).map_err(|foreign| match foreign {

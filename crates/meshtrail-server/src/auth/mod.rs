@@ -14,6 +14,7 @@ pub mod sessions;
 pub mod tokens;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,8 @@ pub struct Viewer {
     pub role: Role,
     /// How they showed it.
     pub via: Via,
+    /// Where they asked from; none for a command that reads a store itself.
+    pub address: Option<SocketAddr>,
 }
 
 /// How a viewer showed who they are.
@@ -149,6 +152,8 @@ pub enum Via {
     Token,
     /// A browser's session cookie.
     Cookie,
+    /// By reading the store's files: the command line without a server.
+    Files,
 }
 
 impl Viewer {

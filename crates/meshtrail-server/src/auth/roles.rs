@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use meshtrail_event::{Actor, Identity, IdentityStatus};
 
 use super::Role;
 
@@ -52,24 +52,14 @@ impl FromStr for Subject {
 }
 
 /// Who someone is, with what the mesh says of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    /// A person of the mesh, signed in from one of their devices.
-    Person {
-        /// Their login name.
-        login: String,
-        /// The name they go by, if the mesh told.
-        name: Option<String>,
-        /// The device they came from, if the mesh told.
-        device: Option<String>,
-    },
-    /// A tagged device.
-    Tagged {
-        /// Its tags, sorted.
-        tags: Vec<String>,
-        /// Its name, if the mesh told.
-        device: Option<String>,
+    /// A person or a tagged device of the mesh, as it was at sign-in.
+    Mesh {
+        /// Who.
+        actor: Box<Actor>,
+        /// Who says so, as of when.
+        identity: Box<Identity>,
     },
     /// Whoever holds an API token.
     Token {
@@ -82,11 +72,28 @@ pub enum Holder {
     Local,
 }
 
+impl Holder {
+    /// As the actor of an event, with how it is known.
+    pub fn as_actor(&self) -> (Actor, Identity) {
+        let service = match self {
+            Holder::Mesh { actor, identity } => return ((**actor).clone(), (**identity).clone()),
+            Holder::Token { id, name } => format!("token {id} ({name})"),
+            Holder::Local => self.to_string(),
+        };
+        let provider = if *self == Holder::Local { "local" } else { "token" };
+        let identity = Identity {
+            status: IdentityStatus::Resolved,
+            provider: Some(provider.to_owned()),
+            ..Identity::default()
+        };
+        (Actor { service: Some(service), ..Actor::default() }, identity)
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Holder::Person { login, .. } => f.write_str(login),
-            Holder::Tagged { tags, .. } => f.write_str(&tags.join(",")),
+            Holder::Mesh { actor, .. } => f.write_str(&actor.label().unwrap_or_else(|| "unknown".to_owned())),
             Holder::Token { name, .. } => write!(f, "token {name}"),
             Holder::Local => f.write_str("local administrator"),
         }
@@ -108,23 +115,25 @@ impl Grants {
         self.0.is_empty()
     }
 
-    /// The highest role of someone who is in `groups`, or none.
-    pub fn role_of(&self, holder: &Holder, groups: &[String]) -> Option<Role> {
-        self.0.iter().filter(|(subject, _)| subject.covers(holder, groups)).map(|(_, role)| *role).max()
+    /// The highest role of an actor, or none.
+    pub fn role_of(&self, actor: &Actor) -> Option<Role> {
+        self.0.iter().filter(|(subject, _)| subject.covers(actor)).map(|(_, role)| *role).max()
     }
 }
 
 impl Subject {
-    fn covers(&self, holder: &Holder, groups: &[String]) -> bool {
-        match (self, holder) {
-            (Subject::Person(wanted), Holder::Person { login, .. }) => *wanted == login.to_lowercase(),
-            (Subject::Group(wanted), Holder::Person { .. }) => {
+    /// A device with tags belongs to no person, whatever else is said of it.
+    fn covers(&self, actor: &Actor) -> bool {
+        let person = actor.person.as_ref().filter(|_| actor.tags.is_empty());
+        match (self, person) {
+            (Subject::Tag(wanted), _) => actor.tags.contains(wanted),
+            (Subject::Person(wanted), Some(person)) => *wanted == person.login.to_lowercase(),
+            (Subject::Group(wanted), Some(person)) => {
                 let bare = wanted.trim_start_matches("group:");
-                groups.iter().any(|group| group == wanted || group == bare)
+                person.groups.iter().any(|group| group == wanted || group == bare)
             }
-            (Subject::Tag(wanted), Holder::Tagged { tags, .. }) => tags.contains(wanted),
-            (Subject::Everyone, Holder::Person { .. }) => true,
-            _ => false,
+            (Subject::Everyone, Some(_)) => true,
+            (_, None) => false,
         }
     }
 }
@@ -132,6 +141,7 @@ impl Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meshtrail_event::Person;
 
     fn grants(lines: &[(&str, Role)]) -> Grants {
         let mut grants = Grants::default();
@@ -141,8 +151,16 @@ mod tests {
         grants
     }
 
-    fn person(login: &str) -> Holder {
-        Holder::Person { login: login.to_owned(), name: None, device: None }
+    fn person(login: &str, groups: &[&str]) -> Actor {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Actor {
+            person: Some(Person { login: login.to_owned(), groups, ..Person::default() }),
+            ..Actor::default()
+        }
+    }
+
+    fn tagged(tag: &str) -> Actor {
+        Actor { tags: vec![tag.to_owned()], ..person("tagged-devices", &[]) }
     }
 
     #[test]
@@ -152,20 +170,17 @@ mod tests {
             ("group:ops", Role::Auditor),
             ("tag:ci", Role::Viewer),
         ]);
-        let ops = ["group:ops".to_owned()];
-        assert_eq!(grants.role_of(&person("Alice@Example.com"), &[]), Some(Role::Viewer));
-        assert_eq!(grants.role_of(&person("alice@example.com"), &ops), Some(Role::Auditor));
-        assert_eq!(grants.role_of(&person("mallory@example.com"), &[]), None);
-        let tagged = Holder::Tagged { tags: vec!["tag:ci".to_owned()], device: None };
-        assert_eq!(grants.role_of(&tagged, &ops), Some(Role::Viewer));
+        assert_eq!(grants.role_of(&person("Alice@Example.com", &[])), Some(Role::Viewer));
+        assert_eq!(grants.role_of(&person("alice@example.com", &["group:ops"])), Some(Role::Auditor));
+        assert_eq!(grants.role_of(&person("mallory@example.com", &["devs"])), None);
+        assert_eq!(grants.role_of(&tagged("tag:ci")), Some(Role::Viewer));
     }
 
     #[test]
     fn a_tagged_device_is_never_a_person() {
         let everyone = grants(&[("*", Role::Viewer), ("tagged-devices", Role::Admin)]);
-        let tagged = Holder::Tagged { tags: vec!["tag:web".to_owned()], device: None };
-        assert_eq!(everyone.role_of(&tagged, &[]), None);
-        assert_eq!(everyone.role_of(&person("bob@example.com"), &[]), Some(Role::Viewer));
+        assert_eq!(everyone.role_of(&tagged("tag:web")), None);
+        assert_eq!(everyone.role_of(&person("bob@example.com", &[])), Some(Role::Viewer));
     }
 
     #[test]

@@ -143,6 +143,12 @@ impl Tokens {
         Ok(Tokens { path, current: RwLock::new(file), change: Mutex::new(()) })
     }
 
+    /// No tokens, and no place for any: for a process that only reads.
+    pub fn none() -> Tokens {
+        let file = TokensFile { version: VERSION, next: 1, tokens: Vec::new() };
+        Tokens { path: PathBuf::new(), current: RwLock::new(file), change: Mutex::new(()) }
+    }
+
     /// Every token, oldest first.
     pub fn list(&self) -> Vec<Token> {
         self.snapshot().tokens.into_iter().map(|kept| kept.token).collect()

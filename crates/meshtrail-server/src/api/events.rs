@@ -1,0 +1,217 @@
+//! Events: asking for them, reading one, handing them in.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use meshtrail_event::text::shortened;
+use meshtrail_event::{Event, EventId};
+use meshtrail_query::{Ask, Filter, Start};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::auth::Viewer;
+use crate::cursor;
+use crate::extract::{Asked, bad_body, parsed};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+mod intake;
+
+/// Events on a page when nothing is said.
+const PAGE: usize = 100;
+
+/// The most events on a page.
+pub const MAX_PAGE: usize = 1000;
+
+/// How long the work for a page may take, about.
+const BUDGET: Duration = Duration::from_secs(3);
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Oldest first.
+    Oldest,
+}
+
+/// Which events, and how many.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// A filter, such as `actor:alice@example.com kind:ssh.* since:24h`.
+    pub q: Option<String>,
+    /// At most this many: 1 to 1000, 100 without it.
+    pub limit: Option<usize>,
+    /// Where the last answer's `next` left off.
+    pub cursor: Option<String>,
+    /// Which end to begin at: `newest` or `oldest`.
+    pub order: Option<Order>,
+}
+
+/// A page of events.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct EventsAnswer {
+    /// The leaves, byte for byte as they are proven.
+    #[schema(value_type = Vec<Object>)]
+    pub events: Vec<Box<RawValue>>,
+    /// Where each is in the trail.
+    pub indexes: Vec<u64>,
+    /// Where the list goes on; absent at its end. A page can be short, or empty, and still have a next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A page of events, for pages and answers.
+pub(crate) struct EventsPage {
+    /// Index and leaf.
+    pub(crate) rows: Vec<(u64, Bytes)>,
+    /// Where the list goes on.
+    pub(crate) next: Option<String>,
+}
+
+/// Lists the events that a filter lets through.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventsQuery),
+    responses((status = 200, body = EventsAnswer)))]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Asked(query): Asked<EventsQuery>,
+) -> Result<Json<EventsAnswer>, Problem> {
+    let page = page(&state, &query).await?;
+    let mut answer = EventsAnswer { events: Vec::new(), indexes: Vec::new(), next: page.next };
+    for (index, leaf) in page.rows {
+        let text = String::from_utf8(leaf.into()).ok().and_then(|text| RawValue::from_string(text).ok());
+        let leaf = text.ok_or_else(|| {
+            Problem::internal(format!("the event at index {index} is not JSON; run `meshtrail verify --all`"))
+        })?;
+        answer.events.push(leaf);
+        answer.indexes.push(index);
+    }
+    Ok(Json(answer))
+}
+
+/// The filter of a question, or what is wrong with it.
+pub(crate) fn filter(text: Option<&str>) -> Result<Filter, Problem> {
+    Filter::parse(text.unwrap_or_default()).map_err(|error| Problem::bad_request("q", error.to_string()))
+}
+
+/// How many a question asks for.
+pub(crate) fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
+    match asked {
+        None => Ok(usual),
+        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::bad_request("limit", format!("ask for 1 to {most}"))),
+    }
+}
+
+/// One event, byte for byte as it is proven.
+#[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events", params(("id" = String, Path)),
+    responses((status = 200, description = "The leaf: RFC 8785 canonical JSON", body = Object)))]
+pub(crate) async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let id: EventId = parsed("id", &id)?;
+    let (index, leaf) = leaf(&state, &id).await?;
+    let index = index.to_string();
+    Ok((
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::HeaderName::from_static("meshtrail-index"), &index),
+        ],
+        leaf,
+    )
+        .into_response())
+}
+
+/// An event's index and leaf by its id.
+pub(crate) async fn leaf(state: &AppState, id: &EventId) -> Result<(u64, Bytes), Problem> {
+    let index = index_of(state, id).await?;
+    Ok((index, leaf_at(state, index).await?))
+}
+
+/// The leaf at an index.
+pub(crate) async fn leaf_at(state: &AppState, index: u64) -> Result<Bytes, Problem> {
+    if index >= state.trail().size() {
+        return Err(Problem::not_found(format!(
+            "the trail has {} events, none at {index}",
+            state.trail().size()
+        )));
+    }
+    state.trail().leaf(index).await.map_err(|error| unreadable(&error))
+}
+
+/// Where an event is in the trail.
+pub(crate) async fn index_of(state: &AppState, id: &EventId) -> Result<u64, Problem> {
+    match state.trail().find(id).await {
+        Ok(Some(index)) => Ok(index),
+        Ok(None) => {
+            let shown = shortened(&id.to_string(), 160);
+            Err(Problem::not_found(format!("there is no event {shown} in this trail")))
+        }
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+/// The id of the event at an index.
+pub(crate) async fn id_at(state: &AppState, index: u64) -> Result<EventId, Problem> {
+    let leaf = leaf_at(state, index).await?;
+    let event = Event::from_json(&leaf).map_err(|error| unreadable(&error))?;
+    Ok(event.id)
+}
+
+/// The trail can't be read.
+pub(crate) fn unreadable(error: &dyn std::error::Error) -> Problem {
+    Problem::unavailable("the trail can't be read here; `meshtrail verify --all` tells what is wrong")
+        .because(error)
+}
+
+/// How many events were taken.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Taken {
+    /// Events that are in the trail now and were not before.
+    pub accepted: usize,
+    /// Events that were in the trail already: sending them again did nothing.
+    pub duplicates: usize,
+}
+
+/// Takes events from a sender: a JSON array, or one event per line. Durable when answered; sending again is safe.
+#[utoipa::path(post, path = "/api/v1/events", tag = "events", request_body(content = Vec<Object>),
+    responses((status = 200, body = Taken)))]
+pub(crate) async fn send(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Taken>), Problem> {
+    let body = body.map_err(|rejection| bad_body(&rejection))?;
+    let events = intake::read(&headers, &body, &viewer.who, state.trail_name())?;
+    let count = events.len();
+    let accepted = intake::append(&state, events).await?;
+    Ok((StatusCode::OK, Json(Taken { accepted, duplicates: count - accepted })))
+}
+
+/// A page of the events that a question asks for.
+pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<EventsPage, Problem> {
+    let filter = filter(query.q.as_deref())?;
+    let limit = limit(query.limit, PAGE, MAX_PAGE)?;
+    let order = query.order.unwrap_or_default();
+    let question = format!("events {order:?} {filter}");
+    let start = match &query.cursor {
+        Some(text) => Start::After(parsed("cursor", &cursor::read(&question, text)?)?),
+        None => Start::Fresh(match order {
+            Order::Newest => meshtrail_query::Order::Newest,
+            Order::Oldest => meshtrail_query::Order::Oldest,
+        }),
+    };
+    let ask = Ask { start, limit, budget: BUDGET };
+    let page =
+        meshtrail_query::query(state.trail(), &filter, &ask).await.map_err(|error| unreadable(&error))?;
+    let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
+    Ok(EventsPage { rows: page.items, next })
+}

@@ -1,0 +1,286 @@
+//! Checkpoints and proofs, and the trail as any C2SP client reads it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use meshtrail_event::EventId;
+use meshtrail_trail::SignedCheckpoint;
+use meshtrail_trail::tree::{Bundle, TileId};
+use serde::{Deserialize, Serialize};
+
+use crate::extract::{Asked, parsed};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// A signed head of the trail.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Head {
+    /// The trail's origin line.
+    pub origin: String,
+    /// Events in the trail.
+    pub size: u64,
+    /// The root hash, in hex.
+    pub root: String,
+    /// The signed note, as C2SP tlog-checkpoint has it.
+    pub note: String,
+    /// The key that signs it.
+    pub vkey: String,
+}
+
+/// What to prove: an event by id or index, or consistency from an older size.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProofQuery {
+    /// The event's id.
+    pub event: Option<String>,
+    /// The event's index.
+    pub index: Option<u64>,
+    /// In the trail of this size; the newest checkpoint's without it.
+    pub size: Option<u64>,
+    /// Consistency from this size.
+    pub from: Option<u64>,
+    /// Consistency up to this size; the newest checkpoint's without it.
+    pub to: Option<u64>,
+}
+
+/// That an event is in the trail.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Inclusion {
+    /// `inclusion`
+    #[serde(rename = "type")]
+    pub of_type: String,
+    /// The event.
+    pub event_id: String,
+    /// Where it is.
+    pub index: u64,
+    /// SHA-256 of 0x00 and the leaf, in hex.
+    pub leaf_hash: String,
+    /// Events in the tree.
+    pub size: u64,
+    /// The tree's root, in hex.
+    pub root: String,
+    /// The siblings on the way up, lowest first, in hex.
+    pub hashes: Vec<String>,
+    /// The signed checkpoint of that size; absent when another size was asked for than is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The key that signs it.
+    pub vkey: String,
+}
+
+/// That an older trail is the beginning of a newer one.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Consistency {
+    /// `consistency`
+    #[serde(rename = "type")]
+    pub of_type: String,
+    /// Events in the older trail.
+    pub from: u64,
+    /// Events in the newer trail.
+    pub to: u64,
+    /// The older root, in hex.
+    pub from_root: String,
+    /// The newer root, in hex.
+    pub to_root: String,
+    /// The nodes that lead to both, in hex.
+    pub hashes: Vec<String>,
+    /// The signed checkpoint of the newer size; absent when another size was asked for than is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The key that signs it.
+    pub vkey: String,
+}
+
+/// Either proof.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum ProofAnswer {
+    /// That an event is in the trail.
+    Inclusion(Inclusion),
+    /// That an older trail is the beginning of a newer one.
+    Consistency(Consistency),
+}
+
+/// The newest signed head of the trail; as the note alone with `Accept: text/plain`.
+#[utoipa::path(get, path = "/api/v1/checkpoint", tag = "proofs", responses((status = 200, body = Head)))]
+pub(crate) async fn checkpoint(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let head = head(&state).await?;
+    let wants_text = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|a| a.contains("text/plain"));
+    Ok(if wants_text { as_text(head.note) } else { Json(head).into_response() })
+}
+
+/// The newest signed head of the trail.
+pub(crate) async fn head(state: &AppState) -> Result<Head, Problem> {
+    Ok(Head::from(signed(state).await?))
+}
+
+async fn signed(state: &AppState) -> Result<SignedCheckpoint, Problem> {
+    state.trail().checkpoint().await.map_err(|error| {
+        Problem::unavailable("the trail's checkpoint can't be read or signed now").because(&error)
+    })
+}
+
+impl From<SignedCheckpoint> for Head {
+    fn from(signed: SignedCheckpoint) -> Head {
+        let SignedCheckpoint { origin, size, root, note, vkey, .. } = signed;
+        Head { origin, size, root: root.to_string(), note, vkey }
+    }
+}
+
+/// Proves that an event is in the trail, or that an older trail is the beginning of this one.
+#[utoipa::path(get, path = "/api/v1/proof", tag = "proofs", params(ProofQuery),
+    responses((status = 200, body = ProofAnswer)))]
+pub(crate) async fn proof(
+    State(state): State<AppState>,
+    Asked(asked): Asked<ProofQuery>,
+) -> Result<Json<ProofAnswer>, Problem> {
+    let head = signed(&state).await?;
+    match asked {
+        ProofQuery { event: Some(id), index: None, size, from: None, to: None } => {
+            let id = parsed::<EventId>("event", &id)?;
+            let index = super::events::index_of(&state, &id).await?;
+            Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, Some(id), size, head).await?)))
+        }
+        ProofQuery { event: None, index: Some(index), size, from: None, to: None } => {
+            Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, None, size, head).await?)))
+        }
+        ProofQuery { event: None, index: None, size: None, from: Some(from), to } => {
+            Ok(Json(ProofAnswer::Consistency(consistency(&state, from, to, head).await?)))
+        }
+        _ => Err(Problem::bad_request(
+            "query",
+            "ask with exactly one of event, index and from; size goes with event or index, to goes with from",
+        )),
+    }
+}
+
+/// The proof of the event at `index` under the newest checkpoint.
+pub(crate) async fn newest_inclusion(state: &AppState, index: u64) -> Result<Inclusion, Problem> {
+    inclusion(state, index, None, None, signed(state).await?).await
+}
+
+async fn inclusion(
+    state: &AppState,
+    index: u64,
+    id: Option<EventId>,
+    size: Option<u64>,
+    head: SignedCheckpoint,
+) -> Result<Inclusion, Problem> {
+    let size = size.unwrap_or(head.size);
+    if size > state.trail().size() {
+        return Err(Problem::bad_request("size", format!("the trail has {} events", state.trail().size())));
+    }
+    if index >= size {
+        let detail = format!("a trail of {size} events has none at index {index}");
+        return Err(if id.is_some() {
+            Problem::not_found(detail)
+        } else {
+            Problem::bad_request("index", detail)
+        });
+    }
+    let id = match id {
+        Some(id) => id,
+        None => super::events::id_at(state, index).await?,
+    };
+    let proof = state.trail().inclusion(index, size).await.map_err(|error| unproven(&error))?;
+    Ok(Inclusion {
+        of_type: "inclusion".to_owned(),
+        event_id: id.to_string(),
+        index,
+        leaf_hash: proof.leaf_hash.to_string(),
+        size,
+        root: proof.root.to_string(),
+        hashes: proof.hashes.iter().map(ToString::to_string).collect(),
+        note: (size == head.size).then_some(head.note),
+        vkey: head.vkey,
+    })
+}
+
+async fn consistency(
+    state: &AppState,
+    from: u64,
+    to: Option<u64>,
+    head: SignedCheckpoint,
+) -> Result<Consistency, Problem> {
+    let to = to.unwrap_or(head.size);
+    if to > state.trail().size() {
+        return Err(Problem::bad_request("to", format!("the trail has {} events", state.trail().size())));
+    }
+    if from > to {
+        return Err(Problem::bad_request(
+            "from",
+            format!("{from} is more than the {to} events it is compared with"),
+        ));
+    }
+    let proof = state.trail().consistency(from, to).await.map_err(|error| unproven(&error))?;
+    Ok(Consistency {
+        of_type: "consistency".to_owned(),
+        from,
+        to,
+        from_root: proof.from_root.to_string(),
+        to_root: proof.to_root.to_string(),
+        hashes: proof.hashes.iter().map(ToString::to_string).collect(),
+        note: (to == head.size).then_some(head.note),
+        vkey: head.vkey,
+    })
+}
+
+fn unproven(error: &dyn std::error::Error) -> Problem {
+    Problem::unavailable(
+        "the proof can't be made now; `meshtrail verify --all` tells whether something is missing",
+    )
+    .because(error)
+}
+
+/// The newest signed head, as C2SP tlog-tiles serves it.
+#[utoipa::path(get, path = "/api/v1/trail/checkpoint", tag = "tiles",
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn c2sp_checkpoint(State(state): State<AppState>) -> Result<Response, Problem> {
+    Ok(as_text(head(&state).await?.note))
+}
+
+/// A tile, `<level>/<index>[.p/<width>]`, or an entry bundle, `entries/<index>[.p/<width>]`, as C2SP tlog-tiles
+/// serves them.
+#[utoipa::path(get, path = "/api/v1/trail/tile/{path}", tag = "tiles", params(("path" = String, Path)),
+    responses((status = 200, body = String, content_type = "application/octet-stream")))]
+pub(crate) async fn tile(
+    State(state): State<AppState>,
+    Path(path): Path<String>,
+) -> Result<Response, Problem> {
+    let path = format!("tile/{path}");
+    let (bytes, full) = if path.starts_with("tile/entries/") {
+        let bundle: Bundle = parsed("path", &path)?;
+        (bundle_bytes(&state, bundle).await?, usize::from(bundle.width) == meshtrail_trail::tree::TILE_WIDTH)
+    } else {
+        let tile: TileId = parsed("path", &path)?;
+        (tile_bytes(&state, tile).await?, tile.is_full())
+    };
+    let mut response = Response::new(axum::body::Body::from(bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    // What a tile holds never changes, but who may read it can: only the reader's own cache keeps it.
+    let keep = if full { "private, max-age=31536000, immutable" } else { "private, max-age=300" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    Ok(response)
+}
+
+fn as_text(note: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response()
+}
+
+async fn tile_bytes(state: &AppState, tile: TileId) -> Result<Bytes, Problem> {
+    state.trail().tile(tile).await.map_err(|error| unproven(&error))
+}
+
+async fn bundle_bytes(state: &AppState, bundle: Bundle) -> Result<Bytes, Problem> {
+    state.trail().bundle(bundle).await.map_err(|error| unproven(&error))
+}

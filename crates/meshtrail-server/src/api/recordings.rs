@@ -1,0 +1,199 @@
+//! Recordings: taking one away, playing one, watching one live, ending one.
+//!
+//! Each is in the trail before the first byte goes out.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use http::{HeaderName, HeaderValue, header};
+use meshtrail_event::text::visible;
+use meshtrail_event::{Kind, SessionId};
+use meshtrail_recording::Followed;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::sessions;
+use crate::auth::Viewer;
+use crate::diary::Entry;
+use crate::extract::{Asked, Sent, parsed};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// The media type of a recording.
+const ASCIICAST: &str = "application/x-asciicast";
+
+/// How often a live view says that it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The longest reason or message, in bytes.
+const MAX_TEXT: usize = 2000;
+
+/// What a recording is wanted for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// To take it away.
+    #[default]
+    Export,
+    /// To play it in the page that asks.
+    View,
+    /// To compare it with what the trail says of it.
+    Verify,
+}
+
+/// What a recording is wanted for.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct RecordingQuery {
+    /// `export`, `view` for a page that plays it, or `verify`: goes into the trail.
+    #[serde(rename = "for")]
+    #[param(rename = "for")]
+    pub purpose: Purpose,
+}
+
+/// Where to begin playing.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct CastQuery {
+    /// Seconds from the start.
+    pub from: Option<f64>,
+}
+
+/// How to end a session.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequest {
+    /// What the person in the session is told.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Why: goes into the trail.
+    pub reason: String,
+}
+
+/// What was done to end a session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Killed {
+    /// The session.
+    pub session: String,
+    /// What the person in it was told.
+    pub message: String,
+    /// What follows from it, in words.
+    pub effect: String,
+}
+
+/// The received bytes, exactly.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/recording", tag = "recordings",
+    params(("id" = String, Path), RecordingQuery),
+    responses((status = 200, body = String, content_type = "application/x-asciicast")))]
+pub(crate) async fn recording(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    Asked(query): Asked<RecordingQuery>,
+) -> Result<Response, Problem> {
+    let id: SessionId = parsed("id", &id)?;
+    sessions::find(&state, &id).await?;
+    let bytes = state.recordings().received(&id).await.map_err(sessions::unplayable)?;
+    let entry = match query.purpose {
+        Purpose::Export => Entry::new(Kind::MeshtrailExported, "recording"),
+        Purpose::View => Entry::new(Kind::MeshtrailViewed, "replay"),
+        Purpose::Verify => Entry::new(Kind::MeshtrailViewed, "verify"),
+    };
+    state.diary().write(&viewer, entry.of_session(&id)).await?;
+    let mut response = cast_answer(Body::from_stream(bytes));
+    let name = format!("attachment; filename=\"{id}.cast\"");
+    let name = HeaderValue::from_str(&name).expect("a session's id is plain ASCII");
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    Ok(response)
+}
+
+/// The recording for a player: what the stream got wrong is repaired, and times go forward.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/cast", tag = "recordings",
+    params(("id" = String, Path), CastQuery),
+    responses((status = 200, body = String, content_type = "application/x-asciicast")))]
+pub(crate) async fn cast(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    Asked(query): Asked<CastQuery>,
+) -> Result<Response, Problem> {
+    let id: SessionId = parsed("id", &id)?;
+    let from = Duration::try_from_secs_f64(query.from.unwrap_or(0.0))
+        .map_err(|_| Problem::bad_request("from", "write seconds of zero or more"))?;
+    sessions::find(&state, &id).await?;
+    let lines = state.recordings().playback(&id, from).await.map_err(sessions::unplayable)?;
+    state.diary().write(&viewer, Entry::new(Kind::MeshtrailViewed, "replay").of_session(&id)).await?;
+    Ok(cast_answer(Body::from_stream(lines)))
+}
+
+fn cast_answer(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(ASCIICAST));
+    response
+}
+
+/// A live session as it goes on: each `data:` is one line of asciicast v2, the header first. Ends with `event: done`,
+/// or with `event: slow` for one who reads too slowly.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/follow", tag = "recordings", params(("id" = String, Path)),
+    responses((status = 200, body = String, content_type = "text/event-stream")))]
+pub(crate) async fn follow(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id: SessionId = parsed("id", &id)?;
+    sessions::find(&state, &id).await?;
+    let lines = state.recordings().follow(&id).await.map_err(sessions::unplayable)?;
+    state.diary().write(&viewer, Entry::new(Kind::MeshtrailViewed, "follow").of_session(&id)).await?;
+    let events = lines
+        .map(|followed| match followed {
+            Followed::Line(line) => Event::default().data(line),
+            Followed::Ended => Event::default().event("done").data("{}"),
+            Followed::TooSlow => Event::default().event("slow").data("{}"),
+        })
+        .take_until(state.stop().clone().cancelled_owned())
+        .map(Ok::<_, Infallible>);
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// Ends a live session: the node is told that the recording failed, and ends it if its policy enforces recording.
+#[utoipa::path(post, path = "/api/v1/sessions/{id}/kill", tag = "recordings", params(("id" = String, Path)),
+    request_body = KillRequest, responses((status = 200, body = Killed)))]
+pub(crate) async fn kill(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    Sent(request): Sent<KillRequest>,
+) -> Result<Json<Killed>, Problem> {
+    let id: SessionId = parsed("id", &id)?;
+    sessions::find(&state, &id).await?;
+    let reason = said("reason", &request.reason)?;
+    let message = request.message.as_deref().unwrap_or("This session was ended by an administrator.");
+    let message = said("message", message)?;
+    sessions::end(&state, &viewer, &id, &message, &reason).await?;
+    let effect =
+        "the node was told that the recording failed; it ends the session if its policy enforces recording";
+    Ok(Json(Killed { session: id.to_string(), message, effect: effect.to_owned() }))
+}
+
+/// A text that somebody typed: it is shown in a terminal, so that nothing in it may command one.
+fn said(field: &str, text: &str) -> Result<String, Problem> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Problem::bad_request(field, "say it in words: this goes into the trail"));
+    }
+    if text.len() > MAX_TEXT {
+        return Err(Problem::bad_request(field, format!("at most {MAX_TEXT} bytes")));
+    }
+    Ok(visible(text).into_owned())
+}

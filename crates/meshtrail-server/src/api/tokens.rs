@@ -1,0 +1,178 @@
+//! API tokens and sign-in links: making, listing, revoking.
+//!
+//! The entry in the trail comes first, then the change; a change that fails gets a second entry.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use meshtrail_event::text::visible;
+use meshtrail_event::{Kind, Outcome, SourceName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::auth::links::LINK_LIFETIME;
+use crate::auth::tokens::{MAX_NAME, Token, TokenRequest, TokensError};
+use crate::auth::{Role, Viewer};
+use crate::diary::Entry;
+use crate::extract::{Sent, parsed};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// What a new token shall be.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// What it is for, at most 100 bytes. A sender's name is the source whose events it may hand in.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// When it stops working; never, without it.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+}
+
+/// A new token, with its secret.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct MadeToken {
+    /// The token.
+    #[serde(flatten)]
+    pub token: Token,
+    /// The secret: shown here and never again.
+    pub secret: String,
+}
+
+/// The tokens in force.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TokenList {
+    /// Each, oldest first.
+    pub tokens: Vec<Token>,
+}
+
+/// A link that signs one browser in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SignInLink {
+    /// The link.
+    pub url: String,
+    /// When it stops working.
+    #[schema(value_type = String)]
+    pub expires: Timestamp,
+}
+
+/// Lists the API tokens in force, without their secrets.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", responses((status = 200, body = TokenList)))]
+pub(crate) async fn list(State(state): State<AppState>) -> Json<TokenList> {
+    Json(TokenList { tokens: state.tokens().list() })
+}
+
+/// Makes an API token. Its secret is in the answer and nowhere else.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = NewToken,
+    responses((status = 201, body = MadeToken)))]
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Sent(new): Sent<NewToken>,
+) -> Result<(StatusCode, Json<MadeToken>), Problem> {
+    let now = Timestamp::now();
+    check(&new, now)?;
+    let entry = Entry::new(
+        Kind::MeshtrailConfigChanged,
+        &format!("token created with the role {}", new.role),
+    )
+    .of("token", &state.tokens().next_id(), &new.name);
+    state.diary().write(&viewer, entry.clone()).await?;
+    let request = TokenRequest {
+        name: new.name,
+        role: new.role,
+        expires: new.expires,
+        created_by: viewer.who.to_string(),
+    };
+    let keeper = state.clone();
+    let made = blocking(move || keeper.tokens().create(request, now)).await;
+    match made {
+        Ok((token, secret)) => {
+            let secret = secret.reveal().to_owned();
+            Ok((StatusCode::CREATED, Json(MadeToken { token, secret })))
+        }
+        Err(error) => {
+            state.diary().write(&viewer, entry.with_outcome(Outcome::Failure)).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Takes an API token out of force at once.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
+    responses((status = 200, body = Token)))]
+pub(crate) async fn revoke(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Json<Token>, Problem> {
+    let token = state.tokens().get(&id).ok_or_else(|| unknown(&id))?;
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, "token revoked").of("token", &token.id, &token.name);
+    state.diary().write(&viewer, entry.clone()).await?;
+    let (keeper, gone) = (state.clone(), id.clone());
+    if let Err(error) = blocking(move || keeper.tokens().revoke(&gone)).await {
+        state.diary().write(&viewer, entry.with_outcome(Outcome::Failure)).await?;
+        return Err(error.into());
+    }
+    state.sign_ins().close_token(&id);
+    Ok(Json(token))
+}
+
+/// Makes a one-time link that signs a browser on the server's own machine in, as admin.
+#[utoipa::path(post, path = "/api/v1/sign-in-links", tag = "sign-in",
+    responses((status = 201, body = SignInLink)))]
+pub(crate) async fn make_link(
+    State(state): State<AppState>,
+    viewer: Viewer,
+) -> Result<(StatusCode, Json<SignInLink>), Problem> {
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, "sign-in link made");
+    state.diary().write(&viewer, entry).await?;
+    let url = state.new_sign_in_link(Instant::now()).map_err(|error| Problem::internal(error.to_string()))?;
+    let link = SignInLink { url, expires: Timestamp::now().after(LINK_LIFETIME) };
+    Ok((StatusCode::CREATED, Json(link)))
+}
+
+fn check(new: &NewToken, now: Timestamp) -> Result<(), Problem> {
+    if new.name.trim().is_empty() || new.name.len() > MAX_NAME || visible(&new.name) != new.name {
+        let detail = format!("a token's name is 1 to {MAX_NAME} bytes of visible text");
+        return Err(Problem::bad_request("name", detail));
+    }
+    if new.role == Role::Sender {
+        let source: SourceName = parsed("name", &new.name)?;
+        tracing::debug!(%source, "a sender's token is named after its source");
+    }
+    if new.expires.is_some_and(|expires| expires <= now) {
+        return Err(Problem::bad_request("expires", "this moment has passed"));
+    }
+    Ok(())
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format!("there is no token {}", visible(id)))
+}
+
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, TokensError> + Send + 'static,
+) -> Result<T, TokensError> {
+    tokio::task::spawn_blocking(act).await.expect("changing tokens does not panic")
+}
+
+impl From<TokensError> for Problem {
+    fn from(error: TokensError) -> Problem {
+        match &error {
+            TokensError::Unknown { id } => unknown(id),
+            TokensError::Full => Problem::conflict(error.to_string()),
+            TokensError::Write { .. } | TokensError::Read { .. } => {
+                Problem::unavailable("the tokens could not be written to disk; nothing was changed")
+                    .because(&error)
+            }
+            TokensError::Malformed { .. } | TokensError::Newer { .. } | TokensError::NoRandomness(_) => {
+                Problem::internal("the tokens could not be changed").because(&error)
+            }
+        }
+    }
+}

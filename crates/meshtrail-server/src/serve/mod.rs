@@ -1,0 +1,202 @@
+//! What `meshtrail serve` is made of: opened in order, served until told to stop, closed in order.
+//!
+//! Start: state folder, store, trail (locks it), recordings (close what a crash left), listeners, `meshtrail.started`,
+//! the note for the command line, ready.
+//! Stop: listeners, live sessions (closed as interrupted), answers under way, `meshtrail.stopped`, the trail's log.
+
+pub mod admin_token;
+pub mod http;
+pub mod note;
+pub mod recorders;
+
+mod open;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshtrail_event::Kind;
+use meshtrail_recording::Recordings;
+use meshtrail_trail::Trail;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::secret::NoRandomness;
+use crate::config::RecorderListen;
+use crate::diary::Entry;
+use crate::routes;
+use crate::state::AppState;
+use note::{Ready, ServerNote};
+
+pub use open::StartError;
+
+/// How long live sessions may take to be closed at a stop.
+const CLOSE_TIME: Duration = Duration::from_secs(10);
+
+/// Everything opened, nothing served yet.
+pub struct Server {
+    state: AppState,
+    trail: Trail,
+    recordings: Recordings,
+    listener: TcpListener,
+    recorders: Vec<(RecorderListen, Option<TcpListener>)>,
+    data: PathBuf,
+    note: ServerNote,
+    admin_token_file: PathBuf,
+}
+
+impl Server {
+    /// Where the console is.
+    pub fn url(&self) -> &str {
+        &self.note.url
+    }
+
+    /// Where the API and the console listen.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The file that holds the admin token.
+    pub fn admin_token_file(&self) -> &std::path::Path {
+        &self.admin_token_file
+    }
+
+    /// A fresh one-time sign-in link.
+    pub fn sign_in_link(&self) -> Result<String, NoRandomness> {
+        self.state.new_sign_in_link(std::time::Instant::now())
+    }
+
+    /// Serves until `stop`, then closes everything in order. `ready` is called once, when everything listens.
+    pub async fn run(
+        self,
+        stop: CancellationToken,
+        ready: impl FnOnce(Ready) + Send,
+    ) -> Result<(), StopError> {
+        let Server { state, trail, recordings, listener, recorders, data, note, admin_token_file } = self;
+        let listen = listener.local_addr().map_err(StopError::Address)?.to_string();
+        let entry = Entry::new(Kind::MeshtrailStarted, &format!("server {}", env!("CARGO_PKG_VERSION")));
+        state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail))?;
+        let tasks = TaskTracker::new();
+        let router = routes::router(state.clone());
+        tasks.spawn(http::serve(listener, router, stop.clone()));
+        tasks.spawn(tell_reloads(state.clone(), stop.clone()));
+        let opened = serve_recorders(&tasks, &recordings, state.resolver(), recorders, &stop);
+        if let Err(error) = note.leave(&data) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the command line won't find this server by itself"
+            );
+        }
+        if let Some(recorder_listen) = all_open(opened, &stop).await {
+            tracing::info!(listen, ?recorder_listen, "ready");
+            ready(Ready { listen, recorder_listen, admin_token_file });
+        }
+        stop.cancelled().await;
+        tracing::info!("stopping");
+        state.stop().cancel();
+        ServerNote::remove(&data);
+        tasks.close();
+        close(&state, trail, recordings, &tasks).await
+    }
+}
+
+/// Why a stop was not in order.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// The listener has no address.
+    #[error("the listener has no address")]
+    Address(#[source] std::io::Error),
+    /// The trail takes no entry.
+    #[error("the trail takes no entry: {0}")]
+    Diary(String),
+}
+
+/// What a recorder's listeners tell of themselves: the addresses that are open now.
+type Opened = watch::Receiver<Vec<SocketAddr>>;
+
+fn serve_recorders(
+    tasks: &TaskTracker,
+    recordings: &Recordings,
+    resolver: &meshtrail_identity::Resolver,
+    recorders: Vec<(RecorderListen, Option<TcpListener>)>,
+    stop: &CancellationToken,
+) -> Vec<Opened> {
+    let mut opened = Vec::new();
+    for (listen, listener) in recorders {
+        let (say, listening) = watch::channel(Vec::new());
+        opened.push(listening);
+        match (listen, listener) {
+            (_, Some(listener)) => {
+                say.send_replace(listener.local_addr().into_iter().collect());
+                let (recordings, stop) = (recordings.clone(), stop.clone());
+                tasks.spawn(async move { recordings.serve(listener, stop).await });
+            }
+            (RecorderListen::Tailscale { port }, None) => {
+                let recordings = recordings.clone();
+                let serve: recorders::Serve = Arc::new(move |listener, closed| {
+                    let recordings = recordings.clone();
+                    Box::pin(async move { recordings.serve(listener, closed).await })
+                });
+                tasks.spawn(recorders::follow(resolver.own_addresses(), port, serve, say, stop.clone()));
+            }
+            (RecorderListen::Address(_), None) => unreachable!("fixed addresses are opened before serving"),
+        }
+    }
+    opened
+}
+
+/// Writes down each time the directory file was read anew: from then on other people may be behind an address.
+async fn tell_reloads(state: AppState, stop: CancellationToken) {
+    let Some(directory) = state.resolver().directory() else { return };
+    let mut changes = directory.subscribe();
+    let mut told = changes.borrow_and_update().reloads;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        let reloads = changes.borrow_and_update().reloads;
+        if reloads != told {
+            told = reloads;
+            let entry = Entry::new(Kind::MeshtrailConfigChanged, "directory file read anew");
+            if let Err(problem) = state.diary().write_own(entry).await {
+                tracing::error!(
+                    cause = problem.cause,
+                    "the directory file was read anew, which could not be written down"
+                );
+            }
+        }
+    }
+}
+
+/// Waits until every recorder listens somewhere; none when stopped before.
+async fn all_open(opened: Vec<Opened>, stop: &CancellationToken) -> Option<Vec<String>> {
+    let mut addresses = Vec::new();
+    for mut one in opened {
+        let open = tokio::select! {
+            () = stop.cancelled() => return None,
+            open = one.wait_for(|open| !open.is_empty()) => open.ok()?.clone(),
+        };
+        addresses.extend(open.iter().map(ToString::to_string));
+    }
+    Some(addresses)
+}
+
+async fn close(
+    state: &AppState,
+    trail: Trail,
+    recordings: Recordings,
+    tasks: &TaskTracker,
+) -> Result<(), StopError> {
+    if tokio::time::timeout(CLOSE_TIME, tasks.wait()).await.is_err() {
+        tracing::warn!("not everything ended in time; the next start closes what is left as interrupted");
+    }
+    recordings.close().await;
+    let entry = Entry::new(Kind::MeshtrailStopped, &format!("server {}", env!("CARGO_PKG_VERSION")));
+    let written = state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail));
+    trail.close().await;
+    written
+}

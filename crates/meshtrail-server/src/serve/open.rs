@@ -1,0 +1,226 @@
+//! Opening everything a server needs, in order, with errors that say what to do next.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use meshtrail_event::Timestamp;
+use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, Resolver, ResolverConfig};
+use meshtrail_recording::{RecordingConfig, Recordings};
+use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+use meshtrail_trail::{OpenError, Trail, TrailConfig};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::admin_token::{self, AdminTokenError};
+use super::note::ServerNote;
+use super::{Server, recorders};
+use crate::auth::links::Links;
+use crate::auth::sessions::SignIns;
+use crate::auth::tokens::{Tokens, TokensError};
+use crate::config::{Config, RecorderListen, TrailSettings};
+use crate::diary::Diary;
+use crate::state::{AppState, Door, Parts};
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder can't be used.
+    #[error("the folder {} can't be used", path.display())]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An address can't be listened on.
+    #[error("can't listen on {address}{}", hint(source))]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store can't be used.
+    #[error("the store {location} can't be used")]
+    Store {
+        /// Where it is.
+        location: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The trail can't be opened.
+    #[error("the trail {name} can't be opened")]
+    Trail {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// The recordings can't be opened.
+    #[error("the recordings can't be opened")]
+    Recordings(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory file can't be read.
+    #[error("the directory file can't be used")]
+    Directory(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The tokens can't be read.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// The admin token can't be read or made.
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": something listens there already; is a server running?",
+        io::ErrorKind::AddrNotAvailable => {
+            ": this machine does not have that address (tailscale:PORT waits for one)"
+        }
+        io::ErrorKind::PermissionDenied => ": ports below 1024 need root, or CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
+}
+
+impl Server {
+    /// Opens everything; nothing is served before [`Server::run`].
+    pub async fn open(config: Config) -> Result<Server, StartError> {
+        let local = config.data.join("local");
+        make_folder(&local)?;
+        let listener = listen(config.listen)?;
+        let mut recorders = Vec::new();
+        for place in &config.recorder_listen {
+            let listener = match place {
+                RecorderListen::Address(address) => Some(listen(*address)?),
+                RecorderListen::Tailscale { .. } => None,
+            };
+            recorders.push((*place, listener));
+        }
+        let resolver = resolver(&config)?;
+        let (store, trail) = open_trail(&config, &local).await?;
+        let recordings =
+            Recordings::open(store, &local, trail.clone(), resolver.clone(), RecordingConfig::default())
+                .await
+                .map_err(|error| StartError::Recordings(Box::new(error)))?;
+        let (admin_token, admin_token_file) = admin_token::load_or_make(&local)?;
+        let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
+        let address =
+            listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let url = local_url(address);
+        let note = ServerNote::new(
+            url.clone(),
+            absolute_store(&config.store),
+            config.trail.name.clone(),
+            admin_token_file.clone(),
+        );
+        let state = AppState::new(Parts {
+            diary: Diary::Kept(trail.emitter("server")),
+            trail: trail.clone(),
+            trail_name: config.trail.name.clone(),
+            recordings: recordings.clone(),
+            door: Door::Guarded,
+            stop: CancellationToken::new(),
+            local_url: url,
+            resolver,
+            tokens: Tokens::open(local.join("tokens.json"))?,
+            admin_token,
+            grants: config.grants,
+            host_names: config.names,
+            started: Timestamp::now(),
+            sign_ins: SignIns::default(),
+            links: Links::default(),
+            requests: AtomicU64::new(1),
+            refusals: std::sync::Mutex::default(),
+        });
+        Ok(Server {
+            state,
+            trail,
+            recordings,
+            listener,
+            recorders,
+            data: config.data,
+            note,
+            admin_token_file,
+        })
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::Folder { path: path.to_owned(), source })
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    recorders::bind(address).map_err(|source| StartError::Listen { address, source })
+}
+
+async fn open_trail(config: &Config, local: &Path) -> Result<(Store, Trail), StartError> {
+    let failed = |source| StartError::Store { location: config.store.clone(), source };
+    let location: StoreLocation = config.store.parse().map_err(|error| failed(Box::new(error)))?;
+    let store =
+        Store::open(&location, &WritePolicy::default()).await.map_err(|error| failed(Box::new(error)))?;
+    let trail = Trail::open(store.clone(), local, trail_config(&config.trail))
+        .await
+        .map_err(|source| StartError::Trail { name: config.trail.name.clone(), source })?;
+    Ok((store, trail))
+}
+
+/// The trail's own configuration; what is not set keeps its default.
+fn trail_config(settings: &TrailSettings) -> TrailConfig {
+    let mut config = TrailConfig::new(&settings.name);
+    if let Some(origin) = &settings.origin {
+        config.origin = origin.clone();
+    }
+    if let Some(events) = settings.segment_events {
+        config.segment_events = events;
+    }
+    if let Some(age) = settings.segment_age {
+        config.segment_age = age;
+    }
+    if let Some(every) = settings.ship_every {
+        config.ship_every = every;
+    }
+    config.retention = settings.retention;
+    config
+}
+
+fn resolver(config: &Config) -> Result<Resolver, StartError> {
+    let directory = config
+        .directory
+        .as_ref()
+        .map(DirectoryFile::open)
+        .transpose()
+        .map_err(|error| StartError::Directory(Box::new(error)))?;
+    let usual = Path::new(DEFAULT_SOCKET);
+    let follows =
+        config.recorder_listen.iter().any(|listen| matches!(listen, RecorderListen::Tailscale { .. }));
+    let socket = match &config.tailscale_socket {
+        Some(socket) => Some(socket.clone()),
+        None => (follows || usual.exists()).then(|| usual.to_owned()),
+    };
+    Ok(Resolver::start(ResolverConfig { socket, directory, ..ResolverConfig::default() }))
+}
+
+/// Where a browser on this machine finds the console.
+fn local_url(address: SocketAddr) -> String {
+    let ip = address.ip();
+    let reached = match ip {
+        _ if !ip.is_unspecified() => address,
+        std::net::IpAddr::V4(_) => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port()),
+        std::net::IpAddr::V6(_) => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), address.port()),
+    };
+    format!("http://{reached}")
+}
+
+/// A folder's full path, so that a command started elsewhere finds it; a bucket as it is.
+fn absolute_store(store: &str) -> String {
+    if store.contains("://") {
+        return store.to_owned();
+    }
+    std::path::absolute(store)
+        .ok()
+        .and_then(|path| path.to_str().map(str::to_owned))
+        .unwrap_or_else(|| store.to_owned())
+}

@@ -1,0 +1,129 @@
+//! The places where recordings are taken, opened and closed as the node's addresses come and go.
+//!
+//! - A fixed address that can't be had is an error at start.
+//! - `tailscale:PORT` follows the node's own addresses: it waits for them, opens what is new, closes what is gone,
+//!   and tries again where opening failed.
+//! - A session that is being recorded outlives the listener it came in by.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long to wait before an address is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Serves one listener until its token is cancelled.
+pub type Serve =
+    Arc<dyn Fn(TcpListener, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Follows the node's addresses and serves `port` on each, until `stop`.
+///
+/// `listening` tells the addresses that are open now.
+pub async fn follow(
+    mut addresses: watch::Receiver<Vec<IpAddr>>,
+    port: u16,
+    serve: Serve,
+    listening: watch::Sender<Vec<SocketAddr>>,
+    stop: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let mut open: HashMap<SocketAddr, CancellationToken> = HashMap::new();
+    if addresses.borrow().is_empty() {
+        tracing::info!(
+            port,
+            "waiting for tailscaled to tell this node's addresses, to take recordings there"
+        );
+    }
+    loop {
+        let wanted: Vec<SocketAddr> =
+            addresses.borrow_and_update().iter().map(|address| SocketAddr::new(*address, port)).collect();
+        close_gone(&mut open, &wanted);
+        let mut all_open = true;
+        for address in wanted {
+            if !open.contains_key(&address) {
+                match bind(address) {
+                    Ok(listener) => {
+                        tracing::info!(%address, "taking recordings");
+                        let closed = stop.child_token();
+                        open.insert(address, closed.clone());
+                        tasks.spawn(serve(listener, closed));
+                    }
+                    Err(error) => {
+                        all_open = false;
+                        tracing::warn!(%address, error = &error as &dyn std::error::Error, "can't listen for recordings here yet; trying again");
+                    }
+                }
+            }
+        }
+        let mut now: Vec<SocketAddr> = open.keys().copied().collect();
+        now.sort_unstable();
+        listening.send_if_modified(|known| std::mem::replace(known, now.clone()) != now);
+        let again = if all_open { Duration::MAX } else { TRY_AGAIN };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(again) => {}
+            changed = addresses.changed() => if changed.is_err() { stop.cancelled().await; break },
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+fn close_gone(open: &mut HashMap<SocketAddr, CancellationToken>, wanted: &[SocketAddr]) {
+    open.retain(|address, closed| {
+        let keep = wanted.contains(address);
+        if !keep {
+            tracing::info!(%address, "the node has this address no more; recordings are not taken there");
+            closed.cancel();
+        }
+        keep
+    });
+}
+
+/// Opens a listener; an IPv6 one takes no IPv4.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle() -> Serve {
+        Arc::new(|listener, closed| {
+            Box::pin(async move {
+                closed.cancelled().await;
+                drop(listener);
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn listeners_come_and_go_with_the_nodes_addresses() {
+        let (say, addresses) = watch::channel(Vec::new());
+        let (listening, mut open) = watch::channel(Vec::new());
+        let stop = CancellationToken::new();
+        let port = bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap().port();
+        let task = tokio::spawn(follow(addresses, port, idle(), listening, stop.clone()));
+
+        let (one, two): (IpAddr, IpAddr) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
+        say.send(vec![one, two]).unwrap();
+        let both = vec![SocketAddr::new(one, port), SocketAddr::new(two, port)];
+        open.wait_for(|open| *open == both).await.unwrap();
+        say.send(vec![two]).unwrap();
+        open.wait_for(|open| *open == both[1..]).await.unwrap();
+        stop.cancel();
+        task.await.unwrap();
+    }
+}

@@ -1,0 +1,213 @@
+//! Signing in and out: by who the mesh says one is, by a one-time link, by a token.
+//!
+//! - A sign-in is in the trail before the cookie goes out.
+//! - tailscaled is asked only here, when somebody pressed the button; never per request.
+//! - After a sign-in the browser goes to a path of this server, whatever `to` says.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{ConnectInfo, State};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderValue, header};
+use meshtrail_event::{Kind, Outcome, Timestamp};
+use meshtrail_identity::Standing;
+use serde::Deserialize;
+
+use crate::auth::sessions::{clear_cookie, cookie_of, set_cookie};
+use crate::auth::{Capability, Holder, Role, Secret, Via, Viewer};
+use crate::diary::Entry;
+use crate::extract::Asked;
+use crate::problem::Problem;
+use crate::routes::Route;
+use crate::state::AppState;
+
+/// The rows of signing in and out.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::form("/sign-in/tailnet", Capability::Open, post(by_tailnet)),
+        Route::form("/sign-in/token", Capability::Open, post(by_token)),
+        Route::page("/sign-in/link", Capability::Open, get(by_link)),
+        Route::form("/sign-out", Capability::SelfService, post(sign_out)),
+    ]
+}
+
+#[derive(Debug, Deserialize)]
+struct TailnetForm {
+    #[serde(default)]
+    to: String,
+}
+
+#[derive(Deserialize)]
+struct TokenForm {
+    token: String,
+    #[serde(default)]
+    to: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkQuery {
+    token: String,
+}
+
+/// Signs the person in whom the mesh knows behind this connection.
+async fn by_tailnet(
+    State(state): State<AppState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    form: Result<Form<TailnetForm>, FormRejection>,
+) -> Result<Response, Problem> {
+    let Form(form) = form.map_err(|error| bad_form(&error))?;
+    let resolution = state.resolver().who(peer).await;
+    let identity = resolution.identity();
+    let actor = match (&resolution.standing, resolution.actor) {
+        (Standing::Resolved, Some(actor)) => actor,
+        (Standing::Resolved, None) | (Standing::Unresolved { .. }, _) => {
+            let why = identity.reason.unwrap_or_else(|| "nobody is known behind this address".to_owned());
+            return Err(Problem::bad_credentials(format!(
+                "the mesh does not say who you are ({why}); open this console by the server's Tailscale address, or use a token"
+            )));
+        }
+        (Standing::Conflicting { .. }, _) => {
+            return Err(Problem::bad_credentials(
+                "tailscaled and the directory file disagree about who you are; use a token until they agree",
+            ));
+        }
+    };
+    let role = state.grants().role_of(&actor);
+    let who = Holder::Mesh { actor: Box::new(actor), identity: Box::new(identity) };
+    let viewer = Viewer { who, role: role.unwrap_or(Role::Viewer), via: Via::Cookie, address: Some(peer) };
+    if role.is_none() {
+        return Err(refuse_stranger(&state, viewer).await);
+    }
+    admit(&state, viewer, "tailnet", &form.to).await
+}
+
+/// Known to the mesh, but without a role here.
+async fn refuse_stranger(state: &AppState, viewer: Viewer) -> Problem {
+    let mut entry = Entry::new(Kind::MeshtrailSignedIn, "sign-in").with_outcome(Outcome::Denied);
+    entry.own.method = Some("tailnet".to_owned());
+    entry.own.reason = Some("no role".to_owned());
+    if state.may_note_refusal(Instant::now())
+        && let Err(problem) = state.diary().write(&viewer, entry).await
+    {
+        return problem;
+    }
+    Problem::forbidden(format!(
+        "the mesh knows you as {}, but you have no role here; an administrator gives one in [roles] of the configuration",
+        viewer.who
+    ))
+}
+
+/// Signs whoever holds an API token in.
+async fn by_token(
+    State(state): State<AppState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    form: Result<Form<TokenForm>, FormRejection>,
+) -> Result<Response, Problem> {
+    let Form(form) = form.map_err(|error| bad_form(&error))?;
+    let (who, role) = state
+        .token_holder(&Secret::presented(form.token.trim()), Timestamp::now())
+        .ok_or_else(|| Problem::bad_credentials("this token is unknown, expired or revoked").at("token"))?;
+    if role == Role::Sender {
+        return Err(Problem::forbidden("a sender's token hands in events and opens no console").at("token"));
+    }
+    let viewer = Viewer { who, role, via: Via::Cookie, address: Some(peer) };
+    admit(&state, viewer, "token", &form.to).await
+}
+
+/// Signs whoever has a one-time link in, on this machine.
+async fn by_link(
+    State(state): State<AppState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    method: http::Method,
+    Asked(query): Asked<LinkQuery>,
+) -> Result<Response, Problem> {
+    if method == http::Method::HEAD {
+        return Ok(http::StatusCode::OK.into_response());
+    }
+    if !peer.ip().to_canonical().is_loopback() {
+        let detail =
+            "a one-time link works on the server's own machine only; sign in by the tailnet or with a token";
+        return Err(Problem::forbidden(detail));
+    }
+    if !state.links().redeem(&Secret::presented(&query.token), Instant::now()) {
+        let detail =
+            "this link was used, or is older than 15 minutes; `meshtrail sign-in` prints a fresh one";
+        return Err(Problem::bad_credentials(detail));
+    }
+    let viewer = Viewer { who: Holder::Local, role: Role::Admin, via: Via::Cookie, address: Some(peer) };
+    let mut response = admit(&state, viewer, "link", "").await?;
+    // A page that goes on by itself: a redirect straight from another program would not carry the new cookie.
+    let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+                <meta http-equiv=\"refresh\" content=\"0; url=/sessions\"><title>Signed in</title>\
+                <p>Signed in. <a href=\"/sessions\">Go on to the sessions.</a>";
+    *response.status_mut() = http::StatusCode::OK;
+    response.headers_mut().remove(header::LOCATION);
+    let headers = std::mem::take(response.headers_mut());
+    let mut answer = Html(page).into_response();
+    answer
+        .headers_mut()
+        .extend(headers.into_iter().filter(|(name, _)| name.as_ref() == Some(&header::SET_COOKIE)));
+    Ok(answer)
+}
+
+/// Signs this browser out.
+async fn sign_out(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    state.diary().write(&viewer, Entry::new(Kind::MeshtrailSignedOut, "sign-out")).await?;
+    if let Some(cookie) = cookie_of(&headers) {
+        state.sign_ins().close(&cookie);
+    }
+    Ok(with_cookie(Redirect::to("/sign-in").into_response(), &clear_cookie()))
+}
+
+async fn admit(state: &AppState, viewer: Viewer, method: &str, to: &str) -> Result<Response, Problem> {
+    let mut entry = Entry::new(Kind::MeshtrailSignedIn, "sign-in");
+    entry.own.method = Some(method.to_owned());
+    state.diary().write(&viewer, entry).await?;
+    let cookie = state
+        .sign_ins()
+        .open(viewer.who, viewer.role, Instant::now())
+        .map_err(|error| Problem::internal("nobody can be signed in now").because(&error))?;
+    Ok(with_cookie(Redirect::to(own_path(to)).into_response(), &set_cookie(&cookie)))
+}
+
+fn with_cookie(mut response: Response, cookie: &str) -> Response {
+    let value = HeaderValue::from_str(cookie).expect("a cookie is made of URL-safe base64");
+    response.headers_mut().append(header::SET_COOKIE, value);
+    response
+}
+
+/// `to`, if it is a path of this server; `//host` and `/\host` would lead elsewhere.
+fn own_path(to: &str) -> &str {
+    let own = to.starts_with('/')
+        && !to.starts_with("//")
+        && !to.contains('\\')
+        && to.bytes().all(|byte| byte.is_ascii_graphic());
+    if own { to } else { "/sessions" }
+}
+
+fn bad_form(rejection: &FormRejection) -> Problem {
+    Problem::bad_request("body", rejection.body_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_nowhere_but_here() {
+        assert_eq!(own_path("/events?q=a%20b"), "/events?q=a%20b");
+        for to in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "javascript:x"]
+        {
+            assert_eq!(own_path(to), "/sessions", "{to:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! A whole server over a temporary store, asked over a real listener.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+mod api;
+mod recordings;
+mod running;
+mod sign_in;

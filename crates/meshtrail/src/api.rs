@@ -1,0 +1,202 @@
+//! The API as the commands use it, wherever it is served.
+//!
+//! A command speaks HTTP to a running server, or to the same routes in this process over a store that is
+//! opened for reading. Which it is, is decided once, in [`Api::open`].
+
+use anyhow::{Context, Result, anyhow, bail};
+use axum::Router;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::args::Source;
+use crate::remote::Remote;
+use crate::{local, remote};
+
+/// The longest answer that is read as a whole.
+const MAX_WHOLE: usize = 256 << 20;
+
+/// Who answers.
+pub(crate) enum Api {
+    /// A server.
+    Remote(Remote),
+    /// A store that this process reads itself.
+    Direct(Box<Router>),
+}
+
+/// An answer whose body still comes.
+pub(crate) struct Answer {
+    /// Its body.
+    pub(crate) body: BoxStream<'static, Result<Bytes>>,
+}
+
+/// A refusal, as the server put it.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}{}", note(field, id))]
+pub(crate) struct Refused {
+    /// The status.
+    pub(crate) status: StatusCode,
+    detail: String,
+    field: Option<String>,
+    id: Option<String>,
+}
+
+fn note(field: &Option<String>, id: &Option<String>) -> String {
+    let field = field.as_ref().map(|field| format!("in {field}"));
+    let id = id.as_ref().map(|id| format!("{id} in the server's log"));
+    let notes: Vec<String> = field.into_iter().chain(id).collect();
+    if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) }
+}
+
+impl Api {
+    /// Finds who answers: the named server, the named store, the server that runs on this machine, or the
+    /// store that lies here.
+    pub(crate) async fn open(source: &Source) -> Result<Api> {
+        if let Some(url) = &source.server {
+            let token = source.token.clone().ok_or_else(|| {
+                anyhow!("a token is needed for {url}: set MESHTRAIL_TOKEN or give --token (an admin makes one with `meshtrail tokens create`)")
+            })?;
+            return Ok(Api::Remote(Remote::new(url, Some(token))?));
+        }
+        if let Some(running) = local::running(source).await? {
+            return Ok(Api::Remote(running));
+        }
+        Ok(Api::Direct(Box::new(local::read_store(source).await?)))
+    }
+
+    /// Like [`Api::open`], for what only a running server can do.
+    pub(crate) async fn open_server(source: &Source, what: &str) -> Result<Remote> {
+        match Api::open_remote(source).await? {
+            Some(remote) => Ok(remote),
+            None => bail!(
+                "{what} needs a running server, and none was found on this machine; start `meshtrail serve`, or name one with --server URL --token TOKEN"
+            ),
+        }
+    }
+
+    async fn open_remote(source: &Source) -> Result<Option<Remote>> {
+        match &source.server {
+            Some(url) => Ok(Some(Remote::new(url, source.token.clone())?)),
+            None => local::running(source).await,
+        }
+    }
+
+    /// Asks for `path`; the answer's body comes as a stream.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+        match self {
+            Api::Remote(remote) => remote.send(Method::GET, path, None).await,
+            Api::Direct(router) => direct(router, path).await,
+        }
+    }
+
+    /// Asks for `path` and reads the whole answer.
+    pub(crate) async fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
+        self.get(path).await?.whole().await
+    }
+
+    /// Asks for `path` and reads the answer as JSON.
+    pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let bytes = self.get_bytes(path).await?;
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("the answer to {path} is not what was expected"))
+    }
+}
+
+impl Answer {
+    /// The whole body.
+    pub(crate) async fn whole(mut self) -> Result<Vec<u8>> {
+        let mut whole = Vec::new();
+        while let Some(part) = self.body.next().await {
+            whole.extend_from_slice(&part?);
+            if whole.len() > MAX_WHOLE {
+                bail!("the answer is larger than {MAX_WHOLE} bytes");
+            }
+        }
+        Ok(whole)
+    }
+}
+
+async fn direct(router: &Router, path: &str) -> Result<Answer> {
+    use tower::ServiceExt as _;
+    let request = http::Request::get(path).body(axum::body::Body::empty())?;
+    let response = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    let status = response.status();
+    let body = response.into_body().into_data_stream();
+    let answer =
+        Answer { body: body.map(|part| part.context("the store could not be read to the end")).boxed() };
+    if status.is_success() { Ok(answer) } else { Err(remote::refused(status, answer).await) }
+}
+
+/// A refusal made of what the server sent.
+pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Refused {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        detail: Option<String>,
+        title: Option<String>,
+        field: Option<String>,
+        id: Option<String>,
+    }
+    let shown = |text: String| meshtrail_event::text::visible(&text).into_owned();
+    match serde_json::from_slice::<Body>(body) {
+        Ok(body) => Refused {
+            status,
+            detail: shown(body.detail.or(body.title).unwrap_or_else(|| status.to_string())),
+            field: body.field.map(shown),
+            id: body.id.map(shown),
+        },
+        Err(_) => Refused {
+            status,
+            detail: format!("the server answered {status} and said no more; is it a Meshtrail server?"),
+            field: None,
+            id: None,
+        },
+    }
+}
+
+/// A path with query parameters, all encoded; absent ones are left out.
+pub(crate) fn path(base: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let mut whole = base.to_owned();
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            whole.push(if whole.contains('?') { '&' } else { '?' });
+            whole.push_str(name);
+            whole.push('=');
+            whole.push_str(&encoded(value));
+        }
+    }
+    whole
+}
+
+/// A text as one part of a path or query.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_travels_in_an_address() {
+        let asked = path("/api/v1/events", &[("q", Some("a&b=ü \u{1b}".to_owned())), ("cursor", None)]);
+        assert_eq!(asked, "/api/v1/events?q=a%26b%3D%C3%BC%20%1B");
+    }
+
+    #[test]
+    fn a_refusal_says_where_and_never_commands_the_terminal() {
+        let body = br#"{"detail":"no \u001b[2J","field":"q","id":"r1-2"}"#;
+        let text = refusal(StatusCode::BAD_REQUEST, body).to_string();
+        assert_eq!(text, "no ␛[2J (in q; r1-2 in the server's log)");
+        assert!(refusal(StatusCode::BAD_GATEWAY, b"<html>").to_string().contains("502"));
+    }
+}

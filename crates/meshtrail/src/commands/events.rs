@@ -1,0 +1,100 @@
+//! `events query` and `show`.
+
+use anyhow::Result;
+use meshtrail_event::text::visible;
+use meshtrail_event::{Actor, Event, Target};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::api::{Api, encoded, path};
+use crate::args::{EventShow, EventsQuery, Order};
+use crate::output::{Fit, Table, line, note};
+use crate::written::time;
+
+/// The most that is asked for at once.
+const PAGE: usize = 500;
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    events: Vec<Box<RawValue>>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+/// Lists the events that a filter lets through.
+pub(crate) async fn query(query: EventsQuery) -> Result<()> {
+    let api = Api::open(&query.asking.source).await?;
+    let mut table = Table::new([
+        ("TIME", Fit::Whole),
+        ("KIND", Fit::Cut(14)),
+        ("OUTCOME", Fit::Whole),
+        ("WHO", Fit::Cut(12)),
+        ("WHERE", Fit::Cut(8)),
+        ("ID", Fit::Cut(12)),
+    ]);
+    let order = match query.order {
+        Order::Newest => "newest",
+        Order::Oldest => "oldest",
+    };
+    let (mut left, mut cursor, mut shown) = (query.limit, None, 0);
+    while left > 0 {
+        let parameters = [
+            ("q", query.filter.clone()),
+            ("order", Some(order.to_owned())),
+            ("limit", Some(left.min(PAGE).to_string())),
+            ("cursor", cursor.take()),
+        ];
+        let page: Page = api.get_json(&path("/api/v1/events", &parameters)).await?;
+        for leaf in page.events.iter().take(left) {
+            if query.asking.json {
+                line(leaf.get())?;
+            } else {
+                table.row(row(&Event::from_json(leaf.get().as_bytes())?));
+            }
+        }
+        shown += page.events.len().min(left);
+        left -= page.events.len().min(left);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if query.asking.json {
+        return Ok(());
+    }
+    if shown == 0 {
+        note("No event passes this filter.");
+        return Ok(());
+    }
+    table.print()?;
+    if cursor.is_some() {
+        note(&format!("There are more; --limit {} shows them.", query.limit.saturating_mul(10)));
+    }
+    Ok(())
+}
+
+fn row(event: &Event) -> [String; 6] {
+    [
+        time(event.time),
+        event.kind.to_string(),
+        event.outcome.to_string(),
+        Actor::label(&event.actor).unwrap_or_default(),
+        Target::label(&event.target).unwrap_or_default(),
+        event.id.to_string(),
+    ]
+}
+
+/// Shows one event.
+pub(crate) async fn show(show: EventShow) -> Result<()> {
+    let api = Api::open(&show.asking.source).await?;
+    let leaf = api.get_bytes(&format!("/api/v1/events/{}", encoded(&show.id))).await?;
+    let text = String::from_utf8(leaf)?;
+    if show.asking.json {
+        return Ok(line(&text)?);
+    }
+    let value: serde_json::Value = serde_json::from_str(&text)?;
+    for shown in serde_json::to_string_pretty(&value)?.lines() {
+        line(&visible(shown))?;
+    }
+    Ok(())
+}

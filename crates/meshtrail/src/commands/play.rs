@@ -1,0 +1,159 @@
+//! `sessions play` and `sessions follow`.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::api::{Answer, Api, encoded, path};
+use crate::args::{SessionFollow, SessionPlay};
+use crate::live_play::Clock;
+use crate::output::{line, note};
+use crate::player::{self, CastLine, Screen};
+use crate::terminal::{self, Taken};
+
+/// How often the status line moves when nothing else does.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The longest line of a recording that is taken.
+const MAX_LINE: usize = 16 << 20;
+
+/// Plays a recording in time.
+pub(crate) async fn play(play: SessionPlay) -> Result<()> {
+    if !std::io::stdout().is_terminal() {
+        bail!("playing needs a terminal; `meshtrail sessions export` gives the recording for other players");
+    }
+    let api = Api::open(&play.source).await?;
+    let from = play.from.map(|from| from.as_secs_f64().to_string());
+    let answer =
+        api.get(&path(&format!("/api/v1/sessions/{}/cast", encoded(&play.id)), &[("from", from)])).await?;
+    let clock = Clock::new(play.speed, play.idle_limit, Instant::now());
+    show(&play.id, cast_lines(answer, Framing::Lines), clock).await
+}
+
+/// Watches a live session.
+pub(crate) async fn follow(follow: SessionFollow) -> Result<()> {
+    let api = Api::open(&follow.asking.source).await?;
+    let answer = api.get(&format!("/api/v1/sessions/{}/follow", encoded(&follow.id))).await?;
+    let mut lines = cast_lines(answer, Framing::ServerSentEvents);
+    if follow.asking.json || !std::io::stdout().is_terminal() {
+        while let Some(text) = lines.recv().await {
+            line(&text?)?;
+        }
+        return Ok(());
+    }
+    // Live lines are due when they come.
+    show(&follow.id, lines, Clock::new(1.0, Some(Duration::ZERO), Instant::now())).await?;
+    note("The session ended, or watching was stopped.");
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Lines,
+    ServerSentEvents,
+}
+
+/// The lines of a recording as they arrive; a channel, so that keys are answered meanwhile.
+fn cast_lines(mut answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>> {
+    // When full, reading waits, and with it the server.
+    let (sender, receiver) = mpsc::channel(256);
+    tokio::spawn(async move {
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(part) = answer.body.next().await {
+            let part = match part {
+                Ok(part) => part,
+                Err(error) => return drop(sender.send(Err(error)).await),
+            };
+            rest.extend_from_slice(&part);
+            let mut begin = 0;
+            while let Some(end) = rest[begin..].iter().position(|byte| *byte == b'\n') {
+                let text = String::from_utf8_lossy(&rest[begin..begin + end]).into_owned();
+                begin += end + 1;
+                let Some(text) = framed(text, framing) else { continue };
+                if sender.send(Ok(text)).await.is_err() {
+                    return;
+                }
+            }
+            rest.drain(..begin);
+            if rest.len() > MAX_LINE {
+                return drop(
+                    sender.send(Err(anyhow::anyhow!("a line of the recording is too long to play"))).await,
+                );
+            }
+        }
+    });
+    receiver
+}
+
+fn framed(text: String, framing: Framing) -> Option<String> {
+    match framing {
+        Framing::Lines => (!text.is_empty()).then_some(text),
+        Framing::ServerSentEvents => text
+            .strip_prefix("data:")
+            .map(|data| data.trim().to_owned())
+            .filter(|data| !data.is_empty() && data != "{}"),
+    }
+}
+
+/// Draws lines when they are due, until they end or `q` is pressed.
+async fn show(title: &str, mut lines: mpsc::Receiver<Result<String>>, mut clock: Clock) -> Result<()> {
+    let taken = Taken::take()?;
+    let (mut keys, mut screen, mut size) = (terminal::keys(), Screen::new(), terminal::size());
+    let mut next: Option<(f64, CastLine)> = None;
+    let mut ended = false;
+    loop {
+        let now = Instant::now();
+        if terminal::size() != size {
+            size = terminal::size();
+            screen.redraw();
+        }
+        let wait = match &next {
+            Some((due, _)) => clock.wait(*due, now),
+            None => None,
+        };
+        if wait == Some(Duration::ZERO)
+            && let Some((_, cast)) = next.take()
+        {
+            screen.feed(&cast);
+            // Lines that are due together are drawn together.
+            if lines.is_empty() || ended {
+                screen.draw(&mut std::io::stdout().lock(), size, &clock.status(title, now))?;
+            }
+        }
+        tokio::select! {
+            biased;
+            key = keys.recv() => match key {
+                None | Some(b'q' | 3 | 4) => break,
+                Some(b' ') => clock.toggle(Instant::now()),
+                Some(b'+' | b'=') => clock.change_speed(2.0, Instant::now()),
+                Some(b'-' | b'_') => clock.change_speed(0.5, Instant::now()),
+                Some(b'.') => if let Some((due, _)) = &next { clock.step_to(*due, Instant::now()); step(&mut screen, &mut next) },
+                Some(_) => {}
+            },
+            text = lines.recv(), if next.is_none() && !ended => match text {
+                None => ended = true,
+                Some(text) => if let Some(cast) = player::parse(&text?) { next = Some((clock.due(cast.at()), cast)) },
+            },
+            () = tokio::time::sleep(wait.unwrap_or(TICK).min(TICK)) => {
+                screen.draw(&mut std::io::stdout().lock(), size, &clock.status(title, Instant::now()))?;
+            }
+        }
+        if ended && next.is_none() {
+            screen.draw(&mut std::io::stdout().lock(), size, &format!(" {title}  ended, press any key "))?;
+            keys.recv().await;
+            break;
+        }
+    }
+    drop(taken);
+    std::io::stdout().flush()?;
+    Ok(())
+}
+
+fn step(screen: &mut Screen, next: &mut Option<(f64, CastLine)>) {
+    if let Some((_, cast)) = next.take() {
+        screen.feed(&cast);
+    }
+}

@@ -1,0 +1,97 @@
+//! `tokens create`, `list` and `revoke`.
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use meshtrail_event::Timestamp;
+use meshtrail_server::config::parse_span;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::api::{Api, encoded};
+use crate::args::{TokenCreate, TokenRevoke, TokensList};
+use crate::output::{Fit, Table, line, note};
+use crate::written::time_text;
+
+#[derive(Debug, Deserialize)]
+struct Token {
+    id: String,
+    name: String,
+    role: String,
+    created: String,
+    #[serde(default)]
+    created_by: String,
+    #[serde(default)]
+    expires: Option<String>,
+}
+
+/// Makes a token and shows its secret.
+pub(crate) async fn create(create: TokenCreate) -> Result<()> {
+    #[derive(Serialize)]
+    struct Ask<'a> {
+        name: &'a str,
+        role: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
+    }
+    #[derive(Deserialize)]
+    struct Made {
+        id: String,
+        secret: String,
+    }
+    let span = create.expires.as_deref().map(parse_span).transpose().context("--expires")?;
+    let server = Api::open_server(&create.asking.source, "making a token").await?;
+    let role = create.role.to_possible_value().expect("no role is hidden").get_name().to_owned();
+    let expires = span.map(|span| Timestamp::now().after(span));
+    let ask = Ask { name: &create.name, role: &role, expires };
+    let answer: Box<RawValue> = server.post("/api/v1/tokens", &ask).await?;
+    if create.asking.json {
+        return Ok(line(answer.get())?);
+    }
+    let made: Made = serde_json::from_str(answer.get())?;
+    line(&made.secret)?;
+    note(&format!("Token {} is in force. Keep it now: it is not shown again.", made.id));
+    Ok(())
+}
+
+/// Lists the tokens in force.
+pub(crate) async fn list(list: TokensList) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Page {
+        tokens: Vec<Box<RawValue>>,
+    }
+    let server = Api::open_server(&list.asking.source, "listing tokens").await?;
+    let page: Page = Api::Remote(server).get_json("/api/v1/tokens").await?;
+    if list.asking.json {
+        return page.tokens.iter().try_for_each(|token| Ok(line(token.get())?));
+    }
+    if page.tokens.is_empty() {
+        note("No tokens. `meshtrail tokens create --name NAME --role viewer` makes one.");
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("ID", Fit::Whole),
+        ("ROLE", Fit::Whole),
+        ("CREATED", Fit::Whole),
+        ("EXPIRES", Fit::Whole),
+        ("BY", Fit::Cut(8)),
+        ("NAME", Fit::Cut(8)),
+    ]);
+    for text in &page.tokens {
+        let token: Token = serde_json::from_str(text.get())?;
+        let expires = token.expires.as_deref().map_or_else(|| "never".to_owned(), time_text);
+        table.row([token.id, token.role, time_text(&token.created), expires, token.created_by, token.name]);
+    }
+    Ok(table.print()?)
+}
+
+/// Takes a token out of force.
+pub(crate) async fn revoke(revoke: TokenRevoke) -> Result<()> {
+    let server = Api::open_server(&revoke.asking.source, "revoking a token").await?;
+    let path = format!("/api/v1/tokens/{}", encoded(&revoke.id));
+    let answer = server.send(http::Method::DELETE, &path, None).await?.whole().await?;
+    if revoke.asking.json {
+        return Ok(line(&String::from_utf8(answer)?)?);
+    }
+    note(&format!("Token {} opens nothing any more.", revoke.id));
+    Ok(())
+}

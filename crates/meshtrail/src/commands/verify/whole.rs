@@ -1,0 +1,142 @@
+//! `verify --all`: the store itself, every event and every recording, without any server.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use meshtrail_event::SessionId;
+use meshtrail_server::serve::note::ServerNote;
+use meshtrail_trail::store::{Store, StoreLocation};
+use meshtrail_trail::verify::{Progress, Scope, VerifyRequest, verify};
+use serde::Deserialize;
+
+use super::asked;
+use super::findings::Findings;
+use crate::api::{Api, path};
+use crate::args::Source;
+use crate::local;
+use crate::output::note;
+
+/// Checks everything.
+pub(crate) async fn check(
+    source: &Source,
+    vkey: Option<&str>,
+    older: Option<String>,
+    findings: &mut Findings,
+) -> Result<()> {
+    if source.server.is_some() {
+        bail!(
+            "--all reads the store itself: run it where the store can be reached, with --store in place of --server"
+        );
+    }
+    let place = Place::find(source)?;
+    let location: StoreLocation = place.store.parse()?;
+    let store = Store::open_read_only(&location)
+        .await
+        .with_context(|| format!("the store {location} can't be read"))?;
+    let request = VerifyRequest {
+        trail: place.trail.clone(),
+        scope: Scope::All,
+        vkey: vkey.map(str::to_owned),
+        against: older.into_iter().collect(),
+    };
+    let log = place.data.join("local");
+    let log = log.is_dir().then_some(log);
+    let report = verify(&store, log.as_deref(), &request, &show_progress).await;
+    clear_progress();
+    for problem in &report.problems {
+        findings.add(&problem.object, false, &problem.what.to_string())?;
+    }
+    if report.problems.is_empty() {
+        let checked = report.checked;
+        let root = report.head.as_ref().map_or_else(String::new, |head| format!(", root {}", head.root));
+        let said = format!(
+            "{} events in {} segments, {} manifests, {} tiles and {} checkpoints agree{root}",
+            checked.events, checked.segments, checked.manifests, checked.tiles, checked.checkpoints
+        );
+        findings.add(&format!("trail {}", place.trail), true, &said)?;
+    }
+    for remark in &report.notes {
+        note(&format!("Note: {remark}"));
+    }
+    recordings(&place, findings).await
+}
+
+/// Where the store and this machine's part of it are.
+struct Place {
+    store: String,
+    data: PathBuf,
+    trail: String,
+}
+
+impl Place {
+    fn find(source: &Source) -> Result<Place> {
+        let data = local::folder(source);
+        let store = local::store_location(source)?;
+        let noted = ServerNote::read(&data)
+            .ok()
+            .flatten()
+            .filter(|note| note.store == store && source.store.is_none());
+        let trail = noted.map_or_else(|| source.trail.clone(), |note| note.trail);
+        Ok(Place { store, data, trail })
+    }
+}
+
+/// Every recording against the trail, whose own events were checked before.
+async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Listed {
+        id: String,
+    }
+    #[derive(Deserialize)]
+    struct Page {
+        sessions: Vec<Listed>,
+        #[serde(default)]
+        next: Option<String>,
+    }
+    let router = match meshtrail_server::direct::open(&place.store, &place.data, &place.trail).await {
+        Ok(router) => router,
+        Err(error) => {
+            let said = format!("they can't be looked for: {:#}", anyhow::Error::new(error));
+            return findings.add("recordings", false, &said);
+        }
+    };
+    let api = Api::Direct(Box::new(router));
+    let mut cursor = None;
+    loop {
+        let asked = path("/api/v1/sessions", &[("limit", Some("500".to_owned())), ("cursor", cursor)]);
+        let page = match api.get_json::<Page>(&asked).await {
+            Ok(page) => page,
+            Err(error) => {
+                return findings.add("recordings", false, &format!("they can't be listed: {error:#}"));
+            }
+        };
+        for listed in page.sessions {
+            let id: SessionId = listed.id.parse()?;
+            if let Err(error) = asked::check_session(&api, &id, None, findings).await {
+                findings.add(&format!("session {id}"), false, &format!("it can't be checked: {error:#}"))?;
+            }
+        }
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn show_progress(progress: Progress) {
+    if std::io::stderr().is_terminal() && progress.of > 0 {
+        let percent = progress.done.saturating_mul(100) / progress.of;
+        // Progress that can't be shown is no reason to stop.
+        let _unseen = std::io::Write::write_fmt(
+            &mut std::io::stderr().lock(),
+            format_args!("\r{} of {} events ({percent} %)", progress.done, progress.of),
+        );
+    }
+}
+
+fn clear_progress() {
+    if std::io::stderr().is_terminal() {
+        let _unseen = std::io::Write::write_all(&mut std::io::stderr().lock(), b"\r\x1b[K");
+    }
+}

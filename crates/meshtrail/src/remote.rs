@@ -1,0 +1,107 @@
+//! A server, asked over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures::StreamExt;
+use http::{Method, StatusCode};
+use reqwest::Url;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{Answer, refusal};
+
+/// How long a connection may take to open.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long a server may be silent within an answer; a live session sends something at least this often.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// One server and the token for it.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    base: Url,
+    token: Option<String>,
+    client: reqwest::Client,
+}
+
+impl Remote {
+    /// The server at `url`.
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Remote> {
+        let base = Url::parse(url)
+            .map_err(|_| anyhow!("--server {url:?} is no address such as http://127.0.0.1:7411"))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            bail!("--server {url:?} is no address such as http://127.0.0.1:7411");
+        }
+        Ok(Remote { client: client(&base)?, base, token })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Sends a request and gives back its answer, or its refusal as an error.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
+        let url = format!("{}{path}", self.address());
+        let mut request = self.client.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("no answer from {}; is the server running there?", self.address()))?;
+        let status = response.status();
+        let lost = "the connection to the server was lost";
+        let answer = Answer { body: response.bytes_stream().map(move |part| part.context(lost)).boxed() };
+        if status.is_success() { Ok(answer) } else { Err(refused(status, answer).await) }
+    }
+
+    /// Posts `body` and reads the answer.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let answer = self.send(Method::POST, path, Some(serde_json::to_vec(body)?)).await?.whole().await?;
+        serde_json::from_slice(&answer)
+            .with_context(|| format!("the answer to {path} is not what was expected"))
+    }
+}
+
+/// The error that an answer other than success stands for.
+pub(crate) async fn refused(status: StatusCode, answer: Answer) -> anyhow::Error {
+    match answer.whole().await {
+        Ok(body) => refusal(status, &body).into(),
+        Err(error) => error,
+    }
+}
+
+/// Plain HTTP needs no certificates: a machine without any must still be able to ask its own server.
+fn client(base: &Url) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("meshtrail/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIME)
+        .read_timeout(SILENCE)
+        .redirect(reqwest::redirect::Policy::none());
+    if is_loopback(base) {
+        builder = builder.no_proxy();
+    }
+    if base.scheme() == "http" {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let none = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        builder = builder.tls_backend_preconfigured(none);
+    }
+    builder.build().context(
+        "no certificate authorities were found on this machine, which https needs; install ca-certificates, or set SSL_CERT_FILE",
+    )
+}
+
+fn is_loopback(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,265 @@
+//! The command line against a server that it starts itself, and against the store that is left.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"command":"rm -rf \u001b]0;x\u0007 \u202e","srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"c"}"#;
+
+/// A server as its own process in `folder`; killed when dropped.
+struct Served {
+    process: Child,
+    ready: Value,
+}
+
+impl Served {
+    fn start(folder: &Path) -> Served {
+        let ready_file = folder.join("ready.json");
+        let mut process = command(folder)
+            .args(["serve", "--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0", "--ready-file"])
+            .arg(&ready_file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while !ready_file.exists() {
+            assert!(process.try_wait().unwrap().is_none(), "the server ended: {}", rest(&mut process));
+            assert!(began.elapsed() < Duration::from_secs(20), "the server did not become ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let ready = serde_json::from_slice(&std::fs::read(&ready_file).unwrap()).unwrap();
+        std::fs::remove_file(ready_file).unwrap();
+        Served { process, ready }
+    }
+
+    /// Sends a signal and waits for the end.
+    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let status = self.process.wait().unwrap();
+        (status.code(), rest(&mut self.process))
+    }
+
+    /// Uploads a whole recording by the older recorder protocol.
+    fn record(&self, lines: &[&str]) {
+        let address = self.ready["recorder_listen"][0].as_str().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("POST /record HTTP/1.1\r\nHost: {address}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        for line in lines {
+            stream.write_all(format!("{:x}\r\n{line}\n\r\n", line.len() + 1).as_bytes()).unwrap();
+        }
+        stream.write_all(b"0\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // A server that has ended can't be killed, which is as good.
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
+
+fn rest(process: &mut Child) -> String {
+    let mut text = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtrail"));
+    command.current_dir(folder).env_remove("MESHTRAIL_SERVER").env_remove("MESHTRAIL_TOKEN");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+/// Standard output of a command that must succeed.
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {error}{out}");
+    out
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn ended_session(folder: &Path) -> Value {
+    let began = Instant::now();
+    loop {
+        let listed = json_lines(&done(folder, &["sessions", "list", "--state", "ended", "--json"]));
+        if let Some(session) = listed.into_iter().next() {
+            return session;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "the session did not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_session_is_recorded_listed_exported_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = Served::start(folder);
+    let lines = [HEADER, r#"[0.5,"o","hello\r\n"]"#];
+    server.record(&lines);
+    let session = ended_session(folder);
+    let id = session["id"].as_str().unwrap();
+    assert_eq!(session["actor"]["person"]["login"], "alice@example.com");
+
+    let table = done(folder, &["sessions", "list"]);
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.contains(id) && row.contains("rm -rf ␛]0;x␇ \\u{202e}"), "{row}");
+    let shown = done(folder, &["sessions", "show", id]);
+    assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
+
+    done(folder, &["sessions", "export", id, "--output", "out.cast"]);
+    assert_eq!(
+        std::fs::read_to_string(folder.join("out.cast")).unwrap(),
+        format!("{}\n{}\n", lines[0], lines[1])
+    );
+    assert_eq!(
+        done(folder, &["sessions", "export", id]),
+        std::fs::read_to_string(folder.join("out.cast")).unwrap()
+    );
+    done(folder, &["sessions", "export", id, "--pack", "--output", "pack.html"]);
+    assert!(done(folder, &["verify", "--offline", "pack.html"]).contains("holds"));
+
+    let event = session["event"].as_str().unwrap();
+    let verified = done(folder, &["verify", id, event]);
+    assert!(
+        verified.contains("holds  checkpoint") && verified.contains(&format!("holds  session {id}")),
+        "{verified}"
+    );
+    let note = done(folder, &["checkpoint"]);
+    std::fs::write(folder.join("older.note"), note).unwrap();
+    done(folder, &["tokens", "create", "--name", "ci", "--role", "viewer"]);
+    assert!(done(folder, &["verify", "--checkpoint", "older.note"]).contains("holds  older checkpoint"));
+    assert!(done(folder, &["proof", event, "--json"]).contains("\"type\":\"inclusion\""));
+    assert!(done(folder, &["proof", "--from", "1"]).contains("consistency"));
+    let looked = json_lines(&done(
+        folder,
+        &["events", "query", "kind:meshtrail.exported", "--json", "--order", "oldest"],
+    ));
+    let what: Vec<&str> = looked.iter().map(|event| event["detail"]["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["recording", "recording", "pack"]);
+}
+
+#[test]
+fn the_store_is_read_and_verified_without_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = Served::start(folder);
+    server.record(&[HEADER, r#"[0.5,"o","hello\r\n"]"#]);
+    let session = ended_session(folder);
+    let (id, event) = (session["id"].as_str().unwrap(), session["event"].as_str().unwrap());
+    let (code, log) = server.stop("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches(" ready ").count(), 1, "{log}");
+    assert!(!folder.join("meshtrail-data/local/server.json").exists());
+
+    let listed = json_lines(&done(folder, &["sessions", "list", "--json"]));
+    assert_eq!(listed[0]["id"], id);
+    let store = ["--store", "meshtrail-data"];
+    let exported = done(folder, &[&["sessions", "export", id][..], &store].concat());
+    assert_eq!(exported, format!("{HEADER}\n[0.5,\"o\",\"hello\\r\\n\"]\n"));
+    assert!(done(folder, &[&["events", "show", event, "--json"][..], &store].concat()).contains(id));
+    done(folder, &["verify", id, event]);
+    let whole = done(folder, &["verify", "--all"]);
+    assert!(
+        whole.contains("holds  trail main") && whole.contains(&format!("holds  session {id}")),
+        "{whole}"
+    );
+    let stopped = done(folder, &["events", "query", "kind:meshtrail.stopped", "--json"]);
+    assert_eq!(json_lines(&stopped).len(), 1);
+}
+
+#[test]
+fn a_changed_recording_is_named_by_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = Served::start(folder);
+    server.record(&[HEADER, r#"[0.5,"o","hello\r\n"]"#]);
+    let session = ended_session(folder);
+    let id = session["id"].as_str().unwrap().to_owned();
+    server.stop("-INT");
+    let found = Command::new("find")
+        .args(["meshtrail-data/recordings", "-name", "*.cast.zst"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let path = String::from_utf8(found.stdout).unwrap();
+    let path = folder.join(path.trim());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let output = run(folder, &["verify", "--all"]);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains(&format!("FAILS  session {id}")), "{out}");
+}
+
+#[test]
+fn a_second_server_on_one_store_says_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let first = Served::start(folder);
+    let second = run(folder, &["serve", "--listen", "127.0.0.1:0"]);
+    let error = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(error.contains(&format!("in use by process {}", first.process.id())), "{error}");
+    let address = first.ready["listen"].as_str().unwrap();
+    let taken = run(folder, &["serve", "--listen", address, "--store", "other"]);
+    let error = String::from_utf8(taken.stderr).unwrap();
+    assert!(error.contains("something listens there already"), "{error}");
+}
+
+#[test]
+fn output_that_nobody_reads_any_more_ends_the_command_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let _server = Served::start(folder);
+    let mut process = command(folder)
+        .args(["events", "query", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(process.stdout.take());
+    assert!(process.wait().unwrap().success());
+    assert_eq!(rest(&mut process), "");
+}
+
+#[test]
+fn play_and_export_refuse_what_would_harm_a_terminal_or_lacks_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = Served::start(folder);
+    server.record(&[HEADER]);
+    let session = ended_session(folder);
+    let played = run(folder, &["sessions", "play", session["id"].as_str().unwrap()]);
+    let error = String::from_utf8(played.stderr).unwrap();
+    assert!(played.status.code() == Some(1) && error.contains("needs a terminal"), "{error}");
+    let over = run(folder, &["sessions", "follow", session["id"].as_str().unwrap()]);
+    let error = String::from_utf8(over.stderr).unwrap();
+    assert!(over.status.code() == Some(1) && error.contains("is over"), "{error}");
+    let unknown = run(folder, &["sessions", "show", "20200101-main-1-1"]);
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("there is no session"));
+}
