@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(manifest) => {
             let (written, hash) = manifest.to_bytes();
             assert_eq!(written, bytes);
-            let mut fold = Fold::new("main", "example.com/main");
+            let mut fold = Fold::new(manifest.trail.clone(), manifest.origin.clone());
             if fold.apply(&manifest, hash).is_ok() {
                 assert_eq!(fold.size(), fold.tree().size);
             }
