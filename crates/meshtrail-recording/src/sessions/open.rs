@@ -10,7 +10,10 @@ use std::{
 use futures::StreamExt;
 use meshtrail_event::{Detail, Event, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
-use meshtrail_trail::{Trail, store::Store};
+use meshtrail_trail::{
+    Trail,
+    store::{Store, StoreLocation},
+};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -41,8 +44,10 @@ impl Recordings {
         local: &Path,
         trail: Trail,
         resolver: Resolver,
-        config: RecordingConfig,
+        mut config: RecordingConfig,
     ) -> Result<Recordings, OpenError> {
+        // A folder lies on the disk that the journal is on: nothing would be gained there.
+        config.journal.ship |= matches!(store.facts().location, StoreLocation::Bucket { .. });
         let ledger = TrailLedger::begin(trail).await?;
         Self::open_on(store, local, Arc::new(ledger), resolver, config).await
     }
