@@ -13,6 +13,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};
 
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+
 use crate::api::MAX_BODY;
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::state::AppState;
@@ -34,7 +38,16 @@ pub(crate) fn wrap(router: Router<AppState>, state: AppState) -> Router {
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(state.clone(), finish))
+        .layer(compression())
         .with_state(state)
+}
+
+/// Recordings and live views go out as they are: byte ranges, and no waiting for a block to fill.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let fitting = DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/x-asciicast"))
+        .and(NotForContentType::const_new("application/octet-stream"));
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(fitting)
 }
 
 async fn finish(State(state): State<AppState>, mut request: Request, next: Next) -> Response {

@@ -104,7 +104,8 @@ fn ended_session(folder: &Path) -> Value {
     let began = Instant::now();
     loop {
         let listed = json_lines(&done(folder, &["sessions", "list", "--state", "ended", "--json"]));
-        if let Some(session) = listed.into_iter().next() {
+        // Until its recording is sealed, no event tells of it.
+        if let Some(session) = listed.into_iter().find(|session| session["event"].is_string()) {
             return session;
         }
         assert!(began.elapsed() < Duration::from_secs(10), "the session did not end");

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode, header};
 use meshtrail_event::text::shortened;
 use meshtrail_event::{Event, EventId};
 use meshtrail_query::{Ask, Filter, Start};
+use meshtrail_trail::ReadError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -143,7 +144,10 @@ pub(crate) async fn leaf_at(state: &AppState, index: u64) -> Result<Bytes, Probl
             state.trail().size()
         )));
     }
-    state.trail().leaf(index).await.map_err(|error| unreadable(&error))
+    state.trail().leaf(index).await.map_err(|error| match &error {
+        ReadError::Beyond { .. } | ReadError::Retired { .. } => Problem::not_found(error.to_string()),
+        _ => unreadable(&error),
+    })
 }
 
 /// Where an event is in the trail.

@@ -6,8 +6,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use meshtrail_event::EventId;
-use meshtrail_trail::SignedCheckpoint;
+use meshtrail_trail::store::GetError;
 use meshtrail_trail::tree::{Bundle, TileId};
+use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::extract::{Asked, parsed};
@@ -124,8 +125,11 @@ pub(crate) async fn head(state: &AppState) -> Result<Head, Problem> {
 }
 
 async fn signed(state: &AppState) -> Result<SignedCheckpoint, Problem> {
-    state.trail().checkpoint().await.map_err(|error| {
-        Problem::unavailable("the trail's checkpoint can't be read or signed now").because(&error)
+    state.trail().checkpoint().await.map_err(|error| match &error {
+        ProofError::Checkpoint(GetError::Missing { .. }) => Problem::not_found(
+            "no checkpoint is signed into this store yet; a running server signs one at any time",
+        ),
+        _ => unproven(error),
     })
 }
 
@@ -163,11 +167,6 @@ pub(crate) async fn proof(
     }
 }
 
-/// The proof of the event at `index` under the newest checkpoint.
-pub(crate) async fn newest_inclusion(state: &AppState, index: u64) -> Result<Inclusion, Problem> {
-    inclusion(state, index, None, None, signed(state).await?).await
-}
-
 async fn inclusion(
     state: &AppState,
     index: u64,
@@ -191,7 +190,7 @@ async fn inclusion(
         Some(id) => id,
         None => super::events::id_at(state, index).await?,
     };
-    let proof = state.trail().inclusion(index, size).await.map_err(|error| unproven(&error))?;
+    let proof = state.trail().inclusion(index, size).await.map_err(unproven)?;
     Ok(Inclusion {
         of_type: "inclusion".to_owned(),
         event_id: id.to_string(),
@@ -221,7 +220,7 @@ async fn consistency(
             format!("{from} is more than the {to} events it is compared with"),
         ));
     }
-    let proof = state.trail().consistency(from, to).await.map_err(|error| unproven(&error))?;
+    let proof = state.trail().consistency(from, to).await.map_err(unproven)?;
     Ok(Consistency {
         of_type: "consistency".to_owned(),
         from,
@@ -234,11 +233,20 @@ async fn consistency(
     })
 }
 
-fn unproven(error: &dyn std::error::Error) -> Problem {
+fn unproven(error: ProofError) -> Problem {
+    match &error {
+        ProofError::Bounds { .. } | ProofError::Retired { .. } => {
+            return Problem::not_found(error.to_string());
+        }
+        ProofError::Read(ReadError::Beyond { .. } | ReadError::Retired { .. }) => {
+            return Problem::not_found("the trail does not hold these events, or no longer").because(&error);
+        }
+        _ => {}
+    }
     Problem::unavailable(
         "the proof can't be made now; `meshtrail verify --all` tells whether something is missing",
     )
-    .because(error)
+    .because(&error)
 }
 
 /// The newest signed head, as C2SP tlog-tiles serves it.
@@ -278,9 +286,9 @@ fn as_text(note: String) -> Response {
 }
 
 async fn tile_bytes(state: &AppState, tile: TileId) -> Result<Bytes, Problem> {
-    state.trail().tile(tile).await.map_err(|error| unproven(&error))
+    state.trail().tile(tile).await.map_err(unproven)
 }
 
 async fn bundle_bytes(state: &AppState, bundle: Bundle) -> Result<Bytes, Problem> {
-    state.trail().bundle(bundle).await.map_err(|error| unproven(&error))
+    state.trail().bundle(bundle).await.map_err(unproven)
 }

@@ -60,6 +60,7 @@ impl EventPage<'_> {
     fn subject(&self) -> Markup {
         match words::name_of(&self.view.event.actor) {
             Some(label) => html! { (words::clipped(&label, 60)) },
+            None if words::by_itself(&self.view.event) => html! { "Meshtrail" },
             None => html! { span.unsure { "Somebody not known" } },
         }
     }

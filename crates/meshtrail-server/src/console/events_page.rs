@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use meshtrail_event::{Outcome, Timestamp};
 
 use super::ask::{Ask, address, under};
-use super::layout::{empty, pager, who};
+use super::layout::{empty, pager, who_did};
 use super::sentence::sentence;
 use super::view::{EventView, Paging};
 use super::words;
@@ -84,7 +84,7 @@ impl EventsPage<'_> {
             tr id={ "e" (each.index) } data-row {
                 td.at-time { (words::exact_clock(event.time, self.now)) }
                 td.at-kind { (self.ask.value("kind", kind, &html! { code.q { (words::clipped(kind, 28)) } })) }
-                td.at-who { (who(&event.actor, &event.identity, self.ask)) }
+                td.at-who { (who_did(event, self.ask)) }
                 td.at-what { a.open href=(under("/events", &id)) { (sentence(event)) } }
                 td.at-outcome { (self.outcome(&event.outcome)) }
                 td.at-index.r.n { (each.index) }

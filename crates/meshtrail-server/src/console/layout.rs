@@ -1,7 +1,7 @@
 //! What every page has: the bar on top, the search box, the sheet of keys; and the shapes pages share.
 
 use maud::{DOCTYPE, Markup, html};
-use meshtrail_event::{Actor, Identity, IdentityStatus, Target, Timestamp};
+use meshtrail_event::{Actor, Event, Identity, IdentityStatus, Target, Timestamp};
 
 use super::ask::Ask;
 use super::assets::href;
@@ -129,6 +129,14 @@ fn keys(plays: bool) -> Markup {
             form method="dialog" { button { "Close" } }
         }
     }
+}
+
+/// Whoever is behind an event, in one line. What Meshtrail does by itself has no actor, and no doubt about it.
+pub(crate) fn who_did(event: &Event, ask: &Ask) -> Markup {
+    if words::by_itself(event) {
+        return html! { span.q { "Meshtrail" } };
+    }
+    who(&event.actor, &event.identity, ask)
 }
 
 /// Whoever acted, in one line: person or tags, and the device, with doubt said in amber.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use maud::{Markup, html};
-use meshtrail_event::{Actor, Device, Timestamp, text};
+use meshtrail_event::{Actor, Device, Event, Family, Timestamp, text};
 
 /// Text from elsewhere, visible and isolated.
 pub(crate) fn foreign(value: &str) -> Markup {
@@ -125,6 +125,12 @@ pub(crate) fn name_of(actor: &Actor) -> Option<String> {
         [first, _, rest @ ..] if actor.person.is_none() => Some(format!("{first} +{}", rest.len() + 1)),
         _ => actor.label(),
     }
+}
+
+/// Whether Meshtrail did this by itself: it started, marked a recording, heard from a source.
+pub(crate) fn by_itself(event: &Event) -> bool {
+    let own = matches!(event.kind.family(), Family::Meshtrail | Family::Recording);
+    own && event.actor.is_empty() && event.identity.is_empty()
 }
 
 /// Words as a sentence: a large letter first, a full stop last.

@@ -97,15 +97,15 @@ export function checkSession(section, recording) {
     const parts = partsOf(session, events);
     const steps = await checkEvents(events, checkpoint, parts.closing);
     if (recording) steps.unshift(await checkRecording(recording, parts));
-    else steps.unshift({ name: "recording", note: parts.closing ? "not checked yet: this browser checks the bytes when you play them" : "still running", state: "unsure" });
+    else steps.unshift({ name: "recording", note: parts.closing ? "checked when you play it: then this browser has the bytes" : "still running", state: "open" });
     steps.push(rootStep(checkpoint), sinceStep(since));
     const whole = recording && parts.closing;
     showProof(section, {
-      steps, state: whole ? "good" : "unsure",
-      title: whole ? "Proven in this browser" : "Its events are proven; the recording is not checked yet",
+      steps, state: whole ? "good" : "open",
+      title: whole ? "Proven in this browser" : `Its events are proven; the recording is ${parts.closing ? "checked when you play it" : "still running"}`,
       text: whole
         ? `${recording.length.toLocaleString("en")} bytes as received, in the trail at ${events[0].index.toLocaleString("en")} to ${parts.closing.index.toLocaleString("en")}, under checkpoint ${checkpoint.size.toLocaleString("en")}`
-        : `${events.length} of them, under checkpoint ${checkpoint.size.toLocaleString("en")}`,
+        : `${events.length === 1 ? "1 event" : `${events.length} events`} under checkpoint ${checkpoint.size.toLocaleString("en")}`,
     });
   });
 }

@@ -10,7 +10,7 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-const WORDS = { good: "proven", unsure: "not checked", bad: "does not hold", busy: "checking" };
+const WORDS = { good: "proven", open: "open", unsure: "not checked", bad: "does not hold", busy: "checking" };
 
 /** `step`: {name, value, note, state: good | unsure | bad, hashes?: [hex]}. */
 function stepRow(step) {
@@ -29,9 +29,9 @@ function hashList(hashes) {
   return element("details", {}, element("summary", {}, hashes.length === 1 ? "1 hash" : `${hashes.length} hashes`), list);
 }
 
-/** Fills a `.proof` section. `state`: busy | good | unsure | bad. */
+/** Fills a `.proof` section. `state`: busy | open (what was asked holds, more can be) | good | unsure | bad. */
 export function showProof(section, { state, title, text, steps = [] }) {
-  section.classList.remove("busy", "good", "unsure", "bad");
+  section.classList.remove("busy", "open", "good", "unsure", "bad");
   section.classList.add(state);
   section.dataset.state = state;
   const opened = section.querySelector("details.way")?.open ?? false;

@@ -5,8 +5,8 @@
 //! - What this server itself witnesses (recordings, and what was done with Meshtrail) is never taken from a sender.
 
 use http::{HeaderMap, header};
-use meshtrail_event::{Event, EventError, Family, Timestamp};
-use meshtrail_trail::Appended;
+use meshtrail_event::{Event, EventError, EventId, Family, Timestamp};
+use meshtrail_trail::{AppendError, Appended};
 use serde_json::value::RawValue;
 
 use crate::auth::Holder;
@@ -99,11 +99,16 @@ fn check(at: usize, event: &Event, who: &Holder, trail: &str) -> Result<(), Prob
 
 /// Appends all; returns how many were new. Durable on return.
 pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize, Problem> {
-    let appended = state.trail().append(events).await.map_err(|error| {
-        Problem::unavailable(
+    let ids: Vec<EventId> = events.iter().map(|event| event.id.clone()).collect();
+    let at = |id: &EventId| format!("[{}].id", ids.iter().position(|known| known == id).unwrap_or(0));
+    let appended = state.trail().append(events).await.map_err(|error| match &error {
+        AppendError::Event { id, reason } => Problem::bad_request(at(id), reason.to_string()),
+        AppendError::Sequence(_) => Problem::conflict(error.to_string()),
+        AppendError::TooLarge { .. } => Problem::too_large("body", format!("{error}; send it in parts")),
+        AppendError::NoRoom { .. } | AppendError::Closed { .. } => Problem::unavailable(
             "the trail takes nothing now; nothing of this request counts as sent, send it again later",
         )
-        .because(&error)
+        .because(&error),
     })?;
     Ok(appended.iter().filter(|one| !matches!(one, Appended::Duplicate { .. })).count())
 }

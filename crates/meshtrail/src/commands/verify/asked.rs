@@ -148,6 +148,12 @@ fn in_tree(proven: &Proven, leaf: &[u8], vkey: &str) -> Verdict {
     Ok(format!("in the trail at index {} of {}", proof.index, proof.size))
 }
 
+/// The event that ended a session, if one did.
+pub(crate) async fn ending(api: &Api, id: &SessionId) -> Result<Option<EventId>> {
+    let session: Session = api.get_json(&format!("/api/v1/sessions/{}", encoded(id.as_str()))).await?;
+    Ok(session.event.map(|event| event.parse()).transpose()?)
+}
+
 /// Checks a session: its events when a key is given, and its recording against them.
 pub(crate) async fn check_session(
     api: &Api,
@@ -166,7 +172,10 @@ pub(crate) async fn check_session(
         }
         statements.take(&event);
     }
-    if session.state != "live" && statements.end.is_none() {
+    if session.state != "live" && session.event.is_none() {
+        return findings.add(&subject, false, "its recording is just being sealed; ask again in a moment");
+    }
+    if session.event.is_some() && statements.end.is_none() {
         return findings.add(&subject, false, "the event that ended it names no bytes");
     }
     if statements.end.is_none() && statements.marks.is_empty() {

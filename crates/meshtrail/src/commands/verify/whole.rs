@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail};
 use meshtrail_event::SessionId;
 use meshtrail_server::serve::note::ServerNote;
 use meshtrail_trail::store::{Store, StoreLocation};
-use meshtrail_trail::verify::{Progress, Scope, VerifyRequest, verify};
+use meshtrail_trail::verify::{Progress, Report, Scope, VerifyRequest, verify};
 use serde::Deserialize;
 
 use super::asked;
 use super::findings::Findings;
 use crate::api::{Api, path};
-use crate::args::Source;
+use crate::args::{Source, Verify};
 use crate::local;
 use crate::output::note;
 
@@ -30,23 +30,7 @@ pub(crate) async fn check(
         );
     }
     let place = Place::find(source)?;
-    let location: StoreLocation = place.store.parse()?;
-    let store = Store::open_read_only(&location)
-        .await
-        .with_context(|| format!("the store {location} can't be read"))?;
-    let request = VerifyRequest {
-        trail: place.trail.clone(),
-        scope: Scope::All,
-        vkey: vkey.map(str::to_owned),
-        against: older.into_iter().collect(),
-    };
-    let log = place.data.join("local");
-    let log = log.is_dir().then_some(log);
-    let report = verify(&store, log.as_deref(), &request, &show_progress).await;
-    clear_progress();
-    for problem in &report.problems {
-        findings.add(&problem.object, false, &problem.what.to_string())?;
-    }
+    let report = place.verify(Scope::All, vkey, older.into_iter().collect()).await?;
     if report.problems.is_empty() {
         let checked = report.checked;
         let root = report.head.as_ref().map_or_else(String::new, |head| format!(", root {}", head.root));
@@ -56,10 +40,54 @@ pub(crate) async fn check(
         );
         findings.add(&format!("trail {}", place.trail), true, &said)?;
     }
+    tell(&report, findings)?;
+    recordings(&place, findings).await
+}
+
+/// Checks events, sessions and an older checkpoint against a store, its log included.
+pub(crate) async fn check_ids(
+    api: &Api,
+    verify: &Verify,
+    older: Option<String>,
+    findings: &mut Findings,
+) -> Result<()> {
+    let place = Place::find(&verify.asking.source)?;
+    let vkey = verify.vkey.as_deref();
+    if let Some(older) = older {
+        let report = place.verify(Scope::Indices(0..0), vkey, vec![older]).await?;
+        if report.holds() {
+            findings.add("older checkpoint", true, "its events are the first of this trail's")?;
+        }
+        tell(&report, findings)?;
+    }
+    for id in &verify.ids {
+        let (event, session) = match id.parse::<SessionId>() {
+            Ok(session) => (asked::ending(api, &session).await?, Some(session)),
+            Err(_) => (Some(id.parse()?), None),
+        };
+        if let Some(event) = event {
+            let report = place.verify(Scope::Event(event.clone()), vkey, Vec::new()).await?;
+            if report.holds() {
+                let found = report.found.map_or_else(String::new, |index| format!(" at index {index}"));
+                findings.add(&format!("event {event}"), true, &format!("in the trail{found}"))?;
+            }
+            tell(&report, findings)?;
+        }
+        if let Some(session) = session {
+            asked::check_session(api, &session, None, findings).await?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(report: &Report, findings: &mut Findings) -> Result<()> {
+    for problem in &report.problems {
+        findings.add(&problem.object, false, &problem.what.to_string())?;
+    }
     for remark in &report.notes {
         note(&format!("Note: {remark}"));
     }
-    recordings(&place, findings).await
+    Ok(())
 }
 
 /// Where the store and this machine's part of it are.
@@ -79,6 +107,20 @@ impl Place {
             .filter(|note| note.store == store && source.store.is_none());
         let trail = noted.map_or_else(|| source.trail.clone(), |note| note.trail);
         Ok(Place { store, data, trail })
+    }
+
+    async fn verify(&self, scope: Scope, vkey: Option<&str>, against: Vec<String>) -> Result<Report> {
+        let location: StoreLocation = self.store.parse()?;
+        let store = Store::open_read_only(&location)
+            .await
+            .with_context(|| format!("the store {location} can't be read"))?;
+        let request =
+            VerifyRequest { trail: self.trail.clone(), scope, vkey: vkey.map(str::to_owned), against };
+        let log = self.data.join("local");
+        let log = log.is_dir().then_some(log);
+        let report = verify(&store, log.as_deref(), &request, &show_progress).await;
+        clear_progress();
+        Ok(report)
     }
 }
 
