@@ -131,7 +131,7 @@ test("a recording plays, and what plays is proven; the view is in the trail", as
   const { id } = await whole();
   const page = await signedIn();
   await page.goto(`${server.url}/sessions/${id}`);
-  await page.waitForSelector(".proof.unsure");
+  await page.waitForSelector(".proof.open");
   await page.keyboard.press(" ");
   await page.waitForSelector(".proof.good");
   await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("invoices"), null, { timeout: 20000 });

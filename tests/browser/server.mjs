@@ -38,7 +38,7 @@ export async function ask(server, path, options = {}) {
 }
 
 const HEADER = {
-  version: 2, width: 80, height: 24, timestamp: 1767225600, srcNode: "laptop.tail.example", srcNodeID: "7", srcNodeUserID: 3,
+  version: 2, width: 80, height: 24, timestamp: Math.floor(Date.now() / 1000), srcNode: "laptop.tail.example", srcNodeID: "7", srcNodeUserID: 3,
   srcNodeUser: "alice@example.com", env: { TERM: "xterm-256color" }, sshUser: "root", localUser: "root", connectionID: "ssh-conn-20260101T000000-0a1b2c3d4e",
 };
 
