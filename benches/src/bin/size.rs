@@ -78,5 +78,8 @@ print(os.path.getsize(target))";
     let python = std::env::var_os("MESHTRAIL_PYTHON").unwrap_or_else(|| "python3".into());
     let target = file.with_extension(format!("duckdb-{version}"));
     let ran = Command::new(python).args(["-c", SCRIPT]).arg(file).arg(&target).arg(version).output().ok()?;
+    if !ran.status.success() {
+        println!("no comparison with DuckDB: {}", String::from_utf8_lossy(&ran.stderr).trim());
+    }
     String::from_utf8(ran.stdout).ok()?.trim().parse().ok()
 }

@@ -11,6 +11,10 @@ const BINARY: u8 = 8;
 const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
+/// A field of ours behind those of a page header: the checksum of all before it. Readers of Parquet skip what they
+/// don't know.
+const HEADER_GUARD: u16 = 1000;
+
 const DICTIONARY_PAGE: i64 = 2;
 const DATA_PAGE_V2: i64 = 3;
 
@@ -113,6 +117,7 @@ fn write_struct(out: &mut Vec<u8>, write: impl FnOnce(&mut Writer<'_>)) {
 
 impl PageHeader {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         write_struct(out, |page| {
             let is_dictionary = self.kind == PageKind::Dictionary;
             page.i32(1, if is_dictionary { DICTIONARY_PAGE } else { DATA_PAGE_V2 });
@@ -134,13 +139,21 @@ impl PageHeader {
                     header.bool(7, is_compressed);
                 }),
             }
+            let crc = crc32fast::hash(&page.out[start..]);
+            page.out.push(I32);
+            write_varint(zigzag(i64::from(HEADER_GUARD)), page.out);
+            write_varint(zigzag(i64::from(crc as i32)), page.out);
         });
     }
 
     /// Reads the header at the start of `bytes`; gives its length as well.
     pub(super) fn read(bytes: &[u8]) -> Option<(Self, usize)> {
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader { bytes, at: 0, guard_at: 0 };
         let page = reader.numbers(2)?;
+        let guard = page.iter().find(|(found, _)| *found == [HEADER_GUARD, 0])?.1;
+        if guard != i64::from(crc32fast::hash(bytes.get(..reader.guard_at)?) as i32) {
+            return None;
+        }
         let number = |path| page.iter().find(|(found, _)| *found == path).map(|&(_, value)| value);
         let size = |path| number(path).and_then(|value| usize::try_from(value).ok());
         let (values, kind) = match number([1, 0])? {
@@ -163,10 +176,12 @@ impl PageHeader {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where a page header's guard begins.
+    guard_at: usize,
 }
 
 /// A number in a structure of two levels: its field, and the field within that or 0.
-type Numbered = ([u8; 2], i64);
+type Numbered = ([u16; 2], i64);
 
 impl Reader<'_> {
     fn byte(&mut self) -> Option<u8> {
@@ -191,13 +206,20 @@ impl Reader<'_> {
     /// All numbers and truth values of a structure that holds nothing else but structures of such.
     fn numbers(&mut self, depth: usize) -> Option<Vec<Numbered>> {
         let mut found = Vec::with_capacity(12);
-        let mut last = 0u8;
+        let mut last = 0u16;
         loop {
             let head = self.byte()?;
             if head == 0 {
                 return Some(found);
             }
-            let field = last.checked_add(head >> 4).filter(|_| head >> 4 > 0)?;
+            let field = match head >> 4 {
+                0 => u16::try_from(unzigzag(read_varint(self.bytes, &mut self.at)?)).ok()?,
+                step => last.checked_add(u16::from(step))?,
+            };
+            if field == HEADER_GUARD && depth > 1 {
+                // One byte of head and two of number stand before here.
+                self.guard_at = self.at.checked_sub(3)?;
+            }
             last = field;
             match head & 15 {
                 TRUE => found.push(([field, 0], 1)),
@@ -269,7 +291,7 @@ pub(super) fn write_column_index(pages: &[PageBounds], ascending: bool, out: &mu
 
 /// Reads an offset index of at most `most` pages.
 pub(super) fn read_offset_index(bytes: &[u8], most: usize) -> Option<Vec<PageSpan>> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader { bytes, at: 0, guard_at: 0 };
     let mut pages = Vec::new();
     for _ in 0..reader.list(1, STRUCT, most)? {
         let span = reader.numbers(1)?;
@@ -285,7 +307,7 @@ pub(super) fn read_offset_index(bytes: &[u8], most: usize) -> Option<Vec<PageSpa
 
 /// Reads the least and greatest number of each page; none for a page without any.
 pub(super) fn read_column_index(bytes: &[u8], most: usize) -> Option<Vec<Option<(i64, i64)>>> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader { bytes, at: 0, guard_at: 0 };
     let pages = reader.list(1, FALSE, most)?;
     for _ in 0..pages {
         reader.byte()?;
