@@ -44,7 +44,7 @@ pub enum ReadError {
         /// Its name.
         name: String,
         /// Why.
-        source: OpenError,
+        source: Box<OpenError>,
     },
     /// The tokens can't be read.
     #[error(transparent)]
@@ -63,7 +63,7 @@ pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, Re
     let local = data.join("local");
     let opened = Trail::open_read_only(store.clone(), Some(&local), TrailConfig::new(trail))
         .await
-        .map_err(|source| ReadError::Trail { name: trail.to_owned(), source })?;
+        .map_err(|source| ReadError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
     let recordings = Recordings::open_read_only(store, opened.clone());
     let state = AppState::new(Parts {
         trail: opened,

@@ -12,8 +12,8 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::args::Source;
+use crate::local;
 use crate::remote::Remote;
-use crate::{local, remote};
 
 /// The longest answer that is read as a whole.
 const MAX_WHOLE: usize = 256 << 20;
@@ -126,7 +126,11 @@ async fn direct(router: &Router, path: &str) -> Result<Answer> {
     let body = response.into_body().into_data_stream();
     let answer =
         Answer { body: body.map(|part| part.context("the store could not be read to the end")).boxed() };
-    if status.is_success() { Ok(answer) } else { Err(remote::refused(status, answer).await) }
+    if status.is_success() {
+        return Ok(answer);
+    }
+    // There is no server, and so no log that the id could be found in.
+    Err(Refused { id: None, ..refusal(status, &answer.whole().await?) }.into())
 }
 
 /// A refusal made of what the server sent.

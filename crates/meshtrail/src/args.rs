@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use meshtrail_event::{EventId, SessionId};
 
 use crate::written::{parse_seconds, parse_speed};
 
@@ -333,7 +334,7 @@ pub(crate) struct EventShow {
 )]
 pub(crate) struct Verify {
     /// Events and sessions to check
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = parse_id)]
     pub(crate) ids: Vec<String>,
     /// Check the whole store: every event, segment, tile, manifest and recording
     #[arg(long, conflicts_with_all = ["ids", "offline"])]
@@ -350,6 +351,13 @@ pub(crate) struct Verify {
     /// Where to ask, and how to answer.
     #[command(flatten)]
     pub(crate) asking: Asking,
+}
+
+/// An event's or a session's id.
+fn parse_id(text: &str) -> Result<String, String> {
+    let fits = text.parse::<SessionId>().is_ok() || text.parse::<EventId>().is_ok();
+    let wrong = "write a session's id such as 20261120-main-3-17, or an event's such as main.recorder.3.17";
+    if fits { Ok(text.to_owned()) } else { Err(wrong.to_owned()) }
 }
 
 /// `checkpoint`

@@ -108,8 +108,9 @@ impl Screen {
         for (row, line) in self.terminal.screen().visible_lines().enumerate().take(visible_rows) {
             if self.changed.get(row).copied().unwrap_or(true) {
                 text.push_str(&format!("\x1b[{};1H", row + 1));
-                draw_line(&mut text, line, columns);
-                text.push_str("\x1b[0m\x1b[K");
+                let used = draw_line(&mut text, line, columns);
+                // In the last column the cursor waits on the character just drawn, which erasing would take away.
+                text.push_str(if used < columns { "\x1b[0m\x1b[K" } else { "\x1b[0m" });
             }
         }
         self.changed.iter_mut().for_each(|changed| *changed = false);
@@ -130,7 +131,8 @@ impl Screen {
     }
 }
 
-fn draw_line(text: &mut String, line: &Line, columns: usize) {
+/// Draws a line and tells how many columns it took.
+fn draw_line(text: &mut String, line: &Line, columns: usize) -> usize {
     let mut used = 0;
     let mut pen: Option<Pen> = None;
     for cell in line.cells() {
@@ -150,6 +152,7 @@ fn draw_line(text: &mut String, line: &Line, columns: usize) {
         text.push(if character.is_control() { '\u{fffd}' } else { character });
         used += width;
     }
+    used
 }
 
 fn sgr(pen: &Pen) -> String {

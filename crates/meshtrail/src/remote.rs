@@ -71,7 +71,7 @@ impl Remote {
 }
 
 /// The error that an answer other than success stands for.
-pub(crate) async fn refused(status: StatusCode, answer: Answer) -> anyhow::Error {
+async fn refused(status: StatusCode, answer: Answer) -> anyhow::Error {
     match answer.whole().await {
         Ok(body) => refusal(status, &body).into(),
         Err(error) => error,

@@ -74,6 +74,7 @@ fn a_wrong_command_line_is_status_2_and_says_what_would_be_right() {
     for arguments in [
         &["verify"][..],
         &["verify", "--all", "some.id.1.1"],
+        &["verify", "nonsense"],
         &["proof"],
         &["proof", "--to", "3"],
         &["proof", "a.b.1.1", "--from", "3"],

@@ -148,7 +148,7 @@ pub(crate) fn who(actor: &Actor, identity: &Identity, ask: &Ask) -> Markup {
             Some(_) if !actor.tags.is_empty() && actor.person.is_none() => { (tags(&actor.tags, 1, ask)) }
             Some(label) => { span.unsure[doubt.is_some()] { (ask.value("actor", &label, &words::clipped(&label, 34))) } }
         }
-        @if let Some(doubt) = doubt { " " span.unsure.why title=[identity.reason.as_deref()] { (doubt) } }
+        @if let Some(doubt) = &doubt { " " span.unsure.why title=[identity.reason.as_deref()] { (doubt) } }
         @if let Some(device) = words::on_device(actor) { " " span.q { "on " (words::clipped(device, 24)) } }
     }
 }
@@ -171,12 +171,16 @@ fn all_tags(all: &[String], ask: &Ask) -> Markup {
     }
 }
 
-/// The one word of doubt about who it was, if there is doubt.
-pub(crate) fn doubt(identity: &Identity) -> Option<&'static str> {
-    match identity.status {
-        IdentityStatus::Conflicting => Some("conflicting"),
-        IdentityStatus::SelfReported => Some("self-reported"),
-        IdentityStatus::Unresolved if !identity.is_empty() => Some("unresolved"),
+/// The doubt about who it was, if there is doubt, in the fewest words.
+pub(crate) fn doubt(identity: &Identity) -> Option<String> {
+    let claimed = identity.claimed.as_ref().and_then(|claim| claim.login.as_deref());
+    match (&identity.status, claimed) {
+        (IdentityStatus::Conflicting, Some(login)) => {
+            Some(format!("claims {}", meshtrail_event::text::shortened(login, 30)))
+        }
+        (IdentityStatus::Conflicting, None) => Some("conflicting".to_owned()),
+        (IdentityStatus::SelfReported, _) => Some("self-reported".to_owned()),
+        (IdentityStatus::Unresolved, _) if !identity.is_empty() => Some("unresolved".to_owned()),
         _ => None,
     }
 }

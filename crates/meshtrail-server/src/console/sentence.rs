@@ -122,7 +122,9 @@ pub fn sentence(event: &Event) -> Sentence {
                     mark.bytes
                         .map_or_else(|| "bytes".to_owned(), |bytes| words::counted(bytes, "byte", "bytes")),
                 )
-                .words(" of the recording into the trail"),
+                .words(" of")
+                .and_name(" session ", event.session.as_ref().map(|session| session.as_str().to_owned()))
+                .words(" into the trail"),
         },
         Some(Detail::Login(login)) => host_login(event, login),
         Some(Detail::Kube(request)) => kube(event, request),

@@ -56,7 +56,7 @@ pub enum StartError {
         /// Its name.
         name: String,
         /// Why.
-        source: OpenError,
+        source: Box<OpenError>,
     },
     /// The recordings can't be opened.
     #[error("the recordings can't be opened")]
@@ -163,7 +163,7 @@ async fn open_trail(config: &Config, local: &Path) -> Result<(Store, Trail), Sta
         Store::open(&location, &WritePolicy::default()).await.map_err(|error| failed(Box::new(error)))?;
     let trail = Trail::open(store.clone(), local, trail_config(&config.trail))
         .await
-        .map_err(|source| StartError::Trail { name: config.trail.name.clone(), source })?;
+        .map_err(|source| StartError::Trail { name: config.trail.name.clone(), source: Box::new(source) })?;
     Ok((store, trail))
 }
 

@@ -3,7 +3,7 @@
 //! - A fixed address that can't be had is an error at start.
 //! - `tailscale:PORT` follows the node's own addresses: it waits for them, opens what is new, closes what is gone,
 //!   and tries again where opening failed.
-//! - A session that is being recorded outlives the listener it came in by.
+//! - Sessions that came in by an address that is gone end as interrupted; an outage of tailscaled changes nothing.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -47,20 +47,20 @@ pub async fn follow(
         let wanted: Vec<SocketAddr> =
             addresses.borrow_and_update().iter().map(|address| SocketAddr::new(*address, port)).collect();
         close_gone(&mut open, &wanted);
+        let missing: Vec<SocketAddr> =
+            wanted.into_iter().filter(|address| !open.contains_key(address)).collect();
         let mut all_open = true;
-        for address in wanted {
-            if !open.contains_key(&address) {
-                match bind(address) {
-                    Ok(listener) => {
-                        tracing::info!(%address, "taking recordings");
-                        let closed = stop.child_token();
-                        open.insert(address, closed.clone());
-                        tasks.spawn(serve(listener, closed));
-                    }
-                    Err(error) => {
-                        all_open = false;
-                        tracing::warn!(%address, error = &error as &dyn std::error::Error, "can't listen for recordings here yet; trying again");
-                    }
+        for address in missing {
+            match bind(address) {
+                Ok(listener) => {
+                    tracing::info!(%address, "taking recordings");
+                    let closed = stop.child_token();
+                    open.insert(address, closed.clone());
+                    tasks.spawn(serve(listener, closed));
+                }
+                Err(error) => {
+                    all_open = false;
+                    tracing::warn!(%address, error = &error as &dyn std::error::Error, "can't listen for recordings here yet; trying again");
                 }
             }
         }

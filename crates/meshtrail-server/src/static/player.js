@@ -5,6 +5,12 @@ import { element } from "./proof-view.js";
 const SPEEDS = [0.5, 1, 2, 4, 8];
 const IDLE_LIMIT = 2;
 
+/** A read cast (its times in seconds) as a source of the player, which counts in milliseconds. */
+export const sourceOf = (cast) => ({
+  data: cast,
+  parser: ({ cols, rows, events }) => ({ cols, rows, events: events.map(([time, code, data]) => [time * 1000, code, data]) }),
+});
+
 export class Replay {
   #place;
   #source;

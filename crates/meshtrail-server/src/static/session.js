@@ -2,7 +2,7 @@
 // played is what was hashed.
 import { readCast } from "./cast.js";
 import { offerKeys } from "./keys.js";
-import { Replay } from "./player.js";
+import { Replay, sourceOf } from "./player.js";
 import { checkSession } from "./proof-line.js";
 import { element } from "./proof-view.js";
 
@@ -47,7 +47,7 @@ async function playRecorded(stage, proof) {
   stage.querySelector(".cover").replaceChildren(bar);
   const bytes = await download(`${api(session)}/recording?for=view`, Number(size), (part) => { bar.value = part; });
   const cast = readCast(bytes);
-  const replay = new Replay(screenOf(stage), { data: cast, parser: (data) => ({ cols: data.cols, rows: data.rows, events: data.events }) });
+  const replay = new Replay(screenOf(stage), sourceOf(cast));
   replay.start();
   if (cast.mended.length) stage.after(element("p", { class: "unsure small told" }, `Mended for playing, not in the bytes: ${cast.mended.join("; ")}.`));
   if (proof) checkSession(proof, bytes);

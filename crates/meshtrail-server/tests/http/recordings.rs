@@ -148,7 +148,7 @@ async fn a_live_session_is_followed_and_ended_with_a_reason() {
     upload.send("[0.9,\"o\",\"after\"]\n").await;
     let mut seen = String::new();
     while !seen.contains("after") {
-        seen.push_str(&String::from_utf8(followed.chunk().await.unwrap().unwrap().to_vec()).unwrap());
+        seen.push_str(std::str::from_utf8(&followed.chunk().await.unwrap().unwrap()).unwrap());
     }
     assert!(seen.starts_with("data:") && seen.contains("before"), "{seen}");
 

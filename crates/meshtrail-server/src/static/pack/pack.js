@@ -2,7 +2,7 @@
 // from what was checked. Text from the recording or the events goes in as text, control characters made visible.
 import { hexOf } from "../bytes.js";
 import { readCast } from "../cast.js";
-import { Replay } from "../player.js";
+import { Replay, sourceOf } from "../player.js";
 import { ProofError } from "../proof.js";
 import { element, showProof } from "../proof-view.js";
 import { checkPack } from "./pack-check.js";
@@ -96,7 +96,7 @@ function replayPart(bytes) {
   let replay = null;
   play.addEventListener("click", () => {
     stage.replaceChildren(screen);
-    replay = new Replay(screen, { data: cast, parser: (data) => ({ cols: data.cols, rows: data.rows, events: data.events }) });
+    replay = new Replay(screen, sourceOf(cast));
     replay.start();
   });
   document.addEventListener("keydown", (event) => {
