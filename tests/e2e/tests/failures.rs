@@ -115,6 +115,7 @@ async fn an_enforced_session_ends_when_the_server_is_killed() -> Result<()> {
     shell.sees("before\r\n").await?;
     let (id, _) = live(&server).await?;
     let server = server.kill_and_restart().await?;
+    // tailscaled 1.102 does not look at the closed connection: it misses acknowledgements for 30 s.
     let (seen, status) = shell.end().await?;
     assert!(seen.contains(ENDED), "{seen}");
     assert_ne!(status, Some(0));

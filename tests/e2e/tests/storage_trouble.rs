@@ -172,8 +172,8 @@ async fn a_recorder_that_cannot_store_refuses_before_it_accepts() -> Result<()> 
     let folder = tempfile::tempdir()?;
     let disk = SmallDisk::mount(folder.path().join("server-data"), 160)?;
     let server = Server::start(folder.path(), &Setup::default()).await?;
-    let _filler = fill_up(&disk.0)?;
     let mut sender = Sender::new(&server, "agent").await?;
+    let _filler = fill_up(&disk.0)?;
     for _ in 0..200 {
         if sender.send(&server, 1000).await.is_err() {
             break;

@@ -141,6 +141,11 @@ impl Index {
         self.whole.bytes
     }
 
+    /// Whether two indexes say the same of the whole recording.
+    pub(super) fn same_whole(&self, other: &Index) -> bool {
+        self.whole == other.whole
+    }
+
     /// The places, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

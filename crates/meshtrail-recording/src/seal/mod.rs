@@ -7,9 +7,11 @@
 //! - A sealed object is put once, if absent. One that is there already is compared, never replaced.
 
 mod index;
+mod inspect;
 mod seekable;
 mod stored;
 
 pub use index::{Entry, Index, IndexBuilder, IndexError};
+pub use inspect::{InspectError, inspect};
 pub use seekable::{FRAME, SeekTable, SeekableWriter, TableError};
 pub use stored::{StoredError, StoredRecording, index_key, recording_key};

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use meshtrail_event::SessionId;
+use meshtrail_recording::seal::inspect;
 use meshtrail_server::serve::note::ServerNote;
-use meshtrail_trail::store::{Store, StoreLocation};
+use meshtrail_trail::store::{Key, Store, StoreLocation, TamperingKind};
 use meshtrail_trail::verify::{Progress, Report, Scope, VerifyRequest, verify};
 use serde::Deserialize;
 
@@ -24,7 +25,7 @@ pub(crate) async fn check(
     older: Option<String>,
     findings: &mut Findings,
 ) -> Result<()> {
-    if source.server.is_some() {
+    if source.named_server().is_some() {
         bail!(
             "--all reads the store itself: run it where the store can be reached, with --store in place of --server"
         );
@@ -109,11 +110,14 @@ impl Place {
         Ok(Place { store, data, trail })
     }
 
-    async fn verify(&self, scope: Scope, vkey: Option<&str>, against: Vec<String>) -> Result<Report> {
+    async fn open(&self) -> Result<Store> {
         let location: StoreLocation = self.store.parse()?;
-        let store = Store::open_read_only(&location)
-            .await
-            .with_context(|| format!("the store {location} can't be read"))?;
+        let store = Store::open_read_only(&location).await;
+        store.with_context(|| format!("the store {location} can't be read"))
+    }
+
+    async fn verify(&self, scope: Scope, vkey: Option<&str>, against: Vec<String>) -> Result<Report> {
+        let store = self.open().await?;
         let request =
             VerifyRequest { trail: self.trail.clone(), scope, vkey: vkey.map(str::to_owned), against };
         let log = self.data.join("local");
@@ -129,6 +133,8 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
     #[derive(Deserialize)]
     struct Listed {
         id: String,
+        #[serde(default)]
+        event: Option<String>,
     }
     #[derive(Deserialize)]
     struct Page {
@@ -144,6 +150,8 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         }
     };
     let api = Api::Direct(Box::new(router));
+    let store = place.open().await?;
+    shadowed(&store, findings).await?;
     let mut cursor = None;
     loop {
         let asked = path("/api/v1/sessions", &[("limit", Some("500".to_owned())), ("cursor", cursor)]);
@@ -155,6 +163,13 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         };
         for listed in page.sessions {
             let id: SessionId = listed.id.parse()?;
+            // What can't be read is named here by its object; the API names only the session.
+            if listed.event.is_some()
+                && let Err(error) = inspect(&store, &id).await
+            {
+                findings.add(&format!("session {id}"), false, &format!("{:#}", anyhow::Error::new(error)))?;
+                continue;
+            }
             if let Err(error) = asked::check_session(&api, &id, None, findings).await {
                 findings.add(&format!("session {id}"), false, &format!("it can't be checked: {error:#}"))?;
             }
@@ -162,6 +177,28 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         match page.next {
             Some(next) => cursor = Some(next),
             None => return Ok(()),
+        }
+    }
+}
+
+/// What was put in front of recordings in a bucket that keeps versions.
+async fn shadowed(store: &Store, findings: &mut Findings) -> Result<()> {
+    let below = Key::new("recordings").expect("a plain word is a key");
+    match store.audit(&below).await {
+        Ok(found) => found.iter().try_for_each(|one| {
+            let what = match one.what {
+                TamperingKind::DeleteMarker => "a delete marker",
+                TamperingKind::LaterVersion => "another version",
+            };
+            let (at, version) = (&one.at, &one.version);
+            let said = format!(
+                "{what} was put in front of it at {at} (version {version}); its first version was read instead"
+            );
+            findings.add(&one.key, false, &said)
+        }),
+        Err(error) => {
+            let said = format!("their versions can't be listed: {:#}", anyhow::Error::new(error));
+            findings.add("recordings", false, &said)
         }
     }
 }
