@@ -284,7 +284,8 @@ fn has_port_zero(listen: RecorderListen) -> bool {
     matches!(listen, RecorderListen::Address(address) if address.port() == 0)
 }
 
-/// A folder store is its own machine-local folder; a bucket needs one beside it.
+/// A folder store holds the machine-local state itself, unless another folder is named: a store on a network mount
+/// wants its log on a local disk. A bucket has it beside it.
 fn places(store: Option<String>, data: Option<PathBuf>) -> Result<(String, PathBuf), ConfigError> {
     match (store, data) {
         (Some(store), _) if store.is_empty() => Err(wrong("store", "name a folder or s3://bucket/prefix")),
@@ -293,11 +294,7 @@ fn places(store: Option<String>, data: Option<PathBuf>) -> Result<(String, PathB
             Ok((store, data))
         }
         (Some(store), None) => Ok((store.clone(), PathBuf::from(store))),
-        (Some(store), Some(data)) if Path::new(&store) == data => Ok((store, data)),
-        (Some(_), Some(_)) => Err(wrong(
-            "data",
-            "a folder store keeps its local state in itself; `data` is for a bucket as store",
-        )),
+        (Some(store), Some(data)) => Ok((store, data)),
         (None, data) => {
             let data = data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
             let store = data.to_str().ok_or_else(|| wrong("data", "the path is not valid UTF-8"))?;

@@ -54,7 +54,7 @@ impl Api {
     /// Finds who answers: the named server, the named store, the server that runs on this machine, or the
     /// store that lies here.
     pub(crate) async fn open(source: &Source) -> Result<Api> {
-        if let Some(url) = &source.server {
+        if let Some(url) = source.named_server() {
             let token = source.token.clone().ok_or_else(|| {
                 anyhow!("a token is needed for {url}: set MESHTRAIL_TOKEN or give --token (an admin makes one with `meshtrail tokens create`)")
             })?;
@@ -77,7 +77,7 @@ impl Api {
     }
 
     async fn open_remote(source: &Source) -> Result<Option<Remote>> {
-        match &source.server {
+        match source.named_server() {
             Some(url) => Ok(Some(Remote::new(url, source.token.clone())?)),
             None => local::running(source).await,
         }

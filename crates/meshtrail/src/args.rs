@@ -66,15 +66,23 @@ pub(crate) struct Source {
     /// API token for the server
     #[arg(long, value_name = "TOKEN", env = "MESHTRAIL_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Read this store itself, without a server: a folder, or s3://bucket/prefix
-    #[arg(long, value_name = "DIR|URL", conflicts_with = "server")]
+    /// Read this store in place of any server: a folder, or s3://bucket/prefix. If a server runs over it on this
+    /// machine, that is asked
+    #[arg(long, value_name = "DIR|URL")]
     pub(crate) store: Option<String>,
-    /// The local state folder that belongs to an s3:// store
+    /// The local state folder that belongs to the store, if it is not in it
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// The trail to read in a store
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub(crate) trail: String,
+}
+
+impl Source {
+    /// The server to ask: a store that is named goes before it, which may only stand in the environment.
+    pub(crate) fn named_server(&self) -> Option<&str> {
+        self.server.as_deref().filter(|_| self.store.is_none())
+    }
 }
 
 /// Where to ask, and how to answer.
@@ -100,7 +108,7 @@ pub(crate) struct Serve {
     /// Where everything is kept: a folder, or s3://bucket/prefix [default: ./meshtrail-data]
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) store: Option<String>,
-    /// Local state folder beside a bucket; a folder store holds it itself [default: ./meshtrail-data]
+    /// Local state: log, keys, tokens; on a local disk [default: the store's folder, else ./meshtrail-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Where the console and the API listen [default: 127.0.0.1:7411]
@@ -340,7 +348,7 @@ pub(crate) struct Verify {
     #[arg(long, conflicts_with_all = ["ids", "offline"])]
     pub(crate) all: bool,
     /// Check an evidence pack, with nothing but the file
-    #[arg(long, value_name = "PACK", conflicts_with_all = ["ids", "server", "store"])]
+    #[arg(long, value_name = "PACK", conflicts_with_all = ["ids", "store"])]
     pub(crate) offline: Option<PathBuf>,
     /// An older checkpoint that this trail must still contain
     #[arg(long, value_name = "FILE")]

@@ -82,7 +82,6 @@ fn a_wrong_command_line_is_status_2_and_says_what_would_be_right() {
         &["sessions", "list", "--state", "dead"],
         &["sessions", "play", "x", "--speed", "NaN"],
         &["tokens", "create", "--name", "x", "--role", "root"],
-        &["events", "query", "--server", "http://a", "--store", "b"],
         &["nonsense"],
     ] {
         let (code, out, error) = run(arguments);
