@@ -109,6 +109,16 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// Seconds of processor time used so far.
+    fn cpu(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after_name = stat.rsplit(')').next().context("no name")?;
+        let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+        Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
+    }
+}
+
 impl Drop for Recorder {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
@@ -184,7 +194,14 @@ async fn many(options: &Options, folder: &Path) -> Result<()> {
         idle / 1024,
         idle.saturating_sub(empty) as f64 / count as f64
     );
+    let (worked, began) = (recorder.cpu()?, Instant::now());
     let mut latencies = send_for(Duration::from_secs(options.seconds), sessions).await?;
+    let (worked, took) = (recorder.cpu()? - worked, began.elapsed());
+    println!(
+        "the recorder used {:.2} cores and {:.0} us a frame",
+        worked / took.as_secs_f64(),
+        worked * 1e6 / latencies.len().max(1) as f64
+    );
     latencies.sort_unstable();
     ensure!(!latencies.is_empty(), "nothing was acknowledged");
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
@@ -239,7 +256,9 @@ async fn send_each_second(
     while tokio::time::Instant::now() < until {
         turn.tick().await;
         second += 1;
-        let line = format!("[{second}.000001,\"o\",\"\\u001b[32muser@host\\u001b[0m:~$ make test {second}\\r\\n\"]\n");
+        let line = format!(
+            "[{second}.000001,\"o\",\"\\u001b[32muser@host\\u001b[0m:~$ make test {second}\\r\\n\"]\n"
+        );
         bytes += line.len() as u64;
         *waiting.lock().expect("nothing panics while it is held") = Some((bytes, Instant::now()));
         sending.send(Ok(Frame::data(line.into()))).await.context("the upload was cut off")?;
@@ -307,8 +326,11 @@ fn lines_of(length: usize) -> Vec<u8> {
     while lines.len() < length {
         number += 1;
         lines.extend_from_slice(
-            format!("[1.5,\"o\",\"compiling crate {number} of many with flags -O{}\\r\\n\"]\n", number * 7919 % 97)
-                .as_bytes(),
+            format!(
+                "[1.5,\"o\",\"compiling crate {number} of many with flags -O{}\\r\\n\"]\n",
+                number * 7919 % 97
+            )
+            .as_bytes(),
         );
     }
     lines

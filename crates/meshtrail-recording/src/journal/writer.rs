@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{
     Shared, file,
@@ -219,9 +219,9 @@ impl Writer {
 
     fn finish_current(&mut self) {
         if let Some(current) = self.current.take() {
-            self.finished.send(current.generation).unwrap_or_else(|_| {
-                // The layout thread stopped; the next start finds the file.
-            });
+            if self.finished.send(current.generation).is_err() {
+                warn!("the layout thread has stopped; the next start lays the journal out");
+            }
         }
     }
 

@@ -425,3 +425,59 @@ async fn a_store_that_is_away_delays_sealing_and_loses_nothing() {
     assert_eq!((session.state, bytes.as_slice()), (SessionState::Ended, SSH.as_bytes()));
     assert_eq!(recorder.ledger.of_kind(&Kind::SshSessionEnded).len(), 1);
 }
+
+#[tokio::test]
+async fn a_hundred_megabytes_in_one_line_are_kept_and_cost_no_neighbour() {
+    let recorder = Recorder::start(quick()).await;
+    let mut client = Client::connect(recorder.address).await;
+    let (mut large, mut small) = (client.record().await, client.record().await);
+    large.send(SSH).await;
+    large.send("[1,\"o\",\"").await;
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let mut hash = Sha256::new_with_prefix(format!("{SSH}[1,\"o\",\""));
+    for _ in 0..100 {
+        large.send(piece.clone()).await;
+        hash.update(&piece);
+    }
+    small.send(SSH).await;
+    small.acked(SSH.len() as u64).await;
+    large.end();
+    large.frames().await;
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.sha256, Some(hex::encode(hash.finalize())));
+    assert!(session.anomalies[1].contains("bytes without an end"), "{:?}", session.anomalies);
+}
+
+/// A body that never says anything.
+struct Silence;
+
+impl hyper::body::Body for Silence {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_nothing_and_every_turn_has_its_frame() {
+    let keep_alive = Duration::from_millis(5);
+    let recorder = Recorder::start(RecordingConfig { keep_alive, ..quick() }).await;
+    let live = recorder.recordings.accept(recorder.address, "v2").await.unwrap();
+    let (acks, halt) = (Arc::new(super::AckSlot::default()), tokio_util::sync::CancellationToken::new());
+    let (recordings, slot) = (recorder.recordings.clone(), Some(acks.clone()));
+    let body = (Silence, http::Version::HTTP_2);
+    let running = tokio::spawn(crate::sessions::Pump::new(recordings, live, body, slot, halt.clone()).run());
+    let mut answer = super::ack::Answer::Acks(acks);
+    for _ in 0..200 {
+        let frame = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(frame, "{}\n");
+    }
+    assert_eq!(recorder.recordings.live().len(), 1);
+    halt.cancel();
+    assert_eq!(running.await.unwrap(), crate::sessions::Cut::Stopped);
+}

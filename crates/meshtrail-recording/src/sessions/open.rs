@@ -39,6 +39,7 @@ const MARKING_AT_ONCE: usize = 256;
 
 impl Recordings {
     /// Opens recordings on a trail; takes up what the last stop left open. `local` is this machine's folder.
+    /// With a bucket as store, the journal is shipped there as well.
     pub async fn open(
         store: Store,
         local: &Path,
@@ -49,6 +50,8 @@ impl Recordings {
         // A folder lies on the disk that the journal is on: nothing would be gained there.
         config.journal.ship |= matches!(store.facts().location, StoreLocation::Bucket { .. });
         let ledger = TrailLedger::begin(trail).await?;
+        let in_bucket = matches!(store.facts().location, StoreLocation::Bucket { .. });
+        config.journal.ship |= in_bucket;
         Self::open_on(store, local, Arc::new(ledger), resolver, config).await
     }
 
