@@ -135,6 +135,8 @@ test("a recording plays, and what plays is proven; the view is in the trail", as
   await page.keyboard.press(" ");
   await page.waitForSelector(".proof.good");
   await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("invoices"), null, { timeout: 20000 });
+  const elapsed = await page.textContent(".ap-time-elapsed");
+  assert.match(elapsed, /^00:0[2-3]$/, "it plays in its own time");
   await page.keyboard.press(">");
   assert.equal(await page.$eval(".replay-line select", (speeds) => speeds.value), "2");
   await assertClean(page, "replay");

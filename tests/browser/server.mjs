@@ -1,7 +1,7 @@
 // A real `meshtrail serve` on loopback, and sessions sent to it as tailscaled sends them (recorder protocol, v1).
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,10 +9,15 @@ import { setTimeout as pause } from "node:timers/promises";
 
 const binary = process.env.MESHTRAIL_BIN ?? "meshtrail";
 
-export async function serve() {
+/** `directory`: the text of a directory file (TOML), for sessions of people whom the mesh knows. */
+export async function serve({ directory } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "meshtrail-browser-"));
   const ready = join(folder, "ready.json");
-  const process_ = spawn(binary, ["serve", "--store", join(folder, "store"), "--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0", "--ready-file", ready], { stdio: ["ignore", "ignore", "pipe"] });
+  const config = join(folder, "meshtrail.toml");
+  writeFileSync(join(folder, "directory.toml"), directory ?? "");
+  writeFileSync(config, directory ? `directory = ${JSON.stringify(join(folder, "directory.toml"))}\n` : "");
+  const options = ["--store", join(folder, "store"), "--config", config, "--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0", "--ready-file", ready];
+  const process_ = spawn(binary, ["serve", ...options], { stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   process_.stderr.on("data", (text) => { log = (log + text).slice(-20000); });
   for (let tries = 0; !existsSync(ready) || readFileSync(ready, "utf8") === ""; tries += 1) {
@@ -42,10 +47,10 @@ const HEADER = {
   srcNodeUser: "alice@example.com", env: { TERM: "xterm-256color" }, sshUser: "root", localUser: "root", connectionID: "ssh-conn-20260101T000000-0a1b2c3d4e",
 };
 
-/** Opens a recording; `write` sends a line, `end` ends it in order, `break` cuts it off. */
-export async function record(server, header = {}) {
+/** Opens a recording from a node's address; `write` sends a line, `end` ends it in order, `break` cuts it off. */
+export async function record(server, header = {}, localAddress = "127.0.0.1") {
   const [host, port] = server.recorder.split(":");
-  const upload = request({ host, port, path: "/record", method: "POST", headers: { expect: "100-continue", "transfer-encoding": "chunked" } });
+  const upload = request({ host, port, localAddress, path: "/record", method: "POST", headers: { expect: "100-continue", "transfer-encoding": "chunked" } });
   upload.on("error", () => {});
   upload.flushHeaders();
   await once(upload, "continue");

@@ -9,7 +9,8 @@ use std::fmt;
 
 use maud::{Markup, Render, html};
 use meshtrail_event::{
-    Change, Detail, Event, Finding, Flow, Kind, KubeRequest, LogLine, Login, Own, SessionFacts, Target, text,
+    Change, Detail, Event, Finding, Flow, Kind, KubeRequest, LogLine, Login, Mark, Own, SessionFacts, Target,
+    text,
 };
 
 use super::words;
@@ -115,17 +116,7 @@ impl Sentence {
 pub fn sentence(event: &Event) -> Sentence {
     match &event.detail {
         Some(Detail::Session(facts)) => session(event, facts),
-        Some(Detail::Mark(mark)) => match &event.kind {
-            Kind::RecordingRetired => Sentence::new("let a recording go, its time to be kept being over"),
-            _ => Sentence::new("bound the first ")
-                .words(
-                    mark.bytes
-                        .map_or_else(|| "bytes".to_owned(), |bytes| words::counted(bytes, "byte", "bytes")),
-                )
-                .words(" of")
-                .and_name(" session ", event.session.as_ref().map(|session| session.as_str().to_owned()))
-                .words(" into the trail"),
-        },
+        Some(Detail::Mark(mark)) => self::mark(event, mark),
         Some(Detail::Login(login)) => host_login(event, login),
         Some(Detail::Kube(request)) => kube(event, request),
         Some(Detail::Flow(flow)) => self::flow(event, flow),
@@ -148,6 +139,25 @@ fn without_detail(event: &Event) -> Sentence {
     let mut with_empty = event.clone();
     with_empty.detail = Some(empty);
     sentence(&with_empty)
+}
+
+fn mark(event: &Event, mark: &Mark) -> Sentence {
+    let session = event.session.as_ref().map(|session| session.as_str().to_owned());
+    let verb = if event.kind == Kind::RecordingRetired { "let go of " } else { "bound " };
+    let said = match mark.bytes {
+        Some(bytes) => {
+            Sentence::new(verb).words(format!("the first {}", words::counted(bytes, "byte", "bytes")))
+        }
+        None => Sentence::new(verb).words("the bytes"),
+    };
+    let said = match session {
+        Some(session) => said.words(" of session ").name(session),
+        None => said.words(" of a recording"),
+    };
+    if event.kind == Kind::RecordingRetired {
+        return said.words(", their time to be kept being over");
+    }
+    said.words(" into the trail")
 }
 
 fn session(event: &Event, facts: &SessionFacts) -> Sentence {
@@ -334,6 +344,13 @@ mod tests {
             "detail":{"command":"psql","started":"2026-11-20T14:00:00Z","ended":"2026-11-20T14:02:11Z"}"#,
         );
         assert_eq!(session, "ended a session on db-1 as root, running psql, after 2 min 11 s");
+    }
+
+    #[test]
+    fn a_mark_says_how_much_of_which_session() {
+        let mark = r#""kind":"recording.mark","session":"20261120-main-3-17","detail":{"bytes":1701}"#;
+        assert_eq!(said(mark), "bound the first 1,701 bytes of session 20261120-main-3-17 into the trail");
+        assert_eq!(said(r#""kind":"recording.mark""#), "bound the bytes of a recording into the trail");
     }
 
     #[test]
