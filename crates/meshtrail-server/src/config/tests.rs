@@ -54,3 +54,15 @@ fn flags_override_the_file() {
     assert_eq!(config.recorder_listen.len(), 2);
     assert_eq!(config.data, Path::new(DEFAULT_DATA));
 }
+
+#[test]
+fn every_example_in_the_manual_is_taken() {
+    let manual = include_str!("../../../../docs/configuration.md");
+    let examples: Vec<&str> =
+        manual.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let config = read(example).unwrap();
+        assert_eq!(config.recorder_listen, [RecorderListen::Tailscale { port: 80 }]);
+    }
+}
