@@ -75,6 +75,7 @@ impl Dedupe {
     }
 
     /// The highest epoch seen of `source`; 0 if none.
+    #[cfg(test)]
     pub(crate) fn newest_epoch(&self, source: &SourceName) -> u64 {
         self.sources.get(source).and_then(|epochs| epochs.keys().next_back().copied()).unwrap_or(0)
     }

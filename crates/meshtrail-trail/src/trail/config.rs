@@ -39,7 +39,7 @@ impl TrailConfig {
             segment_age: Duration::from_secs(3600),
             ship_every: Duration::from_secs(30),
             retention: None,
-            log_limit: 4 << 30,
+            log_limit: 1 << 30,
             faults: Faults::none(),
         }
     }

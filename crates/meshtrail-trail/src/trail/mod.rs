@@ -17,6 +17,7 @@ mod append;
 mod config;
 mod error;
 mod hot;
+mod level0;
 mod open;
 mod prove;
 mod read;

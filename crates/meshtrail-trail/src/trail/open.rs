@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::append::Epochs;
 use super::hot::{Closed, Commit, Hot, HotFile};
+use super::level0::Level0;
 use super::prove::Tiles;
 use super::read::Readers;
 use super::seal::Sealer;
@@ -52,7 +53,8 @@ impl Trail {
             key,
         };
         let Replay { seen, edge, next, generation } = replayed;
-        let parts = Parts { store, root, origin: fold.origin().to_owned(), config };
+        let level0 = Level0::open(local, &config.name);
+        let parts = Parts { store, root, origin: fold.origin().to_owned(), config, level0 };
         let shared = parts.shared(Access::Write(Box::new(writing)), edge, next, Sealed::of(&fold));
         let writer = Writer::new(shared.clone(), messages, folder.clone(), seen, next, generation + 1);
         let sealer = Sealer::new(shared.clone(), fold, tokio::runtime::Handle::current());
@@ -86,7 +88,8 @@ impl Trail {
             }
             None => (Edge::of(tail), fold.size()),
         };
-        let parts = Parts { store, root, origin: fold.origin().to_owned(), config };
+        let level0 = Level0::default();
+        let parts = Parts { store, root, origin: fold.origin().to_owned(), config, level0 };
         Ok(Self::of(parts.shared(Access::Read { vkey }, edge, next, Sealed::of(&fold))))
     }
 
@@ -133,11 +136,12 @@ struct Parts {
     root: Key,
     origin: String,
     config: TrailConfig,
+    level0: Level0,
 }
 
 impl Parts {
     fn shared(self, access: Access, edge: Edge, next: u64, sealed: Arc<Sealed>) -> Arc<Shared> {
-        let Self { store, root, origin, config } = self;
+        let Self { store, root, origin, config, level0 } = self;
         Arc::new(Shared {
             config,
             origin,
@@ -150,6 +154,7 @@ impl Parts {
             sealed: RwLock::new(sealed),
             readers: Readers::default(),
             tiles: Tiles::default(),
+            level0,
         })
     }
 }

@@ -238,9 +238,19 @@ impl Shared {
         Ok(if tile.is_full() { hashes } else { hashes[..usize::from(tile.width)].into() })
     }
 
+    /// A tile of leaf hashes from local disk, if it has the root that the level above gives it.
+    async fn kept_tile(&self, index: u64) -> Result<Option<Arc<[Hash]>>, ProofError> {
+        let Some(kept) = self.level0.get(index) else { return Ok(None) };
+        let root = Box::pin(self.node(Node { level: 8, index })).await?;
+        Ok((subtree_of(&kept) == root).then(|| kept.into()))
+    }
+
     /// A full tile that is no longer at the right edge.
     async fn full_tile(&self, tile: TileId) -> Result<Arc<[Hash]>, ProofError> {
         if tile.level == 0 {
+            if let Some(hashes) = self.kept_tile(tile.index).await? {
+                return Ok(hashes);
+            }
             let (mut at, end) = (tile.index * TILE_WIDTH as u64, (tile.index + 1) * TILE_WIDTH as u64);
             let retired = self.sealed().retired_size();
             if at < retired {
@@ -252,6 +262,7 @@ impl Shared {
                 at += rows.len() as u64;
                 hashes.extend(rows.iter().map(|(_, leaf)| leaf_hash(leaf)));
             }
+            self.level0.put(tile.index, &hashes);
             return Ok(hashes.into());
         }
         let key = self.key(&tile.to_string());

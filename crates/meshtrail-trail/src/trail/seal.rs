@@ -20,8 +20,8 @@ use crate::manifest::{self, Change, Fold, MAX_SOURCES, Put, PutNextError, Sequen
 use crate::retention;
 use crate::segment::{self, encode};
 use crate::store::{Key, PutError, Store, StoreLocation};
-use crate::tree::{Hash, Tail, TileId};
-use crate::wal::{Entry, replay};
+use crate::tree::{Hash, TILE_WIDTH, Tail, TileId};
+use crate::wal::{Entry, WalError, replay_bytes};
 
 /// How often it looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -44,28 +44,23 @@ struct Due {
     end: u64,
 }
 
-/// Leaves by family, and what was seen of their sources.
-#[derive(Default)]
-struct Gathered {
-    families: BTreeMap<Family, OneFamily>,
-    ids: Vec<EventId>,
-}
+/// Leaves by family, as they lie in the log's bytes.
+type Families<'a> = BTreeMap<Family, OneFamily<'a>>;
 
 #[derive(Default)]
-struct OneFamily {
-    rows: Vec<(u64, Bytes)>,
+struct OneFamily<'a> {
+    rows: Vec<(u64, &'a [u8])>,
     sources: BTreeMap<SourceName, Vec<SequenceSpan>>,
 }
 
-impl Gathered {
-    fn take(&mut self, entry: &Entry<'_>) {
-        let Entry { index, id, family, leaf, .. } = entry;
-        let of_family = self.families.entry(*family).or_default();
-        of_family.rows.push((*index, Bytes::copy_from_slice(leaf)));
-        if !of_family.sources.contains_key(&id.source) {
-            of_family.sources.insert(id.source.clone(), Vec::new());
+impl<'a> OneFamily<'a> {
+    fn take(&mut self, entry: &Entry<'a>) {
+        let Entry { index, id, leaf, .. } = entry;
+        self.rows.push((*index, leaf));
+        if !self.sources.contains_key(&id.source) {
+            self.sources.insert(id.source.clone(), Vec::new());
         }
-        let spans = of_family.sources.get_mut(&id.source).expect("just made sure of");
+        let spans = self.sources.get_mut(&id.source).expect("just made sure of");
         match spans.iter_mut().find(|span| span.epoch == id.epoch) {
             Some(span) => {
                 span.first = span.first.min(id.sequence);
@@ -76,7 +71,6 @@ impl Gathered {
                 spans.sort_unstable_by_key(|span| span.epoch);
             }
         }
-        self.ids.push(id.clone());
     }
 }
 
@@ -208,12 +202,14 @@ impl Sealer {
     fn seal(&mut self, due: &Due) -> Result<(), SealError> {
         let (first, end) = (self.fold.size(), due.end);
         if end > first && files_end(due) > first {
-            let gathered = self.gather(due, first, end)?;
+            let logs: Result<Vec<_>, SealError> = due.files.iter().map(read).collect();
+            let logs = logs?;
+            let families = self.gather(due, &logs, first, end)?;
             let sealed = Timestamp::now();
             // A crash while segment files are written leaves some that no manifest names. The next start seals again
             // from the log: equal files are taken as they are; if one has other contents (another version wrote
             // it), the segment is made one event shorter and so gets other names.
-            let files = self.put_segments(gathered.families, first, end)?;
+            let files = self.put_segments(families, first, end)?;
             // A crash here leaves tiles that no manifest counts: they are what any later tree has there.
             let subtrees = self.put_tiles(first, end)?;
             let dedupe = self.seen.take_changed();
@@ -240,32 +236,41 @@ impl Sealer {
         Ok(())
     }
 
-    fn gather(&mut self, due: &Due, first: u64, end: u64) -> Result<Gathered, SealError> {
-        let (mut gathered, mut next) = (Gathered::default(), first);
-        for closed in &due.files {
-            replay(closed.generation, &closed.path, &mut |batch| {
-                for entry in &batch.entries {
-                    if entry.index == next && next < end {
-                        next += 1;
-                        gathered.take(entry);
+    /// Reads the events `first..end` from the log.
+    fn gather<'a>(
+        &mut self,
+        due: &Due,
+        logs: &'a [Vec<u8>],
+        first: u64,
+        end: u64,
+    ) -> Result<Families<'a>, SealError> {
+        let (mut families, mut next) = (Families::new(), first);
+        let seen = &mut self.seen;
+        for (closed, bytes) in due.files.iter().zip(logs) {
+            replay_bytes(closed.generation, &closed.path, bytes, &mut |batch| {
+                let wanted = || batch.entries.iter().filter(|entry| (first..end).contains(&entry.index));
+                for entry in wanted() {
+                    // Indexes within a file go on without a gap; between files it shows here.
+                    if entry.index != next {
+                        let (path, found) = (closed.path.clone(), entry.index);
+                        return Err(WalError::Gap { path, expected: next, found });
                     }
+                    next += 1;
+                    families.entry(entry.family).or_default().take(entry);
                 }
-                Ok(())
+                let ids: Vec<&EventId> = wanted().map(|entry| &entry.id).collect();
+                let remembered = seen.see(ids.into_iter());
+                let (path, offset) = (closed.path.clone(), batch.at);
+                let what = "its sequences contradict those before";
+                remembered.map(drop).map_err(|_| WalError::Damaged { path, offset, what })
             })?;
         }
-        if next != end {
-            return Err(SealError::Incomplete);
-        }
-        let ids: Vec<_> = gathered.ids.drain(..).collect();
-        for id in &ids {
-            self.seen.see(std::iter::once(id)).map_err(|_| SealError::Incomplete)?;
-        }
-        Ok(gathered)
+        if next == end { Ok(families) } else { Err(SealError::Incomplete) }
     }
 
     fn put_segments(
         &mut self,
-        families: BTreeMap<Family, OneFamily>,
+        families: Families<'_>,
         first: u64,
         end: u64,
     ) -> Result<Vec<manifest::SegmentFile>, SealError> {
@@ -279,8 +284,7 @@ impl Sealer {
                 "segments/kind={family}/date={year:04}-{month:02}-{day:02}/{first:012}-{:012}.parquet",
                 end - 1
             );
-            let borrowed: Vec<(u64, &[u8])> = rows.iter().map(|(index, leaf)| (*index, &leaf[..])).collect();
-            let encoded = encode(family, &self.shared.config.name, &borrowed)?;
+            let encoded = encode(family, &self.shared.config.name, &rows)?;
             let file = file_of(family, path, &encoded, sources);
             let key = self.shared.key(&file.path);
             match self.put_same(Step::PutSegment, &key, encoded.bytes.into()) {
@@ -296,10 +300,14 @@ impl Sealer {
     }
 
     fn put_tiles(&self, first: u64, end: u64) -> Result<Vec<Hash>, SealError> {
-        let (tiles, subtrees) = {
+        let (tiles, subtrees, leaf_tiles) = {
             let edge = self.shared.edge();
-            (tiles_of(&edge.tail, first, end), manifest::subtrees_of(&edge.tail, first, end))
+            let full = (first / TILE_WIDTH as u64)..(end / TILE_WIDTH as u64);
+            let leaf_tiles: Vec<_> =
+                full.filter_map(|index| Some((index, edge.tail.tile(TileId::full(0, index))?))).collect();
+            (tiles_of(&edge.tail, first, end), manifest::subtrees_of(&edge.tail, first, end), leaf_tiles)
         };
+        leaf_tiles.iter().for_each(|(index, hashes)| self.shared.level0.put(*index, hashes));
         let (Some(tiles), Some(subtrees)) = (tiles, subtrees) else { return Err(SealError::Incomplete) };
         for (tile, bytes) in tiles {
             self.put_same(Step::PutTile, &self.shared.key(&tile.to_string()), bytes)?;
@@ -396,6 +404,10 @@ impl Sealer {
         let error: &dyn std::error::Error = error;
         tracing::warn!(trail = self.shared.config.name, error, "sealing failed: {what}");
     }
+}
+
+fn read(closed: &Closed) -> Result<Vec<u8>, SealError> {
+    Ok(std::fs::read(&closed.path).map_err(WalError::disk("read", &closed.path))?)
 }
 
 fn files_end(due: &Due) -> u64 {

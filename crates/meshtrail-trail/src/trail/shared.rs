@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::TrailConfig;
 use super::hot::Hot;
+use super::level0::Level0;
 use super::prove::Tiles;
 use super::read::Readers;
 use super::writer::Message;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) sealed: RwLock<Arc<Sealed>>,
     pub(super) readers: Readers,
     pub(super) tiles: Tiles,
+    pub(super) level0: Level0,
 }
 
 /// What this process may do.
@@ -147,6 +149,7 @@ impl Shared {
 
 impl Edge {
     pub(super) fn is_full(&self, config: &TrailConfig) -> bool {
+        // Two files at least: one is sealed while the next fills.
         self.closed.len() > 1
             && self.closed.iter().map(|closed| closed.bytes).sum::<u64>() >= config.log_limit
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 
 use meshtrail_event::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -42,8 +43,11 @@ pub(super) struct Writer {
     folder: PathBuf,
     seen: Dedupe,
     next: u64,
+    /// The next file's.
     generation: u64,
     current: Option<Current>,
+    /// The next file, being made while the current one fills.
+    prepared: Option<JoinHandle<Result<WalFile, WalError>>>,
     pending: Pending,
 }
 
@@ -72,7 +76,8 @@ impl Writer {
         next: u64,
         generation: u64,
     ) -> Self {
-        Self { shared, queue, folder, seen, next, generation, current: None, pending: Pending::default() }
+        let (current, prepared, pending) = (None, None, Pending::default());
+        Self { shared, queue, folder, seen, next, generation, current, prepared, pending }
     }
 
     pub(super) fn run(mut self) {
@@ -93,6 +98,8 @@ impl Writer {
         }
         self.mark();
         self.close_current();
+        // A file that was prepared and never used is removed at the next start.
+        drop(self.prepared.take().map(JoinHandle::join));
         // Whoever is still in the queue, or comes later, is told by the closed channel.
         self.queue.close();
     }
@@ -169,13 +176,39 @@ impl Writer {
             self.close_current();
         }
         if self.current.is_none() {
-            let log = WalFile::create(&self.folder, self.generation, 0, &self.shared.config.faults)?;
-            self.generation += 1;
+            let log = self.next_file()?;
             let hot = HotFile { generation: log.generation, path: log.path.clone(), file: log.file.clone() };
             self.current = Some(Current { log, hot: Arc::new(hot), first: self.next });
         }
         let wanted = self.pending.frames.len() + bytes;
         self.current.as_mut().map_or(Ok(()), |current| current.log.reserve(wanted))
+    }
+
+    /// The file that was prepared, or one made now.
+    fn next_file(&mut self) -> Result<WalFile, WalError> {
+        let prepared = self.prepared.take().and_then(|making| making.join().ok()?.ok());
+        let log = match prepared {
+            Some(log) => log,
+            None => WalFile::create(&self.folder, self.generation, 0, &self.shared.config.faults)?,
+        };
+        self.generation += 1;
+        Ok(log)
+    }
+
+    /// Begins to make the next file once the current one is half full, with as much room as this one will have taken:
+    /// at a steady pace no append waits for room.
+    fn prepare(&mut self) {
+        let Some(current) = self.current.as_ref().filter(|_| self.prepared.is_none()) else { return };
+        let config = &self.shared.config;
+        let bytes = current.log.tail();
+        if (self.next - current.first) * 2 < config.segment_events && bytes * 2 < config.segment_bytes {
+            return;
+        }
+        let room = (bytes * 2).min(config.segment_bytes) + (MAX_COMMIT as u64);
+        let (folder, generation, faults) = (self.folder.clone(), self.generation, config.faults.clone());
+        let make = move || WalFile::create(&folder, generation, room, &faults);
+        // Without a thread it is made when it is needed.
+        self.prepared = std::thread::Builder::new().name("trail-prepare".into()).spawn(make).ok();
     }
 
     /// Writes and syncs what is pending, and answers. After a failure nothing is taken any more.
@@ -196,6 +229,7 @@ impl Writer {
                     answer(reply, Ok(appended));
                 }
                 self.reuse(pending);
+                self.prepare();
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;

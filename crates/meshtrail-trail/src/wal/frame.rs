@@ -64,12 +64,9 @@ pub fn check_header(page: &[u8]) -> Result<u64, FrameError> {
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
     pub(crate) id: EventId,
-    pub(crate) family: Family,
-    pub(crate) time: Timestamp,
     pub(crate) hash: Hash,
     /// Where its entry lies in the batch's bytes.
     pub(crate) at: usize,
-    pub(crate) leaf_length: u32,
 }
 
 /// Events that become durable together.
@@ -94,7 +91,7 @@ impl Batch {
         self.entries.extend_from_slice(&leaf_length.to_le_bytes());
         self.entries.extend_from_slice(leaf);
         let hash = crate::tree::leaf_hash(leaf);
-        self.events.push(Pending { id, family, time, hash, at, leaf_length });
+        self.events.push(Pending { id, hash, at });
     }
 
     /// Where the leaf of event `at` ends in the entries.

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub(crate) use file::{WalFile, files_in};
 pub(crate) use frame::{Batch, begin, finish};
 pub use frame::{Entry, FrameError, HEADER_SIZE, check_header, parse_batch};
-pub(crate) use replay::{Placed, Scanned, read_commit, replay, scan};
+pub(crate) use replay::{Placed, Scanned, read_commit, replay, replay_bytes, scan};
 
 /// Why the log can't be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -39,9 +39,19 @@ pub(crate) fn replay(
     each: &mut dyn FnMut(&Placed<'_>) -> Result<(), WalError>,
 ) -> Result<Replayed, WalError> {
     let bytes = fs::read(path).map_err(WalError::disk("read", path))?;
+    replay_bytes(generation, path, &bytes, &mut |batch| each(&batch))
+}
+
+/// Gives each batch of a file that is in memory to `each`.
+pub(crate) fn replay_bytes<'a>(
+    generation: u64,
+    path: &Path,
+    bytes: &'a [u8],
+    each: &mut dyn FnMut(Placed<'a>) -> Result<(), WalError>,
+) -> Result<Replayed, WalError> {
     let damaged =
         |offset: usize, what| WalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
-    match check_header(&bytes) {
+    match check_header(bytes) {
         Ok(found) if found == generation => {}
         Ok(_) => return Err(damaged(0, "it is another file's contents")),
         Err(FrameError::Newer(version)) => return Err(WalError::Newer { path: path.to_owned(), version }),
@@ -60,12 +70,12 @@ pub(crate) fn replay(
                 let (now, entries) =
                     parse_batch(payload).map_err(|_| damaged(at, "a batch can't be read"))?;
                 begun = begun.or(Some(now));
-                each(&Placed { at: at as u64, size: frame.size, entries })?;
+                each(Placed { at: at as u64, size: frame.size, entries })?;
                 at += frame.size;
             }
             Err(FrameError::Empty) if bytes[at..].iter().all(|&byte| byte == 0) => break false,
             Err(error) => {
-                if was_synced(&bytes, at, generation) {
+                if was_synced(bytes, at, generation) {
                     let what = match error {
                         FrameError::Broken(what) => what,
                         _ => "a frame is gone",
