@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use meshtrail_event::{SourceName, Timestamp};
 use rustix::fs::{FlockOperation, flock};
@@ -27,6 +28,9 @@ use crate::wal::{Placed, WalError, WalFile, files_in, replay};
 
 /// Batches that wait for the writer; senders past it wait.
 const QUEUE: usize = 1024;
+/// How often the log is read again beside a server that writes to it.
+const LOOKS: usize = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Trail {
     /// Opens the trail named in `config`, or begins it. `local` is this machine's folder for it.
@@ -52,7 +56,7 @@ impl Trail {
             lock: Mutex::new(Some(lock)),
             key,
         };
-        let Replay { seen, edge, next, generation } = replayed;
+        let Replay { seen, edge, next, generation, .. } = replayed;
         let level0 = Level0::open(local, &config.name);
         let parts = Parts { store, root, origin: fold.origin().to_owned(), config, level0 };
         let shared = parts.shared(Access::Write(Box::new(writing)), edge, next, Sealed::of(&fold));
@@ -70,6 +74,20 @@ impl Trail {
         local: Option<&Path>,
         config: TrailConfig,
     ) -> Result<Self, OpenError> {
+        let mut tries = 1;
+        loop {
+            match Self::look(store.clone(), local, config.clone()).await {
+                // A server beside us was writing, or sealed a file while it was read.
+                Err(OpenError::Log(_) | OpenError::Local { .. }) if tries < LOOKS => {
+                    tries += 1;
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn look(store: Store, local: Option<&Path>, config: TrailConfig) -> Result<Self, OpenError> {
         let root = root_of(&config)?;
         let vkey = vkey_of(&store, &root).await?;
         let stored = manifest::load(&store, &root, None).await?;
@@ -285,22 +303,22 @@ struct Replay {
     next: u64,
     /// The newest file's.
     generation: u64,
+    /// Where a file ends in a write that a crash cut off.
+    torn: Option<(PathBuf, u64)>,
 }
 
 impl Replay {
     fn run(folder: &Path, seen: Dedupe, tail: Tail, mode: Mode) -> Result<Self, OpenError> {
         let next = tail.size();
-        let mut replay = Self { seen, edge: Edge::of(tail), next, generation: 0 };
-        let files = files_in(folder)?;
-        let newest = files.last().map(|(generation, _)| *generation);
-        for (generation, path) in files {
+        let mut replay = Self { seen, edge: Edge::of(tail), next, generation: 0, torn: None };
+        for (generation, path) in files_in(folder)? {
             replay.generation = generation;
-            replay.file(generation, path, mode, Some(generation) == newest)?;
+            replay.file(generation, path, mode)?;
         }
         Ok(replay)
     }
 
-    fn file(&mut self, generation: u64, path: PathBuf, mode: Mode, newest: bool) -> Result<(), OpenError> {
+    fn file(&mut self, generation: u64, path: PathBuf, mode: Mode) -> Result<(), OpenError> {
         let failed = |source| OpenError::Local { path: path.clone(), source };
         let hot = Arc::new(HotFile {
             generation,
@@ -311,6 +329,10 @@ impl Replay {
         let mut placed = Vec::new();
         let replayed = replay(generation, &path, &mut |batch| {
             let Some(begin) = batch.entries.first() else { return Ok(()) };
+            // A file is written to only when the one before is whole; it may be made before that.
+            if let Some((path, offset)) = self.torn.take() {
+                return Err(WalError::Damaged { path, offset, what: "a later file goes on behind it" });
+            }
             first.get_or_insert(begin.index);
             end = begin.index + batch.entries.len() as u64;
             let expected = self.next;
@@ -321,9 +343,8 @@ impl Replay {
             Ok(())
         })?;
         placed.into_iter().collect::<Result<Vec<()>, _>>()?;
-        if replayed.torn && !newest {
-            let (offset, what) = (replayed.tail, "a later file goes on behind it");
-            return Err(WalError::Damaged { path, offset, what }.into());
+        if replayed.torn {
+            self.torn = Some((path.clone(), replayed.tail));
         }
         let unsealed = self.edge.hot.commits.front().map_or(self.next, |commit| commit.first);
         let Some(first) = first.filter(|_| end > unsealed) else {

@@ -83,7 +83,7 @@ impl Sealer {
     pub(super) fn run(mut self, writer: JoinHandle<()>) {
         let mut writer = Some(writer);
         let mut pause = LOOK_EVERY;
-        let mut swept = Instant::now();
+        let mut swept: Option<Instant> = None;
         loop {
             let (closing, overdue) = self.wait(pause);
             if closing {
@@ -114,10 +114,9 @@ impl Sealer {
             if closing {
                 return;
             }
-            if swept.elapsed() >= SWEEP_EVERY || pause == LOOK_EVERY && self.fold.number().is_multiple_of(64)
-            {
+            if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
                 self.sweep();
-                swept = Instant::now();
+                swept = Some(Instant::now());
             }
         }
     }

@@ -370,3 +370,27 @@ async fn proofs_hold_with_kept_hashes_with_wrong_ones_and_with_none() {
         trail.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_end_is_dropped_although_the_next_file_was_made_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = open(&folder, config(8)).await;
+    trail.append(events(1..4)).await.unwrap();
+    // Half full: the next file is being made.
+    trail.append(events(4..7)).await.unwrap();
+    trail.close().await;
+    let local = folder.path().join("local");
+    let wal = |generation: u64| local.join(format!("wal/{generation:016}.log"));
+    assert!(wal(2).exists());
+    let mut bytes = std::fs::read(wal(1)).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    // The mark and the last batch's end did not reach the disk.
+    bytes[end - 60..].fill(0);
+    std::fs::write(wal(1), &bytes).unwrap();
+    let trail = open(&folder, config(8)).await;
+    assert!(all(&trail).await == leaves(1..4));
+    trail.append(events(1..20)).await.unwrap();
+    assert!(all(&trail).await == leaves(1..20));
+    trail.close().await;
+    assert_verifies(&folder, "after a torn end").await;
+}
