@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use meshtrail_trail::store::{ObjectRetention, RetentionMode};
 use serde::Deserialize;
 
 use crate::auth::Role;
@@ -45,6 +46,8 @@ pub struct Config {
     pub grants: Grants,
     /// How the trail is cut and kept.
     pub trail: TrailSettings,
+    /// How long a bucket with Object Lock refuses to delete what is written; `None` leaves it to the bucket's default.
+    pub object_lock: Option<ObjectRetention>,
 }
 
 /// How the trail is named, cut into segments, shipped and kept.
@@ -134,6 +137,21 @@ struct ConfigFile {
     recorder: RecorderFile,
     roles: RolesFile,
     trail: TrailFile,
+    object_lock: Option<LockFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockFile {
+    mode: LockMode,
+    keep: String,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LockMode {
+    Governance,
+    Compliance,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -215,7 +233,22 @@ impl TryFrom<ConfigFile> for Config {
             recorder_listen,
             grants: grants(&file.roles)?,
             trail: TrailSettings::try_from(file.trail)?,
+            object_lock: file.object_lock.map(ObjectRetention::try_from).transpose()?,
         })
+    }
+}
+
+impl TryFrom<LockFile> for ObjectRetention {
+    type Error = ConfigError;
+
+    fn try_from(file: LockFile) -> Result<ObjectRetention, ConfigError> {
+        let day = Duration::from_secs(86_400);
+        let keep = span_within("object_lock.keep", Some(file.keep), day, day * 36_600)?;
+        let mode = match file.mode {
+            LockMode::Governance => RetentionMode::Governance,
+            LockMode::Compliance => RetentionMode::Compliance,
+        };
+        Ok(ObjectRetention { mode, keep: keep.unwrap_or(day) })
     }
 }
 

@@ -110,3 +110,28 @@ impl Diary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Holder, Role, Via};
+    use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+    use meshtrail_trail::{Trail, TrailConfig};
+
+    #[tokio::test]
+    async fn what_cannot_be_written_down_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::Folder(folder.path().to_owned());
+        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+        let local = folder.path().join("local");
+        let trail = Trail::open(store, &local, TrailConfig::new("main")).await.unwrap();
+        let diary = Diary::Kept(trail.emitter("server"));
+        let viewer = Viewer { who: Holder::Local, role: Role::Admin, via: Via::Token, address: None };
+        let entry = Entry::new(Kind::MeshtrailExported, "recording");
+        diary.write(&viewer, entry.clone()).await.unwrap();
+        assert_eq!(trail.size(), 1, "it is durable when the request goes on");
+        trail.clone().close().await;
+        let refused = diary.write(&viewer, entry).await.unwrap_err();
+        assert_eq!(refused.status, http::StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -1,6 +1,6 @@
 //! The route table as outsiders see it: roles × routes, and the API's description, as checked-in files.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p meshtrail-server --test table` writes them anew; the difference is for review.
+//! `MESHTRAIL_BLESS=1 cargo test -p meshtrail-server --test table` writes them anew; the difference is for review.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -11,14 +11,14 @@ use meshtrail_server::routes;
 
 fn compare(golden: &str, now: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("MESHTRAIL_BLESS").is_some() {
         std::fs::write(&path, now).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     if kept != now {
         let differs = kept.lines().zip(now.lines()).find(|(kept, now)| kept != now);
         panic!(
-            "{} is not what the routes say; first difference: {differs:?}. UPDATE_GOLDEN=1 writes it anew",
+            "{} is not what the routes say; first difference: {differs:?}. MESHTRAIL_BLESS=1 writes it anew",
             path.display()
         );
     }

@@ -1,6 +1,6 @@
 //! The command line as people meet it: help texts, wrong usage, and what happens when there is nothing to ask.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p meshtrail --test command_line` writes the help texts anew.
+//! `MESHTRAIL_BLESS=1 cargo test -p meshtrail --test command_line` writes the help texts anew.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -58,14 +58,14 @@ fn help_texts_are_as_reviewed() {
         now.push_str(&format!("$ meshtrail {}\n{help}\n", [command, &["--help"][..]].concat().join(" ")));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/help.txt");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("MESHTRAIL_BLESS").is_some() {
         std::fs::write(&path, &now).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     let differs = kept.lines().zip(now.lines()).find(|(kept, now)| kept != now);
     assert!(
         kept == now,
-        "the help texts changed; first difference: {differs:?}. UPDATE_GOLDEN=1 writes them anew"
+        "the help texts changed; first difference: {differs:?}. MESHTRAIL_BLESS=1 writes them anew"
     );
 }
 

@@ -1,8 +1,10 @@
-//! Whether the server answers.
+//! Whether the server answers, and takes events.
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 use meshtrail_event::Timestamp;
+use meshtrail_trail::State as TrailState;
 use serde::{Deserialize, Serialize};
 
 use crate::state::AppState;
@@ -10,7 +12,7 @@ use crate::state::AppState;
 /// That the server answers, and which it is.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Health {
-    /// `ok`
+    /// `ok`; `full` or `stopped` while the trail takes no events; `read-only` where it is only read.
     pub status: String,
     /// The version of this server.
     pub version: String,
@@ -19,12 +21,20 @@ pub struct Health {
     pub started: Timestamp,
 }
 
-/// Whether the server answers.
-#[utoipa::path(get, path = "/api/v1/health", tag = "server", responses((status = 200, body = Health)))]
-pub(crate) async fn health(State(state): State<AppState>) -> Json<Health> {
-    Json(Health {
-        status: "ok".to_owned(),
+/// Whether the server answers and its trail takes events; 503 when it does not.
+#[utoipa::path(get, path = "/api/v1/health", tag = "server",
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(crate) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
+    let (code, status) = match state.trail().state() {
+        TrailState::Accepting => (StatusCode::OK, "ok"),
+        TrailState::ReadOnly => (StatusCode::OK, "read-only"),
+        TrailState::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+        TrailState::Stopped { .. } => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
+    };
+    let health = Health {
+        status: status.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: state.started(),
-    })
+    };
+    (code, Json(health))
 }

@@ -31,6 +31,8 @@ fn each_wrong_value_is_refused_by_its_key() {
         ("[trail]\nretention = \"ten days\"", "trail.retention"),
         ("[trail]\nsegment_events = 0", "trail.segment_events"),
         ("store = \"\"", "store"),
+        ("[object_lock]\nmode = \"compliance\"\nkeep = \"1h\"", "object_lock.keep"),
+        ("[object_lock]\nmode = \"loose\"\nkeep = \"9d\"", "loose"),
         ("listen = 7411", "listen"),
     ] {
         let error = read(text).unwrap_err();

@@ -159,8 +159,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 async fn open_trail(config: &Config, local: &Path) -> Result<(Store, Trail), StartError> {
     let failed = |source| StartError::Store { location: config.store.clone(), source };
     let location: StoreLocation = config.store.parse().map_err(|error| failed(Box::new(error)))?;
-    let store =
-        Store::open(&location, &WritePolicy::default()).await.map_err(|error| failed(Box::new(error)))?;
+    let store = Store::open(&location, &WritePolicy { retention: config.object_lock })
+        .await
+        .map_err(|error| failed(Box::new(error)))?;
     let trail = Trail::open(store.clone(), local, trail_config(&config.trail))
         .await
         .map_err(|source| StartError::Trail { name: config.trail.name.clone(), source: Box::new(source) })?;
