@@ -168,6 +168,10 @@ test("names and commands from elsewhere are shown, never obeyed", async () => {
   assert.match(text, /\\u\{202e\}/);
   assert.match(text, /<script>alert\(1\)<\/script>/);
   assert.equal(await page.locator("main script").count(), 0);
+  const { event } = await untilSession(server, ({ command }) => command?.includes("\u202e"));
+  await page.goto(`${server.url}/events/${event}`);
+  await page.waitForSelector(".proof.good");
+  assert.doesNotMatch(await page.textContent("main"), /[\u202e\u001b]/);
   await page.context().close();
 });
 

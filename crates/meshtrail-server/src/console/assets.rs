@@ -45,6 +45,7 @@ pub(crate) const ASSETS: &[Asset] = assets![
     "session.js" as SCRIPT,
     "session-proof.js" as SCRIPT,
     "sha256.js" as SCRIPT,
+    "visible.js" as SCRIPT,
     "fonts/next.woff2" as FACE,
     "fonts/next-ext.woff2" as FACE,
     "fonts/mono.woff2" as FACE,

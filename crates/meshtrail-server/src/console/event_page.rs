@@ -1,7 +1,7 @@
 //! One event: said, then every member, then its exact bytes, then its proof.
 
 use maud::{Markup, html};
-use meshtrail_event::{Json, Timestamp};
+use meshtrail_event::{Json, Timestamp, text};
 use serde_json::Value;
 
 use super::ask::{Ask, under};
@@ -50,7 +50,7 @@ impl EventPage<'_> {
                     (self.members())
                     h2 { "The leaf" }
                     p.small.q { "These bytes, exactly, are what the trail proves: RFC 8785 canonical JSON." }
-                    pre.leaf data-leaf tabindex="0" aria-label="Leaf as canonical JSON" { (self.view.leaf) }
+                    pre.leaf data-leaf tabindex="0" aria-label="Leaf as canonical JSON" { (text::visible(&self.view.leaf)) }
                 }
                 aside { (self.side()) }
             }
@@ -91,14 +91,18 @@ impl EventPage<'_> {
         let ask = Ask::new("/events", "");
         html! {
             h2 { "Who" }
-            dl { (identity_lines(&event.actor, &event.identity, &ask, self.now)) }
+            @if words::by_itself(event) {
+                p.small { "Meshtrail, by itself." }
+            } @else {
+                dl { (identity_lines(&event.actor, &event.identity, &ask, self.now)) }
+            }
             h2 { "What" }
             dl {
                 dt { "kind" }
                 dd { (ask.value("kind", event.kind.as_str(), &html! { code { (words::foreign(event.kind.as_str())) } })) }
                 dt { "outcome" }
                 dd { (ask.value("outcome", event.outcome.as_str(), &outcome_word(&event.outcome))) }
-                dt { "target" } dd { (what(&event.target, &ask)) }
+                @if !event.target.is_empty() { dt { "target" } dd { (what(&event.target, &ask)) } }
                 @if let Some(session) = &event.session {
                     dt { "session" }
                     dd { a href=(under("/sessions", session.as_str())) { (words::clipped(session.as_str(), 34)) } }

@@ -14,6 +14,7 @@ const PLAYER: &str = include_str!("../static/vendor/asciinema-player.min.js");
 /// The modules, each after those it imports.
 const MODULES: &[&str] = &[
     include_str!("../static/bytes.js"),
+    include_str!("../static/visible.js"),
     include_str!("../static/sha256.js"),
     include_str!("../static/proof.js"),
     include_str!("../static/proof-view.js"),

@@ -4,6 +4,7 @@ import { checkInclusion, NoCrypto, ProofError, subtle } from "./proof.js";
 import { element, showProof } from "./proof-view.js";
 import { forget, remembered, witness } from "./remember.js";
 import { checkEvents, checkRecording, partsOf, readLeaf, rootStep } from "./session-proof.js";
+import { visible } from "./visible.js";
 
 const encoded = encodeURIComponent;
 
@@ -45,7 +46,7 @@ export function checkEvent(section) {
     const hashes = proof.hashes.map(bytesOfHex);
     const hash = await checkInclusion({ leaf, index: proof.index, hashes, checkpoint });
     const shown = document.querySelector("[data-leaf]");
-    if (shown && shown.textContent !== new TextDecoder().decode(leaf)) throw new ProofError("this page shows other bytes than the ones that are proven");
+    if (shown && shown.textContent !== visible(new TextDecoder().decode(leaf))) throw new ProofError("this page shows other bytes than the ones that are proven");
     if (index !== undefined && Number(index) !== proof.index) throw new ProofError(`this page says index ${index}, the proof says ${proof.index}`);
     showProof(section, {
       state: "good", title: "Proven in this browser", text: `in the trail at index ${proof.index.toLocaleString("en")}, under checkpoint ${checkpoint.size.toLocaleString("en")}`,

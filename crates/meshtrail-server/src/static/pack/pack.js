@@ -5,17 +5,8 @@ import { readCast } from "../cast.js";
 import { Replay, sourceOf } from "../player.js";
 import { ProofError } from "../proof.js";
 import { element, showProof } from "../proof-view.js";
+import { visible } from "../visible.js";
 import { checkPack } from "./pack-check.js";
-
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
-
-function visible(text) {
-  return String(text).replace(UNSEEN, (character) => {
-    const code = character.codePointAt(0);
-    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-    return code === 0x7f ? "\u2421" : `\\u{${code.toString(16)}}`;
-  });
-}
 
 const said = (text) => element("bdi", {}, visible(text));
 const clockOf = (time) => `${String(time).slice(0, 19).replace("T", " ")} UTC`;
