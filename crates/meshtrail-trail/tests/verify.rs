@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use meshtrail_event::{Draft, Event, EventId, Kind, Timestamp};
 use meshtrail_trail::manifest::{load, root_key};
+use meshtrail_trail::note::Key;
+use meshtrail_trail::retention::sweep;
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+use meshtrail_trail::tree::verify_inclusion;
 use meshtrail_trail::verify::{Note, Report, Scope, VerifyRequest, Wrong, verify};
 use meshtrail_trail::{SignedCheckpoint, Trail, TrailConfig};
 use tempfile::TempDir;
@@ -185,4 +188,28 @@ async fn one_event_is_found_in_segments_and_in_the_log() {
             verify(&store(folder.path()).await, Some(&folder.path().join("local")), &request, &|_| {}).await;
         assert_eq!((words(&report), report.found), (vec![], Some(sequence - 1)));
     }
+}
+
+#[tokio::test]
+async fn after_retention_the_other_events_keep_their_proofs() {
+    let (folder, signed) = made().await;
+    let (store, root) = (store(folder.path()).await, root_key("main").unwrap());
+    let key = Key::load_or_make(&folder.path().join("local/keys/main.key"), &signed.origin).unwrap();
+    let mut fold = load(&store, &root, Some(&signed.vkey.parse().unwrap())).await.unwrap().unwrap();
+    let later = Timestamp::now().after(Duration::from_secs(3600));
+    let swept = sweep(&store, &root, &key, &mut fold, Duration::from_secs(60), later).await.unwrap();
+    let retired = fold.retired_size();
+    assert!(swept.events == retired && retired % 256 != 0, "the cut goes through a tile: {retired}");
+
+    let trail = open(folder.path()).await;
+    for index in retired..1050 {
+        let proof = trail.inclusion(index, 1050).await.unwrap();
+        assert_eq!((verify_inclusion(&proof), proof.root), (Ok(()), signed.root), "event {index}");
+    }
+    assert!(trail.leaf(retired - 1).await.is_err() && trail.inclusion(0, 1050).await.is_err());
+    trail.append(events(1051..1300)).await.unwrap();
+    let newer = trail.checkpoint().await.unwrap();
+    trail.close().await;
+    let report = run(folder.path(), &[&signed, &newer]).await;
+    assert_eq!((words(&report), report.checked.retired), (vec![], retired));
 }
