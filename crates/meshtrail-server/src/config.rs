@@ -1,8 +1,8 @@
 //! The configuration file, read into something that cannot be wrong.
 //!
-//! The file is TOML; what it may hold is [`ConfigFile`], private to this module. [`Config`] is what it means,
-//! with defaults filled in and every relation checked; errors name the key. Flags are laid over the file by
-//! [`Config::overlay`] before it is checked.
+//! The file is TOML; what it may hold is `ConfigFile`, private to this module. [`Config`] is what it means,
+//! with defaults filled in and every relation checked; errors name the key. Flags are laid over the file as an
+//! [`Overlay`] before it is checked.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! One-time sign-in links for whoever can read this machine's terminal.
 //!
-//! A link works once, for fifteen minutes, from a loopback address. At most [`MAX_LINKS`] wait at a time; a
+//! A link works once, for fifteen minutes, from a loopback address. At most 16 wait at a time; a
 //! new one pushes the oldest out. None survives a restart.
 
 use std::sync::Mutex;

@@ -2,7 +2,7 @@
 //!
 //! - Lists and events read without scripts; the address is the state of every list.
 //! - Nothing says "proven" until the reader's browser has computed it.
-//! - Text from other machines is shown with control characters visible, and isolated ([`words`]).
+//! - Text from other machines is shown with control characters visible, and isolated (`words`).
 //! - Looking at a list is not an event; looking into a recording is, and pages say so before they fetch it.
 //!
 //! What a page shows comes by the same calls that the API answers with; how things are stored is not known here.
