@@ -67,7 +67,18 @@ impl Run {
         // A program is looked up on the PATH of this process unless it is told otherwise here.
         let found = self.find(program).unwrap_or_else(|| program.into());
         let mut command = Command::new(found);
-        command.args(arguments).current_dir(&self.root).envs(&self.environment).stdin(Stdio::null());
+        command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
+        // What `cargo run` told this program about its own package must not reach another cargo: ring's build
+        // script watches these names, and everything above it would be built again.
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                .iter()
+                .any(|prefix| name.to_string_lossy().starts_with(prefix))
+            {
+                command.env_remove(name);
+            }
+        }
+        command.envs(&self.environment);
         command
     }
 
