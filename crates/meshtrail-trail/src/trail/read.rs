@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use meshtrail_event::{EventId, SourceName};
 
 use super::shared::Shared;
@@ -141,10 +142,10 @@ impl Shared {
         segment: &Segment,
         range: Range<u64>,
     ) -> Result<Vec<(u64, Bytes)>, ReadError> {
-        let mut rows = Vec::new();
-        for file in segment.files.iter().filter(|file| file.first < range.end && file.last >= range.start) {
-            rows.extend(self.reader(file).await?.read(range.clone()).await?);
-        }
+        let files = segment.files.iter().filter(|file| file.first < range.end && file.last >= range.start);
+        // Families lie in files of their own: neighbours are read side by side.
+        let reads = files.map(async |file| self.reader(file).await?.read(range.clone()).await);
+        let mut rows = try_join_all(reads).await?.concat();
         rows.sort_unstable_by_key(|(index, _)| *index);
         Ok(rows)
     }
