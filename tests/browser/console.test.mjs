@@ -238,7 +238,9 @@ test("lists and events read without scripts", async () => {
 test("a live session is watched as it goes on, and a new one comes into the list by itself", async () => {
   const { id } = await untilSession(server, ({ state }) => state === "live");
   const page = await signedIn();
-  await page.goto(`${server.url}/sessions/${id}`);
+  await page.keyboard.press("f");
+  await page.waitForURL(`**/sessions/${id}`);
+  await page.waitForSelector(".proof.open");
   await page.keyboard.press("f");
   const shows = (text) => page.waitForFunction((wanted) => document.querySelector(".ap-term-text")?.textContent.includes(wanted), text, { timeout: 20000 });
   await shows("up 12 days");

@@ -100,7 +100,7 @@ impl SessionsPage<'_> {
                 td.at-target { (what(&session.target, self.ask)) }
                 td.at-time { (words::clock(session.started, self.now)) }
                 td.at-length.r.n data-since=[(session.state == State::Live).then_some(session.started)] { (length) }
-                td.at-run { a.open href=(under("/sessions", id)) { (run(session)) } (self.note(session)) }
+                td.at-run { a.open href=(under("/sessions", id)) data-follow[session.state == State::Live] { (run(session)) } (self.note(session)) }
                 td.at-size.r.n { (words::size(session.bytes)) }
                 td.at-index.r.n { (index(session)) }
             }
