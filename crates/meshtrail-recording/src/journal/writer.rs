@@ -218,10 +218,9 @@ impl Writer {
     }
 
     fn finish_current(&mut self) {
-        if let Some(current) = self.current.take() {
-            if self.finished.send(current.generation).is_err() {
-                warn!("the layout thread has stopped; the next start lays the journal out");
-            }
+        let Some(current) = self.current.take() else { return };
+        if self.finished.send(current.generation).is_err() {
+            warn!("the layout thread has stopped; the next start lays the journal out");
         }
     }
 
