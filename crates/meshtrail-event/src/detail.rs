@@ -73,7 +73,7 @@ detail! {
         requested_user: Option<String>,
         /// SHA-256 of the received bytes, in lower-case hex.
         sha256: Option<String>,
-        /// When the recording started, by the sender's clock.
+        /// When the recording started, by the recorder's clock.
         started: Option<Timestamp>,
         /// The event that said it started.
         started_event: Option<EventId>,

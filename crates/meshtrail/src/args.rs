@@ -13,7 +13,6 @@ use crate::written::{parse_seconds, parse_speed};
 #[command(
     name = "meshtrail",
     version,
-    about,
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -271,7 +270,7 @@ pub(crate) struct SessionKill {
     /// Why: goes into the trail
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
-    /// What the person in the session is told
+    /// What the node is told, for its log; the person sees the message of the SSH policy
     #[arg(long, value_name = "TEXT", default_value = "This session was ended by an administrator.")]
     pub(crate) message: String,
     /// Where to ask, and how to answer.

@@ -69,7 +69,7 @@ pub struct CastQuery {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KillRequest {
-    /// What the person in the session is told.
+    /// What the node is told, for its log; the person sees the message of the SSH policy.
     #[serde(default)]
     pub message: Option<String>,
     /// Why: goes into the trail.

@@ -221,7 +221,7 @@ impl SessionPage<'_> {
                         textarea name="reason" required rows="2" maxlength="500" {}
                     }
                     label {
-                        "Message " span.q { "(shown on their terminal)" }
+                        "Message " span.q { "(for the node's log; they see your SSH policy's own)" }
                         input name="message" maxlength="200" value="This session was ended by an administrator.";
                     }
                     p.result role="status" {}
