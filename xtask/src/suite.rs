@@ -86,7 +86,7 @@ pub(crate) fn end_to_end(run: &Run, topic: Option<&str>, arguments: &[String]) -
 pub(crate) fn browser(run: &Run) -> Result<()> {
     let mut run = run.clone();
     let tools = tools::set_up(&mut run)?;
-    run.must(run.command("cargo", &["build", "--package", "meshtrail", "--locked"]))?;
+    run.must(run.command("cargo", &["build", "--workspace", "--bin", "meshtrail", "--locked"]))?;
     let mut tally = Tally::default();
     browser_tests(&run, &tools, &mut tally)?;
     conclude(&run, &tally)
@@ -150,6 +150,8 @@ fn static_checks(run: &Run, tools: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
+/// Every build is of the whole workspace: with one package alone cargo would unify features anew and build all
+/// dependencies once more.
 fn run_topics(
     run: &Run,
     tools: &Tools,
@@ -157,7 +159,7 @@ fn run_topics(
     arguments: &[String],
     tally: &mut Tally,
 ) -> Result<()> {
-    run.must(run.command("cargo", &["build", "--package", "meshtrail", "--locked"]))?;
+    run.must(run.command("cargo", &["build", "--workspace", "--bin", "meshtrail", "--locked"]))?;
     let mut known = false;
     for topic in TOPICS.iter().filter(|topic| only.is_none_or(|name| name == topic.name)) {
         known = true;
@@ -165,7 +167,7 @@ fn run_topics(
             tally.skip(topic.name, count_tests(run, topic)?, &why);
             continue;
         }
-        let mut line = vec!["test", "--package", "meshtrail-e2e", "--locked", "--test", topic.name, "--"];
+        let mut line = vec!["test", "--workspace", "--locked", "--test", topic.name, "--"];
         line.extend(arguments.iter().map(String::as_str));
         cargo_test(run, topic.name, &line, tally)?;
     }
@@ -189,7 +191,7 @@ fn lacks(run: &Run, tools: &Tools, topic: &Topic) -> Option<String> {
 }
 
 fn count_tests(run: &Run, topic: &Topic) -> Result<u64> {
-    let line = ["test", "--package", "meshtrail-e2e", "--locked", "--test", topic.name, "--", "--list"];
+    let line = ["test", "--workspace", "--locked", "--test", topic.name, "--", "--list"];
     let mut count = 0;
     run.follow(run.command("cargo", &line), |line| count += u64::from(line.ends_with(": test")))?;
     Ok(count.max(1))
