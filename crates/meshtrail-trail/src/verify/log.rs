@@ -1,5 +1,6 @@
 //! The part of the trail that only this machine's log has.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::wal::{Scanned, WalError, scan};
 
 /// How often the log is read again when it seems damaged: a server may be writing that very frame, or have sealed and
 /// removed a file since the folder was listed.
-const TRIES: usize = 3;
-const PAUSE: Duration = Duration::from_millis(100);
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the log has behind the sealed events.
 #[derive(Debug, Default)]
@@ -29,8 +30,8 @@ pub(super) struct Log {
     wrong: Vec<(String, Wrong)>,
 }
 
-/// Reads the log in the folder `local` from index `from` on.
-pub(super) async fn read(local: &Path, from: u64, request: &VerifyRequest, report: &mut Report) -> Log {
+/// Reads the log in the folder `local`.
+pub(super) async fn read(local: &Path, request: &VerifyRequest, report: &mut Report) -> Log {
     let folder = local.join("wal");
     let wanted = match &request.scope {
         Scope::Event(id) => Some(id.clone()),
@@ -39,7 +40,7 @@ pub(super) async fn read(local: &Path, from: u64, request: &VerifyRequest, repor
     let mut log = Log::default();
     for attempt in 1..=TRIES {
         let (folder, wanted) = (folder.clone(), wanted.clone());
-        let reading = tokio::task::spawn_blocking(move || Log::read(&folder, from, wanted.as_ref()));
+        let reading = tokio::task::spawn_blocking(move || Log::read(&folder, wanted.as_ref()));
         log = match reading.await {
             Ok(log) => log,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -56,13 +57,22 @@ pub(super) async fn read(local: &Path, from: u64, request: &VerifyRequest, repor
 }
 
 impl Log {
-    fn read(folder: &Path, from: u64, wanted: Option<&EventId>) -> Self {
-        let mut log = Self { name: folder.display().to_string(), first: from, ..Self::default() };
+    /// Drops what is sealed; tells whether the rest begins right behind it.
+    pub(super) fn follows(&mut self, sealed: u64) -> bool {
+        let known = usize::try_from(sealed.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.hashes.drain(..known.min(self.hashes.len()));
+        if self.hashes.is_empty() {
+            self.first = sealed;
+            return true;
+        }
+        self.first = self.first.max(sealed);
+        self.first == sealed
+    }
+
+    fn read(folder: &Path, wanted: Option<&EventId>) -> Self {
+        let mut log = Self { name: folder.display().to_string(), ..Self::default() };
         let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
         let scanned = scan(folder, &mut |entry| {
-            if entry.index < from {
-                return;
-            }
             if log.hashes.is_empty() {
                 log.first = entry.index;
             }
@@ -82,6 +92,17 @@ impl Log {
             Err(error) => log.failed(folder, &error),
         }
         log
+    }
+
+    /// Keeps what lies behind the `sealed` events; gives the events that are in neither.
+    pub(super) fn go_on_from(&mut self, sealed: u64) -> Option<Range<u64>> {
+        if self.first > sealed && !self.hashes.is_empty() {
+            return Some(sealed..self.first);
+        }
+        let known = usize::try_from(sealed.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.hashes.drain(..known.min(self.hashes.len()));
+        self.first = sealed;
+        None
     }
 
     fn failed(&mut self, folder: &Path, error: &WalError) {

@@ -45,9 +45,6 @@ use log::Log;
 /// Segments read at a time: the unit of work for two processors.
 const WORKERS: usize = 2;
 
-/// How often the log may outrun the manifests before it counts as a gap: each time a seal came between.
-const TRIES: usize = 5;
-
 /// What to verify.
 #[derive(Debug, Clone)]
 pub struct VerifyRequest {
@@ -130,35 +127,23 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The manifests and the log that goes on where they end. A seal between reading the two moves events from one
-    /// to the other: then both are read again.
+    /// The manifests and the log that goes on where they end. The log is read first: a seal between reading the two
+    /// moves events from one to the other, and then the manifests have what the log had.
     async fn snapshot(
         &self,
         local: Option<&Path>,
         request: &VerifyRequest,
         report: &mut Report,
     ) -> (Chain, Log) {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let mut found = Report::default();
-            let chain = self.chain(request, &mut found).await;
-            let log = match local {
-                Some(local) => log::read(local, chain.sealed(), request, &mut found).await,
-                None => Log::default(),
-            };
-            if log.first > chain.sealed() && tries < TRIES {
-                continue;
-            }
-            if log.first > chain.sealed() && !log.hashes.is_empty() {
-                found.wrong(log.name.clone(), Wrong::LogGap { events: chain.sealed()..log.first });
-            }
-            report.checked.manifests = found.checked.manifests;
-            report.checked.bytes += found.checked.bytes;
-            report.problems.append(&mut found.problems);
-            report.notes.append(&mut found.notes);
-            return (chain, log);
+        let mut log = match local {
+            Some(local) => log::read(local, request, report).await,
+            None => Log::default(),
+        };
+        let chain = self.chain(request, report).await;
+        if let Some(events) = log.go_on_from(chain.sealed()) {
+            report.wrong(log.name.clone(), Wrong::LogGap { events });
         }
+        (chain, log)
     }
 
     async fn chain(&self, request: &VerifyRequest, report: &mut Report) -> Chain {
