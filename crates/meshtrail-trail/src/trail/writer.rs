@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use meshtrail_event::Timestamp;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::AppendError;
@@ -15,6 +17,8 @@ use crate::dedupe::{Dedupe, Seen};
 use crate::tree::Hash;
 use crate::wal::{Batch, WalError, WalFile, begin, finish};
 
+/// How long the queue is watched before the writer sleeps.
+const WATCH: Duration = Duration::from_micros(40);
 /// Once a commit is this large, more waits for the next.
 const MAX_COMMIT: usize = 4 << 20;
 /// Bytes of a frame beside its entries, at most.
@@ -81,7 +85,7 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
-        while let Some(message) = self.queue.blocking_recv() {
+        while let Some(message) = self.next_message() {
             let mut going = self.take(message);
             while going && self.pending.frames.len() < MAX_COMMIT {
                 let Ok(message) = self.queue.try_recv() else { break };
@@ -91,9 +95,6 @@ impl Writer {
             if !going {
                 break;
             }
-            if self.queue.is_empty() {
-                self.mark();
-            }
             self.wait_for_room();
         }
         self.mark();
@@ -102,6 +103,24 @@ impl Writer {
         drop(self.prepared.take().map(JoinHandle::join));
         // Whoever is still in the queue, or comes later, is told by the closed channel.
         self.queue.close();
+    }
+
+    /// The next message; none once every sender has gone.
+    ///
+    /// A sender that goes on after its answer is back within microseconds, sooner than a thread that sleeps is woken:
+    /// so the queue is watched for a moment before sleeping.
+    fn next_message(&mut self) -> Option<Message> {
+        let asleep_at = Instant::now() + WATCH;
+        loop {
+            match self.queue.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if Instant::now() < asleep_at => std::hint::spin_loop(),
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        self.mark();
+        self.queue.blocking_recv()
     }
 
     fn take(&mut self, message: Message) -> bool {
