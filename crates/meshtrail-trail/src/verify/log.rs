@@ -57,18 +57,6 @@ pub(super) async fn read(local: &Path, request: &VerifyRequest, report: &mut Rep
 }
 
 impl Log {
-    /// Drops what is sealed; tells whether the rest begins right behind it.
-    pub(super) fn follows(&mut self, sealed: u64) -> bool {
-        let known = usize::try_from(sealed.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.hashes.drain(..known.min(self.hashes.len()));
-        if self.hashes.is_empty() {
-            self.first = sealed;
-            return true;
-        }
-        self.first = self.first.max(sealed);
-        self.first == sealed
-    }
-
     fn read(folder: &Path, wanted: Option<&EventId>) -> Self {
         let mut log = Self { name: folder.display().to_string(), ..Self::default() };
         let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
