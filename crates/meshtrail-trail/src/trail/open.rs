@@ -282,7 +282,7 @@ async fn tail_of(store: &Store, root: &Key, fold: &Fold) -> Result<Tail, OpenErr
 impl Edge {
     fn of(tail: Tail) -> Self {
         let hot = Hot::default();
-        Self { tail, hot, closed: Default::default(), stopped: None, closing: false }
+        Self { tail, hot, closed: Default::default(), stopped: None, closing: false, rotating: false }
     }
 }
 

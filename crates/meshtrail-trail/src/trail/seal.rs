@@ -168,11 +168,16 @@ impl Sealer {
             return true;
         }
         let Access::Write(writing) = &self.shared.access else { return false };
+        self.shared.edge().rotating = true;
+        self.shared.bell.notify_all();
         let (done, closed) = oneshot::channel();
-        match writing.queue.blocking_send(Message::Rotate(done)) {
+        let rotated = match writing.queue.blocking_send(Message::Rotate(done)) {
             Ok(()) => closed.blocking_recv().is_ok(),
-            Err(_) => self.shared.edge().closing,
-        }
+            Err(_) => false,
+        };
+        let mut edge = self.shared.edge();
+        edge.rotating = false;
+        rotated || edge.closing
     }
 
     fn seal_what_is_due(&mut self, all: bool) -> Result<(), SealError> {

@@ -73,6 +73,8 @@ pub(super) struct Edge {
     pub(super) closed: VecDeque<super::hot::Closed>,
     pub(super) stopped: Option<Arc<str>>,
     pub(super) closing: bool,
+    /// The sealer waits for the writer to close its file, so the writer must not wait for the sealer.
+    pub(super) rotating: bool,
 }
 
 /// What the store has, as of the newest manifest.

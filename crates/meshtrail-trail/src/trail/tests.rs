@@ -1,7 +1,7 @@
 //! The whole trail on a real folder: what was acknowledged, whatever breaks, is there once, in order, and verifies.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -393,4 +393,38 @@ async fn a_torn_end_is_dropped_although_the_next_file_was_made_already() {
     assert!(all(&trail).await == leaves(1..20));
     trail.close().await;
     assert_verifies(&folder, "after a torn end").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_filled_while_the_store_was_away_goes_on_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (away, tries) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+    let mut config = config(10);
+    // Everything is overdue at once, so the sealer asks the writer for its file while the writer waits for the sealer.
+    (config.segment_age, config.log_limit) = (Duration::from_millis(1), 1);
+    config.faults = Faults::planned({
+        let (away, tries) = (away.clone(), tries.clone());
+        move |step, when| {
+            let asked = step == Step::PutManifest && when == When::Before;
+            tries.fetch_add(u64::from(asked), Ordering::SeqCst);
+            asked && away.load(Ordering::SeqCst)
+        }
+    });
+    let trail = open(&folder, config).await;
+    let sender = tokio::spawn({
+        let trail = trail.clone();
+        async move {
+            for sequence in 1..=200 {
+                trail.append(vec![event(sequence)]).await.unwrap();
+            }
+        }
+    });
+    until(|| trail.state() == State::Full).await;
+    let then = tries.load(Ordering::SeqCst);
+    until(|| tries.load(Ordering::SeqCst) > then + 2).await;
+    away.store(false, Ordering::SeqCst);
+    until(|| trail.size() == 200).await;
+    sender.await.unwrap();
+    trail.close().await;
+    assert_verifies(&folder, "after the store was away").await;
 }

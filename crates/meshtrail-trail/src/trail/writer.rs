@@ -320,7 +320,7 @@ impl Writer {
     /// While too many files wait for the store, so do senders.
     fn wait_for_room(&self) {
         let mut edge = self.shared.edge();
-        while edge.is_full(&self.shared.config) && edge.stopped.is_none() && !edge.closing {
+        while edge.is_full(&self.shared.config) && edge.stopped.is_none() && !edge.closing && !edge.rotating {
             edge = self.shared.bell.wait(edge).unwrap_or_else(PoisonError::into_inner);
         }
     }
