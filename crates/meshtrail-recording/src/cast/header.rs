@@ -260,7 +260,8 @@ impl<'m> Members<'m, '_> {
     }
 }
 
-fn type_of(value: &Value) -> &'static str {
+/// What sort of JSON a value is, for error texts.
+pub(crate) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -16,6 +16,7 @@ mod screen;
 mod split;
 
 pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
+pub(crate) use header::type_of;
 pub use header::{Header, HeaderError, Kubernetes};
 pub use line::{CastLine, Code, LineError, parse_line};
 pub use repair::{Piece, Repair};

@@ -8,7 +8,7 @@ use hyper::body::Body;
 use meshtrail_event::{Detail, Draft, Json, Kind, KubeRequest, Outcome, Target, Timestamp, canonical_json};
 use serde_json::{Map, Value};
 
-use crate::{causes::chain, portrait, sessions::Recordings};
+use crate::{cast::type_of, causes::chain, portrait, sessions::Recordings};
 
 /// The longest event taken: the largest object an API server takes, as base64, and room around it.
 pub(super) const MAX_EVENT: usize = 8 << 20;
@@ -197,17 +197,6 @@ fn object<'a>(
 
 fn wrong(field: &'static str, expected: &'static str, found: &Value) -> RequestError {
     RequestError::Wrong { field, expected, found: type_of(found) }
-}
-
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 impl RequestEvent {
