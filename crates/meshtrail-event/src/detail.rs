@@ -57,6 +57,8 @@ detail! {
         ended: Option<Timestamp>,
         /// Rows of the first terminal; absent without one.
         height: Option<u64>,
+        /// Where the recording was imported from; absent for one that was witnessed while it ran.
+        imported_from: Option<String>,
         /// Number of marks made while it ran.
         marks: Option<u64>,
         /// What this kind of client does not send, as words.

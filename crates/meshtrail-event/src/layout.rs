@@ -100,6 +100,10 @@ const COMMON: &[Entry] = &[
     (&["target", "id"], Text),
     (&["target", "name"], Symbol),
     (&["target", "namespace"], Symbol),
+    (&["target", "person", "groups"], Json),
+    (&["target", "person", "id"], Symbol),
+    (&["target", "person", "login"], Symbol),
+    (&["target", "person", "name"], Symbol),
     (&["target", "type"], Symbol),
     (&["time"], Time),
 ];
@@ -126,6 +130,7 @@ const SESSION: &[Entry] = &[
     (&["detail", "connection"], Text),
     (&["detail", "ended"], Time),
     (&["detail", "height"], Int),
+    (&["detail", "imported_from"], Text),
     (&["detail", "marks"], Int),
     (&["detail", "not_seen"], Json),
     (&["detail", "peer"], Address),
@@ -273,6 +278,7 @@ fn column_name(path: &[&str]) -> String {
             }
         }
         ["actor", "person", rest @ ..] => format!("actor_{}", rest.join("_")),
+        ["target", "person", rest @ ..] => format!("target_person_{}", rest.join("_")),
         path => path.join("_"),
     }
 }

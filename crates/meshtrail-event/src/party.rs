@@ -115,6 +115,9 @@ pub struct Target {
     /// Kubernetes namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// The person it belongs to, or is: the owner of a flow's far end, the user whose role changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<Person>,
     /// What sort of object: `pod`, `policy`, `key`, `session`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub of_type: Option<String>,

@@ -32,6 +32,7 @@ mod local_api;
 mod own_node;
 mod resolution;
 mod resolver;
+mod state;
 mod subject;
 
 pub use claim::ClaimCheck;
@@ -42,5 +43,6 @@ pub use local_api::{
 };
 pub use own_node::{Arrival, OwnNode};
 pub use resolution::{Resolution, Standing, Unresolved};
+pub use state::{DeviceState, UserState};
 pub use resolver::{AskAbout, Resolver, ResolverConfig};
 pub use subject::{Contradiction, Owner, Provider, Subject};

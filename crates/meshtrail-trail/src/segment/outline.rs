@@ -302,7 +302,7 @@ impl ChunkOutline {
             end.get(start..start.checked_add(usize::try_from(range.end - range.start).ok()?)?)
         };
         let most = rows.div_ceil(page_rows);
-        let pages = read_offset_index(at(chunk.offset_index_range()?)?, most)?;
+        let pages = read_offset_index(at(range(chunk.offset_index_offset(), chunk.offset_index_length())?)?, most)?;
         let in_place = |(number, page): (usize, &PageSpan)| {
             page.first_row as usize == number * page_rows
                 && page.offset.checked_add(u64::from(page.length)).is_some()
@@ -315,7 +315,7 @@ impl ChunkOutline {
             Some(start) => Some(u64::try_from(start).ok().filter(|&start| start < first)?..first),
             None => None,
         };
-        let bounds = match chunk.column_index_range() {
+        let bounds = match range(chunk.column_index_offset(), chunk.column_index_length()) {
             Some(range) => {
                 Some(read_column_index(at(range)?, most).filter(|bounds| bounds.len() == pages.len())?)
             }
@@ -323,6 +323,12 @@ impl ChunkOutline {
         };
         Some(Some(Self { dictionary, pages, has_nulls: nulls != Some(0), bounds }))
     }
+}
+
+/// Where a footer says that something lies; none where it says nothing, or nonsense.
+fn range(offset: Option<i64>, length: Option<i32>) -> Option<Range<u64>> {
+    let offset = u64::try_from(offset?).ok()?;
+    Some(offset..offset.checked_add(u64::try_from(length?).ok()?)?)
 }
 
 /// What the footer tells in words.

@@ -151,19 +151,33 @@ impl Emitter {
 
     /// Appends an event, received now; it is durable when this returns.
     pub async fn emit(&self, draft: Draft) -> Result<Appended, AppendError> {
+        let mut appended = self.emit_all(vec![draft]).await?;
+        Ok(appended.pop().expect("one answer for one event"))
+    }
+
+    /// Appends events in their order, received now; all of them are durable when this returns, or none was taken.
+    pub async fn emit_all(&self, drafts: Vec<Draft>) -> Result<Vec<Appended>, AppendError> {
         let EmitterInner { trail, source, epoch, next } = &*self.inner;
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
         let writing = trail.writing()?;
         let (reply, done) = oneshot::channel();
         {
             let mut next = next.lock().await;
             let permit = writing.queue.reserve().await.map_err(|_| trail.shared.closed())?;
-            let id = EventId { source: source.clone(), epoch: *epoch, sequence: *next };
-            let mut batch = Batch::default();
-            push(&mut batch, draft.into_event(id, Timestamp::now()))?;
-            *next += 1;
+            let (mut batch, received, first) = (Batch::default(), Timestamp::now(), *next);
+            for (sequence, draft) in (first..).zip(drafts) {
+                let id = EventId { source: source.clone(), epoch: *epoch, sequence };
+                push(&mut batch, draft.into_event(id, received))?;
+            }
+            let bytes = batch.entries.len();
+            if bytes > MAX_BATCH {
+                return Err(AppendError::TooLarge { bytes, most: MAX_BATCH });
+            }
+            *next += batch.events.len() as u64;
             permit.send(Message::Append(Request { batch, reply }));
         }
-        let mut appended = done.await.unwrap_or_else(|_| Err(trail.shared.closed()))?;
-        Ok(appended.pop().expect("one answer for one event"))
+        done.await.unwrap_or_else(|_| Err(trail.shared.closed()))
     }
 }

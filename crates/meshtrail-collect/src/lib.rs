@@ -1,0 +1,1 @@
+//! What the mesh and its control planes tell.
