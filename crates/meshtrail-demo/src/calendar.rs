@@ -1,0 +1,84 @@
+//! When people work: nine to six where they are, Monday to Friday.
+
+use meshtrail_event::Timestamp;
+
+use crate::random::Random;
+
+/// Nanoseconds of a second.
+pub(crate) const SECOND: i64 = 1_000_000_000;
+
+/// Nanoseconds of a minute.
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+
+/// Nanoseconds of an hour.
+pub(crate) const HOUR: i64 = 3600 * SECOND;
+
+/// Nanoseconds of a day.
+pub(crate) const DAY: i64 = 24 * HOUR;
+
+/// Whether it is working time at `nanos` where clocks are `zone` minutes ahead of UTC.
+pub(crate) fn works(nanos: i64, zone: i64) -> bool {
+    let there = nanos + zone * MINUTE;
+    // The epoch was a Thursday.
+    let weekday = (there / DAY + 3) % 7;
+    let hour = there % DAY / HOUR;
+    weekday < 5 && (9..18).contains(&hour)
+}
+
+/// The days of a story: from `begin` until `until`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Days {
+    pub(crate) begin: i64,
+    pub(crate) until: i64,
+}
+
+impl Days {
+    /// So many days before `until`.
+    pub(crate) fn before(until: Timestamp, days: u64) -> Self {
+        let until = until.as_nanos();
+        Self { begin: until - i64::try_from(days).unwrap_or(30) * DAY, until }
+    }
+
+    /// The moment so many days before the end, at a time of day in UTC; weekends give the Friday before.
+    pub(crate) fn at(&self, days_ago: i64, hour: i64, minute: i64) -> i64 {
+        let mut midnight = (self.until - days_ago * DAY) / DAY * DAY;
+        while (midnight / DAY + 3) % 7 > 4 {
+            midnight -= DAY;
+        }
+        midnight + hour * HOUR + minute * MINUTE
+    }
+
+    /// Some moment of working time where clocks are `zone` minutes ahead.
+    pub(crate) fn workday_moment(&self, random: &mut Random, zone: i64) -> i64 {
+        let span = u64::try_from(self.until - self.begin).unwrap_or(1);
+        for _ in 0..64 {
+            let at = self.begin + i64::try_from(random.below(span)).unwrap_or(0);
+            if works(at, zone) {
+                return at;
+            }
+        }
+        self.begin
+    }
+
+    /// Some moment at all.
+    pub(crate) fn moment(&self, random: &mut Random) -> i64 {
+        let span = u64::try_from(self.until - self.begin).unwrap_or(1);
+        self.begin + i64::try_from(random.below(span)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nine_to_six_on_weekdays_where_they_are() {
+        let works_at =
+            |time: &str, zone: i64| works(time.parse::<Timestamp>().unwrap().as_nanos(), zone * 60);
+        assert!(works_at("2026-11-20T10:00:00Z", 0), "a Friday");
+        assert!(!works_at("2026-11-21T10:00:00Z", 0), "a Saturday");
+        assert!(!works_at("2026-11-20T08:59:00Z", 0));
+        assert!(works_at("2026-11-20T08:00:00Z", 1));
+        assert!(works_at("2026-11-21T00:30:00Z", -8), "still Friday there");
+    }
+}

@@ -1,0 +1,88 @@
+//! Names of people, places and machines: harmless ones, in domains and ranges kept for examples.
+
+/// The company's domain.
+pub(crate) const DOMAIN: &str = "example.com";
+
+/// The domain of people from elsewhere.
+pub(crate) const ELSEWHERE: &str = "example.net";
+
+/// What every machine's full name ends with.
+pub(crate) const MESH: &str = "heron-pike.example.com";
+
+/// First and last names.
+pub(crate) const PEOPLE: [(&str, &str); 40] = [
+    ("Mira", "Okafor"),
+    ("Tomas", "Lindqvist"),
+    ("Priya", "Raman"),
+    ("Jonas", "Weber"),
+    ("Aiko", "Tanaka"),
+    ("Lucia", "Moreno"),
+    ("Samir", "Haddad"),
+    ("Greta", "Nilsen"),
+    ("Diego", "Fuentes"),
+    ("Hannah", "Clarke"),
+    ("Wei", "Zhang"),
+    ("Olu", "Adeyemi"),
+    ("Nadia", "Petrova"),
+    ("Finn", "Gallagher"),
+    ("Ingrid", "Solberg"),
+    ("Mateo", "Silva"),
+    ("Zofia", "Kowalska"),
+    ("Arjun", "Mehta"),
+    ("Clara", "Dubois"),
+    ("Yusuf", "Demir"),
+    ("Elena", "Rossi"),
+    ("Ben", "Whitaker"),
+    ("Sana", "Qureshi"),
+    ("Leo", "Martens"),
+    ("Noemi", "Balogh"),
+    ("Kofi", "Mensah"),
+    ("Ruth", "Abrams"),
+    ("Daan", "Visser"),
+    ("Marisol", "Vega"),
+    ("Theo", "Laurent"),
+    ("Ida", "Bergström"),
+    ("Owen", "Price"),
+    ("Farah", "Aziz"),
+    ("Viktor", "Novak"),
+    ("Amelie", "Fischer"),
+    ("Rafael", "Costa"),
+    ("Juno", "Park"),
+    ("Stellan", "Ek"),
+    ("Tala", "Reyes"),
+    ("Bruno", "Keller"),
+];
+
+/// How many minutes the clocks of people's places are ahead of UTC.
+pub(crate) const ZONES: [i64; 6] = [60, 60, 0, -300, 330, -480];
+
+/// Servers: name, how many, tags, and whether tailscaled has no interface of its own there.
+pub(crate) const SERVERS: [(&str, usize, &[&str], bool); 19] = [
+    ("web", 6, &["tag:prod", "tag:web"], false),
+    ("api", 4, &["tag:prod", "tag:api"], false),
+    ("db", 4, &["tag:db", "tag:prod"], false),
+    ("pay", 3, &["tag:payments", "tag:prod"], false),
+    ("cache", 3, &["tag:cache", "tag:prod"], false),
+    ("queue", 2, &["tag:prod", "tag:queue"], false),
+    ("search", 3, &["tag:prod", "tag:search"], false),
+    ("staging", 6, &["tag:staging"], false),
+    ("kube-prod", 4, &["tag:k8s", "tag:prod"], false),
+    ("kube-staging", 3, &["tag:k8s", "tag:staging"], false),
+    ("operator-prod", 1, &["tag:k8s-operator"], true),
+    ("operator-staging", 1, &["tag:k8s-operator"], true),
+    ("ci-runner", 8, &["tag:ci"], true),
+    ("bastion", 1, &["tag:prod"], false),
+    ("backup", 1, &["tag:backup"], false),
+    ("metrics", 2, &["tag:monitoring"], false),
+    ("recorder", 2, &["tag:recorder"], false),
+    ("office-router", 1, &["tag:router"], false),
+    ("exit-fra", 2, &["tag:exit"], false),
+];
+
+/// What a person's second device may be.
+pub(crate) const SECOND_DEVICES: [(&str, &str); 4] =
+    [("phone", "iOS"), ("pixel", "android"), ("tablet", "iOS"), ("desktop", "linux")];
+
+/// Systems of people's first devices, the usual ones first.
+pub(crate) const LAPTOPS: [(&str, &str); 5] =
+    [("mbp", "macOS"), ("laptop", "linux"), ("mbp", "macOS"), ("thinkpad", "linux"), ("surface", "windows")];
