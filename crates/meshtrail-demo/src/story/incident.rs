@@ -1,0 +1,170 @@
+//! The one night that is to be found.
+
+use meshtrail_event::{Actor, Detail, Draft, Finding, Kind, Outcome, Target, Timestamp};
+
+use super::changes::named;
+use super::plan::Plan;
+use super::policy::LOOSENED;
+use super::traffic::{self, Talk};
+use super::watch::{Concluded, raise};
+use super::work::{Visit, visit};
+use super::world::{World, change, source};
+use crate::calendar::{MINUTE, SECOND};
+use crate::company::{Machine, device};
+use crate::names::ELSEWHERE;
+use crate::tape::Script;
+
+/// How many days before the end it happens.
+const DAYS_AGO: i64 = 4;
+
+/// The visitor's machine.
+const MACHINE: &str = "debian-x1";
+
+/// The token that opens the policy: an admin's, and long forgotten.
+const TOKEN: &str = "kTerra4CNTRL";
+
+/// When the transfer begins and ends, in seconds after the visit's beginning.
+const TRANSFER: std::ops::Range<i64> = 330..1140;
+
+/// Plans the night; gives back when the visit begins.
+pub(super) fn plan(plan: &mut Plan) -> Timestamp {
+    let night = |minute| plan.days.at(DAYS_AGO, 3, 0) + minute * MINUTE;
+    let visited = night(27);
+    let (joined, loosened, mended, morning) = (night(12), night(19), night(55), night(6 * 60 + 10));
+    plan.add(joined, arrive);
+    plan.add(loosened, |world| {
+        let new = LOOSENED.apply(&world.policy);
+        let by = token(world);
+        let id = world.change_policy(by.clone(), ("CONFIG_API", LOOSENED.says), new);
+        let summary =
+            "group:contractors may log in on tag:db since 03:19, changed with an API token".to_owned();
+        let about =
+            Draft { actor: by, target: named("policy", "policy"), ..world.draft(Kind::FindingRaised) };
+        let concluded = Concluded {
+            rule: "policy-changed",
+            severity: "high",
+            title: "Policy changed",
+            summary,
+            events: vec![id.clone()],
+        };
+        raise(world, concluded, about, None);
+        world.noted.insert("loosened", id);
+    });
+    plan.add(visited, |world| {
+        let (from, to) = (world.company.machine(MACHINE), world.company.machine("db-1"));
+        let number = visit(world, Visit { from, to, account: "postgres", script: Script::Visit, pod: None });
+        world.night = Some(number);
+    });
+    for at in TRANSFER.step_by(5) {
+        plan.add(visited + at * SECOND, |world| {
+            let (near, far) = (world.company.machine("db-1"), world.company.machine(MACHINE));
+            let bytes =
+                (world.random.between(24_000_000, 27_000_000), world.random.between(300_000, 420_000));
+            traffic::tell(world, Talk { near, far, proto: 6, ports: (51_442, 4444), bytes });
+        });
+    }
+    plan.add(visited + TRANSFER.end * SECOND + 20 * SECOND, transfer_noticed);
+    plan.add(mended, |world| {
+        let (by, old) = (token(world), LOOSENED.undo(&world.policy));
+        world.change_policy(by, ("CONFIG_API", "the policy is as it was before 03:19"), old);
+    });
+    plan.add(mended + 3 * MINUTE, leave);
+    plan.add(morning, |world| {
+        let (from, to) = (world.company.laptop_of(ANALYST), world.company.machine("db-1"));
+        if let Some(from) = from {
+            visit(world, Visit { from, to, account: "ops", script: Script::Aftermath, pod: None });
+        }
+    });
+    plan.add(morning + 25 * MINUTE, taken_up);
+    Timestamp::from_nanos(visited)
+}
+
+/// Who looks into it in the morning.
+const ANALYST: usize = 6;
+
+/// The admin's token, wherever it is used.
+fn token(world: &World) -> Actor {
+    Actor { service: Some(format!("API token {TOKEN}")), ..world.alone(1) }
+}
+
+/// A contractor's sign-in brings a machine that nobody knows.
+fn arrive(world: &mut World) {
+    let login = format!("rowan@{ELSEWHERE}");
+    let person = world.company.people.iter().position(|member| member.state.login == login).unwrap_or(0);
+    let by = world.alone(person);
+    let mut signed_in = world.draft(Kind::UserLogin);
+    signed_in.target = named("user", &login);
+    signed_in.outcome = Outcome::Success;
+    world.audit(by.clone(), signed_in, change("LOGIN", "NODE", "signed in from 198.51.100.77"));
+    let now = Timestamp::from_nanos(world.now);
+    let mut state = device(&mut world.random, 241, MACHINE, "linux", now);
+    state.owner = Some(login);
+    world.company.machines.push(Machine { state, userspace: true, present: true });
+    let machine = world.company.machines.len() - 1;
+    let told = change("CREATE", "NODE", "debian-x1 joined under rowan@example.net");
+    let added = world.change_machine(by.clone(), (Kind::DeviceAdded, machine), told, |_| {});
+    let told = change("CREATE", "NODE", "debian-x1 registered its node key");
+    world.change_machine(by, (Kind::KeyRegistered, machine), told, |_| {});
+    let about = Draft { target: world.target(machine), ..world.draft(Kind::FindingRaised) };
+    let summary =
+        "debian-x1 joined at 03:12 under rowan@example.net, who had one device until then".to_owned();
+    let concluded = Concluded {
+        rule: "new-device",
+        severity: "medium",
+        title: "New device",
+        summary,
+        events: vec![added],
+    };
+    raise(world, concluded, about, None);
+}
+
+fn transfer_noticed(world: &mut World) {
+    let machine = world.company.machine("db-1");
+    let about = Draft {
+        actor: world.actor(world.company.machine(MACHINE)),
+        identity: world.known(),
+        target: world.target(machine),
+        ..world.draft(Kind::FindingRaised)
+    };
+    let events = world.noted.get("flow").into_iter().chain(world.noted.get("loosened")).cloned().collect();
+    let concluded = Concluded {
+        rule: "unusual-transfer",
+        severity: "critical",
+        title: "Gigabytes left a database host",
+        summary: "db-1 sent about 4 GB to debian-x1 within 14 minutes, during a session of rowan@example.net"
+            .to_owned(),
+        events,
+    };
+    let session = world.night;
+    let id = raise(world, concluded, about, session);
+    world.noted.insert("finding", id);
+}
+
+/// What was brought goes again.
+fn leave(world: &mut World) {
+    let machine = world.company.machine(MACHINE);
+    let by = token(world);
+    let told = change("DELETE", "CONFIG_API", "debian-x1 was removed");
+    world.change_machine(by.clone(), (Kind::DeviceRemoved, machine), told, |_| {});
+    let mut revoked = world.draft(Kind::KeyRevoked);
+    revoked.target = Target { id: Some(TOKEN.to_owned()), ..named("key", "terraform") };
+    world.audit(by, revoked, change("REVOKE", "CONFIG_API", "the API token revoked itself"));
+}
+
+/// Somebody takes the finding up.
+fn taken_up(world: &mut World) {
+    let by = world.person(ANALYST);
+    let draft = Draft {
+        actor: by,
+        identity: world.known(),
+        detail: Some(Detail::Finding(Box::new(Finding {
+            finding: world.noted.get("finding").cloned(),
+            status: Some("investigating".to_owned()),
+            summary: Some("The recording shows a dump of customers and cards".to_owned()),
+            ..Finding::default()
+        }))),
+        ..world.draft(Kind::FindingChanged)
+    };
+    let session = world.night;
+    world.tell_of_session(source::RULES, draft, session);
+}

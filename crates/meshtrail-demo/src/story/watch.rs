@@ -1,0 +1,137 @@
+//! What was concluded, what clients logged, and which sources fell silent.
+
+use meshtrail_event::{Detail, Draft, EventId, Finding, Kind, LogLine, Own, Timestamp};
+
+use super::plan::Plan;
+use super::world::{World, source};
+use crate::calendar::{HOUR, MINUTE};
+
+pub(super) fn plan(plan: &mut Plan) {
+    sources(plan);
+    logs(plan);
+    postures(plan);
+}
+
+/// A conclusion that a rule came to.
+pub(super) struct Concluded {
+    pub(super) rule: &'static str,
+    pub(super) severity: &'static str,
+    pub(super) title: &'static str,
+    pub(super) summary: String,
+    pub(super) events: Vec<EventId>,
+}
+
+/// Raises a finding.
+pub(super) fn raise(
+    world: &mut World,
+    concluded: Concluded,
+    about: Draft,
+    session: Option<usize>,
+) -> EventId {
+    let Concluded { rule, severity, title, summary, events } = concluded;
+    let draft = Draft {
+        kind: Kind::FindingRaised,
+        time: Timestamp::from_nanos(world.now),
+        detail: Some(Detail::Finding(Box::new(Finding {
+            events,
+            rule: Some(rule.to_owned()),
+            severity: Some(severity.to_owned()),
+            status: Some("open".to_owned()),
+            summary: Some(summary),
+            title: Some(title.to_owned()),
+            ..Finding::default()
+        }))),
+        ..about
+    };
+    world.tell_of_session(source::RULES, draft, session)
+}
+
+fn sources(plan: &mut Plan) {
+    const NAMES: [&str; 6] =
+        [source::AUDIT, source::DEVICES, source::FLOWS, source::CLIENTS, source::HOSTS, source::KUBE];
+    plan.add(plan.days.begin, |world| {
+        for name in NAMES {
+            own(world, Kind::MeshtrailSourceConnected, name, |_| {});
+        }
+    });
+    let silent = plan.days.at(21, 22, 10);
+    plan.add(silent, |world| {
+        own(world, Kind::MeshtrailSourceSilent, source::KUBE, |own| {
+            own.reason = Some("nothing was heard for 15 minutes".to_owned());
+        });
+    });
+    plan.add(silent + 3 * HOUR + 20 * MINUTE, |world| {
+        own(world, Kind::MeshtrailSourceConnected, source::KUBE, |own| {
+            own.reason = Some("heard again after 3 h 35 min".to_owned());
+        });
+    });
+    for (days, name, first, last) in [(14, source::CLIENTS, 40_112, 40_139), (5, source::HOSTS, 9_020, 9_026)]
+    {
+        plan.add(plan.days.at(days, 3, 41), move |world| {
+            own(world, Kind::MeshtrailSourceGap, name, |own| {
+                own.count = Some(last - first + 1);
+                (own.first, own.last) = (Some(first), Some(last));
+                own.reason = Some("the sender's numbers jump".to_owned());
+            });
+        });
+    }
+}
+
+fn own(world: &mut World, kind: Kind, about: &str, fill: impl FnOnce(&mut Own)) {
+    let mut own = Own { source: Some(about.to_owned()), ..Own::default() };
+    fill(&mut own);
+    let draft = Draft { detail: Some(Detail::Own(Box::new(own))), ..world.draft(kind) };
+    world.tell(source::SOURCES, draft);
+}
+
+fn logs(plan: &mut Plan) {
+    let mut random = plan.random("logs");
+    for number in 0..1600u64 {
+        let at = plan.days.moment(&mut random);
+        let (which, small, large) = (random.below(4), random.between(1, 24), random.between(1024, 65_000));
+        plan.add(at, move |world| {
+            let machine = usize::try_from(number).unwrap_or(0) * 7 % world.company.personal;
+            if !world.company.machines[machine].present {
+                return;
+            }
+            let text = match which {
+                0 => format!("magicsock: derp-{small} connected; connGen=1"),
+                1 => format!("netcheck: report: udp=true v6=true derp={small} derpdist={small}ms"),
+                2 => format!("magicsock: endpoints changed: 192.0.2.{small}:{large} (local)"),
+                _ => format!("control: NetInfo: NetInfo{{varies=false hairpin= ipv6=true derp=#{small}}}"),
+            };
+            let mut draft = world.draft(Kind::LogLine);
+            (draft.actor, draft.identity) = (world.actor(machine), world.known());
+            draft.detail = Some(Detail::Log(Box::new(LogLine {
+                collection: Some("tailnode.log.tailscale.io".to_owned()),
+                text: Some(text),
+                ..LogLine::default()
+            })));
+            world.tell(source::CLIENTS, draft);
+        });
+    }
+}
+
+/// Findings of an ordinary month.
+fn postures(plan: &mut Plan) {
+    for (days, machine, severity, title, summary) in [
+        (24, "metrics-2", "low", "Key without expiry", "metrics-2's node key never expires"),
+        (15, "ci-runner-4", "low", "Old client", "ci-runner-4 runs a client four versions old"),
+        (8, "ci-runner-8", "low", "Not seen for 30 days", "ci-runner-8 was last seen 30 days ago"),
+    ] {
+        plan.add(plan.days.at(days, 6, 0), move |world| {
+            let about = Draft {
+                target: world.target(world.company.machine(machine)),
+                ..world.draft(Kind::FindingRaised)
+            };
+            let concluded = Concluded {
+                rule: "posture",
+                severity,
+                title,
+                summary: summary.to_owned(),
+                events: Vec::new(),
+            };
+            raise(world, concluded, about, None);
+        });
+    }
+}
