@@ -66,8 +66,10 @@ pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, Re
         .map_err(|source| ReadError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
     let recordings = Recordings::open_read_only(store, opened.clone());
     let state = AppState::new(Parts {
+        sources: meshtrail_collect::sources::Sources::none(),
         trail: opened,
         trail_name: trail.to_owned(),
+        banner: None,
         recordings,
         diary: Diary::Reading,
         door: Door::Files,

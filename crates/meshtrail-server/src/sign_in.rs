@@ -191,7 +191,7 @@ fn own_path(to: &str) -> &str {
         && !to.starts_with("//")
         && !to.contains('\\')
         && to.bytes().all(|byte| byte.is_ascii_graphic());
-    if own { to } else { "/sessions" }
+    if own { to } else { "/" }
 }
 
 fn bad_form(rejection: &FormRejection) -> Problem {
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(own_path("/events?q=a%20b"), "/events?q=a%20b");
         for to in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "javascript:x"]
         {
-            assert_eq!(own_path(to), "/sessions", "{to:?}");
+            assert_eq!(own_path(to), "/", "{to:?}");
         }
     }
 }

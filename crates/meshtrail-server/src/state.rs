@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{OwnNode, Resolver};
 use meshtrail_recording::Recordings;
@@ -43,6 +44,10 @@ pub struct Parts {
     pub trail: Trail,
     /// The trail's name.
     pub trail_name: String,
+    /// What every page of the console says on top, such as that this is a demo.
+    pub banner: Option<String>,
+    /// How each source does.
+    pub sources: Sources,
     /// The recordings.
     pub recordings: Recordings,
     /// Where what people do is written.
@@ -89,6 +94,16 @@ impl AppState {
     /// The trail's name.
     pub fn trail_name(&self) -> &str {
         &self.0.trail_name
+    }
+
+    /// How each source does.
+    pub fn sources(&self) -> &Sources {
+        &self.0.sources
+    }
+
+    /// What every page of the console says on top.
+    pub fn banner(&self) -> Option<&str> {
+        self.0.banner.as_deref()
     }
 
     /// The recordings.

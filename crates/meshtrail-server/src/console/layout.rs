@@ -11,10 +11,46 @@ use super::words;
 /// The page's place in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nav {
+    Timeline,
     Sessions,
-    Events,
+    Network,
+    People,
+    Devices,
+    Changes,
+    Sources,
     /// Sign-in and errors.
     None,
+}
+
+impl Nav {
+    /// The bar's entries, in their order: where each leads, and what it is called.
+    const ENTRIES: [(Nav, &'static str, &'static str); 7] = [
+        (Nav::Timeline, "/events", "Timeline"),
+        (Nav::Sessions, "/sessions", "Sessions"),
+        (Nav::Network, "/network", "Network"),
+        (Nav::People, "/people", "People"),
+        (Nav::Devices, "/devices", "Devices"),
+        (Nav::Changes, "/changes", "Changes"),
+        (Nav::Sources, "/sources", "Sources"),
+    ];
+
+    /// The styles that only this part of the console needs.
+    fn style(self) -> Option<&'static str> {
+        match self {
+            Nav::Timeline => Some("timeline.css"),
+            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources => Some("pages.css"),
+            Nav::Sessions | Nav::None => None,
+        }
+    }
+
+    /// The script that only this part needs.
+    fn script(self) -> Option<&'static str> {
+        match self {
+            Nav::Timeline => Some("timeline.js"),
+            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources => Some("pages.js"),
+            Nav::Sessions | Nav::None => None,
+        }
+    }
 }
 
 /// What surrounds a page's own content.
@@ -26,6 +62,8 @@ pub(crate) struct Shell<'a> {
     pub(crate) now: Timestamp,
     /// Whether the page plays recordings and so needs the player.
     pub(crate) plays: bool,
+    /// What every page says on top: that this is a demo.
+    pub(crate) banner: Option<&'a str>,
 }
 
 impl Shell<'_> {
@@ -42,15 +80,19 @@ impl Shell<'_> {
                     link rel="icon" href=(href("mark.svg")) type="image/svg+xml";
                     link rel="stylesheet" href=(href("look.css"));
                     link rel="stylesheet" href=(href("parts.css"));
+                    @if let Some(style) = self.nav.style() { link rel="stylesheet" href=(href(style)); }
+                    script src=(href("theme.js")) {}
                     @if self.plays {
                         link rel="stylesheet" href=(href("vendor/asciinema-player.css"));
                         link rel="stylesheet" href=(href("replay.css"));
                         script src=(href("vendor/asciinema-player.min.js")) defer {}
                     }
                     script type="module" src=(href("console.js")) {}
+                    @if let Some(script) = self.nav.script() { script type="module" src=(href(script)) {} }
                 }
                 body {
                     a.skip href="#content" { "Skip to the content" }
+                    @if let Some(banner) = self.banner { p.banner role="note" { (banner) } }
                     (self.bar())
                     main #content { (content) }
                     (keys(self.plays))
@@ -60,15 +102,14 @@ impl Shell<'_> {
     }
 
     fn bar(&self) -> Markup {
-        let link = |nav: Nav, path: &str, name: &str| {
-            html! { a href=(path) aria-current=[(self.nav == nav).then_some("page")] { (name) } }
-        };
         html! {
             header.bar {
-                a.mark href="/sessions" { "mesh" i { "·" } "trail" }
+                a.mark href="/events" { "mesh" i { "·" } "trail" }
                 @if self.looker.is_some() {
                     nav aria-label="Pages" {
-                        (link(Nav::Sessions, "/sessions", "Sessions")) (link(Nav::Events, "/events", "Events"))
+                        @for (nav, path, name) in Nav::ENTRIES {
+                            a href=(path) aria-current=[(self.nav == nav).then_some("page")] { (name) }
+                        }
                     }
                 }
                 @if let Some(sound) = self.sound { (self.soundness(sound)) }
@@ -97,6 +138,10 @@ fn whoami(looker: &Looker) -> Markup {
             summary { (words::clipped(&looker.name, 28)) }
             div {
                 p { (words::foreign(&looker.name)) br; span.q { (looker.role) } }
+                div.themes role="group" aria-label="Theme" hidden {
+                    @for theme in ["auto", "light", "dark"] { button type="button" data-theme=(theme) { (theme) } }
+                }
+                p.menu { button type="button" data-keys hidden { "Keys " kbd { "?" } } }
                 form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
             }
         }

@@ -1,6 +1,6 @@
 //! What everybody may load: the sign-in page, the assets, and the page of a problem.
 
-use axum::extract::{Path, Query};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
@@ -11,6 +11,7 @@ use super::assets::{asset, version};
 use super::layout::{Nav, Shell};
 use super::{POLICY, plain_pages};
 use crate::problem::{Problem, ProblemBody};
+use crate::state::AppState;
 
 /// Where to go after signing in.
 #[derive(Debug, Default, Deserialize)]
@@ -20,18 +21,18 @@ pub(crate) struct Wanted {
 }
 
 /// The sign-in page.
-pub(crate) async fn sign_in(Query(wanted): Query<Wanted>) -> Response {
-    plain("Sign in", &plain_pages::sign_in(&wanted.to))
+pub(crate) async fn sign_in(State(state): State<AppState>, Query(wanted): Query<Wanted>) -> Response {
+    plain("Sign in", &plain_pages::sign_in(&wanted.to), state.banner())
 }
 
 /// The page of a problem, for a browser.
 pub(crate) fn problem_page(body: &ProblemBody) -> Response {
-    plain(&body.title, &plain_pages::problem(body))
+    plain(&body.title, &plain_pages::problem(body), None)
 }
 
-fn plain(title: &str, content: &Markup) -> Response {
+fn plain(title: &str, content: &Markup, banner: Option<&str>) -> Response {
     let shell =
-        Shell { title, nav: Nav::None, looker: None, sound: None, now: Timestamp::now(), plays: false };
+        Shell { title, nav: Nav::None, looker: None, sound: None, now: Timestamp::now(), plays: false, banner };
     super::page(StatusCode::OK, POLICY, shell.page(content))
 }
 

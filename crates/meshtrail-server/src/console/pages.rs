@@ -62,7 +62,7 @@ fn given(text: &str) -> Option<String> {
 
 /// `/`
 pub(crate) async fn home() -> Redirect {
-    Redirect::to("/sessions")
+    Redirect::to("/events")
 }
 
 /// The list of sessions.
@@ -138,7 +138,7 @@ pub(crate) async fn events(
     let status = if ask.mistake.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let paging = asked.paging(next);
     let content = EventsPage { ask: &ask, events: &list, paging: &paging, now }.render();
-    let frame = Frame { title: "Events", nav: Nav::Events, plays: false };
+    let frame = Frame { title: "Timeline", nav: Nav::Timeline, plays: false };
     frame.answer(&state, &viewer, status, now, &content).await
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn event(
     let (index, leaf) = events::leaf(&state, &id).await?;
     let view = view(index, &leaf)?;
     let content = EventPage { view: &view, size: state.trail().size(), now }.render();
-    let frame = Frame { title: &format!("Event {id}"), nav: Nav::Events, plays: false };
+    let frame = Frame { title: &format!("Event {id}"), nav: Nav::Timeline, plays: false };
     frame.answer(&state, &viewer, StatusCode::OK, now, &content).await
 }
 
@@ -180,14 +180,15 @@ fn view(index: u64, leaf: &[u8]) -> Result<EventView, Problem> {
 }
 
 /// What a page is within the console.
-struct Frame<'a> {
-    title: &'a str,
-    nav: Nav,
-    plays: bool,
+pub(super) struct Frame<'a> {
+    pub(super) title: &'a str,
+    pub(super) nav: Nav,
+    pub(super) plays: bool,
 }
 
 impl Frame<'_> {
-    async fn answer(
+    /// The page with `content` in the console's frame.
+    pub(super) async fn answer(
         &self,
         state: &AppState,
         viewer: &Viewer,
@@ -203,6 +204,7 @@ impl Frame<'_> {
             sound: Some(&sound),
             now,
             plays: self.plays,
+            banner: state.banner(),
         };
         let policy = if self.plays { PLAYING_POLICY } else { POLICY };
         Ok(super::page(status, policy, shell.page(content)))

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, Resolver, ResolverConfig};
 use meshtrail_recording::{RecordingConfig, Recordings};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The directory file can't be read.
     #[error("the directory file can't be used")]
     Directory(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is to be collected can't be.
+    #[error("the sources can't be opened")]
+    Sources(#[from] meshtrail_collect::OpenError),
     /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),
@@ -97,6 +101,7 @@ impl Server {
             };
             recorders.push((*place, listener));
         }
+        let collectors = meshtrail_collect::open(config.sources.clone())?;
         let resolver = resolver(&config)?;
         let (store, trail) = open_trail(&config, &local).await?;
         let recordings =
@@ -116,8 +121,10 @@ impl Server {
         );
         let state = AppState::new(Parts {
             diary: Diary::Kept(trail.emitter("server")),
+            sources: Sources::new(trail.emitter("sources")),
             trail: trail.clone(),
             trail_name: config.trail.name.clone(),
+            banner: None,
             recordings: recordings.clone(),
             door: Door::Guarded,
             stop: CancellationToken::new(),
@@ -137,6 +144,7 @@ impl Server {
             state,
             trail,
             recordings,
+            collectors,
             listener,
             recorders,
             data: config.data,

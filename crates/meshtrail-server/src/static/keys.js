@@ -63,6 +63,10 @@ export function listenToKeys() {
     const taken = own.some((handler) => handler(event.key)) || (Object.hasOwn(keys, event.key) && (keys[event.key](), true));
     if (taken) event.preventDefault();
   });
+  for (const button of document.querySelectorAll("[data-keys]")) {
+    button.hidden = false;
+    button.addEventListener("click", keys["?"]);
+  }
   const kept = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   kept?.querySelector?.("a.open")?.focus({ preventScroll: true });
 }

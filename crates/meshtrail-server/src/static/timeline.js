@@ -1,0 +1,1 @@
+// The timeline: live tail, brush, completion from the data.
