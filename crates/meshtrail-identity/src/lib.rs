@@ -27,6 +27,7 @@
 
 mod claim;
 mod directory;
+mod history;
 mod kept;
 mod local_api;
 mod own_node;
@@ -37,12 +38,15 @@ mod subject;
 
 pub use claim::ClaimCheck;
 pub use directory::{Directory, DirectoryError, DirectoryFile, DirectoryState};
+pub use history::{
+    DeviceFacts, Ends, History, Known, KnownPerson, Period, PersonFacts, Prefix, Routed, Says, Tenure, Texts,
+};
 pub use local_api::{
     BackendState, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers, Status, StatusPeer,
     UserProfile, WhoIs, is_tailnet_address,
 };
 pub use own_node::{Arrival, OwnNode};
 pub use resolution::{Resolution, Standing, Unresolved};
-pub use state::{DeviceState, UserState};
 pub use resolver::{AskAbout, Resolver, ResolverConfig};
+pub use state::{DeviceState, UserState};
 pub use subject::{Contradiction, Owner, Provider, Subject};

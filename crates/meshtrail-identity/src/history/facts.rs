@@ -1,0 +1,271 @@
+//! What is held of a device and of a person at one moment: texts are shared, and what changes with every look at a
+//! control plane (whether it is online, when it was last seen) is left out.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use meshtrail_event::{Actor, Device, Person, Timestamp};
+
+use super::record::Account;
+use crate::state::{DeviceState, UserState};
+
+/// Texts that many devices share, such as tags or routes.
+pub type Texts = Arc<[Arc<str>]>;
+
+/// A device as one origin told of it, or as several did together. See [`DeviceState`] for what each member means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the members are those of DeviceState")]
+pub struct DeviceFacts {
+    pub id: Arc<str>,
+    pub name: Option<Arc<str>>,
+    pub hostname: Option<Arc<str>>,
+    pub os: Option<Arc<str>>,
+    pub addresses: Arc<[IpAddr]>,
+    pub owner: Option<Arc<str>>,
+    pub tags: Texts,
+    pub advertised_routes: Texts,
+    pub enabled_routes: Texts,
+    pub authorized: Option<bool>,
+    pub external: Option<bool>,
+    pub expired: Option<bool>,
+    pub key_expiry_disabled: Option<bool>,
+    pub created: Option<Timestamp>,
+    pub expires: Option<Timestamp>,
+    pub client_version: Option<Arc<str>>,
+    pub machine_key: Option<Arc<str>>,
+    pub node_key: Option<Arc<str>>,
+}
+
+/// A person as one origin told of them, or as several did together. See [`UserState`] for what each member means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the members are those of UserState")]
+pub struct PersonFacts {
+    pub id: Option<Arc<str>>,
+    pub login: Arc<str>,
+    pub name: Option<Arc<str>>,
+    pub groups: Texts,
+    pub role: Option<Arc<str>>,
+    pub status: Option<Arc<str>>,
+    pub of_type: Option<Arc<str>>,
+    pub created: Option<Timestamp>,
+}
+
+impl DeviceFacts {
+    /// The device as it stands in an event.
+    pub fn device(&self) -> Device {
+        Device {
+            addresses: self.addresses.iter().map(IpAddr::to_string).collect(),
+            id: Some(self.id.to_string()),
+            name: self.name.as_deref().map(str::to_owned),
+            os: self.os.as_deref().map(str::to_owned),
+            tags: owned(&self.tags),
+        }
+    }
+
+    /// The actor as it stands in an event: the person or the tags, with the device.
+    pub(super) fn actor(&self, person: Option<&PersonFacts>) -> Actor {
+        let by_login =
+            || self.owner.as_ref().map(|login| Person { login: login.to_string(), ..Person::default() });
+        let person = person.map(PersonFacts::person).or_else(by_login);
+        Actor { device: Some(self.device()), person, tags: owned(&self.tags), service: None }
+    }
+
+    /// Whether it says anything of whose the device is.
+    pub fn says_whose(&self) -> bool {
+        self.owner.is_some() || !self.tags.is_empty()
+    }
+}
+
+impl PersonFacts {
+    /// The person as they stand in an event.
+    pub fn person(&self) -> Person {
+        Person {
+            groups: owned(&self.groups),
+            id: self.id.as_deref().map(str::to_owned),
+            login: self.login.to_string(),
+            name: self.name.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+fn owned(texts: &[Arc<str>]) -> Vec<String> {
+    texts.iter().map(|text| text.to_string()).collect()
+}
+
+/// The first that is there.
+fn fill<T: Clone>(own: &mut Option<T>, other: &Option<T>) {
+    if own.is_none() {
+        own.clone_from(other);
+    }
+}
+
+fn fill_list<T>(own: &mut Arc<[T]>, other: &Arc<[T]>) {
+    if own.is_empty() {
+        own.clone_from(other);
+    }
+}
+
+impl Account for DeviceFacts {
+    fn decides(&self) -> bool {
+        self.says_whose()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.says_whose() && !self.addresses.is_empty() && self.name.is_some() && self.os.is_some()
+    }
+
+    fn fill_from(&mut self, other: &DeviceFacts) {
+        // Whose it is, is one thing: an owner and tags are never put together from two accounts.
+        if !self.says_whose() {
+            self.owner.clone_from(&other.owner);
+            self.tags.clone_from(&other.tags);
+        }
+        fill(&mut self.name, &other.name);
+        fill(&mut self.hostname, &other.hostname);
+        fill(&mut self.os, &other.os);
+        fill_list(&mut self.addresses, &other.addresses);
+        fill_list(&mut self.advertised_routes, &other.advertised_routes);
+        fill_list(&mut self.enabled_routes, &other.enabled_routes);
+        fill(&mut self.authorized, &other.authorized);
+        fill(&mut self.external, &other.external);
+        fill(&mut self.expired, &other.expired);
+        fill(&mut self.key_expiry_disabled, &other.key_expiry_disabled);
+        fill(&mut self.created, &other.created);
+        fill(&mut self.expires, &other.expires);
+        fill(&mut self.client_version, &other.client_version);
+        fill(&mut self.machine_key, &other.machine_key);
+        fill(&mut self.node_key, &other.node_key);
+    }
+
+    fn contradicts(&self, other: &DeviceFacts) -> Option<(String, String)> {
+        let same_login = match (&self.owner, &other.owner) {
+            (Some(one), Some(two)) => {
+                one.eq_ignore_ascii_case(two) || one.to_lowercase() == two.to_lowercase()
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        let told = self.says_whose() && other.says_whose();
+        (told && !(same_login && self.tags == other.tags)).then(|| (self.whose(), other.whose()))
+    }
+}
+
+impl DeviceFacts {
+    /// Whose it is, in words: a login, tags, or nobody's.
+    pub fn whose(&self) -> String {
+        match &self.owner {
+            Some(owner) => owner.to_string(),
+            None if self.tags.is_empty() => "no person".to_owned(),
+            None => owned(&self.tags).join(", "),
+        }
+    }
+}
+
+impl Account for PersonFacts {
+    fn decides(&self) -> bool {
+        true
+    }
+
+    fn is_whole(&self) -> bool {
+        self.id.is_some() && self.name.is_some() && !self.groups.is_empty() && self.role.is_some()
+    }
+
+    fn fill_from(&mut self, other: &PersonFacts) {
+        fill(&mut self.id, &other.id);
+        fill(&mut self.name, &other.name);
+        fill_list(&mut self.groups, &other.groups);
+        fill(&mut self.role, &other.role);
+        fill(&mut self.status, &other.status);
+        fill(&mut self.of_type, &other.of_type);
+        fill(&mut self.created, &other.created);
+    }
+
+    fn contradicts(&self, other: &PersonFacts) -> Option<(String, String)> {
+        match (&self.role, &other.role) {
+            (Some(one), Some(two)) if one != two => Some((format!("role {one}"), format!("role {two}"))),
+            _ => None,
+        }
+    }
+}
+
+/// Texts and lists that were seen before, so that equal ones are held once.
+#[derive(Default)]
+pub(super) struct Shared {
+    texts: HashSet<Arc<str>>,
+    lists: HashSet<Texts>,
+    addresses: HashSet<Arc<[IpAddr]>>,
+}
+
+impl Shared {
+    pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(text.clone());
+        text
+    }
+
+    fn maybe(&mut self, text: Option<&str>) -> Option<Arc<str>> {
+        text.filter(|text| !text.is_empty()).map(|text| self.text(text))
+    }
+
+    fn list<'a>(&mut self, texts: impl Iterator<Item = &'a String>) -> Texts {
+        let texts: Vec<Arc<str>> = texts.map(|text| self.text(text)).collect();
+        if let Some(known) = self.lists.get(texts.as_slice()) {
+            return known.clone();
+        }
+        let list: Texts = texts.into();
+        self.lists.insert(list.clone());
+        list
+    }
+
+    fn addresses(&mut self, addresses: &[IpAddr]) -> Arc<[IpAddr]> {
+        let addresses: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+        if let Some(known) = self.addresses.get(addresses.as_slice()) {
+            return known.clone();
+        }
+        let list: Arc<[IpAddr]> = addresses.into();
+        self.addresses.insert(list.clone());
+        list
+    }
+
+    pub(super) fn device(&mut self, state: &DeviceState) -> DeviceFacts {
+        let name = state.name.as_deref().map(|name| name.trim_end_matches('.'));
+        DeviceFacts {
+            id: self.text(&state.id),
+            name: self.maybe(name),
+            hostname: self.maybe(state.hostname.as_deref()),
+            os: self.maybe(state.os.as_deref()),
+            addresses: self.addresses(&state.addresses),
+            // A tagged device belongs to its tags, whoever registered it.
+            owner: if state.tags.is_empty() { self.maybe(state.owner.as_deref()) } else { None },
+            tags: self.list(state.tags.iter()),
+            advertised_routes: self.list(state.advertised_routes.iter()),
+            enabled_routes: self.list(state.enabled_routes.iter()),
+            authorized: state.authorized,
+            external: state.external,
+            expired: state.expired,
+            key_expiry_disabled: state.key_expiry_disabled,
+            created: state.created,
+            expires: state.expires,
+            client_version: self.maybe(state.client_version.as_deref()),
+            machine_key: self.maybe(state.machine_key.as_deref()),
+            node_key: self.maybe(state.node_key.as_deref()),
+        }
+    }
+
+    pub(super) fn person(&mut self, state: &UserState) -> PersonFacts {
+        PersonFacts {
+            id: self.maybe(Some(&state.id)),
+            login: self.text(&state.login),
+            name: self.maybe(state.name.as_deref()),
+            groups: self.list(state.groups.iter()),
+            role: self.maybe(state.role.as_deref()),
+            status: self.maybe(state.status.as_deref()),
+            of_type: self.maybe(state.of_type.as_deref()),
+            created: state.created,
+        }
+    }
+}

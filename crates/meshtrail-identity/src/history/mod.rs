@@ -1,0 +1,157 @@
+//! Who was behind an address at a time: a directory of devices and people over time, made from the trail's own events.
+//!
+//! ```
+//! use meshtrail_identity::History;
+//!
+//! let history = History::new();
+//! // for each event of the trail: history.learn(&event);
+//! let asked = "2026-11-20T14:02:00Z".parse()?;
+//! assert!(history.at("100.64.0.7".parse()?, asked).is_none(), "nothing was told of this address yet");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - Everything rests on observations: events whose `detail.new` and `detail.old` hold the state of a device or a
+//!   person. The order in which they are learned changes nothing, nor does learning them again.
+//! - Nothing is said of a time before the first observation, nor after a thing was seen gone. Between observations
+//!   the last one stands; each answer says who observed it and when.
+//! - Where origins contradict each other, or two devices hold one address, the newest account is taken and the answer
+//!   says what speaks against it. An account that was only not looked at since is old, not contrary.
+//! - Answering takes a read lock, a few look-ups and no allocation once a device was asked for; learning changes what
+//!   one event is about, in place.
+//!
+//! Memory: about 400 bytes for each state a device was ever in, and 24 for each observation that found it unchanged.
+
+mod ask;
+mod enrich;
+mod facts;
+mod holders;
+mod known;
+mod learn;
+mod observation;
+mod record;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use meshtrail_event::Actor;
+
+pub use enrich::Ends;
+pub use facts::{DeviceFacts, PersonFacts, Texts};
+pub use known::{Known, KnownPerson, Period, Routed, Says, Tenure};
+pub use routes::Prefix;
+
+use facts::Shared;
+use holders::{Holders, Place};
+use record::{Holds, Record};
+use routes::Routes;
+
+/// Devices and people over time. A clone shares everything.
+#[derive(Clone, Default)]
+pub struct History {
+    // Guards all of it; learning holds it for one event at a time.
+    inner: Arc<RwLock<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    shared: Shared,
+    origins: Vec<Arc<str>>,
+    devices: Vec<DeviceRecord>,
+    device_places: HashMap<Arc<str>, Place>,
+    people: Vec<PersonRecord>,
+    /// By login in lower case.
+    person_places: HashMap<Arc<str>, Place>,
+    addresses: HashMap<IpAddr, Holders>,
+    routes: Routes,
+    /// Devices that ever had a name, by the name in lower case: full, and its first label.
+    names: HashMap<Box<str>, Vec<Place>>,
+    learned: u64,
+}
+
+struct DeviceRecord {
+    id: Arc<str>,
+    record: Record<HeldDevice>,
+}
+
+struct PersonRecord {
+    login: Arc<str>,
+    record: Record<HeldPerson>,
+    /// Devices that ever were theirs.
+    devices: Vec<Place>,
+}
+
+/// A device's facts, with what is made from them when they are first asked for.
+pub(crate) struct HeldDevice {
+    facts: DeviceFacts,
+    owner: Option<Place>,
+    actor: Mutex<Option<Made>>,
+}
+
+/// An actor, and the person it was made with.
+type Made = (Option<Arc<HeldPerson>>, Arc<Actor>);
+
+/// A person's facts.
+pub(crate) struct HeldPerson {
+    facts: PersonFacts,
+}
+
+impl Holds for HeldDevice {
+    type Facts = DeviceFacts;
+
+    fn facts(&self) -> &DeviceFacts {
+        &self.facts
+    }
+}
+
+impl Holds for HeldPerson {
+    type Facts = PersonFacts;
+
+    fn facts(&self) -> &PersonFacts {
+        &self.facts
+    }
+}
+
+impl HeldDevice {
+    /// The actor as it was while the person was so.
+    fn actor(&self, person: Option<&Arc<HeldPerson>>) -> Arc<Actor> {
+        let mut kept = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_with, actor)) = &*kept
+            && made_with.as_ref().map(Arc::as_ptr) == person.map(Arc::as_ptr)
+        {
+            return actor.clone();
+        }
+        let actor = Arc::new(self.facts.actor(person.map(|person| &person.facts)));
+        *kept = Some((person.cloned(), actor.clone()));
+        actor
+    }
+}
+
+impl History {
+    /// A directory that knows nothing yet.
+    pub fn new() -> History {
+        History::default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = self.read();
+        f.debug_struct("History")
+            .field("devices", &inner.devices.len())
+            .field("people", &inner.people.len())
+            .field("learned", &inner.learned)
+            .finish()
+    }
+}
