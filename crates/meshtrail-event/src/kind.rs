@@ -157,6 +157,14 @@ kinds! {
         DeviceAddressed = "device.addressed",
         /// A device has not been seen for a long time.
         DeviceUnseen = "device.unseen",
+        /// A device whose node key expired is still connected.
+        DeviceExpiredActive = "device.expired_active",
+        /// A device was shared with another tailnet, or is no longer.
+        DeviceShared = "device.shared",
+        /// A device signed in to the control plane, for the first time or again: the record does not say which.
+        DeviceSignedIn = "device.signed_in",
+        /// A device signed out of the control plane.
+        DeviceSignedOut = "device.signed_out",
         /// Anything else about a device changed.
         DeviceChanged = "device.changed",
         /// A user was added.
@@ -195,6 +203,8 @@ kinds! {
         KeyRegistered = "key.registered",
         /// A node key was renewed by signing in again.
         KeyRenewed = "key.renewed",
+        /// Anything else about a key changed: what it may do, its description, that it was used.
+        KeyChanged = "key.changed",
         /// A key expired.
         KeyExpired = "key.expired",
         /// A key was revoked or deleted.
