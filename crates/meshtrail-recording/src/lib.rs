@@ -29,6 +29,7 @@ pub use ledger::{Indexed, Ledger, LedgerError, SessionScan};
 pub use portrait::SessionKind;
 pub use session::{Session, SessionState};
 pub use sessions::{
-    Cursor, CursorError, Followed, KillError, OpenError, ReadError, RecordingConfig, Recordings, Refusal,
-    SessionsPage,
+    Cursor, CursorError, Damage, Followed, Import, ImportError, Imported, KillError, MAX_IMPORT, OpenError,
+    PlaceError, ReadError, RecordingConfig, Recordings, Refusal, STAGE, SessionsPage, StageError, Staged,
+    Staging,
 };

@@ -106,6 +106,9 @@ pub struct Session {
     /// `v1` or `v2` of the recorder protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
+    /// Where its recording was imported from; absent for one that was witnessed while it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<String>,
     /// When the last byte came, of a live session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_output: Option<Timestamp>,
@@ -151,6 +154,7 @@ impl Session {
             recorded_by: facts.recorded_by,
             connection: facts.connection,
             protocol: facts.protocol,
+            imported_from: facts.imported_from,
             last_output: None,
         }
     }

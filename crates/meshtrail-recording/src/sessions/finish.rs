@@ -1,10 +1,15 @@
 //! Sealing: from a closed session in the spool to an event in the trail.
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use meshtrail_event::{Detail, Event};
+use meshtrail_event::{Detail, Event, SessionId};
 use meshtrail_trail::store::{Key, PutError};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
@@ -88,7 +93,7 @@ async fn attempt(
         let stored = put_recording(recordings, live, &packed, closing.sha256.as_deref()).await?;
         // A crash here leaves a recording without event: the next start packs it again, finds the same bytes
         // under its name, and goes on.
-        put_index(recordings, live, &packed.index).await;
+        put_index(recordings, live.id(), &packed.index).await;
         // A crash here leaves the index too, which changes nothing.
         if stored == Stored::Packed {
             packed.correct(&mut closing);
@@ -118,10 +123,10 @@ enum Stored {
 }
 
 /// A recording ready for the store.
-struct Packed {
-    object: Bytes,
-    index: Index,
-    sha256: String,
+pub(super) struct Packed {
+    pub(super) object: Bytes,
+    pub(super) index: Index,
+    pub(super) sha256: String,
     /// Where the spool does not hold what the trail or the receiver saw.
     disagreement: Option<String>,
 }
@@ -171,15 +176,25 @@ pub(crate) fn statement_of(event: &Event) -> Option<Statement> {
 }
 
 fn pack_now(live: &Live, bytes: u64, marks: Vec<Statement>, local: PathBuf) -> io::Result<Packed> {
-    // Compressed beside the spool, so that a large recording is not held in memory while it grows.
     let path = local.join(format!("spool/{}.sealing", live.id()));
-    let mut writer = SeekableWriter::new(io::BufWriter::new(fs::File::create(&path)?))?;
+    pack_to(&path, bytes, marks, |at, length| live.tape.read(at, length).map(Bytes::from))
+}
+
+/// Packs `bytes` bytes, as `read` gives them from an offset. Compressed into a file at `path`, so that a large recording
+/// is not held in memory while it grows; the file is gone afterwards.
+pub(super) fn pack_to(
+    path: &Path,
+    bytes: u64,
+    marks: Vec<Statement>,
+    mut read: impl FnMut(u64, usize) -> io::Result<Bytes>,
+) -> io::Result<Packed> {
+    let mut writer = SeekableWriter::new(io::BufWriter::new(fs::File::create(path)?))?;
     let (mut index, mut hasher) = (IndexBuilder::default(), Sha256::new());
     let mut checker = Checker::new(marks, None);
     let mut at = 0;
     while at < bytes {
         let length = usize::try_from(bytes - at).unwrap_or(PIECE).min(PIECE);
-        let piece = live.tape.read(at, length)?;
+        let piece = read(at, length)?;
         if piece.is_empty() {
             break;
         }
@@ -190,8 +205,8 @@ fn pack_now(live: &Live, bytes: u64, marks: Vec<Statement>, local: PathBuf) -> i
         at += piece.len() as u64;
     }
     writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    let object = fs::read(&path)?.into();
-    fs::remove_file(&path)?;
+    let object = fs::read(path)?.into();
+    fs::remove_file(path)?;
     let found = checker.finish();
     let disagreement = found.first().map(ToString::to_string);
     Ok(Packed { object, index: index.finish(), sha256: hex::encode(hasher.finalize()), disagreement })
@@ -231,8 +246,8 @@ async fn sha256_in_store(recordings: &Recordings, live: &Live) -> Result<String,
 }
 
 /// Puts the index; a recording is whole without it.
-async fn put_index(recordings: &Recordings, live: &Live, index: &Index) {
-    let key = index_key(live.id());
+pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, index: &Index) {
+    let key = index_key(session);
     let faults = &recordings.config().faults;
     let put = async {
         faults.check(Step::PutIndex, Moment::Before).map_err(|error| error.to_string())?;
@@ -247,6 +262,8 @@ async fn put_index(recordings: &Recordings, live: &Live, index: &Index) {
     }
 }
 
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }

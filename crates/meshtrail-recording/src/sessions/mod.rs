@@ -9,14 +9,17 @@ mod config;
 mod error;
 mod finish;
 mod follow;
+mod import;
 mod list;
 mod live;
 mod open;
 mod playback;
 mod pump;
 mod source;
+mod stage;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::{
     collections::HashMap,
@@ -38,9 +41,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::RecordingConfig;
 pub use error::{KillError, OpenError, ReadError, Refusal};
 pub use follow::Followed;
+pub use import::{Import, ImportError, Imported, MAX_IMPORT};
 pub use list::{Cursor, CursorError, SessionsPage};
 pub(crate) use live::Live;
 pub(crate) use pump::{Cut, Pump};
+pub use stage::{STAGE, StageError, Staged, Staging};
+pub use whole::{Damage, PlaceError};
 
 use crate::{
     journal::{Journal, Opening},
@@ -79,6 +85,8 @@ struct Inner {
     /// How many marks may be on their way to the trail; sessions past it mark later.
     marking: Arc<Semaphore>,
     room: Mutex<DiskLook>,
+    /// Which bytes are here already, for imports.
+    by_digest: import::Digests,
 }
 
 /// When the disk was last looked at, and what was seen.

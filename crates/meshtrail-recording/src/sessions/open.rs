@@ -122,6 +122,7 @@ impl Recordings {
                 sealing: Semaphore::new(SEALING_AT_ONCE),
                 marking: Arc::new(Semaphore::new(MARKING_AT_ONCE)),
                 room: Mutex::default(),
+                by_digest: Arc::default(),
             }),
         }
     }
