@@ -81,7 +81,7 @@ fn own(world: &mut World, kind: Kind, about: &str, fill: impl FnOnce(&mut Own)) 
     let mut own = Own { source: Some(about.to_owned()), ..Own::default() };
     fill(&mut own);
     let draft = Draft { detail: Some(Detail::Own(Box::new(own))), ..world.draft(kind) };
-    world.tell(source::SOURCES, draft);
+    world.tell(source::WATCH, draft);
 }
 
 fn logs(plan: &mut Plan) {

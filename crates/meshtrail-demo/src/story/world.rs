@@ -23,7 +23,7 @@ pub(super) mod source {
     pub(crate) const HOSTS: &str = "hosts";
     pub(crate) const KUBE: &str = "kube";
     pub(crate) const RULES: &str = "rules";
-    pub(crate) const SOURCES: &str = "sources";
+    pub(crate) const WATCH: &str = "watch";
 }
 
 /// A session that runs.
