@@ -159,8 +159,16 @@ detail! {
         end: Option<Timestamp>,
         /// `virtual`, `subnet`, `exit` or `physical`.
         layer: Option<String>,
+        /// When a log service between took it.
+        logged: Option<Timestamp>,
+        /// The reporting process's random number.
+        proc_id: Option<u64>,
+        /// The report's number in that process.
+        proc_seq: Option<u64>,
         /// IANA protocol number.
         proto: Option<u64>,
+        /// Other members of the reporter's record, as they came.
+        record: Option<Json>,
         /// The device that counted, by its stable id.
         reporter: Option<String>,
         /// Received bytes.
@@ -187,18 +195,37 @@ detail! {
         action: Option<String>,
         /// A readable unified diff.
         diff: Option<String>,
+        /// SHA-256 in lower-case hex: of an audit record's identifying members, which are the same whichever way the
+        /// record came; of a policy's text.
+        digest: Option<String>,
+        /// Why it failed, in the control plane's words.
+        error: Option<String>,
+        /// What changed, one sentence each, where one change has several parts.
+        lines: Vec<String>,
         /// The state after.
         new: Option<Json>,
+        /// When it was still as before: a snapshot's change lies between this and the event's time.
+        not_before: Option<Timestamp>,
         /// The state before.
         old: Option<Json>,
-        /// Where the change was made: `admin-console`, `api`, `node`.
+        /// What one act of a person made the control plane write, several records at times, shares this.
+        operation: Option<String>,
+        /// Who told: `audit-log`, `hec`, `webhook`, `snapshot`, `headscale`, `localapi`.
         origin: Option<String>,
+        /// The how-manyth part of a text too long for one event, from 1.
+        part: Option<u64>,
+        /// How many parts there are.
+        parts: Option<u64>,
         /// Which property changed.
         property: Option<String>,
+        /// The other members of the control plane's record, as they came.
+        record: Option<Json>,
         /// The earlier event this one adds to.
         refers_to: Option<EventId>,
         /// A sentence a person would say.
         summary: Option<String>,
+        /// Where it was made, in the control plane's word: `ADMIN_CONSOLE`, `CONFIG_API`, `NODE`.
+        via: Option<String>,
     }
 }
 

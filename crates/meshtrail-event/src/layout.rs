@@ -176,7 +176,11 @@ const FLOW: &[Entry] = &[
     (&["detail", "dst_node"], Symbol),
     (&["detail", "end"], Time),
     (&["detail", "layer"], Symbol),
+    (&["detail", "logged"], Time),
+    (&["detail", "proc_id"], Int),
+    (&["detail", "proc_seq"], Int),
     (&["detail", "proto"], Int),
+    (&["detail", "record"], Json),
     (&["detail", "reporter"], Symbol),
     (&["detail", "rx_bytes"], Int),
     (&["detail", "rx_packets"], Int),
@@ -190,12 +194,21 @@ const FLOW: &[Entry] = &[
 const CONFIG: &[Entry] = &[
     (&["detail", "action"], Symbol),
     (&["detail", "diff"], Text),
+    (&["detail", "digest"], Sha256),
+    (&["detail", "error"], Symbol),
+    (&["detail", "lines"], Json),
     (&["detail", "new"], Json),
+    (&["detail", "not_before"], Time),
     (&["detail", "old"], Json),
+    (&["detail", "operation"], Text),
     (&["detail", "origin"], Symbol),
+    (&["detail", "part"], Int),
+    (&["detail", "parts"], Int),
     (&["detail", "property"], Symbol),
+    (&["detail", "record"], Json),
     (&["detail", "refers_to"], EventId),
     (&["detail", "summary"], Text),
+    (&["detail", "via"], Symbol),
 ];
 
 const LOG: &[Entry] = &[
