@@ -29,7 +29,7 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
 }
 
 /// Writes a length of time in its largest whole unit.
-pub(super) fn written(span: Duration) -> String {
+pub fn written(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
     units

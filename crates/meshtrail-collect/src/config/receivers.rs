@@ -1,0 +1,175 @@
+//! `[sources.logtail]`, `[sources.hec]`, `[sources.bulk]` and `[sources.webhook]`: what is sent to us.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{ConfigError, SecretPlace, wrong};
+
+/// `[sources.logtail]` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogtailFile {
+    listen: Option<String>,
+    tls_listen: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    #[serde(default)]
+    known: BTreeMap<String, String>,
+}
+
+/// A central log server for clients' own logs and for flow logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogtailConfig {
+    /// Where it listens in the clear.
+    pub listen: Option<SocketAddr>,
+    /// Where it listens with TLS, and with which certificate and key.
+    pub tls: Option<TlsListen>,
+    /// Public ids (SHA-256 of the private id) that are taken, each with a name; any if empty.
+    pub known: BTreeMap<String, String>,
+}
+
+/// A place to listen with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsListen {
+    /// Where.
+    pub listen: SocketAddr,
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[sources.hec]`, `[sources.bulk]` and `[sources.webhook]` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoorFile {
+    listen: String,
+    #[serde(alias = "secret_file")]
+    token_file: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+}
+
+/// A receiver behind a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What a sender has to know: a token, or the secret that webhooks are signed with.
+    pub token: SecretPlace,
+    /// The certificate chain and its key, PEM; in the clear without.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl TryFrom<LogtailFile> for LogtailConfig {
+    type Error = ConfigError;
+
+    fn try_from(file: LogtailFile) -> Result<Self, ConfigError> {
+        let at = |key: &str, text: &Option<String>| {
+            text.as_deref().map(|text| address(&format!("sources.logtail.{key}"), text)).transpose()
+        };
+        let (listen, tls_listen) = (at("listen", &file.listen)?, at("tls_listen", &file.tls_listen)?);
+        let pair = pair("sources.logtail", file.tls_cert, file.tls_key)?;
+        let tls = match (tls_listen, pair) {
+            (None, None) => None,
+            (Some(listen), Some((cert, key))) => Some(TlsListen { listen, cert, key }),
+            (Some(_), None) => {
+                let reason = "needs tls_cert and tls_key; `meshtrail setup flow-logs` makes both";
+                return Err(wrong("sources.logtail.tls_listen", reason));
+            }
+            (None, Some(_)) => {
+                return Err(wrong("sources.logtail.tls_cert", "is of no use without tls_listen"));
+            }
+        };
+        if listen.is_none() && tls.is_none() {
+            return Err(wrong("sources.logtail", "set listen, tls_listen or both"));
+        }
+        let mut known = BTreeMap::new();
+        for (name, id) in file.known {
+            let key = format!("sources.logtail.known.{name:?}");
+            let hex = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !hex {
+                return Err(wrong(key, "write a public log id: 64 hex digits, never the private one"));
+            }
+            if known.insert(id.to_ascii_lowercase(), name).is_some() {
+                return Err(wrong(key, "this id has another name above"));
+            }
+        }
+        Ok(Self { listen, tls, known })
+    }
+}
+
+impl DoorFile {
+    /// What the section of this name means; without a file the secret is in `variable`.
+    pub(super) fn read(self, section: &str, variable: &'static str) -> Result<DoorConfig, ConfigError> {
+        Ok(DoorConfig {
+            listen: address(&format!("sources.{section}.listen"), &self.listen)?,
+            token: SecretPlace::file_or(self.token_file, variable),
+            tls: pair(&format!("sources.{section}"), self.tls_cert, self.tls_key)?,
+        })
+    }
+}
+
+fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+    text.parse()
+        .map_err(|_| wrong(key, format!("{text:?} is not an address and port such as 127.0.0.1:8088")))
+}
+
+fn pair(
+    section: &str,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+    match (cert, key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (Some(_), None) => Err(wrong(format!("{section}.tls_key"), "is missing; tls_cert is set")),
+        (None, Some(_)) => Err(wrong(format!("{section}.tls_cert"), "is missing; tls_key is set")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{SourcesConfig, SourcesFile};
+
+    fn read(text: &str) -> Result<SourcesConfig, String> {
+        let file: SourcesFile = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        SourcesConfig::try_from(file).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn receivers_are_read_as_the_manual_writes_them() {
+        let config = read(
+            "[logtail]\nlisten = \"127.0.0.1:8081\"\ntls_listen = \"127.0.0.2:443\"\ntls_cert = \"log.pem\"\n\
+             tls_key = \"log.key\"\n[hec]\nlisten = \"127.0.0.1:8088\"\ntoken_file = \"hec.token\"\n\
+             [webhook]\nlisten = \"[::1]:8090\"\nsecret_file = \"webhook.secret\"\n",
+        )
+        .unwrap();
+        let logtail = config.logtail.unwrap();
+        assert_eq!(logtail.listen, Some("127.0.0.1:8081".parse().unwrap()));
+        assert_eq!(logtail.tls.unwrap().key, PathBuf::from("log.key"));
+        assert_eq!(config.hec.unwrap().token, SecretPlace::File("hec.token".into()));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_its_key() {
+        for (text, key) in [
+            ("[logtail]\n", "sources.logtail:"),
+            ("[logtail]\ntls_listen = \"127.0.0.2:443\"\n", "sources.logtail.tls_listen:"),
+            ("[logtail]\nlisten = \"8081\"\n", "sources.logtail.listen:"),
+            (
+                "[logtail]\nlisten = \"[::1]:1\"\n[logtail.known]\nweb = \"abc\"\n",
+                "sources.logtail.known.\"web\":",
+            ),
+            ("[hec]\nlisten = \"127.0.0.1:1\"\ntls_cert = \"a\"\n", "sources.hec.tls_key:"),
+            ("[bulk]\nlisten = \"here\"\n", "sources.bulk.listen:"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with(key), "{text}: {error}");
+        }
+    }
+}

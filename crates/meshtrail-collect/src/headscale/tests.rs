@@ -1,0 +1,1 @@
+//! Headscale pollers against a stand-in.

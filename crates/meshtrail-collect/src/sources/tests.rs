@@ -1,0 +1,64 @@
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000 + seconds).unwrap()
+}
+
+fn said(sources: &Sources) -> Vec<String> {
+    let untold = std::mem::take(&mut sources.book().untold);
+    untold
+        .into_iter()
+        .map(|draft| {
+            let Some(meshtrail_event::Detail::Own(own)) = draft.detail else { panic!("no detail") };
+            format!("{} {} {}", draft.kind, own.source.unwrap(), own.reason.unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn a_source_is_said_to_be_heard_once_until_it_was_silent() {
+    let sources = Sources::none();
+    let source = sources.register_at("tailscale.audit", Expect::Every(Duration::from_secs(60)), at(0));
+    for second in [1, 61, 121] {
+        source.heard_at(1, Some(at(second - 1)), at(second));
+        sources.look_for_silence(at(second));
+    }
+    assert_eq!(said(&sources), ["meshtrail.source_connected tailscale.audit "]);
+    source.trouble("the API answered 503");
+    sources.look_for_silence(at(301));
+    assert!(said(&sources).is_empty(), "three times the expected span is waited");
+    for second in [302, 400, 500] {
+        sources.look_for_silence(at(second));
+    }
+    let silent = said(&sources);
+    assert_eq!(silent.len(), 1, "{silent:?}");
+    assert!(silent[0].starts_with("meshtrail.source_silent") && silent[0].ends_with("503"), "{silent:?}");
+    source.heard_at(0, None, at(600));
+    assert!(said(&sources)[0].contains("after silence since"));
+    let report = &sources.report_at(at(600))[0];
+    assert_eq!((report.state, report.events, report.trouble.as_deref()), (SourceState::Connected, 3, None));
+}
+
+#[test]
+fn a_source_that_was_never_heard_is_said_to_be_silent_with_its_reason() {
+    let sources = Sources::none();
+    let source = sources.register_at("headscale", Expect::Every(Duration::from_secs(10)), at(0));
+    assert_eq!(sources.report_at(at(1))[0].state, SourceState::Waiting);
+    source.trouble("the key is refused");
+    assert_eq!(sources.report_at(at(1))[0].state, SourceState::Trouble);
+    sources.look_for_silence(at(31));
+    assert!(said(&sources)[0].contains("not heard since the start: the key is refused"));
+}
+
+#[test]
+fn a_gap_is_counted_and_said() {
+    let sources = Sources::none();
+    let source = sources.register_at("tailscale.audit", Expect::Whenever, at(0));
+    source.gap(at(0), at(10), "the API keeps 90 days");
+    source.missing(3, 7, "lines were lost");
+    let report = &sources.report_at(at(20))[0];
+    assert_eq!((report.gaps, report.recent_gaps.len()), (2, 2));
+    let said = said(&sources);
+    assert!(said[0].contains("the API keeps 90 days (from 2027-01-15T08:00:00.000000000Z"), "{said:?}");
+    assert!(said[1].contains("lines were lost (3 to 7)"), "{said:?}");
+}

@@ -1,0 +1,47 @@
+//! What the trail is told of sources.
+
+use meshtrail_event::{Detail, Draft, Kind, Own, Target, Timestamp};
+
+use super::Gap;
+
+/// It was heard: the first time since the start, or again after silence.
+pub(super) fn connected(name: &str, was_silent: bool, last: Option<Timestamp>, now: Timestamp) -> Draft {
+    let reason = (was_silent || last.is_some()).then(|| match last {
+        Some(last) => format!("after silence since {last}"),
+        None => "after not being heard since the start".to_owned(),
+    });
+    draft(Kind::MeshtrailSourceConnected, name, Own { reason, ..Own::default() }, now)
+}
+
+/// It has not been heard for too long.
+pub(super) fn silent(name: &str, last: Option<Timestamp>, trouble: Option<&str>, now: Timestamp) -> Draft {
+    let since =
+        last.map_or_else(|| "not heard since the start".to_owned(), |last| format!("last heard {last}"));
+    let reason = trouble.map_or_else(|| since.clone(), |trouble| format!("{since}: {trouble}"));
+    draft(Kind::MeshtrailSourceSilent, name, Own { reason: Some(cut(reason)), ..Own::default() }, now)
+}
+
+/// Something of it is missing.
+pub(super) fn gap(name: &str, gap: &Gap, numbers: Option<(u64, u64)>, now: Timestamp) -> Draft {
+    let reason = match (gap.first, gap.last) {
+        (Some(first), Some(last)) => format!("{} (from {first} to {last})", gap.reason),
+        _ => gap.reason.clone(),
+    };
+    let (first, last) = numbers.unzip();
+    let count = numbers.map(|(first, last)| last.saturating_sub(first).saturating_add(1));
+    let own = Own { reason: Some(cut(reason)), first, last, count, ..Own::default() };
+    draft(Kind::MeshtrailSourceGap, name, own, now)
+}
+
+fn draft(kind: Kind, name: &str, mut own: Own, now: Timestamp) -> Draft {
+    own.source = Some(name.to_owned());
+    let target =
+        Target { of_type: Some("source".to_owned()), id: Some(name.to_owned()), ..Target::default() };
+    Draft { target, detail: Some(Detail::Own(Box::new(own))), ..Draft::new(kind, now) }
+}
+
+/// A foreign text, short enough for an event.
+fn cut(text: String) -> String {
+    const MOST: usize = 2_000;
+    if text.len() <= MOST { text } else { text.chars().take(MOST / 4).chain(['…']).collect() }
+}

@@ -1,0 +1,178 @@
+//! The API's answers, as far as they are read.
+//!
+//! - Unknown members are passed over where only the state matters, and kept where a record goes into the trail whole.
+//! - A list that is `null` is an empty one, as Go writes it; a list that is not there is an answer that can't be
+//!   understood, which is said by its name.
+//! - A time that is empty or unset is none.
+
+use meshtrail_event::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::error::ApiError;
+use crate::json::{lenient_time, null_is_empty};
+use crate::web::Answer;
+
+/// Reads an answer as JSON; the error names the member.
+pub(super) fn read<T: DeserializeOwned>(what: &'static str, answer: &Answer) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(&answer.body);
+    let shape = |reason: String| ApiError::Shape { what, reason: explained(&reason, answer) };
+    let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let at = if path == "." { String::new() } else { format!("{path}: ") };
+        shape(format!("{at}{}", error.inner()))
+    })?;
+    reader.end().map_err(|error| shape(error.to_string()))?;
+    Ok(value)
+}
+
+/// The records of a log, as they came.
+#[derive(Deserialize)]
+pub(super) struct Log<'a> {
+    #[serde(borrow, deserialize_with = "null_is_empty")]
+    pub(super) logs: Vec<&'a RawValue>,
+}
+
+impl<'a> Log<'a> {
+    /// Reads a log's answer.
+    pub(super) fn read(what: &'static str, answer: &'a Answer) -> Result<Self, ApiError> {
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| ApiError::Shape { what, reason: explained(&error.to_string(), answer) })
+    }
+}
+
+/// The reason, with what the answer is in place of JSON.
+fn explained(reason: &str, answer: &Answer) -> String {
+    let media = answer.media_type();
+    let begins: String = String::from_utf8_lossy(&answer.body).trim_start().chars().take(40).collect();
+    if begins.starts_with(['{', '[']) {
+        return reason.to_owned();
+    }
+    let media = if media.is_empty() { "no content type" } else { media };
+    let begins = meshtrail_event::text::visible(&begins).into_owned();
+    format!("{reason}; it came as {media} and begins {begins:?}")
+}
+
+/// One device (`GET /tailnet/{tailnet}/devices?fields=all`).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ApiDevice {
+    pub(super) id: String,
+    pub(super) node_id: String,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) addresses: Vec<String>,
+    pub(super) user: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) hostname: Option<String>,
+    pub(super) client_version: Option<String>,
+    pub(super) os: Option<String>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) created: Option<Timestamp>,
+    pub(super) connected_to_control: Option<bool>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) last_seen: Option<Timestamp>,
+    pub(super) key_expiry_disabled: Option<bool>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) expires: Option<Timestamp>,
+    pub(super) authorized: Option<bool>,
+    pub(super) is_external: Option<bool>,
+    pub(super) machine_key: Option<String>,
+    pub(super) node_key: Option<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) tags: Vec<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) enabled_routes: Vec<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) advertised_routes: Vec<String>,
+    pub(super) is_ephemeral: Option<bool>,
+    pub(super) blocks_incoming_connections: Option<bool>,
+    pub(super) ssh_enabled: Option<bool>,
+    pub(super) multiple_connections: Option<bool>,
+    pub(super) tailnet_lock_error: Option<String>,
+    pub(super) posture_identity: Option<serde_json::Value>,
+}
+
+/// `{"devices": […]}`
+#[derive(Deserialize)]
+pub(super) struct Devices {
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) devices: Vec<ApiDevice>,
+}
+
+/// One person (`GET /tailnet/{tailnet}/users?type=all`).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ApiUser {
+    pub(super) id: String,
+    pub(super) display_name: Option<String>,
+    pub(super) login_name: String,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) created: Option<Timestamp>,
+    #[serde(rename = "type")]
+    pub(super) of_type: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) status: Option<String>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) last_seen: Option<Timestamp>,
+}
+
+/// `{"users": […]}`
+#[derive(Deserialize)]
+pub(super) struct Users {
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) users: Vec<ApiUser>,
+}
+
+/// One key (`GET /tailnet/{tailnet}/keys?all=true`); never its secret, which a list does not hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ApiKey {
+    pub(super) id: String,
+    pub(super) key_type: Option<String>,
+    pub(super) description: Option<String>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) created: Option<Timestamp>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) expires: Option<Timestamp>,
+    #[serde(deserialize_with = "lenient_time")]
+    pub(super) revoked: Option<Timestamp>,
+    pub(super) user_id: Option<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) scopes: Vec<String>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) tags: Vec<String>,
+    pub(super) capabilities: Option<Capabilities>,
+}
+
+/// `{"devices": {"create": {…}}}`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Capabilities {
+    pub(super) devices: Option<DeviceCapabilities>,
+}
+
+/// `{"create": {…}}`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct DeviceCapabilities {
+    pub(super) create: Option<Create>,
+}
+
+/// What an auth key lets in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Create {
+    pub(super) reusable: Option<bool>,
+    pub(super) ephemeral: Option<bool>,
+    pub(super) preauthorized: Option<bool>,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) tags: Vec<String>,
+}
+
+/// `{"keys": […]}`
+#[derive(Deserialize)]
+pub(super) struct Keys {
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) keys: Vec<ApiKey>,
+}

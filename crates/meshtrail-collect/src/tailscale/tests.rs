@@ -1,0 +1,1 @@
+//! Pollers against the stand-in.
