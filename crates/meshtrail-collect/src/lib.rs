@@ -1,1 +1,30 @@
 //! What the mesh and its control planes tell.
+//!
+//! - [`config`]: the `[sources.*]` sections of the configuration.
+//! - [`snapshot`]: what a control plane is like, and what changed since it was last looked at.
+//! - [`diff`]: what changed between two states, in sentences.
+//! - [`catalogue`]: audit records and webhooks as events.
+//! - [`once`]: an audit record is in the trail once.
+//! - [`weight`]: how much a change matters.
+//! - [`tailscale`], `headscale`: their APIs, asked again and again.
+//! - [`start`]: everything that collects, opened and started.
+//! - [`sources`]: how each source does.
+
+pub mod catalogue;
+pub mod config;
+pub mod diff;
+pub mod flow;
+mod headscale;
+pub mod hujson;
+mod json;
+pub mod once;
+pub mod receive;
+pub mod snapshot;
+pub mod sources;
+pub mod start;
+pub mod tailscale;
+mod turn;
+pub mod weight;
+mod web;
+
+pub use start::{Collectors, OpenError, Wiring, open};

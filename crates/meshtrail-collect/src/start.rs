@@ -4,6 +4,7 @@
 //!   what to do. What a control plane answers later never does.
 //! - [`Collectors::start`] puts each poller and receiver on the tracker; all end at `stop`.
 
+use meshtrail_event::Timestamp;
 use meshtrail_identity::History;
 use meshtrail_trail::Trail;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +121,9 @@ impl Collectors {
 
     /// Begins to collect.
     pub fn start(self, wiring: &Wiring) {
-        wiring.tasks.spawn(wiring.sources.clone().tell(wiring.stop.clone()));
+        let Wiring { trail, sources, tasks, stop, .. } = wiring;
+        tasks.spawn(sources.clone().tell(stop.clone()));
+        tasks.spawn(watch(sources.clone(), trail.clone(), stop.clone()));
         if let Some(tailscale) = self.tailscale {
             tailscale.start(wiring);
         }
@@ -129,6 +132,16 @@ impl Collectors {
         }
         self.receivers.start(wiring);
     }
+}
+
+/// Remembers who was there, then follows the recorder.
+async fn watch(sources: Sources, trail: Trail, stop: CancellationToken) {
+    let size = trail.size();
+    if let Err(error) = sources.remember(&trail, Timestamp::now()).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the trail could not be read for the sources that were there");
+    }
+    sources.follow(trail, size, stop).await;
 }
 
 /// Reads the secret once, so that a missing one stops the start; warns of a file that others can read.

@@ -26,5 +26,6 @@ pub mod wal;
 
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
 pub use trail::{
-    AppendError, Appended, Emitter, OpenError, ProofError, ReadError, Scan, State, Trail, TrailConfig,
+    AppendError, Appended, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,
+    State, Trail, TrailConfig,
 };

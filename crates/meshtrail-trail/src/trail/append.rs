@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use meshtrail_event::{Draft, Event, EventId, SourceName, Timestamp};
+use meshtrail_event::{Draft, Event, EventError, EventId, Family, MAX_LEAF, SourceName, Timestamp};
 use tokio::sync::{Mutex, oneshot};
 
 use super::shared::{Access, Shared, Writing};
@@ -13,7 +13,7 @@ use crate::dedupe::Dedupe;
 use crate::wal::Batch;
 
 /// The most bytes of leaves in one batch.
-pub(super) const MAX_BATCH: usize = 4 << 20;
+pub const MAX_BATCH: usize = 4 << 20;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,65 @@ fn push(batch: &mut Batch, event: Event) -> Result<(), AppendError> {
     Ok(())
 }
 
+/// Leaves of one emitter that their maker writes byte for byte, for whoever makes them in masses.
+///
+/// What is written must be what [`Event::to_leaf`] would give for the same event; builds with debug assertions check.
+pub struct Leaves {
+    batch: Batch,
+    /// The next one's.
+    id: EventId,
+    left: usize,
+    received: Timestamp,
+    leaf: Vec<u8>,
+}
+
+impl Leaves {
+    /// When the leaves were received.
+    pub fn received(&self) -> Timestamp {
+        self.received
+    }
+
+    /// How many more there is room for.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.batch.entries.len()
+    }
+
+    /// Adds the leaf that `write` appends to its buffer for the event of the given id.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than there was room asked for.
+    pub fn push(
+        &mut self,
+        family: Family,
+        time: Timestamp,
+        write: impl FnOnce(&EventId, &mut Vec<u8>),
+    ) -> Result<(), AppendError> {
+        assert!(self.left > 0, "there is room for as many leaves as were asked for");
+        self.leaf.clear();
+        write(&self.id, &mut self.leaf);
+        if self.leaf.len() > MAX_LEAF {
+            let reason = EventError::TooLong { bytes: self.leaf.len() };
+            return Err(AppendError::Event { id: self.id.clone(), reason });
+        }
+        debug_assert!(
+            Event::from_json(&self.leaf).is_ok_and(|event| event.to_leaf() == self.leaf),
+            "not a leaf: {}",
+            String::from_utf8_lossy(&self.leaf)
+        );
+        let id = self.id.clone();
+        self.id.sequence += 1;
+        self.left -= 1;
+        self.batch.push(id, family, time, &self.leaf);
+        Ok(())
+    }
+}
+
 /// An in-process source; cheap to clone.
 #[derive(Clone)]
 pub struct Emitter {
@@ -153,6 +212,42 @@ impl Emitter {
     pub async fn emit(&self, draft: Draft) -> Result<Appended, AppendError> {
         let mut appended = self.emit_all(vec![draft]).await?;
         Ok(appended.pop().expect("one answer for one event"))
+    }
+
+    /// Room for `count` leaves that the caller writes itself, with sequences of their own.
+    ///
+    /// Sequences that are not used leave a hole that shows.
+    pub async fn leaves(&self, count: usize) -> Leaves {
+        let mut next = self.inner.next.lock().await;
+        let first = *next;
+        *next += count as u64;
+        drop(next);
+        let id = EventId { source: self.inner.source.clone(), epoch: self.inner.epoch, sequence: first };
+        Leaves { batch: Batch::default(), id, left: count, received: Timestamp::now(), leaf: Vec::new() }
+    }
+
+    /// Appends leaves; all of them are durable when this returns, or none was taken.
+    pub async fn emit_leaves(&self, leaves: Leaves) -> Result<Vec<Appended>, AppendError> {
+        let Leaves { batch, id, left, .. } = leaves;
+        let trail = &self.inner.trail;
+        if left > 0 {
+            let mut next = self.inner.next.lock().await;
+            // Unless others have sequences after these, what is left goes back.
+            if *next == id.sequence + left as u64 {
+                *next = id.sequence;
+            }
+        }
+        if batch.events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bytes = batch.entries.len();
+        if bytes > MAX_BATCH {
+            return Err(AppendError::TooLarge { bytes, most: MAX_BATCH });
+        }
+        let permit = trail.writing()?.queue.reserve().await.map_err(|_| trail.shared.closed())?;
+        let (reply, done) = oneshot::channel();
+        permit.send(Message::Append(Request { batch, reply }));
+        done.await.unwrap_or_else(|_| Err(trail.shared.closed()))
     }
 
     /// Appends events in their order, received now; all of them are durable when this returns, or none was taken.

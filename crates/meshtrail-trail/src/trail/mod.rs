@@ -24,16 +24,18 @@ mod read;
 mod scan;
 mod seal;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
 mod writer;
 
-pub use append::{Appended, Emitter};
+pub use append::{Appended, Emitter, Leaves, MAX_BATCH};
 pub use config::TrailConfig;
 pub use error::{AppendError, OpenError, ProofError, ReadError};
 pub use scan::Scan;
 pub use shared::State;
+pub use snapshot::Snapshot;
 
 use std::sync::Arc;
 

@@ -1,0 +1,173 @@
+//! Bodies of requests, read to a bound in bytes, decoded to another, within a time.
+//!
+//! - Nothing is decoded beyond the bound, whatever a header claims: a bomb costs what the bound allows, once.
+//! - Bodies that are being read share [`Room`]: one more waits until there is some.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What is read of one body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Bytes as they come.
+    pub(crate) received: usize,
+    /// Bytes after decoding.
+    pub(crate) decoded: usize,
+    /// How long reading may take.
+    pub(crate) time: Duration,
+}
+
+/// KiB that bodies under way may take together.
+const ROOM: usize = 256 << 10;
+
+/// The largest window that a zstd frame may ask for, as a power of two: what clients' encoders use, and more.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// Memory that bodies under way share.
+#[derive(Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// A body that was read, and its share of the room.
+pub(crate) struct Read {
+    pub(crate) bytes: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+/// Why a body can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the body is longer than {most} bytes")]
+    TooLong { most: usize },
+    #[error("the body decodes to more than {most} bytes")]
+    DecodesTooLong { most: usize },
+    #[error("the body did not come within {seconds} s")]
+    Slow { seconds: u64 },
+    #[error("the body broke off: {reason}")]
+    BrokeOff { reason: String },
+    #[error("Content-Encoding: {encoding:?} is none of gzip, zstd and identity")]
+    Encoding { encoding: String },
+    #[error("the body is not whole {encoding}: {reason}")]
+    Corrupt { encoding: &'static str, reason: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM)))
+    }
+
+    /// Reads and decodes a body.
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        bounds: Bounds,
+    ) -> Result<Read, BodyError> {
+        let encoding = encoding(headers)?;
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length: usize| length > bounds.received) {
+            return Err(BodyError::TooLong { most: bounds.received });
+        }
+        let decoded = if encoding == Encoding::Plain { 0 } else { bounds.decoded };
+        let wanted = (length.unwrap_or(bounds.received) + decoded) >> 10;
+        let share = u32::try_from(wanted.clamp(1, ROOM)).expect("the room is smaller");
+        let share = self.0.clone().acquire_many_owned(share).await.expect("the room is never closed");
+        let whole = Limited::new(body, bounds.received).collect();
+        let slow = |_| BodyError::Slow { seconds: bounds.time.as_secs() };
+        let whole = tokio::time::timeout(bounds.time, whole).await.map_err(slow)?;
+        let bytes = whole.map_err(|error| broken(&*error, bounds.received))?.to_bytes();
+        let bytes = match encoding {
+            Encoding::Plain => bytes,
+            Encoding::Gzip => gunzip(&bytes, bounds.decoded)?,
+            Encoding::Zstd => unzstd(&bytes, bounds.decoded)?,
+        };
+        Ok(Read { bytes, _share: share })
+    }
+}
+
+fn broken(error: &(dyn std::error::Error + 'static), most: usize) -> BodyError {
+    let mut cause = Some(error);
+    while let Some(one) = cause {
+        if one.is::<LengthLimitError>() {
+            return BodyError::TooLong { most };
+        }
+        cause = one.source();
+    }
+    BodyError::BrokeOff { reason: error.to_string() }
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, BodyError> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return match headers.get(header::CONTENT_ENCODING) {
+            None => Ok(Encoding::Plain),
+            Some(_) => Err(BodyError::Encoding { encoding: "several".into() }),
+        };
+    };
+    match value.to_str().unwrap_or("?").trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Encoding::Plain),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "zstd" => Ok(Encoding::Zstd),
+        other => Err(BodyError::Encoding { encoding: other.chars().take(40).collect() }),
+    }
+}
+
+/// Decodes gzip to at most `most` bytes.
+pub(crate) fn gunzip(bytes: &[u8], most: usize) -> Result<Bytes, BodyError> {
+    bounded(flate2::read::MultiGzDecoder::new(bytes), "gzip", bytes.len() * 4, most)
+}
+
+/// Decodes zstd to at most `most` bytes.
+pub(crate) fn unzstd(bytes: &[u8], most: usize) -> Result<Bytes, BodyError> {
+    let corrupt = |error: std::io::Error| BodyError::Corrupt { encoding: "zstd", reason: error.to_string() };
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(corrupt)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(corrupt)?;
+    bounded(decoder, "zstd", bytes.len() * 8, most)
+}
+
+fn bounded(
+    decoder: impl std::io::Read,
+    encoding: &'static str,
+    guess: usize,
+    most: usize,
+) -> Result<Bytes, BodyError> {
+    let mut decoded = Vec::with_capacity(guess.min(most));
+    let limit = most as u64 + 1;
+    match decoder.take(limit).read_to_end(&mut decoded) {
+        Ok(_) if decoded.len() > most => Err(BodyError::DecodesTooLong { most }),
+        Ok(_) => Ok(decoded.into()),
+        Err(error) => Err(BodyError::Corrupt { encoding, reason: error.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bomb_costs_the_bound_and_half_a_body_is_named() {
+        let zeros = vec![0; 32 << 20];
+        let bomb = zstd::encode_all(&zeros[..], 3).unwrap();
+        assert!(matches!(unzstd(&bomb, 1 << 20), Err(BodyError::DecodesTooLong { .. })));
+        assert!(matches!(unzstd(&bomb[..bomb.len() / 2], 64 << 20), Err(BodyError::Corrupt { .. })));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut gzip, b"half of this").unwrap();
+        let gzip = gzip.finish().unwrap();
+        assert_eq!(&gunzip(&gzip, 100).unwrap()[..], b"half of this");
+        assert!(matches!(gunzip(&gzip[..gzip.len() / 2], 100), Err(BodyError::Corrupt { encoding: "gzip", .. })));
+        assert!(matches!(gunzip(&gzip, 5), Err(BodyError::DecodesTooLong { most: 5 })));
+    }
+}

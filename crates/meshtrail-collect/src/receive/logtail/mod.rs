@@ -1,0 +1,262 @@
+//! The logtail protocol: Meshtrail as the central log server of its clients.
+//!
+//! - Clients' own lines (`TS_LOG_TARGET`) become `log.line` events; flow reports (collection `tailtraffic`) go to
+//!   [`crate::flow`].
+//! - A client sends the same batch again until it hears 200, for ever: so 200 is said once all of it is durable, and
+//!   what can't be read of a batch is kept as it came instead of being refused. Refused are ids nobody issued, where
+//!   known ones are set, and bodies beyond what any client sends.
+//! - A process numbers its entries: what comes again counts once, what is missing is a gap of the source.
+//! - The private id in the path is the sender's credential and is written nowhere; its SHA-256, the public id, is.
+
+mod entry;
+mod ids;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use meshtrail_event::{Draft, Timestamp};
+use meshtrail_trail::Emitter;
+use sha2::{Digest as _, Sha256};
+
+use super::Shared;
+use super::body::{BodyError, Bounds};
+use super::store::emit_in_parts;
+use crate::config::LogtailConfig;
+use crate::flow::FlowRecord;
+use crate::sources::Expect;
+use entry::{Entry, Lines};
+use ids::Place;
+use streams::{Stream, Streams};
+
+/// What clients send is half of this at most, and the lines of one entry may come on top.
+const BOUNDS: Bounds = Bounds { received: 4 << 20, decoded: 16 << 20, time: Duration::from_secs(60) };
+/// The most entries of one body.
+const MAX_ENTRIES: usize = 1 << 17;
+
+struct Logtail {
+    shared: Shared,
+    known: BTreeMap<String, String>,
+    lines: Emitter,
+    reports: Emitter,
+    streams: Streams,
+}
+
+/// Why an upload is refused; the sender prints the text and tries again.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("this is a log server: POST to /c/<collection>/<private id>")]
+    Path,
+    #[error("only POST is taken here")]
+    Method,
+    #[error("the log id with the public id {public} is none that this server knows: add it to [sources.logtail.known]")]
+    Unknown { public: String },
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("more than {MAX_ENTRIES} entries in one upload")]
+    TooMany,
+    #[error("the trail takes nothing now; send it again")]
+    Trail,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, wait) = match &self {
+            Self::Path => (StatusCode::NOT_FOUND, "300"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "300"),
+            Self::Unknown { .. } => (StatusCode::FORBIDDEN, "300"),
+            Self::Body(BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. }) | Self::TooMany => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "300")
+            }
+            Self::Body(BodyError::Encoding { .. }) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "300"),
+            Self::Body(BodyError::Slow { .. } | BodyError::BrokeOff { .. }) => (StatusCode::REQUEST_TIMEOUT, "5"),
+            Self::Body(BodyError::Corrupt { .. }) => (StatusCode::BAD_REQUEST, "30"),
+            Self::Trail => (StatusCode::SERVICE_UNAVAILABLE, "5"),
+        };
+        let mut response = (status, format!("{self}\n")).into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(wait));
+        response
+    }
+}
+
+/// The receiver's one route.
+pub(super) fn router(shared: &Shared, config: LogtailConfig) -> Router {
+    let trail = &shared.wiring.trail;
+    let logtail = Logtail {
+        lines: trail.emitter("logtail"),
+        reports: trail.emitter("flowlog"),
+        shared: shared.clone(),
+        known: config.known,
+        streams: Streams::new(),
+    };
+    Router::new().fallback(upload).with_state(Arc::new(logtail))
+}
+
+async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result<StatusCode, Refused> {
+    if request.method() != Method::POST {
+        return Err(Refused::Method);
+    }
+    let place = Place::of_path(request.uri().path()).ok_or(Refused::Path)?;
+    if !logtail.known.is_empty() && !logtail.known.contains_key(place.id.as_str()) {
+        return Err(Refused::Unknown { public: place.id.as_str().to_owned() });
+    }
+    let (head, body) = request.into_parts();
+    let read = logtail.shared.room.read(&head.headers, body, BOUNDS).await?;
+    // Taking goes on to its end even if the sender goes away: what it sends again is known then.
+    let work = tokio::spawn(async move { logtail.take(&place, &read.bytes).await });
+    match work.await {
+        Ok(taken) => taken.map(|()| StatusCode::OK),
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+impl Logtail {
+    async fn take(&self, place: &Place, body: &Bytes) -> Result<(), Refused> {
+        let name = (place.collection.clone(), place.id.as_str().to_owned());
+        let stream = self.streams.stream(&self.shared.wiring.trail, &name).await.map_err(|error| unready(&error))?;
+        let mut stream = stream.lock().await;
+        let digest: [u8; 32] = Sha256::digest(body).into();
+        if stream.has_body(&digest) {
+            return Ok(());
+        }
+        let source = self.shared.wiring.sources.register(&self.source_name(place), Expect::Whenever);
+        let (entries, reports) = split(self.lines(place), body)?;
+        let gaps = self.take_lines(&mut stream, entries, &reports).await?;
+        let newest = self.take_reports(place, body, &reports).await?;
+        for (first, last) in gaps {
+            source.missing(first, last, "log entries of one process did not come");
+        }
+        for report in &reports {
+            if let Some((process, number)) = report.process {
+                stream.came(process, number);
+            }
+        }
+        stream.add_body(digest);
+        source.heard(reports.len() as u64 + 1, newest);
+        Ok(())
+    }
+
+    /// Makes the lines that did not come before durable, and tells which numbers are missing.
+    async fn take_lines(
+        &self,
+        stream: &mut Stream,
+        entries: Vec<Entry>,
+        reports: &[Report],
+    ) -> Result<Vec<(u64, u64)>, Refused> {
+        // Reports are numbered among the lines of their process.
+        let mut planned = stream.clone();
+        let mut gaps = Vec::new();
+        let mut look = |number: Option<(u64, u64)>| {
+            let Some((process, number)) = number else { return true };
+            let place = planned.place(process, number);
+            planned.came(process, number);
+            if let streams::Place::After(first, last) = place {
+                gaps.push((first, last));
+            }
+            place != streams::Place::Before
+        };
+        let mut numbered: Vec<(usize, Option<(u64, u64)>, Option<Entry>)> =
+            entries.into_iter().map(|entry| (entry.at, entry.process, Some(entry))).collect();
+        numbered.extend(reports.iter().map(|report| (report.at, report.process, None)));
+        numbered.sort_by_key(|(at, _, _)| *at);
+        let (mut drafts, mut numbers): (Vec<Draft>, Vec<Option<(u64, u64)>>) = (Vec::new(), Vec::new());
+        for (_, process, entry) in numbered {
+            let new = look(process);
+            let Some(entry) = entry.filter(|_| new) else { continue };
+            numbers.resize(numbers.len() + entry.drafts.len() - 1, None);
+            numbers.push(entry.process);
+            drafts.extend(entry.drafts);
+        }
+        let mut done = 0;
+        let durable = |so_far: usize| {
+            for (process, number) in numbers[done..so_far].iter().flatten() {
+                stream.came(*process, *number);
+            }
+            done = so_far;
+        };
+        emit_in_parts(&self.lines, drafts, durable).await.map_err(|error| unready(&error))?;
+        Ok(gaps)
+    }
+
+    /// Makes flow reports durable; what is none after all is kept as it came.
+    async fn take_reports(
+        &self,
+        place: &Place,
+        body: &Bytes,
+        reports: &[Report],
+    ) -> Result<Option<Timestamp>, Refused> {
+        if reports.is_empty() {
+            return Ok(None);
+        }
+        let records = reports.iter().map(|report| FlowRecord { json: report.json.clone(), logged: None }).collect();
+        let taken = self.shared.wiring.flows.take(&self.reports, records).await.map_err(|error| unready(&error))?;
+        let lines = self.lines(place);
+        for (at, error) in &taken.refused {
+            tracing::warn!(stream = place.id.short(), %error, "a flow report can't be read; it is kept as it came");
+            let json = &reports[*at].json;
+            debug_assert!(body.len() >= json.len());
+            let drafts = lines.unreadable(json, &error.to_string());
+            emit_in_parts(&self.lines, drafts, |_| {}).await.map_err(|error| unready(&error))?;
+        }
+        Ok(taken.newest)
+    }
+
+    fn lines(&self, place: &Place) -> Lines {
+        let device = self.known.get(place.id.as_str()).cloned();
+        Lines {
+            collection: place.collection.clone(),
+            public_id: place.id.as_str().to_owned(),
+            device,
+            history: self.shared.wiring.history.clone(),
+            now: Timestamp::now(),
+        }
+    }
+
+    fn source_name(&self, place: &Place) -> String {
+        let stream = place.collection.split('.').next().unwrap_or_default();
+        let who = self.known.get(place.id.as_str()).map_or(place.id.short(), String::as_str);
+        format!("{stream}.{who}")
+    }
+}
+
+/// One flow report of a body.
+struct Report {
+    at: usize,
+    process: Option<(u64, u64)>,
+    json: Bytes,
+}
+
+/// The lines and the flow reports of a body, each with its place.
+fn split(lines: Lines, body: &Bytes) -> Result<(Vec<Entry>, Vec<Report>), Refused> {
+    let raw = match entry::parts(body) {
+        Ok(raw) => raw,
+        Err(reason) => {
+            let drafts = lines.unreadable(body, &reason);
+            return Ok((vec![Entry { at: 0, process: None, drafts }], Vec::new()));
+        }
+    };
+    if raw.len() > MAX_ENTRIES {
+        return Err(Refused::TooMany);
+    }
+    let (mut entries, mut reports) = (Vec::new(), Vec::new());
+    for (at, json) in raw.into_iter().enumerate() {
+        if entry::may_be_report(json) {
+            let process = entry::process_of(json);
+            reports.push(Report { at, process, json: body.slice_ref(json) });
+        } else {
+            entries.push(lines.entry(at, json));
+        }
+    }
+    Ok((entries, reports))
+}
+
+fn unready(error: &(dyn std::error::Error + 'static)) -> Refused {
+    tracing::warn!(error, "an upload could not be written down");
+    Refused::Trail
+}
