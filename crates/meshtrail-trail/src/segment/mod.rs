@@ -14,6 +14,7 @@
 
 mod bits;
 mod chunk;
+mod columns;
 mod encode;
 mod footer;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod thrift;
 use std::io;
 use std::sync::Arc;
 
+pub use columns::{ColumnForm, ColumnTexts, ColumnValues, Columns, Rows, SegmentEnd, columns};
 pub use encode::{EncodeError, MAX_LEAF_BYTES, MAX_ROWS, Segment, encode};
 pub use reader::{Predicate, SegmentReader, Selection};
 

@@ -302,7 +302,8 @@ impl ChunkOutline {
             end.get(start..start.checked_add(usize::try_from(range.end - range.start).ok()?)?)
         };
         let most = rows.div_ceil(page_rows);
-        let pages = read_offset_index(at(range(chunk.offset_index_offset(), chunk.offset_index_length())?)?, most)?;
+        let pages =
+            read_offset_index(at(range(chunk.offset_index_offset(), chunk.offset_index_length())?)?, most)?;
         let in_place = |(number, page): (usize, &PageSpan)| {
             page.first_row as usize == number * page_rows
                 && page.offset.checked_add(u64::from(page.length)).is_some()

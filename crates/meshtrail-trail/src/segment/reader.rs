@@ -13,7 +13,7 @@ use super::plan::INDEX;
 use crate::store::{Key, Store};
 
 /// Read first: holds footer and page indexes of all but the largest segments.
-const FIRST_READ: u64 = 128 * 1024;
+pub(super) const FIRST_READ: u64 = 128 * 1024;
 
 /// One segment, read by ranges as needed. Clones share its outline and dictionaries.
 #[derive(Debug, Clone)]

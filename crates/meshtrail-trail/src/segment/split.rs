@@ -50,13 +50,34 @@ impl Splitter {
 
     /// Takes the next row. A leaf that is no object, or whose columns could not give it back, is kept whole.
     pub(super) fn take(&mut self, index: u64, leaf: &[u8], keep_whole: bool) {
-        let split = !keep_whole && std::str::from_utf8(leaf).is_ok() && self.split(leaf).is_some();
+        let split = !keep_whole && self.sorts(leaf);
         if !split {
             for column in &mut self.columns {
                 column.forget(self.row);
             }
             self.text(self.plan.raw, leaf);
-        } else if !self.overlay.text.is_empty() {
+        }
+        self.end_row(index, split);
+    }
+
+    /// Takes the next row, whose leaf is kept whole, with its members sorted into columns as `canonical` has them.
+    pub(super) fn take_as(&mut self, index: u64, leaf: &[u8], canonical: &[u8]) {
+        let split = self.sorts(canonical);
+        if !split {
+            for column in &mut self.columns {
+                column.forget(self.row);
+            }
+        }
+        self.text(self.plan.raw, leaf);
+        self.end_row(index, split);
+    }
+
+    fn sorts(&mut self, leaf: &[u8]) -> bool {
+        std::str::from_utf8(leaf).is_ok() && self.split(leaf).is_some()
+    }
+
+    fn end_row(&mut self, index: u64, split: bool) {
+        if split && !self.overlay.text.is_empty() {
             self.overlay.close_to(0);
             self.overlay.text.push(b'}');
             let text = std::mem::take(&mut self.overlay.text);

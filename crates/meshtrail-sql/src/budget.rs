@@ -1,0 +1,269 @@
+//! What one query may take: time, rows, and a place among those that run.
+//!
+//! Every plan of a session is held to its budget, whoever executes it: the last rule of the optimizer puts a [`Held`]
+//! on top. The time counts from the first row asked for; a query that is dropped stops.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+use futures::{Future, Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+/// What a query may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// How long it may run.
+    pub time: Duration,
+    /// How many rows it may give; one more is an error, never a silent end.
+    pub rows: u64,
+}
+
+/// Why a query was ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Exceeded {
+    /// It took too long.
+    #[error("the query took longer than {} s: narrow it, by time above all", time.as_secs_f32())]
+    Time {
+        /// How long it might take.
+        time: Duration,
+    },
+    /// It gave too much.
+    #[error("the query gives more than {rows} rows: add a limit, aggregate, or export")]
+    Rows {
+        /// How many it might give.
+        rows: u64,
+    },
+    /// Too many are running.
+    #[error("{running} queries are running already: try again in a moment")]
+    Busy {
+        /// How many may run.
+        running: usize,
+    },
+}
+
+impl From<Exceeded> for DataFusionError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::External(Box::new(exceeded))
+    }
+}
+
+/// Places for queries that run at once, and how long one waits for a place.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) most: usize,
+    pub(crate) wait: Duration,
+}
+
+/// Puts a [`Held`] on top of every plan.
+#[derive(Debug)]
+pub(crate) struct HoldToBudget {
+    pub(crate) budget: Budget,
+    pub(crate) places: Places,
+}
+
+impl PhysicalOptimizerRule for HoldToBudget {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        if plan.name() == Held::static_name() {
+            return Ok(plan);
+        }
+        let single = match (plan.output_partitioning().partition_count(), plan.output_ordering()) {
+            (1, _) => plan,
+            (_, None) => Arc::new(CoalescePartitionsExec::new(plan)),
+            (_, Some(ordering)) => {
+                let ordering = ordering.clone();
+                Arc::new(SortPreservingMergeExec::new(ordering, plan)) as Arc<dyn ExecutionPlan>
+            }
+        };
+        Ok(Arc::new(Held::new(single, self.budget.clone(), self.places.clone())))
+    }
+
+    fn name(&self) -> &str {
+        "hold_to_budget"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// A plan that is held to a budget.
+#[derive(Debug)]
+pub(crate) struct Held {
+    input: Arc<dyn ExecutionPlan>,
+    budget: Budget,
+    places: Places,
+    properties: Arc<PlanProperties>,
+}
+
+impl Held {
+    fn new(input: Arc<dyn ExecutionPlan>, budget: Budget, places: Places) -> Self {
+        let of = input.properties();
+        let equivalence: EquivalenceProperties = of.equivalence_properties().clone();
+        let partitioning = Partitioning::UnknownPartitioning(1);
+        let properties = PlanProperties::new(equivalence, partitioning, of.emission_type, of.boundedness);
+        Self { input, budget, places, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for Held {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Held: time={:?}, rows={}", self.budget.time, self.budget.rows)
+    }
+}
+
+impl ExecutionPlan for Held {
+    fn name(&self) -> &'static str {
+        Self::static_name()
+    }
+
+    fn static_name() -> &'static str {
+        "Held"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.len()) {
+            (Some(input), 0) => Ok(Arc::new(Self::new(input, self.budget.clone(), self.places.clone()))),
+            _ => internal_err!("a plan that is held has one input"),
+        }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (input, places) = (self.input.clone(), self.places.clone());
+        let schema = input.schema();
+        let begin = Box::pin(async move {
+            let place = places.places.clone().acquire_owned();
+            let place = tokio::time::timeout(places.wait, place).await;
+            let Ok(Ok(place)) = place else { return Err(Exceeded::Busy { running: places.most }.into()) };
+            Ok((place, input.execute(partition, context)?))
+        });
+        Ok(Box::pin(Rows {
+            schema,
+            state: State::Beginning(begin),
+            deadline: None,
+            budget: self.budget.clone(),
+            left: self.budget.rows,
+        }))
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        match inputs {
+            [input] => Ok(input.clone()),
+            _ => Ok(Arc::new(Statistics::new_unknown(&self.schema()))),
+        }
+    }
+}
+
+type Begun = (OwnedSemaphorePermit, SendableRecordBatchStream);
+
+enum State {
+    Beginning(Pin<Box<dyn Future<Output = Result<Begun>> + Send>>),
+    Running {
+        #[expect(dead_code, reason = "held for as long as the query runs")]
+        place: OwnedSemaphorePermit,
+        rows: SendableRecordBatchStream,
+    },
+    Done,
+}
+
+struct Rows {
+    schema: SchemaRef,
+    state: State,
+    deadline: Option<Pin<Box<Sleep>>>,
+    budget: Budget,
+    left: u64,
+}
+
+impl Rows {
+    fn end(&mut self, exceeded: Exceeded) -> Poll<Option<Result<RecordBatch>>> {
+        self.state = State::Done;
+        Poll::Ready(Some(Err(exceeded.into())))
+    }
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let time = self.budget.time;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(time)));
+        if deadline.as_mut().poll(context).is_ready() {
+            return self.end(Exceeded::Time { time });
+        }
+        loop {
+            match &mut self.state {
+                State::Beginning(begin) => match ready!(begin.as_mut().poll(context)) {
+                    Ok((place, rows)) => self.state = State::Running { place, rows },
+                    Err(error) => {
+                        self.state = State::Done;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                },
+                State::Running { rows, .. } => match ready!(rows.poll_next_unpin(context)) {
+                    Some(Ok(batch)) => {
+                        let rows = batch.num_rows() as u64;
+                        match self.left.checked_sub(rows) {
+                            Some(left) => self.left = left,
+                            None => {
+                                let rows = self.budget.rows;
+                                return self.end(Exceeded::Rows { rows });
+                            }
+                        }
+                        return Poll::Ready(Some(Ok(batch)));
+                    }
+                    other => {
+                        self.state = State::Done;
+                        return Poll::Ready(other);
+                    }
+                },
+                State::Done => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl RecordBatchStream for Rows {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}

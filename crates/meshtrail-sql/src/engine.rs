@@ -1,0 +1,292 @@
+//! The engine: tables over one trail, for everybody who asks it in SQL.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+};
+use datafusion::common::{DataFusionError, config::Dialect};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::object_store::{ObjectStore, memory::InMemory};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use meshtrail_trail::Trail;
+use tokio::sync::Semaphore;
+
+use crate::budget::{Budget, HoldToBudget, Places};
+use crate::error::{Fault, QueryError, of};
+use crate::files::Footers;
+use crate::scan::{NOWHERE, Pinned};
+use crate::statement::question;
+use crate::tables::Tables;
+use crate::threads::Threads;
+use crate::{CATALOG, SCHEMA};
+
+/// The stack that a query is planned on: the planner recurses as deep as a query nests.
+const PLANNING_STACK: usize = 32 << 20;
+
+/// What all queries together may take, and each alone.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of memory for all running queries together; past it they spill to disk.
+    pub memory: usize,
+    /// Where they spill to; the system's folder for temporary files if none.
+    pub spill: Option<PathBuf>,
+    /// Bytes of disk that they may spill.
+    pub spill_bytes: u64,
+    /// What one query may take, unless it is asked with another budget.
+    pub budget: Budget,
+    /// How many queries run at once.
+    pub running: usize,
+    /// How long one waits for its turn.
+    pub wait: Duration,
+    /// How many threads one query uses.
+    pub threads: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 512 << 20,
+            spill: None,
+            spill_bytes: 8 << 30,
+            budget: Budget { time: Duration::from_secs(60), rows: 1_000_000 },
+            running: 8,
+            wait: Duration::from_secs(5),
+            threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+        }
+    }
+}
+
+/// An answer: its columns, and its rows as they are found. Dropped, its query stops.
+pub struct Answer {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub stream: SendableRecordBatchStream,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// SQL over one trail; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    limits: Limits,
+    tables: Arc<Tables>,
+    runtime: Arc<RuntimeEnv>,
+    places: Places,
+    context: SessionContext,
+    threads: Threads,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("limits", &self.inner.limits).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Tables over `trail`.
+    pub fn new(trail: Trail, limits: Limits) -> Result<Self, QueryError> {
+        // Footers of a year of segments without page bounds take about an eighth of the default.
+        let footers = Arc::new(Footers::new(limits.memory / 4));
+        let tables = Arc::new(Tables::of(&trail, &footers)?);
+        let runtime = runtime(&limits)?;
+        let places = Places {
+            places: Arc::new(Semaphore::new(limits.running)),
+            most: limits.running,
+            wait: limits.wait,
+        };
+        let context = session(&limits, &tables, &runtime, &places, &limits.budget)?;
+        let threads = Threads::start(limits.threads).map_err(|error| {
+            QueryError::new(Fault::Trail, format!("no threads to run queries on: {error}"))
+        })?;
+        Ok(Self { inner: Arc::new(Inner { limits, tables, runtime, places, context, threads }) })
+    }
+
+    /// The threads that queries run on, for what speaks to a [`Engine::session`] itself.
+    pub fn handle(&self) -> &tokio::runtime::Handle {
+        self.inner.threads.handle()
+    }
+
+    /// What a query may take unless it says otherwise.
+    pub fn budget(&self) -> &Budget {
+        &self.inner.limits.budget
+    }
+
+    /// The tables' names.
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        self.inner.tables.names()
+    }
+
+    /// The columns of a table.
+    pub fn schema(&self, table: &str) -> Option<SchemaRef> {
+        self.inner.tables.schema(table)
+    }
+
+    /// A session for who speaks to DataFusion itself. Every plan it makes is held to `budget`; nothing in it can write,
+    /// read files or reach the network. Statements that set options must be kept from it.
+    pub fn session(&self, budget: &Budget) -> Result<SessionContext, QueryError> {
+        let Inner { limits, tables, runtime, places, .. } = &*self.inner;
+        Ok(session(limits, tables, runtime, places, budget)?)
+    }
+
+    /// What `sql` would do, if it may be asked.
+    pub async fn check(&self, sql: &str) -> Result<LogicalPlan, QueryError> {
+        let statement = question(sql)?;
+        let (engine, context) = (self.clone(), self.inner.context.clone());
+        on_own_stack(async move { engine.plan(&context, statement).await }).await
+    }
+
+    /// Asks `sql`. The answer sees everything that was acknowledged before the call.
+    pub async fn query(&self, sql: &str, budget: &Budget) -> Result<Answer, QueryError> {
+        let statement = question(sql)?;
+        let engine = self.clone();
+        let budget = budget.clone();
+        on_own_stack(async move { engine.answer(statement, &budget).await }).await
+    }
+
+    async fn answer(&self, statement: Statement, budget: &Budget) -> Result<Answer, QueryError> {
+        let context = if *budget == self.inner.limits.budget {
+            self.inner.context.clone()
+        } else {
+            self.session(budget)?
+        };
+        // All tables of one query see one moment.
+        let mut state = context.state();
+        state.config_mut().set_extension(Arc::new(Pinned::default()));
+        let context = SessionContext::new_with_state(state);
+        let plan = self.plan(&context, statement).await?;
+        let state = context.state();
+        let physical = state.create_physical_plan(&plan).await.map_err(|error| self.told(&error))?;
+        let stream = execute_stream(physical, state.task_ctx()).map_err(|error| self.told(&error))?;
+        Ok(Answer { schema: stream.schema(), stream: self.inner.threads.drive(stream) })
+    }
+
+    async fn plan(&self, context: &SessionContext, statement: Statement) -> Result<LogicalPlan, QueryError> {
+        let state = context.state();
+        let plan = state.statement_to_plan(statement).await.map_err(|error| self.told(&error))?;
+        let only_reading =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        only_reading
+            .verify_plan(&plan)
+            .map_err(|error| QueryError { fault: Fault::Refused, ..self.told(&error) })?;
+        Ok(plan)
+    }
+
+    fn told(&self, error: &DataFusionError) -> QueryError {
+        let tables: Vec<&str> = self.inner.tables.names().collect();
+        of(error, Some(&tables))
+    }
+}
+
+/// Does planning on a thread of its own, whose stack is deep.
+async fn on_own_stack<T: Send + 'static>(
+    work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+) -> Result<T, QueryError> {
+    let runtime = tokio::runtime::Handle::current();
+    let (send, done) = tokio::sync::oneshot::channel();
+    let planner = std::thread::Builder::new().name("sql-plan".to_owned()).stack_size(PLANNING_STACK);
+    let started = planner.spawn(move || {
+        // Nobody waits any more for a plan whose query was dropped.
+        drop(send.send(runtime.block_on(work)));
+    });
+    if let Err(error) = started {
+        return Err(QueryError::new(Fault::Trail, format!("no thread to plan on: {error}")));
+    }
+    done.await.unwrap_or_else(|_| Err(QueryError::new(Fault::Trail, "the planner failed on this query")))
+}
+
+/// No file, no bucket, no host: the one place there is holds nothing.
+#[derive(Debug)]
+struct Nowhere(Arc<dyn ObjectStore>);
+
+impl ObjectStoreRegistry for Nowhere {
+    fn register_store(&self, _: &url::Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, url: &url::Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
+        if url.as_str().starts_with(NOWHERE.trim_end_matches('/')) {
+            return Ok(self.0.clone());
+        }
+        Err(DataFusionError::Plan("queries read tables, no files and no addresses".to_owned()))
+    }
+}
+
+fn runtime(limits: &Limits) -> Result<Arc<RuntimeEnv>, QueryError> {
+    let five = std::num::NonZeroUsize::MIN.saturating_add(4);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), five);
+    let disk = DiskManagerBuilder::default().with_max_temp_directory_size(limits.spill_bytes);
+    let disk = match &limits.spill {
+        Some(folder) => disk.with_mode(DiskManagerMode::Directories(vec![folder.clone()])),
+        None => disk.with_mode(DiskManagerMode::OsTmpDirectory),
+    };
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .with_object_store_registry(Arc::new(Nowhere(Arc::new(InMemory::new()))))
+        .build_arc()?;
+    debug_assert!(ObjectStoreUrl::parse(NOWHERE).is_ok(), "an address we wrote");
+    Ok(runtime)
+}
+
+fn session(
+    limits: &Limits,
+    tables: &Arc<Tables>,
+    runtime: &Arc<RuntimeEnv>,
+    places: &Places,
+    budget: &Budget,
+) -> datafusion::common::Result<SessionContext> {
+    let schemas = MemoryCatalogProvider::new();
+    schemas.register_schema(SCHEMA, tables.clone())?;
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(schemas));
+    let hold = HoldToBudget { budget: budget.clone(), places: places.clone() };
+    let state = SessionStateBuilder::new()
+        .with_config(config(limits))
+        .with_runtime_env(runtime.clone())
+        .with_default_features()
+        .with_catalog_list(Arc::new(catalogs))
+        .with_table_factories(HashMap::new())
+        .with_file_formats(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(hold))
+        .build();
+    Ok(SessionContext::new_with_state(state))
+}
+
+fn config(limits: &Limits) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(limits.threads.max(1))
+        .with_collect_statistics(true);
+    let options = config.options_mut();
+    options.sql_parser.dialect = Dialect::PostgreSQL;
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_owned());
+    // A segment is one row group: cutting files by bytes would only open them twice.
+    options.optimizer.repartition_file_scans = false;
+    options.execution.parquet.pushdown_filters = true;
+    config
+}

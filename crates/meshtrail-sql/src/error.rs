@@ -1,0 +1,211 @@
+//! What is wrong with a query, whose fault it is, and where it stands.
+
+use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
+
+use crate::budget::Exceeded;
+
+/// Why a query has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.told())]
+pub struct QueryError {
+    /// What is wrong, and what would be right where that can be told.
+    pub message: String,
+    /// The line it stands in, from 1.
+    pub line: Option<u64>,
+    /// The column of that line, from 1.
+    pub column: Option<u64>,
+    /// Whose fault it is.
+    pub fault: Fault,
+}
+
+/// Whose fault it is that a query has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The query can't be understood: another would do.
+    Query,
+    /// It asks for what nobody may: writing, files, the network, settings.
+    Refused,
+    /// It takes more time, rows, memory or disk than it may.
+    Budget,
+    /// Too many queries are running.
+    Busy,
+    /// The trail could not be read, or the engine failed.
+    Trail,
+}
+
+impl QueryError {
+    pub(crate) fn new(fault: Fault, message: impl Into<String>) -> Self {
+        Self { message: message.into(), line: None, column: None, fault }
+    }
+
+    pub(crate) fn at(mut self, line: u64, column: u64) -> Self {
+        if line > 0 && column > 0 {
+            (self.line, self.column) = (Some(line), Some(column));
+        }
+        self
+    }
+
+    fn told(&self) -> String {
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{} (line {line}, column {column})", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        of(&error, None)
+    }
+}
+
+/// What an error of the engine means to whoever asked; `tables` are the names there are.
+pub(crate) fn of(error: &DataFusionError, tables: Option<&[&str]>) -> QueryError {
+    if let DataFusionError::Collection(errors) = error
+        && let Some(first) = errors.first()
+    {
+        return of(first, tables);
+    }
+    let diagnostic = error.iter().find_map(|one| match one {
+        DataFusionError::Diagnostic(diagnostic, _) => Some(diagnostic.as_ref()),
+        _ => None,
+    });
+    let found = plain(error.find_root(), diagnostic, tables);
+    let Some(start) = diagnostic.and_then(|found| found.span).map(|span| span.start) else { return found };
+    if found.line.is_some() { found } else { found.at(start.line, start.column) }
+}
+
+fn plain(error: &DataFusionError, diagnostic: Option<&Diagnostic>, tables: Option<&[&str]>) -> QueryError {
+    let text = |error: &dyn std::error::Error| crate::error::chain(error);
+    match error {
+        DataFusionError::SQL(parser, _) => syntax(&parser.to_string()),
+        DataFusionError::SchemaError(schema, _) => QueryError::new(Fault::Query, column(schema)),
+        DataFusionError::Plan(message) => QueryError::new(Fault::Query, planned(message, diagnostic, tables)),
+        DataFusionError::NotImplemented(message) => {
+            QueryError::new(Fault::Query, format!("this is not possible here: {message}"))
+        }
+        DataFusionError::Configuration(message) => QueryError::new(Fault::Query, message),
+        DataFusionError::Execution(message) => QueryError::new(Fault::Query, message),
+        DataFusionError::ArrowError(error, _) => QueryError::new(Fault::Query, error.to_string()),
+        DataFusionError::ResourcesExhausted(message) => {
+            let first = message.lines().next().unwrap_or_default();
+            QueryError::new(
+                Fault::Budget,
+                format!("the query takes more memory or disk than it may: {first}"),
+            )
+        }
+        DataFusionError::External(error) => match error.downcast_ref::<Exceeded>() {
+            Some(busy @ Exceeded::Busy { .. }) => QueryError::new(Fault::Busy, busy.to_string()),
+            Some(exceeded) => QueryError::new(Fault::Budget, exceeded.to_string()),
+            None => QueryError::new(Fault::Trail, text(error.as_ref())),
+        },
+        other => QueryError::new(Fault::Trail, text(other)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let told = source.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// A parser's message ends in ` at Line: 1, Column: 8`.
+pub(crate) fn syntax(message: &str) -> QueryError {
+    let message = message.strip_prefix("sql parser error: ").unwrap_or(message);
+    let number = |after: &str| {
+        let rest = &message[message.rfind(after)? + after.len()..];
+        let digits = rest.chars().take_while(char::is_ascii_digit).count();
+        rest[..digits].parse().ok()
+    };
+    let place: Option<(u64, u64)> = number("Line: ").zip(number("Column: "));
+    let told = message.split(" at Line: ").next().unwrap_or(message);
+    let error = QueryError::new(Fault::Query, format!("the query can't be read: {told}"));
+    match place {
+        Some((line, column)) => error.at(line, column),
+        None => error,
+    }
+}
+
+fn column(schema: &SchemaError) -> String {
+    let SchemaError::FieldNotFound { field, valid_fields } = schema else { return schema.to_string() };
+    let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+    let mut told = format!("there is no column {}", field.name);
+    match nearest(&field.name, &names) {
+        Some(near) => told.push_str(&format!(": did you mean {near}?")),
+        None if !names.is_empty() && names.len() <= 12 => {
+            told.push_str(&format!("; there are {}", names.join(", ")));
+        }
+        None => {}
+    }
+    told
+}
+
+fn planned(message: &str, diagnostic: Option<&Diagnostic>, tables: Option<&[&str]>) -> String {
+    let missing = message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
+    let Some(missing) = missing else {
+        return match diagnostic {
+            Some(diagnostic) if message.is_empty() => diagnostic.message.clone(),
+            _ => message.to_owned(),
+        };
+    };
+    let missing = missing.rsplit('.').next().unwrap_or(missing);
+    let tables = tables.unwrap_or_default();
+    match nearest(missing, tables) {
+        Some(near) => format!("there is no table {missing}: did you mean {near}?"),
+        None => format!("there is no table {missing}; there are {}", tables.join(", ")),
+    }
+}
+
+/// The name that is meant, most likely.
+fn nearest<'n>(wrong: &str, names: &[&'n str]) -> Option<&'n str> {
+    let wrong = wrong.to_lowercase();
+    let most = (wrong.chars().count() / 3).clamp(1, 3);
+    let near = names.iter().map(|&name| (distance(&wrong, name), name)).min()?;
+    let begins = || names.iter().copied().find(|name| wrong.len() >= 3 && name.contains(wrong.as_str()));
+    if near.0 <= most { Some(near.1) } else { begins() }
+}
+
+/// How many letters have to be put, taken, replaced or swapped.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) =
+        (one.chars().take(64).collect(), other.chars().take(64).collect());
+    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
+    for at in 0..=one.len() {
+        for to in 0..=other.len() {
+            rows[at][to] = if at == 0 || to == 0 {
+                at + to
+            } else {
+                let same = usize::from(one[at - 1] != other[to - 1]);
+                let mut least =
+                    (rows[at - 1][to - 1] + same).min(rows[at - 1][to] + 1).min(rows[at][to - 1] + 1);
+                if at > 1 && to > 1 && one[at - 1] == other[to - 2] && one[at - 2] == other[to - 1] {
+                    least = least.min(rows[at - 2][to - 2] + 1);
+                }
+                least
+            };
+        }
+    }
+    rows[one.len()][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_seen_through_and_another_word_is_not() {
+        let names = ["actor", "actor_login", "time", "kind"];
+        assert_eq!(nearest("acotr", &names), Some("actor"));
+        assert_eq!(nearest("Knd", &names), Some("kind"));
+        assert_eq!(nearest("login", &names), Some("actor_login"));
+        assert_eq!(nearest("banana", &names), None);
+    }
+}

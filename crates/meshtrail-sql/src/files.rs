@@ -1,0 +1,266 @@
+//! A trail's files, for DataFusion's Parquet reader.
+//!
+//! - Bytes come through the trail's own store, so that a folder and a bucket read alike, and a bucket's first version
+//!   counts.
+//! - A footer is used only after its checksum was found right; pages are checked by the reader. Footers are kept, up
+//!   to a bound.
+//! - A file that holds leaves kept whole is read as the file that it would be if columns could hold them: whoever asks
+//!   for columns misses no event.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileMetrics;
+use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use meshtrail_event::Family;
+use meshtrail_trail::Snapshot;
+use meshtrail_trail::segment::{Columns, SegmentError, Selection};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+use crate::columns::{Stored, batch};
+
+/// The column of leaves kept whole.
+const WHOLE: &str = "raw";
+
+/// A file of a snapshot: hung on what DataFusion knows of it.
+#[derive(Clone)]
+pub(crate) struct SealedFile {
+    pub(crate) path: Arc<str>,
+    pub(crate) size: u64,
+    pub(crate) family: Family,
+}
+
+/// Footers, kept by file; the ones used last stay.
+#[derive(Default)]
+pub(crate) struct Footers {
+    kept: Mutex<Kept>,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    files: VecDeque<(Arc<str>, Footer)>,
+    bytes: usize,
+}
+
+#[derive(Clone)]
+struct Footer {
+    metadata: Arc<ParquetMetaData>,
+    has_pages: bool,
+    /// The file's stand-in, where the file itself is not read.
+    stand_in: Option<Bytes>,
+}
+
+impl Footer {
+    fn size(&self) -> usize {
+        self.metadata.memory_size() + self.stand_in.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+impl Footers {
+    /// Keeps at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { kept: Mutex::default(), limit }
+    }
+
+    fn get(&self, path: &str, with_pages: bool) -> Option<Footer> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept
+            .files
+            .iter()
+            .position(|(name, footer)| **name == *path && (footer.has_pages || !with_pages))?;
+        let found = kept.files.remove(at)?;
+        let footer = found.1.clone();
+        kept.files.push_front(found);
+        Some(footer)
+    }
+
+    fn keep(&self, path: &Arc<str>, footer: &Footer) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kept.files.iter().position(|(name, _)| name == path) {
+            let gone = kept.files.remove(at).map_or(0, |(_, footer)| footer.size());
+            kept.bytes -= gone;
+        }
+        kept.bytes += footer.size();
+        kept.files.push_front((path.clone(), footer.clone()));
+        while kept.bytes > self.limit {
+            let Some((_, footer)) = kept.files.pop_back() else { break };
+            kept.bytes -= footer.size();
+        }
+    }
+}
+
+/// Opens the files of one snapshot.
+pub(crate) struct Files {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) footers: Arc<Footers>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
+    }
+}
+
+impl ParquetFileReaderFactory for Files {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        _metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> datafusion::common::Result<Box<dyn AsyncFileReader + Send>> {
+        let Some(sealed) = file.extension::<SealedFile>() else {
+            return Err(DataFusionError::Internal("a file that is no trail's".to_owned()));
+        };
+        let metrics = ParquetFileMetrics::new(partition, file.object_meta.location.as_ref(), metrics);
+        Ok(Box::new(Reader {
+            snapshot: self.snapshot.clone(),
+            footers: self.footers.clone(),
+            file: sealed.clone(),
+            stand_in: None,
+            metrics,
+        }))
+    }
+}
+
+struct Reader {
+    snapshot: Snapshot,
+    footers: Arc<Footers>,
+    file: SealedFile,
+    stand_in: Option<Bytes>,
+    metrics: ParquetFileMetrics,
+}
+
+fn failed(error: SegmentError) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+impl AsyncFileReader for Reader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        async move {
+            let mut parts = self.get_byte_ranges(vec![range]).await?;
+            Ok(parts.pop().unwrap_or_default())
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        self.metrics.bytes_scanned.add(ranges.iter().map(|range| (range.end - range.start) as usize).sum());
+        async move {
+            match &self.stand_in {
+                Some(file) => ranges.into_iter().map(|range| slice(file, range)).collect(),
+                None => self.read(ranges).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        let with_pages = options.is_none_or(|options| options.offset_index_policy() != PageIndexPolicy::Skip);
+        async move {
+            let footer = match self.footers.get(&self.file.path, with_pages) {
+                Some(footer) => footer,
+                None => {
+                    let footer = self.footer(with_pages).await?;
+                    self.footers.keep(&self.file.path, &footer);
+                    footer
+                }
+            };
+            self.stand_in = footer.stand_in;
+            Ok(footer.metadata)
+        }
+        .boxed()
+    }
+}
+
+fn slice(file: &Bytes, range: Range<u64>) -> ParquetResult<Bytes> {
+    let (start, end) = (range.start as usize, range.end as usize);
+    if start > end || end > file.len() {
+        return Err(ParquetError::EOF("beyond the end of a file in memory".to_owned()));
+    }
+    Ok(file.slice(start..end))
+}
+
+/// Stretches that lie side by side are read at once: a column's pages do.
+const GAP: u64 = 64 * 1024;
+
+impl Reader {
+    async fn read(&self, ranges: Vec<Range<u64>>) -> ParquetResult<Vec<Bytes>> {
+        let mut order: Vec<usize> = (0..ranges.len()).collect();
+        order.sort_unstable_by_key(|&at| ranges[at].start);
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for &at in &order {
+            let range = &ranges[at];
+            match joined.last_mut() {
+                Some(last) if range.start <= last.end + GAP => last.end = last.end.max(range.end),
+                _ => joined.push(range.clone()),
+            }
+        }
+        let read = self.snapshot.read_ranges(&self.file.path, joined.clone()).await.map_err(failed)?;
+        let part = |range: &Range<u64>| {
+            let at = joined.partition_point(|whole| whole.end < range.end);
+            let start = (range.start - joined[at].start) as usize;
+            read[at].slice(start..start + (range.end - range.start) as usize)
+        };
+        Ok(ranges.iter().map(part).collect())
+    }
+
+    async fn footer(&self, with_pages: bool) -> ParquetResult<Footer> {
+        let end = self.snapshot.read_end(&self.file.path, self.file.size).await.map_err(failed)?;
+        let policy = if with_pages { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        let metadata = parse(&end.bytes, end.size, policy)?;
+        if !has_whole(&metadata) {
+            return Ok(Footer { metadata: Arc::new(metadata), has_pages: with_pages, stand_in: None });
+        }
+        let file = Bytes::from(self.stand_in().await?);
+        let metadata = parse(&file, file.len() as u64, PageIndexPolicy::Optional)?;
+        Ok(Footer { metadata: Arc::new(metadata), has_pages: true, stand_in: Some(file) })
+    }
+
+    /// The file that this one would be if its columns held the leaves that are kept whole.
+    async fn stand_in(&self) -> ParquetResult<Vec<u8>> {
+        let reader = self.snapshot.open(&self.file.path, self.file.size).await.map_err(failed)?;
+        let schema = &Stored::of(self.file.family).schema;
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
+        let everything = Selection::of(0..u64::MAX);
+        for page in reader.pages(&everything) {
+            let rows = reader.read_page(page, &everything).await.map_err(failed)?;
+            let leaves = rows.iter().map(|(index, leaf)| (*index, &leaf[..]));
+            writer.write(&batch(&Columns::lenient(self.file.family, leaves), schema)?)?;
+        }
+        writer.into_inner()
+    }
+}
+
+fn parse(end: &Bytes, size: u64, policy: PageIndexPolicy) -> ParquetResult<ParquetMetaData> {
+    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(policy);
+    reader.try_parse_sized(end, size)?;
+    reader.finish()
+}
+
+fn has_whole(metadata: &ParquetMetaData) -> bool {
+    let of_whole = |group: &parquet::file::metadata::RowGroupMetaData| {
+        let whole = group.columns().iter().find(|column| column.column_path().string() == WHOLE);
+        whole.is_some_and(|column| {
+            let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
+            nulls != Some(group.num_rows() as u64)
+        })
+    };
+    metadata.row_groups().iter().any(of_whole)
+}

@@ -1,0 +1,247 @@
+//! The tables that people ask: a family each, one over all, and a few views under the names one would guess.
+//!
+//! A table is a projection over stored rows: labels, hashes as text and whole leaves are made of the columns that are
+//! stored, after filters and limits have done their work.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
+use datafusion::common::{Result, exec_err};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, col, ident, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use meshtrail_event::{ColumnType, Family};
+use meshtrail_trail::Trail;
+
+use crate::columns::{FAMILY, INDEX, Stored, TIME};
+use crate::files::Footers;
+use crate::functions::{self, ACTOR, DEVICE, TARGET};
+use crate::scan::Rows;
+
+/// The table over every family.
+pub(crate) const EVENT: &str = "event";
+
+/// Columns that come first, because one looks at them first.
+const FIRST: [&str; 10] =
+    [INDEX, TIME, "kind", "actor", "device", "target", "outcome", "session", "id", "received"];
+
+/// Tables by name.
+pub(crate) struct Tables(BTreeMap<String, Arc<dyn TableProvider>>);
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+impl Tables {
+    /// The tables of `trail`.
+    pub(crate) fn of(trail: &Trail, footers: &Arc<Footers>) -> Result<Self> {
+        let mut tables = BTreeMap::new();
+        let rows = |stored| Arc::new(Rows::new(trail.clone(), footers.clone(), stored));
+        for family in Family::ALL {
+            let plan = family_table(family, rows(Stored::of(family)))?;
+            for (name, kinds) in views(family) {
+                let view = LogicalPlanBuilder::from(plan.clone()).filter(of_kinds(kinds))?.build()?;
+                tables.insert((*name).to_owned(), Table::of(view));
+            }
+            tables.insert(family.as_str().to_owned(), Table::of(plan));
+        }
+        tables.insert(EVENT.to_owned(), Table::of(event_table(rows(Stored::all()))?));
+        Ok(Self(tables))
+    }
+
+    /// All names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// A table's columns.
+    pub(crate) fn schema(&self, name: &str) -> Option<SchemaRef> {
+        self.0.get(name).map(|table| table.schema())
+    }
+}
+
+/// Views on a family: one row for each thing of this name.
+const fn views(family: Family) -> &'static [(&'static str, &'static [&'static str])] {
+    match family {
+        Family::Session => &[
+            ("ssh_session", &["ssh.session.ended", "ssh.session.failed", "ssh.session.interrupted"]),
+            ("kube_session", &["kube.session.ended", "kube.session.failed", "kube.session.interrupted"]),
+        ],
+        Family::Login => &[("ssh_login", &["ssh.login"])],
+        Family::Kube => &[("kube_request", &["kube.request.done"])],
+        _ => &[],
+    }
+}
+
+fn of_kinds(kinds: &[&str]) -> Expr {
+    let kinds =
+        kinds.iter().map(|&kind| lit(datafusion::common::ScalarValue::Utf8View(Some(kind.to_owned()))));
+    ident("kind").in_list(kinds.collect(), false)
+}
+
+fn call(function: &Arc<ScalarUDF>, columns: &[&str]) -> Expr {
+    function.call(columns.iter().map(|&name| ident(name)).collect())
+}
+
+/// The columns made for every table, under their names.
+fn labels() -> Vec<(&'static str, Expr)> {
+    vec![
+        ("actor", call(&functions::actor(), &ACTOR)),
+        ("device", call(&functions::device(), &DEVICE)),
+        ("target", call(&functions::target(), &TARGET)),
+        ("id", call(&functions::event_id(), &["id_source", "id_epoch", "id_sequence"])),
+    ]
+}
+
+fn project(rows: Arc<Rows>, name: &str, mut shown: Vec<(String, Expr)>) -> Result<LogicalPlan> {
+    let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+    shown.sort_by_key(|(name, _)| place(name));
+    let shown = shown.into_iter().map(|(name, shown)| match &shown {
+        Expr::Column(column) if column.name == name => shown,
+        _ => shown.alias(name),
+    });
+    LogicalPlanBuilder::scan(name, provider_as_source(rows), None)?.project(shown)?.build()
+}
+
+fn family_table(family: Family, rows: Arc<Rows>) -> Result<LogicalPlan> {
+    let mut shown: Vec<(String, Expr)> =
+        labels().into_iter().map(|(name, made)| (name.to_owned(), made)).collect();
+    for field in rows.schema().fields() {
+        let name = field.name();
+        if name != "raw" {
+            shown.push((name.clone(), shown_as(name, field.data_type())));
+        }
+    }
+    project(rows, family.as_str(), shown)
+}
+
+fn shown_as(name: &str, of: &DataType) -> Expr {
+    match of {
+        DataType::FixedSizeBinary(_) => functions::hex().call(vec![ident(name)]),
+        _ => ident(name),
+    }
+}
+
+fn event_table(rows: Arc<Rows>) -> Result<LogicalPlan> {
+    let schema = rows.schema();
+    let common = |name: &str| {
+        Family::ALL.iter().all(|family| {
+            family.layout().columns.iter().any(|column| {
+                !column.path.starts_with(&["detail"])
+                    && (column.name == name || parts(&column.name, column.of).iter().any(|part| part == name))
+            })
+        })
+    };
+    let stored: Vec<String> =
+        schema.fields().iter().map(|field| field.name().clone()).filter(|name| name != FAMILY).collect();
+    let mut shown: Vec<(String, Expr)> =
+        labels().into_iter().map(|(name, made)| (name.to_owned(), made)).collect();
+    shown.push((FAMILY.to_owned(), ident(FAMILY)));
+    for field in schema.fields().iter().filter(|field| field.name() == INDEX || common(field.name())) {
+        shown.push((field.name().clone(), shown_as(field.name(), field.data_type())));
+    }
+    let of_details: Vec<String> =
+        stored.iter().filter(|name| *name != INDEX && !common(name)).cloned().collect();
+    for (name, columns, is_detail) in [("detail", of_details, true), ("leaf", stored, false)] {
+        let arguments = std::iter::once(FAMILY).chain(columns.iter().map(String::as_str)).map(ident);
+        let function = functions::leaf(None, columns.clone(), is_detail);
+        shown.push((name.to_owned(), function.call(arguments.collect())));
+    }
+    project(rows, EVENT, shown)
+}
+
+/// The file's columns that a column of the layout has beside the one of its own name.
+fn parts(name: &str, of: ColumnType) -> Vec<String> {
+    match of {
+        ColumnType::EventId => ["source", "epoch", "sequence"].map(|part| format!("{name}_{part}")).to_vec(),
+        ColumnType::Address => vec![format!("{name}_port")],
+        _ => Vec::new(),
+    }
+}
+
+/// A table that is a plan over another.
+struct Table {
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    fn of(plan: LogicalPlan) -> Arc<dyn TableProvider> {
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        Arc::new(Self { plan, schema })
+    }
+}
+
+#[async_trait]
+impl TableProvider for Table {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut plan = LogicalPlanBuilder::from(self.plan.clone());
+        for filter in filters {
+            plan = plan.filter(filter.clone())?;
+        }
+        if let Some(projection) = projection {
+            let columns = projection
+                .iter()
+                .map(|&at| col(datafusion::common::Column::from(self.plan.schema().qualified_field(at))));
+            plan = plan.project(columns.collect::<Vec<_>>())?;
+        }
+        if limit.is_some() {
+            plan = plan.limit(0, limit)?;
+        }
+        state.create_physical_plan(&plan.build()?).await
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.0.get(name).cloned())
+    }
+
+    fn register_table(
+        &self,
+        name: String,
+        _table: Arc<dyn TableProvider>,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        exec_err!("{name} can't be made: tables are read-only")
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}

@@ -1,0 +1,346 @@
+//! The engine on a real trail: sealed files, the log, and what moves between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Int64Type};
+use futures::TryStreamExt;
+use meshtrail_event::{
+    Actor, Detail, Device, Draft, Event, EventId, Flow, Kind, Outcome, Person, SessionFacts, SessionId,
+    Target, Timestamp,
+};
+use meshtrail_sql::{Budget, Engine, Fault, Limits, QueryError};
+use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+use meshtrail_trail::{Trail, TrailConfig};
+
+const START: i64 = 1_780_000_000_000_000_000;
+const MINUTE: i64 = 60_000_000_000;
+
+struct Fixture {
+    #[expect(dead_code, reason = "removed when it goes")]
+    folder: tempfile::TempDir,
+    trail: Trail,
+    engine: Engine,
+    sequence: u64,
+}
+
+impl Fixture {
+    /// Segments hold about `segment_events` events.
+    async fn new(segment_events: u64, limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::Folder(folder.path().join("store"));
+        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+        let mut config = TrailConfig::new("main");
+        config.segment_events = segment_events;
+        let trail = Trail::open(store, &folder.path().join("local"), config).await.unwrap();
+        let engine = Engine::new(trail.clone(), limits).unwrap();
+        Self { folder, trail, engine, sequence: 0 }
+    }
+
+    fn event(&mut self, draft: Draft) -> Event {
+        self.sequence += 1;
+        let id = EventId { source: "test".parse().unwrap(), epoch: 1, sequence: self.sequence };
+        draft.into_event(id, Timestamp::from_nanos(START))
+    }
+
+    /// `count` sessions, one a minute, by turns of three people; and a flow with each.
+    async fn sessions(&mut self, count: usize) {
+        let mut events = Vec::new();
+        for number in 0..count {
+            events.push(self.session(number));
+            events.push(self.flow(number));
+            if events.len() >= 1000 {
+                self.trail.append(std::mem::take(&mut events)).await.unwrap();
+            }
+        }
+        self.trail.append(events).await.unwrap();
+    }
+
+    fn session(&mut self, number: usize) -> Event {
+        let mut draft = Draft::new(Kind::SshSessionEnded, at(number));
+        draft.actor = person(number);
+        draft.session = Some(session_id(number));
+        draft.target = Target { account: Some("root".to_owned()), ..Target::default() };
+        draft.detail = Some(Detail::Session(Box::new(SessionFacts {
+            command: Some(format!("echo {number}")),
+            bytes: Some(number as u64),
+            ..SessionFacts::default()
+        })));
+        self.event(draft)
+    }
+
+    fn flow(&mut self, number: usize) -> Event {
+        let mut draft = Draft::new(Kind::FlowCounted, at(number));
+        draft.actor = person(number);
+        draft.outcome = if number % 10 == 0 { Outcome::Denied } else { Outcome::Success };
+        draft.detail = Some(Detail::Flow(Box::new(Flow {
+            src: Some("100.64.0.1:40000".to_owned()),
+            dst: Some("[fd7a::1]:443".to_owned()),
+            tx_bytes: Some(number as u64),
+            ..Flow::default()
+        })));
+        self.event(draft)
+    }
+
+    async fn ask(&self, sql: &str) -> Result<RecordBatch, QueryError> {
+        ask(&self.engine, sql, self.engine.budget()).await
+    }
+
+    async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        texts(&self.ask(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}")))
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let batch = self.ask(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        batch.column(0).as_primitive::<Int64Type>().value(0)
+    }
+
+    /// Waits until at least `size` events are in files.
+    async fn sealed(&self, size: u64) {
+        for _ in 0..2000 {
+            if self.trail.snapshot().sealed() >= size {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("nothing was sealed");
+    }
+}
+
+async fn ask(engine: &Engine, sql: &str, budget: &Budget) -> Result<RecordBatch, QueryError> {
+    let answer = engine.query(sql, budget).await?;
+    let schema = answer.schema;
+    let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
+    Ok(concat_batches(&schema, &batches).unwrap())
+}
+
+fn texts(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let columns: Vec<_> =
+        batch.columns().iter().map(|column| cast(column, &DataType::Utf8).unwrap()).collect();
+    let cell = |row: usize, column: &Arc<dyn Array>| {
+        let texts = column.as_string::<i32>();
+        if texts.is_null(row) { "-".to_owned() } else { texts.value(row).to_owned() }
+    };
+    (0..batch.num_rows()).map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect()
+}
+
+fn at(number: usize) -> Timestamp {
+    Timestamp::from_nanos(START + number as i64 * MINUTE)
+}
+
+fn session_id(number: usize) -> SessionId {
+    SessionId::new(at(number), "main", 1, number as u64).unwrap()
+}
+
+fn person(number: usize) -> Actor {
+    let login = ["alice@example.com", "bob@example.com", "carol@example.com"][number % 3];
+    Actor {
+        person: Some(Person { login: login.to_owned(), ..Person::default() }),
+        device: Some(Device { id: Some(format!("n{}", number % 3)), ..Device::default() }),
+        ..Actor::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_event_is_counted_once_while_segments_are_sealed() {
+    let mut fixture = Fixture::new(500, Limits::default()).await;
+    for round in 1..=20 {
+        fixture.sessions(100).await;
+        assert_eq!(fixture.number("select count(*) from event").await, round * 200);
+        assert_eq!(fixture.number("select count(distinct index) from event").await, round * 200);
+        assert_eq!(fixture.number("select sum(bytes) from session").await, round * (99 * 100 / 2));
+    }
+    fixture.sealed(1000).await;
+    assert_eq!(fixture.number("select count(*) from flow where outcome = 'denied'").await, 200);
+    assert_eq!(fixture.number("select max(index) from event").await, 3999);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issues_own_example_runs_as_written() {
+    let mut fixture = Fixture::new(50, Limits::default()).await;
+    fixture.sessions(90).await;
+    let now = Timestamp::now();
+    let mut draft = Draft::new(Kind::SshSessionEnded, now);
+    draft.actor = person(1);
+    let event = fixture.event(draft);
+    fixture.trail.append(vec![event]).await.unwrap();
+    let sql = "select actor, count(*) from ssh_session where time > now() - interval '7 days' group by 1";
+    let rows = fixture.rows(sql).await;
+    let bob = rows.iter().find(|row| row[0] == "bob@example.com").unwrap();
+    assert!(bob[1] == "1" || rows.len() == 3, "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_rows_and_rows_of_the_log_look_alike() {
+    let mut fixture = Fixture::new(40, Limits::default()).await;
+    fixture.sessions(3).await;
+    let sql = "select index, kind, actor, device, id, command, target_account, rest, id_sequence from session \
+               where index < 6 order by index";
+    let (sql_event, sql_flow) = (
+        "select index, family, kind, actor, detail, leaf from event where index < 6 order by index",
+        "select src, src_port, dst, dst_port, tx_bytes, time from flow where index < 6 order by index",
+    );
+    let hot = (fixture.rows(sql).await, fixture.rows(sql_event).await, fixture.rows(sql_flow).await);
+    assert_eq!(fixture.trail.snapshot().sealed(), 0);
+    fixture.sessions(200).await;
+    fixture.sealed(6).await;
+    let sealed = (fixture.rows(sql).await, fixture.rows(sql_event).await, fixture.rows(sql_flow).await);
+    assert_eq!(hot, sealed);
+    assert_eq!(hot.0[1][2..5], ["bob@example.com", "n1", "test.1.3"]);
+    assert_eq!(hot.2[0][..4], ["100.64.0.1", "40000", "fd7a::1", "443"]);
+    for row in &hot.1 {
+        let index: u64 = row[0].parse().unwrap();
+        assert_eq!(row[5].as_bytes(), &fixture.trail.leaf(index).await.unwrap()[..]);
+        assert!(row[4].starts_with('{') && row[5].contains(&row[4]), "{row:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_outside_the_asked_time_index_or_kind_are_not_opened() {
+    let mut fixture = Fixture::new(100, Limits::default()).await;
+    fixture.sessions(500).await;
+    fixture.sealed(900).await;
+    let from = at(100);
+    for sql in [
+        format!("select * from session where time >= '{from}' and time < '{}'", at(140)),
+        "select * from session where index between 210 and 280".to_owned(),
+    ] {
+        let plan = fixture.rows(&format!("explain analyze {sql}")).await;
+        let text = &plan.iter().find(|row| row[1].contains("DataSourceExec")).unwrap()[1];
+        let files = text.matches(".parquet").count();
+        assert!((1..=3).contains(&files), "{sql}: {files} files\n{text}");
+    }
+    let rows = fixture.number("select count(*) from event where kind = 'kube.request.done'").await;
+    assert_eq!(rows, 0);
+    let newest = fixture.rows("select index from event order by index desc limit 2").await;
+    assert_eq!(newest, [["999"], ["998"]]);
+    let newest = fixture.rows("select id from session order by time desc limit 1").await;
+    assert_eq!(newest, [["test.1.999"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
+    let mut fixture = Fixture::new(300, Limits::default()).await;
+    fixture.sessions(900).await;
+    let one = format!("session = '{}'", session_id(17).as_str());
+    for (filter, expected) in [
+        (one.as_str(), 1),
+        ("actor_login = 'alice@example.com'", 300),
+        ("actor = 'alice@example.com'", 300),
+        ("actor = 'nobody@example.com'", 0),
+        ("actor_login = 'nobody@example.com'", 0),
+        ("actor_device_id in ('n0', 'n1')", 600),
+        ("command = 'echo 17' and kind = 'ssh.session.ended'", 1),
+        ("command like 'echo 1_' or bytes = 899", 11),
+        ("actor_login is null", 0),
+        ("not actor_login = 'bob@example.com'", 600),
+    ] {
+        let sql = format!("select count(*) from session where {filter}");
+        assert_eq!(fixture.number(&sql).await, expected, "{filter}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_bounded_and_what_does_not_fit_spills() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits =
+        Limits { memory: 12 << 20, spill: Some(folder.path().to_owned()), threads: 2, ..Limits::default() };
+    let mut fixture = Fixture::new(20_000, limits).await;
+    fixture.sessions(30_000).await;
+    let sql = "explain analyze select command, index, actor, leaf from (select e.*, s.command from event e join \
+               session s on s.index = e.index) order by leaf desc, command";
+    let plan = fixture.rows(sql).await;
+    let text = &plan.iter().find(|row| row[1].contains("SortExec")).unwrap()[1];
+    assert!(text.contains("spill_count=") && !text.contains("spilled_bytes=0.0 B, spilled_rows=0"), "{text}");
+    let sql = "select string_agg(leaf, '') from event";
+    let error = fixture.ask(sql).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Budget, "{error}");
+    assert_eq!(fixture.number("select count(*) from event").await, 60_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_rows_and_places_are_bounded() {
+    let limits = Limits { running: 1, wait: Duration::from_millis(50), ..Limits::default() };
+    let mut fixture = Fixture::new(1000, limits).await;
+    fixture.sessions(100).await;
+    let short = Budget { time: Duration::from_millis(300), rows: 10 };
+    let endless = "select count(*) from generate_series(1, 9000000000000) a(x) where x % 7 = 9";
+    let error = ask(&fixture.engine, endless, &short).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Budget, "{error}");
+    let error = ask(&fixture.engine, "select * from session", &short).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Budget, "{error}");
+    assert!(ask(&fixture.engine, "select * from session limit 10", &short).await.is_ok());
+
+    let mut running = fixture.engine.query("select * from event", fixture.engine.budget()).await.unwrap();
+    assert!(running.stream.try_next().await.unwrap().is_some());
+    let error = fixture.ask("select 1").await.unwrap_err();
+    assert_eq!(error.fault, Fault::Busy, "{error}");
+    drop(running);
+    assert_eq!(fixture.number("select 1").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_query_writes_reads_files_or_reaches_the_network() {
+    let fixture = Fixture::new(1000, Limits::default()).await;
+    for sql in [
+        "select * from '/etc/passwd'",
+        "select * from \"/etc/passwd.csv\"",
+        "select * from read_parquet('/etc/passwd')",
+        "select * from read_csv('http://127.0.0.1/x')",
+        "select * from parquet_metadata('/etc/passwd')",
+        "select pg_read_file('/etc/passwd')",
+        "select lo_import('/etc/passwd')",
+        "select * from dblink('host=127.0.0.1', 'select 1')",
+        "copy (select 1) to '/tmp/meshtrail-was-here.csv'",
+        "create external table t stored as csv location '/etc/passwd'",
+        "set datafusion.execution.target_partitions = 900",
+        "drop table event",
+        "insert into event select * from event",
+    ] {
+        let error = fixture.ask(sql).await.expect_err(sql);
+        assert!(matches!(error.fault, Fault::Refused | Fault::Query), "{sql}: {error:?}");
+    }
+    let session = fixture.engine.session(fixture.engine.budget()).unwrap();
+    for sql in ["create table event as select 1", "create view x as select 1", "drop table event"] {
+        let outcome = match session.sql(sql).await {
+            Ok(frame) => frame.collect().await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert!(outcome.is_err(), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_name_is_told_where_with_the_right_one() {
+    let fixture = Fixture::new(1000, Limits::default()).await;
+    for (sql, place, told) in [
+        ("select acotr from session", (1, 8), "did you mean actor?"),
+        ("select *\nfrom sesion", (2, 6), "did you mean session?"),
+        ("select actor from session\nwhere tme > now()", (2, 7), "did you mean time?"),
+        ("selec 1", (1, 1), "can't be read"),
+    ] {
+        let error = fixture.ask(sql).await.expect_err(sql);
+        assert!(error.message.contains(told), "{sql}: {error}");
+        assert_eq!((error.line, error.column), (Some(place.0), Some(place.1)), "{sql}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_answers_with_all_its_columns() {
+    let mut fixture = Fixture::new(20, Limits::default()).await;
+    fixture.sessions(50).await;
+    let tables: Vec<String> = fixture.engine.tables().map(str::to_owned).collect();
+    for table in &tables {
+        fixture
+            .ask(&format!("select * from {table}"))
+            .await
+            .unwrap_or_else(|error| panic!("{table}: {error}"));
+        let shown = fixture.rows(&format!("show columns from {table}")).await;
+        assert_eq!(shown.len(), fixture.engine.schema(table).unwrap().fields().len(), "{table}");
+    }
+    let listed =
+        fixture.rows("select table_name from information_schema.tables where table_schema = 'public'").await;
+    assert_eq!(listed.len(), tables.len());
+}

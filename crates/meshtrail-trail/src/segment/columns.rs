@@ -1,0 +1,241 @@
+//! Leaves as columns, and columns as leaves, for readers that are not this module's.
+//!
+//! - [`Columns`] holds what a file of the same leaves would hold, without a file.
+//! - [`Rows`] gives back the bytes of leaves whose columns somebody else read.
+//! - A leaf that no columns can hold is in `raw`, as in a file; its members are sorted into columns all the same, as
+//!   far as it is JSON at all, so that nobody who asks for columns misses it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meshtrail_event::Family;
+
+use super::SegmentError;
+use super::join::Joiner;
+use super::outline::{Tail, check_tail};
+use super::page::{Column, Present};
+use super::plan::{Form, INDEX, Plan};
+use super::split::{Gathered, Splitter, Values};
+use crate::store::{Key, Store};
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnForm {
+    /// A whole number, 64 bits.
+    Int,
+    /// From 0 to 65,535, in 32 bits.
+    Port,
+    /// Nanoseconds since 1970, UTC.
+    Time,
+    /// UTF-8.
+    Text,
+    /// Bytes of any kind.
+    Binary,
+    /// 32 bytes.
+    Hash,
+}
+
+impl From<Form> for ColumnForm {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Int => Self::Int,
+            Form::Port => Self::Port,
+            Form::Time => Self::Time,
+            Form::Text => Self::Text,
+            Form::Binary => Self::Binary,
+            Form::Hash => Self::Hash,
+        }
+    }
+}
+
+/// The columns of a family's files, in order: the index first, `rest` and `raw` last.
+pub fn columns(family: Family) -> impl Iterator<Item = (&'static str, ColumnForm)> {
+    Plan::of(family).columns.iter().map(|column| (column.name.as_str(), column.form.into()))
+}
+
+/// Leaves of one family, by column.
+pub struct Columns {
+    plan: &'static Plan,
+    gathered: Vec<Gathered>,
+    rows: usize,
+}
+
+/// A column's values and the rows they stand in, ascending; other rows have none.
+pub struct ColumnValues<'a> {
+    /// The row of each value.
+    pub rows: &'a [u32],
+    /// The values.
+    pub values: ColumnTexts<'a>,
+}
+
+/// Values of one column.
+pub enum ColumnTexts<'a> {
+    /// Numbers, ports, times.
+    Numbers(&'a [i64]),
+    /// Texts and bytes: for each row the number of its text in the list.
+    Texts {
+        /// By row.
+        ids: &'a [u32],
+        /// Each text once.
+        distinct: Vec<&'a [u8]>,
+    },
+    /// Hashes.
+    Hashes(&'a [[u8; 32]]),
+}
+
+impl Columns {
+    /// Sorts `leaves`, pairs of index and leaf, into columns.
+    pub fn of<'l>(family: Family, leaves: impl IntoIterator<Item = (u64, &'l [u8])>) -> Self {
+        let plan = Plan::of(family);
+        let mut splitter = Splitter::new(plan);
+        let mut rows = 0;
+        for (index, leaf) in leaves {
+            splitter.take(index, leaf, false);
+            rows += 1;
+        }
+        Self { plan, gathered: splitter.finish(), rows }
+    }
+
+    /// The same for leaves of which some had to be kept whole: they are in `raw`, and in columns as far as they are
+    /// JSON.
+    pub fn lenient<'l>(family: Family, leaves: impl IntoIterator<Item = (u64, &'l [u8])>) -> Self {
+        let plan = Plan::of(family);
+        let mut splitter = Splitter::new(plan);
+        let mut rows = 0;
+        for (index, leaf) in leaves {
+            let canonical = serde_json::from_slice::<serde_json::Value>(leaf)
+                .map(|value| meshtrail_event::canonical_json(&value));
+            match canonical {
+                Ok(canonical) if canonical.as_bytes() == leaf => splitter.take(index, leaf, false),
+                Ok(canonical) => splitter.take_as(index, leaf, canonical.as_bytes()),
+                Err(_) => splitter.take(index, leaf, true),
+            }
+            rows += 1;
+        }
+        Self { plan, gathered: splitter.finish(), rows }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// A column by its name in a file; none if the family has no such.
+    pub fn column(&self, name: &str) -> Option<ColumnValues<'_>> {
+        let gathered = &self.gathered[self.plan.column(name)?];
+        let values = match &gathered.values {
+            Values::Numbers(numbers) => ColumnTexts::Numbers(numbers),
+            Values::Texts { ids, distinct } => {
+                ColumnTexts::Texts { ids, distinct: distinct.iter().collect() }
+            }
+            Values::Hashes(hashes) => ColumnTexts::Hashes(hashes),
+        };
+        Some(ColumnValues { rows: &gathered.rows, values })
+    }
+}
+
+/// Rows whose columns somebody else read, to be joined to leaves. A column that is not given has no value.
+pub struct Rows {
+    plan: &'static Plan,
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+impl Rows {
+    /// `rows` rows of a family, without any value yet.
+    pub fn new(family: Family, rows: usize) -> Self {
+        let plan = Plan::of(family);
+        Self { plan, columns: vec![Column::Nothing; plan.columns.len()], rows }
+    }
+
+    /// What the family's column of this name holds, if it has such.
+    pub fn form(&self, name: &str) -> Option<ColumnForm> {
+        self.plan.column(name).map(|column| self.plan.columns[column].form.into())
+    }
+
+    /// Gives a column of numbers, ports or times, a value or none for each row.
+    pub fn numbers(&mut self, name: &str, values: impl Iterator<Item = Option<i64>>) {
+        let (mut numbers, mut present) = (Vec::with_capacity(self.rows), Vec::with_capacity(self.rows));
+        for value in values.take(self.rows) {
+            numbers.push(value.unwrap_or_default());
+            present.push(value.is_some());
+        }
+        let is_number = |form| matches!(form, Form::Int | Form::Port | Form::Time);
+        self.set(name, is_number, present, |present| Column::Numbers { numbers, present });
+    }
+
+    /// Gives a column of texts or bytes.
+    pub fn texts<'t>(&mut self, name: &str, values: impl Iterator<Item = Option<&'t [u8]>>) {
+        let (mut bytes, mut ends, mut present) = (Vec::new(), Vec::with_capacity(self.rows), Vec::new());
+        for value in values.take(self.rows) {
+            bytes.extend_from_slice(value.unwrap_or_default());
+            ends.push(bytes.len() as u32);
+            present.push(value.is_some());
+        }
+        let is_text = |form| matches!(form, Form::Text | Form::Binary);
+        self.set(name, is_text, present, |present| Column::Texts { bytes, ends, present });
+    }
+
+    /// Gives a column of hashes.
+    pub fn hashes<'t>(&mut self, name: &str, values: impl Iterator<Item = Option<&'t [u8]>>) {
+        let (mut hashes, mut present) = (Vec::with_capacity(self.rows * 32), Vec::new());
+        for value in values.take(self.rows) {
+            let value = value.filter(|hash| hash.len() == 32);
+            hashes.extend_from_slice(value.unwrap_or(&[0; 32]));
+            present.push(value.is_some());
+        }
+        self.set(name, |form| form == Form::Hash, present, |present| Column::Hashes { hashes, present });
+    }
+
+    fn set(
+        &mut self,
+        name: &str,
+        fits: impl Fn(Form) -> bool,
+        present: Vec<bool>,
+        column: impl FnOnce(Present) -> Column,
+    ) {
+        let Some(number) = self.plan.column(name).filter(|&number| fits(self.plan.columns[number].form))
+        else {
+            return;
+        };
+        if number == INDEX || present.len() < self.rows || !present.contains(&true) {
+            return;
+        }
+        let all = !present.contains(&false);
+        self.columns[number] = column(if all { Present::All } else { Present::Some(present) });
+    }
+
+    /// The leaf of each row: its exact bytes, if every column was given. None for a row whose columns contradict each
+    /// other.
+    pub fn leaves(&self) -> Vec<Option<Vec<u8>>> {
+        let mut joiner = Joiner::new(self.plan, &self.columns);
+        let join = |row| {
+            let mut leaf = Vec::new();
+            joiner.write(row, &mut leaf).map(|()| leaf)
+        };
+        (0..self.rows).map(join).collect()
+    }
+}
+
+/// The end of a segment's file, with its page indexes and footer; its checksum is right.
+#[derive(Debug, Clone)]
+pub struct SegmentEnd {
+    /// The file's last bytes.
+    pub bytes: Bytes,
+    /// Bytes of the whole file.
+    pub size: u64,
+}
+
+impl SegmentEnd {
+    pub(crate) async fn read(store: &Store, key: &Key, size: u64) -> Result<Self, SegmentError> {
+        let name: Arc<str> = key.as_str().into();
+        let mut offset = size.saturating_sub(super::reader::FIRST_READ);
+        loop {
+            let bytes = store.get_range(key, offset..size).await?;
+            match check_tail(&name, &bytes, offset)? {
+                Tail::Whole { .. } => return Ok(Self { bytes, size }),
+                Tail::From(earlier) => offset = earlier,
+            }
+        }
+    }
+}

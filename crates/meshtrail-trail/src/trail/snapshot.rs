@@ -1,0 +1,109 @@
+//! The trail as it is at one moment, for readers that take many rows of few columns.
+//!
+//! - Each durable event is in it once: in a sealed file, or among the rows of the log behind the last of them.
+//! - Taking one reads nothing. Sealed files never change; rows of the log may be sealed and their log file put to new
+//!   use before they are read, which [`Snapshot::logged`] says: take another snapshot then.
+//! - Retention may delete a file while it is read: an error, never fewer rows than asked for.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meshtrail_event::Family;
+
+use super::hot::Commit;
+use super::read::blocking;
+use super::shared::{Sealed, Shared};
+use super::{ReadError, Trail};
+use crate::manifest::SegmentFile;
+use crate::segment::{SegmentEnd, SegmentError, SegmentReader};
+
+/// A trail at one moment; cheap to clone.
+#[derive(Clone)]
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    sealed: Arc<Sealed>,
+    commits: Arc<[Commit]>,
+    end: u64,
+}
+
+impl Trail {
+    /// The trail as it is now: at least everything that was acknowledged before the call.
+    pub fn snapshot(&self) -> Snapshot {
+        let size = self.size();
+        // A commit leaves the edge only after the segments that hold it were shown, so what is looked at in this
+        // order has no gap.
+        let edge = self.shared.edge();
+        let sealed = self.shared.sealed();
+        let end = size.max(sealed.size);
+        let commits = edge.hot.between(sealed.size, end).into();
+        drop(edge);
+        Snapshot { shared: self.shared.clone(), sealed, commits, end }
+    }
+}
+
+impl Snapshot {
+    /// The index of the first event that is there: all before it were dropped by retention.
+    pub fn first(&self) -> u64 {
+        self.sealed.retired_size()
+    }
+
+    /// The index after the last event in a sealed file.
+    pub fn sealed(&self) -> u64 {
+        self.sealed.size
+    }
+
+    /// The index after the last event.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The sealed files, by index.
+    pub fn files(&self) -> impl DoubleEndedIterator<Item = &SegmentFile> {
+        self.sealed.segments.iter().flat_map(|segment| &segment.files)
+    }
+
+    /// The end of a sealed file: what any Parquet reader needs before it reads pages.
+    pub async fn read_end(&self, path: &str, size: u64) -> Result<SegmentEnd, SegmentError> {
+        SegmentEnd::read(&self.shared.store, &self.shared.key(path), size).await
+    }
+
+    /// Stretches of a sealed file, in the order asked for.
+    pub async fn read_ranges(&self, path: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, SegmentError> {
+        Ok(self.shared.store.get_ranges(&self.shared.key(path), ranges).await?)
+    }
+
+    /// A sealed file, read by leaves.
+    pub async fn open(&self, path: &str, size: u64) -> Result<SegmentReader, SegmentError> {
+        SegmentReader::open(&self.shared.store, &self.shared.key(path), size).await
+    }
+
+    /// The rows of the log with an index in `range`, in order, with their families. None if they were sealed since.
+    pub async fn logged(&self, range: Range<u64>) -> Result<Option<Vec<(u64, Family, Bytes)>>, ReadError> {
+        let range = range.start.max(self.sealed.size)..range.end.min(self.end);
+        if range.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let commits: Vec<Commit> = self
+            .commits
+            .iter()
+            .filter(|commit| commit.first < range.end && commit.end() > range.start)
+            .cloned()
+            .collect();
+        let expected = range.end - range.start;
+        let wanted = range.clone();
+        let read = blocking(move || {
+            let mut rows = Vec::new();
+            for commit in commits {
+                rows.extend(commit.read()?.into_iter().filter(|(index, _, _)| wanted.contains(index)));
+            }
+            Ok(rows)
+        });
+        match read.await {
+            Ok(rows) if rows.len() as u64 == expected => Ok(Some(rows)),
+            _ if self.shared.sealed().size > self.sealed.size => Ok(None),
+            Ok(_) => Err(ReadError::Missing { index: range.start }),
+            Err(error) => Err(error),
+        }
+    }
+}
