@@ -5,11 +5,13 @@
 //! - [`diff`]: what changed between two states, in sentences.
 //! - [`catalogue`]: audit records and webhooks as events.
 //! - [`once`]: an audit record is in the trail once.
+//! - [`witness`], [`anomalies`]: one change that several tell of, and what is worth a finding.
 //! - [`weight`]: how much a change matters.
 //! - [`tailscale`], `headscale`: their APIs, asked again and again.
 //! - [`start`]: everything that collects, opened and started.
 //! - [`sources`]: how each source does.
 
+pub mod anomalies;
 pub mod catalogue;
 pub mod config;
 pub mod diff;
@@ -19,12 +21,14 @@ pub mod hujson;
 mod json;
 pub mod once;
 pub mod receive;
+pub mod setup;
 pub mod snapshot;
 pub mod sources;
 pub mod start;
 pub mod tailscale;
 mod turn;
 pub mod weight;
+pub mod witness;
 mod web;
 
 pub use start::{Collectors, OpenError, Wiring, open};

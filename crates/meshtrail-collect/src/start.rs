@@ -124,6 +124,7 @@ impl Collectors {
         let Wiring { trail, sources, tasks, stop, .. } = wiring;
         tasks.spawn(sources.clone().tell(stop.clone()));
         tasks.spawn(watch(sources.clone(), trail.clone(), stop.clone()));
+        tasks.spawn(raise(trail.clone(), stop.clone()));
         if let Some(tailscale) = self.tailscale {
             tailscale.start(wiring);
         }
@@ -131,6 +132,15 @@ impl Collectors {
             headscale.start(wiring);
         }
         self.receivers.start(wiring);
+    }
+}
+
+/// Raises findings over what changes in the mesh, from whichever source.
+async fn raise(trail: Trail, stop: CancellationToken) {
+    let emitter = trail.emitter("anomalies");
+    if let Err(error) = crate::anomalies::follow(&trail, &emitter, stop).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "no more findings are raised over what changes, until the next start");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The last state of one origin, and what a new snapshot says beyond it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use meshtrail_event::{Draft, Timestamp};
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::levels::Told;
 use super::{DnsState, KeyState, Origin, PolicyText, Snapshot, parts, rebuild};
+use crate::diff;
 
 /// How long after a whole snapshot the next one is written.
 const WHOLE_EVERY: Duration = Duration::from_secs(86_400);
@@ -93,6 +94,20 @@ impl Seen {
     }
 }
 
+/// Puts a person into the groups that a policy has them in, where the control plane told of none. Headscale writes
+/// a login without a domain with an `@` behind it.
+fn join(user: &mut UserState, groups: &BTreeMap<String, BTreeSet<String>>) {
+    if !user.groups.is_empty() {
+        return;
+    }
+    let is_them = |member: &String| {
+        let plain = member.strip_suffix('@').unwrap_or(member);
+        !plain.is_empty() && (plain == user.login || user.name.as_deref() == Some(plain))
+    };
+    let theirs = groups.iter().filter(|(_, members)| members.iter().any(is_them));
+    user.groups = theirs.map(|(name, _)| name.clone()).collect();
+}
+
 impl Observer {
     /// One that has seen nothing: its first snapshot is a baseline.
     pub fn fresh(origin: Origin) -> Self {
@@ -114,7 +129,12 @@ impl Observer {
         let Snapshot { taken, devices, users, policy, dns, keys, settings, mut others, .. } = snapshot;
         let due = self.state.whole.is_none_or(|whole| taken.since(whole) >= WHOLE_EVERY);
         let mut seeing = parts::Seeing::new(self.origin, taken, self.state.clone(), due);
-        if let Some(users) = users {
+        if let Some(mut users) = users {
+            let known = self.state.policy.as_ref();
+            let groups = policy.as_ref().and_then(|new| diff::groups(&new.text));
+            if let Some(groups) = groups.or_else(|| diff::groups(&known?.text)) {
+                users.iter_mut().for_each(|user| join(user, &groups));
+            }
             seeing.users(users);
         }
         if let Some(devices) = devices {

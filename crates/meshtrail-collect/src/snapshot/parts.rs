@@ -172,9 +172,7 @@ impl Seeing {
         let group = match &self.state.policy {
             None => {
                 self.written.insert("policy".to_owned(), 1);
-                let mut drafts = policy::problem(&teller, None, &new);
-                drafts.extend(teller.policy(&new));
-                drafts
+                policy::baseline(&teller, &new)
             }
             Some(old) => policy::drafts(&teller, old, &new),
         };
@@ -213,16 +211,13 @@ impl Seeing {
                 teller.state(&subject, name, &new)
             }
             Some(old) => {
-                let lines = diff::json(old, &new);
-                if lines.is_empty() {
-                    Vec::new()
-                } else {
-                    let summary = format!("{name} changed: {}", lines.join("; "));
-                    let summary = meshtrail_event::text::shortened(&summary, 300);
+                let tell = |line: String| {
+                    let summary = meshtrail_event::text::shortened(&format!("{name}: {line}"), 300);
                     let mut draft = teller.change(Kind::ConfigChanged, &subject, name, summary);
-                    edit(&mut draft, |change| change.lines = lines);
+                    edit(&mut draft, |change| change.lines = vec![line]);
                     told(&teller, draft, &subject, name, (Some(old), Some(&new)))
-                }
+                };
+                diff::json(old, &new).into_iter().flat_map(tell).collect()
             }
         };
         self.push(group);

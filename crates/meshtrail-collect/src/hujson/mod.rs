@@ -1,0 +1,117 @@
+//! HuJSON: JSON with comments and trailing commas, as policy files are written in.
+//!
+//! ```
+//! let policy = meshtrail_collect::hujson::parse("{\n  // Why: INC-4711\n  \"groups\": {},\n}")?;
+//! assert_eq!(policy.to_json().to_string(), r#"{"groups":{}}"#);
+//! # Ok::<(), meshtrail_collect::hujson::HujsonError>(())
+//! ```
+//!
+//! - What is JSON is read as JSON is; `//` and `/* */` comments stand where white space may, and a comma may follow the
+//!   last member.
+//! - Each value knows its line and the comment before it.
+//! - A text is at most [`MAX_TEXT`] bytes and [`MAX_DEPTH`] values deep; anything else is an error with line and column.
+//!
+//! The format is Tailscale's: <https://github.com/tailscale/hujson>, "JWCC".
+
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Number, Value};
+
+/// The most bytes of a text.
+pub const MAX_TEXT: usize = 16 << 20;
+
+/// How deep values may stand in each other.
+pub const MAX_DEPTH: usize = 100;
+
+/// Why a text is not HuJSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {reason}")]
+pub struct HujsonError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in it, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub reason: &'static str,
+}
+
+/// A value with where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The comment right before it, without its marks.
+    pub comment: Option<String>,
+    /// The line it begins in, from 1.
+    pub line: usize,
+    /// What it is.
+    pub shape: Shape,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// An object: its members in their order, under names that may come twice.
+    Object(Vec<(String, Node)>),
+}
+
+/// Reads a text.
+pub fn parse(text: &str) -> Result<Node, HujsonError> {
+    reader::read(text)
+}
+
+impl Node {
+    /// The value as plain JSON; of members with one name, the last counts.
+    pub fn to_json(&self) -> Value {
+        match &self.shape {
+            Shape::Null => Value::Null,
+            Shape::Bool(on) => Value::Bool(*on),
+            Shape::Number(number) => Value::Number(number.clone()),
+            Shape::Text(text) => Value::String(text.clone()),
+            Shape::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
+            Shape::Object(members) => {
+                let members = members.iter().map(|(name, node)| (name.clone(), node.to_json()));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The members of an object.
+    pub fn members(&self) -> &[(String, Node)] {
+        match &self.shape {
+            Shape::Object(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> &[Node] {
+        match &self.shape {
+            Shape::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The last member of this name, whatever its letters' case: policy files are read so.
+    pub fn member(&self, name: &str) -> Option<&Node> {
+        self.members().iter().rev().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, node)| node)
+    }
+}
