@@ -47,3 +47,16 @@ fn each_wrong_value_of_a_source_is_refused_by_its_key() {
         assert!(error.contains(key), "{text} was refused with {error:?}");
     }
 }
+
+#[test]
+fn every_example_in_the_manual_is_taken() {
+    let manual = include_str!("../../../../docs/sources.md");
+    let examples: Vec<&str> =
+        manual.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let table: toml::Table = toml::from_str(example).unwrap();
+        let file: SourcesFile = table["sources"].clone().try_into().unwrap();
+        SourcesConfig::try_from(file).unwrap();
+    }
+}

@@ -10,6 +10,7 @@
 
 mod rate;
 mod report;
+mod seen;
 mod told;
 
 use std::collections::BTreeMap;
@@ -89,6 +90,8 @@ struct Entry {
     gaps: u64,
     recent_gaps: VecDeque<Gap>,
     trouble: Option<String>,
+    /// How far its events' numbers have come, where it numbers them itself.
+    numbers: seen::Numbers,
 }
 
 impl Entry {
@@ -106,6 +109,7 @@ impl Entry {
             gaps: 0,
             recent_gaps: VecDeque::new(),
             trouble: None,
+            numbers: seen::Numbers::default(),
         }
     }
 
@@ -176,7 +180,10 @@ impl Sources {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.0.bell.notified() => {}
-                () = tokio::time::sleep(LOOK) => self.look_for_silence(Timestamp::now()),
+                () = tokio::time::sleep(LOOK) => {
+                    self.look_for_silence(Timestamp::now());
+                    self.look_for_holes(Timestamp::now());
+                }
             }
         }
         self.flush(&emitter).await;

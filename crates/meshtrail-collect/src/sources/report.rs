@@ -61,7 +61,7 @@ pub struct SourceReport {
     pub events: u64,
     /// New events per second, over five minutes.
     pub rate: f64,
-    /// Gaps since the start.
+    /// Gaps that were told of in the last thirty days.
     pub gaps: u64,
     /// The newest of them, oldest first.
     pub recent_gaps: Vec<Gap>,

@@ -1,0 +1,222 @@
+//! The configuration audit log: nothing lost, nothing twice.
+
+use std::time::Duration;
+
+use tailscale_api_stand_in::{Log, Misdeed, made_record};
+
+use super::{Scene, ago, change, now};
+use crate::sources::SourceState;
+use crate::turn::Turn as _;
+
+const PATH: &str = "logging/configuration";
+
+fn names(count: u64) -> Vec<String> {
+    (0..count).map(|n| format!("{n:032x}")).collect()
+}
+
+/// A scene whose log holds `count` records of the last hours, one each ten seconds.
+async fn scene(count: u64) -> Scene {
+    let scene = Scene::new().await;
+    for n in 0..count {
+        let time = ago(20_000 - 10 * i64::try_from(n).unwrap());
+        scene.api.world().audit.add(time, made_record(n, time));
+    }
+    scene
+}
+
+#[tokio::test]
+async fn whatever_the_api_does_each_record_is_in_the_trail_once() {
+    let misdeeds = [
+        Misdeed::BreaksOff,
+        Misdeed::HalfJson,
+        Misdeed::Shuffled,
+        Misdeed::Doubled,
+        Misdeed::Status(429, Some(3_600)),
+        Misdeed::Status(500, None),
+        Misdeed::Status(503, Some(1)),
+        Misdeed::Status(504, None),
+        Misdeed::WebPage,
+        Misdeed::GoesSilent,
+        Misdeed::Unknown("quantumState".to_owned()),
+        Misdeed::NullList,
+        Misdeed::NoList,
+        Misdeed::Swollen(65 << 20),
+    ];
+    for misdeed in misdeeds {
+        let scene = scene(30).await;
+        let run = scene.run().await;
+        let mut poll = run.audit();
+        scene.api.world().misbehave(PATH, misdeed.clone());
+        poll.turn(now()).await;
+        poll.turn(now()).await;
+        poll.turn(now()).await;
+        assert_eq!(run.operations().await, names(30), "{misdeed:?}");
+        let report = run.report("tailscale.audit");
+        assert_eq!((report.state, report.events), (SourceState::Connected, 30), "{misdeed:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_hour_of_429_is_waited_for_and_costs_nothing() {
+    let scene = scene(5).await;
+    let run = scene.run().await;
+    let mut poll = run.audit();
+    for asked in 1..=3 {
+        scene.api.world().misbehave(PATH, Misdeed::Status(429, Some(3_600)));
+        let wait = poll.turn(now()).await;
+        assert!(wait >= Duration::from_secs(3_600), "{wait:?}");
+        assert_eq!(scene.api.world().asked(PATH), asked, "one request an hour");
+    }
+    let report = run.report("tailscale.audit");
+    assert_eq!(report.state, SourceState::Trouble);
+    assert!(report.trouble.unwrap().contains("429"));
+    assert_eq!(poll.turn(now()).await, Duration::from_secs(60));
+    assert_eq!(run.operations().await, names(5));
+}
+
+#[tokio::test]
+async fn a_start_goes_on_where_a_crash_in_the_middle_of_a_window_left_off() {
+    let scene = Scene::new().await;
+    let count = 20_000;
+    scene.api.world().audit = Log::Made { count, from: ago(90_000), step: 4_000_000_000 };
+    let mut starts = 0;
+    loop {
+        let run = scene.run().await;
+        let mut poll = run.audit();
+        let mut size = run.wiring.trail.subscribe();
+        let before = run.wiring.trail.size();
+        let cut_off = starts < 3;
+        starts += 1;
+        tokio::select! {
+            _ = poll.turn(now()) => {}
+            _ = size.wait_for(|size| *size > before), if cut_off => {}
+        }
+        if !cut_off {
+            assert_eq!(run.operations().await, names(count));
+            return;
+        }
+        run.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn records_that_the_log_takes_in_late_are_found() {
+    let scene = scene(3).await;
+    let run = scene.run().await;
+    let mut poll = run.audit();
+    poll.turn(now()).await;
+    let minutes = ago(5 * 60);
+    scene.api.world().audit.add(minutes, made_record(3, minutes));
+    poll.turn(now()).await;
+    assert_eq!(run.operations().await, names(4), "each round overlaps the last one");
+    let hours = ago(20 * 3_600);
+    scene.api.world().audit.add(hours, made_record(4, hours));
+    poll.turn(now()).await;
+    assert_eq!(run.operations().await, names(4), "not every round looks back a day");
+    poll.turn(now().after(Duration::from_secs(3_700))).await;
+    assert_eq!(run.operations().await, names(5), "but one an hour does");
+}
+
+#[tokio::test]
+async fn a_record_from_the_future_is_kept_and_hides_nothing() {
+    let scene = scene(3).await;
+    let tomorrow = ago(-86_400);
+    let from_the_future = made_record(9, tomorrow);
+    let run = scene.run().await;
+    // It is found in the present, and says that it is of tomorrow.
+    scene.api.world().audit.add(ago(5), from_the_future);
+    run.audit().turn(now()).await;
+    run.stop().await;
+    let soon = ago(1);
+    scene.api.world().audit.add(soon, made_record(3, soon));
+    let run = scene.run().await;
+    run.audit().turn(now()).await;
+    let mut all = names(4);
+    all.push(format!("{:032x}", 9));
+    assert_eq!(run.operations().await, all);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_by_an_hour_loses_nothing() {
+    for hours in [-1, 1] {
+        let scene = Scene::new().await;
+        let theirs = ago(-3_600 * hours);
+        scene.api.world().clock = Some(theirs);
+        let run = scene.run().await;
+        let mut poll = run.audit();
+        poll.turn(now()).await;
+        let time = theirs - 2_000_000_000;
+        scene.api.world().audit.add(time, made_record(0, time));
+        poll.turn(now()).await;
+        assert_eq!(run.operations().await, names(1), "{hours}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_without_its_time_is_kept_once_and_said() {
+    let scene = scene(2).await;
+    scene.api.world().habits.push((PATH.to_owned(), Misdeed::Without("eventTime".to_owned())));
+    let run = scene.run().await;
+    let mut poll = run.audit();
+    poll.turn(now()).await;
+    poll.turn(now()).await;
+    run.stop().await;
+    let run = scene.run().await;
+    run.audit().turn(now()).await;
+    let events = run.events().await;
+    let kept: Vec<_> = events.iter().filter_map(change).collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert!(kept.iter().all(|change| change.lines.iter().any(|line| line.contains("eventTime"))), "{kept:?}");
+}
+
+#[tokio::test]
+async fn members_that_nobody_knows_are_kept_and_missing_ones_are_said() {
+    for (misdeed, told) in [
+        (Misdeed::Unknown("quantumState".to_owned()), "quantumState"),
+        (Misdeed::Without("actor".to_owned()), "The record has no actor"),
+    ] {
+        let scene = scene(2).await;
+        scene.api.world().habits.push((PATH.to_owned(), misdeed));
+        let run = scene.run().await;
+        run.audit().turn(now()).await;
+        let leaves: Vec<String> =
+            run.events().await.iter().map(|event| String::from_utf8(event.to_leaf()).unwrap()).collect();
+        assert_eq!(leaves.iter().filter(|leaf| leaf.contains(told)).count(), 2, "{leaves:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_longer_than_an_event_is_kept_whole_and_once() {
+    let scene = Scene::new().await;
+    let time = ago(60);
+    let old = "// a comment\n".repeat(9_000);
+    let record = serde_json::json!({
+        "eventTime": "2026-01-01T00:00:00Z", "type": "CONFIG", "eventGroupID": "long", "origin": "ADMIN_CONSOLE",
+        "actor": {"id": "u1", "type": "USER", "loginName": "ana@example.com"}, "action": "UPDATE",
+        "target": {"id": "t1", "name": "example.com", "type": "TAILNET", "property": "ACL"},
+        "old": old, "new": format!("{old}// more\n"),
+    });
+    scene.api.world().audit.add(time, record.to_string());
+    let run = scene.run().await;
+    let mut poll = run.audit();
+    poll.turn(now()).await;
+    let size = run.wiring.trail.size();
+    assert!(size > 3, "the texts come in parts: {size}");
+    poll.turn(now()).await;
+    run.stop().await;
+    let run = scene.run().await;
+    run.audit().turn(now()).await;
+    assert_eq!(run.wiring.trail.size(), size);
+}
+
+#[tokio::test]
+async fn what_the_log_keeps_no_more_is_said() {
+    let scene = scene(1).await;
+    let run = scene.run().await;
+    let mut poll = run.audit();
+    poll.turn(now()).await;
+    poll.turn(now().after(Duration::from_secs(100 * 86_400))).await;
+    let report = run.report("tailscale.audit");
+    assert_eq!(report.gaps, 1, "{report:?}");
+    assert!(report.recent_gaps[0].reason.contains("90 days"));
+}

@@ -1,0 +1,85 @@
+//! `sources`
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::api::Api;
+use crate::args::SourcesList;
+use crate::output::{Fit, Table, line, note};
+use crate::written::time_text;
+
+#[derive(Debug, Deserialize)]
+struct Source {
+    name: String,
+    state: String,
+    last_heard: Option<String>,
+    lag_ms: Option<u64>,
+    events: u64,
+    rate: f64,
+    gaps: u64,
+    trouble: Option<String>,
+}
+
+/// Lists every source and how it does.
+pub(crate) async fn list(list: SourcesList) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Page {
+        sources: Vec<Box<RawValue>>,
+    }
+    let server = Api::open_server(&list.asking.source, "asking how sources do").await?;
+    let page: Page = Api::Remote(server).get_json("/api/v1/sources").await?;
+    if list.asking.json {
+        return page.sources.iter().try_for_each(|source| Ok(line(source.get())?));
+    }
+    if page.sources.is_empty() {
+        note("No sources yet. docs/sources.md says how to name a Tailscale or Headscale to collect from.");
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("SOURCE", Fit::Whole),
+        ("STATE", Fit::Whole),
+        ("LAST HEARD", Fit::Whole),
+        ("LAG", Fit::Right),
+        ("EVENTS", Fit::Right),
+        ("PER S", Fit::Right),
+        ("GAPS", Fit::Right),
+        ("TROUBLE", Fit::Cut(8)),
+    ]);
+    for text in &page.sources {
+        let source: Source = serde_json::from_str(text.get())?;
+        table.row([
+            source.name,
+            source.state,
+            source.last_heard.as_deref().map_or_else(|| "never".to_owned(), time_text),
+            source.lag_ms.map_or_else(String::new, lag_text),
+            source.events.to_string(),
+            format!("{:.1}", source.rate),
+            source.gaps.to_string(),
+            source.trouble.unwrap_or_default(),
+        ]);
+    }
+    Ok(table.print()?)
+}
+
+/// A lag in its largest whole unit.
+fn lag_text(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds}ms"),
+        1_000..120_000 => format!("{}s", milliseconds / 1_000),
+        120_000..7_200_000 => format!("{}m", milliseconds / 60_000),
+        7_200_000..172_800_000 => format!("{}h", milliseconds / 3_600_000),
+        _ => format!("{}d", milliseconds / 86_400_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_written_so_that_it_is_read_at_a_glance() {
+        let written: Vec<String> = [7, 1_500, 60_000, 600_000, 8_000_000, 999_999_999].map(lag_text).into();
+        assert_eq!(written, ["7ms", "1s", "60s", "10m", "2h", "11d"]);
+    }
+}
