@@ -81,9 +81,10 @@ impl Resolution {
         }
     }
 
-    /// Whether a provider knows who, and no other says otherwise: what access may be given on.
+    /// Whether a provider knows who, and no other says otherwise: what access may be given on. What was told some
+    /// time ago is not enough for that: an address can have another owner since.
     pub fn is_certain(&self) -> bool {
-        self.standing == Standing::Resolved
+        self.standing == Standing::Resolved && self.provider != Some(Provider::History)
     }
 
     /// The person's login.

@@ -6,6 +6,8 @@
 //!   it belongs to a single connection.
 //! - Not knowing is kept for [`ResolverConfig::keep_unknown`], so that a flood of strangers is a trickle at
 //!   tailscaled.
+//! - What neither tailscaled nor the file knows is looked up in the history of the trail, as of when it was told.
+//!   Nobody is let in on that: see [`Resolution::is_certain`].
 //! - [`Resolver::who`] always answers, at the latest after [`ResolverConfig::patience`].
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,11 +20,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::claim::{ClaimCheck, Devices, verdict};
 use crate::directory::DirectoryFile;
+use crate::history::{History, Known};
 use crate::kept::Kept;
 use crate::local_api::{DEFAULT_TIMEOUT, LocalApi, Peers, canonical, is_tailnet_address};
 use crate::own_node::{self, OwnNode};
-use crate::resolution::{Account, Resolution, Unresolved};
-use crate::subject::{Provider, Subject};
+use crate::resolution::{Account, Resolution, Standing, Unresolved};
+use crate::subject::{Contradiction, Owner, Provider, Subject};
 
 /// How many questions are with tailscaled at the same time; the others wait.
 const AT_ONCE: usize = 16;
@@ -47,6 +50,8 @@ pub struct ResolverConfig {
     pub socket: Option<PathBuf>,
     /// The directory file; none where there is none.
     pub directory: Option<DirectoryFile>,
+    /// What the trail's events told, asked last; an empty one knows nobody.
+    pub history: History,
     /// About which addresses tailscaled is asked.
     pub ask_about: AskAbout,
     /// How long one question to tailscaled may take.
@@ -66,6 +71,7 @@ impl Default for ResolverConfig {
         ResolverConfig {
             socket: None,
             directory: None,
+            history: History::new(),
             ask_about: AskAbout::Mesh,
             timeout: DEFAULT_TIMEOUT,
             patience: DEFAULT_TIMEOUT + Duration::from_secs(1),
@@ -146,6 +152,9 @@ impl Resolver {
             accounts.push(Account { subject, provider: Provider::Directory, as_of: now });
         }
         let Some((&first, others)) = accounts.split_first() else {
+            if let Some(known) = self.shared.config.history.at(peer.ip(), now) {
+                return remembered(&known);
+            }
             let (why, as_of) = self.nobody(told, now);
             return Resolution::unresolved(why, as_of);
         };
@@ -170,6 +179,11 @@ impl Resolver {
             .flatten()
             .min_by_key(weight)
             .unwrap_or_else(|| ClaimCheck::Unknown { why: Unresolved::NoProvider.to_string() });
+        if matches!(check, ClaimCheck::Unknown { .. })
+            && let Some(remembered) = self.claim_in_history(claim)
+        {
+            check = remembered;
+        }
         let directory = self.shared.directory.as_ref().map(DirectoryFile::current);
         if let (Some(directory), Some(owner)) = (directory, check.owner_mut()) {
             let groups = directory.groups_of(&owner.login);
@@ -270,6 +284,17 @@ impl Resolver {
         Some(known.map_or_else(unknown_device, verdict))
     }
 
+    /// None where no event told of the device.
+    fn claim_in_history(&self, claim: &Claim) -> Option<ClaimCheck> {
+        let (history, now) = (&self.shared.config.history, Timestamp::now());
+        let by_id = claim.node_id.as_deref().and_then(|id| history.device(id, now));
+        let known = by_id.or_else(|| match &history.named(claim.node.as_deref()?, now)[..] {
+            [one] => Some(one.clone()),
+            _ => None,
+        })?;
+        Some(verdict(claim, &subject_of(&known), Provider::History, known.as_of))
+    }
+
     /// Every device tailscaled knows of; none without a tailscaled.
     async fn devices(&self) -> Option<Result<Arc<Devices>, String>> {
         let local_api = self.shared.local_api.as_ref()?;
@@ -280,6 +305,35 @@ impl Resolver {
         });
         let waited = tokio::time::timeout(config.patience, ask).await;
         Some(waited.unwrap_or_else(|_elapsed| Err("too many questions are waiting".to_owned())))
+    }
+}
+
+/// A device and whose it was, when the trail was last told.
+fn remembered(known: &Known) -> Resolution {
+    let subject = subject_of(known);
+    let account = Account { subject: &subject, provider: Provider::History, as_of: known.as_of };
+    let mut resolution = Resolution::of(account, std::collections::BTreeSet::new(), Vec::new());
+    if let Some(conflict) = &known.conflict {
+        let what = Contradiction { what: "history", one: known.facts().whose(), other: conflict.to_string() };
+        resolution.standing = Standing::Conflicting { what: vec![what] };
+    }
+    resolution
+}
+
+fn subject_of(known: &Known) -> Subject {
+    let (facts, device) = (known.facts(), known.device());
+    Subject {
+        name: device.name.clone(),
+        stable_id: device.id.clone(),
+        addresses: facts.addresses.to_vec(),
+        os: device.os.clone(),
+        owner: known.person().map(|person| Owner {
+            id: person.id.clone(),
+            login: person.login.clone(),
+            display_name: person.name.clone(),
+            groups: person.groups.iter().cloned().collect(),
+        }),
+        tags: device.tags.iter().cloned().collect(),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Provider {
     LocalApi,
     /// The directory file.
     Directory,
+    /// The directory made from the trail's own events: what a control plane told last.
+    History,
 }
 
 impl Provider {
@@ -22,6 +24,7 @@ impl Provider {
         match self {
             Provider::LocalApi => "localapi",
             Provider::Directory => "directory",
+            Provider::History => "history",
         }
     }
 }
@@ -65,7 +68,7 @@ pub struct Owner {
 /// One point in which two accounts of the same device differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contradiction {
-    /// What they differ in: `node id`, `node name`, `login` or `tags`.
+    /// What they differ in: `node id`, `node name`, `login`, `tags` or `history`.
     pub what: &'static str,
     /// What the first says: the claim, or the provider asked first.
     pub one: String,

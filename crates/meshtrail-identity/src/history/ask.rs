@@ -103,13 +103,13 @@ impl History {
     pub fn of_address(&self, address: IpAddr) -> Vec<Tenure> {
         let inner = self.read();
         let Some(holders) = inner.addresses.get(&address.to_canonical()) else { return Vec::new() };
-        let tenures = holders.tenures().into_iter();
+        let tenures = holders.tenures().into_iter().filter_map(|(place, since, until)| {
+            let last = until.map_or(END, |until| Timestamp::from_nanos(until.as_nanos() - 1));
+            Some(Tenure { known: inner.known(place, last)?, since, until })
+        });
+        let mut tenures: Vec<Tenure> = tenures.collect();
+        tenures.sort_by(|one, two| (one.since, &one.known.facts().id).cmp(&(two.since, &two.known.facts().id)));
         tenures
-            .filter_map(|(place, since, until)| {
-                let last = until.map_or(END, |until| Timestamp::from_nanos(until.as_nanos() - 1));
-                Some(Tenure { known: inner.known(place, last)?, since, until })
-            })
-            .collect()
     }
 
     /// Every address that a device ever had.
