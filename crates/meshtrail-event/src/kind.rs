@@ -255,6 +255,8 @@ kinds! {
         MeshtrailViewed = "meshtrail.viewed",
         /// Somebody took evidence out.
         MeshtrailExported = "meshtrail.exported",
+        /// Somebody took in a recording from elsewhere.
+        MeshtrailImported = "meshtrail.imported",
         /// Somebody ended a session.
         MeshtrailKilled = "meshtrail.killed",
         /// A detection or alert rule changed.
