@@ -29,6 +29,7 @@ use object_store::aws::AmazonS3Builder;
 pub use error::{Cause, GetError, KeyError, LocationError, PutError, StoreError};
 pub use key::Key;
 pub use location::StoreLocation;
+pub use s3::{ForeignBucket, ForeignError, ForeignObject};
 
 use folder::Folder;
 use s3::Bucket;

@@ -8,7 +8,10 @@
 
 mod connection;
 mod facts;
+mod foreign;
 mod versions;
+
+pub use foreign::{ForeignBucket, ForeignError, ForeignObject};
 
 use std::collections::HashMap;
 use std::ops::Range;
