@@ -2,6 +2,7 @@
 //!
 //! - Each request has an id: in `x-request-id`, in the log, and in the body of a problem.
 //! - A handler has [`HANDLER_TIME`] to begin its answer; a stream may then go on.
+//! - Every answer of a demo says that it is one.
 //! - Security headers are on everything; nothing may be cached that a handler did not allow to be.
 
 use std::time::Duration;
@@ -68,6 +69,9 @@ async fn finish(State(state): State<AppState>, mut request: Request, next: Next)
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), took = ?began.elapsed(), request = id.0, "answered");
     set_headers(&mut response, &id);
+    if state.banner().is_some() {
+        response.headers_mut().insert("x-meshtrail-demo", HeaderValue::from_static("made up"));
+    }
     response
 }
 

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use meshtrail_collect::config::{SourcesConfig, SourcesFile, span};
 use meshtrail_trail::store::{ObjectRetention, RetentionMode};
 use serde::Deserialize;
 
@@ -15,9 +16,10 @@ use crate::auth::Role;
 use crate::auth::names::HostNames;
 use crate::auth::roles::{Grants, Subject};
 
-mod span;
+mod tables;
 
-pub use span::parse_span;
+pub use meshtrail_collect::config::span::parse_span;
+pub use tables::{PostgresSettings, QuerySettings};
 
 /// Where the console and the API listen when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7411";
@@ -48,6 +50,14 @@ pub struct Config {
     pub trail: TrailSettings,
     /// How long a bucket with Object Lock refuses to delete what is written; `None` leaves it to the bucket's default.
     pub object_lock: Option<ObjectRetention>,
+    /// What is collected, and from where.
+    pub sources: SourcesConfig,
+    /// What questions in SQL may cost.
+    pub query: QuerySettings,
+    /// The Postgres wire, where it is served.
+    pub postgres: Option<PostgresSettings>,
+    /// What every page and answer says on top. No file and no flag sets it: only a demo does.
+    pub banner: Option<String>,
 }
 
 /// How the trail is named, cut into segments, shipped and kept.
@@ -138,6 +148,9 @@ struct ConfigFile {
     roles: RolesFile,
     trail: TrailFile,
     object_lock: Option<LockFile>,
+    sources: SourcesFile,
+    query: tables::QueryFile,
+    postgres: Option<tables::PostgresFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -234,7 +247,17 @@ impl TryFrom<ConfigFile> for Config {
             grants: grants(&file.roles)?,
             trail: TrailSettings::try_from(file.trail)?,
             object_lock: file.object_lock.map(ObjectRetention::try_from).transpose()?,
+            sources: SourcesConfig::try_from(file.sources)?,
+            query: QuerySettings::try_from(file.query)?,
+            postgres: file.postgres.map(PostgresSettings::try_from).transpose()?,
+            banner: None,
         })
+    }
+}
+
+impl From<meshtrail_collect::config::ConfigError> for ConfigError {
+    fn from(error: meshtrail_collect::config::ConfigError) -> ConfigError {
+        wrong(error.key, error.reason)
     }
 }
 

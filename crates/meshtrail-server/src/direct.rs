@@ -1,16 +1,17 @@
-//! The API over a store that is only read, for the command line without a server.
+//! The API over a store, for the command line without a server.
 //!
-//! Nothing is written and nothing is locked: safe beside a running server, and for a copy of a store. What is
-//! looked at leaves no entry in the trail: whoever can read the files could read them anyhow.
+//! - [`open`] writes nothing and locks nothing: safe beside a running server, and for a copy of a store. What is looked
+//!   at leaves no entry in the trail: whoever can read the files could read them anyhow.
+//! - [`open_to_write`] holds the trail as a server does; what is done then is in it.
 
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use meshtrail_event::Timestamp;
-use meshtrail_identity::Resolver;
-use meshtrail_recording::Recordings;
-use meshtrail_trail::store::{Store, StoreLocation};
+use meshtrail_identity::{History, Resolver};
+use meshtrail_recording::{RecordingConfig, Recordings};
+use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{OpenError, Trail, TrailConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ use crate::auth::secret::{NoRandomness, Secret};
 use crate::auth::sessions::SignIns;
 use crate::auth::tokens::{Tokens, TokensError};
 use crate::diary::Diary;
+use crate::directory::{Learned, load};
+use crate::exports::Exports;
 use crate::routes;
 use crate::state::{AppState, Door, Parts};
 
@@ -35,6 +38,12 @@ pub enum ReadError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The folder is a demo's.
+    #[error("{} holds a demo, which takes nothing real", path.display())]
+    Demo {
+        /// Which folder.
+        path: std::path::PathBuf,
+    },
     /// The store can't be opened.
     #[error("the store can't be opened")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -46,6 +55,9 @@ pub enum ReadError {
         /// Why.
         source: Box<OpenError>,
     },
+    /// Tables over the trail can't be made.
+    #[error("tables over the trail can't be made")]
+    Sql(#[from] meshtrail_sql::QueryError),
     /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),
@@ -65,13 +77,35 @@ pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, Re
         .await
         .map_err(|source| ReadError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
     let recordings = Recordings::open_read_only(store, opened.clone());
-    let state = AppState::new(Parts {
+    Ok(routes::router(state(Reach::Reading, trail, opened, recordings)?))
+}
+
+/// What this process may do with the store.
+enum Reach {
+    /// Read it.
+    Reading,
+    /// Write to it as a server would: what is done is in the trail.
+    Writing(History, Learned),
+}
+
+fn state(reach: Reach, trail: &str, opened: Trail, recordings: Recordings) -> Result<AppState, ReadError> {
+    let (diary, history, learned) = match reach {
+        Reach::Reading => (Diary::Reading, History::new(), Learned::default()),
+        Reach::Writing(history, learned) => (Diary::Kept(opened.emitter("server")), history, learned),
+    };
+    Ok(AppState::new(Parts {
         sources: meshtrail_collect::sources::Sources::none(),
+        history,
+        learned,
+        sql: meshtrail_sql::Engine::new(opened.clone(), meshtrail_sql::Limits::default())?,
+        network: crate::network::Kept::default(),
+        exports: Exports::none(),
         trail: opened,
         trail_name: trail.to_owned(),
+        summaries: crate::counts::Summaries::default(),
         banner: None,
         recordings,
-        diary: Diary::Reading,
+        diary,
         door: Door::Files,
         stop: CancellationToken::new(),
         local_url: String::new(),
@@ -85,6 +119,51 @@ pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, Re
         links: Links::default(),
         requests: AtomicU64::new(1),
         refusals: std::sync::Mutex::default(),
-    });
-    Ok(routes::router(state))
+    }))
+}
+
+/// A store that no server runs over, opened to be written.
+pub struct Held {
+    router: Router,
+    trail: Trail,
+    recordings: Recordings,
+}
+
+/// Opens the store at `location` for writing, which locks its trail: beside a running server this fails.
+pub async fn open_to_write(location: &str, data: &Path, trail: &str) -> Result<Held, ReadError> {
+    let place: StoreLocation = location
+        .parse()
+        .map_err(|error| ReadError::Location { location: location.to_owned(), source: Box::new(error) })?;
+    if crate::serve::demo::is_demo(data) {
+        return Err(ReadError::Demo { path: data.to_owned() });
+    }
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| ReadError::Store(error);
+    let store =
+        Store::open(&place, &WritePolicy::default()).await.map_err(|error| failed(Box::new(error)))?;
+    let local = data.join("local");
+    let opened = Trail::open(store.clone(), &local, TrailConfig::new(trail))
+        .await
+        .map_err(|source| ReadError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
+    let nobody = Resolver::knowing_nobody();
+    let recordings =
+        Recordings::open(store, &local, opened.clone(), nobody, RecordingConfig::default()).await;
+    let recordings = recordings.map_err(|error| failed(Box::new(error)))?;
+    let (history, learned) = (History::new(), Learned::default());
+    load(&history, &learned, &opened).await.map_err(|error| failed(Box::new(error)))?;
+    let state = state(Reach::Writing(history, learned), trail, opened.clone(), recordings.clone())?;
+    Ok(Held { router: routes::router(state), trail: opened, recordings })
+}
+
+impl Held {
+    /// The API's routes over it.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Closes it in order.
+    pub async fn close(self) {
+        drop(self.router);
+        self.recordings.close().await;
+        self.trail.close().await;
+    }
 }

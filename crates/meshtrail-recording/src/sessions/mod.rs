@@ -194,6 +194,11 @@ impl Recordings {
         &self.inner.store
     }
 
+    /// This machine's folder.
+    pub fn local(&self) -> &Path {
+        &self.inner.local
+    }
+
     pub(crate) fn journal(&self) -> Option<&Journal> {
         self.inner.journal.as_ref()
     }

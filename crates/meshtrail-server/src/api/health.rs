@@ -19,6 +19,9 @@ pub struct Health {
     /// When it started.
     #[schema(value_type = String)]
     pub started: Timestamp,
+    /// Only of a demo: that all of it is made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demo: Option<String>,
 }
 
 /// Whether the server answers and its trail takes events; 503 when it does not.
@@ -35,6 +38,7 @@ pub(crate) async fn health(State(state): State<AppState>) -> (StatusCode, Json<H
         status: status.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: state.started(),
+        demo: state.banner().map(str::to_owned),
     };
     (code, Json(health))
 }

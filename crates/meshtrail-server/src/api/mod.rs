@@ -1,12 +1,21 @@
 //! The handlers of `/api/v1/`, each a short story, and the frame of the API's description.
 
+pub mod devices;
+pub mod changes;
 pub mod events;
+pub mod exports;
+pub mod flows;
 pub mod health;
+pub mod imports;
 pub mod packs;
+pub mod people;
 pub mod proofs;
+pub mod query;
 pub mod recordings;
 pub mod sessions;
+pub mod sources;
 pub mod tokens;
+pub mod who;
 pub mod whoami;
 
 use axum::Json;
@@ -31,8 +40,11 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::api(Open, routes!(health::health)),
         Route::api(SelfService, routes!(whoami::whoami)),
+        Route::api(Read, routes!(who::who)),
         Route::api(Read, routes!(sessions::list)),
         Route::api(Read, routes!(sessions::show)),
+        Route::api(Read, routes!(imports::find)),
+        Route::api(Administer, routes!(imports::import)).layered(DefaultBodyLimit::disable()),
         Route::api(Export, routes!(recordings::recording)),
         Route::api(Export, routes!(packs::pack)),
         Route::api(Replay, routes!(recordings::cast)),
@@ -40,7 +52,24 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Kill, routes!(recordings::kill)),
         Route::api(Read, routes!(events::list)),
         Route::api(Send, routes!(events::send)).layered(DefaultBodyLimit::max(MAX_EVENTS_BODY)),
+        Route::api(Read, routes!(events::counts::histogram)),
+        Route::api(Read, routes!(events::counts::facets)),
+        Route::api(Read, routes!(events::counts::complete)),
+        Route::api(Read, routes!(events::follow::follow)),
         Route::api(Read, routes!(events::show)),
+        Route::api(Read, routes!(people::list)),
+        Route::api(Read, routes!(people::show)),
+        Route::api(Read, routes!(devices::list)),
+        Route::api(Read, routes!(devices::show)),
+        Route::api(Read, routes!(query::query)),
+        Route::api(Export, routes!(exports::list)),
+        Route::api(Export, routes!(exports::create)),
+        Route::api(Export, routes!(exports::show)),
+        Route::api(Export, routes!(exports::file)),
+        Route::api(Export, routes!(exports::remove)),
+        Route::api(Read, routes!(flows::list)),
+        Route::api(Read, routes!(changes::list)),
+        Route::api(Read, routes!(sources::list)),
         Route::api(Read, routes!(proofs::checkpoint)),
         Route::api(Read, routes!(proofs::proof)),
         Route::api(Read, routes!(proofs::c2sp_checkpoint)),

@@ -158,6 +158,7 @@ fn as_leaf(session: &Session) -> Vec<u8> {
         requested_user: session.ssh_user.clone(),
         peer: session.peer.clone(),
         recorded_by: session.recorded_by.clone(),
+        imported_from: session.imported_from.clone(),
         reason: session.reason.clone(),
         sha256: session.sha256.clone(),
         ..SessionFacts::default()

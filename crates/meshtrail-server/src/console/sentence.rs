@@ -177,6 +177,10 @@ fn session(event: &Event, facts: &SessionFacts) -> Sentence {
         }
         _ => said,
     };
+    let said = match &facts.imported_from {
+        Some(_) => said.unsure(" (imported, not witnessed)"),
+        None => said,
+    };
     match &facts.reason {
         Some(reason) => said.words(": ").unsure(reason.clone()),
         None => said,

@@ -62,6 +62,12 @@ impl SessionPage<'_> {
             }
             p.run { (run(session)) }
             @if let Some(reason) = &session.reason { p.unsure { (words::foreign(reason)) } }
+            @if let Some(from) = &session.imported_from {
+                p.unsure {
+                    "Imported from " (words::foreign(from)) ": not witnessed here while it happened. What is proven is that "
+                    "these bytes have not changed since they were taken in."
+                }
+            }
         }
     }
 
@@ -108,17 +114,24 @@ impl SessionPage<'_> {
     fn proof_state(&self) -> String {
         match &self.session.proven_by {
             Some((_, Some(index))) => format!(
-                "{} as received, closed in the trail at index {}",
+                "{} as {}, closed in the trail at index {}",
                 words::counted(self.session.bytes, "byte", "bytes"),
+                self.came(),
                 words::count(*index)
             ),
             Some((_, None)) => format!(
-                "{} as received, closed in the trail",
-                words::counted(self.session.bytes, "byte", "bytes")
+                "{} as {}, closed in the trail",
+                words::counted(self.session.bytes, "byte", "bytes"),
+                self.came()
             ),
             None => "still running: each stretch is bound into the trail as it comes, the whole at its end"
                 .to_owned(),
         }
+    }
+
+    /// How the bytes came here.
+    fn came(&self) -> &'static str {
+        if self.session.imported_from.is_some() { "imported" } else { "received" }
     }
 
     fn acts(&self) -> Markup {

@@ -110,6 +110,7 @@ impl SessionsPage<'_> {
     /// What a reader must know about this recording before opening it.
     fn note(&self, session: &SessionView) -> Markup {
         html! {
+            @if session.imported_from.is_some() { " " span.unsure { "· imported" } }
             @if let Some(reason) = session.reason.as_deref().filter(|_| session.state != State::Ended) {
                 " " span.unsure { "· " (words::clipped(reason, 90)) }
             } @else if let Some(anomaly) = session.anomalies.first() {

@@ -43,6 +43,8 @@ pub(crate) struct SessionView {
     pub(crate) command: Option<String>,
     pub(crate) requested_user: Option<String>,
     pub(crate) recorded_by: Option<String>,
+    /// Where it was imported from, where nobody here witnessed it.
+    pub(crate) imported_from: Option<String>,
     pub(crate) started: Timestamp,
     pub(crate) ended: Option<Timestamp>,
     pub(crate) bytes: u64,
@@ -69,8 +71,17 @@ impl SessionView {
 pub(crate) struct EventView {
     pub(crate) index: u64,
     pub(crate) event: Event,
+    /// The event as it would be had everything been known when it was written, where more became known since.
+    pub(crate) best: Option<Box<Event>>,
     /// The exact bytes that are proven.
     pub(crate) leaf: String,
+}
+
+impl EventView {
+    /// The event with the best that is known of its people and devices.
+    pub(crate) fn best(&self) -> &Event {
+        self.best.as_deref().unwrap_or(&self.event)
+    }
 }
 
 /// Where a list goes on.
@@ -122,6 +133,7 @@ impl From<Session> for SessionView {
             command: session.command,
             requested_user: session.ssh_user,
             recorded_by: session.recorded_by,
+            imported_from: session.imported_from,
             started: session.started,
             ended: session.ended,
             bytes: session.bytes,

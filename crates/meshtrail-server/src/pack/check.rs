@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use meshtrail_event::text::visible;
 use meshtrail_event::{Detail, Event, Kind, SessionId};
 use meshtrail_recording::check::{Checker, Statement};
 use meshtrail_trail::note::{Checkpoint, verify_note};
@@ -179,20 +180,20 @@ fn recording(pack: &Pack, events: &[(Vec<u8>, Event)]) -> Result<String, String>
         return Err("it was altered: the packed bytes do not have the SHA-256 that the pack gives".to_owned());
     }
     let bytes = gunzip(&packed).map_err(altered)?;
-    let (marks, end) = statements(events)?;
+    let (marks, end, imported) = statements(events)?;
     let count = marks.len();
     let mut checker = Checker::new(marks, Some(end));
     checker.push(&bytes);
     let found = checker.finish();
     match found.first() {
-        None => Ok(format!("{} bytes, as the closing event and {count} marks say", bytes.len())),
+        None => Ok(format!("{} bytes, as the closing event and {count} marks say{imported}", bytes.len())),
         Some(first) => Err(format!("it was altered: {first}")),
     }
 }
 
-/// What the events say of the recording: the marks, and the end.
-fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement), String> {
-    let (mut marks, mut end, mut counted) = (Vec::new(), None, None);
+/// What the events say of the recording: the marks, the end, and in words whether it was imported.
+fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement, String), String> {
+    let (mut marks, mut end, mut counted, mut imported) = (Vec::new(), None, None, String::new());
     for (_, event) in events {
         let state = |bytes: Option<u64>, sha256: &Option<String>| {
             let missing = || format!("event {} does not say of which bytes it speaks", event.id);
@@ -208,6 +209,9 @@ fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement)
             }
             Some(Detail::Session(facts)) if closes(&event.kind) => {
                 counted = facts.marks;
+                if let Some(from) = &facts.imported_from {
+                    imported = format!("; imported from {}, not witnessed while it happened", visible(from));
+                }
                 end = Some(state(facts.bytes, &facts.sha256)?);
             }
             _ => {}
@@ -217,7 +221,7 @@ fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement)
     if let Some(counted) = counted.filter(|&counted| counted != marks.len() as u64) {
         return Err(format!("the closing event counts {counted} marks, the pack holds {}", marks.len()));
     }
-    Ok((marks, end))
+    Ok((marks, end, imported))
 }
 
 #[cfg(test)]

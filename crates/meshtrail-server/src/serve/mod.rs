@@ -5,17 +5,20 @@
 //! Stop: listeners, live sessions (closed as interrupted), answers under way, `meshtrail.stopped`, the trail's log.
 
 pub mod admin_token;
+pub mod demo;
 pub mod http;
 pub mod note;
 pub mod recorders;
 
 mod open;
+mod postgres;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshtrail_collect::{Collectors, Wiring};
 use meshtrail_event::Kind;
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
@@ -27,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::secret::NoRandomness;
 use crate::config::RecorderListen;
 use crate::diary::Entry;
+use crate::directory::Keeper;
 use crate::routes;
 use crate::state::AppState;
 use note::{Ready, ServerNote};
@@ -41,8 +45,11 @@ pub struct Server {
     state: AppState,
     trail: Trail,
     recordings: Recordings,
+    collectors: Collectors,
+    keeper: Keeper,
     listener: TcpListener,
     recorders: Vec<(RecorderListen, Option<TcpListener>)>,
+    postgres: Option<postgres::Opened>,
     data: PathBuf,
     note: ServerNote,
     admin_token_file: PathBuf,
@@ -75,7 +82,7 @@ impl Server {
         stop: CancellationToken,
         ready: impl FnOnce(Ready) + Send,
     ) -> Result<(), StopError> {
-        let Server { state, trail, recordings, listener, recorders, data, note, admin_token_file } = self;
+        let Server { state, trail, recordings, collectors, keeper, listener, recorders, postgres, data, note, admin_token_file } = self;
         let listen = listener.local_addr().map_err(StopError::Address)?.to_string();
         let entry = Entry::new(Kind::MeshtrailStarted, &format!("server {}", env!("CARGO_PKG_VERSION")));
         state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail))?;
@@ -83,6 +90,13 @@ impl Server {
         let router = routes::router(state.clone());
         tasks.spawn(http::serve(listener, router, stop.clone()));
         tasks.spawn(tell_reloads(state.clone(), stop.clone()));
+        tasks.spawn(state.summaries().clone().keep(trail.clone(), stop.clone()));
+        tasks.spawn(keeper.run(stop.clone()));
+        let (history, sources) = (state.history().clone(), state.sources().clone());
+        collectors.start(&Wiring::new(trail.clone(), history, sources, tasks.clone(), stop.clone()));
+        if let Some(postgres) = postgres {
+            tasks.spawn(postgres.serve(state.clone(), stop.clone()));
+        }
         let opened = serve_recorders(&tasks, &recordings, state.resolver(), recorders, &stop);
         if let Err(error) = note.leave(&data) {
             tracing::warn!(

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicU64;
 
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, Resolver, ResolverConfig};
+use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
 use meshtrail_recording::{RecordingConfig, Recordings};
+use meshtrail_sql::{Budget, Engine, Limits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{OpenError, Trail, TrailConfig};
 use tokio::net::TcpListener;
@@ -16,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin_token::{self, AdminTokenError};
 use super::note::ServerNote;
-use super::{Server, recorders};
+use super::{Server, postgres, recorders};
 use crate::auth::links::Links;
 use crate::auth::sessions::SignIns;
 use crate::auth::tokens::{Tokens, TokensError};
-use crate::config::{Config, RecorderListen, TrailSettings};
+use crate::config::{Config, QuerySettings, RecorderListen, TrailSettings};
+use crate::counts::Summaries;
 use crate::diary::Diary;
+use crate::directory::{self, Keeper, Learned};
+use crate::exports::Exports;
 use crate::state::{AppState, Door, Parts};
 
 /// Why a server could not start.
@@ -34,6 +38,12 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The folder is a demo's.
+    #[error("{} holds a demo, which never mixes with real data: serve it with `meshtrail demo --keep`, or name another folder", path.display())]
+    Demo {
+        /// Which folder.
+        path: PathBuf,
     },
     /// An address can't be listened on.
     #[error("can't listen on {address}{}", hint(source))]
@@ -62,12 +72,21 @@ pub enum StartError {
     /// The recordings can't be opened.
     #[error("the recordings can't be opened")]
     Recordings(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What the trail tells of devices and people can't be read.
+    #[error("the trail's events about devices and people can't be read; `meshtrail verify --all` tells what is wrong")]
+    History(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The directory file can't be read.
     #[error("the directory file can't be used")]
     Directory(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What is to be collected can't be.
     #[error("the sources can't be opened")]
     Sources(#[from] meshtrail_collect::OpenError),
+    /// Tables over the trail can't be made.
+    #[error("tables over the trail can't be made")]
+    Sql(#[source] Box<meshtrail_sql::QueryError>),
+    /// The Postgres wire can't be served.
+    #[error("postgres.tls_cert")]
+    Tls(#[from] postgres::TlsError),
     /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),
@@ -90,6 +109,9 @@ fn hint(error: &io::Error) -> &'static str {
 impl Server {
     /// Opens everything; nothing is served before [`Server::run`].
     pub async fn open(config: Config) -> Result<Server, StartError> {
+        if config.banner.is_none() && super::demo::is_demo(&config.data) {
+            return Err(StartError::Demo { path: config.data });
+        }
         let local = config.data.join("local");
         make_folder(&local)?;
         let listener = listen(config.listen)?;
@@ -102,8 +124,13 @@ impl Server {
             recorders.push((*place, listener));
         }
         let collectors = meshtrail_collect::open(config.sources.clone())?;
-        let resolver = resolver(&config)?;
+        let (history, learned) = (History::new(), Learned::default());
+        let resolver = resolver(&config, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
+        let read_to = directory::load(&history, &learned, &trail)
+            .await
+            .map_err(|error| StartError::History(Box::new(error)))?;
+        let keeper = Keeper::new(history.clone(), learned.clone(), trail.clone(), read_to);
         let recordings =
             Recordings::open(store, &local, trail.clone(), resolver.clone(), RecordingConfig::default())
                 .await
@@ -119,12 +146,22 @@ impl Server {
             config.trail.name.clone(),
             admin_token_file.clone(),
         );
+        let sql = engine(&trail, &config.query, &local)?;
+        let exports = Exports::open(local.join("exports"))
+            .map_err(|source| StartError::Folder { path: local.join("exports"), source })?;
+        let postgres = postgres::open(config.postgres.as_ref())?;
         let state = AppState::new(Parts {
             diary: Diary::Kept(trail.emitter("server")),
             sources: Sources::new(trail.emitter("sources")),
+            history,
+            learned,
+            sql: sql.clone(),
+            network: crate::network::Kept::default(),
+            exports,
             trail: trail.clone(),
             trail_name: config.trail.name.clone(),
-            banner: None,
+            summaries: Summaries::in_folder(local.join("cache").join("summaries")),
+            banner: config.banner,
             recordings: recordings.clone(),
             door: Door::Guarded,
             stop: CancellationToken::new(),
@@ -145,13 +182,29 @@ impl Server {
             trail,
             recordings,
             collectors,
+            keeper,
             listener,
             recorders,
+            postgres,
             data: config.data,
             note,
             admin_token_file,
         })
     }
+}
+
+/// Tables over the trail, within what the configuration allows.
+fn engine(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Engine, StartError> {
+    let spill = local.join("spill");
+    make_folder(&spill)?;
+    let limits = Limits {
+        memory: settings.memory,
+        spill: Some(spill),
+        budget: Budget { time: settings.time, rows: settings.rows },
+        running: settings.at_once,
+        ..Limits::default()
+    };
+    Engine::new(trail.clone(), limits).map_err(|error| StartError::Sql(Box::new(error)))
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {
@@ -195,7 +248,11 @@ fn trail_config(settings: &TrailSettings) -> TrailConfig {
     config
 }
 
-fn resolver(config: &Config) -> Result<Resolver, StartError> {
+fn resolver(config: &Config, history: History) -> Result<Resolver, StartError> {
+    if config.banner.is_some() {
+        // Nobody real is in a demo.
+        return Ok(Resolver::knowing_nobody());
+    }
     let directory = config
         .directory
         .as_ref()
@@ -209,7 +266,7 @@ fn resolver(config: &Config) -> Result<Resolver, StartError> {
         Some(socket) => Some(socket.clone()),
         None => (follows || usual.exists()).then(|| usual.to_owned()),
     };
-    Ok(Resolver::start(ResolverConfig { socket, directory, ..ResolverConfig::default() }))
+    Ok(Resolver::start(ResolverConfig { socket, directory, history, ..ResolverConfig::default() }))
 }
 
 /// Where a browser on this machine finds the console.

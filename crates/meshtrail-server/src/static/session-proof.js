@@ -3,6 +3,7 @@
 import { hexOf, shortHex, textOfBytes } from "./bytes.js";
 import { checkInclusion, ProofError, sha256 } from "./proof.js";
 import { RollingSha256 } from "./sha256.js";
+import { visible } from "./visible.js";
 
 const CLOSING = /^(?:ssh|kube)\.session\.(ended|failed|interrupted)$/;
 
@@ -34,7 +35,9 @@ export async function checkRecording(bytes, { closing, marks }) {
   }
   await checkMarks(bytes, marks);
   const marked = marks.length === 0 ? "" : `, and to ${marks.length === 1 ? "the mark" : `each of the ${marks.length} marks`} made while it ran`;
-  const note = closing ? `equal to the closing event${marked}` : `equal so far${marked}`;
+  // Whoever reads the proof of an imported recording must not take it for one that was witnessed.
+  const imported = said.imported_from ? `; imported from ${visible(String(said.imported_from))}, not witnessed while it happened` : "";
+  const note = closing ? `equal to the closing event${marked}${imported}` : `equal so far${marked}`;
   return { name: "recording", value: `sha256 ${shortHex(digest)}`, full: digest, note, state: "good" };
 }
 

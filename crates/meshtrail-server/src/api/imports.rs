@@ -1,0 +1,172 @@
+//! Recordings from elsewhere, handed in: one request for each file.
+//!
+//! A sender asks by the file's SHA-256 first, so that nothing is sent twice. What comes is written beside the journal
+//! while it comes, at most [`MAX_IMPORT`] bytes of it, and is gone from there once it is kept.
+
+use std::path::PathBuf;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use futures::StreamExt;
+use http::StatusCode;
+use meshtrail_event::{Kind, SessionId, Timestamp};
+use meshtrail_recording::{Import, ImportError, Imported, MAX_IMPORT, SessionState};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::auth::Viewer;
+use crate::diary::Entry;
+use crate::extract::Asked;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Where a recording comes from.
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ImportQuery {
+    /// Where it lay, as it will stand in its event: a path, or `s3://bucket/key`.
+    pub from: String,
+    /// The node that recorded it, by id or name, where its place tells.
+    pub node: Option<String>,
+    /// When it began, where its name tells: RFC 3339.
+    pub started: Option<String>,
+}
+
+/// What became of a recording that was handed in.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImportAnswer {
+    /// `imported`, or `known` where the same bytes were here.
+    pub outcome: String,
+    /// The session.
+    pub session: String,
+    /// Of an imported one, how it ended: `ended` or `interrupted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Why it is not whole, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl ImportAnswer {
+    fn known(session: &SessionId) -> ImportAnswer {
+        ImportAnswer { outcome: "known".to_owned(), session: session.to_string(), state: None, reason: None }
+    }
+}
+
+/// The session that has exactly these bytes.
+#[utoipa::path(get, path = "/api/v1/sessions/imports/{sha256}", tag = "sessions",
+    params(("sha256" = String, Path)), responses((status = 200, body = ImportAnswer), (status = 404)))]
+pub(crate) async fn find(
+    State(state): State<AppState>,
+    Path(sha256): Path<String>,
+) -> Result<Json<ImportAnswer>, Problem> {
+    let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_digest {
+        return Err(Problem::bad_request("sha256", "a SHA-256 is 64 hexadecimal digits"));
+    }
+    match state.recordings().with_bytes(&sha256).await {
+        Ok(Some(session)) => Ok(Json(ImportAnswer::known(&session))),
+        Ok(None) => Err(Problem::not_found("no recording has these bytes")),
+        Err(error) => Err(Problem::unavailable("the trail can't be read now").because(&error)),
+    }
+}
+
+/// Takes a recording in: the body is its bytes, an asciicast of version 2.
+#[utoipa::path(post, path = "/api/v1/sessions/imports", tag = "sessions", params(ImportQuery),
+    request_body(content_type = "application/x-asciicast"),
+    responses((status = 201, body = ImportAnswer), (status = 200, body = ImportAnswer)))]
+pub(crate) async fn import(
+    State(state): State<AppState>,
+    Extension(viewer): Extension<Viewer>,
+    Asked(query): Asked<ImportQuery>,
+    body: Body,
+) -> Result<(StatusCode, Json<ImportAnswer>), Problem> {
+    if state.banner().is_some() {
+        return Err(Problem::conflict("this is a demo: it takes no real recordings"));
+    }
+    if query.from.is_empty() || query.from.len() > 1024 {
+        return Err(Problem::bad_request("from", "say where it lay, in 1 to 1024 bytes"));
+    }
+    let started = query.started.as_deref().map(|text| text.parse::<Timestamp>());
+    let named_start =
+        started.transpose().map_err(|error| Problem::bad_request("started", error.to_string()))?;
+    let file = receive(&state, body).await?;
+    let import = Import {
+        file: file.path(),
+        from: &query.from,
+        named_start,
+        node: query.node.as_deref(),
+        history: state.history(),
+    };
+    match state.recordings().import(import).await.map_err(refused)? {
+        Imported::Known(session) => Ok((StatusCode::OK, Json(ImportAnswer::known(&session)))),
+        Imported::New(session) => {
+            let mut entry = Entry::new(Kind::MeshtrailImported, "recording").of_session(&session.id);
+            entry.own.source = Some(query.from);
+            state.diary().write(&viewer, entry).await?;
+            let cut = session.state == SessionState::Interrupted;
+            let answer = ImportAnswer {
+                outcome: "imported".to_owned(),
+                session: session.id.to_string(),
+                state: Some(if cut { "interrupted" } else { "ended" }.to_owned()),
+                reason: session.reason,
+            };
+            Ok((StatusCode::CREATED, Json(answer)))
+        }
+    }
+}
+
+/// A file that is removed with its guard.
+struct Received(PathBuf);
+
+impl Received {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "a file that was handed in could not be removed");
+        }
+    }
+}
+
+async fn receive(state: &AppState, body: Body) -> Result<Received, Problem> {
+    let failed = |error: std::io::Error| {
+        Problem::unavailable("the recording could not be written to the local disk").because(&error)
+    };
+    let folder = state.recordings().local().join("imports");
+    tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+    let received = Received(folder.join(format!("{}.cast", state.next_request_id())));
+    let mut file = tokio::fs::File::create(received.path()).await.map_err(failed)?;
+    let mut parts = body.into_data_stream();
+    let mut bytes = 0;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|error| {
+            Problem::bad_request("body", "the recording did not come whole").because(&error)
+        })?;
+        bytes += part.len() as u64;
+        if bytes > MAX_IMPORT {
+            return Err(Problem::bad_request("body", ImportError::TooLarge { bytes }.to_string()));
+        }
+        file.write_all(&part).await.map_err(failed)?;
+    }
+    file.flush().await.map_err(failed)?;
+    Ok(received)
+}
+
+fn refused(error: ImportError) -> Problem {
+    match &error {
+        ImportError::Damage(damage) => Problem::bad_request("body", damage.to_string()),
+        ImportError::TooLarge { .. } => Problem::bad_request("body", error.to_string()),
+        ImportError::ReadOnly => Problem::conflict(error.to_string()),
+        ImportError::Read(_) | ImportError::Place(_) | ImportError::Ledger(_) => {
+            Problem::unavailable("the recording could not be kept; nothing of it was taken in")
+                .because(&error)
+        }
+    }
+}
