@@ -5,15 +5,21 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::Source;
 use crate::local;
 use crate::remote::Remote;
+
+/// Bytes of a file that are sent at a time.
+const UPLOAD_PIECE: usize = 256 << 10;
 
 /// The longest answer that is read as a whole.
 const MAX_WHOLE: usize = 256 << 20;
@@ -41,6 +47,13 @@ pub(crate) struct Refused {
     detail: String,
     field: Option<String>,
     id: Option<String>,
+}
+
+impl Refused {
+    /// What was wrong, without where.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
 }
 
 fn note(field: &Option<String>, id: &Option<String>) -> String {
@@ -87,8 +100,33 @@ impl Api {
     pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
         match self {
             Api::Remote(remote) => remote.send(Method::GET, path, None).await,
-            Api::Direct(router) => direct(router, path).await,
+            Api::Direct(router) => direct(router, http::Request::get(path).body(Body::empty())?).await,
         }
+    }
+
+    /// Posts `body`; the answer's body comes as a stream.
+    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
+        let body = serde_json::to_vec(body)?;
+        match self {
+            Api::Remote(remote) => remote.send(Method::POST, path, Some(body)).await,
+            Api::Direct(router) => {
+                let request = http::Request::post(path).header(CONTENT_TYPE, "application/json");
+                direct(router, request.body(Body::from(body))?).await
+            }
+        }
+    }
+
+    /// Posts a file's bytes and reads the whole answer.
+    pub(crate) async fn upload(&self, path: &str, file: &std::path::Path) -> Result<Vec<u8>> {
+        let file = tokio::fs::File::open(file).await?;
+        let bytes = tokio_util::io::ReaderStream::with_capacity(file, UPLOAD_PIECE);
+        let answer = match self {
+            Api::Remote(remote) => remote.upload(path, reqwest::Body::wrap_stream(bytes)).await,
+            Api::Direct(router) => {
+                direct(router, http::Request::post(path).body(Body::from_stream(bytes))?).await
+            }
+        };
+        answer?.whole().await
     }
 
     /// Asks for `path` and reads the whole answer.
@@ -118,9 +156,8 @@ impl Answer {
     }
 }
 
-async fn direct(router: &Router, path: &str) -> Result<Answer> {
+async fn direct(router: &Router, request: http::Request<Body>) -> Result<Answer> {
     use tower::ServiceExt as _;
-    let request = http::Request::get(path).body(axum::body::Body::empty())?;
     let response = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
     let status = response.status();
     let body = response.into_body().into_data_stream();

@@ -8,6 +8,12 @@ use meshtrail_event::{EventId, SessionId};
 
 use crate::written::{parse_seconds, parse_speed};
 
+mod first_look;
+mod setup;
+
+pub(crate) use first_look::{Demo, Doctor, SessionImport};
+pub(crate) use setup::{Setup, SetupFlowLogs};
+
 /// Who accessed what, what did they do, when, and can you prove it?
 #[derive(Debug, Parser)]
 #[command(
@@ -40,6 +46,17 @@ pub(crate) enum Command {
     /// Ask for events, or show one
     #[command(subcommand, arg_required_else_help = true)]
     Events(Events),
+    /// Ask in SQL
+    Query(Query),
+    /// Make long answers on the server, watch them, and take them away
+    #[command(subcommand, arg_required_else_help = true)]
+    Exports(Exports),
+    /// Tell what changed in the mesh: devices, policy, DNS, keys, users
+    Changes(Changes),
+    /// Tell which device and which person had an address, a name or a login at a time, and how that is known
+    Who(Who),
+    /// Show how each source does: last heard, lag, gaps, rate
+    Sources(SourcesList),
     /// Check that what is kept is what was written: exits 0 only when all of it holds
     Verify(Verify),
     /// Show the signed head of the trail
@@ -49,6 +66,13 @@ pub(crate) enum Command {
     /// Make, list and revoke API tokens
     #[command(subcommand, arg_required_else_help = true)]
     Tokens(Tokens),
+    /// Write what other machines need to send here
+    #[command(subcommand, arg_required_else_help = true)]
+    Setup(Setup),
+    /// Look around in a made-up company
+    Demo(Demo),
+    /// Say what still keeps recordings and events from arriving
+    Doctor(Doctor),
     /// Print a fresh one-time link that signs a browser on this machine in
     SignIn(SignIn),
     /// Show the version
@@ -148,6 +172,8 @@ pub(crate) enum Sessions {
     Follow(SessionFollow),
     /// End a live session
     Kill(SessionKill),
+    /// Take in recordings from elsewhere: tsrecorder's, or a node's own session logs
+    Import(SessionImport),
 }
 
 /// `sessions list`
@@ -300,8 +326,10 @@ pub(crate) enum Order {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     meshtrail events query 'actor:someone@example.com kind:ssh.* since:24h'\n  \
-    meshtrail events query 'outcome:denied target:tag:prod' --limit 500 --json\n\n\
-    With --json each line is one event exactly as it is proven.")]
+    meshtrail events query 'outcome:denied target:tag:prod' --limit 500 --json\n  \
+    meshtrail events query 'kind:ssh.* \"rm -rf\"' --follow\n\n\
+    With --json each line is one event exactly as it is proven. --follow shows the newest, then those that come, until \
+    Ctrl-C; it goes on where it was when the server comes back.")]
 pub(crate) struct EventsQuery {
     /// A filter, such as 'kind:ssh.* since:24h'
     #[arg(value_name = "FILTER")]
@@ -312,6 +340,9 @@ pub(crate) struct EventsQuery {
     /// Which end to begin at
     #[arg(long, value_enum, default_value = "newest")]
     pub(crate) order: Order,
+    /// Go on with events as they come, the newest last
+    #[arg(long, short, conflicts_with_all = ["order", "store"])]
+    pub(crate) follow: bool,
     /// Where to ask, and how to answer.
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -448,6 +479,42 @@ pub(crate) struct TokenCreate {
     pub(crate) asking: Asking,
 }
 
+/// `sources`
+#[derive(Debug, Args)]
+pub(crate) struct SourcesList {
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `changes`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    meshtrail changes --since 24h --severity high\n  \
+    meshtrail changes 'actor:alice@example.com kind:policy.*' --diff")]
+pub(crate) struct Changes {
+    /// A filter, such as 'actor:alice@example.com'; see docs/filter-language.md
+    pub(crate) filter: Option<String>,
+    /// From when on: a time, or a span before now
+    #[arg(long, value_name = "WHEN", default_value = "7d")]
+    pub(crate) since: String,
+    /// Until when: a time, or a span before now
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Only what matters at least this much: info, low, medium or high
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) severity: Option<String>,
+    /// Show differences of texts
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: usize,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
 /// `tokens list`
 #[derive(Debug, Args)]
 pub(crate) struct TokensList {
@@ -481,4 +548,155 @@ pub(crate) struct Version {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `query`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    meshtrail query \"select actor, count(*) from ssh_session where time > now() - interval '7 days' group by 1\"\n  \
+    meshtrail query --format parquet --output flows.parquet \"select * from flow where time > now() - interval '1 day'\"\n  \
+    meshtrail query - < question.sql\n\n\
+    The tables: session, login, kube, flow, config, log, finding, meshtrail, and event over all; docs/sql.md has their columns.\n\
+    The question is written into the trail before it runs.")]
+pub(crate) struct Query {
+    /// One select; `-`, or nothing, reads it from standard input
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: Option<String>,
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
+    pub(crate) format: QueryFormat,
+    /// Short for --format jsonl
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    /// Write the answer into this file, which must not be there yet
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// At most this many rows
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) limit: Option<u64>,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// How an answer in SQL is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    /// Columns for reading
+    Table,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with headings
+    Csv,
+    /// A Parquet file
+    Parquet,
+}
+
+/// `exports`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Exports {
+    /// Begin one: the answer to a question in SQL, or the events that a filter lets through
+    Create(ExportsCreate),
+    /// List them
+    List(ExportsList),
+    /// Wait for one and take its file away
+    Fetch(ExportsFetch),
+    /// Give one up that is being made, or remove one that is done with
+    Remove(ExportsRemove),
+}
+
+/// `exports create`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("question").required(true).args(["sql", "filter"]))]
+pub(crate) struct ExportsCreate {
+    /// One select: its answer is exported
+    #[arg(long, value_name = "SQL")]
+    pub(crate) sql: Option<String>,
+    /// A filter: the leaves it lets through are exported byte for byte, as jsonl
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// How an answer in SQL is written
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub(crate) format: ExportFormat,
+    /// Wait for it and write it into this file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with headings
+    Csv,
+    /// A Parquet file
+    Parquet,
+}
+
+impl ExportFormat {
+    /// The name the API knows it by.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ExportFormat::Jsonl => "jsonl",
+            ExportFormat::Csv => "csv",
+            ExportFormat::Parquet => "parquet",
+        }
+    }
+}
+
+/// `exports list`
+#[derive(Debug, Args)]
+pub(crate) struct ExportsList {
+    /// How to ask.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `exports fetch`
+#[derive(Debug, Args)]
+pub(crate) struct ExportsFetch {
+    /// The export's id
+    pub(crate) id: String,
+    /// The file to write; without it, one of the export's own name
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `exports remove`
+#[derive(Debug, Args)]
+pub(crate) struct ExportsRemove {
+    /// The export's id
+    pub(crate) id: String,
+    /// Where to ask.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `who`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    meshtrail who 100.64.0.7 --at 2026-11-20T14:02Z\n  \
+    meshtrail who build-3 --at 2h\n  \
+    meshtrail who someone@example.com\n\n\
+    The answer rests on what was observed: who told it and as of when is said, and nothing is guessed.")]
+pub(crate) struct Who {
+    /// An address, a device's name or id, or a person's login
+    #[arg(value_name = "WHOM")]
+    pub(crate) subject: String,
+    /// When: 2h ago, yesterday, 2026-11-20, 2026-11-20T14:02Z [default: now]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) at: Option<String>,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
 }

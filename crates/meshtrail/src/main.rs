@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Command, CommandLine, Events, Sessions, Tokens};
+use args::{Command, CommandLine, Events, Exports, Sessions, Tokens};
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     let mut builder = match &line.command {
-        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
@@ -50,15 +50,27 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
 async fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => commands::serve::run(serve).await?,
+        Command::Demo(demo) => commands::demo::run(demo).await?,
+        Command::Doctor(doctor) => return commands::doctor::run(doctor).await,
+        Command::Sessions(Sessions::Import(import)) => return commands::import::run(import).await,
         Command::Sessions(sessions) => act_on_sessions(sessions).await?,
         Command::Events(Events::Query(query)) => commands::events::query(query).await?,
         Command::Events(Events::Show(show)) => commands::events::show(show).await?,
+        Command::Query(query) => commands::query::run(query).await?,
+        Command::Exports(Exports::Create(create)) => commands::exports::create(create).await?,
+        Command::Exports(Exports::List(list)) => commands::exports::list(list).await?,
+        Command::Exports(Exports::Fetch(fetch)) => commands::exports::fetch(fetch).await?,
+        Command::Exports(Exports::Remove(remove)) => commands::exports::remove(remove).await?,
         Command::Verify(verify) => return commands::verify::run(verify).await,
         Command::Checkpoint(checkpoint) => commands::proof::checkpoint(checkpoint).await?,
         Command::Proof(proof) => commands::proof::proof(proof).await?,
         Command::Tokens(Tokens::Create(create)) => commands::tokens::create(create).await?,
         Command::Tokens(Tokens::List(list)) => commands::tokens::list(list).await?,
         Command::Tokens(Tokens::Revoke(revoke)) => commands::tokens::revoke(revoke).await?,
+        Command::Setup(args::Setup::FlowLogs(asked)) => commands::setup::flow_logs(&asked)?,
+        Command::Changes(asked) => commands::changes::run(asked).await?,
+        Command::Who(who) => commands::who::run(who).await?,
+        Command::Sources(list) => commands::sources::list(list).await?,
         Command::SignIn(sign_in) => commands::sign_in::run(sign_in).await?,
         Command::Version(version) => commands::version::run(&version)?,
     }
@@ -73,5 +85,6 @@ async fn act_on_sessions(sessions: Sessions) -> anyhow::Result<()> {
         Sessions::Export(export) => commands::export::run(export).await,
         Sessions::Follow(follow) => commands::play::follow(follow).await,
         Sessions::Kill(kill) => commands::sessions::kill(kill).await,
+        Sessions::Import(_) => unreachable!("an import has an exit status of its own"),
     }
 }

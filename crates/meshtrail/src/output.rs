@@ -51,14 +51,16 @@ pub(crate) enum Fit {
 
 /// Rows under headings, aligned.
 pub(crate) struct Table {
-    headings: Vec<(&'static str, Fit)>,
+    headings: Vec<(String, Fit)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table.
-    pub(crate) fn new(headings: impl IntoIterator<Item = (&'static str, Fit)>) -> Table {
-        Table { headings: headings.into_iter().collect(), rows: Vec::new() }
+    pub(crate) fn new<H: AsRef<str>>(headings: impl IntoIterator<Item = (H, Fit)>) -> Table {
+        let shown = |heading: H| visible(heading.as_ref()).into_owned();
+        let headings = headings.into_iter().map(|(heading, fit)| (shown(heading), fit)).collect();
+        Table { headings, rows: Vec::new() }
     }
 
     /// Adds a row; its cells may hold anything.
@@ -77,7 +79,7 @@ impl Table {
     /// The lines as they fit into `width` columns.
     pub(crate) fn lines(&self, width: Option<usize>) -> Vec<String> {
         let widths = self.widths(width);
-        let headings: Vec<String> = self.headings.iter().map(|(text, _)| (*text).to_owned()).collect();
+        let headings: Vec<String> = self.headings.iter().map(|(text, _)| text.clone()).collect();
         std::iter::once(&headings).chain(&self.rows).map(|row| self.written(row, &widths)).collect()
     }
 

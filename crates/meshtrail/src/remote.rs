@@ -44,14 +44,28 @@ impl Remote {
 
     /// Sends a request and gives back its answer, or its refusal as an error.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
-        let url = format!("{}{path}", self.address());
-        let mut request = self.client.request(method, url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
         }
+        self.answer(request).await
+    }
+
+    /// Posts a recording's bytes as they are read.
+    pub(crate) async fn upload(&self, path: &str, bytes: reqwest::Body) -> Result<Answer> {
+        let request = self.request(Method::POST, path);
+        self.answer(request.header(http::header::CONTENT_TYPE, "application/x-asciicast").body(bytes)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.address()));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer> {
         let response = request
             .send()
             .await

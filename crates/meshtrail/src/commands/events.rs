@@ -23,6 +23,9 @@ struct Page {
 
 /// Lists the events that a filter lets through.
 pub(crate) async fn query(query: EventsQuery) -> Result<()> {
+    if query.follow {
+        return super::follow::follow(query).await;
+    }
     let api = Api::open(&query.asking.source).await?;
     let mut table = Table::new([
         ("TIME", Fit::Whole),
@@ -73,7 +76,7 @@ pub(crate) async fn query(query: EventsQuery) -> Result<()> {
     Ok(())
 }
 
-fn row(event: &Event) -> [String; 6] {
+pub(super) fn row(event: &Event) -> [String; 6] {
     [
         time(event.time),
         event.kind.to_string(),

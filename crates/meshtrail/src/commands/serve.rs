@@ -1,6 +1,7 @@
 //! `serve`: from the configuration to a server that runs until it is told to stop.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::exit;
 
 use anyhow::{Context, Result};
@@ -21,7 +22,7 @@ const CUT_SHORT: i32 = 130;
 
 /// Serves until a signal comes.
 pub(crate) async fn run(serve: Serve) -> Result<()> {
-    log_to_stderr(serve.log_json)?;
+    log_to_stderr(serve.log_json, USUAL_LOG)?;
     let overlay = Overlay {
         listen: serve.listen,
         store: serve.store,
@@ -41,7 +42,15 @@ pub(crate) async fn run(serve: Serve) -> Result<()> {
     line(&format!("Sign in  {}  (once, within 15 minutes, on this machine)", server.sign_in_link()?))?;
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
-    let ready_file = serve.ready_file;
+    until_stopped(server, stop, serve.ready_file).await
+}
+
+/// Runs a server until `stop`; leaves its addresses in `ready_file` once everything listens.
+pub(super) async fn until_stopped(
+    server: Server,
+    stop: CancellationToken,
+    ready_file: Option<PathBuf>,
+) -> Result<()> {
     let mut unwritten = None;
     let ran = server
         .run(stop.clone(), |ready| {
@@ -62,8 +71,9 @@ pub(crate) async fn run(serve: Serve) -> Result<()> {
     }
 }
 
-fn log_to_stderr(as_json: bool) -> Result<()> {
-    let wanted = std::env::var("MESHTRAIL_LOG").unwrap_or_else(|_| USUAL_LOG.to_owned());
+/// Logs to standard error: what MESHTRAIL_LOG says, or `usual`.
+pub(super) fn log_to_stderr(as_json: bool, usual: &str) -> Result<()> {
+    let wanted = std::env::var("MESHTRAIL_LOG").unwrap_or_else(|_| usual.to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .context("MESHTRAIL_LOG can't be understood; write a level such as info, or crate=level")?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -76,7 +86,7 @@ fn log_to_stderr(as_json: bool) -> Result<()> {
 }
 
 /// The first signal stops in order; the second ends the process at once, which the next start repairs.
-fn stop_on_signals(stop: CancellationToken) -> Result<()> {
+pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {

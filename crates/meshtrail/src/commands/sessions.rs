@@ -53,6 +53,9 @@ pub(crate) struct Session {
     /// What the stream got wrong.
     #[serde(default)]
     pub(crate) anomalies: Vec<String>,
+    /// Where its recording was imported from; absent where it was witnessed.
+    #[serde(default)]
+    pub(crate) imported_from: Option<String>,
     /// The event that says all this.
     #[serde(default)]
     pub(crate) event: Option<String>,
@@ -130,7 +133,10 @@ fn state_name(state: SessionState) -> &'static str {
 fn row(session: &Session) -> [String; 8] {
     let span = session.ended.unwrap_or_else(Timestamp::now).since(session.started);
     [
-        session.state.clone(),
+        match session.imported_from {
+            Some(_) => format!("{} (imported)", session.state),
+            None => session.state.clone(),
+        },
         session.id.clone(),
         who(session),
         place(session),
@@ -187,6 +193,10 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
         ("Bytes", Some(format!("{} ({})", session.bytes, size(session.bytes)))),
         ("SHA-256", session.sha256.clone()),
         ("Reason", session.reason.clone()),
+        (
+            "Imported",
+            session.imported_from.as_ref().map(|from| format!("from {from}; not witnessed while it happened")),
+        ),
         ("Not seen", Some(session.not_seen.join("; ")).filter(|text| !text.is_empty())),
         ("Anomalies", Some(session.anomalies.join("; ")).filter(|text| !text.is_empty())),
         ("Event", session.event.clone()),

@@ -190,6 +190,8 @@ pub(crate) async fn check_session(
 struct Statements {
     marks: Vec<Statement>,
     end: Option<Statement>,
+    /// Where it was imported from, where nobody here witnessed it.
+    imported_from: Option<String>,
 }
 
 impl Statements {
@@ -201,6 +203,7 @@ impl Statements {
             Some(Detail::Session(facts)) => {
                 let end = statement(&event.id, facts.bytes, facts.sha256.as_deref());
                 self.end = end.or_else(|| self.end.take());
+                self.imported_from.clone_from(&facts.imported_from);
             }
             _ => {}
         }
@@ -233,6 +236,9 @@ async fn events_of(api: &Api, id: &SessionId) -> Result<Vec<Event>> {
 
 async fn recording(api: &Api, id: &SessionId, statements: Statements) -> Result<Verdict> {
     let (marks, live) = (statements.marks.len(), statements.end.is_none());
+    let imported = statements.imported_from.as_deref().map_or_else(String::new, |from| {
+        format!("; imported from {from}, not witnessed while it happened")
+    });
     let covered = statements.marks.iter().map(|mark| mark.bytes).max().unwrap_or(0);
     let mut checker = Checker::new(statements.marks, statements.end);
     let asked = api.get(&format!("/api/v1/sessions/{}/recording?for=verify", encoded(id.as_str()))).await;
@@ -257,6 +263,6 @@ async fn recording(api: &Api, id: &SessionId, statements: Statements) -> Result<
     Ok(match (found.is_empty(), live) {
         (false, _) => Err(found.join("; ")),
         (true, true) => Ok(format!("live; its first {covered} bytes are those of {marks} marks")),
-        (true, false) => Ok(format!("{bytes} bytes, SHA-256 {sha256}, {marks} marks agree")),
+        (true, false) => Ok(format!("{bytes} bytes, SHA-256 {sha256}, {marks} marks agree{imported}")),
     })
 }

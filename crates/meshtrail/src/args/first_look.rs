@@ -1,0 +1,89 @@
+//! The command line of what newcomers do first: look around, take in what they have, find out what is missing.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use meshtrail_server::config::DEFAULT_DATA;
+
+use super::{Asking, Source};
+
+/// `demo`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    meshtrail demo\n  \
+    meshtrail demo --seed 12 --keep ./demo\n\n\
+    Thirty days of a company that does not exist: 40 people, 120 devices, recorded sessions to watch, and one night to be found.\n\
+    Every page says that it is a demo; nothing of it goes into a real store.")]
+pub(crate) struct Demo {
+    /// The same seed makes the same company
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Where the console and the API listen [default: a free port on this machine]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0", hide_default_value = true)]
+    pub(crate) listen: String,
+    /// Keep it in this folder, and serve it again from there; without it, nothing stays
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Write the addresses here, as JSON, when everything listens
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// `sessions import`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    meshtrail sessions import /var/lib/tailscale/ssh-sessions --node web-1\n  \
+    meshtrail sessions import /data/recordings\n  \
+    meshtrail sessions import s3://recordings/tsrecorder\n\n\
+    Takes asciicast files as tsrecorder and tailscaled write them. Files that are here already are passed over, so an import\n\
+    can be repeated. Exits 1 when a file could not be taken in; all others are. Credentials of a bucket come from AWS_* variables.")]
+pub(crate) struct SessionImport {
+    /// A file, a folder with *.cast files at any depth, or s3://bucket/prefix
+    #[arg(value_name = "PATH|URL")]
+    pub(crate) from: String,
+    /// The node that recorded them, by name or id, where no folder is named after it
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Say what would be taken in, and take in nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    meshtrail doctor\n  \
+    meshtrail doctor --config /etc/meshtrail/meshtrail.toml --json\n\n\
+    Exits 1 when something fails; warnings alone exit 0.")]
+pub(crate) struct Doctor {
+    /// The configuration file that the server is started with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// tailscaled's socket [default: the usual place]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tailscale_socket: Option<PathBuf>,
+    /// Where the server takes recordings, if no configuration file says so. May be repeated
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) recorder_listen: Vec<String>,
+    /// The tag of recorders in the policy
+    #[arg(long, value_name = "TAG", default_value = "tag:recorder")]
+    pub(crate) recorder_tag: String,
+    /// How to answer, and which server or store.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+impl Doctor {
+    /// Where the store is looked for when nothing is said.
+    pub(crate) fn source(&self) -> &Source {
+        &self.asking.source
+    }
+
+    /// The usual folder.
+    pub(crate) fn usual_data() -> PathBuf {
+        PathBuf::from(DEFAULT_DATA)
+    }
+}

@@ -1,0 +1,162 @@
+//! This machine's tailscaled, and whether recordings can reach it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use meshtrail_identity::{BackendState, DEFAULT_SOCKET, LocalApi, Peers, Status};
+use meshtrail_server::config::{Config, RecorderListen};
+
+use super::Check;
+use crate::args::Doctor;
+use crate::remote::Remote;
+
+/// The port that Tailscale's control plane sends recordings to.
+const RECORDER_PORT: u16 = 80;
+
+/// How long a port of this machine may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(3);
+
+/// What is known of this node.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Its addresses in the tailnet.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Where recordings are to be sent.
+    pub(super) port: Option<u16>,
+}
+
+pub(super) async fn look(doctor: &Doctor, config: Option<&Config>, checks: &mut Vec<Check>) -> Node {
+    let named = config.and_then(|config| config.tailscale_socket.clone()).or(doctor.tailscale_socket.clone());
+    let socket = named.unwrap_or_else(|| DEFAULT_SOCKET.into());
+    let status = match ask(&socket, config, checks).await {
+        Some(status) => status,
+        None => return Node { port: port(config), ..Node::default() },
+    };
+    let mut addresses = status.tailscale_ips.clone();
+    addresses.sort_unstable();
+    tags(&status, &doctor.recorder_tag, checks);
+    peers(&status, checks);
+    recorder(&status, &addresses, config, checks).await;
+    Node { addresses, port: port(config) }
+}
+
+async fn ask(socket: &Path, config: Option<&Config>, checks: &mut Vec<Check>) -> Option<Status> {
+    let shown = socket.display();
+    if !socket.exists() {
+        let directory = config.is_some_and(|config| config.directory.is_some());
+        checks.push(match directory {
+            true => Check::ok("tailscaled", format!("none at {shown}; a directory file says who is who")),
+            false => Check::warn(
+                "tailscaled",
+                format!("there is no socket at {shown}: nobody can say who is behind an address"),
+                "install Tailscale here and run `tailscale up`, name its socket with --tailscale-socket, or set `directory` in the configuration",
+            ),
+        });
+        return None;
+    }
+    match LocalApi::new(socket).status(Peers::Listed).await {
+        Ok(status) if status.backend_state == BackendState::Running => {
+            checks.push(Check::ok("tailscaled", format!("answers at {shown}, connected")));
+            Some(status)
+        }
+        Ok(status) => {
+            let (says, next) = match status.backend_state {
+                BackendState::NeedsLogin => {
+                    ("waits for somebody to sign in", "run `tailscale up` and sign in")
+                }
+                BackendState::NeedsMachineAuth => {
+                    ("waits for approval", "approve this device in the admin console")
+                }
+                _ => ("is not connected", "run `tailscale up`"),
+            };
+            checks.push(Check::fail("tailscaled", says, next));
+            None
+        }
+        Err(error) => {
+            let next = "run this as root, or as the user the server runs as; `tailscale status` tells whether tailscaled runs";
+            checks.push(Check::fail("tailscaled", format!("{error:#}"), next));
+            None
+        }
+    }
+}
+
+fn tags(status: &Status, wanted: &str, checks: &mut Vec<Check>) {
+    let has = status.this.as_ref().is_some_and(|this| this.tags.iter().any(|tag| tag == wanted));
+    checks.push(match has {
+        true => Check::ok("tag", format!("this node has {wanted}")),
+        false => Check::warn(
+            "tag",
+            format!("this node does not have {wanted}, by which a policy finds its recorders"),
+            format!("run `tailscale up --advertise-tags={wanted}`; Headscale policies name addresses instead, and need no tag"),
+        ),
+    });
+}
+
+/// Who connects is only known of devices this node may see.
+fn peers(status: &Status, checks: &mut Vec<Check>) {
+    let people = status.peer.values().filter(|peer| peer.tags.is_empty()).count();
+    checks.push(match (status.peer.len(), people) {
+        (0, _) => Check::fail(
+            "peers",
+            "this node sees no other device: no node can reach the recorder",
+            "a grant from the recorded nodes to this one makes both see each other (below)",
+        ),
+        (all, 0) => Check::warn(
+            "peers",
+            format!("this node sees {all} devices, none of which belongs to a person: who connects stays self-reported"),
+            "a grant between people's devices and this node, in either direction, lets it confirm them",
+        ),
+        (all, people) => Check::ok("peers", format!("sees {all} devices, {people} of them people's")),
+    });
+}
+
+/// The port recordings go to, by the configuration.
+fn port(config: Option<&Config>) -> Option<u16> {
+    config?.recorder_listen.first().map(|listen| match listen {
+        RecorderListen::Address(address) => address.port(),
+        RecorderListen::Tailscale { port } => *port,
+    })
+}
+
+async fn recorder(status: &Status, addresses: &[IpAddr], config: Option<&Config>, checks: &mut Vec<Check>) {
+    let Some(port) = port(config) else {
+        let next = "start the server with --recorder-listen tailscale:80, or set recorder.listen in the configuration and name it with --config";
+        checks.push(Check::warn("recorder", "no recorder address is told of", next));
+        return;
+    };
+    if port != RECORDER_PORT {
+        let says = format!("listens on port {port}; Tailscale's control plane always sends to 80");
+        checks.push(Check::warn(
+            "recorder port",
+            says,
+            "use port 80 unless the policy names the address with its port",
+        ));
+    }
+    // A tailscaled without an interface forwards to loopback: its own addresses lead nowhere from here.
+    let asked: Vec<IpAddr> = match status.tun {
+        true => addresses.to_vec(),
+        false => vec![Ipv4Addr::LOCALHOST.into()],
+    };
+    for address in asked {
+        let place = SocketAddr::new(address, port);
+        checks.push(match answers(place).await {
+            Ok(()) => Check::ok("recorder", format!("takes recordings on {place}")),
+            Err(why) => Check::fail(
+                "recorder",
+                format!("nothing takes recordings on {place}: {why}"),
+                "start the server there: --recorder-listen tailscale:80 follows this node's addresses; ports below 1024 need CAP_NET_BIND_SERVICE",
+            ),
+        });
+    }
+}
+
+async fn answers(place: SocketAddr) -> Result<(), String> {
+    let remote = Remote::new(&format!("http://{place}"), None).map_err(|error| error.to_string())?;
+    let asked = remote.send(http::Method::HEAD, "/v2/record", None);
+    match tokio::time::timeout(ANSWER_TIME, asked).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("{error:#}")),
+        Err(_) => Err("no answer within 3 s".to_owned()),
+    }
+}

@@ -1,0 +1,179 @@
+//! What newcomers do first: a demo, an import, the doctor.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"c"}"#;
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtrail"));
+    command.current_dir(folder).env_remove("MESHTRAIL_SERVER").env_remove("MESHTRAIL_TOKEN");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder).args(arguments).output().unwrap()
+}
+
+/// Standard output of a command that must succeed.
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {error}{out}");
+    out
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A command that serves until it is told to stop.
+struct Serving {
+    process: Child,
+    ready: Value,
+}
+
+impl Serving {
+    fn start(folder: &Path, arguments: &[&str]) -> Serving {
+        let ready_file = folder.join("ready.json");
+        let mut process = command(folder)
+            .args(arguments)
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while !ready_file.exists() {
+            if process.try_wait().unwrap().is_some() {
+                let mut text = String::new();
+                process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+                panic!("it ended: {text}");
+            }
+            assert!(began.elapsed() < Duration::from_secs(120), "it did not become ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let ready = serde_json::from_slice(&std::fs::read(&ready_file).unwrap()).unwrap();
+        std::fs::remove_file(ready_file).unwrap();
+        Serving { process, ready }
+    }
+
+    fn stop(mut self) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // One that has ended can't be killed, which is as good.
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
+
+#[test]
+fn a_demo_is_told_proves_itself_says_what_it_is_and_never_mixes_with_real_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let demo = Serving::start(folder, &["demo", "--seed", "3", "--keep", "demo"]);
+    assert!(demo.ready["listen"].is_string());
+    let at = ["--data", "demo", "--trail", "demo"];
+    let ask = |arguments: &[&str]| json_lines(&done(folder, &[arguments, &at, &["--json"]].concat()));
+    let sessions = ask(&["sessions", "list", "--limit", "500"]);
+    assert!(sessions.len() > 100, "{} sessions", sessions.len());
+    assert!(sessions[0]["id"].as_str().unwrap().contains("-demo-"), "{}", sessions[0]);
+    let night = ask(&["sessions", "list", "actor:rowan@example.net account:postgres"]);
+    assert_eq!(night.len(), 1, "{night:?}");
+    let id = night[0]["id"].as_str().unwrap();
+    done(folder, &[&["verify", id][..], &at].concat());
+    let findings = ask(&["events", "query", "kind:finding.raised"]);
+    assert!(findings.iter().any(|event| event["session"] == *id), "the finding names the session");
+    let refused = run(folder, &["serve", "--store", "demo"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("holds a demo"), "{refused:?}");
+    demo.stop();
+    done(folder, &[&["verify", "--all"][..], &["--store", "demo", "--trail", "demo"]].concat());
+    let again = Serving::start(folder, &["demo", "--seed", "3", "--keep", "demo"]);
+    assert_eq!(ask(&["sessions", "list", "--limit", "500"]).len(), sessions.len());
+    again.stop();
+    std::fs::create_dir_all(folder.join("real/trails/main")).unwrap();
+    let refused = run(folder, &["demo", "--keep", "real"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no demo"), "{refused:?}");
+    let refused = run(folder, &["sessions", "import", "demo", "--store", "demo"]);
+    assert!(!refused.status.success());
+}
+
+#[test]
+fn an_import_takes_each_recording_once_names_what_is_damaged_and_marks_all_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("old/nQx7Lm2CNTRL")).unwrap();
+    let whole = format!("{HEADER}\n[0.5,\"o\",\"hi\"]\n[7.25,\"o\",\"bye\"]\n");
+    std::fs::write(folder.join("old/nQx7Lm2CNTRL/2026-01-01T00:00:00Z.cast"), &whole).unwrap();
+    std::fs::write(folder.join("old/copy.cast"), &whole).unwrap();
+    std::fs::write(folder.join("old/damaged.cast"), "not a recording\n").unwrap();
+    // Without a server first: the store is opened for it.
+    let server = Serving::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
+    server.stop();
+    let first = run(folder, &["sessions", "import", "old", "--json"]);
+    assert_eq!(first.status.code(), Some(1), "a damaged file is told: {first:?}");
+    let lines = json_lines(&String::from_utf8(first.stdout).unwrap());
+    let outcomes: Vec<&str> = lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "imported").count(), 1, "{lines:?}");
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == "known").count(), 1, "{lines:?}");
+    let skipped = lines.iter().find(|line| line["outcome"] == "skipped").unwrap();
+    assert!(skipped["reason"].as_str().unwrap().starts_with("header: not JSON"), "{skipped}");
+    // And with one: nothing is new.
+    let server = Serving::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
+    let again = run(folder, &["sessions", "import", "old", "--json"]);
+    let again = json_lines(&String::from_utf8(again.stdout).unwrap());
+    assert_eq!(again.iter().filter(|line| line["outcome"] == "known").count(), 2, "{again:?}");
+    let later = whole.replace("1767225600", "1767229200");
+    std::fs::write(folder.join("old/later.cast"), later).unwrap();
+    std::fs::remove_file(folder.join("old/damaged.cast")).unwrap();
+    done(folder, &["sessions", "import", "old"]);
+    let listed = json_lines(&done(folder, &["sessions", "list", "--json"]));
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|session| session["imported_from"].is_string()), "{listed:?}");
+    let id = listed[1]["id"].as_str().unwrap();
+    assert!(done(folder, &["sessions", "show", id]).contains("not witnessed while it happened"));
+    let verified = run(folder, &["verify", id]);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && said.contains("imported from"), "{said}");
+    done(folder, &["sessions", "export", id, "--output", "out.cast"]);
+    let who = json_lines(&done(folder, &["events", "query", "kind:meshtrail.imported", "--json"]));
+    assert_eq!(who.len(), 2, "who took them in is in the trail: {who:?}");
+    server.stop();
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_and_prints_the_policy_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let nobody = ["doctor", "--tailscale-socket", "none.sock"];
+    let alone = run(folder, &nobody);
+    assert_eq!(alone.status.code(), Some(1), "no server is a failure");
+    let text = String::from_utf8(alone.stdout).unwrap();
+    assert!(text.contains("FAIL  server") && text.contains("start `meshtrail serve`"), "{text}");
+    assert!(text.contains("\"enforceRecorder\": true"), "{text}");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0"];
+    let server = Serving::start(folder, &arguments);
+    let served = run(folder, &[&nobody[..], &["--json"]].concat());
+    let told: Value = serde_json::from_slice(&served.stdout).unwrap();
+    let checks = told["checks"].as_array().unwrap();
+    let of = |what: &str| checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("{what}: {checks:?}"));
+    assert_eq!(of("server")["finding"], "ok");
+    assert_eq!(of("tailscaled")["finding"], "warn");
+    assert_eq!(of("admin token")["finding"], "ok");
+    assert!(of("recordings")["next"].as_str().unwrap().contains("policy lines"));
+    server.stop();
+}
