@@ -17,16 +17,20 @@ struct Topic {
 
 const TAILNET: &[&str] = &["ssh", "tailnet", "tailscaled", "tailscale"];
 
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 13] = [
     Topic { name: "sessions", needs: &["ssh", "asciinema", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "failures", needs: TAILNET },
     Topic { name: "headscale", needs: &["ssh", "headscale", "tailscaled", "tailscale"] },
     Topic { name: "namespaces", needs: &["ip", "namespaces", "ssh", "tailnet", "tailscaled", "tailscale"] },
+    Topic { name: "client_logs", needs: &["tailnet", "tailscaled", "tailscale"] },
+    Topic { name: "flow_logs", needs: &["ip", "namespaces", "tailnet", "tailscaled", "tailscale", "python"] },
     Topic { name: "stores", needs: &["ssh", "tailnet", "tailscaled", "tailscale", "minio", "bucket"] },
     Topic { name: "storage_trouble", needs: &["minio", "bucket", "namespaces"] },
+    Topic { name: "import", needs: &["ssh", "tailnet", "tailscaled", "tailscale", "minio", "bucket"] },
     Topic { name: "tampering", needs: &["minio", "bucket"] },
     Topic { name: "strangers", needs: &["tlogverify"] },
     Topic { name: "kills", needs: &[] },
+    Topic { name: "sql", needs: &["psql", "python"] },
 ];
 
 /// Everything, as CI runs it.
@@ -183,6 +187,9 @@ fn lacks(run: &Run, tools: &Tools, topic: &Topic) -> Option<String> {
     topic.needs.iter().find_map(|need| {
         if *need == "namespaces" {
             return tools::namespaces(run).err();
+        }
+        if *need == "python" {
+            return tools.missing(need).map(str::to_owned);
         }
         let there = run.find(need).is_some() || run.cache.join("bin").join(need).is_file();
         let why = tools.missing(need).map(str::to_owned);

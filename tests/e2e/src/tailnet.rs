@@ -79,6 +79,15 @@ impl Tailnet {
         .await
     }
 
+    /// Tells a node to keep flow logs, under the private log id of 64 hex digits.
+    pub async fn flow_logs(&self, node: &Node, id: &str) -> Result<()> {
+        let stable = node.status().await?["Self"]["ID"].as_str().context("a node has an id")?.to_owned();
+        let request = self.http.post(format!("http://admin/flow-logs?node={stable}&id={id}"));
+        let answer = request.send().await?;
+        ensure!(answer.status().is_success(), "flow logs were refused: {}", answer.text().await?);
+        Ok(())
+    }
+
     /// Gives the user of a node another login name.
     pub async fn rename(&self, node: &Node, login: &str, name: &str) -> Result<()> {
         let id = node.status().await?["Self"]["ID"].as_str().context("a node has an id")?.to_owned();
@@ -91,10 +100,10 @@ impl Tailnet {
 
 /// The policy: everyone may log in as anyone, and is recorded.
 pub fn ssh_policy(recorders: &[String], enforcement: Enforcement) -> Value {
-    let mut action = json!({
-        "accept": true, "allowAgentForwarding": true, "allowLocalPortForwarding": true,
-        "recorders": recorders,
-    });
+    let mut action = json!({"accept": true, "allowAgentForwarding": true, "allowLocalPortForwarding": true});
+    if !recorders.is_empty() {
+        action["recorders"] = json!(recorders);
+    }
     if enforcement == Enforcement::Closed {
         action["onRecordingFailure"] =
             json!({ "RejectSessionWithMessage": REFUSED, "TerminateSessionWithMessage": ENDED });
