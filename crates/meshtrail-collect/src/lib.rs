@@ -7,7 +7,7 @@
 //! - [`once`]: an audit record is in the trail once.
 //! - [`witness`], [`anomalies`]: one change that several tell of, and what is worth a finding.
 //! - [`weight`]: how much a change matters.
-//! - [`tailscale`], `headscale`: their APIs, asked again and again.
+//! - [`tailscale`], `headscale`: their APIs, asked again and again; `localapi`: this node's own view, without either.
 //! - [`start`]: everything that collects, opened and started.
 //! - [`sources`]: how each source does.
 
@@ -19,6 +19,7 @@ pub mod flow;
 mod headscale;
 pub mod hujson;
 mod json;
+mod localapi;
 pub mod once;
 pub mod receive;
 pub mod setup;

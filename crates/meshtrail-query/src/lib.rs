@@ -15,6 +15,7 @@
 //! - [`Filter`]: what a person asked for; held against leaves, and written out in one form.
 //! - [`FilterError`]: what is wrong, where, and what would be right.
 //! - [`query`]: a page of a trail's matching leaves, newest or oldest first, within a bound of work.
+//! - [`tally`]: how many events, when, and with which values.
 //! - [`completions`], [`tokens`]: for whoever lets a person write a filter.
 //!
 //! `docs/filter-language.md` is the language's own page. Who may see what is not known here.
@@ -24,6 +25,7 @@ mod complete;
 mod expr;
 mod field;
 mod filter;
+pub mod flows;
 mod hints;
 mod matching;
 mod moment;
@@ -32,6 +34,7 @@ mod parse;
 mod pattern;
 mod problem;
 mod strings;
+pub mod tally;
 mod token;
 mod trail;
 mod view;
@@ -40,8 +43,9 @@ pub use complete::{Completion, CompletionOption, completions};
 pub use field::Field;
 pub use filter::Filter;
 pub use hints::{Needed, ScanHints};
+pub use moment::instant;
 pub use page::{Ask, Cursor, CursorError, Order, Page, Start, page};
 pub use parse::MAX_FILTER;
 pub use problem::{FilterError, Span};
 pub use token::{Token, TokenKind, tokens};
-pub use trail::query;
+pub use trail::{query, query_with};

@@ -11,6 +11,7 @@
 
 mod bucket;
 mod events;
+pub mod network;
 mod process;
 mod recording;
 mod server;
@@ -21,7 +22,7 @@ mod wait;
 
 pub use bucket::{Bucket, Version};
 pub use events::{Sender, flow};
-pub use process::{Process, mortal, peer, run};
+pub use process::{Process, mortal, peer, python, run};
 pub use recording::Recording;
 pub use server::{Server, Setup, Verdict, meshtrail};
 pub use ssh::{Shell, Ssh};

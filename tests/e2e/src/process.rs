@@ -51,6 +51,15 @@ pub fn peer(name: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// The Python that has the clients which tests use.
+pub fn python() -> Result<PathBuf> {
+    let set = std::env::var_os("MESHTRAIL_PYTHON").map(PathBuf::from);
+    let Some(python) = set.filter(|path| path.is_file()) else {
+        bail!("MESHTRAIL_PYTHON names no Python: run the tests with `cargo xtask e2e`");
+    };
+    Ok(python)
+}
+
 /// Runs a command to its end, at most `limit` long.
 pub async fn run(what: &str, command: Command, limit: Duration) -> Result<Output> {
     let started = Started::now(command, Stdio::piped(), Stdio::piped(), Stdio::null())?;

@@ -2,67 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Enforcement, Node, Server, Setup, Ssh, Tailnet, mortal, run};
-
-/// A bridge between namespaces, with this machine's end on a link of its own; all gone when dropped.
-struct Network {
-    names: Vec<String>,
-}
-
-/// The control server's namespace is the hub; nodes hang off it by one link each.
-const HUB: &str = "198.18.0.1";
-
-impl Network {
-    async fn new(nodes: &[&str]) -> Result<Self> {
-        let id = std::process::id();
-        let mut network = Self { names: Vec::new() };
-        let hub = network.add(&format!("mt{id}-hub")).await?;
-        ip(&format!("-n {hub} link add br0 type bridge")).await?;
-        ip(&format!("-n {hub} addr add {HUB}/24 dev br0")).await?;
-        ip(&format!("-n {hub} link set br0 up")).await?;
-        for (number, node) in nodes.iter().enumerate() {
-            let name = network.add(&format!("mt{id}-{node}")).await?;
-            ip(&format!("-n {hub} link add v{number} type veth peer name eth0 netns {name}")).await?;
-            ip(&format!("-n {hub} link set v{number} master br0 up")).await?;
-            ip(&format!("-n {name} addr add 198.18.0.{}/24 dev eth0", number + 2)).await?;
-            ip(&format!("-n {name} link set eth0 up")).await?;
-            ip(&format!("-n {name} route add default via {HUB}")).await?;
-        }
-        Ok(network)
-    }
-
-    async fn add(&mut self, name: &str) -> Result<String> {
-        ip(&format!("netns add {name}")).await?;
-        self.names.push(name.to_owned());
-        ip(&format!("-n {name} link set lo up")).await?;
-        Ok(name.to_owned())
-    }
-
-    fn of(&self, number: usize) -> &str {
-        &self.names[number]
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for name in &self.names {
-            std::process::Command::new("ip").args(["netns", "delete", name]).status().ok();
-        }
-    }
-}
-
-async fn ip(line: &str) -> Result<()> {
-    let mut command = mortal("ip");
-    command.args(line.split(' '));
-    let output = run(&format!("ip {line}"), command, Duration::from_secs(10)).await?;
-    ensure!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
-fn inside(namespace: &str) -> Vec<String> {
-    ["ip", "netns", "exec", namespace].map(str::to_owned).to_vec()
-}
+use anyhow::{Context, Result};
+use meshtrail_e2e::network::{HUB, Network, inside};
+use meshtrail_e2e::{Enforcement, Node, Server, Setup, Ssh, Tailnet, mortal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_on_its_nodes_tailscale_address_sees_who_records() -> Result<()> {

@@ -45,6 +45,15 @@ func adminHandler(control *testcontrol.Server) http.Handler {
 		}
 		change(w, r, control, func(node *tailcfg.Node) { node.KeyExpiry = time.Now().Add(-time.Minute) })
 	})
+	// Node ids and capabilities reach nodes at once; the tailnet's id comes with the first map of a stream.
+	mux.HandleFunc("POST /flow-logs", func(w http.ResponseWriter, r *http.Request) {
+		change(w, r, control, func(node *tailcfg.Node) {
+			node.DataPlaneAuditLogID = r.FormValue("id")
+			control.SetNodeCapMap(node.Key, tailcfg.NodeCapMap{
+				tailcfg.CapabilityDataPlaneAuditLogs: nil,
+			})
+		})
+	})
 	return mux
 }
 

@@ -12,6 +12,8 @@
 //	POST /rename?node=ID&login=alice@example.com&name=Alice
 //	POST /expire?node=ID        that node's key has expired a minute ago
 //	POST /expire?all=true|false every node's key
+//	POST /flow-logs?node=ID&id=HEX
+//	                            that node keeps flow logs under the private log id HEX; needs -domain-log-id
 //
 // Keys and nodes live in memory: a restart is a new tailnet.
 package main
@@ -40,13 +42,14 @@ func main() {
 	address := flag.String("address", "127.0.0.1", "the address everything listens on")
 	admin := flag.String("admin", "admin.sock", "unix socket of the admin API")
 	domain := flag.String("domain", "tail.example", "MagicDNS domain of the tailnet")
+	domainLogID := flag.String("domain-log-id", "", "private log id of the tailnet, for flow logs")
 	flag.Parse()
-	if err := run(*address, *admin, *domain); err != nil {
+	if err := run(*address, *admin, *domain, *domainLogID); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(address, admin, domain string) error {
+func run(address, admin, domain, domainLogID string) error {
 	derpMap, err := serveRelay(address)
 	if err != nil {
 		return err
@@ -67,6 +70,11 @@ func run(address, admin, domain string) error {
 		AllOnline:       true,
 		// A map that is not nil makes the server take the tags that a node asks for.
 		TagOwners: map[string][]string{"tag:server": nil, "tag:recorder": nil},
+	}
+	if domainLogID != "" {
+		control.ModifyFirstMapResponse = func(response *tailcfg.MapResponse, _ *tailcfg.MapRequest) {
+			response.DomainDataPlaneAuditLogID = domainLogID
+		}
 	}
 	go func() { log.Fatal(http.Serve(controlListener, control)) }()
 	go func() { log.Fatal(http.Serve(adminListener, adminHandler(control))) }()

@@ -73,10 +73,26 @@ pub fn audit(
     draft.identity = party::identity(&actor, origin.as_str(), time);
     (draft.actor, draft.target) = (actor, target);
     let (old, new) = (record.remove("old"), record.remove("new"));
+    let follows = match draft.kind {
+        Kind::PolicyChanged => super::policy::told(&mut change, &draft, old.as_ref(), new.as_ref()),
+        _ => Vec::new(),
+    };
+    if draft.kind == Kind::RouteEnabled && is_less(old.as_ref(), new.as_ref()) {
+        draft.kind = Kind::RouteDisabled;
+    }
     let texts = values(&mut change, old, new);
     change.record = rest(record, told.is_some());
     draft.detail = Some(Detail::Change(Box::new(change)));
-    Ok(with_texts(draft, texts))
+    let mut drafts = with_texts(draft, texts);
+    drafts.splice(1..1, follows);
+    Ok(drafts)
+}
+
+/// Whether a list only lost members.
+fn is_less(old: Option<&Value>, new: Option<&Value>) -> bool {
+    let items = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (old, new) = (items(old), items(new));
+    new.len() < old.len() && new.iter().all(|item| old.contains(item))
 }
 
 /// What one act wrote into a record with these members; the same for the same record, whichever way it came.

@@ -18,7 +18,7 @@ pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, RecordError> {
 }
 
 /// The value, with integers that JSON numbers don't hold exactly as text.
-pub(super) fn exact(value: &Value) -> Json {
+pub(crate) fn exact(value: &Value) -> Json {
     Json::from(&exact_value(value))
 }
 

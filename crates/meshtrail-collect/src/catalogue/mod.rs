@@ -12,6 +12,7 @@ mod audit;
 mod exact;
 mod group;
 mod party;
+mod policy;
 mod text;
 mod table;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod webhook;
 
 pub use audit::{audit, digest};
 pub(crate) use audit::name;
+pub(crate) use exact::exact;
 pub use group::Groups;
 pub use table::{ROWS, Row};
 pub(crate) use table::row;

@@ -66,6 +66,10 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
         "userRoleUpdated" => (data.remove("oldRoles"), data.remove("newRoles")),
         _ => (None, None),
     };
+    let follows = match draft.kind {
+        Kind::PolicyChanged => super::policy::told(&mut change, &draft, old.as_ref(), new.as_ref()),
+        _ => Vec::new(),
+    };
     let texts = super::audit::values(&mut change, old, new);
     if !data.is_empty() {
         record.insert("data".to_owned(), Value::Object(data));
@@ -73,7 +77,9 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
     record.retain(|name, _| !["timestamp", "type"].contains(&name.as_str()));
     change.record = Some(exact(&Value::Object(record))).filter(|json| json.text() != "{}");
     draft.detail = Some(Detail::Change(Box::new(change)));
-    Ok(super::audit::with_texts(draft, texts))
+    let mut drafts = super::audit::with_texts(draft, texts);
+    drafts.splice(1..1, follows);
+    Ok(drafts)
 }
 
 /// A login, or the name of the program that noticed.

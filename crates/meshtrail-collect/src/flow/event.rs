@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::party::{Parties, Party};
 use super::wire::{Connection, End, Layer, Message, Unknown};
+use crate::catalogue::exact;
 
 /// What the leaves of one report share.
 pub(crate) struct Sheet<'m> {
@@ -210,5 +211,5 @@ fn record(outer: Option<&Map<String, Value>>, unknown: &Unknown<'_>) -> Option<J
         (None, Some(own)) => own,
         (Some(outer), Some(own)) => outer.clone().into_iter().chain(own).collect(),
     };
-    Some(Json::from(&Value::Object(members)))
+    Some(exact(&Value::Object(members)))
 }

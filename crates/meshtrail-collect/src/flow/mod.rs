@@ -30,8 +30,8 @@ use party::Parties;
 use seen::{Seen, connection_key, part_of, report_key};
 use wire::Message;
 
-pub use wire::{Layer, MAX_CONNECTIONS, MAX_NODES, protocol_number};
 pub(crate) use wire::looks_like_a_report;
+pub use wire::{Layer, MAX_CONNECTIONS, MAX_NODES, protocol_number};
 
 /// Connections in one batch of the trail, at most.
 const BATCH: usize = 2048;
@@ -125,8 +125,8 @@ impl Flows {
 }
 
 fn read(json: &[u8], logged: Option<Timestamp>) -> Result<Message<'_>, FlowError> {
-    let mut message: Message<'_> = serde_json::from_slice(json)
-        .map_err(|error| FlowError::Syntax { reason: error.to_string() })?;
+    let mut message: Message<'_> =
+        serde_json::from_slice(json).map_err(|error| FlowError::Syntax { reason: error.to_string() })?;
     if message.end < message.start {
         return Err(FlowError::Window { start: message.start, end: message.end });
     }
@@ -191,8 +191,8 @@ impl Inner {
                 }
                 let received = leaves.received();
                 let one = &message.connections[at];
-                let pushed = leaves
-                    .push(Family::Flow, message.start, |id, out| sheet.write(one, id, received, out));
+                let pushed =
+                    leaves.push(Family::Flow, message.start, |id, out| sheet.write(one, id, received, out));
                 if let Err(AppendError::Event { .. }) = pushed {
                     return Ok(Some(FlowError::TooLong { connection: at }));
                 }
@@ -213,7 +213,10 @@ impl Inner {
         }
         seen.add_report(report);
         if message.connections.len() > BATCH && seen.has_parts() {
-            message.connections.iter().for_each(|(layer, one)| seen.forget(&connection_key(message, *layer, one)));
+            message
+                .connections
+                .iter()
+                .for_each(|(layer, one)| seen.forget(&connection_key(message, *layer, one)));
         }
         Ok(None)
     }

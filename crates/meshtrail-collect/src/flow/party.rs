@@ -88,7 +88,8 @@ fn reporter(message: &Message<'_>, known: Option<&Known>) -> Party {
             facts.hold_against(node);
         }
         (None, None) => {
-            facts.identity.reason = Some("neither the directory nor the report tells whose node it is".into());
+            facts.identity.reason =
+                Some("neither the directory nor the report tells whose node it is".into());
         }
         _ => {}
     }

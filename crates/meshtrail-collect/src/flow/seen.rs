@@ -81,9 +81,9 @@ impl Seen {
 
 /// The part of a reporter.
 pub(crate) fn part_of(reporter: &str) -> usize {
-    let hash = reporter.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = reporter
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     usize::try_from(hash >> 32).unwrap_or(0) % PARTS
 }
 

@@ -148,7 +148,8 @@ async fn a_report_counts_once_whichever_way_and_however_often_it_comes_also_afte
     }
     let trail = trail(folder.path()).await;
     let flows = Flows::new(trail.clone(), history());
-    let three = json!([two[0], two[1], {"proto": 6, "src": "100.64.0.1:22", "dst": "100.64.0.2:51002", "txPkts": 1}]);
+    let three =
+        json!([two[0], two[1], {"proto": 6, "src": "100.64.0.1:22", "dst": "100.64.0.2:51002", "txPkts": 1}]);
     let taken = flows.take(&trail.emitter("flowlog"), vec![report(two), report(three)]).await.unwrap();
     assert_eq!((taken.new, taken.duplicates), (1, 4), "what a crash had cut off is finished, not doubled");
     assert_eq!(trail.size(), 3);

@@ -82,6 +82,14 @@ pub(crate) struct Process {
     pub(crate) seq: Option<u64>,
 }
 
+impl Process {
+    /// Numbers that an event can't hold count as none.
+    fn exact(self) -> Self {
+        let exact = |number: &u64| *number <= MAX_EXACT_INTEGER;
+        Self { id: self.id.filter(exact), seq: self.seq.filter(exact) }
+    }
+}
+
 /// A node, as the reporter knows it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Node<'a> {
@@ -91,8 +99,6 @@ pub(crate) struct Node<'a> {
     pub(crate) name: Option<Cow<'a, str>>,
     #[serde(default)]
     pub(crate) addresses: Vec<IpAddr>,
-    #[serde(default, borrow)]
-    pub(crate) os: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     pub(crate) user: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -142,7 +148,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 "start" => start = Some(map.next_value()?),
                 "end" => end = Some(map.next_value()?),
                 "logged" => message.logged = map.next_value()?,
-                "logtail" => message.process = map.next_value()?,
+                "logtail" => message.process = map.next_value::<Option<Process>>()?.map(Process::exact),
                 "srcNode" => message.reporter = map.next_value()?,
                 "dstNodes" => map.next_value_seed(Nodes(&mut message.others))?,
                 "virtualTraffic" => map.next_value_seed(Traffic(Layer::Virtual, &mut message))?,

@@ -167,7 +167,10 @@ mod tests {
         std::io::Write::write_all(&mut gzip, b"half of this").unwrap();
         let gzip = gzip.finish().unwrap();
         assert_eq!(&gunzip(&gzip, 100).unwrap()[..], b"half of this");
-        assert!(matches!(gunzip(&gzip[..gzip.len() / 2], 100), Err(BodyError::Corrupt { encoding: "gzip", .. })));
+        assert!(matches!(
+            gunzip(&gzip[..gzip.len() / 2], 100),
+            Err(BodyError::Corrupt { encoding: "gzip", .. })
+        ));
         assert!(matches!(gunzip(&gzip, 5), Err(BodyError::DecodesTooLong { most: 5 })));
     }
 }

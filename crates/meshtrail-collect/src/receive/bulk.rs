@@ -90,7 +90,8 @@ async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
     if let Err(refused) = bulk.enter(&head.headers) {
         return refused;
     }
-    let media = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media =
+        head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media.split(';').next().unwrap_or_default().trim().ends_with("json") {
         let reason = format!("Content-Type header [{media}] is not supported");
         return refusal(StatusCode::NOT_ACCEPTABLE, "media_type_header_exception", &reason);
@@ -131,13 +132,15 @@ impl Bulk {
         let again = self.sender.has_body(&digest);
         let documents = asked.iter().filter_map(|one| one.document.as_ref().ok().copied());
         let groups = Groups::of(documents);
-        let (mut records, mut items, mut created, mut errors) = (Records::default(), Vec::new(), Vec::new(), false);
+        let (mut records, mut items, mut created, mut errors) =
+            (Records::default(), Vec::new(), Vec::new(), false);
         for one in &asked {
             let (status, error) = match &one.document {
                 Err(reason) => (400, Some(("document_parsing_exception", reason.clone()))),
-                Ok(_) if !again && self.was_created(one, &created) => {
-                    (409, Some(("version_conflict_engine_exception", "this _id was created before".to_owned())))
-                }
+                Ok(_) if !again && self.was_created(one, &created) => (
+                    409,
+                    Some(("version_conflict_engine_exception", "this _id was created before".to_owned())),
+                ),
                 Ok(_) if again => (201, None),
                 Ok(document) => match records.add("bulk", body, wrapped(one, document), &groups) {
                     Ok(()) => {
@@ -229,16 +232,24 @@ fn read(body: &[u8]) -> Result<Vec<Asked<'_>>, String> {
             "update" | "delete" => {
                 return Err(format!("line [{number}]: {verb} is not taken, a trail only grows"));
             }
-            other => return Err(format!("Malformed action/metadata line [{number}]: unknown action {other:?}")),
+            other => {
+                return Err(format!("Malformed action/metadata line [{number}]: unknown action {other:?}"));
+            }
         };
         number += 1;
         let document = lines.next().filter(|line| !line.is_empty());
         let document = document.ok_or_else(|| format!("line [{number}]: a document is missing"))?;
-        let is_object = serde_json::from_slice::<std::collections::HashMap<String, serde::de::IgnoredAny>>(document);
+        let is_object =
+            serde_json::from_slice::<std::collections::HashMap<String, serde::de::IgnoredAny>>(document);
         let document = is_object.map(|_| document).map_err(|error| format!("failed to parse: {error}"));
         asked.push(Asked { verb, index: address.index.clone(), id: address.id.clone(), document });
     }
     Ok(asked)
+}
+
+/// How many documents a body has.
+pub(super) fn documents(body: &[u8]) -> Option<usize> {
+    read(body).ok().map(|asked| asked.len())
 }
 
 fn wrapped<'a>(asked: &Asked<'_>, json: &'a [u8]) -> Wrapped<'a> {
@@ -273,7 +284,9 @@ mod tests {
 
     #[test]
     fn a_broken_document_stands_alone_and_a_broken_action_refuses_all() {
-        let asked = read(b"{\"create\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"a\":1}\n{\"index\":{}}\n{\"a\":\n").unwrap();
+        let asked =
+            read(b"{\"create\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"a\":1}\n{\"index\":{}}\n{\"a\":\n")
+                .unwrap();
         assert!(asked[0].document.is_ok() && asked[1].document.is_err());
         for bad in [
             &b"{\"create\":{}}\n{}"[..],

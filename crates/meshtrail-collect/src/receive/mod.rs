@@ -10,6 +10,7 @@ mod body;
 mod bulk;
 mod hec;
 mod logtail;
+pub mod reading;
 mod record;
 mod serve;
 mod store;
@@ -62,20 +63,16 @@ pub fn open(config: &SourcesConfig) -> Result<Receivers, OpenError> {
     }
     let guarded = |config: &Option<crate::config::DoorConfig>, keys: [&'static str; 3]| {
         let Some(config) = config else { return Ok(None) };
-        let token = Token::open(config.token.clone())
-            .map_err(|source| OpenError::Secret { key: keys[1], source })?;
+        let token =
+            Token::open(config.token.clone()).map_err(|source| OpenError::Secret { key: keys[1], source })?;
         let tls = config.tls.as_ref().map(|(cert, key)| acceptor(keys[2], cert, key)).transpose()?;
         let listener = bind(keys[0], config.listen)?;
         Ok::<_, OpenError>(Some((token, Door { listener, tls })))
     };
-    receivers.hec = guarded(
-        &config.hec,
-        ["sources.hec.listen", "sources.hec.token_file", "sources.hec.tls_cert"],
-    )?;
-    receivers.bulk = guarded(
-        &config.bulk,
-        ["sources.bulk.listen", "sources.bulk.token_file", "sources.bulk.tls_cert"],
-    )?;
+    receivers.hec =
+        guarded(&config.hec, ["sources.hec.listen", "sources.hec.token_file", "sources.hec.tls_cert"])?;
+    receivers.bulk =
+        guarded(&config.bulk, ["sources.bulk.listen", "sources.bulk.token_file", "sources.bulk.tls_cert"])?;
     receivers.webhook = guarded(
         &config.webhook,
         ["sources.webhook.listen", "sources.webhook.token_file", "sources.webhook.tls_cert"],
@@ -91,6 +88,11 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, OpenError
     bound.map_err(|source| OpenError::Listen { key, address, source })
 }
 
+/// Whether a certificate and a key can be served together.
+pub fn check_certificate(cert: &Path, key: &Path) -> Result<(), TlsError> {
+    tls::acceptor(cert, key).map(drop)
+}
+
 fn acceptor(key: &'static str, cert: &Path, private: &Path) -> Result<tokio_rustls::TlsAcceptor, OpenError> {
     tls::acceptor(cert, private).map_err(|source| OpenError::Tls { key, source })
 }
@@ -99,7 +101,8 @@ impl Receivers {
     /// Where each receiver listens, by the key of the configuration that says so.
     pub fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let logtail = self.logtail.iter().flat_map(|(_, doors)| doors).map(|door| {
-            let key = if door.tls.is_some() { "sources.logtail.tls_listen" } else { "sources.logtail.listen" };
+            let key =
+                if door.tls.is_some() { "sources.logtail.tls_listen" } else { "sources.logtail.listen" };
             (key, door)
         });
         let guarded = [

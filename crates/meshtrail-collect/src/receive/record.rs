@@ -5,14 +5,14 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, Target, Timestamp};
+use meshtrail_event::{Detail, Draft, Kind, LogLine, Target, Timestamp};
 use meshtrail_trail::Emitter;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Shared;
 use super::store::{emit_in_parts, fits, kept_raw};
-use crate::catalogue::{self, Groups};
+use crate::catalogue::{self, Groups, exact};
 use crate::flow::{self, FlowRecord, Flows};
 use crate::once::Record;
 use crate::snapshot::Origin;
@@ -149,7 +149,7 @@ fn lines(protocol: &str, wrapped: &Wrapped<'_>, time: Timestamp) -> Vec<Draft> {
     if let Some(Value::Object(beside)) = &wrapped.beside {
         fields.extend(beside.clone());
     }
-    line.fields = (!fields.is_empty()).then(|| Json::from(&Value::Object(fields)));
+    line.fields = (!fields.is_empty()).then(|| exact(&Value::Object(fields)));
     let mut drafts = if fits(&line) {
         vec![Draft { detail: Some(Detail::Log(Box::new(line))), ..Draft::new(Kind::LogLine, time) }]
     } else {

@@ -71,7 +71,10 @@ pub(crate) async fn serve(door: Door, router: Router, stop: CancellationToken) {
             }
             Err(error) => {
                 // Out of file descriptors, mostly: others have to end first.
-                tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a connection could not be accepted"
+                );
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

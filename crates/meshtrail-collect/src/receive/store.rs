@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use meshtrail_event::{Draft, Detail, Json, Kind, LogLine, MAX_LEAF, Timestamp};
+use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, MAX_LEAF, Timestamp};
 use meshtrail_trail::{AppendError, Emitter};
 use serde_json::json;
 
@@ -12,6 +12,8 @@ const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 2 << 20;
 /// Bytes of a text that fit into an event however they have to be written there.
 const PIECE: usize = MAX_LEAF / 8;
+/// Characters of a reason that are kept.
+const REASON: usize = 300;
 
 /// Appends drafts in their order; calls `durable` with how many are, each time more of them are.
 pub(crate) async fn emit_in_parts(
@@ -41,7 +43,8 @@ pub(crate) async fn emit_in_parts(
 fn weight(draft: &Draft) -> usize {
     match &draft.detail {
         Some(Detail::Log(line)) => {
-            512 + line.text.as_ref().map_or(0, String::len) + line.fields.as_ref().map_or(0, |fields| fields.text().len())
+            512 + line.text.as_ref().map_or(0, String::len)
+                + line.fields.as_ref().map_or(0, |fields| fields.text().len())
         }
         Some(Detail::Change(_)) => MAX_LEAF,
         _ => 1024,
@@ -50,12 +53,16 @@ fn weight(draft: &Draft) -> usize {
 
 /// Whether a log line fits into one event.
 pub(crate) fn fits(line: &LogLine) -> bool {
-    let text = line.text.as_deref().map_or(0, |text| serde_json::to_string(text).map_or(MAX_LEAF, |text| text.len()));
+    let text = line
+        .text
+        .as_deref()
+        .map_or(0, |text| serde_json::to_string(text).map_or(MAX_LEAF, |text| text.len()));
     text + line.fields.as_ref().map_or(0, |fields| fields.text().len()) < MAX_LEAF - 4096
 }
 
 /// What could not be read, or is too long for one event, kept byte for byte in as many events as it takes.
 pub(crate) fn kept_raw(raw: &[u8], reason: &str, of: &LogLine, time: Timestamp) -> Vec<Draft> {
+    let reason: String = reason.chars().take(REASON).collect();
     let texts = pieces(raw);
     let parts = texts.len();
     let draft = |(at, text): (usize, String)| {

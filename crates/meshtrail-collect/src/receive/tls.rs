@@ -45,9 +45,8 @@ pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
         let path = path.to_owned();
         move |source| TlsError::Pem { path, what, source }
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(pem(cert, "certificate"))?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(pem(cert, "certificate"))?;
     if chain.is_empty() {
         return Err(TlsError::Empty { path: cert.to_owned() });
     }

@@ -43,7 +43,10 @@ impl Token {
             match self.0.place.read() {
                 Ok(secret) => *read = (secret, Instant::now()),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a receiver's secret can't be read anew");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a receiver's secret can't be read anew"
+                    );
                     read.1 = Instant::now();
                 }
             }

@@ -63,7 +63,9 @@ impl IntoResponse for Refused {
         let status = match &self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::Body(BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::Body(BodyError::Slow { .. } | BodyError::BrokeOff { .. }) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::Encoding { .. }) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(BodyError::Corrupt { .. }) | Self::Event(_) => StatusCode::BAD_REQUEST,
@@ -98,8 +100,8 @@ async fn deliver(State(webhook): State<Arc<Webhook>>, request: Request) -> Resul
 
 impl Webhook {
     async fn take(&self, body: &Bytes) -> Result<(), Refused> {
-        let events: Vec<&RawValue> =
-            serde_json::from_slice(body).map_err(|error| Refused::Event(format!("not a JSON array: {error}")))?;
+        let events: Vec<&RawValue> = serde_json::from_slice(body)
+            .map_err(|error| Refused::Event(format!("not a JSON array: {error}")))?;
         if events.len() > MAX_EVENTS {
             return Err(Refused::Event(format!("more than {MAX_EVENTS} events in one delivery")));
         }
@@ -120,7 +122,12 @@ impl Webhook {
 }
 
 /// Whether a header of these signs `body` with `secret`, not too long before `now`.
-pub(crate) fn check(headers: &HeaderMap, body: &[u8], secret: &str, now: Timestamp) -> Result<(), &'static str> {
+pub(crate) fn check(
+    headers: &HeaderMap,
+    body: &[u8],
+    secret: &str,
+    now: Timestamp,
+) -> Result<(), &'static str> {
     let header = headers.get("tailscale-webhook-signature").ok_or("is missing")?;
     let header = header.to_str().map_err(|_| "is not text")?;
     let (mut time, mut signatures) = (None, Vec::new());

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Running receivers and their trail.
-pub struct Receiving {
+pub(crate) struct Receiving {
     trail: Trail,
     addresses: Vec<(&'static str, SocketAddr)>,
     client: reqwest::Client,
@@ -28,7 +28,7 @@ pub struct Receiving {
 
 impl Receiving {
     /// Starts what `config`, the text of `[sources]`, names.
-    pub async fn start(folder: &Path, config: &str) -> Self {
+    pub(crate) async fn start(folder: &Path, config: &str) -> Self {
         let store =
             Store::open(&StoreLocation::Folder(folder.to_owned()), &WritePolicy::default()).await.unwrap();
         let trail = Trail::open(store, &folder.join("local"), TrailConfig::new("main")).await.unwrap();
@@ -44,19 +44,19 @@ impl Receiving {
     }
 
     /// A request to the receiver that the key of the configuration names.
-    pub fn post(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
         let (_, address) = self.addresses.iter().find(|(name, _)| *name == key).unwrap();
         self.client.post(format!("http://{address}{path}"))
     }
 
     /// Everything in the trail.
-    pub async fn events(&self) -> Vec<Event> {
+    pub(crate) async fn events(&self) -> Vec<Event> {
         let leaves: Vec<_> = self.trail.scan(Scan::oldest(0..self.trail.size())).try_collect().await.unwrap();
         leaves.iter().map(|(_, leaf)| Event::from_json(leaf).unwrap()).collect()
     }
 
     /// The log lines' texts.
-    pub async fn lines(&self) -> Vec<String> {
+    pub(crate) async fn lines(&self) -> Vec<String> {
         let text = |event: Event| match event.detail {
             Some(Detail::Log(line)) => line.text,
             _ => None,
@@ -65,12 +65,12 @@ impl Receiving {
     }
 
     /// How many events of a kind there are.
-    pub async fn count(&self, kind: &Kind) -> usize {
+    pub(crate) async fn count(&self, kind: &Kind) -> usize {
         self.events().await.iter().filter(|event| event.kind == *kind).count()
     }
 
     /// The first event of a kind, once it is there.
-    pub async fn wait_for(&self, kind: Kind) -> Event {
+    pub(crate) async fn wait_for(&self, kind: Kind) -> Event {
         let mut size = self.trail.subscribe();
         let found = async {
             loop {
@@ -84,7 +84,7 @@ impl Receiving {
     }
 
     /// Stops in order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -93,14 +93,14 @@ impl Receiving {
 }
 
 /// A section of `[sources]` behind a secret.
-pub fn guarded(folder: &Path, section: &str, secret: &str) -> String {
+pub(crate) fn guarded(folder: &Path, section: &str, secret: &str) -> String {
     let path = folder.join(format!("{section}.secret"));
     std::fs::write(&path, secret).unwrap();
     format!("[{section}]\nlisten = \"127.0.0.1:0\"\ntoken_file = {path:?}\n")
 }
 
 /// A flow report with one connection.
-pub fn report() -> serde_json::Value {
+pub(crate) fn report() -> serde_json::Value {
     json!({
         "nodeId": "nQx7Lm2CNTRL", "start": "2026-11-20T09:40:00.000118Z", "end": "2026-11-20T09:40:05Z",
         "srcNode": {"nodeId": "nQx7Lm2CNTRL", "name": "build-3.example", "addresses": ["100.64.12.7"], "tags": ["tag:ci"]},
@@ -110,7 +110,7 @@ pub fn report() -> serde_json::Value {
 }
 
 /// The header that signs `body` now.
-pub fn signature(secret: &str, body: &str) -> String {
+pub(crate) fn signature(secret: &str, body: &str) -> String {
     let now = meshtrail_event::Timestamp::now().as_seconds();
     let mut block = [0u8; 64];
     block[..secret.len()].copy_from_slice(secret.as_bytes());

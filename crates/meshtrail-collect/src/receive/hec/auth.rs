@@ -15,7 +15,9 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<Vec<String>> {
     let rest = rest.trim();
     Some(match scheme.to_ascii_lowercase().as_str() {
         "splunk" | "bearer" => vec![rest.to_owned()],
-        "basic" => decoded(rest).and_then(|pair| pair.split_once(':').map(|(_, password)| of_password(password))).unwrap_or_default(),
+        "basic" => decoded(rest)
+            .and_then(|pair| pair.split_once(':').map(|(_, password)| of_password(password)))
+            .unwrap_or_default(),
         // Elasticsearch: base64 of `id:key`; some senders hand over the key alone.
         "apikey" => {
             let key = decoded(rest).and_then(|pair| pair.split_once(':').map(|(_, key)| key.to_owned()));

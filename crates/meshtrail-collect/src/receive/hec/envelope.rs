@@ -38,7 +38,8 @@ struct Envelope<'a> {
 pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<Records, Answer> {
     let mut envelopes = Vec::new();
     for (at, raw) in split(body).enumerate() {
-        let wrong = |error: serde_json::Error| Answer::of(Code::InvalidData).at(at).because(error.to_string());
+        let wrong =
+            |error: serde_json::Error| Answer::of(Code::InvalidData).at(at).because(error.to_string());
         let envelope: Envelope<'_> = serde_json::from_str(raw.map_err(wrong)?.get()).map_err(wrong)?;
         let event = envelope.event.filter(|event| event.get() != "null");
         let event = event.ok_or_else(|| Answer::of(Code::NoEvent).at(at))?;
@@ -46,14 +47,17 @@ pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<Records, Answer> {
             return Err(Answer::of(Code::BlankEvent).at(at));
         }
         if at >= MAX_EVENTS {
-            return Err(Answer::of(Code::InvalidData).at(at).because(format!("more than {MAX_EVENTS} events")));
+            return Err(Answer::of(Code::InvalidData)
+                .at(at)
+                .because(format!("more than {MAX_EVENTS} events")));
         }
         envelopes.push((event, envelope));
     }
     let groups = Groups::of(envelopes.iter().map(|(event, _)| event.get().as_bytes()));
     let mut records = Records::default();
     for (at, (event, envelope)) in envelopes.iter().enumerate() {
-        let wrapped = wrapped(event, envelope).and_then(|wrapped| records.add(protocol, body, wrapped, &groups));
+        let wrapped =
+            wrapped(event, envelope).and_then(|wrapped| records.add(protocol, body, wrapped, &groups));
         wrapped.map_err(|reason| Answer::of(Code::InvalidData).at(at).because(reason))?;
     }
     Ok(records)
@@ -138,7 +142,10 @@ mod tests {
         ] {
             let refused = read("hec", &body(&text)).err().unwrap();
             let shown = format!("{refused:?}");
-            assert!(shown.contains(&format!("{code:?}")) && shown.contains(&format!("Some({at})")), "{shown}");
+            assert!(
+                shown.contains(&format!("{code:?}")) && shown.contains(&format!("Some({at})")),
+                "{shown}"
+            );
         }
     }
 }

@@ -135,15 +135,23 @@ struct AckQuestion {
     acks: Vec<u64>,
 }
 
-async fn acks(State(hec): State<Arc<Hec>>, asked: Query<Asked>, request: Request) -> Result<Json<serde_json::Value>, Answer> {
+async fn acks(
+    State(hec): State<Arc<Hec>>,
+    asked: Query<Asked>,
+    request: Request,
+) -> Result<Json<serde_json::Value>, Answer> {
     let (head, body) = request.into_parts();
     let channel = hec.enter(&head.headers, &asked.0)?.ok_or_else(|| Answer::of(Code::NoChannel))?;
     let bounds = Bounds { received: 1 << 20, decoded: 1 << 20, ..BOUNDS };
-    let read = hec.shared.room.read(&head.headers, body, bounds).await.map_err(|error| Answer::body(&error))?;
+    let read =
+        hec.shared.room.read(&head.headers, body, bounds).await.map_err(|error| Answer::body(&error))?;
     let question: AckQuestion = serde_json::from_slice(&read.bytes)
         .map_err(|error| Answer::of(Code::InvalidData).because(error.to_string()))?;
-    let acks: serde_json::Map<_, _> =
-        question.acks.iter().map(|&id| (id.to_string(), hec.channels.is_durable(&channel, id).into())).collect();
+    let acks: serde_json::Map<_, _> = question
+        .acks
+        .iter()
+        .map(|&id| (id.to_string(), hec.channels.is_durable(&channel, id).into()))
+        .collect();
     Ok(Json(serde_json::json!({ "acks": acks })))
 }
 
@@ -181,7 +189,9 @@ impl Hec {
             Ok::<(), String>(())
         });
         match work.await {
-            Ok(Ok(())) => Answer::of(Code::Success).acknowledged(channel.map(|channel| self.channels.next(channel))),
+            Ok(Ok(())) => {
+                Answer::of(Code::Success).acknowledged(channel.map(|channel| self.channels.next(channel)))
+            }
             Ok(Err(reason)) => {
                 tracing::warn!(reason, "events could not be written down");
                 Answer::of(Code::Busy)
@@ -189,6 +199,11 @@ impl Hec {
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
     }
+}
+
+/// Whether a body would be taken whole.
+pub(super) fn takes(body: &Bytes) -> bool {
+    envelope::read("hec", body).is_ok_and(|records| !records.is_empty())
 }
 
 impl Records {
@@ -203,7 +218,9 @@ impl Records {
         let of = LogLine { collection: Some(protocol.to_owned()), fields, ..LogLine::default() };
         let line = LogLine { text: Some(text.to_owned()), ..of.clone() };
         let mut drafts = match super::store::fits(&line) {
-            true => vec![Draft { detail: Some(Detail::Log(Box::new(line))), ..Draft::new(Kind::LogLine, time) }],
+            true => {
+                vec![Draft { detail: Some(Detail::Log(Box::new(line))), ..Draft::new(Kind::LogLine, time) }]
+            }
             false => super::store::kept_raw(text.as_bytes(), "too long for one event", &of, time),
         };
         for draft in &mut drafts {

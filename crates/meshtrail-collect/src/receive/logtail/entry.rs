@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, MAX_EXACT_INTEGER, Target, Timestamp};
+use meshtrail_event::{Detail, Draft, Kind, LogLine, MAX_EXACT_INTEGER, Target, Timestamp};
 use meshtrail_identity::History;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::catalogue::exact;
 use crate::receive::store;
 
 /// One entry, as events.
@@ -90,7 +91,7 @@ impl Lines {
             None => Marks::default(),
             Some(raw) => serde_json::from_str(raw.get()).map_err(|error| format!("logtail: {error}"))?,
         };
-        let exact = |number: Option<u64>| number.filter(|&number| number <= MAX_EXACT_INTEGER);
+        let held = |number: Option<u64>| number.filter(|&number| number <= MAX_EXACT_INTEGER);
         let text = members.remove("text").map(text_of);
         let verbosity = members.remove("v").and_then(|raw| serde_json::from_str(raw.get()).ok());
         let fields: Map<String, Value> = members
@@ -99,9 +100,9 @@ impl Lines {
             .collect();
         let line = LogLine {
             collection: Some(self.collection.clone()),
-            fields: (!fields.is_empty()).then(|| Json::from(&Value::Object(fields))),
-            proc_id: exact(marks.proc_id),
-            proc_seq: exact(marks.proc_seq),
+            fields: (!fields.is_empty()).then(|| exact(&Value::Object(fields))),
+            proc_id: held(marks.proc_id),
+            proc_seq: held(marks.proc_seq),
             text,
             verbosity,
         };

@@ -47,7 +47,9 @@ impl Place {
         let mut parts = path.rsplit('/').filter(|part| !part.is_empty());
         let (id, collection, mark) = (parts.next()?, parts.next()?, parts.next()?);
         let named = collection.len() <= 64
-            && collection.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+            && collection
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
         (mark == "c" && named)
             .then(|| PublicId::of_private(id))
             .flatten()

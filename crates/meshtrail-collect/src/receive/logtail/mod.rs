@@ -55,7 +55,9 @@ enum Refused {
     Path,
     #[error("only POST is taken here")]
     Method,
-    #[error("the log id with the public id {public} is none that this server knows: add it to [sources.logtail.known]")]
+    #[error(
+        "the log id with the public id {public} is none that this server knows: add it to [sources.logtail.known]"
+    )]
     Unknown { public: String },
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -75,7 +77,9 @@ impl IntoResponse for Refused {
                 (StatusCode::PAYLOAD_TOO_LARGE, "300")
             }
             Self::Body(BodyError::Encoding { .. }) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "300"),
-            Self::Body(BodyError::Slow { .. } | BodyError::BrokeOff { .. }) => (StatusCode::REQUEST_TIMEOUT, "5"),
+            Self::Body(BodyError::Slow { .. } | BodyError::BrokeOff { .. }) => {
+                (StatusCode::REQUEST_TIMEOUT, "5")
+            }
             Self::Body(BodyError::Corrupt { .. }) => (StatusCode::BAD_REQUEST, "30"),
             Self::Trail => (StatusCode::SERVICE_UNAVAILABLE, "5"),
         };
@@ -119,7 +123,8 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
 impl Logtail {
     async fn take(&self, place: &Place, body: &Bytes) -> Result<(), Refused> {
         let name = (place.collection.clone(), place.id.as_str().to_owned());
-        let stream = self.streams.stream(&self.shared.wiring.trail, &name).await.map_err(|error| unready(&error))?;
+        let stream =
+            self.streams.stream(&self.shared.wiring.trail, &name).await.map_err(|error| unready(&error))?;
         let mut stream = stream.lock().await;
         let digest: [u8; 32] = Sha256::digest(body).into();
         if stream.has_body(&digest) {
@@ -194,8 +199,10 @@ impl Logtail {
         if reports.is_empty() {
             return Ok(None);
         }
-        let records = reports.iter().map(|report| FlowRecord { json: report.json.clone(), logged: None }).collect();
-        let taken = self.shared.wiring.flows.take(&self.reports, records).await.map_err(|error| unready(&error))?;
+        let records =
+            reports.iter().map(|report| FlowRecord { json: report.json.clone(), logged: None }).collect();
+        let taken =
+            self.shared.wiring.flows.take(&self.reports, records).await.map_err(|error| unready(&error))?;
         let lines = self.lines(place);
         for (at, error) in &taken.refused {
             tracing::warn!(stream = place.id.short(), %error, "a flow report can't be read; it is kept as it came");
@@ -254,6 +261,13 @@ fn split(lines: Lines, body: &Bytes) -> Result<(Vec<Entry>, Vec<Report>), Refuse
         }
     }
     Ok((entries, reports))
+}
+
+/// The drafts of a body's lines, of a stream that nobody named.
+pub(super) fn drafts(upload: &[u8], history: meshtrail_identity::History, now: Timestamp) -> Vec<Draft> {
+    let lines = Lines { collection: "fuzz".into(), public_id: "0".repeat(64), device: None, history, now };
+    let split = split(lines, &Bytes::copy_from_slice(upload));
+    split.map(|(entries, _)| entries.into_iter().flat_map(|entry| entry.drafts).collect()).unwrap_or_default()
 }
 
 fn unready(error: &(dyn std::error::Error + 'static)) -> Refused {

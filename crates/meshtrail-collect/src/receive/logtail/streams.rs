@@ -90,7 +90,11 @@ impl Stream {
             return if begun { Place::After(1, number - 1) } else { Place::Next };
         };
         if number > known.high {
-            return if number == known.high + 1 { Place::Next } else { Place::After(known.high + 1, number - 1) };
+            return if number == known.high + 1 {
+                Place::Next
+            } else {
+                Place::After(known.high + 1, number - 1)
+            };
         }
         let hole = known.holes.iter().any(|&(first, last)| (first..=last).contains(&number));
         if hole { Place::Next } else { Place::Before }
@@ -103,7 +107,11 @@ impl Stream {
             if self.processes.len() == PROCESSES {
                 self.processes.pop_front();
             }
-            self.processes.push_back(Process { id: process, high: number.saturating_sub(1), holes: Vec::new() });
+            self.processes.push_back(Process {
+                id: process,
+                high: number.saturating_sub(1),
+                holes: Vec::new(),
+            });
         }
         let known = self.processes.iter_mut().find(|known| known.id == process).expect("just made sure of");
         if number > known.high {
@@ -116,7 +124,9 @@ impl Stream {
                 known.holes.push((first, last));
             }
             known.high = number;
-        } else if let Some(at) = known.holes.iter().position(|&(first, last)| (first..=last).contains(&number)) {
+        } else if let Some(at) =
+            known.holes.iter().position(|&(first, last)| (first..=last).contains(&number))
+        {
             let (first, last) = known.holes.remove(at);
             if number < last {
                 known.holes.insert(at, (number + 1, last));

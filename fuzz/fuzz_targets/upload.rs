@@ -1,0 +1,35 @@
+//! Whatever is uploaded, each receiver reads it to an end, and what becomes a line fits into a trail.
+//!
+//! The first byte says which receiver.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use meshtrail_collect::receive::reading;
+use meshtrail_event::Timestamp;
+
+/// The most bytes that a body decodes to here.
+const MOST: usize = 1 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&which, bytes)) = bytes.split_first() else { return };
+    let now = Timestamp::from_seconds(1_795_167_106).expect("a time");
+    match which % 6 {
+        0 => {
+            for draft in reading::logtail(bytes, now) {
+                reading::holds(draft, now).expect("a line fits into a trail");
+            }
+        }
+        1 => drop(reading::hec(bytes)),
+        2 => drop(reading::bulk(bytes)),
+        3 => {
+            let half = bytes.len() / 2;
+            let header = String::from_utf8_lossy(&bytes[..half]);
+            assert!(!reading::webhook(&header, &bytes[half..], "a secret that nobody knows", now));
+        }
+        gzip => {
+            let decoded = reading::unpacked(bytes, gzip == 4, MOST);
+            assert!(decoded.is_none_or(|decoded| decoded.len() <= MOST));
+        }
+    }
+});

@@ -1,0 +1,142 @@
+//! Real flow logs of unmodified tailscaled, as `meshtrail setup flow-logs` makes them arrive: two nodes with a TUN
+//! device each, and a transfer whose size is known.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use meshtrail_e2e::network::{HUB, Network, inside};
+use meshtrail_e2e::{Node, Server, Setup, Tailnet, meshtrail, mortal, python, run, until};
+use serde_json::Value;
+
+const PAYLOAD: u64 = 5_000_000;
+const PORT: u16 = 9009;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_known_size_shows_up_once_with_both_ends_counts_under_their_people() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let network = Network::new(&["web", "laptop"]).await?;
+    network.host(HUB, "log.tailscale.com")?;
+    let made = folder.path().join("made");
+    set_up(&made).await?;
+
+    let mut control = mortal("ip");
+    control.args(&inside(network.of(0))[1..]).arg(meshtrail_e2e::peer("tailnet")?);
+    control.args(["-domain-log-id", &"d0".repeat(32)]);
+    let tailnet = Tailnet::start_on(folder.path(), HUB, control).await?;
+    let mut nodes = Vec::new();
+    let trusted = made.join("node/ca.pem").display().to_string();
+    let environment = [("TS_NO_LOGS_NO_SUPPORT", "false"), ("SSL_CERT_FILE", trusted.as_str())];
+    for (number, name) in ["web", "laptop"].iter().enumerate() {
+        let node = Node::start(
+            folder.path(),
+            name,
+            &["--tun=tailscale0"],
+            &environment,
+            Some(network.of(number + 1)),
+        )?;
+        node.up(&tailnet.control, "unused", &["--netfilter-mode=off"]).await?;
+        nodes.push(node);
+    }
+    let [web, laptop] = &nodes[..] else { unreachable!("two nodes were started") };
+    tailnet.rename(web, "ana@example.com", "Ana").await?;
+    tailnet.rename(laptop, "bo@example.com", "Bo").await?;
+
+    let config = std::fs::read_to_string(made.join("server/meshtrail.toml"))?;
+    let setup = Setup {
+        config: Some(config),
+        socket: Some(web.socket.clone()),
+        entering: inside(network.of(0)),
+        ..Setup::default()
+    };
+    let server = Server::start(folder.path(), &setup).await?;
+    tailnet.flow_logs(web, &"a1".repeat(32)).await?;
+    tailnet.flow_logs(laptop, &"b2".repeat(32)).await?;
+    for node in &nodes {
+        until("the flow logger to start", Duration::from_secs(20), async || {
+            node.logged().contains("starting up network logger").then_some(())
+        })
+        .await
+        .with_context(|| node.logged())?;
+    }
+    transfer(web, laptop).await?;
+
+    let path = format!("/api/v1/flows?since=1h&by=connection&layer=virtual&port={PORT}");
+    let found = until("both ends to report", Duration::from_secs(60), async || {
+        let page = get(&server, network.of(0), &path).await.ok()?;
+        let all = page["conversations"].as_array()?.clone();
+        let whole = |one: &Value| {
+            let counted = |end: &str| {
+                one[end]["tx_bytes"].as_u64().unwrap_or(0).max(one[end]["rx_bytes"].as_u64().unwrap_or(0))
+            };
+            counted("by_a") >= PAYLOAD && counted("by_b") >= PAYLOAD
+        };
+        all.iter().any(whole).then_some(all)
+    })
+    .await
+    .with_context(|| format!("{}\n{}", server.process.tail(), web.logged()))?;
+    assert_eq!(found.len(), 1, "one connection is one conversation: {found:#?}");
+    let told = &found[0];
+    let web_is_a = told["a"]["name"].as_str().is_some_and(|name| name.starts_with("web"));
+    let (own, other) = if web_is_a { ("by_a", "by_b") } else { ("by_b", "by_a") };
+    let count = |end: &str, what: &str| told[end][what].as_u64().unwrap_or(0);
+    let (sent, received) = (count(own, "tx_bytes"), count(other, "rx_bytes"));
+    assert!((PAYLOAD..PAYLOAD + PAYLOAD / 5).contains(&sent), "{told:#}");
+    assert!((PAYLOAD..=sent).contains(&received), "what one sent the other received, once: {told:#}");
+    assert_eq!(told[own]["undercounts"], false, "{told:#}");
+    let people = [told["a"]["login"].as_str(), told["b"]["login"].as_str()];
+    let expected =
+        if web_is_a { ["ana@example.com", "bo@example.com"] } else { ["bo@example.com", "ana@example.com"] };
+    assert_eq!(people, expected.map(Some), "{told:#}");
+    let verdict = server.verify().await?;
+    assert!(verdict.holds, "{}", verdict.text);
+    Ok(())
+}
+
+async fn set_up(made: &Path) -> Result<()> {
+    let mut command = mortal(meshtrail()?);
+    command.args(["setup", "flow-logs", "--address", HUB, "--output"]).arg(made);
+    command.arg("--server-folder").arg(made.join("server"));
+    let output = run("meshtrail setup flow-logs", command, Duration::from_secs(20)).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Sends the payload from `from` to `to` over one TCP connection.
+async fn transfer(from: &Node, to: &Node) -> Result<()> {
+    let serve = format!(
+        "import socket; s=socket.create_server(('', {PORT})); c,_=s.accept(); c.sendall(b'x'*{PAYLOAD}); c.close()"
+    );
+    let serving = tokio::spawn(run("serving", script(from, &serve)?, Duration::from_secs(60)));
+    let address = from.address().await?;
+    let fetch = format!(
+        "import socket,time\nfor i in range(100):\n  try: c=socket.create_connection(('{address}',{PORT}),5); break\n  \
+         except OSError: time.sleep(0.1)\nn=0\nwhile True:\n  b=c.recv(65536)\n  if not b: break\n  n+=len(b)\nprint(n)"
+    );
+    let fetched = run("fetching", script(to, &fetch)?, Duration::from_secs(60)).await?;
+    let count = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
+    ensure!(count == PAYLOAD.to_string(), "fetched {count}: {}", String::from_utf8_lossy(&fetched.stderr));
+    serving.await??;
+    Ok(())
+}
+
+fn script(node: &Node, text: &str) -> Result<std::process::Command> {
+    let (first, rest) = node.entering().split_first().context("the node is in a namespace")?;
+    let mut command = mortal(first);
+    command.args(rest).arg(python()?).args(["-c", text]);
+    Ok(command)
+}
+
+/// Asks the API, which listens on the namespace's loopback.
+async fn get(server: &Server, namespace: &str, path: &str) -> Result<Value> {
+    let text = format!(
+        "import urllib.request as u; print(u.urlopen(u.Request('{}{path}', headers={{'Authorization': 'Bearer {}'}})).read().decode())",
+        server.url, server.token
+    );
+    let entering = inside(namespace);
+    let mut command = mortal(&entering[0]);
+    command.args(&entering[1..]).arg(python()?).args(["-c", &text]);
+    let output = run("asking the API", command, Duration::from_secs(20)).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
