@@ -1,0 +1,97 @@
+//! Devices: the list of them, and each one with what happened on it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use meshtrail_event::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::people::{LookBack, part};
+use crate::extract::Asked;
+use crate::mesh::{self, Account, Doings, Holding, Stretch, ToldDevice, Whose};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Which devices.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct DevicesQuery {
+    /// A part of a name, owner, tag, address, route, system or id.
+    pub q: Option<String>,
+    /// Only devices that are `tagged`, `owned`, `routes`, `unauthorized`, `expired`, `gone` or in `doubt`.
+    pub show: Option<String>,
+    /// As they were at this moment: `2026-11-20T14:02:11Z`. Now without it.
+    pub at: Option<String>,
+    /// At most this many: 1 to 5000, 500 without it.
+    pub limit: Option<usize>,
+    /// After so many.
+    pub from: Option<usize>,
+}
+
+/// Devices.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct DevicesAnswer {
+    /// By name, each with who told of it and as of when.
+    #[schema(value_type = Vec<Object>)]
+    pub devices: Vec<ToldDevice>,
+    /// How many fit what was asked for.
+    pub found: usize,
+    /// How many devices were ever known.
+    pub known: usize,
+}
+
+/// One device.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct DeviceAnswer {
+    /// Its id.
+    pub id: String,
+    /// As the directory knows it; absent where only events do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub device: Option<ToldDevice>,
+    /// What each teller says of whose it is.
+    pub accounts: Vec<Account>,
+    /// What it was: name, owner or tags, addresses, routes, key over time.
+    pub history: Vec<Stretch>,
+    /// Who had its addresses, before and after.
+    pub holdings: Vec<Holding>,
+    /// What happened on and from it.
+    pub doings: Doings,
+}
+
+/// Lists the devices of the mesh, as they are or were at a moment.
+#[utoipa::path(get, path = "/api/v1/devices", tag = "directory", params(DevicesQuery), operation_id = "devices",
+    responses((status = 200, body = DevicesAnswer)))]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Asked(query): Asked<DevicesQuery>,
+) -> Result<Json<DevicesAnswer>, Problem> {
+    let listed = mesh::devices(&state, &query, Timestamp::now())?;
+    let found = listed.rows.len();
+    let devices = part(listed.rows, query.from, query.limit)?;
+    Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
+}
+
+/// One device: what it is and was, who had its addresses, and what happened on and from it.
+#[utoipa::path(get, path = "/api/v1/devices/{id}", tag = "directory", operation_id = "device",
+    params(("id" = String, Path), LookBack), responses((status = 200, body = DeviceAnswer)))]
+pub(crate) async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Asked(query): Asked<LookBack>,
+) -> Result<Json<DeviceAnswer>, Problem> {
+    let now = Timestamp::now();
+    let life = mesh::device(&state, &id, now).await?;
+    let doings = mesh::doings(&state, Whose::Device(&id), query.moment(now)?).await?;
+    if life.told.is_none() && doings.events == 0 && doings.claimed == 0 {
+        return Err(mesh::unknown_device(&id));
+    }
+    Ok(Json(DeviceAnswer {
+        id,
+        device: life.told,
+        accounts: life.accounts,
+        history: life.history,
+        holdings: life.holdings,
+        doings,
+    }))
+}

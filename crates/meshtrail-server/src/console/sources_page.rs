@@ -1,0 +1,167 @@
+//! Every source: when it was heard last, how far behind it is, what it missed, and what to do where it does not work.
+
+use maud::{Markup, html};
+use meshtrail_collect::sources::{Gap, SourceReport, SourceState};
+use meshtrail_event::Timestamp;
+
+use super::ask::{address, term};
+use super::layout::empty;
+use super::words;
+
+/// What the page shows.
+pub(crate) struct SourcesPage<'a> {
+    pub(crate) sources: &'a [SourceReport],
+    pub(crate) now: Timestamp,
+}
+
+impl SourcesPage<'_> {
+    /// The page's content.
+    pub(crate) fn render(&self) -> Markup {
+        let wrong = self
+            .sources
+            .iter()
+            .filter(|source| matches!(source.state, SourceState::Silent | SourceState::Trouble))
+            .count();
+        html! {
+            h1 { "Sources" }
+            @if self.sources.is_empty() { (nothing()) } @else {
+                p {
+                    (words::counted(self.sources.len() as u64, "source", "sources"))
+                    @if wrong == 0 { span.q { ", none in trouble" } }
+                    @else { ", " span.unsure { (words::counted(wrong as u64, "does", "do")) " not work or " (if wrong == 1 { "is" } else { "are" }) " silent" } }
+                    span.q { ". Numbers are since the server's start; what is missing from before stands in the trail: " a href=(address("/events", &[("q", "kind:meshtrail.source_gap,meshtrail.source_silent")])) { "gaps and silences" } "." }
+                }
+                (self.table())
+            }
+        }
+    }
+
+    fn table(&self) -> Markup {
+        html! {
+            table.list.sources {
+                thead { tr {
+                    th.c-state scope="col" { "State" } th.c-name scope="col" { "Source" } th.c-time scope="col" { "Last heard (UTC)" }
+                    th.c-lag.r scope="col" { "Behind" } th.c-rate.r scope="col" { "Per second" } th.c-size.r scope="col" { "Events" } th.c-size.r scope="col" { "Gaps" } th scope="col" { "To know" }
+                } }
+                tbody { @for source in self.sources { (self.row(source)) } }
+            }
+        }
+    }
+
+    fn row(&self, source: &SourceReport) -> Markup {
+        html! {
+            tr id={ "s-" (source.name) } data-row {
+                td.at-state { (state(source.state)) }
+                td.at-name { a.open href=(address("/events", &[("q", &term("source", &source.name))])) { (words::clipped(&source.name, 32)) } }
+                td.at-time { span.label { "heard " } (super::parts::moment(source.last_heard, "not yet", self.now)) }
+                td.at-lag.r { span.label { "behind " } @match source.lag { Some(lag) => (words::span(lag)), None => span.q { "–" } } }
+                td.at-rate.r.n { (rate(source.rate)) span.label { " per second" } }
+                td.at-size.r.n { (words::count(source.events)) span.label { " events" } }
+                td.at-gaps.r.n { @if source.gaps > 0 { span.unsure { (words::count(source.gaps)) } } @else { "0" } span.label { " gaps" } }
+                td.at-know { (self.to_know(source)) }
+            }
+        }
+    }
+
+    fn to_know(&self, source: &SourceReport) -> Markup {
+        html! {
+            @if let Some(trouble) = &source.trouble { p.unsure { (words::foreign(&words::sentence_case(trouble))) } p.q { (next_step(trouble)) } }
+            @else if source.state == SourceState::Silent {
+                p.unsure { "Silent" @if let Some(heard) = source.last_heard { " since " (words::clock(heard, self.now)) " UTC" } ". " }
+                p.q { @if let Some(every) = source.every { "It should be heard every " (words::span(every)) ". " } "Look whether what sends it runs, and reaches this server." }
+            } @else if source.state == SourceState::Waiting {
+                p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (words::span(every)) "." } }
+            }
+            @if !source.recent_gaps.is_empty() { (self.gaps(source)) }
+        }
+    }
+
+    fn gaps(&self, source: &SourceReport) -> Markup {
+        html! {
+            details {
+                summary.unsure { (words::counted(source.recent_gaps.len() as u64, "newest gap", "newest gaps")) }
+                ul.plain { @for gap in source.recent_gaps.iter().rev() { li { (self.gap(gap)) } } }
+                p { a href=(address("/events", &[("q", &format!("kind:meshtrail.source_gap {}", text(&source.name)))])) { "All of them, in the trail" } }
+            }
+        }
+    }
+
+    fn gap(&self, gap: &Gap) -> Markup {
+        html! {
+            (words::foreign(&gap.reason))
+            @if let (Some(first), Some(last)) = (gap.first, gap.last) { ": " (words::clock(first, self.now)) " to " (words::clock(last, self.now)) " UTC" }
+        }
+    }
+}
+
+/// A text of the filter language.
+fn text(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A state as a word with a shape.
+fn state(state: SourceState) -> Markup {
+    let shape = match state {
+        SourceState::Connected => "connected",
+        SourceState::Waiting => "ended",
+        SourceState::Silent => "interrupted",
+        SourceState::Trouble => "failed",
+    };
+    html! { span class={ "state " (shape) } { (state.as_str()) } }
+}
+
+fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate <= 0.0 => "0".to_owned(),
+        rate if rate < 0.05 => "under 0.1".to_owned(),
+        rate if rate < 100.0 => format!("{rate:.1}"),
+        rate => format!("{rate:.0}"),
+    }
+}
+
+/// What to do next, by what went wrong.
+fn next_step(trouble: &str) -> &'static str {
+    let said = trouble.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["401", "unauthori", "invalid key", "bad token", "api key"]) {
+        "Its key is not taken: make a new one in the control plane, put it into the configured file, and start the server again."
+    } else if has(&["403", "forbidden", "scope"]) {
+        "Its key may not ask this: give it the read scopes that docs/sources.md lists."
+    } else if has(&["429", "rate limit", "too many"]) {
+        "It is asked again when the other side allows it; nothing is lost meanwhile."
+    } else if has(&["refused", "dns", "resolve", "unreachable", "timed out", "timeout", "connect"]) {
+        "Look whether the address in the configuration is right and reachable from here; it is tried again by itself."
+    } else if has(&["certificate", "tls"]) {
+        "Look at the certificate and its authority; docs/sources.md says which file is read."
+    } else {
+        "It is tried again by itself. The server's log has the whole chain of causes."
+    }
+}
+
+fn nothing() -> Markup {
+    empty(
+        "No source yet",
+        "Recordings need a listener, events need a sender's token, a control plane needs a table in the configuration. To begin with the recorder:",
+        Some("meshtrail serve --recorder-listen tailscale:80"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_comes_with_what_to_do_next() {
+        assert!(next_step("the API answered 401 Unauthorized").contains("new one"));
+        assert!(next_step("connection refused").contains("reachable"));
+        assert!(next_step("something else").contains("log"));
+    }
+
+    #[test]
+    fn a_slow_source_is_not_shown_as_a_still_one() {
+        assert_eq!(
+            (rate(0.0), rate(0.01), rate(1.25), rate(2_000.4)),
+            ("0".into(), "under 0.1".into(), "1.2".into(), "2000".into())
+        );
+    }
+}
