@@ -86,16 +86,34 @@ impl Once {
     /// Writes the records that the trail does not hold, in their order. A record is one draft or several, of which the
     /// first has its digest; they are written together. Where `since` is given, what the trail holds from then on is
     /// looked at even if all records are newer. Durable on return; after an error what was written is known.
+    ///
+    /// The work goes on to its end even if whoever waits for it goes away: what was written would not be known else.
     pub async fn emit_new(
         &self,
         emitter: &Emitter,
         records: Vec<Record>,
         since: Option<Timestamp>,
     ) -> Result<Emitted, OnceError> {
-        let mut known = self.0.known.lock().await;
+        let (inner, emitter) = (self.0.clone(), emitter.clone());
+        let work = tokio::spawn(async move { inner.emit_new(&emitter, records, since).await });
+        match work.await {
+            Ok(emitted) => emitted,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+}
+
+impl Inner {
+    async fn emit_new(
+        &self,
+        emitter: &Emitter,
+        records: Vec<Record>,
+        since: Option<Timestamp>,
+    ) -> Result<Emitted, OnceError> {
+        let mut known = self.known.lock().await;
         let times = records.iter().filter_map(|record| Some(record.first()?.time));
         if let Some(oldest) = times.min().map(|oldest| oldest.min(since.unwrap_or(oldest))) {
-            known.cover(&self.0.trail, oldest).await?;
+            known.cover(&self.trail, oldest).await?;
         }
         let (mut emitted, mut batch, mut drafts) = (Emitted::default(), Vec::new(), 0);
         let mut taken: HashSet<Digest> = HashSet::new();
@@ -202,7 +220,7 @@ fn digest_of(record: &[Draft]) -> Option<Digest> {
     digest(record.first()?.detail.as_ref())
 }
 
-/// The digest of an audit record; other changes have one too, which means something else.
+/// The digest of an audit record, or of a webhook's event; other changes have one too, which means something else.
 fn digest(detail: Option<&Detail>) -> Option<Digest> {
     match detail {
         Some(Detail::Change(change)) if is_record(change) => {
@@ -213,5 +231,5 @@ fn digest(detail: Option<&Detail>) -> Option<Digest> {
 }
 
 fn is_record(change: &Change) -> bool {
-    change.part.is_none() && matches!(change.origin.as_deref(), Some("audit-log" | "hec"))
+    change.part.is_none() && matches!(change.origin.as_deref(), Some("audit-log" | "hec" | "webhook"))
 }
