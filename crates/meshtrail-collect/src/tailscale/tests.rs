@@ -1,1 +1,0 @@
-//! Pollers against the stand-in.
