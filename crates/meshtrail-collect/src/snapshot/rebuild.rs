@@ -219,8 +219,10 @@ impl Back {
         for (id, device) in state.devices.iter_mut().flatten() {
             device.told = self.told.get(id).cloned().unwrap_or_default();
         }
+        let seen = self.taken.get("keys").copied().unwrap_or_default();
         for (id, key) in state.keys.iter_mut().flatten() {
-            key.expired = self.expired_keys.contains(id);
+            let was_past = key.state.expires.is_some_and(|expires| expires <= seen);
+            key.expired = was_past || self.expired_keys.contains(id);
         }
         state.taken = self.taken.into_iter().filter(|(part, _)| known.contains(part)).collect();
         state

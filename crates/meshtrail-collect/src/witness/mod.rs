@@ -201,7 +201,7 @@ fn joined(
     for &at in places {
         let Some(change) = &kept[at] else { continue };
         let theirs: Vec<&Topic> = change.all().filter_map(|event| topics[event].as_ref()).collect();
-        if theirs.iter().any(|topic| topic.origin == main.origin) {
+        if theirs.iter().any(|topic| topic.origin == main.origin && topic.what == main.what) {
             continue;
         }
         let main_of_theirs = topics[change.main].as_ref();
