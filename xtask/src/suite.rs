@@ -17,10 +17,11 @@ struct Topic {
 
 const TAILNET: &[&str] = &["ssh", "tailnet", "tailscaled", "tailscale"];
 
-const TOPICS: [Topic; 13] = [
+const TOPICS: [Topic; 14] = [
     Topic { name: "sessions", needs: &["ssh", "asciinema", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "failures", needs: TAILNET },
     Topic { name: "headscale", needs: &["ssh", "headscale", "tailscaled", "tailscale"] },
+    Topic { name: "headscale_changes", needs: &["headscale", "tailscaled", "tailscale"] },
     Topic { name: "namespaces", needs: &["ip", "namespaces", "ssh", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "client_logs", needs: &["tailnet", "tailscaled", "tailscale"] },
     Topic { name: "flow_logs", needs: &["ip", "namespaces", "tailnet", "tailscaled", "tailscale", "python"] },

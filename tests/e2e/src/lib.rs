@@ -2,6 +2,7 @@
 //!
 //! - [`Process`]: a child that never outlives its test.
 //! - [`Tailnet`] and [`Node`]: a control plane on loopback, and machines in it.
+//! - [`Headscale`]: a real one.
 //! - [`Ssh`]: OpenSSH's client through such a node.
 //! - [`Server`]: `meshtrail serve` and what a user asks of it.
 //! - [`Bucket`] is MinIO.
@@ -11,6 +12,7 @@
 
 mod bucket;
 mod events;
+mod headscale;
 pub mod network;
 mod process;
 mod recording;
@@ -22,6 +24,7 @@ mod wait;
 
 pub use bucket::{Bucket, Version};
 pub use events::{Sender, flow};
+pub use headscale::Headscale;
 pub use process::{Process, mortal, peer, python, run};
 pub use recording::Recording;
 pub use server::{Server, Setup, Verdict, meshtrail};

@@ -21,7 +21,7 @@ const BATCH: usize = 48;
 /// What was last seen through one origin.
 #[derive(Debug, Clone)]
 pub struct Observer {
-    origin: Origin,
+    pub(super) origin: Origin,
     pub(super) state: State,
 }
 

@@ -239,6 +239,7 @@ fn join(into: &mut Folded, from: Folded, events: &[Event]) {
     }
     into.witnesses.extend(from.witnesses);
     into.parts.extend(from.parts);
+    into.witnesses.sort_unstable();
 }
 
 /// Events by operation, each with its most telling record as the main one.
