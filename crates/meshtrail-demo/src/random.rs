@@ -76,7 +76,7 @@ impl Random {
     /// A size of about `middle`, spread over several magnitudes; whole numbers only, so that no machine rounds otherwise.
     pub fn size(&mut self, middle: u64) -> u64 {
         let (shift, fine) = (self.below(7) + self.below(7), self.below(1024));
-        let scaled = u128::from(middle) * (1024 + u128::from(fine)) << shift;
+        let scaled = (u128::from(middle) * (1024 + u128::from(fine))) << shift;
         u64::try_from(scaled >> 17).unwrap_or(u64::MAX)
     }
 

@@ -208,7 +208,8 @@ fn left(world: &mut World, laptop: usize, (sent, got): (u64, u64)) {
 /// What went over the wire, encrypted: straight, or through a relay.
 fn carried(world: &mut World, laptop: usize, host: u64, (sent, got): (u64, u64)) {
     let far = world.company.machine("web-1");
-    let underlay = if host % 2 == 0 { format!("203.0.113.{host}:41641") } else { "127.3.3.40:4".to_owned() };
+    let underlay =
+        if host.is_multiple_of(2) { format!("203.0.113.{host}:41641") } else { "127.3.3.40:4".to_owned() };
     let flow = Flow {
         dst: Some(underlay),
         layer: Some("physical".to_owned()),
