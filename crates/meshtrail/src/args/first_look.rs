@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use meshtrail_server::config::DEFAULT_DATA;
-
 use super::{Asking, Source};
 
 /// `demo`
@@ -80,10 +78,5 @@ impl Doctor {
     /// Where the store is looked for when nothing is said.
     pub(crate) fn source(&self) -> &Source {
         &self.asking.source
-    }
-
-    /// The usual folder.
-    pub(crate) fn usual_data() -> PathBuf {
-        PathBuf::from(DEFAULT_DATA)
     }
 }
