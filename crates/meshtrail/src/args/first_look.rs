@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use super::{Asking, Source};
+use clap::Args;
 
 /// `demo`
 #[derive(Debug, Args)]
