@@ -55,21 +55,28 @@ async fn main() -> Result<()> {
 
     let took = pull(&folder, config.clone(), args.records).await?;
     let rate = args.records as f64 / took.as_secs_f64();
-    println!("{} records durable after {:.1} s: {rate:.0}/s; aim {} s", args.records, took.as_secs_f64(), AIM.as_secs());
+    println!(
+        "{} records durable after {:.1} s: {rate:.0}/s; aim {} s",
+        args.records,
+        took.as_secs_f64(),
+        AIM.as_secs()
+    );
     let again = pull(&folder, config, args.records).await?;
     println!("started again: up to date after {:.1} s, nothing twice", again.as_secs_f64());
     Ok(())
 }
 
 fn config(url: &str, key: &std::path::Path) -> Result<SourcesConfig> {
-    let file = serde_json::json!({ "tailscale": { "api_url": url, "api_key_file": key, "flow_logs": false } });
+    let file =
+        serde_json::json!({ "tailscale": { "api_url": url, "api_key_file": key, "flow_logs": false } });
     let file: SourcesFile = serde_json::from_value(file)?;
     Ok(SourcesConfig::try_from(file)?)
 }
 
 /// Starts the pollers over the trail in `folder` and waits until the audit log is read to its end.
 async fn pull(folder: &tempfile::TempDir, config: SourcesConfig, records: u64) -> Result<Duration> {
-    let store = Store::open(&StoreLocation::Folder(folder.path().to_owned()), &WritePolicy::default()).await?;
+    let store =
+        Store::open(&StoreLocation::Folder(folder.path().to_owned()), &WritePolicy::default()).await?;
     let trail = Trail::open(store, &folder.path().join("local"), TrailConfig::new("main")).await?;
     let sources = Sources::new(trail.emitter("sources"));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use meshtrail_event::{Change, Detail, Draft, Event, Family, Json, Kind, Timestamp};
 use meshtrail_trail::{Emitter, ReadError, Scan, Trail};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
@@ -38,6 +39,9 @@ const WHAT: &str = "the configuration audit log";
 
 /// How long to wait where only somebody's act helps.
 const SOMEBODY: Duration = Duration::from_secs(300);
+
+/// How many records are handed over at a time.
+const HANDED: usize = 4_000;
 
 /// The most bytes of a record that can't be understood which are kept of it.
 const MAX_KEPT: usize = 40_000;
@@ -147,9 +151,16 @@ impl AuditPoll {
         };
         let answer = self.client.get(wanted, now).await?;
         let log = Log::read(WHAT, &answer)?;
-        let records = records(&log.logs, end);
-        let emitted = self.once.emit_new(&self.emitter, records, Some(from)).await?;
-        Ok((answer.body.len(), emitted))
+        let groups = Groups::of(log.logs.iter().map(|record| record.get().as_bytes()));
+        let mut all = Emitted::default();
+        for some in in_order(log.logs, end).chunks(HANDED) {
+            let records = some.iter().map(|record| drafts(record, end, &groups)).collect();
+            let emitted = self.once.emit_new(&self.emitter, records, Some(from)).await?;
+            all.new += emitted.new;
+            all.known += emitted.known;
+            all.newest = all.newest.max(emitted.newest);
+        }
+        Ok((answer.body.len(), all))
     }
 
     /// When the newest record happened that this poller wrote; what claims to be of the future does not count.
@@ -183,13 +194,20 @@ impl Turn for AuditPoll {
     }
 }
 
-/// The records as drafts, in order of time; one whose time is not known counts as of `end`.
-fn records(logs: &[&RawValue], end: Timestamp) -> Vec<Record> {
-    let groups = Groups::of(logs.iter().map(|record| record.get().as_bytes()));
-    let mut records: Vec<Record> = logs.iter().map(|record| drafts(record, end, &groups)).collect();
-    records.retain(|record| !record.is_empty());
-    records.sort_by_key(|record| record[0].time);
-    records
+/// The records in order of time, so that what is written is a beginning of them; one whose time can't be read counts as
+/// of `end`.
+fn in_order(mut logs: Vec<&RawValue>, end: Timestamp) -> Vec<&RawValue> {
+    #[derive(Deserialize)]
+    struct Timed<'a> {
+        #[serde(rename = "eventTime", borrow)]
+        time: Option<std::borrow::Cow<'a, str>>,
+    }
+    let time = |record: &&RawValue| {
+        let timed = serde_json::from_str::<Timed<'_>>(record.get()).ok();
+        timed.and_then(|timed| timed.time?.parse::<Timestamp>().ok()).unwrap_or(end)
+    };
+    logs.sort_by_cached_key(time);
+    logs
 }
 
 fn drafts(record: &RawValue, end: Timestamp, groups: &Groups) -> Record {

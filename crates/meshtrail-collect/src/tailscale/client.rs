@@ -17,7 +17,7 @@ use crate::config::{Credentials, Secret, TailscaleConfig};
 use crate::web::{Answer, Ask, Times, Web, WebError};
 
 /// The most bytes of one answer.
-pub(super) const MOST: usize = 64 << 20;
+pub(super) const MOST: usize = 32 << 20;
 
 /// How long before its end a token is renewed.
 const EARLY: Duration = Duration::from_secs(300);

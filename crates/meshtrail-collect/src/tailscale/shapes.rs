@@ -58,7 +58,6 @@ fn explained(reason: &str, answer: &Answer) -> String {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ApiDevice {
-    pub(super) id: String,
     pub(super) node_id: String,
     #[serde(deserialize_with = "null_is_empty")]
     pub(super) addresses: Vec<String>,
@@ -85,12 +84,8 @@ pub(super) struct ApiDevice {
     pub(super) enabled_routes: Vec<String>,
     #[serde(deserialize_with = "null_is_empty")]
     pub(super) advertised_routes: Vec<String>,
-    pub(super) is_ephemeral: Option<bool>,
-    pub(super) blocks_incoming_connections: Option<bool>,
-    pub(super) ssh_enabled: Option<bool>,
     pub(super) multiple_connections: Option<bool>,
     pub(super) tailnet_lock_error: Option<String>,
-    pub(super) posture_identity: Option<serde_json::Value>,
 }
 
 /// `{"devices": […]}`

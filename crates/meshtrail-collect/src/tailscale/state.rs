@@ -72,7 +72,7 @@ impl StatePoll {
         let users = self.part("users", ask::users(&client, now).await, &mut trouble);
         let logins = users.as_deref().map(told::logins).unwrap_or_default();
         if let Some(devices) = self.part("devices", ask::devices(&client, now).await, &mut trouble) {
-            snapshot.others.insert("device_traits".to_owned(), told::traits(&devices));
+            snapshot.others.insert("device_faults".to_owned(), told::faults(&devices));
             snapshot.devices = Some(devices.into_iter().filter_map(told::device).collect());
         }
         snapshot.users = users.map(|users| users.into_iter().filter_map(told::user).collect());

@@ -64,7 +64,8 @@ async fn json<T: DeserializeOwned>(
 pub(super) async fn devices(client: &Client, now: Timestamp) -> Part<Vec<ApiDevice>> {
     let about = ("devices", "devices:core:read");
     let devices: shapes::Devices = json(client, about, &["devices"], &[("fields", "all")], now).await?;
-    named(about.0, devices.devices, |device| !device.node_id.is_empty() || !device.id.is_empty())
+    // The older `id` is no substitute: the same device would look like another one.
+    named(about.0, devices.devices, |device| !device.node_id.is_empty())
 }
 
 pub(super) async fn users(client: &Client, now: Timestamp) -> Part<Vec<ApiUser>> {

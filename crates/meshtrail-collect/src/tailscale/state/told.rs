@@ -9,17 +9,11 @@ use crate::json::said;
 use crate::snapshot::KeyState;
 use crate::tailscale::shapes::{ApiDevice, ApiKey, ApiUser};
 
-/// The id that survives: the stable one, or the old number where there is no other.
-fn id(device: &ApiDevice) -> &str {
-    if device.node_id.is_empty() { &device.id } else { &device.node_id }
-}
-
 pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {
-    let id = id(&device).to_owned();
     let tags: std::collections::BTreeSet<String> = device.tags.into_iter().collect();
     // The API tells who registered a tagged device; its owner is the tag.
     let owner = said(device.user).filter(|_| tags.is_empty());
-    (!id.is_empty()).then(|| DeviceState {
+    (!device.node_id.is_empty()).then(|| DeviceState {
         addresses: device.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
         advertised_routes: device.advertised_routes.into_iter().collect(),
         authorized: device.authorized,
@@ -30,7 +24,7 @@ pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {
         expires: device.expires.filter(|_| device.key_expiry_disabled != Some(true)),
         external: device.is_external,
         hostname: said(device.hostname),
-        id,
+        id: device.node_id,
         key_expiry_disabled: device.key_expiry_disabled,
         last_seen: device.last_seen,
         machine_key: said(device.machine_key),
@@ -43,33 +37,23 @@ pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {
     })
 }
 
-/// What else is known of devices and matters to an auditor, by id: only what is not as usual.
-pub(super) fn traits(devices: &[ApiDevice]) -> Value {
+/// What is wrong with devices and has no place in their state, by id: a node key that two machines use, a signature that
+/// is missing. Only what is wrong stands here, so that a device that comes or goes changes nothing.
+pub(super) fn faults(devices: &[ApiDevice]) -> Value {
     let by_id: BTreeMap<&str, Value> =
-        devices.iter().filter_map(|device| Some((id(device), trait_of(device)?))).collect();
+        devices.iter().filter_map(|device| Some((device.node_id.as_str(), fault(device)?))).collect();
     json!(by_id)
 }
 
-fn trait_of(device: &ApiDevice) -> Option<Value> {
-    let mut traits = serde_json::Map::new();
-    let flags = [
-        ("ephemeral", device.is_ephemeral),
-        ("blocks_incoming", device.blocks_incoming_connections),
-        ("ssh", device.ssh_enabled),
-        ("cloned", device.multiple_connections),
-    ];
-    for (name, flag) in flags {
-        if flag == Some(true) {
-            traits.insert(name.to_owned(), Value::Bool(true));
-        }
+fn fault(device: &ApiDevice) -> Option<Value> {
+    let mut faults = serde_json::Map::new();
+    if device.multiple_connections == Some(true) {
+        faults.insert("multiple_connections".to_owned(), Value::Bool(true));
     }
     if let Some(error) = said(device.tailnet_lock_error.clone()) {
-        traits.insert("tailnet_lock_error".to_owned(), Value::String(error));
+        faults.insert("tailnet_lock_error".to_owned(), Value::String(error));
     }
-    if let Some(posture) = device.posture_identity.clone().filter(|posture| !posture.is_null()) {
-        traits.insert("posture".to_owned(), posture);
-    }
-    (!traits.is_empty()).then_some(Value::Object(traits))
+    (!faults.is_empty()).then_some(Value::Object(faults))
 }
 
 pub(super) fn user(user: ApiUser) -> Option<UserState> {

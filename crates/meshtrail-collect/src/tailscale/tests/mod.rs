@@ -63,13 +63,15 @@ impl Scene {
     }
 
     async fn run(&self) -> Run {
-        self.run_with(&format!(r#","api_key_file":"{}""#, self.key_file().display())).await
+        let key = self.key_file();
+        self.run_with(&format!(r#","audit_since":"1d","api_key_file":"{}""#, key.display())).await
     }
 
     async fn run_with(&self, more: &str) -> Run {
         let location = StoreLocation::Folder(self.folder.path().to_owned());
         let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-        let trail = Trail::open(store, &self.folder.path().join("local"), TrailConfig::new("main")).await.unwrap();
+        let trail =
+            Trail::open(store, &self.folder.path().join("local"), TrailConfig::new("main")).await.unwrap();
         let sources = Sources::new(trail.emitter("sources"));
         let wiring =
             Wiring::new(trail, History::new(), sources, TaskTracker::new(), CancellationToken::new());
@@ -97,7 +99,8 @@ impl Run {
 
     fn state(&self) -> StatePoll {
         let emitter = self.wiring.trail.emitter("tailscale.state");
-        let source = self.wiring.sources.register("tailscale.state", Expect::Every(self.config.devices_every));
+        let source =
+            self.wiring.sources.register("tailscale.state", Expect::Every(self.config.devices_every));
         StatePoll::new(&self.config, self.client.clone(), &self.wiring, emitter, source)
     }
 

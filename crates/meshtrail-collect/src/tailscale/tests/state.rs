@@ -37,7 +37,12 @@ async fn scene() -> Scene {
 }
 
 async fn kinds(run: &Run) -> Vec<Kind> {
-    run.events().await.into_iter().map(|event| event.kind).filter(|kind| *kind != Kind::ConfigSnapshot).collect()
+    run.events()
+        .await
+        .into_iter()
+        .map(|event| event.kind)
+        .filter(|kind| *kind != Kind::ConfigSnapshot)
+        .collect()
 }
 
 #[tokio::test]
@@ -46,7 +51,7 @@ async fn the_first_look_is_a_baseline_and_then_only_changes_are_told() {
     let run = scene.run().await;
     let mut poll = run.state();
     poll.turn(now()).await;
-    assert_eq!(kinds(&run).await, [], "five hundred devices did not join now");
+    assert!(kinds(&run).await.is_empty(), "nobody joined now: {:?}", kinds(&run).await);
     let baseline = run.wiring.trail.size();
     assert!(baseline >= 5, "{baseline}");
     poll.turn(now()).await;
@@ -81,7 +86,11 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
         scene.api.world().misbehave(path, misdeed);
         poll.turn(now().after(std::time::Duration::from_secs(3_600))).await;
     }
-    assert!(!kinds(&run).await.iter().any(|kind| kind.as_str().ends_with("removed")), "{:?}", kinds(&run).await);
+    assert!(
+        !kinds(&run).await.iter().any(|kind| kind.as_str().ends_with("removed")),
+        "{:?}",
+        kinds(&run).await
+    );
     poll.turn(now()).await;
     assert_eq!(run.report("tailscale.state").state, SourceState::Connected);
 }
@@ -89,7 +98,8 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
 #[tokio::test]
 async fn secrets_of_log_streams_are_not_kept() {
     let scene = scene().await;
-    scene.api.world().stream = Some(json!({"destinationType": "gcs", "gcsCredentials": "very secret", "url": "https://x"}));
+    scene.api.world().stream =
+        Some(json!({"destinationType": "gcs", "gcsCredentials": "very secret", "url": "https://x"}));
     let run = scene.run().await;
     run.state().turn(now()).await;
     for event in run.events().await {
