@@ -11,6 +11,7 @@ use crate::hints::{ScanHints, scan_hints};
 use crate::matching::Subject;
 use crate::parse::parse;
 use crate::problem::FilterError;
+use crate::tally::Sort;
 
 /// A filter over events.
 ///
@@ -51,6 +52,44 @@ impl Filter {
     /// that looks at one.
     pub fn matches(&self, leaf: &[u8]) -> bool {
         Subject::new(leaf, self.looks_at_members).is_some_and(|subject| subject.is(&self.expr, self.now))
+    }
+
+    /// Whether it lets this leaf through, which was read with all its members.
+    pub(crate) fn lets(&self, subject: &Subject<'_>) -> bool {
+        subject.is(&self.expr, self.now)
+    }
+
+    /// Whether it lets an event of this sort through that happened in the slot of time that begins at `slot`; for
+    /// filters that look at nothing else, and whose times do not begin or end within the slot.
+    pub(crate) fn lets_through(&self, sort: &Sort, slot: i64) -> bool {
+        let time = Timestamp::from_seconds(slot).unwrap_or_default().to_string();
+        let leaf =
+            serde_json::json!({ "kind": sort.kind, "outcome": sort.outcome, "time": time }).to_string();
+        self.matches(leaf.as_bytes())
+    }
+
+    /// Where in time it begins or ends to let events through, in seconds, ascending, if it looks at nothing but time,
+    /// kind and outcome.
+    pub(crate) fn bounds_if_summed(&self) -> Option<Vec<i64>> {
+        let mut bounds = Vec::new();
+        let other = self.expr.any_term(&mut |term| {
+            match term {
+                Expr::Since(moment) => bounds.push(moment.begins(self.now)),
+                Expr::Until(moment) => bounds.push(moment.ends(self.now)),
+                Expr::Term(Field::Kind | Field::Outcome, _) => {}
+                _ => return true,
+            }
+            false
+        });
+        let mut seconds: Vec<i64> = bounds.into_iter().map(Timestamp::as_seconds).collect();
+        seconds.sort_unstable();
+        seconds.dedup();
+        (!other).then_some(seconds)
+    }
+
+    /// Whether it looks at something beside time.
+    pub(crate) fn looks_past_time(&self) -> bool {
+        self.expr.any_term(&mut |term| !matches!(term, Expr::Since(_) | Expr::Until(_)))
     }
 
     /// What a reader may skip without looking.

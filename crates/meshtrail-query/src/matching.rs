@@ -26,6 +26,11 @@ impl<'a> Subject<'a> {
         Some(Subject { bytes, leaf, detail: std::cell::OnceCell::new() })
     }
 
+    /// The members that were read.
+    pub(crate) fn leaf(&self) -> &Leaf<'a> {
+        &self.leaf
+    }
+
     fn detail(&self) -> &Detail<'a> {
         self.detail.get_or_init(|| self.leaf.detail())
     }

@@ -60,6 +60,14 @@ impl Moment {
     }
 }
 
+/// The instant that a text says, as `since:` in a filter reads it: `2h` ago, `2026-11-20`, `2026-11-20T14:02Z`,
+/// `yesterday`. None where it says none.
+pub fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {
+    Moment::parse(text)
+        .or_else(|| Moment::parse(&format!("{}:00Z", text.strip_suffix('Z')?)))
+        .map(|moment| moment.begins(now))
+}
+
 fn midnight(now: Timestamp) -> Timestamp {
     let seconds = now.as_seconds();
     Timestamp::from_seconds(seconds - seconds % 86_400).expect("a day that has begun began in range")
@@ -126,6 +134,16 @@ mod tests {
         assert_eq!(bounds("1h30m").0, "2026-11-20T12:32:11");
         assert_eq!(bounds("2026-11-20T15:00:00+01:00").1, "2026-11-20T14:00:00");
         assert_eq!(bounds("2026-11-20T09:30").0, "2026-11-20T09:30:00");
+    }
+
+    #[test]
+    fn an_instant_may_leave_out_its_seconds_with_or_without_a_zone() {
+        let now = "2026-11-20T16:00:00Z".parse().unwrap();
+        let expected = "2026-11-20T14:02:00Z".parse().ok();
+        for text in ["2026-11-20T14:02Z", "2026-11-20T14:02", "2026-11-20T15:02:00+01:00", "1h58m"] {
+            assert_eq!(instant(text, now), expected, "{text}");
+        }
+        assert_eq!(instant("Z", now), None);
     }
 
     #[test]

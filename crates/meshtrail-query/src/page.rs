@@ -18,6 +18,9 @@ use crate::filter::Filter;
 /// How many indexes are scanned before the clock is looked at for certain: what is skipped unread gives no sign.
 const WINDOW: u64 = 1 << 18;
 
+/// How many bytes of leaves make a page full, whatever its limit.
+const MOST_BYTES: usize = 4 << 20;
+
 /// After how many leaves other tasks get their turn, and the clock is looked at.
 const TURN: u64 = 256;
 
@@ -57,7 +60,7 @@ pub enum Start {
 pub struct Ask {
     /// Where it begins.
     pub start: Start,
-    /// The most leaves in the page.
+    /// The most leaves in the page; it is also full with 4 MiB of them.
     pub limit: usize,
     /// How long the work for the page may take, about.
     pub budget: Duration,
@@ -80,6 +83,11 @@ impl Cursor {
     /// The order of its pages.
     pub fn order(self) -> Order {
         self.order
+    }
+
+    /// Where its pages are: for the oldest first, everything below this index was looked at; else everything from it.
+    pub fn at(self) -> u64 {
+        self.at
     }
 }
 
@@ -153,6 +161,19 @@ pub async fn page<S, E>(
     filter: &Filter,
     ask: &Ask,
     size: u64,
+    scan: impl FnMut(Range<u64>, Order) -> S,
+) -> Result<Page, E>
+where
+    S: Stream<Item = Result<(u64, Bytes), E>>,
+{
+    page_of(|leaf| filter.matches(leaf), ask, size, scan).await
+}
+
+/// Like [`page`], of the leaves that fit.
+pub(crate) async fn page_of<S, E>(
+    fits: impl Fn(&[u8]) -> bool,
+    ask: &Ask,
+    size: u64,
     mut scan: impl FnMut(Range<u64>, Order) -> S,
 ) -> Result<Page, E>
 where
@@ -160,7 +181,7 @@ where
 {
     let until = Instant::now() + ask.budget;
     let mut rest = Rest::of(ask, size);
-    let mut page = Page::default();
+    let (mut page, mut bytes) = (Page::default(), 0);
     'page: while !rest.left.is_empty() {
         let window = rest.window();
         let mut leaves = std::pin::pin!(scan(window.clone(), rest.order));
@@ -168,9 +189,10 @@ where
             let (index, leaf) = leaf?;
             page.looked_at += 1;
             rest.done_with(index..index + 1);
-            if filter.matches(&leaf) {
+            if fits(&leaf) {
+                bytes += leaf.len();
                 page.items.push((index, leaf));
-                if page.items.len() >= ask.limit {
+                if page.items.len() >= ask.limit || bytes >= MOST_BYTES {
                     // Whether more follows could take long to find out: the next page tells.
                     break 'page;
                 }
@@ -242,6 +264,19 @@ mod tests {
     async fn a_page_whose_time_is_up_still_gets_further() {
         let (found, pages) = all(10_000, Order::Newest, 100_000, Duration::ZERO).await;
         assert_eq!((found.len(), pages), (1429, 10_000u32.div_ceil(256)));
+    }
+
+    #[tokio::test]
+    async fn a_page_of_long_leaves_is_full_by_their_bytes() {
+        let long = Bytes::from(format!("[\"{}\"]", "x".repeat(1 << 20)));
+        let scan = |range: Range<u64>, _| {
+            futures::stream::iter(
+                range.map(|index| Ok::<_, Infallible>((index, long.clone()))).collect::<Vec<_>>(),
+            )
+        };
+        let ask = Ask { start: Start::Fresh(Order::Oldest), limit: 100, budget: Duration::MAX / 4 };
+        let page = page(&Filter::everything(), &ask, 10, scan).await.unwrap();
+        assert_eq!((page.items.len(), page.next.map(Cursor::at)), (4, Some(4)));
     }
 
     #[tokio::test]

@@ -1,0 +1,195 @@
+//! Counting what a filter lets through: from summaries where they tell exactly, else from the leaves.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use meshtrail_event::Timestamp;
+use meshtrail_trail::{ReadError, Scan, Trail};
+
+use super::summary::{Fit, SLOT, Summary};
+use super::{Tally, time};
+use crate::filter::Filter;
+use crate::matching::Subject;
+use crate::page::Order;
+
+/// How many indexes are scanned before the clock is looked at for certain.
+const WINDOW: u64 = 1 << 18;
+
+/// After how many leaves other tasks get their turn, and the clock is looked at.
+const TURN: u64 = 256;
+
+/// What is to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What counts.
+    pub filter: &'a Filter,
+    /// Seconds of a slot of time.
+    pub width: u32,
+    /// Whether values are wanted, beside times, kinds and outcomes.
+    pub facets: bool,
+    /// How long it may take, about.
+    pub budget: Duration,
+}
+
+/// What was counted.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// The counts of what the filter lets through.
+    pub tally: Tally,
+    /// How many events were looked at, or could be told from a summary or a segment's statistics.
+    pub looked_at: u64,
+    /// How many there are.
+    pub of: u64,
+}
+
+impl Counted {
+    /// Whether all were looked at.
+    pub fn is_whole(&self) -> bool {
+        self.looked_at == self.of
+    }
+}
+
+/// A stretch whose leaves must be read; of some, only what lies in these slots of time.
+struct ToRead {
+    indexes: Range<u64>,
+    slots: Option<Vec<i64>>,
+}
+
+/// Counts the trail's events from index `first` on, the newest first.
+pub async fn count(
+    trail: &Trail,
+    first: u64,
+    summaries: &[Arc<Summary>],
+    question: &Question<'_>,
+) -> Result<Counted, ReadError> {
+    let until = Instant::now() + question.budget;
+    let size = trail.size();
+    let mut tally = Tally::new(question.width, question.facets);
+    let of = size.saturating_sub(first);
+    let (mut to_read, mut looked_at) = (Vec::new(), 0);
+    let bounds = question.filter.bounds_if_summed().filter(|_| question.width.is_multiple_of(SLOT));
+    let mut end = size;
+    for summary in newest_first(summaries, size).filter(|_| bounds.is_some()) {
+        let range = summary.range();
+        if range.start < first || range.end > end {
+            continue;
+        }
+        to_read.push(ToRead { indexes: range.end..end, slots: None });
+        match summary.add_to(&mut tally, question.filter, bounds.as_deref().unwrap_or_default()) {
+            Fit::Counted { cut } => {
+                looked_at += range.end - range.start;
+                if !cut.is_empty() {
+                    to_read.push(ToRead { indexes: range.clone(), slots: Some(cut) });
+                }
+            }
+            Fit::Read => to_read.push(ToRead { indexes: range.clone(), slots: None }),
+        }
+        end = range.start;
+    }
+    to_read.push(ToRead { indexes: first.min(end)..end, slots: None });
+    for part in to_read.into_iter().filter(|part| !part.indexes.is_empty()) {
+        let read = read(trail, question.filter, &part, &mut tally, until).await?;
+        // What a summary told is looked at already, but for the few events of a slot that was cut.
+        looked_at = match (&part.slots, read.whole) {
+            (None, _) => looked_at + read.covered,
+            (Some(_), true) => looked_at,
+            (Some(_), false) => looked_at.saturating_sub(1),
+        };
+        if !read.whole {
+            break;
+        }
+    }
+    Ok(Counted { tally, looked_at, of })
+}
+
+fn newest_first(summaries: &[Arc<Summary>], size: u64) -> impl Iterator<Item = &Arc<Summary>> {
+    let mut sorted: Vec<&Arc<Summary>> = summaries.iter().filter(|one| one.range().end <= size).collect();
+    sorted.sort_unstable_by_key(|one| std::cmp::Reverse(one.range().start));
+    sorted.into_iter()
+}
+
+/// How far reading a stretch got.
+struct Read {
+    covered: u64,
+    whole: bool,
+}
+
+async fn read(
+    trail: &Trail,
+    filter: &Filter,
+    part: &ToRead,
+    tally: &mut Tally,
+    until: Instant,
+) -> Result<Read, ReadError> {
+    let hints = filter.scan_hints();
+    let mut left = part.indexes.clone();
+    let all = left.end - left.start;
+    let mut turn = 0;
+    while !left.is_empty() {
+        let window = left.end.saturating_sub(WINDOW).max(left.start)..left.end;
+        let mut scan = crate::trail::scan(&hints, window.clone(), Order::Newest);
+        narrow(&mut scan, part.slots.as_deref());
+        let mut leaves = std::pin::pin!(trail.scan(scan));
+        while let Some(leaf) = leaves.next().await {
+            let (index, leaf) = leaf?;
+            left.end = index;
+            if let Some(subject) = Subject::new(&leaf, true)
+                && in_slots(&subject, part.slots.as_deref())
+                && filter.lets(&subject)
+            {
+                tally.add_leaf(subject.leaf());
+            }
+            turn += 1;
+            if turn % TURN == 0 {
+                if Instant::now() >= until {
+                    return Ok(Read { covered: all - (left.end - left.start), whole: left.is_empty() });
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        left.end = window.start;
+        if Instant::now() >= until && !left.is_empty() {
+            return Ok(Read { covered: all - (left.end - left.start), whole: false });
+        }
+    }
+    Ok(Read { covered: all, whole: true })
+}
+
+/// Only these slots' times are worth reading.
+fn narrow(scan: &mut Scan, slots: Option<&[i64]>) {
+    let Some((first, last)) = slots.and_then(|slots| Some((*slots.iter().min()?, *slots.iter().max()?)))
+    else {
+        return;
+    };
+    let at = |seconds: i64| Timestamp::from_seconds(seconds).unwrap_or_default();
+    let (from, to) = (at(first), at(last.saturating_add(i64::from(SLOT))));
+    scan.times = Some(match scan.times {
+        Some((since, until)) => (since.max(from), until.min(to)),
+        None => (from, to),
+    });
+}
+
+fn in_slots(subject: &Subject<'_>, slots: Option<&[i64]>) -> bool {
+    let Some(slots) = slots else { return true };
+    let at = time(subject.leaf()).map_or(0, Timestamp::as_seconds);
+    slots.contains(&(at.div_euclid(i64::from(SLOT)) * i64::from(SLOT)))
+}
+
+/// Counts on: adds the events with an index in `indexes` to `tally`, resting after each `turn` of them as long as
+/// those took, so that nobody waits for it.
+pub async fn summarise(trail: &Trail, indexes: Range<u64>, tally: &mut Tally) -> Result<(), ReadError> {
+    const REST_AFTER: u64 = 2048;
+    let mut leaves = std::pin::pin!(trail.scan(Scan::oldest(indexes)));
+    let (mut done, mut since) = (0u64, Instant::now());
+    while let Some(leaf) = leaves.next().await {
+        tally.add(&leaf?.1);
+        done += 1;
+        if done.is_multiple_of(REST_AFTER) {
+            tokio::time::sleep(since.elapsed()).await;
+            since = Instant::now();
+        }
+    }
+    Ok(())
+}

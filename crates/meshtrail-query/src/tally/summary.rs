@@ -1,0 +1,159 @@
+//! A stretch of the trail, counted once and kept.
+//!
+//! A summary holds counts by quarter of an hour, kind and outcome, and the commonest values of each facet. It is made
+//! of leaves that never change, so it is never wrong, only missing; deleting one costs the time to make it again.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Facet, Sort, Tally};
+use crate::filter::Filter;
+
+/// How many events a whole summary is of: those from a multiple of this on.
+pub const STRETCH: u64 = 1 << 17;
+
+/// Seconds of a summary's slot of time.
+pub const SLOT: u32 = 900;
+
+/// The most values of one facet in a summary.
+const MOST: usize = 300;
+
+/// The form of what is written; another one is made anew.
+const VERSION: u32 = 1;
+
+/// The counts of one stretch of the trail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    version: u32,
+    first: u64,
+    end: u64,
+    sorts: Vec<Sort>,
+    /// Slot, number of the sort, events.
+    cells: Vec<(i64, u16, u64)>,
+    facets: Vec<Top>,
+}
+
+/// The commonest values of a facet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Top {
+    facet: Facet,
+    values: Vec<(Box<str>, u64)>,
+    others: u64,
+    without: u64,
+}
+
+/// How a filter's times lie to a stretch.
+pub(super) enum Fit {
+    /// Its counts were added, all but those of these slots, which must be read.
+    Counted {
+        /// The first seconds of slots within which a bound of the filter lies.
+        cut: Vec<i64>,
+    },
+    /// A bound of the filter lies within it, and the values of a part are not kept: it must be read.
+    Read,
+}
+
+impl Summary {
+    /// The summary of the events with an index in `range`, as `tally` counted them.
+    pub fn new(range: Range<u64>, tally: &Tally) -> Summary {
+        let mut cells: Vec<(i64, u16, u64)> =
+            tally.cells.iter().map(|(&(slot, sort), &count)| (slot, sort, count)).collect();
+        cells.sort_unstable();
+        let top = |facet: Facet| {
+            let values = tally.values(facet)?;
+            let top = values.top(MOST);
+            let rest = values.counts.values().sum::<u64>() - top.iter().map(|(_, count)| count).sum::<u64>();
+            Some(Top {
+                facet,
+                values: top.into_iter().map(|(value, count)| (value.into(), count)).collect(),
+                others: values.others + rest,
+                without: values.without,
+            })
+        };
+        let facets = Facet::ALL.into_iter().filter_map(top).collect();
+        Summary {
+            version: VERSION,
+            first: range.start,
+            end: range.end,
+            sorts: tally.sorts.clone(),
+            cells,
+            facets,
+        }
+    }
+
+    /// Reads what [`Summary::to_bytes`] wrote; none where it is not one of this version, or of another stretch.
+    pub fn from_bytes(bytes: &[u8], range: &Range<u64>) -> Option<Summary> {
+        let read: Summary = serde_json::from_slice(bytes).ok()?;
+        let counted: u64 = read.cells.iter().map(|&(_, _, count)| count).sum();
+        let sound = read.version == VERSION
+            && read.range() == *range
+            && counted <= range.end - range.start
+            && read.cells.iter().all(|&(_, sort, _)| usize::from(sort) < read.sorts.len());
+        sound.then_some(read)
+    }
+
+    /// Itself in a form to be kept.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and texts are JSON")
+    }
+
+    /// The indexes it is of.
+    pub fn range(&self) -> Range<u64> {
+        self.first..self.end
+    }
+
+    /// The first and the last slot with events; none without events.
+    pub fn slots(&self) -> Option<(i64, i64)> {
+        Some((self.cells.first()?.0, self.cells.last()?.0))
+    }
+
+    /// Its commonest values of a facet.
+    pub fn values(&self, facet: Facet) -> impl Iterator<Item = (&str, u64)> {
+        let top = self.facets.iter().filter(move |top| top.facet == facet);
+        top.flat_map(|top| top.values.iter().map(|(value, count)| (&**value, *count)))
+    }
+
+    /// Adds to `tally` what `filter` lets through. The filter looks at nothing but time, kind and outcome; `bounds`
+    /// are the seconds at which its times begin and end, ascending.
+    pub(super) fn add_to(&self, tally: &mut Tally, filter: &Filter, bounds: &[i64]) -> Fit {
+        let cut: Vec<i64> = match self.slots() {
+            None => Vec::new(),
+            Some((first, last)) => {
+                let within = bounds.iter().map(|bound| bound.div_euclid(i64::from(SLOT)) * i64::from(SLOT));
+                within.filter(|slot| (first..=last).contains(slot)).collect()
+            }
+        };
+        let wants_values = tally.facets.is_some();
+        if wants_values && (!cut.is_empty() || filter.looks_past_time()) {
+            return Fit::Read;
+        }
+        let mut lets: HashMap<(u16, usize), bool> = HashMap::new();
+        let mut any = false;
+        for &(slot, sort, events) in self.cells.iter().filter(|(slot, _, _)| !cut.contains(slot)) {
+            let side = bounds.partition_point(|&bound| bound <= slot);
+            let kind = &self.sorts[usize::from(sort)];
+            if *lets.entry((sort, side)).or_insert_with(|| filter.lets_through(kind, slot)) {
+                any = true;
+                tally.add_cell(slot, &kind.kind, &kind.outcome, events);
+            }
+        }
+        if any && wants_values {
+            self.add_values(tally);
+        }
+        Fit::Counted { cut }
+    }
+
+    fn add_values(&self, tally: &mut Tally) {
+        let Some(facets) = &mut tally.facets else { return };
+        for top in &self.facets {
+            let values = &mut facets[top.facet as usize];
+            top.values.iter().for_each(|(value, count)| values.add(value, *count));
+            values.others += top.others;
+            values.without += top.without;
+        }
+    }
+}
