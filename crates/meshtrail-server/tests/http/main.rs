@@ -6,3 +6,5 @@ mod api;
 mod recordings;
 mod running;
 mod sign_in;
+mod sources;
+mod timeline;

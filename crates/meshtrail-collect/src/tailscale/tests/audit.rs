@@ -5,6 +5,8 @@ use std::time::Duration;
 use tailscale_api_stand_in::{Log, Misdeed, made_record};
 
 use super::{Scene, ago, change, now};
+use crate::catalogue::{self, Groups};
+use crate::snapshot::Origin;
 use crate::sources::SourceState;
 use crate::turn::Turn as _;
 
@@ -219,6 +221,26 @@ async fn a_policy_longer_than_an_event_is_kept_whole_and_once() {
     let run = scene.run().await;
     run.audit().turn(now()).await;
     assert_eq!(run.wiring.trail.size(), size);
+}
+
+#[tokio::test]
+async fn a_record_that_came_by_log_streaming_is_not_written_again() {
+    let scene = scene(2).await;
+    let run = scene.run().await;
+    // Log streaming rounds the time and has no `eventTime`.
+    let mut record: serde_json::Value = serde_json::from_str(&made_record(1, 0)).unwrap();
+    record.as_object_mut().unwrap().remove("eventTime");
+    let time = meshtrail_event::Timestamp::from_nanos(ago(19_990) / 1_000_000 * 1_000_000);
+    let text = record.to_string();
+    let groups = Groups::of([text.as_bytes()]);
+    let drafts = catalogue::audit(text.as_bytes(), Origin::Hec, Some(time), &groups).unwrap();
+    let hec = run.wiring.trail.emitter("hec");
+    let emitted = run.wiring.once.emit_new(&hec, vec![drafts.clone()], None).await.unwrap();
+    assert_eq!((emitted.new, emitted.known), (1, 0));
+    run.audit().turn(now()).await;
+    let again = run.wiring.once.emit_new(&hec, vec![drafts], None).await.unwrap();
+    assert_eq!((again.new, again.known), (0, 1));
+    assert_eq!(run.operations().await, names(2));
 }
 
 #[tokio::test]
