@@ -56,7 +56,8 @@ impl Numbers {
             self.highest = id.sequence;
             return;
         }
-        let Some(at) = self.holes.iter().position(|(first, last, _)| (*first..=*last).contains(&id.sequence)) else {
+        let Some(at) = self.holes.iter().position(|(first, last, _)| (*first..=*last).contains(&id.sequence))
+        else {
             return;
         };
         let (first, last, since) = self.holes.swap_remove(at);
@@ -108,7 +109,8 @@ impl Sources {
             {
                 let gap = Gap { first: None, last: None, reason: own.reason.unwrap_or_default() };
                 let mut book = self.book();
-                let entry = book.sources.entry(name.into()).or_insert_with(|| Entry::new(Expect::Whenever, now));
+                let entry =
+                    book.sources.entry(name.into()).or_insert_with(|| Entry::new(Expect::Whenever, now));
                 entry.keep_gap(gap);
             }
         }
@@ -119,7 +121,8 @@ impl Sources {
     fn see(&self, event: &Event) {
         let mut book = self.book();
         let name = event.id.source.as_str();
-        let entry = book.sources.entry(name.into()).or_insert_with(|| Entry::new(Expect::Whenever, event.received));
+        let entry =
+            book.sources.entry(name.into()).or_insert_with(|| Entry::new(Expect::Whenever, event.received));
         if entry.last_heard.is_none_or(|last| last < event.received) {
             entry.lag = Some(event.received.since(event.time));
         }

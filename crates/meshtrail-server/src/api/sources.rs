@@ -78,7 +78,9 @@ impl From<SourceReport> for SourceView {
             events: report.events,
             rate: (report.rate * 1_000.0).round() / 1_000.0,
             gaps: report.gaps,
-            recent_gaps: gaps.map(|gap| GapView { first: gap.first, last: gap.last, reason: gap.reason }).collect(),
+            recent_gaps: gaps
+                .map(|gap| GapView { first: gap.first, last: gap.last, reason: gap.reason })
+                .collect(),
             trouble: report.trouble,
         }
     }
