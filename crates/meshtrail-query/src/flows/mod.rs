@@ -12,6 +12,8 @@
 
 mod conversation;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

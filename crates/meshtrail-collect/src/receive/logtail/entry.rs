@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use crate::catalogue::exact;
 use crate::receive::store;
 
+/// How far into an entry its marks are looked for.
+const HEAD: usize = 1 << 10;
+
 /// One entry, as events.
 pub(crate) struct Entry {
     /// The how-manyth of its body.
@@ -50,11 +53,11 @@ pub(crate) fn parts(body: &[u8]) -> Result<Vec<&[u8]>, String> {
     Ok(all.into_iter().map(|one| one.get().as_bytes()).collect())
 }
 
-/// Whether an entry has what only flow reports have, as far as can be told without reading it.
+/// Whether an entry may be a flow report: clients write what tells it at the beginning. Reading it tells for certain.
 pub(crate) fn may_be_report(json: &[u8]) -> bool {
     const MARK: &[u8] = b"\"nodeId\"";
-    let head = &json[..json.len().min(16 << 10)];
-    head.windows(MARK.len()).any(|window| window == MARK) && crate::flow::looks_like_a_report(json)
+    let head = &json[..json.len().min(HEAD)];
+    head.windows(MARK.len()).any(|window| window == MARK)
 }
 
 /// The process that wrote an entry, and the entry's number.
@@ -63,8 +66,15 @@ pub(crate) fn process_of(json: &[u8]) -> Option<(u64, u64)> {
     struct Outer {
         logtail: Option<Marks>,
     }
-    let marks = serde_json::from_slice::<Outer>(json).ok()?.logtail?;
+    let marks =
+        marks_at_the_beginning(json).or_else(|| serde_json::from_slice::<Outer>(json).ok()?.logtail)?;
     Some((marks.proc_id?, marks.proc_seq?))
+}
+
+/// The marks where clients write them, as an entry's first member, without reading the rest.
+fn marks_at_the_beginning(json: &[u8]) -> Option<Marks> {
+    let rest = json.strip_prefix(b"{\"logtail\":")?;
+    serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()
 }
 
 impl Lines {

@@ -100,6 +100,11 @@ impl Stream {
         if hole { Place::Next } else { Place::Before }
     }
 
+    /// Whether a numbered entry came before.
+    pub(crate) fn has(&self, numbered: Option<(u64, u64)>) -> bool {
+        numbered.is_some_and(|(process, number)| self.place(process, number) == Place::Before)
+    }
+
     /// Remembers an entry that is durable.
     pub(crate) fn came(&mut self, process: u64, number: u64) {
         let place = self.place(process, number);
