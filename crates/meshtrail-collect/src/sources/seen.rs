@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The most skipped stretches that are waited for, of one source.
 const MOST_HOLES: usize = 100;
 
+/// How many events are looked at, at the most, each time.
+const FOLLOWED: u64 = 10_000;
+
 /// How often the trail is looked at for what the recorder wrote.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -138,6 +141,16 @@ impl Sources {
 
     /// Events came in through the door, durable by now.
     pub fn came(&self, events: &[(EventId, Timestamp)], now: Timestamp) {
+        self.heard_of(events, now);
+        let mut book = self.book();
+        for (id, _) in events {
+            if let Some(entry) = book.sources.get_mut(id.source.as_str()) {
+                entry.numbers.note(id, now);
+            }
+        }
+    }
+
+    fn heard_of(&self, events: &[(EventId, Timestamp)], now: Timestamp) {
         let mut by_source: BTreeMap<&str, Vec<&(EventId, Timestamp)>> = BTreeMap::new();
         for event in events {
             by_source.entry(event.0.source.as_str()).or_default().push(event);
@@ -146,11 +159,11 @@ impl Sources {
             let source = self.register_at(name, Expect::Whenever, now);
             let newest = events.iter().map(|(_, time)| *time).max();
             source.heard_at(events.len() as u64, newest, now);
-            self.change(name, |entry, _| events.iter().for_each(|(id, _)| entry.numbers.note(id, now)));
         }
     }
 
-    /// Follows what the recorder writes into the trail from `index` on, until `stop`.
+    /// Follows what the recorder writes into the trail from `index` on, until `stop`. Where very much else comes in,
+    /// only the newest is looked at: the recorder's count is then too low, and nothing is slowed down.
     pub async fn follow(self, trail: Trail, mut index: u64, stop: CancellationToken) {
         let mut size = trail.subscribe();
         loop {
@@ -159,6 +172,7 @@ impl Sources {
                 changed = size.changed() => if changed.is_err() { return },
             }
             let end = *size.borrow_and_update();
+            index = index.max(end.saturating_sub(FOLLOWED));
             let families = vec![Family::Session, Family::Recording];
             let scan = Scan { families, ..Scan::oldest(index..end) };
             let mut rows = std::pin::pin!(trail.scan(scan));
@@ -166,7 +180,7 @@ impl Sources {
             while let Ok(Some((_, leaf))) = rows.try_next().await {
                 came.extend(Event::from_json(&leaf).ok().map(|event| (event.id, event.time)));
             }
-            self.came(&came, Timestamp::now());
+            self.heard_of(&came, Timestamp::now());
             index = end;
             tokio::select! {
                 () = stop.cancelled() => return,
