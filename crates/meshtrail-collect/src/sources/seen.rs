@@ -180,6 +180,11 @@ impl Sources {
             while let Ok(Some((_, leaf))) = rows.try_next().await {
                 came.extend(Event::from_json(&leaf).ok().map(|event| (event.id, event.time)));
             }
+            // The recorder says itself that it is there.
+            for (id, _) in &came {
+                self.register(id.source.as_str(), Expect::Whenever);
+                self.change(id.source.as_str(), |entry, _| entry.connected = true);
+            }
             self.heard_of(&came, Timestamp::now());
             index = end;
             tokio::select! {
