@@ -45,7 +45,7 @@ async function demo(seed) {
 
 /** The night's session, and the machine that was brought for it. */
 async function incident(server) {
-  const query = encodeURIComponent("actor:rowan@example.net account:postgres");
+  const query = encodeURIComponent("actor:rowan@example.net target:postgres");
   const { sessions } = await (await ask(server, `/api/v1/sessions?q=${query}`)).json();
   return { night: sessions[0].id, device: sessions[0].actor.device.id };
 }

@@ -127,11 +127,11 @@ impl Company {
     ///
     /// If there is none: names are written in this crate.
     pub(crate) fn machine(&self, name: &str) -> usize {
-        let full = format!("{name}.{MESH}");
-        self.machines
-            .iter()
-            .position(|machine| machine.state.name.as_ref() == Some(&full))
-            .unwrap_or_else(|| panic!("the company has no machine {name}"))
+        let is_it = |machine: &Machine| {
+            let full = machine.state.name.as_deref().unwrap_or_default();
+            full.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.machines.iter().position(is_it).unwrap_or_else(|| panic!("the company has no machine {name}"))
     }
 
     /// Places of machines that have this tag now.

@@ -92,7 +92,7 @@ fn a_demo_is_told_proves_itself_says_what_it_is_and_never_mixes_with_real_data()
     let sessions = ask(&["sessions", "list", "--limit", "500"]);
     assert!(sessions.len() > 100, "{} sessions", sessions.len());
     assert!(sessions[0]["id"].as_str().unwrap().contains("-demo-"), "{}", sessions[0]);
-    let night = ask(&["sessions", "list", "actor:rowan@example.net account:postgres"]);
+    let night = ask(&["sessions", "list", "actor:rowan@example.net target:postgres"]);
     assert_eq!(night.len(), 1, "{night:?}");
     let id = night[0]["id"].as_str().unwrap();
     done(folder, &[&["verify", id][..], &at].concat());
@@ -147,7 +147,8 @@ fn an_import_takes_each_recording_once_names_what_is_damaged_and_marks_all_for_g
     let id = listed[1]["id"].as_str().unwrap();
     assert!(done(folder, &["sessions", "show", id]).contains("not witnessed while it happened"));
     let verified = run(folder, &["verify", id]);
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
+    let said =
+        String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && said.contains("imported from"), "{said}");
     done(folder, &["sessions", "export", id, "--output", "out.cast"]);
     let who = json_lines(&done(folder, &["events", "query", "kind:meshtrail.imported", "--json"]));
@@ -170,7 +171,9 @@ fn the_doctor_says_what_is_missing_and_prints_the_policy_lines() {
     let served = run(folder, &[&nobody[..], &["--json"]].concat());
     let told: Value = serde_json::from_slice(&served.stdout).unwrap();
     let checks = told["checks"].as_array().unwrap();
-    let of = |what: &str| checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("{what}: {checks:?}"));
+    let of = |what: &str| {
+        checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("{what}: {checks:?}"))
+    };
     assert_eq!(of("server")["finding"], "ok");
     assert_eq!(of("tailscaled")["finding"], "warn");
     assert_eq!(of("admin token")["finding"], "ok");
