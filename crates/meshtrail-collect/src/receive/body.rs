@@ -1,7 +1,8 @@
 //! Bodies of requests, read to a bound in bytes, decoded to another, within a time.
 //!
 //! - Nothing is decoded beyond the bound, whatever a header claims: a bomb costs what the bound allows, once.
-//! - Bodies that are being read share [`Room`]: one more waits until there is some.
+//! - Bodies share [`Room`], half of it while they come and half once they are decoded: one more waits until there is
+//!   some, and who sends slowly holds up no decoding.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -24,20 +25,23 @@ pub(crate) struct Bounds {
     pub(crate) time: Duration,
 }
 
-/// KiB that bodies under way may take together.
-const ROOM: usize = 256 << 10;
+/// KiB that bodies may take together while they come, and again once they are decoded.
+const ROOM: usize = 128 << 10;
 
 /// The largest window that a zstd frame may ask for, as a power of two: what clients' encoders use, and more.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// Memory that bodies under way share.
 #[derive(Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    coming: Arc<Semaphore>,
+    decoded: Arc<Semaphore>,
+}
 
 /// A body that was read, and its share of the room.
 pub(crate) struct Read {
     pub(crate) bytes: Bytes,
-    _share: OwnedSemaphorePermit,
+    _shares: [Option<OwnedSemaphorePermit>; 2],
 }
 
 /// Why a body can't be taken.
@@ -66,7 +70,7 @@ enum Encoding {
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM)))
+        Self { coming: Arc::new(Semaphore::new(ROOM)), decoded: Arc::new(Semaphore::new(ROOM)) }
     }
 
     /// Reads and decodes a body.
@@ -77,25 +81,38 @@ impl Room {
         bounds: Bounds,
     ) -> Result<Read, BodyError> {
         let encoding = encoding(headers)?;
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if length.is_some_and(|length: usize| length > bounds.received) {
+        let length = number(headers, header::CONTENT_LENGTH.as_str());
+        if length.is_some_and(|length| length > bounds.received) {
             return Err(BodyError::TooLong { most: bounds.received });
         }
-        let decoded = if encoding == Encoding::Plain { 0 } else { bounds.decoded };
-        let wanted = (length.unwrap_or(bounds.received) + decoded) >> 10;
-        let share = u32::try_from(wanted.clamp(1, ROOM)).expect("the room is smaller");
-        let share = self.0.clone().acquire_many_owned(share).await.expect("the room is never closed");
+        let coming = share(&self.coming, length.unwrap_or(bounds.received)).await;
         let whole = Limited::new(body, bounds.received).collect();
         let slow = |_| BodyError::Slow { seconds: bounds.time.as_secs() };
         let whole = tokio::time::timeout(bounds.time, whole).await.map_err(slow)?;
         let bytes = whole.map_err(|error| broken(&*error, bounds.received))?.to_bytes();
+        if encoding == Encoding::Plain {
+            return Ok(Read { bytes, _shares: [Some(coming), None] });
+        }
+        // Clients of the log protocol say how long it will be; who says too little is refused.
+        let most =
+            number(headers, "orig-content-length").map_or(bounds.decoded, |said| said.min(bounds.decoded));
+        let decoded = share(&self.decoded, most).await;
         let bytes = match encoding {
-            Encoding::Plain => bytes,
-            Encoding::Gzip => gunzip(&bytes, bounds.decoded)?,
-            Encoding::Zstd => unzstd(&bytes, bounds.decoded)?,
+            Encoding::Gzip => gunzip(&bytes, most)?,
+            Encoding::Zstd | Encoding::Plain => unzstd(&bytes, most)?,
         };
-        Ok(Read { bytes, _share: share })
+        drop(coming);
+        Ok(Read { bytes, _shares: [None, Some(decoded)] })
     }
+}
+
+async fn share(of: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {
+    let wanted = u32::try_from((bytes >> 10).clamp(1, ROOM)).expect("the room is smaller");
+    of.clone().acquire_many_owned(wanted).await.expect("the room is never closed")
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<usize> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 fn broken(error: &(dyn std::error::Error + 'static), most: usize) -> BodyError {
