@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod api;
+mod imports;
+mod mesh;
 mod recordings;
 mod running;
 mod sign_in;
