@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 
 use futures::TryStreamExt;
-use meshtrail_event::{
-    Detail, Draft, Event, Family, Finding, Identity, Kind, Outcome,
-};
+use meshtrail_event::{Detail, Draft, Event, Family, Finding, Identity, Kind, Outcome};
 use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
@@ -151,7 +149,9 @@ fn finding(rule: &Rule, event: &Event) -> Draft {
         _ => None,
     };
     let summary = change.and_then(|change| match rule.name {
-        "mesh.policy_unreadable" => change.error.as_ref().map(|error| format!("The policy can't be read: {error}")),
+        "mesh.policy_unreadable" => {
+            change.error.as_ref().map(|error| format!("The policy can't be read: {error}"))
+        }
         _ => change.summary.clone(),
     });
     let finding = Finding {

@@ -5,20 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use meshtrail_event::{Change, Detail, Draft, Event, Kind, Outcome, Timestamp};
+use meshtrail_event::text::shortened;
+use meshtrail_event::{Change, Detail, Draft, Event, Json, Kind, Outcome, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::exact::{exact, object, text};
+use super::exact::{clip, exact, object, text};
 use super::group::Groups;
 use super::{RecordError, party, table};
 use crate::snapshot::Origin;
 use crate::snapshot::tell;
 
 /// The most bytes, as JSON text, of `old` or `new` in the event itself.
-const MAX_VALUE: usize = 15_000;
+const MAX_VALUE: usize = 8_000;
 
 /// The most bytes, as JSON text, of what has no member of its own.
-const MAX_RECORD: usize = 15_000;
+pub(super) const MAX_RECORD: usize = 8_000;
 
 /// The events of one record, to be appended together: the change, what follows from it, and texts in parts.
 ///
@@ -30,62 +31,68 @@ pub fn audit(
     time: Option<Timestamp>,
     groups: &Groups,
 ) -> Result<Vec<Draft>, RecordError> {
+    let is_long = record.len() > MAX_RECORD;
     let mut record = object(record)?;
     let told = text(&record, "eventTime").and_then(|text| text.parse::<Timestamp>().ok());
     let time = told.or(time).ok_or(RecordError::Missing { member: "eventTime" })?;
     let digest = digest_of(&record);
-    let actor = party::actor(record.get("actor").and_then(Value::as_object));
-    let target = party::target(record.get("target").and_then(Value::as_object));
+    let whole = if is_long { clip(&mut record, &["old", "new"], MAX_RECORD) } else { None };
     let name = name_of(&record);
-    let row = table::row(&name);
-    let operation = text(&record, "eventGroupID").map(str::to_owned);
-    let mut kind = row.map_or(Kind::ConfigChanged, |row| row.kind.clone());
-    if kind == Kind::DeviceSignedIn
-        && let Some(operation) = &operation
-    {
-        kind = signed_in(operation, groups);
+    let mut draft = Draft::new(kind(&name, &record, groups), time);
+    draft.actor = party::actor(record.get("actor").and_then(Value::as_object));
+    draft.identity = party::identity(&draft.actor, origin.as_str(), time);
+    draft.target = party::target(record.get("target").and_then(Value::as_object));
+    let mut change = change(&name, &draft, &record, origin);
+    if change.error.is_some() {
+        draft.outcome = Outcome::Failure;
     }
-    let error = text(&record, "error").map(str::to_owned);
-    let summary = match row {
-        Some(row) => super::text::said(row.said, &actor, &target, &record),
-        None => super::text::unnamed(&name, &actor, &target, &record),
-    };
-    let mut change = Change {
-        action: text(&record, "action").map(str::to_owned),
-        digest: Some(digest),
-        lines: missing(&record),
-        operation,
-        origin: Some(origin.as_str().to_owned()),
-        property: record
-            .get("target")
-            .and_then(|target| target.get("property")?.as_str())
-            .map(str::to_owned),
-        summary: Some(match &error {
-            Some(error) => format!("{summary}, which failed: {error}"),
-            None => summary,
-        }),
-        via: text(&record, "origin").map(str::to_owned),
-        ..Change::default()
-    };
-    let mut draft = Draft::new(kind, time);
-    draft.outcome = if error.is_some() { Outcome::Failure } else { Outcome::Success };
-    change.error = error;
-    draft.identity = party::identity(&actor, origin.as_str(), time);
-    (draft.actor, draft.target) = (actor, target);
     let (old, new) = (record.remove("old"), record.remove("new"));
     let follows = match draft.kind {
         Kind::PolicyChanged => super::policy::told(&mut change, &draft, old.as_ref(), new.as_ref()),
         _ => Vec::new(),
     };
-    if draft.kind == Kind::RouteEnabled && is_less(old.as_ref(), new.as_ref()) {
-        draft.kind = Kind::RouteDisabled;
-    }
-    let texts = values(&mut change, old, new);
+    let mut texts = values(&mut change, old, new);
+    texts.extend(whole.map(|whole| ("record", whole)));
+    change.digest = Some(digest);
     change.record = rest(record, told.is_some());
     draft.detail = Some(Detail::Change(Box::new(change)));
     let mut drafts = with_texts(draft, texts);
     drafts.splice(1..1, follows);
     Ok(drafts)
+}
+
+/// The kind of a record, by its name, its values and its operation.
+fn kind(name: &str, record: &Map<String, Value>, groups: &Groups) -> Kind {
+    match table::row(name).map_or(Kind::ConfigChanged, |row| row.kind.clone()) {
+        Kind::DeviceSignedIn => text(record, "eventGroupID")
+            .map_or(Kind::DeviceSignedIn, |operation| signed_in(operation, groups)),
+        Kind::RouteEnabled if is_less(record.get("old"), record.get("new")) => Kind::RouteDisabled,
+        kind => kind,
+    }
+}
+
+/// What a record says, but for its values and what has no place of its own.
+fn change(name: &str, draft: &Draft, record: &Map<String, Value>, origin: Origin) -> Change {
+    let summary = match table::row(name) {
+        Some(row) => super::text::said(row.said, &draft.actor, &draft.target, record),
+        None => super::text::unnamed(name, &draft.actor, &draft.target, record),
+    };
+    let owned = |member: &str| text(record, member).map(str::to_owned);
+    let property = record.get("target").and_then(|target| target.get("property")?.as_str());
+    Change {
+        action: owned("action"),
+        error: owned("error"),
+        lines: missing(record),
+        operation: owned("eventGroupID"),
+        origin: Some(origin.as_str().to_owned()),
+        property: property.map(str::to_owned),
+        summary: Some(match text(record, "error") {
+            Some(error) => format!("{summary}, which failed: {}", shortened(error, 300)),
+            None => summary,
+        }),
+        via: owned("origin"),
+        ..Change::default()
+    }
 }
 
 /// Whether a list only lost members.
@@ -163,7 +170,11 @@ fn missing(record: &Map<String, Value>) -> Vec<String> {
 }
 
 /// Puts `old` and `new` into the change; texts that are too long for it are returned, and stand there by their digest.
-pub(super) fn values(change: &mut Change, old: Option<Value>, new: Option<Value>) -> Vec<(&'static str, String)> {
+pub(super) fn values(
+    change: &mut Change,
+    old: Option<Value>,
+    new: Option<Value>,
+) -> Vec<(&'static str, String)> {
     let mut texts = Vec::new();
     let mut place = |name: &'static str, value: Option<Value>| {
         let value = value.filter(|value| !value.is_null())?;
@@ -185,7 +196,7 @@ pub(super) fn values(change: &mut Change, old: Option<Value>, new: Option<Value>
 }
 
 /// What has no member of its own in an event; none where nothing is left.
-fn rest(mut record: Map<String, Value>, has_time: bool) -> Option<meshtrail_event::Json> {
+fn rest(mut record: Map<String, Value>, has_time: bool) -> Option<Json> {
     let placed = ["eventGroupID", "action", "origin", "error"];
     record.retain(|name, value| !(placed.contains(&name.as_str()) && value.is_string()));
     if has_time {
@@ -198,18 +209,23 @@ fn rest(mut record: Map<String, Value>, has_time: bool) -> Option<meshtrail_even
         record.remove("deferredAt");
     }
     if let Some(Value::Object(target)) = record.get_mut("target") {
-        target.retain(|name, value| !(["id", "name", "property"].contains(&name.as_str()) && value.is_string()));
+        target.retain(|name, value| {
+            !(["id", "name", "property"].contains(&name.as_str()) && value.is_string())
+        });
     }
     if record.is_empty() {
         return None;
     }
-    let json = exact(&Value::Object(record));
+    Some(fitted(exact(&Value::Object(record))))
+}
+
+/// The value where it fits into an event; else its beginning as text, its length and its SHA-256.
+pub(super) fn fitted(json: Json) -> Json {
     if json.text().len() <= MAX_RECORD {
-        return Some(json);
+        return json;
     }
-    let cut = tell::parts(json.text()).first().map(|text| text.chars().take(MAX_RECORD / 4).collect::<String>());
-    let cut = json!({ "bytes": json.text().len(), "cut": cut, "sha256": tell::digest(json.text()) });
-    Some((&cut).into())
+    let cut: String = json.text().chars().take(MAX_RECORD / 8).collect();
+    (&json!({ "bytes": json.text().len(), "cut": cut, "sha256": tell::digest(json.text()) })).into()
 }
 
 /// The change, and after it the parts of the texts that it names by their digests.

@@ -41,3 +41,37 @@ fn exact_value(value: &Value) -> Value {
 pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
+
+/// The most characters of a text that stands in an event by itself, where its record is long.
+const MAX_WORD: usize = 500;
+
+/// Shortens the texts of a record that is longer than `most` bytes, but for members of these names; the whole record
+/// as it was is returned then, without those members at its top.
+pub(super) fn clip(record: &mut Map<String, Value>, but: &[&str], most: usize) -> Option<String> {
+    let rest = record.iter().filter(|(name, _)| !but.contains(&name.as_str()));
+    let rest: Map<_, _> = rest.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let whole = meshtrail_event::canonical_json(&Value::Object(rest));
+    if whole.len() <= most {
+        return None;
+    }
+    for (name, value) in record.iter_mut() {
+        if !but.contains(&name.as_str()) {
+            clip_value(value, but);
+        }
+    }
+    Some(whole)
+}
+
+fn clip_value(value: &mut Value, but: &[&str]) {
+    match value {
+        Value::String(text) if text.len() > MAX_WORD => {
+            *text = meshtrail_event::text::shortened(text, MAX_WORD)
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| clip_value(item, but)),
+        Value::Object(members) => {
+            let clipped = members.iter_mut().filter(|(name, _)| !but.contains(&name.as_str()));
+            clipped.for_each(|(_, value)| clip_value(value, but));
+        }
+        _ => {}
+    }
+}

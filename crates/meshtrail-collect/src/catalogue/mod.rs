@@ -13,18 +13,18 @@ mod exact;
 mod group;
 mod party;
 mod policy;
-mod text;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod webhook;
 
-pub use audit::{audit, digest};
 pub(crate) use audit::name;
+pub use audit::{audit, digest};
 pub(crate) use exact::exact;
 pub use group::Groups;
-pub use table::{ROWS, Row};
 pub(crate) use table::row;
+pub use table::{ROWS, Row};
 pub use webhook::{WEBHOOKS, webhook};
 
 /// Why bytes are no record.

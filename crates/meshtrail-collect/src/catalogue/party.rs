@@ -27,8 +27,7 @@ pub(super) fn actor(members: Option<&Map<String, Value>>) -> Actor {
     match text(members, "type") {
         Some("NODE") => {
             let tags = texts(members, "tags");
-            let device =
-                Device { id, name: name.map(without_dot), tags: tags.clone(), ..Device::default() };
+            let device = Device { id, name: name.map(without_dot), tags: tags.clone(), ..Device::default() };
             Actor { device: Some(device).filter(|device| !device.is_empty()), tags, ..Actor::default() }
         }
         Some("USER") | None if login.is_some() => {

@@ -32,7 +32,9 @@ pub(super) fn told(
     change.diff = Some(told.diff.clone()).filter(|diff| !diff.is_empty());
     let mut follows = Vec::new();
     let tags = |kind: Kind, tags: &[String], what: &str| -> Vec<Draft> {
-        let one = |tag: &String| follower(change, draft, kind.clone(), Some(tag), format!("{tag} {what} in the policy"));
+        let one = |tag: &String| {
+            follower(change, draft, kind.clone(), Some(tag), format!("{tag} {what} in the policy"))
+        };
         tags.iter().map(one).collect()
     };
     follows.extend(tags(Kind::PolicyTagCreated, &told.tags_created, "has owners now"));

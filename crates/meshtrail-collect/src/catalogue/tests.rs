@@ -97,7 +97,10 @@ fn the_whole_catalogue_of_an_auditor_is_there() {
 fn in_group(records: &[Value]) -> Vec<Kind> {
     let texts: Vec<String> = records.iter().map(Value::to_string).collect();
     let groups = Groups::of(texts.iter().map(String::as_bytes));
-    texts.iter().map(|text| audit(text.as_bytes(), Origin::AuditLog, None, &groups).unwrap()[0].kind.clone()).collect()
+    texts
+        .iter()
+        .map(|text| audit(text.as_bytes(), Origin::AuditLog, None, &groups).unwrap()[0].kind.clone())
+        .collect()
 }
 
 #[test]
@@ -109,7 +112,11 @@ fn node_key_registered_and_node_key_reauth_are_told_apart_by_their_operation() {
     );
     let again = ["NODE.UPDATE.KEY_EXPIRY_TIME", "NODE.LOGIN"];
     assert_eq!(in_group(&again.map(record)), [Kind::KeyExpiryChanged, Kind::KeyRenewed]);
-    assert_eq!(in_group(&["NODE.LOGIN"].map(record)), [Kind::DeviceSignedIn], "SSH check mode, or half a group");
+    assert_eq!(
+        in_group(&["NODE.LOGIN"].map(record)),
+        [Kind::DeviceSignedIn],
+        "SSH check mode, or half a group"
+    );
 }
 
 const OLD: &str = "{\"tagOwners\": {\"tag:old\": []}, \"groups\": {\"group:dev\": [\"ana@example.com\"]}}";
@@ -121,7 +128,10 @@ fn a_changed_policy_names_what_changed_its_tags_and_that_its_tests_passed() {
     (acl["old"], acl["new"]) = (OLD.into(), NEW.into());
     let drafts = told(&acl);
     let kinds: Vec<_> = drafts.iter().map(|draft| draft.kind.clone()).collect();
-    assert_eq!(kinds, [Kind::PolicyChanged, Kind::PolicyTagCreated, Kind::PolicyTagDeleted, Kind::PolicyTested]);
+    assert_eq!(
+        kinds,
+        [Kind::PolicyChanged, Kind::PolicyTagCreated, Kind::PolicyTagDeleted, Kind::PolicyTested]
+    );
     assert!(change(&drafts[0]).lines.contains(&"group:dev: ana@example.com removed".to_owned()));
     assert!(change(&drafts[0]).diff.as_deref().unwrap().contains("-{\"tagOwners\""));
     assert_eq!(change(&drafts[0]).new.as_ref().unwrap().value(), NEW);
@@ -143,6 +153,22 @@ fn texts_beyond_a_leaf_follow_in_parts_that_make_them_whole_again() {
 }
 
 #[test]
+fn a_record_with_endless_words_is_an_event_all_the_same_and_is_kept_whole() {
+    let long = "so \"long\" ".repeat(20_000);
+    let mut endless = record("NODE.UPDATE.ACL_TAGS");
+    (endless["error"], endless["target"]["name"], endless["later"]) =
+        (long.clone().into(), long.clone().into(), long.clone().into());
+    (endless["actor"]["displayName"], endless["new"]) = (long.clone().into(), long.clone().into());
+    let drafts = told(&endless);
+    drafts.iter().for_each(|draft| drop(event(draft)));
+    let parts = drafts.iter().map(change).filter(|change| change.property.as_deref() == Some("record"));
+    let whole: String =
+        parts.map(|part| part.new.as_ref().unwrap().value()["text"].as_str().unwrap().to_owned()).collect();
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    assert!(whole["later"] == long.as_str() && whole["target"]["name"] == long.as_str());
+}
+
+#[test]
 fn real_shapes_of_old_and_new_are_kept_whatever_they_are() {
     let mut node = record("NODE.UPDATE.ALLOWED_IPS");
     node["actor"] = json!({"id": "nQx7Lm2CNTRL", "type": "NODE", "loginName": "", "displayName": "build-3", "tags": ["tag:ci"]});
@@ -160,7 +186,10 @@ fn real_shapes_of_old_and_new_are_kept_whatever_they_are() {
     key["new"] = json!({"expires": "2026-07-27 12:15:48.68 +0000 UTC", "capabilities": ["ONE_OFF_NODE_AUTH"], "n": 9_007_199_254_740_993_i64});
     let draft = &told(&key)[0];
     let new = change(draft).new.as_ref().unwrap().value();
-    assert_eq!((new["expires"].as_str(), new["n"].as_str()), (Some("2026-07-27 12:15:48.68 +0000 UTC"), Some("9007199254740993")));
+    assert_eq!(
+        (new["expires"].as_str(), new["n"].as_str()),
+        (Some("2026-07-27 12:15:48.68 +0000 UTC"), Some("9007199254740993"))
+    );
     event(draft);
 
     let mut named = record("NODE.UPDATE.MACHINE_NAME");
@@ -186,7 +215,11 @@ fn what_is_unknown_is_kept_and_what_is_missing_is_said() {
     let bare = br#"{"eventTime":"2026-11-20T09:31:44Z","target":7}"#;
     let draft = &audit(bare, Origin::AuditLog, None, &Groups::default()).unwrap()[0];
     assert_eq!(draft.kind, Kind::ConfigChanged);
-    assert!(change(draft).lines.contains(&"The record has no action".to_owned()), "{:?}", change(draft).lines);
+    assert!(
+        change(draft).lines.contains(&"The record has no action".to_owned()),
+        "{:?}",
+        change(draft).lines
+    );
     assert_eq!(change(draft).record.as_ref().unwrap().value()["target"], 7);
 }
 
@@ -226,26 +259,36 @@ fn what_is_no_record_says_why() {
 fn every_webhook_becomes_its_kind() {
     for (of_type, kind) in WEBHOOKS {
         let data = match *of_type {
-            "policyUpdate" => json!({"newPolicy": NEW, "oldPolicy": OLD, "url": "https://x", "actor": "ana@example.com"}),
+            "policyUpdate" => {
+                json!({"newPolicy": NEW, "oldPolicy": OLD, "url": "https://x", "actor": "ana@example.com"})
+            }
             "test" => Value::Null,
-            word if word.starts_with("user") => json!({"user": "bo@example.com", "url": "https://x", "actor": "ana@example.com",
-                "oldRoles": ["Member"], "newRoles": ["Member", "IT admin"]}),
-            _ => json!({"nodeID": "nQx7Lm2CNTRL", "deviceName": "build-3.tail9c2a.ts.net", "managedBy": "tag:ci",
-                "actor": "expiring-node-key-marker", "url": "https://x", "expiration": "2026-11-21T09:40:00Z"}),
+            word if word.starts_with("user") => {
+                json!({"user": "bo@example.com", "url": "https://x", "actor": "ana@example.com",
+                "oldRoles": ["Member"], "newRoles": ["Member", "IT admin"]})
+            }
+            _ => {
+                json!({"nodeID": "nQx7Lm2CNTRL", "deviceName": "build-3.tail9c2a.ts.net", "managedBy": "tag:ci",
+                "actor": "expiring-node-key-marker", "url": "https://x", "expiration": "2026-11-21T09:40:00Z"})
+            }
         };
         let body = json!({"timestamp": "2026-11-20T09:31:46.201Z", "version": 1, "type": of_type,
             "tailnet": "example.com", "message": "m", "data": data});
         let drafts = webhook(body.to_string().as_bytes()).unwrap();
         assert_eq!(&drafts[0].kind, kind, "{of_type}");
         drafts.iter().for_each(|draft| drop(event(draft)));
-        assert!(change(&drafts[0]).lines.iter().all(|line| !line.starts_with("The webhook has no")), "{of_type}");
+        assert!(
+            change(&drafts[0]).lines.iter().all(|line| !line.starts_with("The webhook has no")),
+            "{of_type}"
+        );
         assert!(summary(&drafts[0]).len() > 10, "{}", summary(&drafts[0]));
     }
 }
 
 #[test]
 fn a_webhook_tells_of_whom_and_keeps_what_it_has_no_place_for() {
-    let body = br#"{"timestamp":"2026-11-20T09:41:00Z","version":1,"type":"userRoleUpdated","tailnet":"example.com",
+    let body =
+        br#"{"timestamp":"2026-11-20T09:41:00Z","version":1,"type":"userRoleUpdated","tailnet":"example.com",
         "message":"Role changed","data":{"user":"bo@example.com","url":"https://x","actor":"ana@example.com",
         "oldRoles":["Member"],"newRoles":["Member","IT admin"],"later":[1]}}"#;
     let draft = &webhook(body).unwrap()[0];

@@ -13,10 +13,8 @@ const VALUE: usize = 120;
 pub(super) fn said(words: &str, actor: &Actor, target: &Target, record: &Map<String, Value>) -> String {
     let change = change(record.get("old"), record.get("new"));
     let details = text(record, "actionDetails").map(|text| format!(" ({text})")).unwrap_or_default();
-    let what = words
-        .replace("{target}", &named(target))
-        .replace("{change}", &change)
-        .replace("{details}", &details);
+    let what =
+        words.replace("{target}", &named(target)).replace("{change}", &change).replace("{details}", &details);
     // What happens by itself is said of the thing, not of the program that noticed.
     if words.starts_with("the key") || words.starts_with("key ") || words.starts_with("routes ") {
         let mut letters = what.chars();

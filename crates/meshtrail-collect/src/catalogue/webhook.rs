@@ -5,7 +5,8 @@
 use meshtrail_event::{Actor, Change, Detail, Device, Draft, Kind, Person, Target, Timestamp};
 use serde_json::{Map, Value};
 
-use super::exact::{exact, object, text};
+use super::audit::{MAX_RECORD, fitted, values, with_texts};
+use super::exact::{clip, exact, object, text};
 use super::{RecordError, party};
 use crate::snapshot::{Origin, tell};
 
@@ -42,6 +43,7 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
     let time = text(&record, "timestamp").and_then(|text| text.parse::<Timestamp>().ok());
     let time = time.ok_or(RecordError::Missing { member: "timestamp" })?;
     let digest = tell::digest(&meshtrail_event::canonical_json(&Value::Object(record.clone())));
+    let whole = clip(&mut record, &["oldPolicy", "newPolicy"], MAX_RECORD);
     let of_type = text(&record, "type").unwrap_or("unknown").to_owned();
     let known = WEBHOOKS.iter().find(|(word, _)| *word == of_type);
     let kind = known.map_or(Kind::ConfigChanged, |(_, kind)| kind.clone());
@@ -70,14 +72,16 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
         Kind::PolicyChanged => super::policy::told(&mut change, &draft, old.as_ref(), new.as_ref()),
         _ => Vec::new(),
     };
-    let texts = super::audit::values(&mut change, old, new);
+    let mut texts = values(&mut change, old, new);
+    // A long policy alone is no reason to keep the whole beside it.
+    texts.extend(whole.filter(|_| change.old.is_none()).map(|whole| ("record", whole)));
     if !data.is_empty() {
         record.insert("data".to_owned(), Value::Object(data));
     }
     record.retain(|name, _| !["timestamp", "type"].contains(&name.as_str()));
-    change.record = Some(exact(&Value::Object(record))).filter(|json| json.text() != "{}");
+    change.record = Some(fitted(exact(&Value::Object(record)))).filter(|json| json.text() != "{}");
     draft.detail = Some(Detail::Change(Box::new(change)));
-    let mut drafts = super::audit::with_texts(draft, texts);
+    let mut drafts = with_texts(draft, texts);
     drafts.splice(1..1, follows);
     Ok(drafts)
 }
@@ -85,9 +89,10 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
 /// A login, or the name of the program that noticed.
 fn actor(name: Option<&str>) -> Actor {
     match name {
-        Some(login) if login.contains('@') => {
-            Actor { person: Some(Person { login: login.to_owned(), ..Person::default() }), ..Actor::default() }
-        }
+        Some(login) if login.contains('@') => Actor {
+            person: Some(Person { login: login.to_owned(), ..Person::default() }),
+            ..Actor::default()
+        },
         name => Actor { service: name.map(str::to_owned), ..Actor::default() },
     }
 }
@@ -107,9 +112,8 @@ fn target(of_type: &str, data: &Map<String, Value>) -> Target {
         target.of_type = Some("device".to_owned());
         (target.id, target.name) = (owned("nodeID"), name.clone());
         let tags: Vec<_> = managed.clone().filter(|by| by.starts_with("tag:")).into_iter().collect();
-        target.person = managed
-            .filter(|by| by.contains('@'))
-            .map(|login| Person { login, ..Person::default() });
+        target.person =
+            managed.filter(|by| by.contains('@')).map(|login| Person { login, ..Person::default() });
         target.device = Some(Device { id: owned("nodeID"), name, tags, ..Device::default() });
     } else {
         target.of_type = Some("webhook".to_owned());

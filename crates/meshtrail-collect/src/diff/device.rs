@@ -149,7 +149,11 @@ impl Changes {
             self.push(Kind::RouteAdvertised, "advertised_routes", format!("offers {}", listed(&more)));
         }
         if !less.is_empty() {
-            self.push(Kind::RouteAdvertised, "advertised_routes", format!("no longer offers {}", listed(&less)));
+            self.push(
+                Kind::RouteAdvertised,
+                "advertised_routes",
+                format!("no longer offers {}", listed(&less)),
+            );
         }
         match (is_exit(&old.advertised_routes), is_exit(&new.advertised_routes)) {
             (false, true) => self.push(Kind::RouteAdvertised, "exit_offer", "offers to be an exit node"),
@@ -184,7 +188,9 @@ impl Changes {
             (Some(false), Some(true)) => {
                 self.push(Kind::DeviceShared, "external", "belongs to another tailnet now");
             }
-            (Some(true), Some(false)) => self.push(Kind::DeviceShared, "external", "belongs to this tailnet now"),
+            (Some(true), Some(false)) => {
+                self.push(Kind::DeviceShared, "external", "belongs to this tailnet now")
+            }
             _ => {}
         }
     }

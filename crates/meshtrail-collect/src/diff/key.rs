@@ -67,7 +67,11 @@ pub fn key(old: &KeyState, new: &KeyState) -> Vec<KeyChange> {
     }
     let set = |items: &[String]| items.iter().cloned().collect::<BTreeSet<_>>();
     if set(&old.tags) != set(&new.tags) {
-        push(Kind::KeyChanged, "tags", format!("gives {} now, before {}", listed(&new.tags), listed(&old.tags)));
+        push(
+            Kind::KeyChanged,
+            "tags",
+            format!("gives {} now, before {}", listed(&new.tags), listed(&old.tags)),
+        );
     }
     if set(&old.scopes) != set(&new.scopes) {
         let what = format!("may do {} now, before {}", listed(&new.scopes), listed(&old.scopes));

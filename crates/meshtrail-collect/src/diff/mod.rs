@@ -19,7 +19,7 @@ pub use device::{DeviceChange, device, is_expired};
 pub use dns::{DnsChange, dns};
 pub use json::json;
 pub(crate) use json::sorted;
-pub use policy::{PolicyChange, groups, policy};
 pub use key::{KeyChange, key};
 pub(crate) use key::{named as named_key, powers};
+pub use policy::{PolicyChange, groups, policy};
 pub use user::{UserChange, user};

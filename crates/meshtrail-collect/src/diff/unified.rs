@@ -2,6 +2,8 @@
 //!
 //! Work is bounded: where two texts differ in more lines than [`MAX_EDITS`], the differing stretch is told as replaced.
 
+use super::words::json_len;
+
 /// The most inserted and deleted lines for which the shortest way is looked for.
 const MAX_EDITS: usize = 1500;
 
@@ -35,16 +37,17 @@ pub struct Row<'a> {
 }
 
 /// The hunks that make `new` of `old`, with three lines around each; empty where the two are equal. At most about
-/// `max` bytes; the last line then says how many lines were left out.
+/// `max` bytes as JSON text; the last line then says how many lines were left out.
 pub fn unified(old: &str, new: &str, max: usize) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let edits = edits(&old, &new);
     let mut out = String::new();
-    let mut left_out = 0;
+    let (mut left_out, mut bytes) = (0, 0);
     for hunk in hunks(&edits) {
         let lines = render(hunk, &old, &new);
         for line in lines {
-            if left_out == 0 && out.len() + line.len() < max {
+            bytes += 2 + line.chars().map(json_len).sum::<usize>();
+            if left_out == 0 && bytes < max {
                 out.push_str(&line);
                 out.push('\n');
             } else {

@@ -57,3 +57,12 @@ pub(crate) fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     format!("{} {} UTC", &text[..10], &text[11..16])
 }
+
+/// The bytes that a character takes in a JSON text, at most.
+pub(crate) fn json_len(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        character if character.is_control() => 6,
+        character => character.len_utf8(),
+    }
+}

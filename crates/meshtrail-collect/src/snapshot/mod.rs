@@ -13,6 +13,7 @@
 //!
 //! How snapshots are fetched is not known here.
 
+mod changes;
 mod levels;
 mod observer;
 mod parts;

@@ -7,9 +7,13 @@ use meshtrail_identity::{DeviceState, UserState};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::changes::{
+    added, device_drafts, key_created, key_drafts, key_expired, key_gone, told, unauthorized, user_drafts,
+    value,
+};
 use super::levels::{self, Told};
 use super::observer::{SeenDevice, SeenKey, State};
-use super::tell::{Subject, Teller, edit, is_long, with_states};
+use super::tell::{Subject, Teller, edit, with_states};
 use super::{DnsState, KeyState, Origin, policy};
 use crate::diff::{self, words};
 use crate::snapshot::PolicyText;
@@ -24,25 +28,6 @@ pub(super) struct Seeing {
     whole: bool,
     /// How many objects of each part were written as a snapshot.
     written: BTreeMap<String, usize>,
-}
-
-fn value(state: &impl Serialize) -> Value {
-    serde_json::to_value(state).expect("a state has string keys and no floats")
-}
-
-/// A change with both states; what is too long for it follows as a snapshot.
-fn told<T: Serialize>(
-    teller: &Teller,
-    draft: Draft,
-    subject: &Subject,
-    property: &str,
-    states: (Option<&T>, Option<&T>),
-) -> Vec<Draft> {
-    let mut drafts = vec![with_states(draft, states.0, states.1)];
-    if let Some(new) = states.1.map(value).filter(is_long) {
-        drafts.extend(teller.state(subject, property, &new));
-    }
-    drafts
 }
 
 impl Seeing {
@@ -130,13 +115,7 @@ impl Seeing {
                     *self.written.entry("keys".to_owned()).or_default() += 1;
                     teller.state(&Subject::key(&key), "key", &value(&key))
                 }
-                (Some(_), None) => {
-                    let name = diff::named_key(&key);
-                    let summary = format!("The {name} was made{}", diff::powers(&key));
-                    let mut draft = teller.change(Kind::KeyCreated, &Subject::key(&key), "key", summary);
-                    draft.time = known(key.created, &teller);
-                    told(&teller, draft, &Subject::key(&key), "key", (None, Some(&key)))
-                }
+                (Some(_), None) => key_created(&teller, &key),
                 (Some(_), Some(before)) => key_drafts(&teller, &before.state, &key),
             };
             let past = key.expires.is_some_and(|expires| expires <= self.taken) && key.revoked.is_none();
@@ -151,17 +130,8 @@ impl Seeing {
             self.written.entry("keys".to_owned()).or_default();
         }
         for (_, gone) in old.iter().flatten().filter(|(id, _)| !new.contains_key(*id)) {
-            let (key, taken) = (&gone.state, self.taken);
-            if gone.expired || key.revoked.is_some() {
-                continue;
-            }
-            if key.expires.is_some_and(|expires| expires <= taken) {
-                self.push(vec![with_states(key_expired(&teller, key), Some(key), None)]);
-            } else {
-                let summary = format!("The {} was revoked or deleted", diff::named_key(key));
-                let draft = teller.change(Kind::KeyRevoked, &Subject::key(key), "key", summary);
-                self.push(vec![with_states(draft, Some(key), None)]);
-            }
+            let group = key_gone(&teller, &gone.state, gone.expired);
+            self.push(group);
         }
         self.state.keys = Some(new);
         self.saw("keys");
@@ -264,7 +234,8 @@ impl Seeing {
             let teller = self.teller("devices");
             self.written.insert("devices".to_owned(), devices.len());
             for device in devices.values() {
-                let mut drafts = teller.state(&Subject::device(&device.state), "device", &value(&device.state));
+                let mut drafts =
+                    teller.state(&Subject::device(&device.state), "device", &value(&device.state));
                 remember(&mut drafts, &device.told);
                 self.push(drafts);
             }
@@ -306,79 +277,4 @@ fn remember(drafts: &mut [Draft], told: &Told) {
     {
         edit(first, |change| change.record = Some((&value(told)).into()));
     }
-}
-
-/// The time that a control plane tells, where it lies between the two snapshots; else that of the snapshot.
-fn known(told: Option<Timestamp>, teller: &Teller) -> Timestamp {
-    let between = |at: &Timestamp| *at <= teller.taken && teller.not_before.is_none_or(|before| *at >= before);
-    told.filter(between).unwrap_or(teller.taken)
-}
-
-fn added(teller: &Teller, device: &DeviceState) -> Vec<Draft> {
-    let subject = Subject::device(device);
-    let mut summary = format!("{} joined", words::device(device));
-    if !device.addresses.is_empty() {
-        summary.push_str(&format!(" with {}", words::listed(&device.addresses)));
-    }
-    let mut draft = teller.change(Kind::DeviceAdded, &subject, "device", summary);
-    draft.time = known(device.created, teller);
-    let mut drafts = told(teller, draft, &subject, "device", (None, Some(device)));
-    drafts.extend(unauthorized(teller, device));
-    drafts
-}
-
-fn unauthorized(teller: &Teller, device: &DeviceState) -> Option<Draft> {
-    if device.authorized != Some(false) {
-        return None;
-    }
-    let summary = format!("{} waits for approval", words::device(device));
-    let subject = Subject::device(device);
-    let draft = teller.change(Kind::DeviceUnauthorized, &subject, "authorized", summary);
-    Some(with_states(draft, None, Some(device)))
-}
-
-fn device_drafts(teller: &Teller, old: &DeviceState, new: &DeviceState) -> Vec<Draft> {
-    let subject = Subject::device(new);
-    let mut drafts: Vec<Draft> = Vec::new();
-    for change in diff::device(old, new, teller.taken) {
-        let draft = teller.change(change.kind, &subject, change.property, change.summary);
-        drafts.push(with_states(draft, Some(old), Some(new)));
-    }
-    let new = value(new);
-    if !drafts.is_empty() && is_long(&new) {
-        drafts.extend(teller.state(&subject, "device", &new));
-    }
-    drafts
-}
-
-fn user_drafts(teller: &Teller, old: Option<&UserState>, new: &UserState) -> Vec<Draft> {
-    let subject = Subject::user(new);
-    let Some(old) = old else {
-        let role = new.role.as_deref().map(|role| format!(" as {role}")).unwrap_or_default();
-        let summary = format!("{} was added{role}", words::user(new));
-        let mut draft = teller.change(Kind::UserAdded, &subject, "user", summary);
-        draft.time = known(new.created, teller);
-        return told(teller, draft, &subject, "user", (None, Some(new)));
-    };
-    let tell = |change: diff::UserChange| {
-        let draft = teller.change(change.kind, &subject, change.property, change.summary);
-        told(teller, draft, &subject, "user", (Some(old), Some(new)))
-    };
-    diff::user(old, new).into_iter().flat_map(tell).collect()
-}
-
-fn key_drafts(teller: &Teller, old: &KeyState, new: &KeyState) -> Vec<Draft> {
-    let subject = Subject::key(new);
-    let tell = |change: diff::KeyChange| {
-        let draft = teller.change(change.kind, &subject, change.property, change.summary);
-        told(teller, draft, &subject, "key", (Some(old), Some(new)))
-    };
-    diff::key(old, new).into_iter().flat_map(tell).collect()
-}
-
-fn key_expired(teller: &Teller, key: &KeyState) -> Draft {
-    let summary = words::until(&format!("The {} expired", diff::named_key(key)), key.expires);
-    let mut draft = teller.change(Kind::KeyExpired, &Subject::key(key), "key", summary);
-    draft.time = known(key.expires, teller);
-    with_states(draft, None, Some(key))
 }

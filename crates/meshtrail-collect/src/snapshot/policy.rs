@@ -38,9 +38,9 @@ pub(super) fn drafts(teller: &Teller, old: &PolicyText, new: &PolicyText) -> Vec
         told.lines = change.lines.clone();
         (told.old, told.new) = (Some(Json::from(&version(old))), Some(Json::from(&version(new))));
     });
-    if let Some(updated) = new.updated.filter(|at| {
-        *at <= teller.taken && teller.not_before.is_none_or(|before| *at >= before)
-    }) {
+    if let Some(updated) =
+        new.updated.filter(|at| *at <= teller.taken && teller.not_before.is_none_or(|before| *at >= before))
+    {
         draft.time = updated;
     }
     let mut drafts = vec![draft];
@@ -53,7 +53,12 @@ pub(super) fn drafts(teller: &Teller, old: &PolicyText, new: &PolicyText) -> Vec
 fn tags<'a>(teller: &'a Teller, change: &'a diff::PolicyChange) -> impl Iterator<Item = Draft> + 'a {
     let one = |kind: Kind, what: &'static str| {
         move |tag: &String| {
-            teller.change(kind.clone(), &Subject::tag(tag), "tagOwners", format!("{tag} {what} in the policy"))
+            teller.change(
+                kind.clone(),
+                &Subject::tag(tag),
+                "tagOwners",
+                format!("{tag} {what} in the policy"),
+            )
         }
     };
     let created = change.tags_created.iter().map(one(Kind::PolicyTagCreated, "has owners now"));

@@ -114,7 +114,9 @@ impl Back {
         if event.kind != Kind::ConfigSnapshot {
             // A policy's state stands in the snapshot that follows its change.
             if of_type != "policy" && of_type != "tag" && (change.new.is_some() || change.old.is_some()) {
-                self.objects.entry(key).or_insert_with(|| change.new.as_ref().map(meshtrail_event::Json::value));
+                self.objects
+                    .entry(key)
+                    .or_insert_with(|| change.new.as_ref().map(meshtrail_event::Json::value));
             }
             return;
         }
@@ -144,9 +146,9 @@ impl Back {
         if census.whole && self.whole.is_none() {
             self.whole = Some(time);
         }
-        let open = self.open.get_or_insert_with(|| {
-            census.kept.iter().chain(census.written.keys()).cloned().collect()
-        });
+        let open = self
+            .open
+            .get_or_insert_with(|| census.kept.iter().chain(census.written.keys()).cloned().collect());
         for (part, count) in census.written {
             if open.contains(&part) && !self.due.contains_key(&part) {
                 self.taken.entry(part.clone()).or_insert(time);
@@ -202,7 +204,8 @@ impl Back {
     }
 
     fn finish(self) -> State {
-        let known: BTreeSet<_> = self.due.iter().filter(|(_, due)| **due == 0).map(|(part, _)| part.clone()).collect();
+        let known: BTreeSet<_> =
+            self.due.iter().filter(|(_, due)| **due == 0).map(|(part, _)| part.clone()).collect();
         let mut state = State { whole: self.whole, ..State::default() };
         for part in &known {
             match part.as_str() {

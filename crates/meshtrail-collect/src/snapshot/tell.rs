@@ -215,12 +215,7 @@ pub(crate) fn parts(text: &str) -> Vec<&str> {
     let text = &text[..end];
     let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, character) in text.char_indices() {
-        // What JSON needs for it at most: control characters become six bytes.
-        let needs = match character {
-            '"' | '\\' | '\n' | '\r' | '\t' => 2,
-            character if character.is_control() => 6,
-            character => character.len_utf8(),
-        };
+        let needs = words::json_len(character);
         if bytes + needs > MAX_PART {
             parts.push(&text[start..at]);
             (start, bytes) = (at, 0);

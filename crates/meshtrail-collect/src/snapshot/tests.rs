@@ -82,36 +82,69 @@ fn each_change_of_a_device_is_said_as_a_person_would() {
     };
     let who = "alice@example.com's device fra-1";
     let routes = |routes: &[&str]| routes.iter().map(|route| (*route).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(change(|device| device.name = Some("ber-1.mesh.example".into())), [format!("device.renamed: {who} was renamed to ber-1")]);
-    assert_eq!(change(|device| device.tags = BTreeSet::from(["tag:ci".to_owned()])), [format!("device.tagged: {who} was tagged tag:ci")]);
-    assert_eq!(change(|device| device.owner = Some("bob@example.com".into())), [format!("device.transferred: {who} belongs to bob@example.com now")]);
-    assert_eq!(change(|device| device.authorized = Some(false)), [format!("device.unauthorized: {who} is no longer approved")]);
+    assert_eq!(
+        change(|device| device.name = Some("ber-1.mesh.example".into())),
+        [format!("device.renamed: {who} was renamed to ber-1")]
+    );
+    assert_eq!(
+        change(|device| device.tags = BTreeSet::from(["tag:ci".to_owned()])),
+        [format!("device.tagged: {who} was tagged tag:ci")]
+    );
+    assert_eq!(
+        change(|device| device.owner = Some("bob@example.com".into())),
+        [format!("device.transferred: {who} belongs to bob@example.com now")]
+    );
+    assert_eq!(
+        change(|device| device.authorized = Some(false)),
+        [format!("device.unauthorized: {who} is no longer approved")]
+    );
     assert_eq!(
         change(|device| device.addresses = vec!["100.64.0.9".parse().unwrap()]),
         [format!("device.addressed: {who} has 100.64.0.9 now, before 100.64.0.7")]
     );
-    assert_eq!(change(|device| device.key_expiry_disabled = Some(true)), [format!("key.expiry_changed: {who} has a key that never expires now")]);
-    assert_eq!(change(|device| device.node_key = Some("nodekey:2".into())), [format!("key.renewed: {who} signed in again with a new node key")]);
-    assert_eq!(change(|device| device.expires = Some(day(0))), [format!("key.expired: {who} has an expired key")]);
+    assert_eq!(
+        change(|device| device.key_expiry_disabled = Some(true)),
+        [format!("key.expiry_changed: {who} has a key that never expires now")]
+    );
+    assert_eq!(
+        change(|device| device.node_key = Some("nodekey:2".into())),
+        [format!("key.renewed: {who} signed in again with a new node key")]
+    );
+    assert_eq!(
+        change(|device| device.expires = Some(day(0))),
+        [format!("key.expired: {who} has an expired key")]
+    );
     let mut observer = Observer::fresh(Origin::Headscale);
     let mut router = device("1", "fra-1");
     said(&mut observer, of(&[router.clone()], minute(0)));
     router.advertised_routes = routes(&["10.0.0.0/8", "0.0.0.0/0", "::/0"]);
     assert_eq!(
         said(&mut observer, of(&[router.clone()], minute(1))),
-        [format!("route.advertised: {who} offers 10.0.0.0/8"), format!("route.advertised: {who} offers to be an exit node")]
+        [
+            format!("route.advertised: {who} offers 10.0.0.0/8"),
+            format!("route.advertised: {who} offers to be an exit node")
+        ]
     );
     router.enabled_routes = router.advertised_routes.clone();
     assert_eq!(
         said(&mut observer, of(&[router.clone()], minute(2))),
-        [format!("route.enabled: {who} serves 10.0.0.0/8 now"), format!("route.exit_node_changed: {who} is an exit node now")]
+        [
+            format!("route.enabled: {who} serves 10.0.0.0/8 now"),
+            format!("route.exit_node_changed: {who} is an exit node now")
+        ]
     );
     router.enabled_routes = routes(&[]);
     assert_eq!(
         said(&mut observer, of(&[router], minute(3))),
-        [format!("route.disabled: {who} no longer serves 10.0.0.0/8"), format!("route.exit_node_changed: {who} is no exit node any more")]
+        [
+            format!("route.disabled: {who} no longer serves 10.0.0.0/8"),
+            format!("route.exit_node_changed: {who} is no exit node any more")
+        ]
     );
-    assert_eq!(said(&mut observer, of(&[], minute(4))), ["device.removed: alice@example.com's device fra-1 was removed"]);
+    assert_eq!(
+        said(&mut observer, of(&[], minute(4))),
+        ["device.removed: alice@example.com's device fra-1 was removed"]
+    );
 }
 
 #[test]
@@ -130,7 +163,12 @@ fn a_device_that_joins_without_approval_is_said_to_wait_and_its_approval_too() {
 #[test]
 fn unseen_is_said_at_thirty_and_ninety_days_once_each_and_again_after_it_was_seen() {
     let mut observer = Observer::fresh(Origin::Headscale);
-    let away = |since: u64| DeviceState { online: Some(false), last_seen: Some(day(since)), expires: None, ..device("1", "fra-1") };
+    let away = |since: u64| DeviceState {
+        online: Some(false),
+        last_seen: Some(day(since)),
+        expires: None,
+        ..device("1", "fra-1")
+    };
     let mut said_on = |since: u64, today: u64| said(&mut observer, of(&[away(since)], day(today)));
     assert!(said_on(0, 0).is_empty() && said_on(0, 29).is_empty());
     assert!(said_on(0, 30)[0].contains("was not seen for 30 days"));
@@ -162,7 +200,12 @@ fn people_dns_keys_and_settings_are_told_of_too() {
         status: Some(status.into()),
         ..UserState::default()
     };
-    let key = KeyState { id: "k1".into(), of_type: Some("auth".into()), expires: Some(minute(90)), ..KeyState::default() };
+    let key = KeyState {
+        id: "k1".into(),
+        of_type: Some("auth".into()),
+        expires: Some(minute(90)),
+        ..KeyState::default()
+    };
     let dns = |on: bool, servers: &[&str]| DnsState {
         magic_dns: Some(on),
         nameservers: Some(servers.iter().map(|server| (*server).to_owned()).collect()),
@@ -204,7 +247,10 @@ fn people_dns_keys_and_settings_are_told_of_too() {
     said(&mut observer, Snapshot { keys: Some(vec![key.clone()]), ..snapshot(4) });
     let expired = Snapshot { keys: Some(vec![key]), ..snapshot(100) };
     assert!(said(&mut observer, expired)[0].starts_with("key.expired: The auth key k1 expired"));
-    assert!(said(&mut observer, Snapshot { keys: Some(vec![]), ..snapshot(101) }).is_empty(), "it was told of");
+    assert!(
+        said(&mut observer, Snapshot { keys: Some(vec![]), ..snapshot(101) }).is_empty(),
+        "it was told of"
+    );
 }
 
 fn policy(text: &str) -> Option<PolicyText> {
@@ -214,7 +260,10 @@ fn policy(text: &str) -> Option<PolicyText> {
 #[test]
 fn a_policy_change_names_the_rule_and_a_comment_alone_is_kept_but_no_change() {
     let mut observer = Observer::fresh(Origin::Headscale);
-    let snapshot = |text: &str, minutes| Snapshot { policy: policy(text), ..Snapshot::new(Origin::Headscale, minute(minutes)) };
+    let snapshot = |text: &str, minutes| Snapshot {
+        policy: policy(text),
+        ..Snapshot::new(Origin::Headscale, minute(minutes))
+    };
     let old = r#"{"groups": {"group:dev": ["ana@example.com"]}, "tagOwners": {}}"#;
     said(&mut observer, snapshot(old, 0));
     let commented = format!("// why\n{old}");
@@ -230,7 +279,12 @@ fn a_policy_change_names_the_rule_and_a_comment_alone_is_kept_but_no_change() {
         ]
     );
     let broken = said(&mut observer, snapshot("{ broken", 3));
-    assert_eq!(broken, ["policy.changed: The policy changed and can't be read: line 1, column 3: a member begins with its name in quotes"]);
+    assert_eq!(
+        broken,
+        [
+            "policy.changed: The policy changed and can't be read: line 1, column 3: a member begins with its name in quotes"
+        ]
+    );
 }
 
 #[test]
@@ -271,13 +325,21 @@ async fn kinds(trail: &Trail) -> Vec<String> {
 }
 
 fn everything(minutes: u64) -> Snapshot {
-    let away = DeviceState { online: Some(false), last_seen: Some(day(0).before(Duration::from_secs(86_400 * 40))), ..device("3", "old") };
+    let away = DeviceState {
+        online: Some(false),
+        last_seen: Some(day(0).before(Duration::from_secs(86_400 * 40))),
+        ..device("3", "old")
+    };
     let mut expired = device("4", "expired");
     expired.expires = Some(day(0).before(Duration::from_secs(86_400)));
     let long = format!("// {}\n{{}}", "a long reason ".repeat(20_000));
     Snapshot {
         devices: Some(vec![device("1", "fra-1"), device("2", "fra-2"), away, expired]),
-        users: Some(vec![UserState { id: "u1".into(), login: "ana@example.com".into(), ..UserState::default() }]),
+        users: Some(vec![UserState {
+            id: "u1".into(),
+            login: "ana@example.com".into(),
+            ..UserState::default()
+        }]),
         policy: policy(&long),
         dns: Some(DnsState { magic_dns: Some(true), ..DnsState::default() }),
         keys: Some(vec![KeyState { id: "k1".into(), expires: Some(minute(0)), ..KeyState::default() }]),
@@ -357,20 +419,22 @@ fn some_device() -> impl Strategy<Value = DeviceState> {
         addresses,
         0u64..3,
     )
-        .prop_map(|(tags, advertised_routes, enabled_routes, flags, texts, addresses, seen)| DeviceState {
-            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-            advertised_routes,
-            authorized: flags.0,
-            enabled_routes,
-            id: "1".to_owned(),
-            key_expiry_disabled: flags.1,
-            last_seen: Some(day(seen)),
-            name: texts.0,
-            node_key: texts.1,
-            online: flags.2,
-            owner: texts.2,
-            tags,
-            ..DeviceState::default()
+        .prop_map(|(tags, advertised_routes, enabled_routes, flags, texts, addresses, seen)| {
+            DeviceState {
+                addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+                advertised_routes,
+                authorized: flags.0,
+                enabled_routes,
+                id: "1".to_owned(),
+                key_expiry_disabled: flags.1,
+                last_seen: Some(day(seen)),
+                name: texts.0,
+                node_key: texts.1,
+                online: flags.2,
+                owner: texts.2,
+                tags,
+                ..DeviceState::default()
+            }
         })
 }
 

@@ -206,9 +206,11 @@ fn joined(
         }
         let main_of_theirs = topics[change.main].as_ref();
         // At least one of the two sides matches by its main event: parts alone say too little.
-        let matching = theirs.iter().find(|topic| topic.same(main)).copied().or_else(|| {
-            main_of_theirs.filter(|topic| own.iter().any(|mine| mine.same(topic)))
-        });
+        let matching = theirs
+            .iter()
+            .find(|topic| topic.same(main))
+            .copied()
+            .or_else(|| main_of_theirs.filter(|topic| own.iter().any(|mine| mine.same(topic))));
         if let Some(topic) = matching {
             let apart = main.until.since(topic.until).max(topic.until.since(main.until));
             if best.is_none_or(|(nearest, _)| apart < nearest) {

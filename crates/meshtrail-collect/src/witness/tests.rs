@@ -11,7 +11,10 @@ use crate::snapshot::Origin;
 
 fn events(drafts: impl IntoIterator<Item = Draft>) -> Vec<Event> {
     let id = |number| format!("main.test.1.{number}").parse().unwrap();
-    (1..).zip(drafts).map(|(number, draft): (u64, Draft)| draft.clone().into_event(id(number), draft.time)).collect()
+    (1..)
+        .zip(drafts)
+        .map(|(number, draft): (u64, Draft)| draft.clone().into_event(id(number), draft.time))
+        .collect()
 }
 
 fn logged(time: &str, group: &str, event: &str) -> Draft {
@@ -28,7 +31,8 @@ fn logged(time: &str, group: &str, event: &str) -> Draft {
 
 fn hooked(time: &str, of_type: &str) -> Draft {
     let data = json!({"nodeID": "n1", "deviceName": "fra-1.example.ts.net", "actor": "ana@example.com"});
-    let body = json!({"timestamp": format!("2026-11-20T{time}Z"), "type": of_type, "version": 1, "data": data});
+    let body =
+        json!({"timestamp": format!("2026-11-20T{time}Z"), "type": of_type, "version": 1, "data": data});
     webhook(body.to_string().as_bytes()).unwrap().remove(0)
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod api;
+mod changes;
 mod imports;
 mod mesh;
 mod recordings;

@@ -17,13 +17,13 @@ use serde_json::Value;
 use super::unified::unified;
 use crate::hujson::{self, HujsonError, Node};
 
-/// The most bytes of a diff: with its escapes it fits into an event.
-const MAX_DIFF: usize = 24_000;
+/// The most bytes of a diff, as JSON text.
+const MAX_DIFF: usize = 16_000;
 
-/// The most sentences.
-const MAX_LINES: usize = 100;
+/// The most bytes of all sentences, as JSON text.
+const MAX_LINES: usize = 10_000;
 
-/// The most bytes of one sentence.
+/// The most characters of one sentence.
 const MAX_LINE: usize = 400;
 
 /// What changed between two policy files.
@@ -80,15 +80,23 @@ pub fn policy(old: &str, new: &str) -> PolicyChange {
             change.lines.push("it can be read again".to_owned());
         }
     }
-    let left_out = change.lines.len().saturating_sub(MAX_LINES);
-    change.lines.truncate(MAX_LINES);
-    for line in &mut change.lines {
-        *line = meshtrail_event::text::shortened(line, MAX_LINE);
-    }
-    if left_out > 0 {
-        change.lines.push(format!("and {left_out} more"));
-    }
+    change.lines = bounded(std::mem::take(&mut change.lines));
     change
+}
+
+/// The sentences that fit into an event, and how many more there are.
+fn bounded(lines: Vec<String>) -> Vec<String> {
+    let (count, mut bytes) = (lines.len(), 0);
+    let shortened = lines.iter().map(|line| meshtrail_event::text::shortened(line, MAX_LINE));
+    let fits = |line: &String| {
+        bytes += 3 + line.chars().map(super::words::json_len).sum::<usize>();
+        bytes <= MAX_LINES
+    };
+    let mut kept: Vec<String> = shortened.take_while(fits).collect();
+    if kept.len() < count {
+        kept.push(format!("and {} more", count - kept.len()));
+    }
+    kept
 }
 
 /// The members of each group of a policy, under `group:name`; none where it can't be read.

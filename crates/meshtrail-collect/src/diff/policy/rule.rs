@@ -24,9 +24,9 @@ fn rules(section: Option<&Node>) -> Vec<Rule<'_>> {
 fn form(node: &Node) -> String {
     fn lower(node: &Node) -> Node {
         let shape = match &node.shape {
-            Shape::Object(members) => {
-                Shape::Object(members.iter().map(|(name, node)| (name.to_lowercase(), node.clone())).collect())
-            }
+            Shape::Object(members) => Shape::Object(
+                members.iter().map(|(name, node)| (name.to_lowercase(), node.clone())).collect(),
+            ),
             other => other.clone(),
         };
         Node { comment: None, line: 0, shape }
@@ -99,9 +99,8 @@ fn likest(rule: &Rule<'_>, old: &[Rule<'_>]) -> Option<usize> {
 }
 
 fn changed(section: &str, old: &Rule<'_>, new: &Rule<'_>) -> String {
-    let names: BTreeSet<String> = old.node.members().iter().chain(new.node.members())
-        .map(|(name, _)| name.to_lowercase())
-        .collect();
+    let names: BTreeSet<String> =
+        old.node.members().iter().chain(new.node.members()).map(|(name, _)| name.to_lowercase()).collect();
     let what = names.iter().filter_map(|name| member(name, old.node.member(name), new.node.member(name)));
     let what: Vec<_> = what.collect();
     let (number, line) = (new.number, new.node.line);
@@ -141,7 +140,8 @@ fn said(section: &str, rule: &Node) -> String {
     let of = |names: &[&str]| names.iter().find_map(|name| rule.member(name)).map(brief);
     let sources = of(&["src", "users"]).unwrap_or_else(|| "nobody".to_owned());
     let targets = of(&["dst", "ports"]).unwrap_or_else(|| "nothing".to_owned());
-    let more = |word: &str, names: &[&str]| of(names).map(|text| format!(" {word} {text}")).unwrap_or_default();
+    let more =
+        |word: &str, names: &[&str]| of(names).map(|text| format!(" {word} {text}")).unwrap_or_default();
     match section {
         "acls" => {
             let action = of(&["action"]).unwrap_or_else(|| "accept".to_owned());

@@ -31,25 +31,55 @@ fn lines(from: &str, to: &str) -> Vec<String> {
 #[test]
 fn each_part_of_a_policy_is_told_by_its_name() {
     for (from, to, said) in [
-        (r#""bob@example.com"]"#, r#""carol@example.com"]"#, "group:dev: carol@example.com added, bob@example.com removed"),
-        (r#""groups": {"#, r#""groups": { "group:ops": ["dan@example.com"], "#, "group:ops is new, with dan@example.com"),
+        (
+            r#""bob@example.com"]"#,
+            r#""carol@example.com"]"#,
+            "group:dev: carol@example.com added, bob@example.com removed",
+        ),
+        (
+            r#""groups": {"#,
+            r#""groups": { "group:ops": ["dan@example.com"], "#,
+            "group:ops is new, with dan@example.com",
+        ),
         (r#"{ "db": "10.0.0.4" }"#, r#"{ "db": "10.0.0.5" }"#, "host db is 10.0.0.5 now, before 10.0.0.4"),
         (r#"{ "tag:prod": ["group:dev"] }"#, "{}", "tag:prod is gone, before owned by group:dev"),
-        (r#", "tag:prod:443"]"#, "]",
-         "acl rule 1 changed (line 6): dst: tag:prod:443 removed; it was: accept group:dev → tag:prod:22 and tag:prod:443"),
-        (r#"    { "action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*"] },"#, "",
-         "acl rule 2 removed: accept autogroup:member → autogroup:self:*"),
-        (r#""acls": ["#, "\"acls\": [\n // INC-9\n { \"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"] },",
-         "acl rule 1 added (line 7): accept * → *:* // INC-9"),
-        (r#""action": "check""#, r#""action": "accept""#,
-         "ssh rule 1 changed (line 10): action is accept now, before check; it was: check group:dev → tag:prod as root"),
+        (
+            r#", "tag:prod:443"]"#,
+            "]",
+            "acl rule 1 changed (line 6): dst: tag:prod:443 removed; it was: accept group:dev → tag:prod:22 and tag:prod:443",
+        ),
+        (
+            r#"    { "action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*"] },"#,
+            "",
+            "acl rule 2 removed: accept autogroup:member → autogroup:self:*",
+        ),
+        (
+            r#""acls": ["#,
+            "\"acls\": [\n // INC-9\n { \"action\": \"accept\", \"src\": [\"*\"], \"dst\": [\"*:*\"] },",
+            "acl rule 1 added (line 7): accept * → *:* // INC-9",
+        ),
+        (
+            r#""action": "check""#,
+            r#""action": "accept""#,
+            "ssh rule 1 changed (line 10): action is accept now, before check; it was: check group:dev → tag:prod as root",
+        ),
         (r#"["tag:router"]"#, r#"["tag:router", "tag:ci"]"#, "approval of routes 10.0.0.0/8: tag:ci added"),
         (r#"["tag:exit"]"#, "[]", "approval of exit nodes: tag:exit removed"),
-        (r#""tests": [ "#, r#""tests": [ { "src": "bob@example.com", "deny": ["tag:prod:22"] }, "#,
-         r#"test 1 added (line 14): {"deny":["tag:prod:22"],"src":"bob@example.com"}"#),
-        (r#""tests""#, r#""randomizeClientPort": true, "tests""#, "randomizeclientport is true now, before null"),
-        (r#""tests""#, r#""grants": [{"src": ["*"], "dst": ["tag:prod"], "ip": ["tcp:443"]}], "tests""#,
-         "grant 1 added (line 14): * → tag:prod for tcp:443"),
+        (
+            r#""tests": [ "#,
+            r#""tests": [ { "src": "bob@example.com", "deny": ["tag:prod:22"] }, "#,
+            r#"test 1 added (line 14): {"deny":["tag:prod:22"],"src":"bob@example.com"}"#,
+        ),
+        (
+            r#""tests""#,
+            r#""randomizeClientPort": true, "tests""#,
+            "randomizeclientport is true now, before null",
+        ),
+        (
+            r#""tests""#,
+            r#""grants": [{"src": ["*"], "dst": ["tag:prod"], "ip": ["tcp:443"]}], "tests""#,
+            "grant 1 added (line 14): * → tag:prod for tcp:443",
+        ),
     ] {
         assert_eq!(lines(from, to), [said], "{to}");
     }
@@ -67,7 +97,10 @@ fn the_order_of_ssh_rules_is_a_change_because_the_first_that_fits_holds() {
 fn comments_layout_and_the_order_of_lists_are_no_change_but_are_shown() {
     let noisy = BASE
         .replace("\"acls\": [", "// why not\n  \"ACLs\": [")
-        .replace(r#"["alice@example.com", "bob@example.com"]"#, r#"["bob@example.com", "alice@example.com",]"#)
+        .replace(
+            r#"["alice@example.com", "bob@example.com"]"#,
+            r#"["bob@example.com", "alice@example.com",]"#,
+        )
         .replace("  ", "\t");
     let change = policy(BASE, &noisy);
     assert_eq!(change.lines, Vec::<String>::new());
@@ -78,13 +111,17 @@ fn comments_layout_and_the_order_of_lists_are_no_change_but_are_shown() {
 #[test]
 fn tags_that_come_and_go_are_named() {
     let change = policy(BASE, &BASE.replace(r#""tag:prod": ["group:dev"]"#, r#""tag:db": ["group:dev"]"#));
-    assert_eq!((change.tags_created, change.tags_deleted), (vec!["tag:db".to_owned()], vec!["tag:prod".to_owned()]));
+    assert_eq!(
+        (change.tags_created, change.tags_deleted),
+        (vec!["tag:db".to_owned()], vec!["tag:prod".to_owned()])
+    );
     assert_eq!(change.tests, 1);
 }
 
 #[test]
 fn a_policy_that_cannot_be_read_says_where() {
-    let change = policy(BASE, &BASE.replace("\"acls\": [", "\"acls\": ["  ).replace("],\n  \"ssh\"", "}\n  \"ssh\""));
+    let change =
+        policy(BASE, &BASE.replace("\"acls\": [", "\"acls\": [").replace("],\n  \"ssh\"", "}\n  \"ssh\""));
     assert_eq!(change.summary(), "The policy changed and can't be read: line 8, column 3: this is no value");
     assert!(!change.diff.is_empty());
     assert_eq!(policy("{", BASE).lines, ["it can be read again"]);

@@ -1,0 +1,99 @@
+//! What changed in the mesh, over HTTP.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::running::{Running, json as body};
+
+fn event(sequence: u64, kind: &str, minute: u64, origin: &str, id: &str, more: &Value) -> Value {
+    let mut detail = json!({"origin": origin, "summary": format!("{kind} told by {origin}")});
+    detail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({
+        "id": format!("mesh.1.{sequence}"), "kind": kind, "outcome": "success",
+        "time": format!("2026-11-20T14:{minute:02}:00Z"),
+        "target": {"type": if kind.starts_with("policy") { "policy" } else { "device" }, "id": id, "name": id},
+        "detail": detail,
+    })
+}
+
+async fn send(server: &Running, events: &[Value]) {
+    let (sender, _) = server.token("mesh", "sender").await;
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    let request = server.by(&sender, Method::POST, "/api/v1/events").body(lines.join("\n"));
+    let response = request.header("content-type", "application/x-ndjson").send().await.unwrap();
+    assert_eq!(body(response).await["accepted"], events.len());
+}
+
+const ALL: &str = "since=2026-11-20T00:00:00Z&until=2026-11-21T00:00:00Z";
+
+fn said(page: &Value) -> Vec<String> {
+    let changes = page["changes"].as_array().unwrap().iter();
+    changes
+        .map(|change| {
+            let witnesses = change["witnesses"].as_array().unwrap().len();
+            format!(
+                "{} {} {witnesses}",
+                change["kind"].as_str().unwrap(),
+                change["severity"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_change_that_two_tell_of_is_listed_once_with_both_and_pages_go_on_where_they_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), "").await;
+    let before = json!({"not_before": "2026-11-20T14:00:00Z"});
+    let diff = json!({"diff": "@@ -1,1 +1,1 @@\n-a\n+b\n", "lines": ["one", "two"]});
+    send(
+        &server,
+        &[
+            event(1, "device.added", 5, "audit-log", "n1", &json!({})),
+            event(2, "device.added", 9, "snapshot", "n1", &before),
+            event(3, "device.renamed", 10, "snapshot", "n2", &before),
+            event(4, "policy.changed", 20, "snapshot", "p", &diff),
+            event(5, "config.snapshot", 21, "snapshot", "n1", &json!({})),
+        ],
+    )
+    .await;
+    let page = server.get(&format!("/api/v1/changes?{ALL}")).await;
+    assert_eq!(said(&page), ["policy.changed high 1", "device.renamed low 1", "device.added medium 2"]);
+    let added = &page["changes"][2];
+    assert_eq!(
+        (&added["witnesses"][0]["origin"], &added["witnesses"][0]["index"]),
+        (&"audit-log".into(), &0.into())
+    );
+    assert_eq!((&page["changes"][0]["has_diff"], &page["changes"][0]["diff"]), (&true.into(), &Value::Null));
+    assert_eq!(page["changes"][0]["lines"], json!(["one", "two"]));
+    let with = server.get(&format!("/api/v1/changes?{ALL}&diff=true&severity=high")).await;
+    assert_eq!((said(&with).len(), &with["changes"][0]["diff"]), (1, &diff["diff"]));
+    let filtered = server.get(&format!("/api/v1/changes?{ALL}&q=kind:device.renamed")).await;
+    assert_eq!(said(&filtered), ["device.renamed low 1"]);
+
+    let first = server.get(&format!("/api/v1/changes?{ALL}&limit=2")).await;
+    let next = first["next"].as_str().unwrap();
+    let second = server.get(&format!("/api/v1/changes?{ALL}&limit=2&cursor={next}")).await;
+    assert_eq!((said(&first).len(), said(&second)), (2, vec!["device.added medium 2".to_owned()]));
+    assert!(second["next"].is_null());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_about_changes_that_is_wrong_names_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), "").await;
+    for (query, field) in [
+        ("since=lately", "since"),
+        ("until=%2A", "until"),
+        ("q=acotr:x", "q"),
+        ("limit=0", "limit"),
+        ("cursor=x", "cursor"),
+        ("sinse=7d", "sinse"),
+    ] {
+        let answer = server.request(Method::GET, &format!("/api/v1/changes?{query}")).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{query}");
+        assert_eq!(body(answer).await["field"], field, "{query}");
+    }
+    server.stop().await;
+}
