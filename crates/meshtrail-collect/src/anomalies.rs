@@ -15,7 +15,7 @@ use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
 use crate::weight::Severity;
-use crate::witness::Topic;
+use crate::witness::{LATEST, Topic, latest};
 
 /// How many events of the trail are read again at a start, to know causes that others may still tell of.
 const LOOK_BACK: u64 = 200_000;
@@ -107,8 +107,8 @@ impl Causes {
 
     /// Remembers the topic; whether no other origin told of its cause before.
     fn is_new(&mut self, topic: Topic) -> bool {
-        let places: Vec<u64> =
-            topic.keys().filter_map(|key| self.by_topic.get(&key)).flatten().copied().collect();
+        let known = topic.keys().filter_map(|key| self.by_topic.get(&key));
+        let places: Vec<u64> = known.flat_map(|places| latest(places)).copied().collect();
         for place in places {
             let Some(cause) = self.causes.get_mut(&place) else { continue };
             let told = cause.origins.contains(&topic.origin);
@@ -119,7 +119,11 @@ impl Causes {
             }
         }
         for key in topic.keys() {
-            self.by_topic.entry(key).or_default().push(self.next);
+            let places = self.by_topic.entry(key).or_default();
+            places.push(self.next);
+            if places.len() > 2 * LATEST {
+                places.drain(..LATEST);
+            }
         }
         let origins = HashSet::from([topic.origin.clone()]);
         self.causes.insert(self.next, Cause { topics: vec![topic], origins });

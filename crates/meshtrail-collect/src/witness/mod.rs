@@ -18,6 +18,14 @@ use crate::weight::{Severity, severity};
 /// How far apart two clocks, or two records of one change, may be on each side.
 pub const SLACK: Duration = Duration::from_secs(300);
 
+/// How many changes of one thing a new event is held against, the latest ones.
+pub(crate) const LATEST: usize = 64;
+
+/// The last of them.
+pub(crate) fn latest<T>(places: &[T]) -> &[T] {
+    &places[places.len().saturating_sub(LATEST)..]
+}
+
 /// Events that tell of one change, by their places in the list they were in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folded {
@@ -197,7 +205,11 @@ fn joined(
     let main = topics[candidate.main].as_ref()?;
     let mut best: Option<(Duration, usize)> = None;
     let own: Vec<&Topic> = candidate.all().filter_map(|event| topics[event].as_ref()).collect();
-    let places = own.iter().flat_map(|topic| topic.keys()).filter_map(|key| known.get(&key)).flatten();
+    let places = own
+        .iter()
+        .flat_map(|topic| topic.keys())
+        .filter_map(|key| known.get(&key))
+        .flat_map(|places| latest(places));
     for &at in places {
         let Some(change) = &kept[at] else { continue };
         let theirs: Vec<&Topic> = change.all().filter_map(|event| topics[event].as_ref()).collect();
