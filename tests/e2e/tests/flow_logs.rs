@@ -72,8 +72,8 @@ async fn a_transfer_of_known_size_shows_up_once_with_both_ends_counts_under_thei
             counted("by_a") >= PAYLOAD && counted("by_b") >= PAYLOAD
         };
         // Attempts before the other end listened are connections too, of a few packets.
-        let mut whole: Vec<Value> = all.into_iter().filter(whole).collect();
-        (!whole.is_empty()).then(|| std::mem::take(&mut whole))
+        let transfers: Vec<Value> = all.into_iter().filter(whole).collect();
+        (!transfers.is_empty()).then_some(transfers)
     })
     .await
     .with_context(|| format!("{}\n{}", server.process.tail(), web.logged()))?;

@@ -26,6 +26,8 @@ pub(crate) struct Sheet<'m> {
     logged: Option<String>,
     /// The identity where the near end lies behind the reporter.
     behind: Box<RawValue>,
+    /// The identity where the near end is another device's.
+    contradicted: Box<RawValue>,
     /// Members of the report that are not known here.
     unknown: Option<Map<String, Value>>,
 }
@@ -108,6 +110,7 @@ impl<'m> Sheet<'m> {
             end: message.end.to_string(),
             logged: message.logged.map(|logged| logged.to_string()),
             behind: parties.reporter.behind(),
+            contradicted: parties.reporter.contradicted(),
             unknown: members(&message.unknown),
             message,
             parties,
@@ -129,8 +132,12 @@ impl<'m> Sheet<'m> {
             Layer::Physical => (node(&ends.far), None),
             _ => (node(&ends.near), node(&ends.far)),
         };
-        let behind = matches!(layer, Layer::Subnet | Layer::Exit)
-            && !ends.near.as_ref().is_some_and(|near| near.device.id == reporter.device.id);
+        let own = ends.near.as_ref().is_some_and(|near| near.device.id == reporter.device.id);
+        let identity = match layer {
+            Layer::Subnet | Layer::Exit if !own => &self.behind,
+            Layer::Virtual if !own && ends.near.is_some() => &self.contradicted,
+            _ => &reporter.identity_text,
+        };
         let src = connection.src.as_ref().map(|end| &*end.text);
         let dst = connection.dst.as_ref().map(|end| &*end.text);
         let leaf = Leaf {
@@ -155,7 +162,7 @@ impl<'m> Sheet<'m> {
                 tx_packets: connection.tx_packets,
             },
             id,
-            identity: if behind { &self.behind } else { &reporter.identity_text },
+            identity,
             kind: "flow.counted",
             outcome: "success",
             received,

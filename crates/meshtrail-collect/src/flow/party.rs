@@ -52,10 +52,11 @@ impl<'m> Parties<'m> {
         if let Some(found) = self.found.get(&ip) {
             return found.clone();
         }
-        let party = if self.reporter.addresses.contains(&ip) {
+        let party = if let Some(known) = self.history.at(ip, self.at) {
+            let own = known.device().id == self.reporter.device.id;
+            Some(if own { self.reporter.clone() } else { Arc::new(Facts::known(&known).written()) })
+        } else if self.reporter.addresses.contains(&ip) {
             Some(self.reporter.clone())
-        } else if let Some(known) = self.history.at(ip, self.at) {
-            Some(Arc::new(Facts::known(&known).written()))
         } else {
             self.told.get(&ip).map(|node| Arc::new(Facts::told(node).written()))
         };
@@ -178,6 +179,15 @@ impl Facts {
 }
 
 impl Party {
+    /// The identity of an event whose near end is another device's, as the directory knows it.
+    pub(crate) fn contradicted(&self) -> Box<RawValue> {
+        let mut identity = self.identity.clone();
+        identity.status = IdentityStatus::Conflicting;
+        identity.reason =
+            Some("the near end is the address of another device than the one that reports".into());
+        raw(&identity)
+    }
+
     /// The identity of an event whose near end lies behind this device.
     pub(crate) fn behind(&self) -> Box<RawValue> {
         let mut identity = self.identity.clone();

@@ -128,6 +128,22 @@ async fn a_node_that_says_of_itself_what_the_directory_does_not_is_conflicting()
 }
 
 #[tokio::test]
+async fn a_report_that_counts_for_anothers_address_does_not_pass_for_that_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let trail = trail(folder.path()).await;
+    let flows = Flows::new(trail.clone(), history());
+    let forged = json!({"nodeId": "n1", "start": "2026-11-20T09:40:00Z", "end": "2026-11-20T09:40:05Z",
+        "srcNode": {"nodeId": "n1", "addresses": ["100.64.0.1", "100.64.0.2"]},
+        "virtualTraffic": [{"src": "100.64.0.2:22", "dst": "100.64.0.1:1", "txPkts": 1}]});
+    let record = FlowRecord { json: forged.to_string().into(), logged: None };
+    flows.take(&trail.emitter("flowlog"), vec![record]).await.unwrap();
+    let event = &events(&trail).await[0];
+    assert_eq!(event.actor.device.as_ref().unwrap().id.as_deref(), Some("n1"), "it is the reporter's word");
+    assert_eq!(event.identity.status, IdentityStatus::Conflicting);
+    assert_eq!(flow(event).src_node.as_deref(), Some("n2"), "whose address it is");
+}
+
+#[tokio::test]
 async fn a_report_counts_once_whichever_way_and_however_often_it_comes_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let two = json!([
