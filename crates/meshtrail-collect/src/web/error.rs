@@ -6,8 +6,10 @@ use std::time::Duration;
 /// Why there is no whole answer from an API.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebError {
-    /// The program can't ask anybody.
-    #[error("no HTTP client can be made")]
+    /// There is nothing to check the other side's certificate with.
+    #[error(
+        "no certificate authorities were found on this machine, which https needs; install ca-certificates, or set SSL_CERT_FILE"
+    )]
     Client {
         /// Why.
         source: reqwest::Error,

@@ -79,27 +79,15 @@ pub(crate) struct Answer {
 impl Web {
     /// The API at `base`; `ca` holds more certificates to check its own with.
     pub(crate) fn new(base: &Url, times: Times, ca: Option<&Path>) -> Result<Self, WebError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("meshtrail/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(times.connect)
-            .read_timeout(times.silence)
-            .pool_idle_timeout(Duration::from_secs(90));
-        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
-            builder = builder.no_proxy();
-        }
-        if let Some(path) = ca {
-            let failed = |reason: String| WebError::Certificates { path: path.to_owned(), reason };
-            let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
-            if certificates.is_empty() {
-                return Err(failed("it holds no PEM certificate".to_owned()));
+        let built = match ca.map(certificates).transpose()? {
+            None => builder(base, times).build(),
+            Some(certificates) => {
+                let merged = builder(base, times).tls_certs_merge(certificates.clone()).build();
+                // On a machine without authorities of its own, the named ones are all there are.
+                merged.or_else(|_| builder(base, times).tls_certs_only(certificates).build())
             }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let client = builder.build().map_err(|source| WebError::Client { source })?;
+        };
+        let client = built.map_err(|source| WebError::Client { source })?;
         Ok(Self { client, base: base.clone(), whole: times.whole, skew: AtomicI64::new(0) })
     }
 
@@ -188,6 +176,33 @@ impl Web {
         let skew = self.skew.load(Ordering::Relaxed);
         Timestamp::from_nanos(now.as_nanos().saturating_add(skew.saturating_mul(1_000_000)))
     }
+}
+
+/// A client for `base`, but for certificates of its own. Plain HTTP needs none: a machine without any must still be able
+/// to ask there.
+fn builder(base: &Url, times: Times) -> reqwest::ClientBuilder {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("meshtrail/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(times.connect)
+        .read_timeout(times.silence)
+        .pool_idle_timeout(Duration::from_secs(90));
+    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+        builder = builder.no_proxy();
+    }
+    if base.scheme() == "http" {
+        builder = builder.tls_certs_only(std::iter::empty::<reqwest::Certificate>());
+    }
+    builder
+}
+
+/// The certificates in a PEM file.
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, WebError> {
+    let failed = |reason: String| WebError::Certificates { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
+    if found.is_empty() { Err(failed("it holds no PEM certificate".to_owned())) } else { Ok(found) }
 }
 
 impl Answer {
