@@ -26,8 +26,7 @@ use tokio::sync::Semaphore;
 
 use crate::budget::{Budget, HoldToBudget, Places};
 use crate::error::{Fault, QueryError, of};
-use crate::files::Footers;
-use crate::scan::{NOWHERE, Pinned};
+use crate::scan::{Kept, NOWHERE, Pinned};
 use crate::statement::question;
 use crate::tables::Tables;
 use crate::threads::Threads;
@@ -107,9 +106,7 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Tables over `trail`.
     pub fn new(trail: Trail, limits: Limits) -> Result<Self, QueryError> {
-        // Footers of a year of segments without page bounds take about an eighth of the default.
-        let footers = Arc::new(Footers::new(limits.memory / 4));
-        let tables = Arc::new(Tables::of(&trail, &footers)?);
+        let tables = Arc::new(Tables::of(&trail, &Kept::within(limits.memory / 4))?);
         let runtime = runtime(&limits)?;
         let places = Places {
             places: Arc::new(Semaphore::new(limits.running)),
@@ -235,7 +232,7 @@ impl ObjectStoreRegistry for Nowhere {
 
 fn runtime(limits: &Limits) -> Result<Arc<RuntimeEnv>, QueryError> {
     let five = std::num::NonZeroUsize::MIN.saturating_add(4);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), five);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory - limits.memory / 4), five);
     let disk = DiskManagerBuilder::default().with_max_temp_directory_size(limits.spill_bytes);
     let disk = match &limits.spill {
         Some(folder) => disk.with_mode(DiskManagerMode::Directories(vec![folder.clone()])),

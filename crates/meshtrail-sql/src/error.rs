@@ -66,10 +66,7 @@ pub(crate) fn of(error: &DataFusionError, tables: Option<&[&str]>) -> QueryError
     {
         return of(first, tables);
     }
-    let diagnostic = error.iter().find_map(|one| match one {
-        DataFusionError::Diagnostic(diagnostic, _) => Some(diagnostic.as_ref()),
-        _ => None,
-    });
+    let diagnostic = error.diagnostic();
     let found = plain(error.find_root(), diagnostic, tables);
     let Some(start) = diagnostic.and_then(|found| found.span).map(|span| span.start) else { return found };
     if found.line.is_some() { found } else { found.at(start.line, start.column) }

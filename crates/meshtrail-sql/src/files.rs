@@ -20,9 +20,8 @@ use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meshtrail_event::Family;
 use meshtrail_trail::Snapshot;
-use meshtrail_trail::segment::{Columns, SegmentError, Selection};
+use meshtrail_trail::segment::{Columns, SegmentError, SegmentReader, Selection};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -39,7 +38,6 @@ const WHOLE: &str = "raw";
 pub(crate) struct SealedFile {
     pub(crate) path: Arc<str>,
     pub(crate) size: u64,
-    pub(crate) family: Family,
 }
 
 /// Footers, kept by file; the ones used last stay.
@@ -228,24 +226,25 @@ impl Reader {
         if !has_whole(&metadata) {
             return Ok(Footer { metadata: Arc::new(metadata), has_pages: with_pages, stand_in: None });
         }
-        let file = Bytes::from(self.stand_in().await?);
+        let reader = self.snapshot.open(&self.file.path, self.file.size).await.map_err(failed)?;
+        let file = Bytes::from(stand_in(&reader).await?);
         let metadata = parse(&file, file.len() as u64, PageIndexPolicy::Optional)?;
         Ok(Footer { metadata: Arc::new(metadata), has_pages: true, stand_in: Some(file) })
     }
+}
 
-    /// The file that this one would be if its columns held the leaves that are kept whole.
-    async fn stand_in(&self) -> ParquetResult<Vec<u8>> {
-        let reader = self.snapshot.open(&self.file.path, self.file.size).await.map_err(failed)?;
-        let schema = &Stored::of(self.file.family).schema;
-        let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
-        let everything = Selection::of(0..u64::MAX);
-        for page in reader.pages(&everything) {
-            let rows = reader.read_page(page, &everything).await.map_err(failed)?;
-            let leaves = rows.iter().map(|(index, leaf)| (*index, &leaf[..]));
-            writer.write(&batch(&Columns::lenient(self.file.family, leaves), schema)?)?;
-        }
-        writer.into_inner()
+/// The file that this one would be if its columns held the leaves that are kept whole.
+async fn stand_in(reader: &SegmentReader) -> ParquetResult<Vec<u8>> {
+    let family = reader.family();
+    let schema = &Stored::of(family).schema;
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
+    let everything = Selection::of(0..u64::MAX);
+    for page in reader.pages(&everything) {
+        let rows = reader.read_page(page, &everything).await.map_err(failed)?;
+        let leaves = rows.iter().map(|(index, leaf)| (*index, &leaf[..]));
+        writer.write(&batch(&Columns::lenient(family, leaves), schema)?)?;
     }
+    writer.into_inner()
 }
 
 fn parse(end: &Bytes, size: u64, policy: PageIndexPolicy) -> ParquetResult<ParquetMetaData> {
@@ -263,4 +262,38 @@ fn has_whole(metadata: &ParquetMetaData) -> bool {
         })
     };
     metadata.row_groups().iter().any(of_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use meshtrail_event::Family;
+    use meshtrail_trail::segment::encode;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_leaf_kept_whole_is_a_row_like_any_other() {
+        let leaf = r#"{"id":"a.1.1","kind":"ssh.login","time":"2026-11-20T00:00:00.000000000Z"}"#;
+        let odd = r#"{"kind":"ssh.logout", "id":"a.1.2","time":"2026-11-20T00:00:01.000000000Z","new":[1]}"#;
+        let rows: Vec<(u64, &[u8])> = vec![(4, leaf.as_bytes()), (9, odd.as_bytes()), (11, b"no JSON")];
+        let segment = encode(Family::Login, "main", &rows).unwrap();
+        assert_eq!(segment.kept_whole, 2);
+        assert_eq!(segment.times.unwrap().1.to_string(), "2026-11-20T00:00:01.000000000Z");
+        let bytes = Bytes::from(segment.bytes);
+        assert!(has_whole(&parse(&bytes, bytes.len() as u64, PageIndexPolicy::Skip).unwrap()));
+
+        let reader = SegmentReader::from_bytes("segment", bytes).unwrap();
+        let file = Bytes::from(stand_in(&reader).await.unwrap());
+        let mut batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let batch = batches.next().unwrap().unwrap();
+        let column = |name: &str| batch.column_by_name(name).unwrap();
+        let kinds: Vec<_> = column("kind").as_string_view().iter().collect();
+        assert_eq!(kinds, [Some("ssh.login"), Some("ssh.logout"), None]);
+        let rest: Vec<_> = column("rest").as_string_view().iter().collect();
+        assert_eq!(rest, [None, Some(r#"{"new":[1]}"#), None]);
+        assert_eq!(column("raw").as_binary_view().value(1), odd.as_bytes());
+        assert_eq!((column("time").null_count(), column("raw").null_count()), (1, 1));
+    }
 }

@@ -95,7 +95,6 @@ pub(crate) fn event_id() -> Arc<ScalarUDF> {
     function("event_id", Gives::EventId, 3)
 }
 
-
 /// The leaf of a row of `columns`, of one family or of that which a first argument tells; or its detail.
 pub(crate) fn leaf(family: Option<Family>, columns: Vec<String>, is_detail: bool) -> Arc<ScalarUDF> {
     let arguments = columns.len() + usize::from(family.is_none());

@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod files;
 mod functions;
+mod log;
 pub mod output;
 mod scan;
 mod statement;

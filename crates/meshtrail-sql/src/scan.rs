@@ -4,19 +4,16 @@
 //! - Files whose times, indexes or family can't meet the filters are left out without being opened. What is left is
 //!   narrowed by the Parquet reader: statistics, Bloom filters, page bounds, then rows.
 //! - Files are read newest first, so that whoever asks for the newest rows stops early.
-//! - Rows of the log are made into batches as they are asked for: how many there are costs no memory.
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampNanosecondArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringViewArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
@@ -26,27 +23,22 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::union::UnionExec;
-use futures::{StreamExt, TryStreamExt, stream};
 use meshtrail_event::Family;
 use meshtrail_trail::manifest::SegmentFile;
-use meshtrail_trail::segment::Columns;
-use meshtrail_trail::{ReadError, Scan, Snapshot, Trail};
+use meshtrail_trail::{Snapshot, Trail};
 
-use crate::columns::{FAMILY, INDEX, Stored, TIME, batch};
+use crate::columns::{FAMILY, INDEX, Stored, TIME};
 use crate::files::{Files, Footers, SealedFile};
+use crate::log::{LogRows, Stretches};
 
 /// Where DataFusion believes the files to be; nothing is read from there.
 pub(crate) const NOWHERE: &str = "meshtrail://trail/";
-/// Rows of the log in one batch.
-const LOGGED: u64 = 8192;
 
 /// The snapshot that all tables of one query read, taken by the first.
 #[derive(Default)]
@@ -59,10 +51,25 @@ impl Pinned {
     }
 }
 
+/// What all tables keep of what they have read.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    footers: Arc<Footers>,
+    stretches: Arc<Stretches>,
+}
+
+impl Kept {
+    /// Keeps a part of `memory` bytes.
+    pub(crate) fn within(memory: usize) -> Self {
+        // Footers of a year of segments without page bounds take about an eighth of the default.
+        Self { footers: Arc::new(Footers::new(memory / 2)), stretches: Arc::new(Stretches::new(memory / 2)) }
+    }
+}
+
 /// The stored rows of some families.
 pub(crate) struct Rows {
     trail: Trail,
-    footers: Arc<Footers>,
+    kept: Kept,
     stored: &'static Stored,
     schema: SchemaRef,
 }
@@ -77,17 +84,17 @@ fn family_field() -> Field {
     Field::new(FAMILY, DataType::Utf8View, false)
 }
 
-fn family_value(family: Family) -> ScalarValue {
+pub(crate) fn family_value(family: Family) -> ScalarValue {
     ScalarValue::Utf8View(Some(family.as_str().to_owned()))
 }
 
 impl Rows {
-    pub(crate) fn new(trail: Trail, footers: Arc<Footers>, stored: &'static Stored) -> Self {
+    pub(crate) fn new(trail: Trail, kept: Kept, stored: &'static Stored) -> Self {
         let mut fields = stored.schema.fields().to_vec();
         if stored.has_family() {
             fields.push(Arc::new(family_field()));
         }
-        Self { trail, footers, stored, schema: Arc::new(Schema::new(fields)) }
+        Self { trail, kept, stored, schema: Arc::new(Schema::new(fields)) }
     }
 
     fn is_wanted(&self, snapshot: &Snapshot, file: &SegmentFile) -> bool {
@@ -131,10 +138,13 @@ impl Rows {
             table = table.with_table_partition_cols(vec![Arc::new(family_field())]);
         }
         let source = ParquetSource::new(table.build())
-            .with_table_parquet_options(state.table_options().parquet.clone())
+            .with_table_parquet_options(TableParquetOptions {
+                global: state.config_options().execution.parquet.clone(),
+                ..TableParquetOptions::default()
+            })
             .with_parquet_file_reader_factory(Arc::new(Files {
                 snapshot: snapshot.clone(),
-                footers: self.footers.clone(),
+                footers: self.kept.footers.clone(),
             }));
         let groups = state.config().target_partitions().min(files.len()).max(1);
         let mut grouped = vec![Vec::new(); groups];
@@ -156,11 +166,9 @@ impl Rows {
             partitioned = partitioned.with_partition_values(vec![family_value(file.family)]);
         }
         let statistics = statistics_of(&self.stored.schema, file.rows, Some(bounds(file)));
-        partitioned.with_statistics(Arc::new(statistics)).with_extension(SealedFile {
-            path: file.path.as_str().into(),
-            size: file.bytes,
-            family: file.family,
-        })
+        partitioned
+            .with_statistics(Arc::new(statistics))
+            .with_extension(SealedFile { path: file.path.as_str().into(), size: file.bytes })
     }
 
     /// What is known of all rows: their number, and between which indexes and times they lie.
@@ -269,7 +277,9 @@ impl PruningStatistics for Bounds<'_> {
         if families.len() < values.len() {
             return None;
         }
-        Some(self.0.iter().map(|file| (!families.contains(&file.family)).then_some(false)).collect())
+        // A version that did not know a kind yet put it among the others.
+        let can = |family: &Family| *family == Family::Other || families.contains(family);
+        Some(self.0.iter().map(|file| (!can(&file.family)).then_some(false)).collect())
     }
 }
 
@@ -307,17 +317,16 @@ impl TableProvider for Rows {
         let held = snapshot.clone();
         let files = self.files(state, &held, filters)?;
         let sealed = self.sealed(state, &snapshot, &files, projection, limit)?;
-        let logged = snapshot.sealed().max(snapshot.first())..snapshot.end();
-        if logged.is_empty() {
-            return Ok(sealed);
-        }
         let log = LogRows {
             trail: self.trail.clone(),
             snapshot,
-            range: logged,
+            stretches: self.kept.stretches.clone(),
             stored: self.stored,
             schema: self.schema.clone(),
         };
+        if log.indexes().is_empty() {
+            return Ok(sealed);
+        }
         let log = StreamingTableExec::try_new(
             self.schema.clone(),
             vec![Arc::new(log)],
@@ -329,94 +338,4 @@ impl TableProvider for Rows {
         let log: Arc<dyn ExecutionPlan> = Arc::new(log);
         if files.is_empty() { Ok(log) } else { UnionExec::try_new(vec![log, sealed]) }
     }
-}
-
-/// Rows of the log.
-struct LogRows {
-    trail: Trail,
-    snapshot: Snapshot,
-    range: Range<u64>,
-    stored: &'static Stored,
-    schema: SchemaRef,
-}
-
-impl fmt::Debug for LogRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogRows").field("range", &self.range).finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for LogRows {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (trail, snapshot, stored) = (self.trail.clone(), self.snapshot.clone(), self.stored);
-        let schema = self.schema.clone();
-        // Newest first, as files are.
-        let Range { start, end } = self.range;
-        let starts: Vec<u64> = (start..end).step_by(LOGGED as usize).collect();
-        let chunks = starts.into_iter().rev().map(move |at| at..end.min(at + LOGGED));
-        let batches = stream::iter(chunks).then({
-            let schema = schema.clone();
-            move |range| {
-                let (trail, snapshot, schema) = (trail.clone(), snapshot.clone(), schema.clone());
-                async move {
-                    let batches = read(&trail, &snapshot, range, stored, &schema).await?;
-                    Ok::<_, datafusion::error::DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
-                }
-            }
-        });
-        Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten()))
-    }
-}
-
-fn failed(error: ReadError) -> datafusion::error::DataFusionError {
-    datafusion::error::DataFusionError::External(Box::new(error))
-}
-
-/// The rows of the log in `range`, a batch for each family.
-async fn read(
-    trail: &Trail,
-    snapshot: &Snapshot,
-    range: Range<u64>,
-    stored: &'static Stored,
-    schema: &SchemaRef,
-) -> Result<Vec<RecordBatch>> {
-    let mut batches = Vec::new();
-    let logged = snapshot.logged(range.clone()).await.map_err(failed)?;
-    for &family in &stored.families {
-        let columns = match &logged {
-            Some(rows) => {
-                let of = rows.iter().filter(|(_, of, _)| *of == family);
-                Columns::of(family, of.map(|(index, _, leaf)| (*index, &leaf[..])))
-            }
-            // Sealed since: the same rows are in a segment now.
-            None => {
-                let scan = Scan { families: vec![family], ..Scan::oldest(range.clone()) };
-                let rows: Vec<_> = trail.scan(scan).try_collect().await.map_err(failed)?;
-                Columns::lenient(family, rows.iter().map(|(index, leaf)| (*index, &leaf[..])))
-            }
-        };
-        if columns.rows() > 0 {
-            batches.push(under(&columns, family, stored, schema)?);
-        }
-    }
-    Ok(batches)
-}
-
-fn under(
-    columns: &Columns,
-    family: Family,
-    stored: &'static Stored,
-    schema: &SchemaRef,
-) -> Result<RecordBatch> {
-    let rows = batch(columns, &stored.schema)?;
-    if !stored.has_family() {
-        return Ok(rows);
-    }
-    let mut arrays = rows.columns().to_vec();
-    arrays.push(family_value(family).to_array_of_size(rows.num_rows())?);
-    Ok(RecordBatch::try_new(schema.clone(), arrays)?)
 }

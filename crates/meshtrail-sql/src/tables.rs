@@ -19,9 +19,8 @@ use meshtrail_event::{ColumnType, Family};
 use meshtrail_trail::Trail;
 
 use crate::columns::{FAMILY, INDEX, Stored, TIME};
-use crate::files::Footers;
 use crate::functions::{self, ACTOR, DEVICE, TARGET};
-use crate::scan::Rows;
+use crate::scan::{Kept, Rows};
 
 /// The table over every family.
 pub(crate) const EVENT: &str = "event";
@@ -41,9 +40,9 @@ impl fmt::Debug for Tables {
 
 impl Tables {
     /// The tables of `trail`.
-    pub(crate) fn of(trail: &Trail, footers: &Arc<Footers>) -> Result<Self> {
+    pub(crate) fn of(trail: &Trail, kept: &Kept) -> Result<Self> {
         let mut tables = BTreeMap::new();
-        let rows = |stored| Arc::new(Rows::new(trail.clone(), footers.clone(), stored));
+        let rows = |stored| Arc::new(Rows::new(trail.clone(), kept.clone(), stored));
         for family in Family::ALL {
             let plan = family_table(family, rows(Stored::of(family)))?;
             for (name, kinds) in views(family) {

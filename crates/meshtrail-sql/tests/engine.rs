@@ -249,11 +249,9 @@ async fn memory_is_bounded_and_what_does_not_fit_spills() {
         Limits { memory: 12 << 20, spill: Some(folder.path().to_owned()), threads: 2, ..Limits::default() };
     let mut fixture = Fixture::new(20_000, limits).await;
     fixture.sessions(30_000).await;
-    let sql = "explain analyze select command, index, actor, leaf from (select e.*, s.command from event e join \
-               session s on s.index = e.index) order by leaf desc, command";
-    let plan = fixture.rows(sql).await;
-    let text = &plan.iter().find(|row| row[1].contains("SortExec")).unwrap()[1];
-    assert!(text.contains("spill_count=") && !text.contains("spilled_bytes=0.0 B, spilled_rows=0"), "{text}");
+    let plan = fixture.rows("explain analyze select leaf, index from event order by leaf desc").await;
+    let spills = plan.iter().flat_map(|row| row[1].split("spill_count=").skip(1));
+    assert!(spills.clone().any(|count| !count.starts_with('0')), "{plan:?}");
     let sql = "select string_agg(leaf, '') from event";
     let error = fixture.ask(sql).await.unwrap_err();
     assert_eq!(error.fault, Fault::Budget, "{error}");

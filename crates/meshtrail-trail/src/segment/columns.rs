@@ -239,3 +239,53 @@ impl SegmentEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAF: &str = concat!(
+        r#"{"actor":{"person":{"login":"a@example.com"}},"detail":{"peer":"[fd7a::1]:22","pid":7},"#,
+        r#""id":"a.1.2","kind":"ssh.login","later":true,"time":"2026-11-20T00:00:00.000000000Z"}"#
+    );
+
+    fn texts<'c>(columns: &'c Columns, name: &str) -> Vec<&'c [u8]> {
+        match columns.column(name).unwrap().values {
+            ColumnTexts::Texts { ids, distinct } => ids.iter().map(|&id| distinct[id as usize]).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn leaves_kept_whole_are_in_columns_too() {
+        let odd = LEAF.replace(',', ", ");
+        let columns = Columns::lenient(Family::Login, [(3, LEAF.as_bytes()), (5, odd.as_bytes()), (8, b"{")]);
+        assert_eq!(columns.rows(), 3);
+        assert_eq!(texts(&columns, "kind"), [b"ssh.login", b"ssh.login"]);
+        assert_eq!(columns.column("kind").unwrap().rows, [0, 1]);
+        assert_eq!(texts(&columns, "raw"), [odd.as_bytes(), b"{"]);
+        assert_eq!(columns.column("raw").unwrap().rows, [1, 2]);
+        assert!(matches!(columns.column("index").unwrap().values, ColumnTexts::Numbers([3, 5, 8])));
+        assert!(columns.column("command").is_none());
+    }
+
+    #[test]
+    fn rows_whose_columns_are_given_are_the_leaves_they_were() {
+        let columns = Columns::of(Family::Login, [(3, LEAF.as_bytes())]);
+        let mut rows = Rows::new(Family::Login, 1);
+        for (name, _) in super::columns(Family::Login) {
+            let values = columns.column(name).unwrap();
+            if values.rows.is_empty() {
+                continue;
+            }
+            match values.values {
+                ColumnTexts::Numbers(numbers) => rows.numbers(name, numbers.iter().copied().map(Some)),
+                ColumnTexts::Texts { ids, distinct } => {
+                    rows.texts(name, ids.iter().map(|&id| Some(distinct[id as usize])));
+                }
+                ColumnTexts::Hashes(hashes) => rows.hashes(name, hashes.iter().map(|hash| Some(&hash[..]))),
+            }
+        }
+        assert_eq!(rows.leaves(), [Some(LEAF.as_bytes().to_vec())]);
+    }
+}

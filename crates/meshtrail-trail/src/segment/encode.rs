@@ -155,10 +155,24 @@ fn write(
     let indexes = (rows[0].0, rows[rows.len() - 1].0);
     let end = FileEnd { plan, trail, indexes, rows: rows.len(), gathered: &gathered, chunks: &chunks };
     end.write(&mut file).map_err(|source| EncodeError::Footer { source })?;
-    let times =
-        numbers(&gathered[plan.time]).and_then(|times| Some((times.iter().min()?, times.iter().max()?)));
-    let times = times.map(|(&from, &to)| (Timestamp::from_nanos(from), Timestamp::from_nanos(to)));
+    let times = times(plan, &gathered);
     Ok(Written { bytes: file, times, kept_whole: gathered[plan.raw].rows.len() })
+}
+
+/// The earliest and the latest time, of leaves kept whole too: readers pass over files by it.
+fn times(plan: &Plan, gathered: &[Gathered]) -> Option<(Timestamp, Timestamp)> {
+    let of_columns = numbers(&gathered[plan.time]).unwrap_or_default();
+    let of_whole = match &gathered[plan.raw].values {
+        Values::Texts { distinct, .. } => distinct.iter().filter_map(time_of).collect(),
+        _ => Vec::new(),
+    };
+    let all = || of_columns.iter().chain(&of_whole).copied().map(Timestamp::from_nanos);
+    all().min().zip(all().max())
+}
+
+fn time_of(leaf: &[u8]) -> Option<i64> {
+    let leaf: serde_json::Value = serde_json::from_slice(leaf).ok()?;
+    leaf["time"].as_str()?.parse().ok().map(Timestamp::as_nanos)
 }
 
 fn numbers(gathered: &Gathered) -> Option<&[i64]> {
