@@ -136,10 +136,14 @@ impl Fold {
         }
         conversation.first = conversation.first.min(row.start());
         conversation.last = conversation.last.max(counts.end);
-        let [near, far] = row.ends();
+        let [near, far] = row.addresses();
         let (a, b) = if near_is_a { (near, far) } else { (far, near) };
-        conversation.a.learn(a);
-        conversation.b.learn(b);
+        if conversation.a.wants_more(a) || conversation.b.wants_more(b) {
+            let [near, far] = row.ends();
+            let (a, b) = if near_is_a { (near, far) } else { (far, near) };
+            conversation.a.learn(a);
+            conversation.b.learn(b);
+        }
     }
 
     pub(super) fn told(self) -> Conversation {
@@ -157,6 +161,12 @@ impl Fold {
 }
 
 impl Party {
+    /// Whether a window with this address may tell something of it that is not known yet.
+    fn wants_more(&self, address: Option<IpAddr>) -> bool {
+        let new = |address: IpAddr| self.addresses.len() < ADDRESSES && !self.addresses.contains(&address);
+        self.name.is_none() || address.is_some_and(new)
+    }
+
     /// Takes what an older window tells and newer ones did not.
     fn learn(&mut self, other: Self) {
         self.name = self.name.take().or(other.name);

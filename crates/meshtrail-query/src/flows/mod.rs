@@ -126,11 +126,12 @@ fn add(folds: &mut HashMap<String, Fold>, answer: &mut Conversations, grain: Gra
 impl Ask {
     fn wants(&self, row: &Row<'_>) -> bool {
         let (since, until) = (self.since, self.until);
-        let ends = row.ends();
         let person = |login: &str| {
-            ends.iter().any(|end| end.login.as_deref().is_some_and(|one| one.eq_ignore_ascii_case(login)))
+            let is_theirs =
+                |end: &Party| end.login.as_deref().is_some_and(|one| one.eq_ignore_ascii_case(login));
+            row.ends().iter().any(is_theirs)
         };
-        let device = |text: &str| ends.iter().any(|end| end.is_called(text));
+        let device = |text: &str| row.ends().iter().any(|end| end.is_called(text));
         (since..until).contains(&row.start())
             && self.layer.as_deref().is_none_or(|layer| layer == row.layer())
             && self.port.is_none_or(|port| row.ports().contains(&Some(port)))

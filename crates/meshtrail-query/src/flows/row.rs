@@ -105,12 +105,37 @@ impl<'a> Row<'a> {
             let reporter = party(Some(&flow.reporter), None, &self.actor, true);
             return [reporter, party(flow.src_node.as_deref(), flow.src.as_deref(), &self.target, true)];
         }
-        let near_is_reporter = flow.src_node.as_deref() == Some(&*flow.reporter)
-            || (flow.layer == "virtual" && flow.src_node.is_none());
-        let near_id = flow.src_node.as_deref().or(near_is_reporter.then_some(&*flow.reporter));
+        let reporter = (flow.layer == "virtual").then_some(&*flow.reporter);
+        let near_id = flow.src_node.as_deref().or(reporter);
+        let near_is_reporter = near_id == Some(&*flow.reporter);
         let far_is_device = self.target.of_type.is_none();
         let near = party(near_id, flow.src.as_deref(), &self.actor, near_is_reporter);
         [near, party(flow.dst_node.as_deref(), flow.dst.as_deref(), &self.target, far_is_device)]
+    }
+
+    /// What the near and the far end are known by.
+    fn keys(&self) -> [Cow<'_, str>; 2] {
+        let flow = &self.detail;
+        let of = |id: Option<&'_ str>, end: &Option<Cow<'_, str>>| match (id, end.as_deref().and_then(ip_of))
+        {
+            (Some(id), _) => Cow::Owned(id.to_owned()),
+            (None, Some(ip)) => Cow::Owned(ip.to_string()),
+            (None, None) => Cow::Borrowed("outside"),
+        };
+        if self.physical() {
+            return [Cow::Borrowed(&flow.reporter), of(flow.src_node.as_deref(), &flow.src)];
+        }
+        let reporter = (flow.layer == "virtual").then_some(&*flow.reporter);
+        [of(flow.src_node.as_deref().or(reporter), &flow.src), of(flow.dst_node.as_deref(), &flow.dst)]
+    }
+
+    /// The addresses of the near and the far end.
+    pub(super) fn addresses(&self) -> [Option<IpAddr>; 2] {
+        let ip = |end: &Option<Cow<'_, str>>| end.as_deref().and_then(ip_of);
+        match self.physical() {
+            true => [None, ip(&self.detail.src)],
+            false => [ip(&self.detail.src), ip(&self.detail.dst)],
+        }
     }
 
     /// The ports of the near and the far end.
@@ -131,8 +156,8 @@ impl<'a> Row<'a> {
                 (text(&self.detail.src), text(&self.detail.dst))
             }
             Grain::Connection | Grain::Pair => {
-                let [near, far] = self.ends();
-                (near.key, far.key)
+                let [near, far] = self.keys();
+                (near.into_owned(), far.into_owned())
             }
         };
         let proto = match grain {
