@@ -30,7 +30,7 @@ use super::body::{BodyError, Bounds};
 use super::store::emit_in_parts;
 use crate::config::LogtailConfig;
 use crate::flow::FlowRecord;
-use crate::sources::Expect;
+use crate::sources::{Expect, Source};
 use entry::{Entry, Lines};
 use ids::Place;
 use streams::{Stream, Streams};
@@ -136,11 +136,8 @@ impl Logtail {
             return Ok(());
         }
         let came_before: Vec<bool> = reports.iter().map(|report| stream.has(report.process)).collect();
-        let gaps = self.take_lines(&mut stream, entries, &reports).await?;
-        let newest = self.take_reports(place, &reports, &came_before).await?;
-        for (first, last) in gaps {
-            source.missing(first, last, "log entries of one process did not come");
-        }
+        let lines = self.take_lines(&source, &mut stream, entries, &reports).await?;
+        let (flows, newest) = self.take_reports(place, &reports, &came_before).await?;
         for report in &reports {
             if let Some((process, number)) = report.process {
                 stream.came(process, number);
@@ -149,17 +146,18 @@ impl Logtail {
         if let Some(digest) = digest {
             stream.add_body(digest);
         }
-        source.heard(reports.len() as u64 + 1, newest);
+        source.heard((lines + flows) as u64, newest.or_else(|| (lines > 0).then(Timestamp::now)));
         Ok(())
     }
 
-    /// Makes the lines that did not come before durable, and tells which numbers are missing.
+    /// Makes the lines that did not come before durable, and says which numbers are missing. How many were new.
     async fn take_lines(
         &self,
+        source: &Source,
         stream: &mut Stream,
         entries: Vec<Entry>,
         reports: &[Report],
-    ) -> Result<Vec<(u64, u64)>, Refused> {
+    ) -> Result<usize, Refused> {
         // Reports are numbered among the lines of their process.
         let mut planned = stream.clone();
         let mut gaps = Vec::new();
@@ -191,8 +189,14 @@ impl Logtail {
             }
             done = so_far;
         };
-        emit_in_parts(&self.lines, drafts, durable).await.map_err(|error| unready(&error))?;
-        Ok(gaps)
+        let emitted = emit_in_parts(&self.lines, drafts, durable).await;
+        // Once something of the batch is known to have come, a gap before it does not show again.
+        if emitted.is_ok() || done > 0 {
+            for (first, last) in gaps {
+                source.missing(first, last, "log entries of one process did not come");
+            }
+        }
+        emitted.map(|()| done).map_err(|error| unready(&error))
     }
 
     /// Makes flow reports durable; what is none after all is kept as it came.
@@ -201,9 +205,9 @@ impl Logtail {
         place: &Place,
         reports: &[Report],
         came_before: &[bool],
-    ) -> Result<Option<Timestamp>, Refused> {
+    ) -> Result<(usize, Option<Timestamp>), Refused> {
         if reports.is_empty() {
-            return Ok(None);
+            return Ok((0, None));
         }
         let records =
             reports.iter().map(|report| FlowRecord { json: report.json.clone(), logged: None }).collect();
@@ -223,7 +227,7 @@ impl Logtail {
             };
             emit_in_parts(&self.lines, drafts, |_| {}).await.map_err(|error| unready(&error))?;
         }
-        Ok(taken.newest)
+        Ok((taken.new, taken.newest))
     }
 
     fn lines(&self, place: &Place) -> Lines {
