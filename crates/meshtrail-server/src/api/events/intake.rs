@@ -2,10 +2,11 @@
 //!
 //! - All of a request is taken or none: one bad event refuses it, and says which.
 //! - A sender hands in what its own source saw: the token's name is the source, or the beginning of it up to a dot.
-//! - What this server itself witnesses (recordings, and what was done with Meshtrail) is never taken from a sender.
+//! - What this server itself witnesses or concludes (recordings, what was done with Meshtrail, who somebody was) is
+//!   never taken from a sender.
 
 use http::{HeaderMap, header};
-use meshtrail_event::{Event, EventError, EventId, Family, Timestamp};
+use meshtrail_event::{Event, EventError, EventId, Family, Kind, Timestamp};
 use meshtrail_trail::{AppendError, Appended};
 use serde_json::value::RawValue;
 
@@ -87,6 +88,10 @@ fn check(at: usize, event: &Event, who: &Holder, trail: &str) -> Result<(), Prob
             return Err(Problem::forbidden(detail).at(format!("[{at}].id")));
         }
     }
+    if event.kind == Kind::IdentityLearned {
+        let detail = format!("{} is concluded by this server itself and not taken from a sender", event.kind);
+        return Err(Problem::forbidden(detail).at(format!("[{at}].kind")));
+    }
     match event.kind.family() {
         Family::Session | Family::Recording | Family::Meshtrail => {
             let detail =
@@ -99,8 +104,8 @@ fn check(at: usize, event: &Event, who: &Holder, trail: &str) -> Result<(), Prob
 
 /// Appends all; returns how many were new. Durable on return.
 pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize, Problem> {
-    let ids: Vec<EventId> = events.iter().map(|event| event.id.clone()).collect();
-    let at = |id: &EventId| format!("[{}].id", ids.iter().position(|known| known == id).unwrap_or(0));
+    let ids: Vec<(EventId, Timestamp)> = events.iter().map(|event| (event.id.clone(), event.time)).collect();
+    let at = |id: &EventId| format!("[{}].id", ids.iter().position(|(known, _)| known == id).unwrap_or(0));
     let appended = state.trail().append(events).await.map_err(|error| match &error {
         AppendError::Event { id, reason } => Problem::bad_request(at(id), reason.to_string()),
         AppendError::Sequence(_) => Problem::conflict(error.to_string()),
@@ -110,6 +115,9 @@ pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize
         )
         .because(&error),
     })?;
+    let came = ids.into_iter().zip(&appended).filter(|(_, one)| !matches!(one, Appended::Duplicate { .. }));
+    let came: Vec<(EventId, Timestamp)> = came.map(|(id, _)| id).collect();
+    state.sources().came(&came, Timestamp::now());
     Ok(appended.iter().filter(|one| !matches!(one, Appended::Duplicate { .. })).count())
 }
 
