@@ -32,8 +32,6 @@ struct Side<'a> {
 #[derive(Deserialize)]
 struct Device<'a> {
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     name: Option<Cow<'a, str>>,
     #[serde(default)]
     tags: Vec<String>,
