@@ -42,8 +42,8 @@ pub use history::{
     DeviceFacts, Ends, History, Known, KnownPerson, Period, PersonFacts, Prefix, Routed, Says, Tenure, Texts,
 };
 pub use local_api::{
-    BackendState, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers, Status, StatusPeer,
-    UserProfile, WhoIs, is_tailnet_address,
+    BackendState, Bus, CurrentTailnet, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers,
+    Status, StatusPeer, UserProfile, WhoIs, is_tailnet_address,
 };
 pub use own_node::{Arrival, OwnNode};
 pub use resolution::{Resolution, Standing, Unresolved};

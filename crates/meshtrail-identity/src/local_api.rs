@@ -8,6 +8,7 @@
 //! Reading needs no privilege; nothing here writes.
 
 mod accounts;
+mod bus;
 mod shapes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,8 +22,9 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+pub use bus::Bus;
 pub(crate) use shapes::address as single_address;
-pub use shapes::{BackendState, Node, Status, StatusPeer, UserProfile, WhoIs};
+pub use shapes::{BackendState, CurrentTailnet, Node, Status, StatusPeer, UserProfile, WhoIs};
 
 /// Where tailscaled listens on Linux and BSD when not told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/tailscale/tailscaled.sock";

@@ -1,18 +1,25 @@
 //! This machine's own place in its tailnet, followed while it changes.
 //!
-//! The status without peers is short, so it is simply asked for again and again: every few seconds while all is
-//! well, and with growing pauses while tailscaled is away.
+//! tailscaled's bus rings when something changed, and the status without peers, which is short, says what. Where there
+//! is no bus the status is simply asked for again and again: every few seconds while all is well, and with growing
+//! pauses while tailscaled is away.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::local_api::{BackendState, LocalApi, LocalApiError, Peers, Status};
+use crate::local_api::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
 use crate::subject::{said, tags_text};
 
 /// The first pause after a failure or while the node is on its way up; doubled up to the usual one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long the node is left alone while the bus is silent.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
+
+/// What rings once often rings again at once.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// This machine as a node of its tailnet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +107,12 @@ pub(crate) async fn follow(
     listen_on: watch::Sender<Vec<IpAddr>>,
 ) {
     let mut pause = FIRST_PAUSE;
+    let mut bus = None;
     loop {
+        if bus.is_none() {
+            // Opened before the status is asked for, so that nothing happens unseen between the two.
+            bus = local_api.bus().await.ok();
+        }
         let now = OwnNode::from(local_api.status(Peers::Skipped).await);
         pause = match &now {
             OwnNode::Running { .. } => look_every,
@@ -119,10 +131,22 @@ pub(crate) async fn follow(
             changed
         });
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = next_look(&mut bus, pause, look_every) => {}
             () = async { node.closed().await; listen_on.closed().await } => return,
         }
     }
+}
+
+/// Waits until the bus rings; without one that works, for `pause`.
+async fn next_look(bus: &mut Option<Bus>, pause: Duration, look_every: Duration) {
+    if let Some(open) = bus {
+        match tokio::time::timeout(LOOK_ANYWAY.max(look_every), open.rings()).await {
+            Ok(Ok(())) => return tokio::time::sleep(SETTLE).await,
+            Ok(Err(_broken)) => *bus = None,
+            Err(_silent) => return,
+        }
+    }
+    tokio::time::sleep(pause).await;
 }
 
 #[cfg(test)]

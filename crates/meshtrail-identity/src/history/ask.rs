@@ -108,7 +108,8 @@ impl History {
             Some(Tenure { known: inner.known(place, last)?, since, until })
         });
         let mut tenures: Vec<Tenure> = tenures.collect();
-        tenures.sort_by(|one, two| (one.since, &one.known.facts().id).cmp(&(two.since, &two.known.facts().id)));
+        tenures
+            .sort_by(|one, two| (one.since, &one.known.facts().id).cmp(&(two.since, &two.known.facts().id)));
         tenures
     }
 

@@ -13,6 +13,14 @@ use super::record::Record;
 use super::routes::Prefix;
 use super::{DeviceRecord, HeldDevice, HeldPerson, History, Inner, PersonRecord};
 
+/// That somebody is gone, told before who that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    origin: u32,
+    at: Timestamp,
+    rank: u64,
+}
+
 /// What of a device's state others find it by, and from when to when it was so.
 type Found = (Timestamp, Timestamp, Option<Arc<HeldDevice>>);
 
@@ -50,8 +58,11 @@ impl Inner {
 
     /// Takes one observation in; whether it was news.
     fn take(&mut self, observation: Observation) -> bool {
-        let Observation { origin, at, rank, told } = observation;
-        let origin = self.origin(&origin);
+        let Observation { origin, source, at, rank, told } = observation;
+        let origin = match &self.own {
+            Some(own) if !source.starts_with(&**own) => self.origin(&format!("{origin} by {source}")),
+            _ => self.origin(&origin),
+        };
         let news = match told {
             Told::Device(state) => {
                 let facts = self.shared.device(&state);
@@ -61,12 +72,16 @@ impl Inner {
             Told::User(state) => {
                 let facts = self.shared.person(&state);
                 let place = self.person_place(&state.login);
-                self.take_person(origin, at, rank, place, Some(facts))
+                let news = self.take_person(origin, at, rank, place, Some(facts));
+                self.know_id(&state.id, place) || news
             }
-            Told::UserGone { login, id } => match self.person_gone(login.as_deref(), id.as_deref()) {
-                Some(place) => self.take_person(origin, at, rank, place, None),
-                None => false,
-            },
+            Told::UserGone { login, id } => {
+                let gone = Gone { origin, at, rank };
+                match self.person_gone(login.as_deref(), id.as_deref()) {
+                    Some(place) => self.take_person(origin, at, rank, place, None),
+                    None => self.keep_gone(id, gone),
+                }
+            }
         };
         self.learned += u64::from(news);
         news
@@ -191,18 +206,32 @@ impl Inner {
         place
     }
 
-    /// Who is gone: by login, or by the control plane's id of a person that was told of before.
+    /// Who is gone: by the control plane's id of a person, or by login.
     fn person_gone(&self, login: Option<&str>, id: Option<&str>) -> Option<Place> {
-        let by_login = login.and_then(|login| self.person_places.get(login.to_lowercase().as_str()).copied());
-        by_login.or_else(|| {
-            let id = id?;
-            let has = |person: &PersonRecord| {
-                let states = person.record.tracks.iter().flat_map(|track| &track.seen);
-                states.flat_map(|seen| &seen.state).any(|state| state.facts.id.as_deref() == Some(id))
-            };
-            let place = self.people.iter().position(has)?;
-            Place::try_from(place).ok()
-        })
+        let by_id = id.and_then(|id| self.person_ids.get(id).copied());
+        by_id.or_else(|| self.person_places.get(login?.to_lowercase().as_str()).copied())
+    }
+
+    /// Keeps in mind that somebody is gone whose login was not told yet.
+    fn keep_gone(&mut self, id: Option<String>, gone: Gone) -> bool {
+        let Some(id) = id else { return false };
+        let kept = self.gone.entry(id).or_default();
+        if !kept.contains(&gone) {
+            kept.push(gone);
+        }
+        false
+    }
+
+    /// Notes whose id this is; whether it was told before that they are gone.
+    fn know_id(&mut self, id: &str, place: Place) -> bool {
+        if id.is_empty() || self.person_ids.contains_key(id) {
+            return false;
+        }
+        self.person_ids.insert(id.into(), place);
+        let kept = self.gone.remove(id).unwrap_or_default();
+        let told =
+            kept.into_iter().map(|gone| self.take_person(gone.origin, gone.at, gone.rank, place, None));
+        told.filter(|&news| news).count() > 0
     }
 
     fn note_names(&mut self, place: Place, facts: &DeviceFacts) {

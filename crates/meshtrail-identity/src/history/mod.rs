@@ -58,6 +58,8 @@ pub struct History {
 
 #[derive(Default)]
 struct Inner {
+    /// What the names of the trail's own sources begin with.
+    own: Option<Box<str>>,
     shared: Shared,
     origins: Vec<Arc<str>>,
     devices: Vec<DeviceRecord>,
@@ -65,6 +67,10 @@ struct Inner {
     people: Vec<PersonRecord>,
     /// By login in lower case.
     person_places: HashMap<Arc<str>, Place>,
+    /// By the control plane's id.
+    person_ids: HashMap<Box<str>, Place>,
+    /// By an id of nobody who is known yet.
+    gone: HashMap<String, Vec<learn::Gone>>,
     addresses: HashMap<IpAddr, Holders>,
     routes: Routes,
     /// Devices that ever had a name, by the name in lower case: full, and its first label.
@@ -134,6 +140,13 @@ impl History {
     /// A directory that knows nothing yet.
     pub fn new() -> History {
         History::default()
+    }
+
+    /// A directory for this trail. What others than the trail's own sources hand in is told of as theirs: a sender
+    /// cannot speak in a control plane's name.
+    pub fn of_trail(name: &str) -> History {
+        let inner = Inner { own: Some(format!("{name}.").into()), ..Inner::default() };
+        History { inner: Arc::new(RwLock::new(inner)) }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {

@@ -22,6 +22,8 @@ enum Of {
 #[derive(Debug)]
 pub(super) struct Observation {
     pub(super) origin: String,
+    /// The source whose event it is.
+    pub(super) source: String,
     pub(super) at: Timestamp,
     pub(super) rank: u64,
     pub(super) told: Told,
@@ -39,6 +41,7 @@ pub(super) enum Told {
 /// The members of an event that tell.
 struct Telling<'a> {
     kind: &'a Kind,
+    source: &'a str,
     time: Timestamp,
     rank: u64,
     of_type: Option<&'a str>,
@@ -62,6 +65,7 @@ pub(super) fn of_event(event: &Event) -> Vec<Observation> {
     };
     Telling {
         kind: &event.kind,
+        source: event.id.source.as_str(),
         time: event.time,
         rank: rank(event.id.epoch, event.id.sequence),
         of_type: event.target.of_type.as_deref(),
@@ -116,11 +120,14 @@ pub(super) fn of_leaf(leaf: &[u8]) -> Vec<Observation> {
     if leaf.kind.family() != Family::Config || leaf.outcome != Outcome::Success {
         return Vec::new();
     }
-    let rank =
-        EventId::split_written(leaf.id.as_bytes()).map_or(0, |(_, epoch, sequence)| rank(epoch, sequence));
+    let Some((source, epoch, sequence)) = EventId::split_written(leaf.id.as_bytes()) else {
+        return Vec::new();
+    };
+    let rank = rank(epoch, sequence);
     let detail = leaf.detail.as_ref();
     Telling {
         kind: &leaf.kind,
+        source,
         time: leaf.time,
         rank,
         of_type: leaf.target.of_type.as_deref(),
@@ -153,6 +160,10 @@ impl Telling<'_> {
 
     fn observations(&self) -> Vec<Observation> {
         let Some(of) = self.of() else { return Vec::new() };
+        // These are dated back to when time alone made them so; the state in them is a later one, and no news.
+        if matches!(self.kind, Kind::DeviceUnseen | Kind::KeyExpired) {
+            return Vec::new();
+        }
         let old = self.old.and_then(|old| state(of, old));
         let now = match self.new.and_then(|new| state(of, new)) {
             Some(new) => Some(new),
@@ -161,7 +172,10 @@ impl Telling<'_> {
         // The state before was last seen at the snapshot before, or held until the change.
         let before = self.not_before.unwrap_or(Timestamp::from_nanos(self.time.as_nanos() - 1));
         let origin = self.origin.unwrap_or("unknown");
-        let observation = |told, at, rank| Observation { origin: origin.to_owned(), at, rank, told };
+        let observation = |told, at, rank| {
+            let (origin, source) = (origin.to_owned(), self.source.to_owned());
+            Observation { origin, source, at, rank, told }
+        };
         let old = old.filter(|_| before < self.time).map(|old| observation(old, before, 0));
         old.into_iter().chain(now.map(|now| observation(now, self.time, self.rank))).collect()
     }

@@ -305,6 +305,22 @@ fn the_state_before_a_change_is_known_back_to_the_snapshot_that_saw_it() {
     assert_eq!(who(50).as_deref(), Some("bob@example.com"));
 }
 
+#[test]
+fn a_sender_does_not_speak_in_a_control_planes_name() {
+    let true_one = device("n1", &[SEVEN], "alice@example.com");
+    let forged = device("n1", &[SEVEN], "mallory@example.com");
+    let mut sent = tells(20, "snapshot", &forged);
+    sent.id.source = "agent-1".parse().unwrap();
+    let history = History::of_trail("main");
+    for event in [tells(10, "snapshot", &true_one), sent, tells(30, "snapshot", &true_one)] {
+        assert!(history.learn(&event));
+    }
+    assert_eq!(&*history.at(ip(SEVEN), at(25)).unwrap().provider, "snapshot by agent-1");
+    let known = history.at(ip(SEVEN), at(30)).unwrap();
+    let found = (login(Some(&known)), known.identity().status);
+    assert_eq!(found, (Some("alice@example.com"), IdentityStatus::Conflicting));
+}
+
 const ORIGINS: [&str; 3] = ["snapshot", "webhook", "localapi"];
 const OWNERS: [&str; 3] = ["", "alice@example.com", "bob@example.com"];
 

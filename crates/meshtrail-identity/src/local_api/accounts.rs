@@ -1,6 +1,7 @@
 //! Brings the LocalAPI's answers into the one shape of every provider.
 
 use super::shapes::{Node, Status, StatusPeer, UserProfile, WhoIs, address};
+use crate::state::{DeviceState, UserState};
 use crate::subject::{Owner, Subject, group_name, said};
 
 impl WhoIs {
@@ -22,6 +23,52 @@ impl Status {
     /// This node and its peers.
     pub fn subjects(&self) -> impl Iterator<Item = Subject> {
         self.this.iter().chain(self.peer.values()).map(|peer| self.subject(peer))
+    }
+
+    /// This node and its peers as a snapshot tells of them. Peers that this node may not talk to are not among them,
+    /// and of a device that was shared in only what this node is told.
+    pub fn devices(&self) -> Vec<DeviceState> {
+        let peers = self.this.iter().chain(self.peer.values());
+        peers.filter(|peer| !peer.id.is_empty()).map(|peer| self.device(peer)).collect()
+    }
+
+    /// The people whose devices this node sees.
+    pub fn users(&self) -> Vec<UserState> {
+        let people = self.user.values().filter_map(owner);
+        let state = |owner: Owner| UserState {
+            id: owner.id.unwrap_or_default(),
+            login: owner.login,
+            name: owner.display_name,
+            groups: owner.groups,
+            ..UserState::default()
+        };
+        people.map(state).collect()
+    }
+
+    fn device(&self, peer: &StatusPeer) -> DeviceState {
+        let subject = self.subject(peer);
+        let own = |prefix: &&String| address(prefix).is_some_and(|ip| subject.addresses.contains(&ip));
+        let routes = peer.allowed_ips.iter().filter(|prefix| !own(prefix)).cloned().collect();
+        let suffix = self.current_tailnet.magic_dns_suffix.trim_matches('.').to_lowercase();
+        let name = subject.name.as_deref().map(str::to_lowercase);
+        let elsewhere = name.filter(|name| !suffix.is_empty() && !name.ends_with(&format!(".{suffix}")));
+        DeviceState {
+            addresses: subject.addresses.clone(),
+            created: peer.created.parse().ok(),
+            enabled_routes: routes,
+            expired: peer.expired,
+            expires: peer.key_expiry.parse().ok(),
+            external: elsewhere.map(|_| true),
+            hostname: said(&peer.host_name),
+            id: peer.id.clone(),
+            name: subject.name,
+            node_key: said(&peer.public_key),
+            online: peer.online,
+            os: subject.os,
+            owner: subject.owner.map(|owner| owner.login),
+            tags: subject.tags,
+            ..DeviceState::default()
+        }
     }
 
     fn subject(&self, peer: &StatusPeer) -> Subject {

@@ -85,6 +85,18 @@ pub struct Status {
     /// The people, by id as decimal text.
     #[serde(default, deserialize_with = "or_default")]
     pub user: HashMap<String, UserProfile>,
+    /// The tailnet the node is in.
+    #[serde(default, deserialize_with = "or_default")]
+    pub current_tailnet: CurrentTailnet,
+}
+
+/// The tailnet a node is in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CurrentTailnet {
+    /// What the names of its devices end in.
+    #[serde(rename = "MagicDNSSuffix", default, deserialize_with = "or_default")]
+    pub magic_dns_suffix: String,
 }
 
 /// A device as the status lists it.
@@ -109,6 +121,27 @@ pub struct StatusPeer {
     /// Its tags.
     #[serde(default, deserialize_with = "or_default")]
     pub tags: Vec<String>,
+    /// The name its operating system has.
+    #[serde(default, deserialize_with = "or_default")]
+    pub host_name: String,
+    /// What is sent to it: its own addresses and the routes in force, as CIDR.
+    #[serde(rename = "AllowedIPs", default, deserialize_with = "or_default")]
+    pub allowed_ips: Vec<String>,
+    /// The node key.
+    #[serde(default, deserialize_with = "or_default")]
+    pub public_key: String,
+    /// Whether it is connected to the control plane.
+    #[serde(default)]
+    pub online: Option<bool>,
+    /// Whether its node key is expired.
+    #[serde(default)]
+    pub expired: Option<bool>,
+    /// When its node key expires; a text that is no time says nothing.
+    #[serde(default, deserialize_with = "or_default")]
+    pub key_expiry: String,
+    /// When it joined; a text that is no time says nothing.
+    #[serde(default, deserialize_with = "or_default")]
+    pub created: String,
 }
 
 /// Where a tailscaled stands.

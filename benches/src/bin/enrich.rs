@@ -1,0 +1,202 @@
+//! Enrichment: an event's actor and target from two addresses, as of its time, with 100,000 devices and a year of
+//! their history; and how long the directory takes to learn that year.
+//!
+//! `cargo run --release -p meshtrail-bench --bin enrich -- [--devices N] [--seconds S]`
+//!
+//! Devices are renamed, retagged, given to others and removed; addresses go from one device to the next. Events ask
+//! for addresses as real ones do, a few devices making most of the traffic, and once more for all alike: then most
+//! answers are out of the processor's caches.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use meshtrail_event::{Change, Detail, Draft, EventId, Json, Kind, SourceName, Target, Timestamp};
+use meshtrail_identity::{DeviceState, Ends, History, UserState};
+
+/// How many changes each device sees in the year, about.
+const CHANGES: u64 = 9;
+
+/// A year, in seconds.
+const YEAR: u64 = 365 * 86_400;
+
+/// When the year begins.
+const BEGIN: i64 = 1_764_000_000;
+
+#[derive(Parser)]
+struct Args {
+    /// How many devices there are at a time.
+    #[arg(long, default_value_t = 100_000)]
+    devices: u64,
+    /// How long each case runs.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+}
+
+/// Splitmix64: the same run each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let leaves = year(args.devices)?;
+    let history = History::new();
+    let begun = Instant::now();
+    for chunk in leaves.chunks(4096) {
+        history.learn_leaves(chunk.iter().map(Vec::as_slice));
+    }
+    let took = begun.elapsed();
+    println!(
+        "learn: {} events in {took:.2?}, {:.2?} each",
+        leaves.len(),
+        took / u32::try_from(leaves.len())?
+    );
+    drop(leaves);
+    for (name, skewed) in [("as real use", true), ("all alike", false)] {
+        let mut random = Random(7);
+        let mut ask = move || {
+            let pick = |random: &mut Random| {
+                let at = random.below(args.devices);
+                // Cubing the fraction gives the first hundredth of the devices a fifth of the traffic.
+                let skew = (u128::from(at).pow(3) / u128::from(args.devices).pow(2)) as u64;
+                address(if skewed { skew } else { at })
+            };
+            let time = instant(YEAR - 1 - random.below(YEAR / 12));
+            (pick(&mut random), pick(&mut random), time)
+        };
+        let at = each(args.seconds, &mut ask, |(near, _, time)| drop(black_box(history.at(near, time))));
+        let both = each(args.seconds, &mut ask, |(near, far, time)| {
+            let mut draft = Draft::new(Kind::FlowCounted, time);
+            history.enrich(&mut draft, Ends { near: Some(near), far: Some(far) });
+            drop(black_box(draft));
+        });
+        let one = each(args.seconds, &mut ask, |(near, _, time)| {
+            let mut draft = Draft::new(Kind::FlowCounted, time);
+            history.enrich(&mut draft, Ends { near: Some(near), far: None });
+            drop(black_box(draft));
+        });
+        println!("{name}: look-up {at} ns, an event's actor {one} ns, its actor and target {both} ns");
+    }
+    Ok(())
+}
+
+/// Nanoseconds for each of as many as fit into the time.
+fn each<T>(seconds: u64, ask: &mut impl FnMut() -> T, mut run: impl FnMut(T)) -> u128 {
+    let (mut spent, mut count) = (Duration::ZERO, 0u128);
+    while spent < Duration::from_secs(seconds) {
+        let asked: Vec<T> = (0..4096).map(|_| ask()).collect();
+        let begun = Instant::now();
+        for one in asked {
+            run(one);
+        }
+        spent += begun.elapsed();
+        count += 4096;
+    }
+    spent.as_nanos() / count
+}
+
+fn address(device: u64) -> IpAddr {
+    Ipv4Addr::from_bits(0x6440_0000 + (device & 0x3f_ffff) as u32).into()
+}
+
+fn instant(second: u64) -> Timestamp {
+    Timestamp::from_nanos((BEGIN + second as i64) * 1_000_000_000)
+}
+
+/// The year's events in their order.
+fn year(devices: u64) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut random = Random(1);
+    let mut states: Vec<DeviceState> = (0..devices).map(|number| state(number, 0, &mut random)).collect();
+    let source: SourceName = "bench.snapshot".parse()?;
+    let mut leaves = Vec::new();
+    let mut push = |kind, second, target: (&str, &str), change: Change| {
+        let mut draft = Draft::new(kind, instant(second));
+        draft.target.of_type = Some(target.0.to_owned());
+        draft.target = Target { id: Some(target.1.to_owned()), ..draft.target };
+        draft.detail = Some(Detail::Change(Box::new(Change { origin: Some("snapshot".into()), ..change })));
+        let id = EventId { source: source.clone(), epoch: 1, sequence: leaves.len() as u64 + 1 };
+        leaves.push(draft.into_event(id, instant(second)).to_leaf());
+    };
+    let json = |state: &DeviceState| anyhow::Ok(Json::from(&serde_json::to_value(state)?));
+    for person in 0..devices / 5 {
+        let user = UserState {
+            id: format!("u{person}"),
+            login: login(person),
+            name: Some(format!("Person {person}")),
+            groups: ["group:eng".to_owned(), format!("group:team-{}", person % 50)].into(),
+            ..UserState::default()
+        };
+        let new = Json::from(&serde_json::to_value(&user)?);
+        push(Kind::ConfigSnapshot, 0, ("user", &user.id), Change { new: Some(new), ..Change::default() });
+    }
+    for state in &states {
+        push(
+            Kind::ConfigSnapshot,
+            0,
+            ("device", &state.id),
+            Change { new: Some(json(state)?), ..Change::default() },
+        );
+    }
+    let changes = devices * CHANGES;
+    for change in 1..=changes {
+        let second = u64::try_from(u128::from(change) * u128::from(YEAR - 2) / u128::from(changes))?;
+        let number = random.below(devices);
+        let old = states[number as usize].clone();
+        let new = match random.below(4) {
+            0 => DeviceState { name: Some(format!("renamed-{change}.tail.example")), ..old.clone() },
+            1 => DeviceState {
+                owner: Some(login(random.below(devices / 5))),
+                tags: Default::default(),
+                ..old.clone()
+            },
+            2 => DeviceState { client_version: Some(format!("1.98.{}", change % 90)), ..old.clone() },
+            _ => state(number, change, &mut random),
+        };
+        if new.id != old.id {
+            let gone = Change { old: Some(json(&old)?), ..Change::default() };
+            push(Kind::DeviceRemoved, second, ("device", &old.id), gone);
+        }
+        let told = Change { new: Some(json(&new)?), ..Change::default() };
+        push(Kind::DeviceChanged, second + 1, ("device", &new.id), told);
+        states[number as usize] = new;
+    }
+    Ok(leaves)
+}
+
+fn login(person: u64) -> String {
+    format!("person{person}@example.com")
+}
+
+/// The device that has the `number`th address after `change`.
+fn state(number: u64, change: u64, random: &mut Random) -> DeviceState {
+    let tagged = random.below(4) == 0;
+    let v6 = format!("fd7a:115c:a1e0::{:x}:{:x}", number >> 16, number & 0xffff);
+    DeviceState {
+        id: format!("n{number}-{change}CNTRL"),
+        name: Some(format!("device-{number}-{change}.tail9c2a.ts.net")),
+        hostname: Some(format!("device-{number}")),
+        os: Some("linux".to_owned()),
+        addresses: std::iter::once(address(number)).chain(v6.parse()).collect(),
+        owner: (!tagged).then(|| login(random.below(20_000))),
+        tags: if tagged { [format!("tag:role-{}", number % 40)].into() } else { Default::default() },
+        node_key: Some(format!("nodekey:{number:032x}{change:032x}")),
+        authorized: Some(true),
+        ..DeviceState::default()
+    }
+}

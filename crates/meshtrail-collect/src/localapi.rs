@@ -1,0 +1,163 @@
+//! Who is in the mesh, as this machine's own node sees it: for a mesh whose control plane is not asked.
+//!
+//! - tailscaled's bus rings when a peer changed; then, and every few minutes, its status is taken as a snapshot.
+//! - The node sees only what its netmap holds: devices the policy lets it talk to, or be talked to by. A device that
+//!   leaves its sight counts as removed here, and one that was never in sight is never told of. Policy, DNS, keys and
+//!   roles are not in it at all. Whoever can, configures the control plane instead.
+//! - While tailscaled is away nothing is told; pauses grow to a minute.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meshtrail_event::Timestamp;
+use meshtrail_identity::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
+use meshtrail_trail::{Emitter, Trail};
+
+use crate::snapshot::{Observer, Origin, Snapshot};
+use crate::sources::{Expect, Source, Sources};
+use crate::start::Wiring;
+use crate::turn::{Turn, causes, spawn};
+
+/// How often the status is asked for though the bus is silent.
+const LOOK_ANYWAY: Duration = Duration::from_secs(300);
+
+/// How often it is asked for where there is no bus.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// What rings once often rings again at once; a status is long in a large mesh.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The first pause after a failure; doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// See [`FIRST_PAUSE`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Begins to look at the mesh through the tailscaled at `socket`.
+pub(crate) fn start(socket: PathBuf, wiring: &Wiring) {
+    spawn(
+        wiring,
+        Watch {
+            local_api: LocalApi::new(socket).with_timeout(Duration::from_secs(10)),
+            trail: wiring.trail.clone(),
+            emitter: wiring.trail.emitter("localapi"),
+            sources: wiring.sources.clone(),
+            source: None,
+            observer: None,
+            bus: None,
+            pause: FIRST_PAUSE,
+        },
+    );
+}
+
+struct Watch {
+    local_api: LocalApi,
+    trail: Trail,
+    emitter: Emitter,
+    sources: Sources,
+    /// None until the node was up once: a machine without a tailnet has no such source.
+    source: Option<Source>,
+    /// None until it is built from the trail, and again after it could not write.
+    observer: Option<Observer>,
+    bus: Option<Bus>,
+    pause: Duration,
+}
+
+impl Turn for Watch {
+    async fn turn(&mut self, _now: Timestamp) -> Duration {
+        if let Some(bus) = &mut self.bus {
+            match tokio::time::timeout(LOOK_ANYWAY, bus.rings()).await {
+                Ok(Ok(())) => tokio::time::sleep(SETTLE).await,
+                Ok(Err(_broken)) => self.bus = None,
+                Err(_silent) => {}
+            }
+        }
+        if self.bus.is_none() {
+            // Opened before the status is asked for, so that nothing happens unseen between the two.
+            self.bus = self.local_api.bus().await.ok();
+        }
+        match self.look().await {
+            Ok(()) => {
+                self.pause = FIRST_PAUSE;
+                if self.bus.is_some() { Duration::ZERO } else { LOOK_EVERY }
+            }
+            Err(trouble) => {
+                if let Some(source) = &self.source {
+                    source.trouble(&trouble);
+                }
+                self.bus = None;
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LONGEST_PAUSE);
+                pause
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Takes a snapshot and writes down what it says.
+    async fn look(&mut self) -> Result<(), String> {
+        let status = self.local_api.status(Peers::Listed).await;
+        let status = status.map_err(|error: LocalApiError| causes(&error))?;
+        let taken = Timestamp::now();
+        let Some(snapshot) = snapshot(&status, taken) else {
+            return Err(format!("the node is not up: {:?}", status.backend_state));
+        };
+        let mut observer = match self.observer.take() {
+            Some(observer) => observer,
+            None => Observer::rebuild(&self.trail, Origin::LocalApi).await.map_err(|error| causes(&error))?,
+        };
+        let count = observer.record(snapshot, &self.emitter).await.map_err(|error| causes(&error))?;
+        self.observer = Some(observer);
+        let register = || self.sources.register("localapi", Expect::Every(LOOK_ANYWAY));
+        self.source.get_or_insert_with(register).heard(count as u64, (count > 0).then_some(taken));
+        Ok(())
+    }
+}
+
+/// What a status says of the mesh; nothing while the node is not up: an empty list of peers is no news then.
+fn snapshot(status: &Status, taken: Timestamp) -> Option<Snapshot> {
+    (status.backend_state == BackendState::Running).then(|| Snapshot {
+        devices: Some(status.devices()),
+        users: Some(status.users()),
+        ..Snapshot::new(Origin::LocalApi, taken)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{"BackendState":"Running","TUN":true,"TailscaleIPs":["100.64.0.9"],
+        "Self":{"ID":"9","HostName":"rec","DNSName":"rec.tail.example.","OS":"linux","UserID":3,
+          "TailscaleIPs":["100.64.0.9"],"Tags":["tag:recorder"],"Online":true},
+        "CurrentTailnet":{"Name":"example","MagicDNSSuffix":"tail.example","MagicDNSEnabled":true},
+        "Peer":{"nodekey:aa":{"ID":"7","HostName":"laptop","DNSName":"laptop.tail.example.","OS":"macOS","UserID":3,
+          "TailscaleIPs":["100.64.0.7"],"AllowedIPs":["100.64.0.7/32","10.40.0.0/16"],"Online":true,
+          "LastSeen":"0001-01-01T00:00:00Z"},
+          "nodekey:bb":{"ID":"8","DNSName":"build.other.example.","UserID":4,"TailscaleIPs":["100.64.0.8"]}},
+        "User":{"3":{"ID":3,"LoginName":"alice@example.com","DisplayName":"Alice"},
+          "4":{"ID":4,"LoginName":"eve@other.example"},
+          "5":{"ID":5,"LoginName":"tagged-devices","DisplayName":"Tagged Devices"}}}"#;
+
+    #[test]
+    fn a_status_becomes_a_snapshot_with_owners_tags_routes_and_what_is_shared_in() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        let snapshot = snapshot(&status, Timestamp::default()).unwrap();
+        let mut devices = snapshot.devices.unwrap();
+        devices.sort_by(|one, two| one.id.cmp(&two.id));
+        let [laptop, build, rec] = &devices[..] else { panic!("{devices:?}") };
+        assert_eq!((laptop.owner.as_deref(), laptop.external), (Some("alice@example.com"), None));
+        assert_eq!(laptop.enabled_routes.iter().collect::<Vec<_>>(), ["10.40.0.0/16"]);
+        assert_eq!((build.owner.as_deref(), build.external), (Some("eve@other.example"), Some(true)));
+        assert_eq!((rec.owner.as_deref(), rec.tags.len()), (None, 1));
+        assert_eq!(snapshot.users.unwrap().len(), 2, "the owner of tagged devices is nobody");
+    }
+
+    #[test]
+    fn a_node_that_is_not_up_says_nothing_of_anybody() {
+        let text = STATUS.replace("Running", "Starting");
+        let status: Status = serde_json::from_str(&text).unwrap();
+        assert_eq!(snapshot(&status, Timestamp::default()), None);
+    }
+}

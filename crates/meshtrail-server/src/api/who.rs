@@ -1,0 +1,361 @@
+//! Who was behind an address, a device or a login at a time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Json;
+use axum::extract::State;
+use meshtrail_event::{Device, Identity, Person, Timestamp};
+use meshtrail_identity::{Known, KnownPerson, Period, Says, Tenure};
+use serde::{Deserialize, Serialize};
+
+use crate::directory;
+use crate::extract::Asked;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// About whom, and when.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct WhoQuery {
+    /// An address, such as `100.64.0.7`.
+    pub address: Option<String>,
+    /// In place of an address: a device's name or id, or a person's login.
+    pub subject: Option<String>,
+    /// When: `2h` ago, `2026-11-20`, `2026-11-20T14:02Z`, `yesterday`. Now without it.
+    pub at: Option<String>,
+}
+
+/// Who it was.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoAnswer {
+    /// What was asked about.
+    pub subject: String,
+    /// What that was taken for: `address`, `device` or `person`.
+    pub taken_for: &'static str,
+    /// The moment asked about.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// The devices: one, or none, for an address or an id; all of that name, or of that person, else.
+    pub devices: Vec<WhoDevice>,
+    /// The person, where a login was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<WhoPerson>,
+    /// What answers for the address right now, where nothing was said of a time: tailscaled, or the directory file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<WhoNow>,
+    /// Devices whose subnet route covers the address, where no device has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routed: Option<WhoRouted>,
+    /// Everybody who ever had the address, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tenures: Vec<WhoTenure>,
+    /// Why nobody is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// A device, whose it was, and how that is known.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoDevice {
+    /// The device as it stands in an event.
+    #[schema(value_type = Object)]
+    pub device: Device,
+    /// Whose it was; absent where tags owned it, or nobody told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub person: Option<Person>,
+    /// How far that is known, by whom, as of when, and what speaks against it.
+    #[schema(value_type = Object)]
+    pub identity: Identity,
+    /// Whether it was shared in from another tailnet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
+    /// Since when what was asked about was so: the address this device's, or the device in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    pub since: Option<Timestamp>,
+    /// Until when; absent where it still is, as far as known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    pub until: Option<Timestamp>,
+    /// What each origin says of the device at that moment, the newest first.
+    pub said: Vec<WhoSaid>,
+}
+
+/// What one origin says.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoSaid {
+    /// Who says it.
+    pub provider: String,
+    /// As of when.
+    #[schema(value_type = String)]
+    pub as_of: Timestamp,
+    /// The device's name; absent where it says that the device is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whose it is: a login or tags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whose: Option<String>,
+    /// Whether it says that the device is gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+/// A person.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoPerson {
+    /// The person as they stand in an event.
+    #[schema(value_type = Object)]
+    pub person: Person,
+    /// Their role, where told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Who told.
+    pub provider: String,
+    /// As of when.
+    #[schema(value_type = String)]
+    pub as_of: Timestamp,
+}
+
+/// Who is behind an address right now.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoNow {
+    /// The device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub device: Option<Device>,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    pub person: Option<Person>,
+    /// How that is known.
+    #[schema(value_type = Object)]
+    pub identity: Identity,
+}
+
+/// A subnet and who routes it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoRouted {
+    /// The subnet.
+    pub prefix: String,
+    /// The devices.
+    pub devices: Vec<WhoDevice>,
+}
+
+/// A time during which a device had the address.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct WhoTenure {
+    /// The device's id.
+    pub id: String,
+    /// Its name, as last known within that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whose it was.
+    pub whose: String,
+    /// From when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// Until when; absent where it still is, as far as known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    pub until: Option<Timestamp>,
+}
+
+/// Tells who was behind an address, which device had a name, or which devices were a person's, at a time.
+#[utoipa::path(get, path = "/api/v1/who", tag = "directory", params(WhoQuery),
+    responses((status = 200, body = WhoAnswer)))]
+pub(crate) async fn who(
+    State(state): State<AppState>,
+    Asked(query): Asked<WhoQuery>,
+) -> Result<Json<WhoAnswer>, Problem> {
+    let now = Timestamp::now();
+    let at = match query.at.as_deref().filter(|at| !at.trim().is_empty()) {
+        None => now,
+        Some(text) => meshtrail_query::instant(text.trim(), now).ok_or_else(|| {
+            Problem::bad_request("at", "write a time such as 2h, yesterday, 2026-11-20 or 2026-11-20T14:02Z")
+        })?,
+    };
+    if state.reader().is_some() && state.history().learned() == 0 {
+        // Reading a store's files, nothing was read before this question.
+        let loaded = directory::load(state.history(), state.learned(), state.trail()).await;
+        loaded.map_err(|error| super::events::unreadable(&error))?;
+    }
+    let subject = subject(&query)?;
+    Ok(Json(match subject {
+        Subject::Address(address) => {
+            let live = if query.at.is_none() { live(&state, address).await } else { None };
+            WhoAnswer { now: live, ..of_address(&state, address, at) }
+        }
+        Subject::Named(name) => of_name(&state, name, at)?,
+    }))
+}
+
+/// What is asked about.
+enum Subject<'a> {
+    Address(IpAddr),
+    Named(&'a str),
+}
+
+fn subject(query: &WhoQuery) -> Result<Subject<'_>, Problem> {
+    match (query.address.as_deref(), query.subject.as_deref()) {
+        (Some(address), None) => {
+            let parsed = address.trim().parse();
+            let wrong = |_| Problem::bad_request("address", "write an IP address such as 100.64.0.7");
+            Ok(Subject::Address(parsed.map_err(wrong)?))
+        }
+        (None, Some(subject)) if !subject.trim().is_empty() => {
+            let subject = subject.trim();
+            Ok(subject.parse().map_or(Subject::Named(subject), Subject::Address))
+        }
+        _ => Err(Problem::bad_request(
+            "subject",
+            "ask about one: an address, a device's name or id, or a login",
+        )),
+    }
+}
+
+fn of_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswer {
+    let history = state.history();
+    let tenures = history.of_address(address);
+    let known = history.at(address, at);
+    let routed = match known {
+        None => history.route_to(address, at),
+        Some(_) => None,
+    };
+    let why = known.is_none().then(|| match (&routed, tenures.is_empty()) {
+        (Some(routed), _) => format!("no device of the mesh has it; it is behind {}", routed.prefix),
+        (None, true) => "no device was ever told to have this address".to_owned(),
+        (None, false) => "no device was known to have this address then".to_owned(),
+    });
+    let held = known.map(|known| {
+        let holds = |tenure: &&Tenure| {
+            tenure.known.facts().id == known.facts().id
+                && tenure.since <= at
+                && tenure.until.is_none_or(|until| until > at)
+        };
+        let span = tenures.iter().find(holds).map(|tenure| (tenure.since, tenure.until));
+        device(state, &known, at, span)
+    });
+    WhoAnswer {
+        subject: address.to_string(),
+        taken_for: "address",
+        at,
+        devices: held.into_iter().collect(),
+        person: None,
+        now: None,
+        routed: routed.map(|routed| WhoRouted {
+            prefix: routed.prefix.to_string(),
+            devices: routed.routers.iter().map(|known| device(state, known, at, None)).collect(),
+        }),
+        tenures: tenures.iter().map(tenure).collect(),
+        why,
+    }
+}
+
+/// A person by login, else devices by id or name.
+fn of_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Problem> {
+    let history = state.history();
+    let answer = |taken_for, known: Vec<Known>, person, why| WhoAnswer {
+        subject: name.to_owned(),
+        taken_for,
+        at,
+        devices: known.iter().map(|known| device(state, known, at, state_span(state, known, at))).collect(),
+        person,
+        now: None,
+        routed: None,
+        tenures: Vec::new(),
+        why,
+    };
+    if let Some(known) = history.device(name, at) {
+        return Ok(answer("device", vec![known], None, None));
+    }
+    let (person, owned) = (history.person(name, at), history.owned_by(name, at));
+    if person.is_some() || !owned.is_empty() {
+        return Ok(answer("person", owned, person.as_ref().map(view_of_person), None));
+    }
+    let named = history.named(name, at);
+    if !named.is_empty() {
+        return Ok(answer("device", named, None, None));
+    }
+    let gone = "was known at other times, not then";
+    if !history.of_device(name).is_empty() || !history.ever_named(name).is_empty() {
+        return Ok(answer("device", Vec::new(), None, Some(format!("a device of this name or id {gone}"))));
+    }
+    if !history.of_person(name).is_empty() || !history.ever_owned_by(name).is_empty() {
+        return Ok(answer("person", Vec::new(), None, Some(format!("this person {gone}"))));
+    }
+    Err(Problem::not_found(
+        "no device has this name or id, and no person this login, as far as was ever told",
+    ))
+}
+
+/// From when to when a device was in the state that it was in at `at`.
+fn state_span(state: &AppState, known: &Known, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+    let periods = state.history().of_device(&known.facts().id);
+    let holds = |period: &&Period<Known>| period.since <= at && period.until.is_none_or(|until| until > at);
+    periods.iter().find(holds).map(|period| (period.since, period.until))
+}
+
+/// Who is behind the address now, by whoever can be asked now.
+async fn live(state: &AppState, address: IpAddr) -> Option<WhoNow> {
+    let found = state.resolver().who(SocketAddr::new(address, 0)).await;
+    if !found.is_certain() && found.device.is_none() {
+        return None;
+    }
+    let identity = found.identity();
+    let person = found.actor.and_then(|actor| actor.person);
+    (identity.provider.as_deref() != Some("history")).then_some(WhoNow {
+        device: found.device,
+        person,
+        identity,
+    })
+}
+
+fn device(
+    state: &AppState,
+    known: &Known,
+    at: Timestamp,
+    span: Option<(Timestamp, Option<Timestamp>)>,
+) -> WhoDevice {
+    let (since, until) = span.map_or((None, None), |(since, until)| (Some(since), until));
+    WhoDevice {
+        device: known.device().clone(),
+        person: known.person().cloned(),
+        identity: known.identity(),
+        external: known.facts().external == Some(true),
+        since,
+        until,
+        said: state.history().accounts(&known.facts().id, at).iter().map(said).collect(),
+    }
+}
+
+fn said(says: &Says) -> WhoSaid {
+    WhoSaid {
+        provider: says.provider.to_string(),
+        as_of: says.as_of,
+        name: says.facts.as_ref().and_then(|facts| facts.name.as_deref()).map(str::to_owned),
+        whose: says.facts.as_ref().filter(|facts| facts.says_whose()).map(|facts| facts.whose()),
+        gone: says.facts.is_none(),
+    }
+}
+
+fn tenure(tenure: &Tenure) -> WhoTenure {
+    let facts = tenure.known.facts();
+    WhoTenure {
+        id: facts.id.to_string(),
+        name: facts.name.as_deref().map(str::to_owned),
+        whose: facts.whose(),
+        since: tenure.since,
+        until: tenure.until,
+    }
+}
+
+fn view_of_person(known: &KnownPerson) -> WhoPerson {
+    WhoPerson {
+        person: known.facts.person(),
+        role: known.facts.role.as_deref().map(str::to_owned),
+        provider: known.provider.to_string(),
+        as_of: known.as_of,
+    }
+}

@@ -1,0 +1,248 @@
+//! `who`: which device, which person, how known, and what others said.
+
+use anyhow::Result;
+use meshtrail_event::{Device, Identity, IdentityStatus, Person};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::api::{Api, encoded};
+use crate::args::Who;
+use crate::output::{Fit, Table, line, note};
+use crate::written::time_text;
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    at: String,
+    taken_for: String,
+    devices: Vec<Known>,
+    person: Option<KnownPerson>,
+    now: Option<Now>,
+    routed: Option<Routed>,
+    #[serde(default)]
+    tenures: Vec<Tenure>,
+    why: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Known {
+    device: Device,
+    person: Option<Person>,
+    identity: Identity,
+    #[serde(default)]
+    external: bool,
+    since: Option<String>,
+    until: Option<String>,
+    #[serde(default)]
+    said: Vec<Said>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownPerson {
+    person: Person,
+    role: Option<String>,
+    provider: String,
+    as_of: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Now {
+    device: Option<Device>,
+    person: Option<Person>,
+    identity: Identity,
+}
+
+#[derive(Debug, Deserialize)]
+struct Said {
+    provider: String,
+    as_of: String,
+    name: Option<String>,
+    whose: Option<String>,
+    #[serde(default)]
+    gone: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Routed {
+    prefix: String,
+    devices: Vec<Known>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tenure {
+    id: String,
+    name: Option<String>,
+    whose: String,
+    since: String,
+    until: Option<String>,
+}
+
+/// Tells who it was.
+pub(crate) async fn run(who: Who) -> Result<()> {
+    let mut path = format!("/api/v1/who?subject={}", encoded(&who.subject));
+    if let Some(at) = &who.at {
+        path.push_str(&format!("&at={}", encoded(at)));
+    }
+    let api = Api::open(&who.asking.source).await?;
+    let answer: Box<RawValue> = api.get_json(&path).await?;
+    if who.asking.json {
+        return Ok(line(answer.get())?);
+    }
+    let answer: Answer = serde_json::from_str(answer.get())?;
+    let lines = told(&who.subject, &answer);
+    lines.iter().try_for_each(|text| line(&meshtrail_event::text::visible(text)))?;
+    if answer.tenures.len() > 1 {
+        line("")?;
+        tenures(&answer.tenures)?;
+    }
+    if answer.devices.is_empty() && answer.now.is_none() {
+        note("What a control plane or the directory file told is in the trail: see docs/identity.md.");
+    }
+    Ok(())
+}
+
+/// The answer as lines of text.
+fn told(subject: &str, answer: &Answer) -> Vec<String> {
+    let at = time_text(&answer.at);
+    let mut lines = Vec::new();
+    if let Some(KnownPerson { person, role, provider, as_of }) = &answer.person {
+        lines.push(format!("{} at {at}", named(person)));
+        lines.extend(role.as_ref().map(|role| format!("  role    {role}")));
+        if !person.groups.is_empty() {
+            lines.push(format!("  groups  {}", person.groups.join(", ")));
+        }
+        lines.push(format!("  known   {provider}, as of {}", time_text(as_of)));
+    }
+    for known in &answer.devices {
+        let is = if answer.taken_for == "address" { format!("{subject} at {at}: ") } else { String::new() };
+        lines.push(format!("{is}{}", of_device(&known.device)));
+        lines.extend(details(known));
+    }
+    if let Some(now) = &answer.now {
+        let device = now.device.as_ref().map_or_else(|| "an unknown device".to_owned(), of_device);
+        lines.push(format!("right now: {device}"));
+        lines.push(format!("  person  {}", whose(now.person.as_ref(), now.device.as_ref())));
+        lines.push(format!("  known   {}", how(&now.identity)));
+    }
+    if let Some(why) = &answer.why {
+        lines.push(format!("{subject} at {at}: {why}"));
+    }
+    for router in answer.routed.iter().flat_map(|routed| &routed.devices) {
+        let prefix = answer.routed.as_ref().map_or("", |routed| &routed.prefix);
+        lines.push(format!("  routed by {} ({prefix})", of_device(&router.device)));
+        lines.push(format!("  known   {}", how(&router.identity)));
+    }
+    lines
+}
+
+fn details(known: &Known) -> Vec<String> {
+    let mut lines = vec![format!("  person  {}", whose(known.person.as_ref(), Some(&known.device)))];
+    let groups = known.person.as_ref().map_or(&[][..], |person| &person.groups);
+    if !groups.is_empty() {
+        lines.push(format!("  groups  {}", groups.join(", ")));
+    }
+    if known.external {
+        lines.push("  shared  in from another tailnet".to_owned());
+    }
+    lines.push(format!("  known   {}", how(&known.identity)));
+    if let Some(since) = &known.since {
+        let until = known.until.as_deref().map_or_else(|| "now, as far as known".to_owned(), time_text);
+        lines.push(format!("  so      from {} until {until}", time_text(since)));
+    }
+    let others = known.said.iter().filter(|said| known.identity.provider.as_deref() != Some(&said.provider));
+    for said in others {
+        let what = match (said.gone, &said.name, &said.whose) {
+            (true, ..) => "the device is gone".to_owned(),
+            (false, name, whose) => {
+                format!(
+                    "{}, {}",
+                    name.as_deref().unwrap_or("no name"),
+                    whose.as_deref().unwrap_or("no owner")
+                )
+            }
+        };
+        lines.push(format!("  said    {what} ({}, as of {})", said.provider, time_text(&said.as_of)));
+    }
+    lines
+}
+
+fn of_device(device: &Device) -> String {
+    let name = device.name.as_deref().or(device.id.as_deref()).unwrap_or("a device without a name");
+    let mut notes: Vec<String> = device.id.iter().map(|id| format!("id {id}")).collect();
+    notes.extend(device.os.clone());
+    notes.extend(device.addresses.iter().cloned());
+    format!("{name} ({})", notes.join(", "))
+}
+
+fn whose(person: Option<&Person>, device: Option<&Device>) -> String {
+    match (person, device) {
+        (Some(person), _) => named(person),
+        (None, Some(device)) if !device.tags.is_empty() => {
+            format!("none; owned by {}", device.tags.join(", "))
+        }
+        _ => "not known".to_owned(),
+    }
+}
+
+fn named(person: &Person) -> String {
+    match &person.name {
+        Some(name) => format!("{} ({name})", person.login),
+        None => person.login.clone(),
+    }
+}
+
+fn how(identity: &Identity) -> String {
+    let provider = identity.provider.as_deref().unwrap_or("nobody");
+    let as_of =
+        identity.as_of.map_or_else(String::new, |as_of| format!(", as of {}", time_text(&as_of.to_string())));
+    let status = match identity.status {
+        IdentityStatus::Resolved => String::new(),
+        ref other => format!("; {other}"),
+    };
+    let reason = identity.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("{provider}{as_of}{status}{reason}")
+}
+
+fn tenures(tenures: &[Tenure]) -> Result<()> {
+    let mut table = Table::new([
+        ("FROM", Fit::Whole),
+        ("UNTIL", Fit::Whole),
+        ("WHOSE", Fit::Cut(12)),
+        ("DEVICE", Fit::Cut(12)),
+        ("ID", Fit::Cut(6)),
+    ]);
+    for Tenure { id, name, whose, since, until } in tenures {
+        let until = until.as_deref().map_or_else(|| "-".to_owned(), time_text);
+        table.row([time_text(since), until, whose.clone(), name.clone().unwrap_or_default(), id.clone()]);
+    }
+    Ok(table.print()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_says_which_device_which_person_how_known_and_what_others_said() {
+        let answer: Answer = serde_json::from_str(
+            r#"{"subject":"100.64.0.7","taken_for":"address","at":"2026-11-20T14:02:00.000000000Z","devices":[{
+                "device":{"addresses":["100.64.0.7"],"id":"n7","name":"laptop.tail.example","os":"linux"},
+                "person":{"login":"alice@example.com","name":"Alice","groups":["group:eng"]},
+                "identity":{"as_of":"2026-11-20T09:00:00.000000000Z","provider":"headscale","status":"resolved"},
+                "since":"2026-11-19T08:00:00.000000000Z","until":"2026-11-20T18:00:00.000000000Z",
+                "said":[{"provider":"headscale","as_of":"2026-11-20T09:00:00.000000000Z","name":"laptop.tail.example"},
+                        {"provider":"localapi","as_of":"2026-11-20T08:00:00.000000000Z","gone":true}]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            told("100.64.0.7", &answer),
+            [
+                "100.64.0.7 at 2026-11-20 14:02:00Z: laptop.tail.example (id n7, linux, 100.64.0.7)",
+                "  person  alice@example.com (Alice)",
+                "  groups  group:eng",
+                "  known   headscale, as of 2026-11-20 09:00:00Z",
+                "  so      from 2026-11-19 08:00:00Z until 2026-11-20 18:00:00Z",
+                "  said    the device is gone (localapi, as of 2026-11-20 08:00:00Z)",
+            ]
+        );
+    }
+}
