@@ -56,9 +56,9 @@ fn text(line: &Value) -> &str {
     line["detail"]["text"].as_str().unwrap_or_default()
 }
 
-/// The node's lines, once they are as wanted.
+/// The node's lines, once they are as wanted. A client that found no server waits half a minute to a minute.
 async fn lines(server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Result<Vec<Value>> {
-    until("the node's lines to arrive", Duration::from_secs(60), async || {
+    until("the node's lines to arrive", Duration::from_secs(150), async || {
         let mut all = Vec::new();
         let mut path = "/api/v1/events?q=kind:log.line&order=oldest&limit=1000".to_owned();
         loop {
