@@ -96,6 +96,8 @@ pub struct Collectors {
     tailscale: Option<Tailscale>,
     headscale: Option<Headscale>,
     receivers: Receivers,
+    /// tailscaled's socket, where no control plane is asked.
+    local_api: Option<std::path::PathBuf>,
 }
 
 /// Opens everything that `config` names.
@@ -110,13 +112,20 @@ pub fn open(config: SourcesConfig) -> Result<Collectors, OpenError> {
     let receivers = receive::open(&config)?;
     let tailscale = config.tailscale.map(Tailscale::open).transpose().map_err(web("sources.tailscale"))?;
     let headscale = config.headscale.map(Headscale::open).transpose().map_err(web("sources.headscale"))?;
-    Ok(Collectors { tailscale, headscale, receivers })
+    Ok(Collectors { tailscale, headscale, receivers, local_api: None })
 }
 
 impl Collectors {
     /// Where each receiver listens, by the key of the configuration that says so.
     pub fn addresses(&self) -> Vec<(&'static str, std::net::SocketAddr)> {
         self.receivers.addresses()
+    }
+
+    /// Lets this machine's own tailscaled tell who is in the mesh, unless a control plane is asked.
+    #[must_use]
+    pub fn with_local_api(mut self, socket: Option<std::path::PathBuf>) -> Self {
+        self.local_api = socket.filter(|_| self.tailscale.is_none() && self.headscale.is_none());
+        self
     }
 
     /// Begins to collect.
@@ -130,6 +139,9 @@ impl Collectors {
         }
         if let Some(headscale) = self.headscale {
             headscale.start(wiring);
+        }
+        if let Some(socket) = self.local_api {
+            crate::localapi::start(socket, wiring);
         }
         self.receivers.start(wiring);
     }

@@ -62,10 +62,10 @@ async fn by_tailnet(
 ) -> Result<Response, Problem> {
     let Form(form) = form.map_err(|error| bad_form(&error))?;
     let resolution = state.resolver().who(peer).await;
-    let identity = resolution.identity();
+    let (identity, certain) = (resolution.identity(), resolution.is_certain());
     let actor = match (&resolution.standing, resolution.actor) {
-        (Standing::Resolved, Some(actor)) => actor,
-        (Standing::Resolved, None) | (Standing::Unresolved { .. }, _) => {
+        (Standing::Resolved, Some(actor)) if certain => actor,
+        (Standing::Resolved, _) | (Standing::Unresolved { .. }, _) => {
             let why = identity.reason.unwrap_or_else(|| "nobody is known behind this address".to_owned());
             return Err(Problem::bad_credentials(format!(
                 "the mesh does not say who you are ({why}); open this console by the server's Tailscale address, or use a token"
