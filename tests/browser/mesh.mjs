@@ -42,7 +42,7 @@ const told = (kind, time, state, of, more = {}) => ({
 
 const actor = (number) => {
   const { id, name, addresses, owner, tags } = device(number);
-  return { device: { id, name, addresses }, ...(tags ? { tags } : { person: { login: owner } }) };
+  return { device: { id, name, addresses, ...(tags ? { tags } : {}) }, ...(tags ? { tags } : { person: { login: owner } }) };
 };
 
 const known = { status: "resolved", provider: "headscale", as_of: at(1) };

@@ -297,5 +297,8 @@ async fn few_sessions(state: &AppState, q: &str) -> Result<Vec<SessionView>, Pro
 async fn few_events(state: &AppState, q: &str) -> Result<Vec<(u64, Event)>, Problem> {
     let query = EventsQuery { q: Some(q.to_owned()), limit: Some(FEW), ..EventsQuery::default() };
     let rows = events::page(state, &query).await?.rows;
-    Ok(rows.into_iter().filter_map(|(index, leaf)| Some((index, Event::from_json(&leaf).ok()?))).collect())
+    let read = rows.into_iter().filter_map(|(index, leaf)| Some((index, Event::from_json(&leaf).ok()?)));
+    let mut events: Vec<(u64, Event)> = read.collect();
+    events.sort_by_key(|(index, event)| std::cmp::Reverse((event.time, *index)));
+    Ok(events)
 }

@@ -1,7 +1,7 @@
 //! One person: what they did, when, from where; what is theirs; what they were; how it is known.
 
 use maud::{Markup, html};
-use meshtrail_event::{Event, Timestamp};
+use meshtrail_event::{Event, Family, Timestamp};
 
 use super::activity::strip;
 use super::ask::{address, term, under};
@@ -241,9 +241,11 @@ fn rows(events: &[(u64, Event)], now: Timestamp) -> Markup {
 pub(crate) fn subject(event: &Event) -> Markup {
     let actor = &event.actor;
     html! {
-        @if words::by_itself(event) { span.q { "Meshtrail" } }
+        @let own = event.kind.family() == Family::Finding && actor.is_empty();
+        @if own || words::by_itself(event) { span.q { "Meshtrail" } }
         @else if let Some(person) = &actor.person { (super::parts::person(&person.login, 28)) }
         @else if let Some(label) = words::name_of(actor) { (words::clipped(&label, 28)) }
+        @else if event.identity.is_empty() { span.q { "nobody named" } }
         @else { span.unsure { "not known" } }
     }
 }
@@ -253,13 +255,13 @@ pub(crate) fn disagree(conflict: Option<&str>, accounts: &[Account], now: Timest
     html! {
         @if let Some(conflict) = conflict {
             h2 { "Tellers disagree" }
-            p.unsure.small { (words::foreign(&words::sentence_case(conflict))) }
+            p.unsure.small { (words::foreign(conflict)) }
         }
         @if accounts.len() > 1 {
             @if conflict.is_none() { h2 { "Who says what" } }
             dl {
                 @for account in accounts {
-                    dt { (words::clipped(&account.by, 14)) }
+                    dt { (words::foreign(&account.by)) }
                     dd {
                         @match &account.whose { Some(whose) => (words::foreign(whose)), None => span.unsure { "gone" } }
                         br; span.q { "as of " (words::clock(account.as_of, now)) }

@@ -52,7 +52,7 @@ impl SourcesPage<'_> {
         html! {
             tr id={ "s-" (source.name) } data-row {
                 td.at-state { (state(source.state)) }
-                td.at-name { a.open href=(address("/events", &[("q", &term("source", &source.name))])) { (words::clipped(&source.name, 32)) } }
+                td.at-name { a.open href=(address("/events", &[("q", &events_of(&source.name))])) { (words::clipped(&source.name, 32)) } }
                 td.at-time { span.label { "heard " } (super::parts::moment(source.last_heard, "not yet", self.now)) }
                 td.at-lag.r { span.label { "behind " } @match source.lag { Some(lag) => (words::span(lag)), None => span.q { "–" } } }
                 td.at-rate.r.n { (rate(source.rate)) span.label { " per second" } }
@@ -92,6 +92,12 @@ impl SourcesPage<'_> {
             @if let (Some(first), Some(last)) = (gap.first, gap.last) { ": " (words::clock(first, self.now)) " to " (words::clock(last, self.now)) " UTC" }
         }
     }
+}
+
+/// The filter that finds a source's events: they stand under the trail's name and its own, or its own alone.
+fn events_of(name: &str) -> String {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if plain { format!("source:*{name}") } else { term("source", name) }
 }
 
 /// A text of the filter language.
@@ -155,6 +161,14 @@ mod tests {
         assert!(next_step("the API answered 401 Unauthorized").contains("new one"));
         assert!(next_step("connection refused").contains("reachable"));
         assert!(next_step("something else").contains("log"));
+    }
+
+    #[test]
+    fn a_source_leads_to_its_events_under_whichever_trail_they_stand() {
+        assert_eq!(events_of("tailscale.audit"), "source:*tailscale.audit");
+        for name in ["tailscale.audit", "odd name", "a*b\"c"] {
+            meshtrail_query::Filter::parse(&events_of(name)).unwrap();
+        }
     }
 
     #[test]

@@ -166,8 +166,9 @@ impl<'a> Count<'a> {
         if event.kind.family() != Family::Meshtrail {
             self.known_by.add(known, None, at);
         }
-        if self.said.recent.len() < RECENT {
-            self.said.recent.push((index, event));
+        self.said.recent.push((index, event));
+        if self.said.recent.len() > RECENT * 8 {
+            self.said.recent = newest(std::mem::take(&mut self.said.recent));
         }
     }
 
@@ -215,9 +216,17 @@ impl<'a> Count<'a> {
             addresses: self.addresses.done(),
             targets: self.targets.done(),
             known_by: self.known_by.done(),
+            recent: newest(self.said.recent),
             ..self.said
         }
     }
+}
+
+/// The newest by their own time: sources hand in late, and out of order.
+fn newest(mut events: Vec<(u64, Event)>) -> Vec<(u64, Event)> {
+    events.sort_by_key(|(index, event)| std::cmp::Reverse((event.time, *index)));
+    events.truncate(RECENT);
+    events
 }
 
 fn is_person(actor: &Actor, login: &str) -> bool {
@@ -256,6 +265,20 @@ mod tests {
         assert_eq!((said.events, said.claimed), (1, 1));
         assert_eq!(said.days[0].date, "2026-11-20");
         assert_eq!(said.days[0].hours[14], 1);
+    }
+
+    #[test]
+    fn the_newest_are_so_by_their_own_time_and_not_by_when_they_were_handed_in() {
+        let since = "2026-11-01T00:00:00Z".parse().unwrap();
+        let mut count = Count::new(Whose::Person("a"), since);
+        for minute in 0..200u64 {
+            // Handed in from the newest to the oldest, and counted from the last that was handed in.
+            let time = format!("2026-11-20T{:02}:{:02}:00Z", minute / 60, minute % 60);
+            count.take(200 - minute, event(minute + 1, &time, r#""actor":{"person":{"login":"a"}}"#));
+        }
+        let said = count.done(None);
+        assert_eq!(said.recent.len(), RECENT);
+        assert_eq!(said.recent[0].1.time.to_string(), "2026-11-20T03:19:00.000000000Z");
     }
 
     #[test]
