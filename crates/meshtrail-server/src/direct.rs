@@ -90,7 +90,7 @@ enum Reach {
 
 fn state(reach: Reach, trail: &str, opened: Trail, recordings: Recordings) -> Result<AppState, ReadError> {
     let (diary, history, learned) = match reach {
-        Reach::Reading => (Diary::Reading, History::new(), Learned::default()),
+        Reach::Reading => (Diary::Reading, History::of_trail(trail), Learned::default()),
         Reach::Writing(history, learned) => (Diary::Kept(opened.emitter("server")), history, learned),
     };
     Ok(AppState::new(Parts {
@@ -148,7 +148,7 @@ pub async fn open_to_write(location: &str, data: &Path, trail: &str) -> Result<H
     let recordings =
         Recordings::open(store, &local, opened.clone(), nobody, RecordingConfig::default()).await;
     let recordings = recordings.map_err(|error| failed(Box::new(error)))?;
-    let (history, learned) = (History::new(), Learned::default());
+    let (history, learned) = (History::of_trail(trail), Learned::default());
     load(&history, &learned, &opened).await.map_err(|error| failed(Box::new(error)))?;
     let state = state(Reach::Writing(history, learned), trail, opened.clone(), recordings.clone())?;
     Ok(Held { router: routes::router(state), trail: opened, recordings })

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{OwnNode, Resolver};
+use meshtrail_identity::{History, OwnNode, Resolver};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,10 @@ use crate::auth::secret::NoRandomness;
 use crate::auth::sessions::SignIns;
 use crate::auth::tokens::Tokens;
 use crate::auth::{Grants, Holder, Role, Secret, SecretHash, Via, Viewer};
+use crate::counts::Summaries;
 use crate::diary::Diary;
+use crate::directory::Learned;
+use crate::exports::Exports;
 
 /// How many refused sign-ins of known people are written into the trail per [`REFUSALS_WINDOW`]; more go to the log
 /// alone, so that nobody can fill a disk by pressing a button.
@@ -44,10 +47,22 @@ pub struct Parts {
     pub trail: Trail,
     /// The trail's name.
     pub trail_name: String,
+    /// What was counted once of each stretch of the trail.
+    pub summaries: Summaries,
     /// What every page of the console says on top, such as that this is a demo.
     pub banner: Option<String>,
     /// How each source does.
     pub sources: Sources,
+    /// Devices and people over time.
+    pub history: History,
+    /// What became known late of events' people.
+    pub learned: Learned,
+    /// Tables over the trail.
+    pub sql: meshtrail_sql::Engine,
+    /// Export jobs.
+    pub exports: Exports,
+    /// Pictures of who talks to whom, kept for a while.
+    pub network: crate::network::Kept,
     /// The recordings.
     pub recordings: Recordings,
     /// Where what people do is written.
@@ -96,9 +111,39 @@ impl AppState {
         &self.0.trail_name
     }
 
+    /// Tables over the trail.
+    pub fn sql(&self) -> &meshtrail_sql::Engine {
+        &self.0.sql
+    }
+
+    /// Pictures of who talks to whom.
+    pub fn network(&self) -> &crate::network::Kept {
+        &self.0.network
+    }
+
+    /// Export jobs.
+    pub fn exports(&self) -> &Exports {
+        &self.0.exports
+    }
+
+    /// What became known late of events' people.
+    pub fn learned(&self) -> &Learned {
+        &self.0.learned
+    }
+
+    /// Devices and people over time.
+    pub fn history(&self) -> &History {
+        &self.0.history
+    }
+
     /// How each source does.
     pub fn sources(&self) -> &Sources {
         &self.0.sources
+    }
+
+    /// What was counted once of each stretch of the trail.
+    pub fn summaries(&self) -> &Summaries {
+        &self.0.summaries
     }
 
     /// What every page of the console says on top.

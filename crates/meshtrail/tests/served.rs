@@ -163,6 +163,34 @@ fn a_session_is_recorded_listed_exported_and_verified() {
 }
 
 #[test]
+fn events_are_followed_as_they_come_until_an_interrupt_which_is_no_error() {
+    use std::io::BufRead as _;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = Served::start(folder);
+    server.record(&[HEADER, r#"[0.5,"o","one\r\n"]"#]);
+    ended_session(folder);
+    let filter = r#"actor:alice@example.com kind:ssh.session.ended since:24h "rm -rf" -outcome:denied"#;
+    let mut following = command(folder)
+        .args(["events", "query", filter, "--follow", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(following.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    server.record(&[HEADER, r#"[0.5,"o","two\r\n"]"#]);
+    let second: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(second["kind"], "ssh.session.ended");
+    assert_ne!(first["id"], second["id"]);
+    let id = following.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(following.wait().unwrap().code(), Some(0));
+    assert!(lines.next().is_none(), "nothing came twice");
+    server.stop("-TERM");
+}
+
+#[test]
 fn the_store_is_read_and_verified_without_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -178,6 +178,11 @@ impl Tally {
         }
     }
 
+    /// Seconds of a slot of time.
+    pub fn width(&self) -> i64 {
+        self.width
+    }
+
     /// How many events were counted.
     pub fn events(&self) -> u64 {
         self.events
@@ -216,8 +221,7 @@ impl Tally {
         number.min(u16::try_from(self.sorts.len() - 1).unwrap_or(0))
     }
 
-    fn add_cell(&mut self, slot: i64, kind: &str, outcome: &str, events: u64) {
-        let sort = self.sort(kind, outcome);
+    fn add_cell(&mut self, slot: i64, sort: u16, events: u64) {
         *self.cells.entry((slot.div_euclid(self.width) * self.width, sort)).or_default() += events;
         self.events += events;
     }
@@ -232,7 +236,8 @@ impl Tally {
     fn add_leaf(&mut self, leaf: &Leaf<'_>) {
         let (kind, outcome) = (leaf.kind.get().unwrap_or_default(), leaf.outcome.get().unwrap_or("unknown"));
         let seconds = time(leaf).map_or(0, Timestamp::as_seconds);
-        self.add_cell(seconds, kind, outcome, 1);
+        let sort = self.sort(kind, outcome);
+        self.add_cell(seconds, sort, 1);
         if let Some(facets) = &mut self.facets {
             for facet in Facet::ALL {
                 count_values(&mut facets[facet as usize], facet, leaf);

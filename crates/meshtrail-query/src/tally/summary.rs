@@ -3,7 +3,6 @@
 //! A summary holds counts by quarter of an hour, kind and outcome, and the commonest values of each facet. It is made
 //! of leaves that never change, so it is never wrong, only missing; deleting one costs the time to make it again.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +110,17 @@ impl Summary {
         Some((self.cells.first()?.0, self.cells.last()?.0))
     }
 
+    /// The slot in which its events begin, but for a hundredth: a clock that was wrong once does not count.
+    pub fn begins(&self) -> Option<i64> {
+        let few = self.cells.iter().map(|(_, _, events)| events).sum::<u64>() / 100;
+        let mut seen = 0;
+        let past_few = |(_, _, events): &&(i64, u16, u64)| {
+            seen += events;
+            seen > few
+        };
+        self.cells.iter().find(past_few).map(|(slot, _, _)| *slot)
+    }
+
     /// Its commonest values of a facet.
     pub fn values(&self, facet: Facet) -> impl Iterator<Item = (&str, u64)> {
         let top = self.facets.iter().filter(move |top| top.facet == facet);
@@ -131,14 +141,16 @@ impl Summary {
         if wants_values && (!cut.is_empty() || filter.looks_past_time()) {
             return Fit::Read;
         }
-        let mut lets: HashMap<(u16, usize), bool> = HashMap::new();
+        // A summary has few sorts and a filter few bounds: each pair is asked once.
+        let mut lets: Vec<Option<bool>> = vec![None; self.sorts.len() * (bounds.len() + 1)];
+        let places: Vec<u16> = self.sorts.iter().map(|sort| tally.sort(&sort.kind, &sort.outcome)).collect();
         let mut any = false;
         for &(slot, sort, events) in self.cells.iter().filter(|(slot, _, _)| !cut.contains(slot)) {
-            let side = bounds.partition_point(|&bound| bound <= slot);
-            let kind = &self.sorts[usize::from(sort)];
-            if *lets.entry((sort, side)).or_insert_with(|| filter.lets_through(kind, slot)) {
+            let (sort, side) = (usize::from(sort), bounds.partition_point(|&bound| bound <= slot));
+            let known = &mut lets[side * self.sorts.len() + sort];
+            if *known.get_or_insert_with(|| filter.lets_through(&self.sorts[sort], slot)) {
                 any = true;
-                tally.add_cell(slot, &kind.kind, &kind.outcome, events);
+                tally.add_cell(slot, places[sort], events);
             }
         }
         if any && wants_values {

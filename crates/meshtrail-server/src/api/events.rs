@@ -1,5 +1,7 @@
 //! Events: asking for them, reading one, handing them in.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -17,10 +19,14 @@ use serde_json::value::RawValue;
 
 use crate::auth::Viewer;
 use crate::cursor;
+use crate::directory::Late;
 use crate::extract::{Asked, bad_body, parsed};
 use crate::problem::Problem;
 use crate::state::AppState;
 
+pub mod complete;
+pub mod counts;
+pub mod follow;
 mod intake;
 
 /// Events on a page when nothing is said.
@@ -66,6 +72,10 @@ pub struct EventsAnswer {
     pub events: Vec<Box<RawValue>>,
     /// Where each is in the trail.
     pub indexes: Vec<u64>,
+    /// What became known of these events' people after they were written, by event id; a leaf itself never changes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub learned: BTreeMap<String, Arc<Late>>,
     /// Where the list goes on; absent at its end. A page can be short, or empty, and still have a next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -87,7 +97,12 @@ pub(crate) async fn list(
     Asked(query): Asked<EventsQuery>,
 ) -> Result<Json<EventsAnswer>, Problem> {
     let page = page(&state, &query).await?;
-    let mut answer = EventsAnswer { events: Vec::new(), indexes: Vec::new(), next: page.next };
+    let mut answer = EventsAnswer {
+        events: Vec::new(),
+        indexes: Vec::new(),
+        learned: late(&state, &page.rows),
+        next: page.next,
+    };
     for (index, leaf) in page.rows {
         let text = String::from_utf8(leaf.into()).ok().and_then(|text| RawValue::from_string(text).ok());
         let leaf = text.ok_or_else(|| {
@@ -97,6 +112,19 @@ pub(crate) async fn list(
         answer.indexes.push(index);
     }
     Ok(Json(answer))
+}
+
+/// What became known late of these events.
+fn late(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, Arc<Late>> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: EventId,
+    }
+    if state.learned().is_empty() {
+        return BTreeMap::new();
+    }
+    let ids = rows.iter().filter_map(|(_, leaf)| serde_json::from_slice::<Named>(leaf).ok());
+    ids.filter_map(|named| Some((named.id.to_string(), state.learned().of(&named.id)?))).collect()
 }
 
 /// The filter of a question, or what is wrong with it.
@@ -215,7 +243,7 @@ pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<Events
     };
     let ask = Ask { start, limit, budget: BUDGET };
     let page =
-        meshtrail_query::query(state.trail(), &filter, &ask).await.map_err(|error| unreadable(&error))?;
+        meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| state.learned().best(leaf)).await.map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
     Ok(EventsPage { rows: page.items, next })
 }

@@ -54,7 +54,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Send, routes!(events::send)).layered(DefaultBodyLimit::max(MAX_EVENTS_BODY)),
         Route::api(Read, routes!(events::counts::histogram)),
         Route::api(Read, routes!(events::counts::facets)),
-        Route::api(Read, routes!(events::counts::complete)),
+        Route::api(Read, routes!(events::complete::complete)),
         Route::api(Read, routes!(events::follow::follow)),
         Route::api(Read, routes!(events::show)),
         Route::api(Read, routes!(people::list)),

@@ -3,7 +3,7 @@
 //! The address bar is the state. Every link that narrows a list is made here, by adding a term to the filter.
 
 use maud::{Markup, html};
-use meshtrail_query::{Field, FilterError};
+use meshtrail_query::{Field, FilterError, TokenKind, tokens};
 
 use super::words;
 
@@ -16,6 +16,8 @@ pub(crate) struct Ask {
     pub(crate) text: String,
     /// Which sessions, beside the filter: `live`, `ended`, …; empty for all, and on other lists.
     pub(crate) state: String,
+    /// How the list is shown beside that, which its addresses keep: names of parameters and their values.
+    pub(crate) keep: Vec<(&'static str, String)>,
     /// What could not be read in it.
     pub(crate) mistake: Option<FilterError>,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Ask {
 impl Ask {
     /// The filter `text` on the list at `path`.
     pub(crate) fn new(path: &'static str, text: impl Into<String>) -> Ask {
-        Ask { path, text: text.into(), state: String::new(), mistake: None }
+        Ask { path, text: text.into(), state: String::new(), keep: Vec::new(), mistake: None }
     }
 
     /// Whether everything is asked for.
@@ -41,25 +43,78 @@ impl Ask {
         self.with(&format!("-{}", term(field, value)))
     }
 
-    fn with(&self, term: &str) -> String {
+    /// The address with one more term; one that is there already is not added again.
+    pub(crate) fn with(&self, term: &str) -> String {
         let kept = self.text.trim();
-        let known = kept.split_whitespace().any(|part| part == term);
-        let text = match (kept.is_empty(), known) {
+        let text = match (kept.is_empty(), self.has(term)) {
             (true, _) => term.to_owned(),
             (false, true) => kept.to_owned(),
-            (false, false) => format!("{kept} {term}"),
+            (false, false) => format!("{} {term}", as_one(kept)),
         };
-        address(self.path, &[("q", &text), ("state", &self.state)])
+        self.asking(&text)
+    }
+
+    /// Whether the filter is narrowed by this very term.
+    pub(crate) fn has(&self, term: &str) -> bool {
+        self.place(term).is_some()
+    }
+
+    fn place(&self, term: &str) -> Option<usize> {
+        let stands_alone = |at: &usize| {
+            let (before, after) = (&self.text[..*at], &self.text[at + term.len()..]);
+            before.chars().next_back().is_none_or(char::is_whitespace)
+                && after.chars().next().is_none_or(char::is_whitespace)
+        };
+        self.text.match_indices(term).map(|(at, _)| at).find(stands_alone)
+    }
+
+    /// The address without this term.
+    pub(crate) fn without(&self, term: &str) -> String {
+        let Some(at) = self.place(term) else { return self.asking(self.text.trim()) };
+        let (before, after) = (self.text[..at].trim(), self.text[at + term.len()..].trim());
+        self.asking(format!("{before} {after}").trim())
+    }
+
+    /// The same question over another stretch of time; both empty for all of it.
+    pub(crate) fn in_range(&self, since: &str, until: &str) -> String {
+        let mut text = untimed(&self.text);
+        if !(since.is_empty() && until.is_empty()) {
+            text = as_one(&text);
+        }
+        for (field, value) in
+            [("since", since), ("until", until)].iter().filter(|(_, value)| !value.is_empty())
+        {
+            text = format!("{text} {}", term(field, value));
+        }
+        self.asking(text.trim())
+    }
+
+    /// The address of the same list with another filter.
+    fn asking(&self, text: &str) -> String {
+        self.address(text, &[])
+    }
+
+    fn address(&self, text: &str, more: &[(&str, &str)]) -> String {
+        let mut parameters = vec![("q", text), ("state", &*self.state)];
+        parameters.extend(self.keep.iter().map(|(name, value)| (*name, &**value)));
+        parameters.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        parameters.extend(more);
+        address(self.path, &parameters)
     }
 
     /// The address of another page of the same list.
     pub(crate) fn page(&self, cursor: &str) -> String {
-        address(self.path, &[("q", self.text.trim()), ("state", &self.state), ("cursor", cursor)])
+        self.address(self.text.trim(), &[("cursor", cursor)])
     }
 
     /// The same question of sessions in another state; empty for all.
     pub(crate) fn in_state(&self, state: &str) -> String {
-        address(self.path, &[("q", self.text.trim()), ("state", state)])
+        self.address(self.text.trim(), &[("state", state)])
+    }
+
+    /// The same question, shown in another way.
+    pub(crate) fn shown(&self, name: &str, value: &str) -> String {
+        self.address(self.text.trim(), &[(name, value)])
     }
 
     /// The search box.
@@ -75,7 +130,10 @@ impl Ask {
                         aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| "q-wrong")];
                 }
                 @if !self.state.is_empty() { input type="hidden" name="state" value=(self.state); }
-                @if !self.text.trim().is_empty() { a.clear href=(address(self.path, &[("state", &self.state)])) { "clear" } }
+                @for (name, value) in self.keep.iter().filter(|(_, value)| !value.is_empty()) {
+                    input type="hidden" name=(name) value=(value);
+                }
+                @if !self.text.trim().is_empty() { a.clear href=(self.asking("")) { "clear" } }
                 button type="submit" { "Ask" }
             }
             @if let Some(mistake) = wrong { (self.mistake_line(mistake)) }
@@ -115,6 +173,46 @@ impl Ask {
     }
 }
 
+/// A filter that more can be put behind: what stands beside an `OR` is taken together.
+fn as_one(text: &str) -> String {
+    let mut depth = 0;
+    let has_or = tokens(text).iter().any(|token| {
+        match token.kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && token.kind == TokenKind::Or
+    });
+    if has_or { format!("({text})") } else { text.to_owned() }
+}
+
+/// A filter without the times that hold for all of it.
+fn untimed(text: &str) -> String {
+    let (mut kept, mut from, mut depth) = (String::new(), 0, 0);
+    let all = tokens(text);
+    for (at, token) in all.iter().enumerate() {
+        match token.kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth -= 1,
+            TokenKind::Or if depth == 0 => return text.trim().to_owned(),
+            TokenKind::Field if depth == 0 => {
+                let name = &text[token.span.range()];
+                let negated = at > 0 && all[at - 1].kind == TokenKind::Minus;
+                let is_time = ["since:", "until:"].iter().any(|time| time.eq_ignore_ascii_case(name));
+                if is_time && !negated {
+                    kept.push_str(&text[from..token.span.start]);
+                    let value = all.get(at + 1).filter(|next| next.span.start == token.span.end);
+                    from = value.map_or(token.span.end, |value| value.span.end);
+                }
+            }
+            _ => {}
+        }
+    }
+    kept.push_str(&text[from..]);
+    kept.trim().to_owned()
+}
+
 /// Every field and what it looks at, for the box to complete.
 fn fields() -> String {
     let all: Vec<(&str, &str)> = Field::ALL.iter().map(|field| (field.name(), field.about())).collect();
@@ -131,11 +229,16 @@ fn floor(text: &str, at: usize) -> usize {
 
 /// `field:value`, quoted where the language would read the value as more than one word.
 pub(crate) fn term(field: &str, value: &str) -> String {
+    format!("{field}:{}", quoted_value(value))
+}
+
+/// A value as a term has it: in quotes where the language would read it as something else.
+pub(crate) fn quoted_value(value: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\\' | '(' | ')' | ',' | '*');
     if !value.is_empty() && value.chars().all(plain) {
-        return format!("{field}:{value}");
+        return value.to_owned();
     }
-    format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// A path with query parameters; empty ones are left out.
@@ -185,6 +288,24 @@ mod tests {
         assert_eq!(ask.is_not("kind", "x"), "/events?q=kind:ssh.%2A%20-kind:x");
         let again = Ask::new("/events", "actor:a");
         assert_eq!(again.is("actor", "a"), "/events?q=actor:a");
+    }
+
+    #[test]
+    fn a_stretch_of_time_takes_the_place_of_the_one_before() {
+        let range = |text: &str| Ask::new("/events", text).in_range("7d", "");
+        assert_eq!(range("since:24h kind:ssh"), "/events?q=kind:ssh%20since:7d");
+        assert_eq!(range("rm until:\"2026-11-20\""), "/events?q=rm%20since:7d");
+        assert_eq!(range("a OR b"), "/events?q=%28a%20OR%20b%29%20since:7d");
+        assert_eq!(range("(since:1h OR x)"), "/events?q=%28since:1h%20OR%20x%29%20since:7d");
+        assert_eq!(Ask::new("/events", "since:1h x").in_range("", ""), "/events?q=x");
+    }
+
+    #[test]
+    fn a_term_that_narrows_can_be_taken_out_again() {
+        let ask = Ask::new("/events", "actor:a outcome:denied");
+        assert!(ask.has("outcome:denied") && !ask.has("outcome:den") && !ask.has("actor:"));
+        assert_eq!(ask.without("actor:a"), "/events?q=outcome:denied");
+        assert_eq!(Ask::new("/events", "a OR b").is("kind", "x"), "/events?q=%28a%20OR%20b%29%20kind:x");
     }
 
     #[test]

@@ -96,6 +96,11 @@ impl EventPage<'_> {
             } @else {
                 dl { (identity_lines(&event.actor, &event.identity, &ask, self.now)) }
             }
+            @if let Some(best) = &self.view.best {
+                h2 { "Who, as known now" }
+                p.small.unsure { "This became known after the event was written, which stays as it is." }
+                dl { (identity_lines(&best.actor, &best.identity, &ask, self.now)) }
+            }
             h2 { "What" }
             dl {
                 dt { "kind" }

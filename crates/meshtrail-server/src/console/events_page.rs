@@ -1,9 +1,10 @@
-//! The explorer of events, newest first.
+//! The timeline: every event, how many there are when, and with which values.
 
 use maud::{Markup, html};
 use meshtrail_event::{Outcome, Timestamp};
 
 use super::ask::{Ask, address, under};
+use super::events_counts::CountsView;
 use super::layout::{empty, pager, who_did};
 use super::sentence::sentence;
 use super::view::{EventView, Paging};
@@ -13,31 +14,70 @@ use super::words;
 pub(crate) struct EventsPage<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) events: &'a [EventView],
+    /// None where the filter can't be read.
+    pub(crate) counts: Option<&'a CountsView<'a>>,
     pub(crate) paging: &'a Paging,
+    /// Whether the reader may take events out.
+    pub(crate) may_export: bool,
     pub(crate) now: Timestamp,
 }
 
+/// Stretches of time up to now.
+const RANGES: &[(&str, &str)] =
+    &[("1 h", "1h"), ("24 h", "24h"), ("7 days", "7d"), ("30 days", "30d"), ("all time", "")];
+
+/// Common questions, beside what the filter says already.
 const QUICK: &[(&str, &str)] = &[
-    ("everything", ""),
-    ("sessions", "kind:ssh.session.*"),
-    ("who looked", "kind:meshtrail.*"),
+    ("sessions", "kind:ssh.session"),
     ("not successful", "-outcome:success"),
-    ("in doubt", "identity:conflicting"),
-    ("last 24 h", "since:24h"),
+    ("who is in doubt", "identity:conflicting,self-reported"),
+    ("who looked", "kind:meshtrail.viewed,meshtrail.exported"),
 ];
 
 impl EventsPage<'_> {
     /// The page's content.
     pub(crate) fn render(&self) -> Markup {
         html! {
+            h1.unseen { "Timeline" }
             (self.ask.form())
-            h1 { "Events" }
-            nav.quick aria-label="Common questions" {
-                @for (name, text) in QUICK {
-                    a href=(address("/events", &[("q", text)])) aria-current=[(self.ask.text.trim() == *text).then_some("true")] { (name) }
+            (self.quick())
+            @if self.events.is_empty() && self.ask.is_open() { (self.nothing()) } @else {
+                div.timeline {
+                    @if let Some(counts) = self.counts { (counts.facets()) }
+                    div.main {
+                        @if let Some(counts) = self.counts { (counts.histogram()) }
+                        @if self.events.is_empty() { (self.nothing()) } @else { (self.table()) (pager(self.ask, self.paging)) }
+                    }
                 }
             }
-            @if self.events.is_empty() { (self.nothing()) } @else { (self.table()) (pager(self.ask, self.paging)) }
+        }
+    }
+
+    fn quick(&self) -> Markup {
+        html! {
+            nav.quick aria-label="Time and common questions" {
+                @for (name, since) in RANGES {
+                    a href=(self.ask.in_range(since, "")) aria-current=[self.is_range(since).then_some("true")] { (name) }
+                }
+                span.apart {}
+                @for (name, term) in QUICK {
+                    @let chosen = self.ask.has(term);
+                    a href=(if chosen { self.ask.without(term) } else { self.ask.with(term) }) aria-current=[chosen.then_some("true")] { (name) }
+                }
+                span.apart {}
+                button.tail type="button" data-follow data-tail hidden[true] { "follow live " kbd { "f" } }
+                @if self.may_export && self.ask.mistake.is_none() {
+                    a href=(address("/exports", &[("filter", self.ask.text.trim())])) { "export" }
+                }
+                a.down href="#facets" { "narrow down ↓" }
+            }
+        }
+    }
+
+    fn is_range(&self, since: &str) -> bool {
+        match since {
+            "" => !self.ask.text.contains("since:") && !self.ask.text.contains("until:"),
+            since => self.ask.has(&format!("since:{since}")) && !self.ask.text.contains("until:"),
         }
     }
 
@@ -46,7 +86,10 @@ impl EventsPage<'_> {
             return html! { p.q { "The filter can't be read, so nothing was searched." } };
         }
         if self.paging.next.is_some() {
-            return html! { p.q { "Nothing among the events looked through so far; older ones are left." } (pager(self.ask, self.paging)) };
+            return html! {
+                p.q data-goes-on role="status" { "Nothing among the events looked through so far; older ones are left." }
+                (pager(self.ask, self.paging))
+            };
         }
         if self.ask.text.trim().is_empty() {
             let command = "curl -H \"Authorization: Bearer $TOKEN\" -d @events.json http://127.0.0.1:7411/api/v1/events";
@@ -65,10 +108,16 @@ impl EventsPage<'_> {
     }
 
     fn table(&self) -> Markup {
+        let oldest = self.ask.keep.iter().any(|(name, value)| *name == "order" && value == "oldest");
+        let live = !oldest && !self.paging.inside;
+        let (turned, sign, word) = if oldest { ("", "↑", "ascending") } else { ("oldest", "↓", "descending") };
         html! {
-            table.events {
+            table.events data-tail-rows[live] {
                 thead { tr {
-                    th.c-time scope="col" { "Time (UTC)" } th.c-kind scope="col" { "Kind" } th.c-who scope="col" { "Who" }
+                    th.c-time scope="col" aria-sort=(word) {
+                        a href=(self.ask.shown("order", turned)) title="by when it came into the trail; the other way round" { "Time (UTC) " span aria-hidden="true" { (sign) } }
+                    }
+                    th.c-kind scope="col" { "Kind" } th.c-who scope="col" { "Who" }
                     th scope="col" { "What" } th.c-outcome scope="col" { "Outcome" } th.c-index.r scope="col" { "Index" }
                 } }
                 tbody { @for each in self.events { (self.row(each)) } }
@@ -77,14 +126,14 @@ impl EventsPage<'_> {
     }
 
     fn row(&self, each: &EventView) -> Markup {
-        let event = &each.event;
+        let event = each.best();
         let id = event.id.to_string();
         let kind = event.kind.as_str();
         html! {
             tr id={ "e" (each.index) } data-row {
                 td.at-time { (words::exact_clock(event.time, self.now)) }
                 td.at-kind { (self.ask.value("kind", kind, &html! { code.q { (words::clipped(kind, 28)) } })) }
-                td.at-who { (who_did(event, self.ask)) }
+                td.at-who { (who_did(event, self.ask)) (known_late(each)) }
                 td.at-what { a.open href=(under("/events", &id)) { (sentence(event)) } }
                 td.at-outcome { (self.outcome(&event.outcome)) }
                 td.at-index.r.n { (each.index) }
@@ -106,4 +155,13 @@ pub(crate) fn outcome_word(outcome: &Outcome) -> Markup {
         Outcome::Unknown => html! { span.unsure { "unknown" } },
         Outcome::Other(word) => html! { span.unsure { (words::clipped(word, 20)) } },
     }
+}
+
+/// That more is known now than when the event was written, and what was known then.
+fn known_late(each: &EventView) -> Markup {
+    if each.best.is_none() {
+        return html! {};
+    }
+    let then = words::name_of(&each.event.actor).unwrap_or_else(|| "nobody".to_owned());
+    html! { " " span.unsure.why title={ "known then: " (meshtrail_event::text::visible(&then)) } { "learned later" } }
 }

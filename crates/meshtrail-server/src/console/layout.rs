@@ -154,7 +154,7 @@ fn keys(plays: bool) -> Markup {
         (&["j", "k"], "next, previous row"),
         (&["Enter"], "open the row"),
         (&["Esc"], "leave the box, close this, go back"),
-        (&["f"], "follow the live session"),
+        (&["f"], "follow the live session, or new events"),
         (&["[", "]"], "earlier, later"),
         (&["?"], "this sheet"),
     ];
@@ -285,6 +285,7 @@ pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now:
             dd {
                 (ask.value("actor", &person.login, &words::foreign(&person.login)))
                 @if let Some(name) = &person.name { " " span.q { (words::foreign(name)) } }
+                br; a.small href=(super::ask::under("/people", &person.login)) { "all about them" }
             }
             @if !person.groups.is_empty() { dt { "groups" } dd { (words::foreign(&person.groups.join(", "))) } }
         }
@@ -294,7 +295,11 @@ pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now:
         @if let Some(device) = &actor.device {
             dt { "device" }
             dd {
-                (words::foreign(device.name.as_deref().or(device.id.as_deref()).unwrap_or("without a name")))
+                @let name = words::foreign(device.name.as_deref().or(device.id.as_deref()).unwrap_or("without a name"));
+                @match &device.id {
+                    Some(id) => a href=(super::ask::under("/devices", id)) { (name) },
+                    None => (name),
+                }
                 @if let Some(os) = &device.os { " " span.q { (words::foreign(os)) } }
             }
             @if !device.addresses.is_empty() {

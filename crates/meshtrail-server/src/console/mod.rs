@@ -7,30 +7,45 @@
 //!
 //! What a page shows comes by the same calls that the API answers with; how things are stored is not known here.
 
+mod activity;
 mod ask;
 mod assets;
+mod changes_page;
+mod device_page;
+mod devices_page;
+mod diff;
 mod event_page;
+mod events_counts;
 mod events_page;
+mod exports_page;
 mod layout;
+mod mesh_pages;
+mod network_page;
 mod open_pages;
 mod pages;
+mod parts;
+mod people_page;
+mod person_page;
 mod plain_pages;
 mod sentence;
 mod session_page;
 mod sessions_page;
+mod sources_page;
 mod view;
 mod words;
 
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
 
 use crate::auth::Capability;
 use crate::routes::Route;
 
+pub(crate) use ask::{quoted_value, term};
 pub(crate) use open_pages::problem_page;
 pub use sentence::{Sentence, sentence};
+pub(crate) use words::sentence_case;
 
 /// What the console's pages may load and do.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; \
@@ -59,6 +74,15 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::page("/events", Capability::Read, get(pages::events)),
         Route::page("/events/{id}", Capability::Read, get(pages::event)),
         Route::page("/events/at/{index}", Capability::Read, get(pages::event_at)),
+        Route::page("/people", Capability::Read, get(mesh_pages::people)),
+        Route::page("/people/{login}", Capability::Read, get(mesh_pages::person)),
+        Route::page("/devices", Capability::Read, get(mesh_pages::devices)),
+        Route::page("/devices/{id}", Capability::Read, get(mesh_pages::device)),
+        Route::page("/changes", Capability::Read, get(mesh_pages::changes)),
+        Route::page("/network", Capability::Read, get(mesh_pages::network)),
+        Route::page("/sources", Capability::Read, get(mesh_pages::sources)),
+        Route::page("/exports", Capability::Export, get(exports_page::exports)),
+        Route::form("/exports", Capability::Export, post(exports_page::begun)),
         Route::page("/sign-in", Capability::Open, get(open_pages::sign_in)),
         Route::page("/static/{version}/{*name}", Capability::Open, get(open_pages::asset_file)),
     ]

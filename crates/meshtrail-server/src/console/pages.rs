@@ -2,6 +2,8 @@
 //!
 //! Each asks what the API asks, by the same calls, and renders the answer.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Query, State};
 use axum::response::{Redirect, Response};
 use http::StatusCode;
@@ -12,15 +14,17 @@ use serde::Deserialize;
 
 use super::ask::{Ask, term, under};
 use super::event_page::EventPage;
+use super::events_counts::CountsView;
 use super::events_page::EventsPage;
 use super::layout::{Nav, Shell};
 use super::session_page::SessionPage;
 use super::sessions_page::SessionsPage;
 use super::view::{EventView, Looker, Paging, SessionView, Sound};
 use super::{PLAYING_POLICY, POLICY};
+use crate::api::events::counts::{Counts, Wanted};
 use crate::api::events::{self, EventsQuery, Order};
 use crate::api::sessions::{self, SessionsQuery};
-use crate::auth::Viewer;
+use crate::auth::{Capability, Viewer};
 use crate::extract::parsed;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -30,6 +34,12 @@ const ROWS: usize = 50;
 
 /// Events shown beside a session.
 const BESIDE: usize = 24;
+
+/// How long the first page may take to count: its rows are there already.
+const SHORT_COUNT: Duration = Duration::from_millis(60);
+
+/// How long a count may take that is asked for by itself.
+const LONG_COUNT: Duration = Duration::from_secs(3);
 
 /// What makes the first session come.
 const FIRST_STEP: &str = "meshtrail serve --recorder-listen tailscale:80";
@@ -41,6 +51,12 @@ pub(crate) struct Asked {
     q: String,
     state: String,
     cursor: String,
+    /// `oldest` for the oldest first.
+    order: String,
+    /// How bars of the timeline are told apart.
+    by: String,
+    /// `all` to count for longer.
+    counts: String,
 }
 
 impl Asked {
@@ -113,31 +129,41 @@ pub(crate) async fn session(
     let q = format!("{} -kind:recording.mark", term("session", id.as_str()));
     let query =
         EventsQuery { q: Some(q), limit: Some(BESIDE), order: Some(Order::Oldest), ..EventsQuery::default() };
-    let beside = views(events::page(&state, &query).await?.rows)?;
+    let beside = views(&state, events::page(&state, &query).await?.rows)?;
     let looker = Looker::from(&viewer);
     let page = SessionPage { session: &session, beside: &beside, looker: &looker, now };
     let frame = Frame { title: &page.title(), nav: Nav::Sessions, plays: looker.may_replay };
     frame.answer(&state, &viewer, StatusCode::OK, now, &page.render()).await
 }
 
-/// The explorer of events.
+/// The timeline: every event, how many there are when, and with which values.
 pub(crate) async fn events(
     State(state): State<AppState>,
     viewer: Viewer,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let (ask, now) = (asked.ask("/events"), Timestamp::now());
-    let (mut list, mut next) = (Vec::new(), None);
+    let (mut ask, now) = (asked.ask("/events"), Timestamp::now());
+    ask.keep = vec![("order", asked.order.clone()), ("by", asked.by.clone())];
+    let (mut list, mut next, mut counts) = (Vec::new(), None, None);
     if ask.mistake.is_none() {
-        let query =
-            EventsQuery { q: given(&asked.q), limit: Some(ROWS), cursor: given(&asked.cursor), order: None };
+        let order = (asked.order == "oldest").then_some(Order::Oldest);
+        let query = EventsQuery { q: given(&asked.q), limit: Some(ROWS), cursor: given(&asked.cursor), order };
         let page = events::page(&state, &query).await?;
         next = page.next;
-        list = views(page.rows)?;
+        list = views(&state, page.rows)?;
+        let budget = if asked.counts == "all" { LONG_COUNT } else { SHORT_COUNT };
+        let filter = events::filter(Some(&asked.q))?;
+        let times = Counts::of(&state, &filter, &Wanted { facets: false, budget, now }).await?;
+        let values = Counts::of(&state, &filter, &Wanted { facets: true, budget, now }).await?;
+        counts = Some((times, values));
     }
     let status = if ask.mistake.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let paging = asked.paging(next);
-    let content = EventsPage { ask: &ask, events: &list, paging: &paging, now }.render();
+    let by = if asked.by == "kind" { "kind" } else { "outcome" };
+    let counts = counts.as_ref().map(|(times, values)| CountsView { ask: &ask, times, values, by });
+    let may_export = viewer.may(Capability::Export);
+    let content =
+        EventsPage { ask: &ask, events: &list, counts: counts.as_ref(), paging: &paging, may_export, now }.render();
     let frame = Frame { title: "Timeline", nav: Nav::Timeline, plays: false };
     frame.answer(&state, &viewer, status, now, &content).await
 }
@@ -150,7 +176,7 @@ pub(crate) async fn event(
 ) -> Result<Response, Problem> {
     let (id, now): (EventId, _) = (parsed("id", &id)?, Timestamp::now());
     let (index, leaf) = events::leaf(&state, &id).await?;
-    let view = view(index, &leaf)?;
+    let view = view(&state, index, &leaf)?;
     let content = EventPage { view: &view, size: state.trail().size(), now }.render();
     let frame = Frame { title: &format!("Event {id}"), nav: Nav::Timeline, plays: false };
     frame.answer(&state, &viewer, StatusCode::OK, now, &content).await
@@ -163,20 +189,21 @@ pub(crate) async fn event_at(
 ) -> Result<Redirect, Problem> {
     let index: u64 = parsed("index", &index)?;
     let leaf = events::leaf_at(&state, index).await?;
-    Ok(Redirect::to(&under("/events", &view(index, &leaf)?.event.id.to_string())))
+    Ok(Redirect::to(&under("/events", &view(&state, index, &leaf)?.event.id.to_string())))
 }
 
-fn views(rows: Vec<(u64, bytes::Bytes)>) -> Result<Vec<EventView>, Problem> {
-    rows.iter().map(|(index, leaf)| view(*index, leaf)).collect()
+fn views(state: &AppState, rows: Vec<(u64, bytes::Bytes)>) -> Result<Vec<EventView>, Problem> {
+    rows.iter().map(|(index, leaf)| view(state, *index, leaf)).collect()
 }
 
-fn view(index: u64, leaf: &[u8]) -> Result<EventView, Problem> {
+fn view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Problem> {
     let unreadable = || {
         Problem::internal(format!("the event at index {index} can't be read; run `meshtrail verify --all`"))
     };
     let event = Event::from_json(leaf).map_err(|error| unreadable().because(&error))?;
     let leaf = String::from_utf8(leaf.to_vec()).map_err(|error| unreadable().because(&error))?;
-    Ok(EventView { index, event, leaf })
+    let best = state.learned().best(leaf.as_bytes()).and_then(|best| Event::from_json(&best).ok()).map(Box::new);
+    Ok(EventView { index, event, best, leaf })
 }
 
 /// What a page is within the console.
@@ -215,7 +242,7 @@ impl Frame<'_> {
 async fn sound(state: &AppState) -> Result<Sound, Problem> {
     let events = state.trail().size();
     let newest = match events.checked_sub(1) {
-        Some(last) => Some(view(last, &events::leaf_at(state, last).await?)?.event.received),
+        Some(last) => Some(view(state, last, &events::leaf_at(state, last).await?)?.event.received),
         None => None,
     };
     Ok(Sound { events, newest })

@@ -123,9 +123,10 @@ impl Server {
             };
             recorders.push((*place, listener));
         }
-        let collectors = meshtrail_collect::open(config.sources.clone())?;
-        let (history, learned) = (History::new(), Learned::default());
-        let resolver = resolver(&config, history.clone())?;
+        let socket = socket(&config);
+        let collectors = meshtrail_collect::open(config.sources.clone())?.with_local_api(socket.clone());
+        let (history, learned) = (History::of_trail(&config.trail.name), Learned::default());
+        let resolver = resolver(&config, socket, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
         let read_to = directory::load(&history, &learned, &trail)
             .await
@@ -248,7 +249,18 @@ fn trail_config(settings: &TrailSettings) -> TrailConfig {
     config
 }
 
-fn resolver(config: &Config, history: History) -> Result<Resolver, StartError> {
+/// tailscaled's socket: the configured one, else the usual one if it is there or is needed to listen.
+fn socket(config: &Config) -> Option<PathBuf> {
+    let usual = Path::new(DEFAULT_SOCKET);
+    let follows =
+        config.recorder_listen.iter().any(|listen| matches!(listen, RecorderListen::Tailscale { .. }));
+    match &config.tailscale_socket {
+        Some(socket) => Some(socket.clone()),
+        None => (follows || usual.exists()).then(|| usual.to_owned()),
+    }
+}
+
+fn resolver(config: &Config, socket: Option<PathBuf>, history: History) -> Result<Resolver, StartError> {
     if config.banner.is_some() {
         // Nobody real is in a demo.
         return Ok(Resolver::knowing_nobody());
@@ -259,13 +271,6 @@ fn resolver(config: &Config, history: History) -> Result<Resolver, StartError> {
         .map(DirectoryFile::open)
         .transpose()
         .map_err(|error| StartError::Directory(Box::new(error)))?;
-    let usual = Path::new(DEFAULT_SOCKET);
-    let follows =
-        config.recorder_listen.iter().any(|listen| matches!(listen, RecorderListen::Tailscale { .. }));
-    let socket = match &config.tailscale_socket {
-        Some(socket) => Some(socket.clone()),
-        None => (follows || usual.exists()).then(|| usual.to_owned()),
-    };
     Ok(Resolver::start(ResolverConfig { socket, directory, history, ..ResolverConfig::default() }))
 }
 

@@ -1,5 +1,5 @@
 // The filter box: colours the words as they are typed, underlines what cannot be a field, completes fields and
-// the values this page shows. The server decides what a filter means; this only helps to write one.
+// the values that the data has. The server decides what a filter means; this only helps to write one.
 import { element } from "./proof-view.js";
 
 const VALUES = {
@@ -52,6 +52,20 @@ function offers(fields, typed) {
   return all.slice(0, 12).map((each) => ({ text: `${minus}${field}:${/[\s"\\(),]/.test(each) ? JSON.stringify(each) : each}`, help: "" }));
 }
 
+const bytes = (text) => new TextEncoder().encode(text).length;
+const unitsOf = (text, at) => new TextDecoder().decode(new TextEncoder().encode(text).slice(0, at)).length;
+
+/** What the server knows of this place: fields, words, the values that the data has, and what it can't read. */
+async function asked(text, caret) {
+  const answer = await fetch(`/api/v1/events/complete?${new URLSearchParams({ q: text, at: bytes(text.slice(0, caret)) })}`, { headers: { accept: "application/json" } });
+  if (!answer.ok) throw new Error("no completion came");
+  const { replace, options, wrong } = await answer.json();
+  const [from, to] = replace.map((at) => unitsOf(text, at));
+  const help = ({ about, events }) => about || (events ? `${events.toLocaleString("en")} event${events === 1 ? "" : "s"}` : "");
+  const items = options.slice(0, 12).map((option) => ({ text: option.insert, help: help(option), more: option.insert.endsWith(":"), from, to }));
+  return { items: items.filter(({ text: insert }) => insert !== text.slice(from, to)), wrong: wrong && { ...wrong, at: wrong.at.map((at) => unitsOf(text, at)) } };
+}
+
 class Completion {
   #list = element("ul", { role: "listbox", id: "q-offers", "aria-label": "completions" });
   #chosen = -1;
@@ -74,7 +88,23 @@ class Completion {
 
   show() {
     const { typed } = wordAt(this.input);
-    this.items = offers(this.fields, typed);
+    this.fill(offers(this.fields, typed));
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.askServer(), 90);
+  }
+
+  async askServer() {
+    const [text, caret] = [this.input.value, this.input.selectionStart];
+    try {
+      const { items, wrong } = await asked(text, caret);
+      if (this.input.value !== text || this.input.selectionStart !== caret || document.activeElement !== this.input) return;
+      if (this.#chosen < 0) this.fill(items);
+      this.wrongAt?.(wrong && (caret < wrong.at[0] || caret > wrong.at[1]) ? wrong : null);
+    } catch { /* the page's own offers stay */ }
+  }
+
+  fill(items) {
+    this.items = items;
     this.#list.replaceChildren(...this.items.map((item, at) => element("li", { role: "option", id: `q-offer-${at}`, "aria-selected": "false" }, element("code", {}, item.text), item.help ? element("span", {}, item.help) : null)));
     this.#list.hidden = this.items.length === 0;
     this.input.setAttribute("aria-expanded", String(this.open));
@@ -99,8 +129,8 @@ class Completion {
 
   take(at) {
     const item = this.items[at];
-    const { start } = wordAt(this.input);
-    this.input.setRangeText(item.text + (item.more ? "" : " "), start, this.input.selectionStart, "end");
+    const from = item.from ?? wordAt(this.input).start;
+    this.input.setRangeText(item.text + (item.more ? "" : " "), from, item.to ?? this.input.selectionStart, "end");
     this.input.dispatchEvent(new Event("input"));
     if (!item.more) this.hide();
   }
@@ -113,9 +143,18 @@ export function helpAsking(form) {
   form.classList.add("painted");
   const wrong = wrongIn(input);
   const sent = input.value;
-  const repaint = () => paint(input, screen, input.value === sent ? wrong : null);
+  let found = null;
+  const repaint = () => paint(input, screen, found ?? (input.value === sent ? wrong : null));
   const completion = new Completion(input);
-  input.addEventListener("input", () => { repaint(); completion.show(); });
+  const note = element("p", { class: "told", role: "status" });
+  completion.wrongAt = (mistake) => {
+    found = mistake && [mistake.at[0], Math.max(mistake.at[1], mistake.at[0] + 1)];
+    note.textContent = mistake ? [mistake.message, mistake.hint].filter(Boolean).join(" ") : "";
+    if (mistake) form.after(note);
+    else note.remove();
+    repaint();
+  };
+  input.addEventListener("input", () => { found = null; repaint(); completion.show(); });
   input.addEventListener("scroll", repaint);
   input.addEventListener("focus", () => { if (input.value === "") completion.show(); });
   input.addEventListener("blur", () => completion.hide());

@@ -32,7 +32,7 @@ function back() {
 }
 
 function askNow() {
-  const box = document.querySelector("form.ask input[name=q]");
+  const box = document.querySelector("form[role=search] input[name=q]");
   box?.focus();
   box?.setSelectionRange(box.value.length, box.value.length);
 }

@@ -32,8 +32,11 @@ export class Replay {
   start() {
     const { cols = 80, rows = 24 } = this.#source.data ?? {};
     this.#size(cols, rows);
-    this.#make(0);
     if (!this.live) this.#controls();
+    // The player measures a character once, when it is made: with another face its bar would be narrower than its
+    // terminal.
+    const face = document.fonts?.load('15px "Hyperlegible Mono"') ?? Promise.resolve();
+    face.catch(() => {}).then(() => { if (!this.#player) this.#make(0); });
   }
 
   /** As large as the width allows, but never so tall that the proof below is out of sight. */
@@ -82,7 +85,7 @@ export class Replay {
     this.speed = speed;
     const select = this.#line?.querySelector("select");
     if (select) select.value = String(speed);
-    this.#make(this.#player.getCurrentTime() ?? 0);
+    this.#make(this.#player?.getCurrentTime() ?? 0);
   }
 
   setSkipIdle(skip) {

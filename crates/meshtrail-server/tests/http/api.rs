@@ -37,7 +37,9 @@ async fn every_route_lets_in_exactly_the_roles_of_the_table() {
             }
             let answer = server.by(token, route.method.clone(), &path).send().await.unwrap();
             let status = answer.status().as_u16();
-            let body = answer.text().await.unwrap();
+            // A stream that is followed has no end to wait for.
+            let endless = answer.headers().get("content-type").is_some_and(|media| media == "text/event-stream");
+            let body = if endless { String::new() } else { answer.text().await.unwrap() };
             let refused = status == 401 || (status == 403 && body.contains("has the role"));
             assert_eq!(!refused, role.may(route.needs), "{role}: {} {path}: {status} {body}", route.method);
         }
@@ -56,6 +58,13 @@ async fn bad_input_is_refused_with_the_field_and_an_id_of_the_log() {
         ("/api/v1/events?cursor=AAAA", 400, Some("cursor")),
         ("/api/v1/events?order=up", 400, Some("order")),
         ("/api/v1/events?q=acotr:x", 400, Some("q")),
+        ("/api/v1/events/histogram?bars=0", 400, Some("bars")),
+        ("/api/v1/events/histogram?by=colour", 400, Some("by")),
+        ("/api/v1/events/histogram?q=acotr:x", 400, Some("q")),
+        ("/api/v1/events/facets?top=9999", 400, Some("top")),
+        ("/api/v1/events/complete?at=-1", 400, Some("at")),
+        ("/api/v1/events/follow?q=%22", 400, Some("q")),
+        ("/api/v1/events/follow?after=x", 400, Some("after")),
         ("/api/v1/events/nonsense", 400, Some("id")),
         ("/api/v1/events/main.server.9.9", 404, None),
         ("/api/v1/sessions?state=dead", 400, Some("state")),

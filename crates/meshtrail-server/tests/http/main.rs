@@ -11,3 +11,4 @@ mod running;
 mod sign_in;
 mod sources;
 mod timeline;
+mod who;

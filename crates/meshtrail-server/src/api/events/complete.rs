@@ -1,0 +1,148 @@
+//! What could stand at a place in a filter: fields, their words, and the values that the data has.
+
+use std::collections::{HashMap, HashSet};
+
+use axum::Json;
+use axum::extract::State;
+use meshtrail_query::tally::{Facet, SLOT, Tally, summarise};
+use meshtrail_query::{Field, Filter, completions};
+use serde::{Deserialize, Serialize};
+
+use super::unreadable;
+use crate::extract::{Asked, parsed};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// How many of the newest events are read that are not summed up yet.
+const MOST_READ: u64 = 20_000;
+
+/// How many options there are at most.
+const MOST: usize = 200;
+
+/// A part of a filter to be completed.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct CompleteQuery {
+    /// The filter as far as it is written.
+    pub q: String,
+    /// The place of the cursor in it, in bytes; its end without it.
+    pub at: Option<usize>,
+}
+
+/// What could stand at a place in a filter.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Completed {
+    /// The bytes to replace, from and up to.
+    pub replace: [usize; 2],
+    /// The field whose value is written, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What could stand there, the likeliest first.
+    pub options: Vec<CompletedOption>,
+    /// What can't be read in the filter as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<Wrong>,
+}
+
+/// What can't be read in a filter.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Wrong {
+    /// Where it stands: bytes from and up to.
+    pub at: [usize; 2],
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// One thing that could stand there.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct CompletedOption {
+    /// The text to put in, quoted where it must be.
+    pub insert: String,
+    /// What it means; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// Events with this value among those that are summed up, where it is a value from the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
+}
+
+/// What could stand at a place in a filter: fields, their words, and the values that the data has.
+#[utoipa::path(get, path = "/api/v1/events/complete", tag = "events", params(CompleteQuery),
+    responses((status = 200, body = Completed)))]
+pub(crate) async fn complete(
+    State(state): State<AppState>,
+    Asked(query): Asked<CompleteQuery>,
+) -> Result<Json<Completed>, Problem> {
+    let completion = completions(&query.q, query.at.unwrap_or(query.q.len()));
+    let known = completion.options.iter().map(|option| CompletedOption {
+        insert: option.insert.clone(),
+        about: option.about.clone(),
+        events: None,
+    });
+    let mut options: Vec<CompletedOption> = known.collect();
+    if let Some(facet) = completion.field.and_then(facet_of) {
+        options.extend(values_like(&state, facet, &completion.written).await?);
+    }
+    let mut seen = HashSet::new();
+    options.retain(|option| seen.insert(option.insert.clone()));
+    options.truncate(MOST);
+    Ok(Json(Completed {
+        replace: [completion.replace.start, completion.replace.end],
+        field: completion.field.map(|field| field.name().to_owned()),
+        options,
+        wrong: Filter::parse(&query.q).err().map(|error| Wrong {
+            at: [error.span.start, error.span.end],
+            message: crate::console::sentence_case(&error.message),
+            hint: error.hint.as_deref().map(crate::console::sentence_case),
+        }),
+    }))
+}
+
+fn facet_of(field: Field) -> Option<Facet> {
+    match field {
+        Field::Person => Some(Facet::Actor),
+        field => parsed("field", field.name()).ok(),
+    }
+}
+
+/// How many values are offered.
+const OFFERED: usize = 20;
+
+/// The commonest values that hold what is written; those that begin with it first.
+async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Vec<CompletedOption>, Problem> {
+    let written = written.trim_matches('"').to_lowercase();
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut add = |value: &str, events: u64| {
+        if value.to_lowercase().contains(&written) {
+            *counts.entry(value.to_owned()).or_default() += events;
+        }
+    };
+    let summaries = state.summaries().all();
+    for summary in &summaries {
+        summary.values(facet).for_each(|(value, events)| add(value, events));
+    }
+    let size = state.trail().size();
+    let summed = summaries.iter().map(|summary| summary.range().end).max().unwrap_or_default();
+    let mut newest = Tally::new(SLOT, true);
+    let unsummed = summed.max(size.saturating_sub(MOST_READ)).min(size)..size;
+    summarise(state.trail(), unsummed, &mut newest).await.map_err(|error| unreadable(&error))?;
+    if let Some(values) = newest.values(facet) {
+        values.top(values.distinct()).into_iter().for_each(|(value, events)| add(value, events));
+    }
+    let mut found: Vec<(String, u64)> = counts.into_iter().collect();
+    let begins = |value: &str| value.to_lowercase().starts_with(&written);
+    found.sort_unstable_by(|one, two| {
+        (begins(&two.0), two.1).cmp(&(begins(&one.0), one.1)).then(one.0.cmp(&two.0))
+    });
+    found.truncate(OFFERED);
+    let option = |(value, events): (String, u64)| CompletedOption {
+        insert: crate::console::quoted_value(&value),
+        about: String::new(),
+        events: Some(events),
+    };
+    Ok(found.into_iter().map(option).collect())
+}

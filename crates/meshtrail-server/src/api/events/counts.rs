@@ -1,0 +1,371 @@
+//! How many events, when, and with which values.
+//!
+//! A count is exact, or of so many events looked at as it says, the newest first; never a guess.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use meshtrail_event::{Kind, Timestamp};
+use meshtrail_query::Filter;
+use meshtrail_query::tally::{Counted, Facet, Question, SLOT, Summary, Tally, count};
+use serde::{Deserialize, Serialize};
+
+use super::{filter, limit, unreadable};
+use crate::extract::Asked;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// How long the work for an answer may take, about.
+const BUDGET: Duration = Duration::from_secs(3);
+
+/// Bars of a histogram when nothing is said, and at most.
+const BARS: usize = 96;
+const MAX_BARS: usize = 400;
+
+/// Values of a facet when nothing is said, and at most.
+const TOP: usize = 10;
+const MAX_TOP: usize = 200;
+
+/// How many events are read for bars shorter than a summary's slots.
+const FEW: u64 = 50_000;
+
+/// How long a bar can be, in seconds.
+const WIDTHS: &[i64] = &[
+    1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800,
+    604_800, 1_209_600, 2_419_200, 7_257_600, 31_536_000,
+];
+
+/// How far apart one bar's parts are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// By family of kinds: sessions, flows, changes, …
+    #[default]
+    Family,
+    /// By outcome.
+    Outcome,
+    /// By kind.
+    Kind,
+}
+
+/// Which events, and in how many bars.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct HistogramQuery {
+    /// A filter; its `since` and `until` are the histogram's range.
+    pub q: Option<String>,
+    /// At most this many bars: 1 to 400, 96 without it.
+    pub bars: Option<usize>,
+    /// How a bar's parts are told apart: `family`, `outcome` or `kind`.
+    pub by: Option<By>,
+}
+
+/// One bar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Bar {
+    /// When it begins.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Its events by part.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// How many events there were when.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Histogram {
+    /// When the first bar begins.
+    #[schema(value_type = String)]
+    pub from: Timestamp,
+    /// When the last one ends.
+    #[schema(value_type = String)]
+    pub to: Timestamp,
+    /// Seconds of a bar.
+    pub width: u64,
+    /// The bars with events, in order.
+    pub bars: Vec<Bar>,
+    /// Events that lie so far from the others in time that they have no bar.
+    pub outside: u64,
+    /// What was counted.
+    #[serde(flatten)]
+    pub extent: Extent,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Extent {
+    /// Events that the filter lets through.
+    pub matched: u64,
+    /// Events that were looked at, the newest first.
+    pub looked_at: u64,
+    /// Events there are.
+    pub of: u64,
+    /// Whether all were looked at: then the counts are exact.
+    pub whole: bool,
+}
+
+/// Which events, and how many values.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct FacetsQuery {
+    /// A filter.
+    pub q: Option<String>,
+    /// At most this many values of each facet: 1 to 200, 10 without it.
+    pub top: Option<usize>,
+}
+
+/// One value and how many events have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Value {
+    /// The value, as the filter's field of the facet's name finds it.
+    pub value: String,
+    /// Events with it.
+    pub count: u64,
+}
+
+/// The commonest values of one facet.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FacetValues {
+    /// The facet, which is also the field to filter by.
+    pub facet: String,
+    /// The commonest values.
+    pub values: Vec<Value>,
+    /// How many more values there are.
+    pub more: usize,
+    /// Events whose value was not told apart: above zero, each count is at least what it says.
+    pub others: u64,
+    /// Events without any value.
+    pub without: u64,
+}
+
+/// Which values there are among the events.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Facets {
+    /// Each facet.
+    pub facets: Vec<FacetValues>,
+    /// What was counted.
+    #[serde(flatten)]
+    pub extent: Extent,
+}
+
+/// How many events a filter lets through, over time.
+#[utoipa::path(get, path = "/api/v1/events/histogram", tag = "events", params(HistogramQuery),
+    responses((status = 200, body = Histogram)))]
+pub(crate) async fn histogram(
+    State(state): State<AppState>,
+    Asked(query): Asked<HistogramQuery>,
+) -> Result<Json<Histogram>, Problem> {
+    let filter = filter(query.q.as_deref())?;
+    let bars = limit_of("bars", query.bars, BARS, MAX_BARS)?;
+    let wanted = Wanted { facets: false, budget: BUDGET, now: Timestamp::now() };
+    let counts = Counts::of(&state, &filter, &wanted).await?;
+    Ok(Json(counts.histogram(bars, query.by.unwrap_or_default())))
+}
+
+/// The commonest values among the events that a filter lets through.
+#[utoipa::path(get, path = "/api/v1/events/facets", tag = "events", params(FacetsQuery),
+    responses((status = 200, body = Facets)))]
+pub(crate) async fn facets(
+    State(state): State<AppState>,
+    Asked(query): Asked<FacetsQuery>,
+) -> Result<Json<Facets>, Problem> {
+    let filter = filter(query.q.as_deref())?;
+    let top = limit_of("top", query.top, TOP, MAX_TOP)?;
+    let wanted = Wanted { facets: true, budget: BUDGET, now: Timestamp::now() };
+    Ok(Json(Counts::of(&state, &filter, &wanted).await?.facets(top)))
+}
+
+fn limit_of(field: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
+    limit(asked, usual, most).map_err(|_| Problem::bad_request(field, format!("ask for 1 to {most}")))
+}
+
+/// What is wanted of a count.
+pub(crate) struct Wanted {
+    pub(crate) facets: bool,
+    pub(crate) budget: Duration,
+    pub(crate) now: Timestamp,
+}
+
+/// Counts of what a filter lets through.
+pub(crate) struct Counts {
+    counted: Counted,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl Counts {
+    /// Counts.
+    pub(crate) async fn of(state: &AppState, filter: &Filter, wanted: &Wanted) -> Result<Counts, Problem> {
+        let (trail, summaries) = (state.trail(), state.summaries().all());
+        let hints = filter.scan_hints();
+        let until = hints.until.unwrap_or(wanted.now);
+        let width = match hints.since.map(seconds).or_else(|| begins(&summaries)) {
+            Some(since) => grain(seconds(until) - since),
+            None => SLOT,
+        };
+        // Finer than summaries are, each event is read: of all there are, only where they are few.
+        let many = hints.since.is_none() && trail.size() > FEW;
+        let width = if many { width.max(SLOT) } else { width };
+        let question = Question { filter, width, facets: wanted.facets, budget: wanted.budget };
+        let first = trail.snapshot().first();
+        let counted = count(trail, first, &summaries, &question).await.map_err(|error| unreadable(&error))?;
+        Ok(Counts { counted, since: hints.since, until: hints.until, now: wanted.now })
+    }
+
+    /// What was counted.
+    pub(crate) fn extent(&self) -> Extent {
+        let Counted { tally, looked_at, of } = &self.counted;
+        Extent { matched: tally.events(), looked_at: *looked_at, of: *of, whole: self.counted.is_whole() }
+    }
+
+    /// Over time, in at most `bars` bars.
+    pub(crate) fn histogram(&self, bars: usize, by: By) -> Histogram {
+        let (from, to) = self.range();
+        let width = fitting(to - from, bars, self.counted.tally.width());
+        let (from, to) = (from.div_euclid(width) * width, to.max(from + 1));
+        let to = (to + width - 1).div_euclid(width) * width;
+        let mut counts: BTreeMap<i64, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut outside = 0;
+        for (slot, sort, events) in self.counted.tally.cells() {
+            if !(from..to).contains(&slot) {
+                outside += events;
+                continue;
+            }
+            let part = match by {
+                By::Family => Kind::from(&*sort.kind).family().to_string(),
+                By::Outcome => sort.outcome.to_string(),
+                By::Kind => sort.kind.to_string(),
+            };
+            *counts.entry(slot.div_euclid(width) * width).or_default().entry(part).or_default() += events;
+        }
+        let bars = counts.into_iter().map(|(slot, counts)| Bar { at: instant(slot), counts }).collect();
+        let width = u64::try_from(width).unwrap_or(1);
+        Histogram { from: instant(from), to: instant(to), width, bars, outside, extent: self.extent() }
+    }
+
+    /// The range to draw, in seconds: the filter's own, else where the events are. A few that lie far off, by a clock
+    /// that was wrong, don't press the others into one bar.
+    fn range(&self) -> (i64, i64) {
+        let mut slots: BTreeMap<i64, u64> = BTreeMap::new();
+        for (slot, _, events) in self.counted.tally.cells() {
+            *slots.entry(slot).or_default() += events;
+        }
+        let few = self.counted.tally.events() / 2000;
+        let mut seen = 0;
+        let past_few = |(_, events): &(&i64, &u64)| {
+            seen += *events;
+            seen > few
+        };
+        let first = slots.iter().find(past_few).map(|(slot, _)| *slot);
+        let (earliest, last) = (slots.keys().next().copied(), slots.keys().last().copied());
+        let end = self.until.map_or_else(|| seconds(self.now) + 1, seconds);
+        let far = |first: i64, earliest: i64| end - earliest > 3 * (end - first).max(86_400);
+        let from = match (self.since, first, earliest) {
+            (Some(since), _, _) => seconds(since),
+            (None, Some(first), Some(earliest)) if far(first, earliest) => first,
+            (None, _, Some(earliest)) => earliest,
+            _ => end - 3600,
+        };
+        // Without a filter's end, what a clock said was ahead is drawn too, if it is not far ahead.
+        let ahead = last.filter(|last| self.until.is_none() && *last >= end && *last < end + 86_400);
+        (from.min(end - 1), ahead.map_or(end, |last| last + i64::from(SLOT)))
+    }
+
+    /// The commonest values.
+    pub(crate) fn facets(&self, top: usize) -> Facets {
+        let facets = Facet::ALL.into_iter().filter_map(|facet| facet_values(&self.counted.tally, facet, top));
+        Facets { facets: facets.collect(), extent: self.extent() }
+    }
+}
+
+fn facet_values(tally: &Tally, facet: Facet, top: usize) -> Option<FacetValues> {
+    let values = tally.values(facet)?;
+    let shown: Vec<Value> =
+        values.top(top).into_iter().map(|(value, count)| Value { value: value.to_owned(), count }).collect();
+    Some(FacetValues {
+        facet: facet.name().to_owned(),
+        more: values.distinct() - shown.len(),
+        values: shown,
+        others: values.others(),
+        without: values.without(),
+    })
+}
+
+/// The shortest length of a bar, whole slots of `slot` seconds, with which so many seconds fit into so many bars, and
+/// perhaps a part of one more.
+fn fitting(span: i64, bars: usize, slot: i64) -> i64 {
+    let bars = i64::try_from(bars).unwrap_or(1).max(1);
+    let fits = |width: &i64| span - 1 <= *width * bars && width % slot == 0;
+    WIDTHS.iter().copied().find(fits).unwrap_or_else(|| (span / bars / slot + 1) * slot)
+}
+
+/// The slots to count by for so many seconds: what bars of the usual number need, and no more, since a trail of years
+/// has many quarters of an hour.
+fn grain(span: i64) -> u32 {
+    let width = fitting(span, BARS, 1);
+    let fine = |slot: &i64| *slot >= i64::from(SLOT) && *slot * 4 <= width && width % slot == 0;
+    let slot = WIDTHS.iter().copied().rev().find(fine).unwrap_or(width.min(i64::from(SLOT)));
+    u32::try_from(slot).unwrap_or(SLOT)
+}
+
+/// When most of what is summed up begins.
+fn begins(summaries: &[Arc<Summary>]) -> Option<i64> {
+    let mut firsts: Vec<i64> = summaries.iter().filter_map(|summary| summary.begins()).collect();
+    firsts.sort_unstable();
+    firsts.get(firsts.len() / 50).copied()
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.as_seconds()
+}
+
+fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(times: &[(i64, u64)], since: Option<i64>, now: i64) -> Counts {
+        let mut tally = Tally::new(1, false);
+        for (at, events) in times {
+            let leaf = serde_json::json!({ "kind": "ssh.login", "outcome": "denied", "time": instant(*at).to_string() });
+            (0..*events).for_each(|_| assert!(tally.add(leaf.to_string().as_bytes())));
+        }
+        let counted = Counted { looked_at: tally.events(), of: tally.events(), tally };
+        Counts { counted, since: since.map(instant), until: None, now: instant(now) }
+    }
+
+    #[test]
+    fn bars_are_whole_units_of_time_and_hold_every_event() {
+        let histogram = counts(&[(1_000_000, 3), (1_000_900, 1), (1_003_599, 2)], None, 1_003_600)
+            .histogram(60, By::Outcome);
+        assert_eq!(histogram.width, 60);
+        assert_eq!(histogram.from.as_seconds() % 60, 0);
+        assert_eq!(histogram.bars.iter().map(|bar| bar.counts["denied"]).sum::<u64>(), 6);
+        assert_eq!(histogram.outside, 0);
+        assert!(histogram.extent.whole);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_once_does_not_press_a_year_into_one_bar() {
+        let now = 1_800_000_000;
+        let histogram =
+            counts(&[(10, 1), (now - 7000, 1500), (now - 10, 1000)], None, now).histogram(96, By::Family);
+        assert_eq!((histogram.outside, histogram.width), (1, 120));
+        assert_eq!(histogram.bars[0].counts["login"], 1500);
+    }
+
+    #[test]
+    fn without_events_there_is_still_a_range() {
+        let histogram = counts(&[], Some(1_000_000), 1_086_400).histogram(96, By::Kind);
+        assert_eq!((histogram.bars.len(), histogram.width), (0, 900));
+        assert!(histogram.from < histogram.to);
+    }
+}

@@ -1,0 +1,129 @@
+//! Events as they come in.
+//!
+//! - A follower reads the trail from its own cursor: it can be slow without holding anybody up, and miss nothing.
+//! - The trail is looked at a few times a second at most, however fast it grows.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use meshtrail_query::{Ask, Cursor, Filter, Start};
+use serde::Deserialize;
+
+use super::{filter, unreadable};
+use crate::extract::{Asked, parsed};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// How often a quiet stream says that it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long the trail is left alone between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// Events that are read at a time, and how long that may take, about.
+const BATCH: usize = 200;
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// Which events, and from where on.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct FollowQuery {
+    /// A filter.
+    pub q: Option<String>,
+    /// Begin after this index; without it, with what comes from now on. `Last-Event-ID` says the same.
+    pub after: Option<u64>,
+}
+
+/// Events that a filter lets through, as they come: each `data:` is a leaf, its `id:` the index in the trail. An
+/// `event: at` says how far the trail was looked through; reconnecting with the last id misses nothing.
+#[utoipa::path(get, path = "/api/v1/events/follow", tag = "events", params(FollowQuery),
+    responses((status = 200, body = String, content_type = "text/event-stream")))]
+pub(crate) async fn follow(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Asked(query): Asked<FollowQuery>,
+) -> Result<Response, Problem> {
+    let filter = filter(query.q.as_deref())?;
+    let last = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
+        Some(id) => Some(parsed::<u64>("last-event-id", id)?),
+        None => query.after,
+    };
+    let next = last.map_or_else(|| state.trail().size(), |last| last.saturating_add(1));
+    let stop = state.stop().clone();
+    let size = state.trail().subscribe();
+    let follower = Follower { size, state, filter, next, hurries: last.is_some(), done: false };
+    let events = stream::unfold(follower, Follower::more)
+        .map(stream::iter)
+        .flatten()
+        .take_until(stop.cancelled_owned())
+        .map(Ok::<_, Infallible>);
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+struct Follower {
+    state: AppState,
+    size: tokio::sync::watch::Receiver<u64>,
+    filter: Filter,
+    /// Everything below was looked at.
+    next: u64,
+    /// Whether the last look left something to look at.
+    hurries: bool,
+    /// Whether nothing more comes.
+    done: bool,
+}
+
+impl Follower {
+    /// The next events; waits for some.
+    async fn more(mut self) -> Option<(Vec<Event>, Follower)> {
+        if self.done || self.size.wait_for(|size| *size > self.next).await.is_err() {
+            return None;
+        }
+        if !self.hurries {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let found = self.read().await.unwrap_or_else(|problem| {
+            // The reader asks again from its last id.
+            self.done = true;
+            vec![Event::default().event("broken").data(problem.detail)]
+        });
+        Some((found, self))
+    }
+
+    async fn read(&mut self) -> Result<Vec<Event>, Problem> {
+        let size = self.state.trail().size();
+        let from: Cursor = parsed("after", &format!("o{}", self.next))?;
+        let ask = Ask { start: Start::After(from), limit: BATCH, budget: BUDGET };
+        let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, |leaf| {
+            self.state.learned().best(leaf)
+        })
+        .await
+        .map_err(|error| unreadable(&error))?;
+        self.hurries = page.next.is_some();
+        // Without a cursor everything was looked at that there was, which is perhaps more than there was before.
+        let past_last = page.items.last().map_or(0, |(index, _)| index + 1);
+        self.next = page.next.map_or(size.max(past_last), Cursor::at);
+        let mut events: Vec<Event> =
+            page.items.into_iter().filter_map(|(index, leaf)| written(index, leaf)).collect();
+        if events.is_empty() && self.next > 0 {
+            let at = (self.next - 1).to_string();
+            events.push(Event::default().event("at").id(at.clone()).data(at));
+        }
+        Ok(events)
+    }
+}
+
+/// A leaf is canonical JSON, and so one line.
+fn written(index: u64, leaf: Bytes) -> Option<Event> {
+    Some(Event::default().id(index.to_string()).data(String::from_utf8(leaf.into()).ok()?))
+}

@@ -1,0 +1,178 @@
+//! What was counted once of each stretch of the trail, kept so that counts over everything are quick.
+//!
+//! - Derived: made of leaves alone, in `cache/summaries` of the state folder, and deletable at any time.
+//! - Bounded: the newest [`MOST`] stretches are kept; what is older is read when it is asked for.
+//! - Made beside the server's work: half of one core at most, the newest first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use meshtrail_query::tally::{SLOT, STRETCH, Summary, Tally, summarise};
+use meshtrail_trail::{ReadError, Trail};
+use tokio_util::sync::CancellationToken;
+
+/// How many stretches are kept: a quarter of a billion events.
+const MOST: u64 = 2048;
+
+/// How long the trail is left alone between two looks at its end.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The largest file that is read as a summary.
+const MAX_FILE: u64 = 16 << 20;
+
+/// The summaries there are. A clone shares them.
+#[derive(Clone, Default)]
+pub struct Summaries(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    folder: Option<PathBuf>,
+    // Guards the table; held to look up or to put in one.
+    kept: RwLock<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    whole: BTreeMap<u64, Arc<Summary>>,
+    /// Of the stretch that is not full yet.
+    tail: Option<Arc<Summary>>,
+}
+
+impl Summaries {
+    /// Those of a folder; it is made when there is something to put in it.
+    pub fn in_folder(folder: PathBuf) -> Summaries {
+        Summaries(Arc::new(Inner { folder: Some(folder), ..Inner::default() }))
+    }
+
+    /// All there are now.
+    pub fn all(&self) -> Vec<Arc<Summary>> {
+        let table = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        table.whole.values().chain(&table.tail).cloned().collect()
+    }
+
+    /// Makes those that are missing, and goes on with the trail until `stop`.
+    pub async fn keep(self, trail: Trail, stop: CancellationToken) {
+        let mut size = trail.subscribe();
+        let mut tail = Tail::at(trail.size() / STRETCH * STRETCH);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                done = self.step(&trail, &mut tail) => match done {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "counts are not kept up with the trail");
+                        tokio::time::sleep(10 * LOOK_EVERY).await;
+                        tail = Tail::at(trail.size() / STRETCH * STRETCH);
+                    }
+                },
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = size.changed() => if changed.is_err() { return },
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Counts what came to the trail, then one missing stretch; true while there is more to do.
+    async fn step(&self, trail: &Trail, tail: &mut Tail) -> Result<bool, ReadError> {
+        let size = trail.size();
+        while tail.range.end < size {
+            let until = size.min(tail.range.start + STRETCH);
+            summarise(trail, tail.range.end..until, &mut tail.tally).await?;
+            tail.range.end = until;
+            let summary = Arc::new(Summary::new(tail.range.clone(), &tail.tally));
+            if until == tail.range.start + STRETCH {
+                self.write(&summary).await;
+                self.put(summary);
+                *tail = Tail::at(until);
+            } else {
+                self.table(|table| table.tail = Some(summary));
+            }
+        }
+        let first = trail.snapshot().first();
+        let Some(missing) = self.missing(first, tail.range.start) else { return Ok(false) };
+        let summary = match self.read(&missing).await {
+            Some(summary) => summary,
+            None => {
+                let mut tally = Tally::new(SLOT, true);
+                summarise(trail, missing.clone(), &mut tally).await?;
+                let summary = Arc::new(Summary::new(missing, &tally));
+                self.write(&summary).await;
+                summary
+            }
+        };
+        self.put(summary);
+        Ok(true)
+    }
+
+    /// The newest stretch before `end` that is not kept. Lets go of those that are of events before `first`.
+    fn missing(&self, first: u64, end: u64) -> Option<Range<u64>> {
+        let oldest = first.div_ceil(STRETCH).max((end / STRETCH).saturating_sub(MOST));
+        self.table(|table| {
+            table.whole.retain(|&start, _| start >= oldest * STRETCH);
+            let number = (oldest..end / STRETCH)
+                .rev()
+                .find(|number| !table.whole.contains_key(&(number * STRETCH)))?;
+            Some(number * STRETCH..(number + 1) * STRETCH)
+        })
+    }
+
+    fn table<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        act(&mut self.0.kept.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put(&self, summary: Arc<Summary>) {
+        self.table(|table| {
+            // The stretch that was the tail is whole now; what counts twice is never shown.
+            if table.tail.as_ref().is_some_and(|tail| tail.range().start == summary.range().start) {
+                table.tail = None;
+            }
+            table.whole.insert(summary.range().start, summary);
+        });
+    }
+
+    fn file(&self, range: &Range<u64>) -> Option<PathBuf> {
+        Some(self.0.folder.as_ref()?.join(format!("{:020}.json", range.start)))
+    }
+
+    async fn read(&self, range: &Range<u64>) -> Option<Arc<Summary>> {
+        let (path, range) = (self.file(range)?, range.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let size = std::fs::metadata(&path).ok()?.len();
+            let bytes = (size <= MAX_FILE).then(|| std::fs::read(&path).ok())??;
+            Summary::from_bytes(&bytes, &range)
+        });
+        read.await.ok().flatten().map(Arc::new)
+    }
+
+    /// What can't be written is made again at the next start.
+    async fn write(&self, summary: &Arc<Summary>) {
+        let Some(path) = self.file(&summary.range()) else { return };
+        let summary = summary.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            // A crash right here leaves a part of a file, which is no JSON and is made anew.
+            std::fs::write(&path, summary.to_bytes())
+        });
+        if let Ok(Err(error)) = written.await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a summary could not be kept");
+        }
+    }
+}
+
+/// The stretch that is not full yet.
+struct Tail {
+    range: Range<u64>,
+    tally: Tally,
+}
+
+impl Tail {
+    fn at(first: u64) -> Tail {
+        Tail { range: first..first, tally: Tally::new(SLOT, true) }
+    }
+}
