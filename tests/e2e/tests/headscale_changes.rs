@@ -119,7 +119,7 @@ async fn what_happens_to_three_nodes_is_told_once_each_also_over_a_kill() -> Res
     is_told(&server, "key.expired laptop").await?;
     let policy = std::fs::read_to_string(&headscale.policy)?;
     let policy =
-        policy.replacen('{', "{\n// INC-4711\n\"groups\": {\"group:ops\": [\"alice@example.com\"]},\n", 1);
+        policy.replacen('{', "{\n\"groups\": {\n// INC-4711\n\"group:ops\": [\"alice@example.com\"]},\n", 1);
     std::fs::write(&headscale.policy, &policy)?;
     is_told(&server, "policy.changed -").await?;
     headscale.run(&["nodes", "delete", "-i", &laptop_id, "--force"]).await?;
@@ -181,7 +181,7 @@ async fn words(server: &Server, web: &Node) -> Result<()> {
         "alice@example.com's device laptop has an expired key",
         "alice@example.com's device laptop was removed",
         "The policy changed: group:ops is new, with alice@example.com // INC-4711",
-        "+\"groups\": {\"group:ops\"",
+        "+\"group:ops\": [",
     ] {
         ensure!(text.contains(said), "{said:?} is not in\n{text}");
     }
