@@ -1,0 +1,165 @@
+//! Export jobs: asking for one, watching it, taking its file away, giving it up.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use meshtrail_event::{Kind, Own, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio_util::io::ReaderStream;
+
+use super::query::{AnswerFormat, kept};
+use crate::auth::Viewer;
+use crate::diary::Entry;
+use crate::exports::{Export, Progress, What};
+use crate::extract::Sent;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// What is to be exported: `sql`, or `filter`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewExport {
+    /// One `select`: its answer is exported.
+    #[serde(default)]
+    pub sql: Option<String>,
+    /// A filter: the leaves that it lets through are exported byte for byte, one a line.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// How an answer in SQL is written; leaves are always `jsonl`.
+    #[serde(default)]
+    pub format: AnswerFormat,
+}
+
+/// The exports there are.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ExportList {
+    /// Each, the newest first.
+    pub exports: Vec<Export>,
+}
+
+/// Begins an export.
+#[utoipa::path(post, path = "/api/v1/exports", tag = "exports", request_body = NewExport,
+    responses((status = 202, body = Export)))]
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Sent(new): Sent<NewExport>,
+) -> Result<(StatusCode, Json<Export>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(begin(&state, &viewer, new).await?)))
+}
+
+/// Begins an export that was asked for by `viewer`; asking is in the trail on return.
+pub(crate) async fn begin(state: &AppState, viewer: &Viewer, new: NewExport) -> Result<Export, Problem> {
+    let (what, question, format) = what(state, new).await?;
+    let now = Timestamp::now();
+    let export = Export {
+        bytes: 0,
+        by: viewer.who.to_string(),
+        error: None,
+        finished: None,
+        format,
+        id: state.exports().next_id(now),
+        looked_at: None,
+        of: None,
+        progress: Progress::Waiting,
+        question,
+        rows: 0,
+        sha256: None,
+        started: now,
+    };
+    let mut entry = Entry::new(Kind::MeshtrailExported, "export").of("export", &export.id, "");
+    entry.own = Own { message: Some(kept(&export.question)), ..entry.own };
+    state.diary().write(viewer, entry).await?;
+    let begun = state.exports().begin(state, export, what);
+    begun.map_err(|error| Problem::conflict(error.to_string()))
+}
+
+async fn what(state: &AppState, new: NewExport) -> Result<(What, String, String), Problem> {
+    match (new.sql, new.filter) {
+        (Some(sql), None) if !sql.trim().is_empty() => {
+            let format = match new.format {
+                AnswerFormat::Rows => {
+                    return Err(Problem::bad_request("format", "a file is jsonl, csv or parquet"));
+                }
+                format => meshtrail_sql::output::Format::from(format),
+            };
+            state.sql().check(&sql).await?;
+            Ok((What::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))
+        }
+        (None, Some(text)) => {
+            if new.format != AnswerFormat::Jsonl {
+                let detail = "leaves are exported as jsonl, byte for byte; ask in SQL for other formats";
+                return Err(Problem::bad_request("format", detail));
+            }
+            let filter = super::events::filter(Some(&text))
+                .map_err(|problem| Problem { field: Some("filter".to_owned()), ..problem })?;
+            Ok((What::Leaves(filter), text, "jsonl".to_owned()))
+        }
+        _ => Err(Problem::bad_request("sql", "give one of sql and filter")),
+    }
+}
+
+/// Lists the exports there are.
+#[utoipa::path(get, path = "/api/v1/exports", tag = "exports", responses((status = 200, body = ExportList)))]
+pub(crate) async fn list(State(state): State<AppState>) -> Json<ExportList> {
+    Json(ExportList { exports: state.exports().list() })
+}
+
+/// One export, and how far it is.
+#[utoipa::path(get, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
+    responses((status = 200, body = Export)))]
+pub(crate) async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Export>, Problem> {
+    state.exports().get(&id).map(Json).ok_or_else(|| unknown(&id))
+}
+
+/// The file of an export that is whole.
+#[utoipa::path(get, path = "/api/v1/exports/{id}/file", tag = "exports", params(("id" = String, Path)),
+    responses((status = 200, content_type = "application/octet-stream", body = String)))]
+pub(crate) async fn file(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let export = state.exports().get(&id).ok_or_else(|| unknown(&id))?;
+    if export.progress != Progress::Done {
+        return Err(Problem::conflict("this export is not whole: its progress says how far it is"));
+    }
+    let gone = |error: std::io::Error| Problem::internal("the export's file can't be read").because(&error);
+    let file = tokio::fs::File::open(state.exports().file(&export)).await.map_err(gone)?;
+    let name = export.sha256.as_deref().unwrap_or_default();
+    let entry = Entry::new(Kind::MeshtrailExported, "export taken").of("export", &export.id, name);
+    state.diary().write(&viewer, entry).await?;
+    let mut response = Response::new(Body::from_stream(ReaderStream::new(file)));
+    let headers = response.headers_mut();
+    let disposition = format!("attachment; filename=\"meshtrail-{}\"", export.file_name());
+    let disposition = HeaderValue::from_str(&disposition).expect("an export's id is plain ASCII");
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(export.bytes));
+    Ok(response)
+}
+
+/// Gives up an export that is being made, or removes one that is done with.
+#[utoipa::path(delete, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
+    responses((status = 200, body = Export)))]
+pub(crate) async fn remove(
+    State(state): State<AppState>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Json<Export>, Problem> {
+    state.exports().get(&id).ok_or_else(|| unknown(&id))?;
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, "export removed").of("export", &id, "");
+    state.diary().write(&viewer, entry).await?;
+    let removed = state.exports().remove(&id);
+    let failed = |error: std::io::Error| Problem::internal("the export's file stays").because(&error);
+    removed.map_err(failed)?.map(Json).ok_or_else(|| unknown(&id))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format!("there is no export {}", meshtrail_event::text::visible(id)))
+}

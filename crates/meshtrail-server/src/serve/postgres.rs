@@ -1,0 +1,144 @@
+//! The Postgres wire as this server serves it: guests are holders of API tokens, and what they ask is in the trail.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use meshtrail_event::Timestamp;
+use meshtrail_sql::wire::{Door, Guest, Refused, Wire};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::api::query::write_down;
+use crate::auth::{Capability, Holder, Role, Secret, Via, Viewer};
+use crate::config::PostgresSettings;
+use crate::state::AppState;
+
+/// Lets in whoever has a token that may read.
+pub(super) struct TokenDoor(pub(super) AppState);
+
+impl Door for TokenDoor {
+    fn admit(&self, user: &str, password: &str, peer: SocketAddr) -> Result<Arc<dyn Guest>, Refused> {
+        let refused = |reason: &str| Refused { reason: reason.to_owned() };
+        let found = self.0.token_holder(&Secret::presented(password), Timestamp::now());
+        let (who, role) =
+            found.ok_or_else(|| refused("the password is an API token, and this is none in force"))?;
+        if !role.may(Capability::Read) {
+            return Err(refused(&format!("a token of the role {role} may not ask questions")));
+        }
+        // Whoever signs in under a name is that name: a log that says otherwise would mislead.
+        if let Holder::Token { name, .. } = &who
+            && name != user
+        {
+            return Err(refused(&format!("this token's name is {name:?}: connect with user={name}")));
+        }
+        Ok(Arc::new(TokenGuest { state: self.0.clone(), who, role, peer }))
+    }
+}
+
+struct TokenGuest {
+    state: AppState,
+    who: Holder,
+    role: Role,
+    peer: SocketAddr,
+}
+
+impl Guest for TokenGuest {
+    fn asks<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        let viewer =
+            Viewer { who: self.who.clone(), role: self.role, via: Via::Token, address: Some(self.peer) };
+        async move {
+            let written = write_down(&self.state, &viewer, "query over the Postgres wire", sql).await;
+            written.map_err(|problem| problem.detail)
+        }
+        .boxed()
+    }
+}
+
+/// Why a certificate and its key can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read, or is no PEM.
+    #[error("{} can't be read as PEM", path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The two don't belong together, or can't be used for TLS.
+    #[error("{} and its key can't be used for TLS", path.display())]
+    Unusable {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// The wire, bound to its port; nothing is served yet.
+pub(super) struct Opened {
+    listener: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    connections: usize,
+}
+
+/// Binds the port and reads the certificate, where the wire is configured.
+pub(super) fn open(settings: Option<&PostgresSettings>) -> Result<Option<Opened>, StartError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let address = settings.listen;
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    let listener = bound.map_err(|source| StartError::Listen { address, source })?;
+    let tls = settings.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key)).transpose()?;
+    Ok(Some(Opened { listener, tls, connections: settings.connections }))
+}
+
+impl Opened {
+    /// Serves until `stop`, on the engine's own threads: what is asked here holds up nothing else.
+    pub(super) async fn serve(self, state: AppState, stop: CancellationToken) {
+        let engine = state.sql().clone();
+        let served = engine.handle().spawn(async move {
+            let session = state.sql().session(state.sql().budget()).map_err(Box::new)?;
+            let door = Arc::new(TokenDoor(state));
+            let wire = Arc::new(Wire::new(session, door, self.tls, self.connections)?);
+            let listener = TcpListener::from_std(self.listener)?;
+            tracing::info!(address = ?listener.local_addr().ok(), "the Postgres wire listens");
+            wire.serve(listener, stop).await;
+            Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+        });
+        match served.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = &*error as &dyn std::error::Error, "no Postgres wire"),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the Postgres wire ended"),
+        }
+    }
+}
+
+/// What answers TLS with this certificate and key.
+pub(super) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+    let pem = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Pem { path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(certificate).map_err(pem(certificate))?;
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(pem(certificate))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
+    let unusable = |source| TlsError::Unusable { path: certificate.to_owned(), source };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(unusable)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,305 @@
+//! Answers as bytes: JSON lines, CSV, Parquet, and rows for a program that draws them itself.
+//!
+//! - An [`Encoder`] is fed batches and gives bytes as they are ready; it holds one batch at most, a Parquet file's
+//!   open row group excepted, which is bounded by [`ROW_GROUP`].
+//! - Times are RFC 3339 in UTC, hashes and other bytes lower-case hex, in every text format.
+//! - Nothing is counted as written before [`Encoder::finish`]: a file without its end is not an answer.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::csv::WriterBuilder;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::json::writer::{LineDelimited, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+
+/// Rows of a Parquet file's row group: what is held in memory until it is written.
+const ROW_GROUP: usize = 64 * 1024;
+
+/// RFC 3339 with as many digits of a second as there are.
+const TIME: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// One JSON object a line.
+    JsonLines,
+    /// Comma-separated values with a line of headings, RFC 4180.
+    Csv,
+    /// A Parquet file, zstd.
+    Parquet,
+    /// A line `{"columns":[{"name","type"}]}`, then one JSON array of texts (or null) a row, then `{"rows":N}`.
+    Rows,
+}
+
+impl Format {
+    /// The name it is asked for by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::JsonLines => "jsonl",
+            Format::Csv => "csv",
+            Format::Parquet => "parquet",
+            Format::Rows => "rows",
+        }
+    }
+
+    /// The ending of a file's name.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Format::Rows => "jsonl",
+            format => format.name(),
+        }
+    }
+
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::JsonLines | Format::Rows => "application/x-ndjson",
+            Format::Csv => "text/csv; charset=utf-8; header=present",
+            Format::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+}
+
+/// Why an answer could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// A value has no form in this format.
+    #[error("the answer can't be written as {}", format.name())]
+    Encode {
+        /// The format.
+        format: Format,
+        /// Why.
+        source: ArrowError,
+    },
+    /// The Parquet writer failed.
+    #[error("the answer can't be written as Parquet")]
+    Parquet(#[source] ParquetError),
+}
+
+/// Turns batches into bytes of one format.
+pub struct Encoder {
+    format: Format,
+    schema: SchemaRef,
+    sink: Sink,
+    body: Body,
+    rows: u64,
+}
+
+enum Body {
+    JsonLines(Box<JsonWriter<Sink, LineDelimited>>),
+    Csv(Box<arrow::csv::Writer<Sink>>),
+    Parquet(Box<ArrowWriter<Sink>>),
+    Rows { began: bool },
+}
+
+/// Bytes that are ready to go.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Encoder {
+    /// An encoder for answers of this schema.
+    pub fn new(format: Format, schema: SchemaRef) -> Result<Encoder, OutputError> {
+        let sink = Sink::default();
+        let body = match format {
+            Format::JsonLines => {
+                let builder = JsonWriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .with_timestamp_tz_format(TIME.to_owned())
+                    .with_timestamp_format(TIME.to_owned());
+                Body::JsonLines(Box::new(builder.build(sink.clone())))
+            }
+            Format::Csv => {
+                let builder = WriterBuilder::new()
+                    .with_header(true)
+                    .with_timestamp_format(TIME.to_owned())
+                    .with_timestamp_tz_format(TIME.to_owned());
+                let mut writer = builder.build(sink.clone());
+                // The headings stand there also when no row follows.
+                let headings = writer.write(&RecordBatch::new_empty(schema.clone()));
+                headings.map_err(|source| OutputError::Encode { format, source })?;
+                Body::Csv(Box::new(writer))
+            }
+            Format::Parquet => {
+                let level = ZstdLevel::try_new(3).map_err(OutputError::Parquet)?;
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(level))
+                    .set_max_row_group_row_count(Some(ROW_GROUP))
+                    .build();
+                let writer = ArrowWriter::try_new(sink.clone(), schema.clone(), Some(properties));
+                Body::Parquet(Box::new(writer.map_err(OutputError::Parquet)?))
+            }
+            Format::Rows => Body::Rows { began: false },
+        };
+        Ok(Encoder { format, schema, sink, body, rows: 0 })
+    }
+
+    /// Rows it was fed.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Takes a batch and gives what is ready to go out, which can be nothing.
+    pub fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, OutputError> {
+        let format = self.format;
+        let failed = |source| OutputError::Encode { format, source };
+        match &mut self.body {
+            Body::JsonLines(writer) => writer.write(batch).map_err(failed)?,
+            Body::Csv(writer) => writer.write(batch).map_err(failed)?,
+            Body::Parquet(writer) => writer.write(batch).map_err(OutputError::Parquet)?,
+            Body::Rows { began } => {
+                if !std::mem::replace(began, true) {
+                    write_columns(&self.schema, &mut self.sink);
+                }
+                write_rows(batch, &mut self.sink).map_err(failed)?;
+            }
+        }
+        self.rows += batch.num_rows() as u64;
+        Ok(self.sink.take())
+    }
+
+    /// The end of the answer.
+    pub fn finish(mut self) -> Result<Vec<u8>, OutputError> {
+        let format = self.format;
+        match self.body {
+            Body::JsonLines(mut writer) => {
+                writer.finish().map_err(|source| OutputError::Encode { format, source })?;
+            }
+            Body::Csv(_) => {}
+            Body::Parquet(writer) => drop(writer.close().map_err(OutputError::Parquet)?),
+            Body::Rows { began } => {
+                if !began {
+                    write_columns(&self.schema, &mut self.sink);
+                }
+                push_line(&mut self.sink, &serde_json::json!({ "rows": self.rows }));
+            }
+        }
+        Ok(self.sink.take())
+    }
+}
+
+fn push_line(sink: &mut Sink, value: &serde_json::Value) {
+    let mut line = value.to_string().into_bytes();
+    line.push(b'\n');
+    sink.0.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
+}
+
+fn write_columns(schema: &SchemaRef, sink: &mut Sink) {
+    let columns = schema.fields().iter().map(|field| {
+        let of = match field.data_type() {
+            of if of.is_numeric() => "number",
+            arrow::datatypes::DataType::Timestamp(..) => "time",
+            _ => "text",
+        };
+        serde_json::json!({ "name": field.name(), "type": of })
+    });
+    let columns: Vec<_> = columns.collect();
+    push_line(sink, &serde_json::json!({ "columns": columns }));
+}
+
+fn write_rows(batch: &RecordBatch, sink: &mut Sink) -> Result<(), ArrowError> {
+    let options = FormatOptions::new().with_timestamp_format(Some(TIME)).with_timestamp_tz_format(Some(TIME));
+    let formatters = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+    let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
+    for row in 0..batch.num_rows() {
+        let cells = batch.columns().iter().zip(&formatters).map(|(column, formatter)| {
+            if column.is_null(row) {
+                return Ok(serde_json::Value::Null);
+            }
+            formatter.value(row).try_to_string().map(serde_json::Value::String)
+        });
+        let cells: Vec<_> = cells.collect::<Result<_, _>>()?;
+        push_line(sink, &serde_json::Value::Array(cells));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray};
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+        let schema = Schema::new(vec![
+            Field::new("who", DataType::Utf8, true),
+            Field::new("n", DataType::Int64, true),
+            Field::new("at", time, true),
+        ]);
+        let who = StringArray::from(vec![Some("a \"b\", c\nd"), None]);
+        let at = TimestampNanosecondArray::from(vec![Some(1_500_000_000), None]).with_timezone("UTC");
+        let n = Int64Array::from(vec![Some(7), None]);
+        let columns: Vec<ArrayRef> = vec![Arc::new(who), Arc::new(n), Arc::new(at)];
+        RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+    }
+
+    fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+        let mut encoder = Encoder::new(format, batch().schema()).unwrap();
+        let mut bytes = Vec::new();
+        for batch in batches {
+            bytes.extend(encoder.encode(batch).unwrap());
+        }
+        bytes.extend(encoder.finish().unwrap());
+        bytes
+    }
+
+    #[test]
+    fn texts_come_out_whole_in_every_format() {
+        let text = |format| String::from_utf8(written(format, &[batch()])).unwrap();
+        assert_eq!(
+            text(Format::JsonLines),
+            "{\"who\":\"a \\\"b\\\", c\\nd\",\"n\":7,\"at\":\"1970-01-01T00:00:01.500Z\"}\n\
+             {\"who\":null,\"n\":null,\"at\":null}\n"
+        );
+        assert_eq!(text(Format::Csv), "who,n,at\n\"a \"\"b\"\", c\nd\",7,1970-01-01T00:00:01.500Z\n,,\n");
+        assert_eq!(
+            text(Format::Rows),
+            "{\"columns\":[{\"name\":\"who\",\"type\":\"text\"},{\"name\":\"n\",\"type\":\"number\"},\
+             {\"name\":\"at\",\"type\":\"time\"}]}\n[\"a \\\"b\\\", c\\nd\",\"7\",\"1970-01-01T00:00:01.500Z\"]\n\
+             [null,null,null]\n{\"rows\":2}\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_without_rows_still_names_its_columns() {
+        assert_eq!(written(Format::Csv, &[]), b"who,n,at\n");
+        assert!(written(Format::Rows, &[]).ends_with(b"{\"rows\":0}\n"));
+        assert!(written(Format::JsonLines, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_parquet_answer_reads_back() {
+        for batches in [vec![], vec![batch(), batch()]] {
+            let bytes = bytes::Bytes::from(written(Format::Parquet, &batches));
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
+            let rows: usize = reader.map(|batch| batch.unwrap().num_rows()).sum();
+            assert_eq!(rows, 2 * batches.len());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `exports`: long answers made by the server, watched and taken away.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use http::Method;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use crate::api::{Api, encoded};
+use crate::args::{ExportsCreate, ExportsFetch, ExportsList, ExportsRemove};
+use crate::output::{Fit, Table, line, note};
+use crate::remote::Remote;
+
+/// How often progress is asked for.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Deserialize)]
+struct Export {
+    bytes: u64,
+    by: String,
+    error: Option<String>,
+    format: String,
+    id: String,
+    looked_at: Option<u64>,
+    of: Option<u64>,
+    progress: String,
+    question: String,
+    rows: u64,
+    sha256: Option<String>,
+    started: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    exports: Vec<Box<RawValue>>,
+}
+
+/// Begins one; with a file, waits for it and takes it away.
+pub(crate) async fn create(create: ExportsCreate) -> Result<()> {
+    let server = Api::open_server(&create.asking.source, "an export").await?;
+    let body = json!({ "sql": create.sql, "filter": create.filter, "format": create.format.name() });
+    let export: Export = server.post("/api/v1/exports", &body).await?;
+    let Some(output) = &create.output else {
+        line(&export.id)?;
+        note(&format!("It is being made; `meshtrail exports fetch {} --output FILE` waits for it.", export.id));
+        return Ok(());
+    };
+    take(&server, &export.id, output).await
+}
+
+/// Waits for one and takes it away.
+pub(crate) async fn fetch(fetch: ExportsFetch) -> Result<()> {
+    let server = Api::open_server(&fetch.asking.source, "an export").await?;
+    let output = fetch.output.unwrap_or_else(|| PathBuf::from(&fetch.id));
+    take(&server, &fetch.id, &output).await
+}
+
+async fn take(server: &Remote, id: &str, output: &Path) -> Result<()> {
+    if output.exists() {
+        bail!("{} is there already", output.display());
+    }
+    let path = format!("/api/v1/exports/{}", encoded(id));
+    let export = watch(server, &path).await?;
+    let mut body = server.send(Method::GET, &format!("{path}/file"), None).await?.body;
+    let partial = output.with_added_extension("part");
+    let made = File::create_new(&partial);
+    let mut file = made.with_context(|| format!("can't make {}", partial.display()))?;
+    while let Some(part) = body.next().await {
+        file.write_all(&part?)?;
+    }
+    file.sync_all()?;
+    // A crash before this leaves FILE.part, never half of FILE.
+    std::fs::rename(&partial, output)?;
+    let sha256 = export.sha256.unwrap_or_default();
+    note(&format!("{} rows, {} bytes in {}; SHA-256 {sha256}", export.rows, export.bytes, output.display()));
+    Ok(())
+}
+
+/// Waits until the export is done with, and shows how far it is.
+async fn watch(server: &Remote, path: &str) -> Result<Export> {
+    let shows = io::stderr().is_terminal();
+    loop {
+        let answer = server.send(Method::GET, path, None).await?.whole().await?;
+        let export: Export = serde_json::from_slice(&answer)?;
+        if shows {
+            let _nobody_watches = write!(io::stderr().lock(), "\r\x1b[K{}", far(&export));
+        }
+        let is_over = !matches!(export.progress.as_str(), "waiting" | "running");
+        if is_over && shows {
+            note("");
+        }
+        match export.progress.as_str() {
+            "waiting" | "running" => tokio::time::sleep(LOOK).await,
+            "done" => return Ok(export),
+            "cancelled" => bail!("the export was given up"),
+            _ => bail!("the export failed: {}", export.error.unwrap_or_default()),
+        }
+    }
+}
+
+/// How far it is, in words.
+fn far(export: &Export) -> String {
+    let part = match (export.looked_at, export.of) {
+        (Some(at), Some(of)) if of > 0 => format!(" {} %,", at.saturating_mul(100) / of),
+        _ => String::new(),
+    };
+    format!("{}:{part} {} rows, {} bytes", export.progress, export.rows, export.bytes)
+}
+
+/// Lists them.
+pub(crate) async fn list(list: ExportsList) -> Result<()> {
+    let api = Api::open(&list.asking.source).await?;
+    let answer: List = api.get_json("/api/v1/exports").await?;
+    if list.asking.json {
+        for export in &answer.exports {
+            line(export.get())?;
+        }
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("ID", Fit::Whole),
+        ("STARTED", Fit::Whole),
+        ("PROGRESS", Fit::Whole),
+        ("ROWS", Fit::Right),
+        ("BYTES", Fit::Right),
+        ("FORMAT", Fit::Whole),
+        ("BY", Fit::Cut(10)),
+        ("QUESTION", Fit::Cut(20)),
+    ]);
+    for export in &answer.exports {
+        let export: Export = serde_json::from_str(export.get())?;
+        table.row([
+            export.id,
+            export.started,
+            export.progress,
+            export.rows.to_string(),
+            export.bytes.to_string(),
+            export.format,
+            export.by,
+            export.question,
+        ]);
+    }
+    if answer.exports.is_empty() {
+        note("There are no exports; `meshtrail exports create` begins one.");
+        return Ok(());
+    }
+    Ok(table.print()?)
+}
+
+/// Gives one up, or removes it.
+pub(crate) async fn remove(remove: ExportsRemove) -> Result<()> {
+    let server = Api::open_server(&remove.asking.source, "removing an export").await?;
+    let path = format!("/api/v1/exports/{}", encoded(&remove.id));
+    server.send(Method::DELETE, &path, None).await?.whole().await?;
+    note(&format!("{} is removed.", remove.id));
+    Ok(())
+}

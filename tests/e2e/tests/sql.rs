@@ -1,0 +1,152 @@
+//! The same tables for psql, psycopg, DuckDB, the command line and HTTP.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use meshtrail_e2e::{Sender, Server, Setup, mortal, python, run, until};
+use serde_json::{Value, json};
+
+fn setup(port: u16) -> Setup {
+    let config =
+        format!("[trail]\nsegment_events = 1000\nsegment_age = \"1s\"\n[postgres]\nlisten = \"127.0.0.1:{port}\"\n");
+    Setup { config: Some(config), ..Setup::default() }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+async fn token(server: &Server, name: &str, role: &str) -> Result<String> {
+    let made = server.post("/api/v1/tokens", &server.token, &json!({ "name": name, "role": role })).await?;
+    Ok(made["secret"].as_str().context("a new token has a secret")?.to_owned())
+}
+
+async fn psql(port: u16, user: &str, password: &str, sql: &str) -> Result<(bool, String)> {
+    let mut command = mortal("psql");
+    let address = format!("host=127.0.0.1 port={port} user={user} dbname=meshtrail");
+    command.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &address]).env("PGPASSWORD", password);
+    let output = run("psql", command, Duration::from_secs(60)).await?;
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), text.trim().to_owned()))
+}
+
+async fn asked_in_python(script: &str, arguments: &[&str]) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
+    let mut command = mortal(python()?);
+    command.arg(path).args(arguments);
+    let output = run(script, command, Duration::from_secs(120)).await?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{script} ended with {}: {complaint}", output.status);
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_asks_what_is_sealed_and_what_is_not_up_to_the_last_ack() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let server = Server::start(folder.path(), &setup(port)).await?;
+    let password = token(&server, "auditor", "auditor").await?;
+    let mut sender = Sender::new(&server, "agent").await?;
+    sender.send(&server, 2500).await?;
+    for more in 0..5_u64 {
+        sender.send(&server, 1).await?;
+        let (holds, text) = psql(port, "auditor", &password, "select count(*) from flow").await?;
+        ensure!(holds, "{text}");
+        assert_eq!(text, (2501 + more).to_string(), "an event is there as soon as it is acknowledged");
+    }
+    let grouped = "select actor_login, count(*) from flow group by 1 order by 1 limit 1";
+    assert_eq!(psql(port, "auditor", &password, grouped).await?, (true, "user-0@example.com|501".to_owned()));
+    let (holds, tables) = psql(port, "auditor", &password, "\\d").await?;
+    assert!(holds && tables.contains("flow") && tables.contains("event"), "{tables}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_asks_without_a_token_and_whoever_asks_is_in_the_trail() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let server = Server::start(folder.path(), &setup(port)).await?;
+    let reader = token(&server, "auditor", "viewer").await?;
+    let sender = token(&server, "agent", "sender").await?;
+    for (user, password, says) in [
+        ("auditor", "mt_nothing", "none in force"),
+        ("agent", sender.as_str(), "may not ask"),
+        ("somebody", reader.as_str(), "connect with user=auditor"),
+    ] {
+        let (holds, text) = psql(port, user, password, "select 1").await?;
+        assert!(!holds && text.contains(says), "{user}: {text}");
+    }
+    let (holds, text) = psql(port, "auditor", &reader, "select count(*) from meshtrail").await?;
+    ensure!(holds, "{text}");
+    let events = server.json("/api/v1/events?q=kind:meshtrail.viewed").await?;
+    let viewed = events["events"].as_array().context("events")?;
+    let message = viewed.first().and_then(|event| event["detail"]["message"].as_str());
+    assert_eq!(message.map(str::to_lowercase).as_deref(), Some("select count(*) from meshtrail"));
+    let (holds, text) = psql(port, "auditor", &reader, "drop table flow").await?;
+    assert!(!holds && text.contains("append-only"), "{text}");
+    let (holds, text) = psql(port, "auditor", &reader, "select actr_login from flow").await?;
+    assert!(!holds && text.contains("actr_login"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psycopg_uses_parameters_and_cursors_and_is_refused_what_is_no_question() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let server = Server::start(folder.path(), &setup(port)).await?;
+    let password = token(&server, "auditor", "auditor").await?;
+    Sender::new(&server, "agent").await?.send(&server, 2500).await?;
+    let told = asked_in_python("wire.py", &[&port.to_string(), "auditor", &password]).await?;
+    assert_eq!(told["flows"], 2500);
+    assert_eq!(told["of_one"], 500);
+    assert_eq!(told["by_cursor"], 2500);
+    assert_eq!(told["types"], json!(["datetime", "int", "str"]));
+    let states = told["refused"].as_array().context("refused")?;
+    assert!(states.iter().all(|state| state == "25006" || state == "42601"), "{states:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_reads_the_segments_of_a_running_server() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let server = Server::start(folder.path(), &setup(port)).await?;
+    Sender::new(&server, "agent").await?.send(&server, 3000).await?;
+    let read = until("DuckDB to see every event", Duration::from_secs(60), async || {
+        let told = asked_in_python("files.py", &[server.store()]).await.ok()?;
+        (told["events"] == 3000).then_some(told)
+    });
+    let told = read.await?;
+    let asked = server
+        .ok(&["query", "--json", "select count(distinct actor_login) as people, sum(tx_bytes) as sent from flow"])
+        .await?;
+    let ours: Value = serde_json::from_str(asked.trim())?;
+    assert_eq!((&told["people"], &told["sent"]), (&ours["people"], &ours["sent"]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_writes_every_format_and_exports_are_whole() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let server = Server::start(folder.path(), &setup(port)).await?;
+    Sender::new(&server, "agent").await?.send(&server, 1200).await?;
+    let table = server.ok(&["query", "select kind, count(*) as n from flow group by 1"]).await?;
+    assert_eq!(table.lines().nth(1), Some("flow.closed  1200"), "{table}");
+    let csv = server.ok(&["query", "--format", "csv", "select kind, count(*) as n from flow group by 1"]).await?;
+    assert_eq!(csv, "kind,n\nflow.closed,1200\n");
+    let file = folder.path().join("flows.parquet").display().to_string();
+    server.ok(&["query", "--format", "parquet", "--output", &file, "select * from flow"]).await?;
+    ensure!(std::fs::read(&file)?.ends_with(b"PAR1"), "a Parquet file ends so");
+
+    let wrong = server.cli(&["query", "select knd from flow"]).await?;
+    let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(!wrong.status.success() && complaint.contains("knd") && complaint.contains("kind"), "{complaint}");
+
+    let leaves = folder.path().join("leaves.jsonl").display().to_string();
+    server.ok(&["exports", "create", "--filter", "kind:flow.*", "--output", &leaves]).await?;
+    let text = std::fs::read_to_string(&leaves)?;
+    assert_eq!(text.lines().count(), 1200);
+    let first = server.get("/api/v1/events/agent.1.1").await?;
+    assert_eq!(text.lines().next().map(str::as_bytes), Some(&first[..]), "leaves go out byte for byte");
+    let list = server.ok(&["exports", "list"]).await?;
+    assert!(list.contains("done") && list.contains("1200"), "{list}");
+    Ok(())
+}
