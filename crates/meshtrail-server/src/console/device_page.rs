@@ -52,7 +52,7 @@ impl DevicePage<'_> {
                     p.crumb { a href="/devices" data-back { "Devices" } " / " (words::identifier(self.id, 60)) }
                     h1 { (words::foreign(short_name(self.name()))) @if short_name(self.name()) != self.name() { " " span.as { (words::foreign(self.name())) } } }
                     @match self.told {
-                        Some(told) => p.when { (to_know(told, self.now)) @if let Some(seen) = told.state.last_seen { span.q { "last seen " } (words::clock(seen, self.now)) span.q { " UTC" } } },
+                        Some(told) => p.when { (to_know(told, self.now)) " " @if let Some(seen) = told.state.last_seen { span.q { "last seen " } (words::clock(seen, self.now)) span.q { " UTC" } } },
                         None => p.unsure { "No control plane has told of this device. What stands here is from events alone." },
                     }
                     (ranges(&under("/devices", self.id), self.since, &[]))

@@ -160,7 +160,7 @@ fn value(stretch: &Stretch) -> Markup {
     match stretch.what.as_str() {
         "whose" if stretch.value.contains('@') => person(&stretch.value, 60),
         "addresses" | "routes in force" => html! { code { (words::foreign(&stretch.value)) } },
-        _ => html! { (words::foreign(&stretch.value)) },
+        _ => words::clipped(&stretch.value, 140),
     }
 }
 
