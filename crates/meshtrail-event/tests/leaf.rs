@@ -37,6 +37,7 @@ fn full_detail(family: Family) -> Detail {
             connection: text("c"),
             ended: Some(time()),
             height: Some(24),
+            imported_from: text("i"),
             marks: Some(2),
             not_seen: vec!["stdin".into()],
             peer: address,
@@ -80,7 +81,11 @@ fn full_detail(family: Family) -> Detail {
             dst_node: text("d"),
             end: Some(time()),
             layer: text("l"),
+            logged: Some(time()),
+            proc_id: Some(1),
+            proc_seq: Some(2),
             proto: Some(6),
+            record: Some(Json::from(&json!({"k": [1]}))),
             reporter: text("r"),
             rx_bytes: Some(1),
             rx_packets: Some(1),
@@ -161,7 +166,7 @@ fn full_event(kind: &Kind) -> Event {
     let draft = Draft {
         actor: Actor {
             device: full_device("a"),
-            person: Some(person),
+            person: Some(person.clone()),
             service: text("s"),
             tags: vec!["tag:a".into()],
         },
@@ -184,6 +189,7 @@ fn full_event(kind: &Kind) -> Event {
             name: text("n"),
             namespace: text("n"),
             of_type: text("t"),
+            person: Some(person),
         },
         ..Draft::new(kind.clone(), time())
     };
