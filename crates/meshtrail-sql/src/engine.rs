@@ -285,5 +285,8 @@ fn config(limits: &Limits) -> SessionConfig {
     // A segment is one row group: cutting files by bytes would only open them twice.
     options.optimizer.repartition_file_scans = false;
     options.execution.parquet.pushdown_filters = true;
+    // What a sort sets aside for merging what it spilled must leave room for the sort.
+    let aside = limits.memory / (16 * limits.threads.max(1));
+    options.execution.sort_spill_reservation_bytes = aside.min(10 << 20);
     config
 }

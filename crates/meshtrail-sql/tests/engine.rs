@@ -17,6 +17,10 @@ use meshtrail_trail::{Trail, TrailConfig};
 
 const START: i64 = 1_780_000_000_000_000_000;
 const MINUTE: i64 = 60_000_000_000;
+/// Events of this age are sealed.
+const SOON: Duration = Duration::from_millis(1);
+/// Events are never sealed.
+const LATE: Duration = Duration::from_secs(3600);
 
 struct Fixture {
     #[expect(dead_code, reason = "removed when it goes")]
@@ -27,13 +31,13 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// Segments hold about `segment_events` events.
-    async fn new(segment_events: u64, limits: Limits) -> Self {
+    /// Events are sealed soon after they are this old.
+    async fn new(segment_age: Duration, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = StoreLocation::Folder(folder.path().join("store"));
         let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
         let mut config = TrailConfig::new("main");
-        config.segment_events = segment_events;
+        config.segment_age = segment_age;
         let trail = Trail::open(store, &folder.path().join("local"), config).await.unwrap();
         let engine = Engine::new(trail.clone(), limits).unwrap();
         Self { folder, trail, engine, sequence: 0 }
@@ -47,8 +51,13 @@ impl Fixture {
 
     /// `count` sessions, one a minute, by turns of three people; and a flow with each.
     async fn sessions(&mut self, count: usize) {
+        self.sessions_from(0, count).await;
+    }
+
+    /// The same, from a how-manyth minute on.
+    async fn sessions_from(&mut self, first: usize, count: usize) {
         let mut events = Vec::new();
-        for number in 0..count {
+        for number in first..first + count {
             events.push(self.session(number));
             events.push(self.flow(number));
             if events.len() >= 1000 {
@@ -145,21 +154,21 @@ fn person(number: usize) -> Actor {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_event_is_counted_once_while_segments_are_sealed() {
-    let mut fixture = Fixture::new(500, Limits::default()).await;
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
     for round in 1..=20 {
         fixture.sessions(100).await;
         assert_eq!(fixture.number("select count(*) from event").await, round * 200);
         assert_eq!(fixture.number("select count(distinct index) from event").await, round * 200);
         assert_eq!(fixture.number("select sum(bytes) from session").await, round * (99 * 100 / 2));
     }
-    fixture.sealed(1000).await;
+    fixture.sealed(4000).await;
     assert_eq!(fixture.number("select count(*) from flow where outcome = 'denied'").await, 200);
     assert_eq!(fixture.number("select max(index) from event").await, 3999);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_issues_own_example_runs_as_written() {
-    let mut fixture = Fixture::new(50, Limits::default()).await;
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
     fixture.sessions(90).await;
     let now = Timestamp::now();
     let mut draft = Draft::new(Kind::SshSessionEnded, now);
@@ -174,19 +183,20 @@ async fn the_issues_own_example_runs_as_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sealed_rows_and_rows_of_the_log_look_alike() {
-    let mut fixture = Fixture::new(40, Limits::default()).await;
-    fixture.sessions(3).await;
     let sql = "select index, kind, actor, device, id, command, target_account, rest, id_sequence from session \
                where index < 6 order by index";
-    let (sql_event, sql_flow) = (
-        "select index, family, kind, actor, detail, leaf from event where index < 6 order by index",
-        "select src, src_port, dst, dst_port, tx_bytes, time from flow where index < 6 order by index",
-    );
+    let sql_event =
+        "select index, family, kind, actor, detail, leaf from event where index < 6 order by index";
+    let sql_flow =
+        "select src, src_port, dst, dst_port, tx_bytes, time from flow where index < 6 order by index";
+    let (mut fixture, mut other) =
+        (Fixture::new(LATE, Limits::default()).await, Fixture::new(SOON, Limits::default()).await);
+    fixture.sessions(3).await;
+    other.sessions(3).await;
+    other.sealed(6).await;
+    assert_eq!((fixture.trail.snapshot().sealed(), other.trail.snapshot().sealed()), (0, 6));
     let hot = (fixture.rows(sql).await, fixture.rows(sql_event).await, fixture.rows(sql_flow).await);
-    assert_eq!(fixture.trail.snapshot().sealed(), 0);
-    fixture.sessions(200).await;
-    fixture.sealed(6).await;
-    let sealed = (fixture.rows(sql).await, fixture.rows(sql_event).await, fixture.rows(sql_flow).await);
+    let sealed = (other.rows(sql).await, other.rows(sql_event).await, other.rows(sql_flow).await);
     assert_eq!(hot, sealed);
     assert_eq!(hot.0[1][2..5], ["bob@example.com", "n1", "test.1.3"]);
     assert_eq!(hot.2[0][..4], ["100.64.0.1", "40000", "fd7a::1", "443"]);
@@ -199,9 +209,11 @@ async fn sealed_rows_and_rows_of_the_log_look_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_outside_the_asked_time_index_or_kind_are_not_opened() {
-    let mut fixture = Fixture::new(100, Limits::default()).await;
-    fixture.sessions(500).await;
-    fixture.sealed(900).await;
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    for round in 1..=5 {
+        fixture.sessions_from((round - 1) * 100, 100).await;
+        fixture.sealed(round as u64 * 200).await;
+    }
     let from = at(100);
     for sql in [
         format!("select * from session where time >= '{from}' and time < '{}'", at(140)),
@@ -222,7 +234,7 @@ async fn files_outside_the_asked_time_index_or_kind_are_not_opened() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
-    let mut fixture = Fixture::new(300, Limits::default()).await;
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
     fixture.sessions(900).await;
     let one = format!("session = '{}'", session_id(17).as_str());
     for (filter, expected) in [
@@ -246,22 +258,22 @@ async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
 async fn memory_is_bounded_and_what_does_not_fit_spills() {
     let folder = tempfile::tempdir().unwrap();
     let limits =
-        Limits { memory: 12 << 20, spill: Some(folder.path().to_owned()), threads: 2, ..Limits::default() };
-    let mut fixture = Fixture::new(20_000, limits).await;
-    fixture.sessions(30_000).await;
+        Limits { memory: 24 << 20, spill: Some(folder.path().to_owned()), threads: 2, ..Limits::default() };
+    let mut fixture = Fixture::new(SOON, limits).await;
+    fixture.sessions(60_000).await;
     let plan = fixture.rows("explain analyze select leaf, index from event order by leaf desc").await;
     let spills = plan.iter().flat_map(|row| row[1].split("spill_count=").skip(1));
     assert!(spills.clone().any(|count| !count.starts_with('0')), "{plan:?}");
     let sql = "select string_agg(leaf, '') from event";
     let error = fixture.ask(sql).await.unwrap_err();
     assert_eq!(error.fault, Fault::Budget, "{error}");
-    assert_eq!(fixture.number("select count(*) from event").await, 60_000);
+    assert_eq!(fixture.number("select count(*) from event").await, 120_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_rows_and_places_are_bounded() {
     let limits = Limits { running: 1, wait: Duration::from_millis(50), ..Limits::default() };
-    let mut fixture = Fixture::new(1000, limits).await;
+    let mut fixture = Fixture::new(LATE, limits).await;
     fixture.sessions(100).await;
     let short = Budget { time: Duration::from_millis(300), rows: 10 };
     let endless = "select count(*) from generate_series(1, 9000000000000) a(x) where x % 7 = 9";
@@ -271,7 +283,8 @@ async fn time_rows_and_places_are_bounded() {
     assert_eq!(error.fault, Fault::Budget, "{error}");
     assert!(ask(&fixture.engine, "select * from session limit 10", &short).await.is_ok());
 
-    let mut running = fixture.engine.query("select * from event", fixture.engine.budget()).await.unwrap();
+    let endless = "select * from generate_series(1, 900000)";
+    let mut running = fixture.engine.query(endless, fixture.engine.budget()).await.unwrap();
     assert!(running.stream.try_next().await.unwrap().is_some());
     let error = fixture.ask("select 1").await.unwrap_err();
     assert_eq!(error.fault, Fault::Busy, "{error}");
@@ -281,7 +294,7 @@ async fn time_rows_and_places_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_query_writes_reads_files_or_reaches_the_network() {
-    let fixture = Fixture::new(1000, Limits::default()).await;
+    let fixture = Fixture::new(LATE, Limits::default()).await;
     for sql in [
         "select * from '/etc/passwd'",
         "select * from \"/etc/passwd.csv\"",
@@ -312,7 +325,7 @@ async fn no_query_writes_reads_files_or_reaches_the_network() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_name_is_told_where_with_the_right_one() {
-    let fixture = Fixture::new(1000, Limits::default()).await;
+    let fixture = Fixture::new(LATE, Limits::default()).await;
     for (sql, place, told) in [
         ("select acotr from session", (1, 8), "did you mean actor?"),
         ("select *\nfrom sesion", (2, 6), "did you mean session?"),
@@ -327,7 +340,7 @@ async fn a_wrong_name_is_told_where_with_the_right_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_answers_with_all_its_columns() {
-    let mut fixture = Fixture::new(20, Limits::default()).await;
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
     fixture.sessions(50).await;
     let tables: Vec<String> = fixture.engine.tables().map(str::to_owned).collect();
     for table in &tables {
