@@ -9,6 +9,7 @@ import { launch, LOOKS, openPage } from "./chromium.mjs";
 import { ask } from "./server.mjs";
 
 const WIDTH = 1440;
+const PATIENCE = 60_000;
 
 /** What is pictured: where it is, what must be there first, and how much of the page is shown. */
 const PICTURES = [
@@ -71,6 +72,7 @@ const found = await incident(server);
 const browser = await launch();
 for (const look of ["light", "dark"]) {
   const page = await openPage(browser, LOOKS[look]);
+  page.setDefaultTimeout(PATIENCE);
   await signIn(page, server);
   for (const { name, path, ready, height, act } of PICTURES) {
     const answer = await page.goto(server.url + (typeof path === "string" ? path : path(found)));

@@ -78,7 +78,7 @@ fn sources(plan: &mut Plan) {
 }
 
 fn own(world: &mut World, kind: Kind, about: &str, fill: impl FnOnce(&mut Own)) {
-    let mut own = Own { source: Some(about.to_owned()), ..Own::default() };
+    let mut own = Own { source: Some(world.full_name(about)), ..Own::default() };
     fill(&mut own);
     let draft = Draft { detail: Some(Detail::Own(Box::new(own))), ..world.draft(kind) };
     world.tell(source::WATCH, draft);

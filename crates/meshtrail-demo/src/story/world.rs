@@ -75,6 +75,11 @@ impl World {
         }
     }
 
+    /// A source's name in the trail.
+    pub(super) fn full_name(&self, source: &str) -> String {
+        format!("{}.{source}", self.trail)
+    }
+
     /// An event's beginnings, at this moment.
     pub(super) fn draft(&self, kind: Kind) -> Draft {
         Draft::new(kind, Timestamp::from_nanos(self.now))
@@ -91,10 +96,9 @@ impl World {
         draft: Draft,
         session: Option<usize>,
     ) -> EventId {
+        let name = self.full_name(source).parse().expect("the trail's name and the sources' are names");
         let sequence = self.sequences.entry(source).or_default();
         *sequence += 1;
-        let name = format!("{}.{source}", self.trail);
-        let name = name.parse().expect("the trail's name and the sources' are names");
         let id = EventId { source: name, epoch: 1, sequence: *sequence };
         self.items.push(Item::Event(Box::new(Told { id: id.clone(), draft, session })));
         id

@@ -38,6 +38,11 @@ impl Reel {
         self.now += span / 2 + self.random.below(span.max(1));
     }
 
+    /// Nothing happens until so many milliseconds after the start.
+    pub(crate) fn until(&mut self, millis: u64) {
+        self.now = self.now.max(millis * 1000);
+    }
+
     /// The terminal shows something at once.
     pub(crate) fn show(&mut self, text: &str) {
         let data = serde_json::Value::from(text).to_string();

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use meshtrail_demo::{Item, Story, Told};
 use meshtrail_event::{Event, SessionId, Timestamp};
 use meshtrail_recording::{Recordings, STAGE, StageError, Staged, Staging};
-use meshtrail_trail::{AppendError, Trail};
+use meshtrail_trail::AppendError;
 use serde::{Deserialize, Serialize};
 
 use super::Server;
@@ -146,24 +146,20 @@ impl DemoPlace {
     /// Tells the story into the server's trail; `progress` hears how much of it is told, from 0 to 100.
     pub async fn tell(mut self, server: &Server, progress: impl Fn(u64)) -> Result<(), DemoError> {
         let story = Story::new(self.note.seed, self.note.until, STAGE);
-        tell(&server.trail, &server.recordings, story, progress).await?;
+        tell(server, story, progress).await?;
         self.note.whole = true;
         self.write()
     }
 }
 
-async fn tell(
-    trail: &Trail,
-    recordings: &Recordings,
-    story: Story,
-    progress: impl Fn(u64),
-) -> Result<(), DemoError> {
+async fn tell(server: &Server, story: Story, progress: impl Fn(u64)) -> Result<(), DemoError> {
+    let recordings = &server.recordings;
     let mut staged = staged(recordings, &story, &progress).await?;
     let mut named: HashMap<usize, SessionId> = HashMap::new();
     let (all, mut batch) = (story.items.len().max(1) as u64, Vec::new());
     for (at, item) in (0u64..).zip(story.items) {
         if batch.len() >= BATCH || (!batch.is_empty() && !matches!(item, Item::Event(_))) {
-            trail.append(std::mem::take(&mut batch)).await?;
+            append(server, std::mem::take(&mut batch)).await?;
             progress(40 + at * 60 / all);
         }
         match item {
@@ -180,12 +176,20 @@ async fn tell(
             }
         }
     }
-    trail.append(batch).await?;
+    append(server, batch).await?;
     // What the story leaves open is over all the same: nothing would ever come of it.
     for staged in staged.into_values() {
         recordings.tell_end(staged).await?;
     }
     progress(100);
+    Ok(())
+}
+
+/// Appends what the story's sources tell; the list of sources hears of it as of any other sender's.
+async fn append(server: &Server, batch: Vec<Event>) -> Result<(), AppendError> {
+    let came: Vec<_> = batch.iter().map(|event| (event.id.clone(), event.time)).collect();
+    server.trail.append(batch).await?;
+    server.state.sources().came(&came, Timestamp::now());
     Ok(())
 }
 

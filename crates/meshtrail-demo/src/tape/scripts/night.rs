@@ -44,8 +44,9 @@ pub(in crate::tape) fn visit(reel: &mut Reel, place: &Place) {
     }
     reel.lines(0, &["", "[1]+  Done                    pg_dump -t customers -t cards shop | gzip -1 > c.gz"]);
     reel.show(&prompt);
+    reel.until(322_000);
     reel.enter(&format!("nc -N {} 4444 < c.gz", place.from));
-    reel.wait(880_000);
+    reel.until(1_146_000);
     reel.show(&prompt);
     reel.enter("shred -u c.gz; cd; rm -rf /var/tmp/.cache");
     reel.wait(9000);
@@ -64,7 +65,7 @@ pub(in crate::tape) fn aftermath(reel: &mut Reel, place: &Place) {
         0,
         &[
             &format!("{:<9} pts/0        {} {}   still logged in", place.account, place.date, place.time(0)),
-            "postgres  pts/1        03:27 - 03:48  (00:21)     debian-x1",
+            "postgres  pts/1        03:27 - 03:46  (00:19)     debian-x1",
             "deploy    pts/0        16:02 - 16:09  (00:07)     mira-mbp",
         ],
     );
