@@ -38,6 +38,7 @@ const COMMANDS: &[&[&str]] = &[
     &["events"],
     &["events", "query"],
     &["events", "show"],
+    &["changes"],
     &["verify"],
     &["checkpoint"],
     &["proof"],
