@@ -49,6 +49,8 @@ function offers(fields, typed) {
   const value = word.slice(colon + 1);
   const shown = [...document.querySelectorAll(`a.is[data-field="${CSS.escape(field)}"]`)].map((link) => link.dataset.value);
   const all = [...new Set([...(VALUES[field] ?? []), ...shown])].filter((each) => each.toLowerCase().includes(value.toLowerCase()) && each !== value);
+  const begins = (each) => Number(each.toLowerCase().startsWith(value.toLowerCase()));
+  all.sort((one, two) => begins(two) - begins(one));
   return all.slice(0, 12).map((each) => ({ text: `${minus}${field}:${/[\s"\\(),]/.test(each) ? JSON.stringify(each) : each}`, help: "" }));
 }
 

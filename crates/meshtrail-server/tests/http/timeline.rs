@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use crate::running::Running;
 
 /// Events a minute apart: each third one was denied, each fifth is Bob's, none is older than a day.
-async fn send(server: &Running, from: usize, count: usize) {
-    let (sender, _) = server.token(&format!("sender-{from}"), "sender").await;
+async fn send(server: &Running, sender: &str, from: usize, count: usize) {
     let now = Timestamp::now();
     let lines: Vec<String> = (from..from + count)
         .map(|number| {
@@ -26,7 +25,7 @@ async fn send(server: &Running, from: usize, count: usize) {
         })
         .collect();
     let request =
-        server.by(&sender, Method::POST, "/api/v1/events").header("content-type", "application/x-ndjson");
+        server.by(sender, Method::POST, "/api/v1/events").header("content-type", "application/x-ndjson");
     let response = request.body(lines.join("\n")).send().await.unwrap();
     assert!(response.status().is_success(), "{}", response.text().await.unwrap());
 }
@@ -41,7 +40,8 @@ fn count_of(answer: &Value, facet: &str, value: &str) -> u64 {
 async fn bars_and_values_add_up_to_what_the_list_holds() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start(folder.path(), "").await;
-    send(&server, 1, 900).await;
+    let (sender, _) = server.token("agent-7", "sender").await;
+    send(&server, &sender, 1, 900).await;
     for by in ["family", "outcome", "kind"] {
         let histogram =
             server.get(&format!("/api/v1/events/histogram?q=kind:ssh.login%20since:24h&by={by}")).await;
@@ -73,7 +73,8 @@ async fn bars_and_values_add_up_to_what_the_list_holds() {
 async fn a_filter_is_completed_from_the_data_and_its_mistake_is_placed() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start(folder.path(), "").await;
-    send(&server, 1, 40).await;
+    let (sender, _) = server.token("agent-7", "sender").await;
+    send(&server, &sender, 1, 40).await;
     let inserts = |answer: &Value| -> Vec<String> {
         answer["options"]
             .as_array()
@@ -97,7 +98,8 @@ async fn a_filter_is_completed_from_the_data_and_its_mistake_is_placed() {
 async fn who_follows_gets_each_event_once_and_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start(folder.path(), "").await;
-    send(&server, 1, 5).await;
+    let (sender, _) = server.token("agent-7", "sender").await;
+    send(&server, &sender, 1, 5).await;
     let listed = server.get("/api/v1/events?q=kind:ssh.login").await;
     let first = listed["indexes"].as_array().unwrap().iter().filter_map(Value::as_u64).min().unwrap();
     let path = format!("/api/v1/events/follow?q=kind:ssh.login%20outcome:success&after={first}");
@@ -108,7 +110,7 @@ async fn who_follows_gets_each_event_once_and_goes_on_where_it_was() {
     while !text.contains("agent-7.1.5") {
         text.push_str(std::str::from_utf8(&parts.next().await.unwrap().unwrap()).unwrap());
     }
-    send(&server, 6, 5).await;
+    send(&server, &sender, 6, 5).await;
     while !text.contains("agent-7.1.10") {
         text.push_str(std::str::from_utf8(&parts.next().await.unwrap().unwrap()).unwrap());
     }
@@ -124,7 +126,8 @@ async fn who_follows_gets_each_event_once_and_goes_on_where_it_was() {
 async fn the_timeline_reads_without_scripts_and_each_value_narrows() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start(folder.path(), "").await;
-    send(&server, 1, 120).await;
+    let (sender, _) = server.token("agent-7", "sender").await;
+    send(&server, &sender, 1, 120).await;
     let page = |path: &'static str| {
         let request = server.by(&server.admin, Method::GET, path);
         async move { request.send().await.unwrap().text().await.unwrap() }
