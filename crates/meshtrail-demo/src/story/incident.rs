@@ -35,19 +35,7 @@ pub(super) fn plan(plan: &mut Plan) -> Timestamp {
     plan.add(loosened, |world| {
         let new = LOOSENED.apply(&world.policy);
         let by = token(world);
-        let id = world.change_policy(by.clone(), ("CONFIG_API", LOOSENED.says), new);
-        let summary =
-            "group:contractors may log in on tag:db since 03:19, changed with an API token".to_owned();
-        let about =
-            Draft { actor: by, target: named("policy", "policy"), ..world.draft(Kind::FindingRaised) };
-        let concluded = Concluded {
-            rule: "policy-changed",
-            severity: "high",
-            title: "Policy changed",
-            summary,
-            events: vec![id.clone()],
-        };
-        raise(world, concluded, about, None);
+        let id = world.change_policy(by, ("CONFIG_API", LOOSENED.says), new);
         world.noted.insert("loosened", id);
     });
     plan.add(visited, |world| {
@@ -102,20 +90,9 @@ fn arrive(world: &mut World) {
     world.company.machines.push(Machine { state, userspace: true, present: true });
     let machine = world.company.machines.len() - 1;
     let told = change("CREATE", "NODE", "debian-x1 joined under rowan@example.net");
-    let added = world.change_machine(by.clone(), (Kind::DeviceAdded, machine), told, |_| {});
+    world.change_machine(by.clone(), (Kind::DeviceAdded, machine), told, |_| {});
     let told = change("CREATE", "NODE", "debian-x1 registered its node key");
     world.change_machine(by, (Kind::KeyRegistered, machine), told, |_| {});
-    let about = Draft { target: world.target(machine), ..world.draft(Kind::FindingRaised) };
-    let summary =
-        "debian-x1 joined at 03:12 under rowan@example.net, who had one device until then".to_owned();
-    let concluded = Concluded {
-        rule: "new-device",
-        severity: "medium",
-        title: "New device",
-        summary,
-        events: vec![added],
-    };
-    raise(world, concluded, about, None);
 }
 
 fn transfer_noticed(world: &mut World) {

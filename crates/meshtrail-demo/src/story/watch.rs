@@ -21,6 +21,19 @@ pub(super) struct Concluded {
     pub(super) events: Vec<EventId>,
 }
 
+impl Concluded {
+    /// What Meshtrail's own rules conclude from a change of this kind.
+    pub(super) fn of(kind: &Kind, summary: String) -> Option<Self> {
+        let (rule, severity, title) = match kind {
+            Kind::DeviceAdded => ("mesh.device_added", "medium", "New device"),
+            Kind::DeviceRemoved => ("mesh.device_removed", "low", "Device removed"),
+            Kind::PolicyChanged => ("mesh.policy_changed", "high", "Policy changed"),
+            _ => return None,
+        };
+        Some(Self { rule, severity, title, summary, events: Vec::new() })
+    }
+}
+
 /// Raises a finding.
 pub(super) fn raise(
     world: &mut World,

@@ -7,6 +7,7 @@ use meshtrail_event::{
 };
 use meshtrail_identity::DeviceState;
 
+use super::watch::{Concluded, raise};
 use super::work::{self, Visit};
 use super::{Item, Told, policy};
 use crate::calendar::SECOND;
@@ -229,6 +230,7 @@ impl World {
             diff: Some(policy::unified(&old, &self.policy)),
             new: Some(json(&self.policy)),
             old: Some(json(&old)),
+            lines: vec![says.to_owned()],
             property: Some("ACL".to_owned()),
             ..change("UPDATE", via, says)
         };
@@ -241,12 +243,18 @@ impl World {
         self.audit(by, draft, told)
     }
 
-    /// The configuration audit log tells of a change.
+    /// The configuration audit log tells of a change, and the rules conclude from it what they always do.
     pub(super) fn audit(&mut self, by: Actor, mut draft: Draft, told: Change) -> EventId {
         draft.actor = by;
         draft.identity = self.known();
+        let concluded = Concluded::of(&draft.kind, told.summary.clone().unwrap_or_default());
         draft.detail = Some(Detail::Change(Box::new(told)));
-        self.tell(source::AUDIT, draft)
+        let about = Draft { detail: None, ..draft.clone() };
+        let id = self.tell(source::AUDIT, draft);
+        if let Some(concluded) = concluded {
+            raise(self, Concluded { events: vec![id.clone()], ..concluded }, about, None);
+        }
+        id
     }
 }
 
