@@ -200,6 +200,10 @@ fn may_hold(file: &SegmentFile, source: &SourceName, epoch: u64, sequence: u64) 
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Blocking work is cancelled only while the runtime goes away, and this future with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
