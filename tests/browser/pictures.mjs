@@ -16,7 +16,7 @@ const PICTURES = [
   { name: "timeline", path: "/events", ready: "table tbody tr", height: 900 },
   { name: "sessions", path: "/sessions", ready: "table.sessions tbody tr", height: 640 },
   { name: "session", path: ({ night }) => `/sessions/${night}`, ready: ".stage", act: play },
-  { name: "changes", path: "/changes", ready: "main", height: 900 },
+  { name: "changes", path: "/changes?severity=low&since=7d", ready: "main", height: 900 },
   { name: "person", path: "/people/rowan@example.net", ready: "main", height: 900 },
   { name: "device", path: ({ device }) => `/devices/${device}`, ready: "main", height: 900 },
   { name: "network", path: "/network", ready: "main", height: 900 },
