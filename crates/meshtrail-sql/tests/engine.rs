@@ -357,3 +357,20 @@ async fn every_table_answers_with_all_its_columns() {
         fixture.rows("select table_name from information_schema.tables where table_schema = 'public'").await;
     assert_eq!(listed.len(), tables.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_as_large_as_they_may_be_are_answered() {
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    fixture.sessions(20).await;
+    let chained = format!("select count(*) from session where index = 0{}", " or bytes = 7".repeat(298));
+    assert_eq!(fixture.number(&chained).await, 2);
+    let deep = format!("select count(*) from session where {}index = 0{}", "(".repeat(35), ")".repeat(35));
+    assert_eq!(fixture.number(&deep).await, 1);
+    let sums = format!("select 1{}", " + 1".repeat(590));
+    assert_eq!(fixture.number(&sums).await, 591);
+    let unions = format!("select count(*) from (select 1{})", " union all select 1".repeat(90));
+    assert_eq!(fixture.number(&unions).await, 91);
+    let list = vec!["'nobody'"; 10_000].join(",");
+    let listed = format!("select count(*) from session where actor_login not in ({list})");
+    assert_eq!(fixture.number(&listed).await, 20);
+}
