@@ -211,6 +211,7 @@ impl Mesh {
             start: Some(Timestamp::from_nanos(window.0)),
             tx_bytes: Some(sent + 60),
             tx_packets: Some(packets(sent)),
+            ..Flow::default()
         };
         let mut draft = Draft::new(Kind::FlowCounted, Timestamp::from_nanos(window.1));
         draft.detail = Some(Detail::Flow(Box::new(flow)));

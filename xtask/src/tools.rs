@@ -10,15 +10,18 @@ use anyhow::{Result, bail};
 use crate::run::{Run, say};
 
 /// Debian's packages for programs, and what each is for.
-const DEBIAN: [(&str, &str, &str); 6] = [
+const DEBIAN: [(&str, &str, &str); 7] = [
     ("ssh", "openssh-client", "drives the sessions"),
     ("asciinema", "asciinema", "plays exported recordings"),
     ("chromium", "chromium", "opens the console and evidence packs"),
     ("ip", "iproute2", "network namespaces for nodes with a TUN device"),
+    ("psql", "postgresql-client", "asks over the Postgres wire"),
     ("cc", "build-essential", "links, and compiles zstd and ring"),
     ("python3", "python3-venv", "installs Go and Node.js where the machine's are too old"),
 ];
 
+/// Clients that are not ours: of the Postgres wire, and of Parquet files.
+const PYTHON: [&str; 2] = ["duckdb==2.0.0", "psycopg[binary]==3.3.9"];
 const CARGO_DENY: &str = "0.20.2";
 const GO: &str = "1.26.6";
 const NODE: &str = "22.20.0";
@@ -55,7 +58,9 @@ pub(crate) fn set_up(run: &mut Run) -> Result<Tools> {
             tools.missing.insert(program, why);
         }
     }
-    for (tool, outcome) in [("go", go(run)), ("node", node(run)), ("cargo-deny", cargo_deny(run))] {
+    let outcomes =
+        [("go", go(run)), ("node", node(run)), ("cargo-deny", cargo_deny(run)), ("python", python(run))];
+    for (tool, outcome) in outcomes {
         if let Err(error) = outcome {
             tools.missing.insert(tool, format!("{error:#}"));
         }
@@ -133,6 +138,21 @@ fn from_pypi(run: &mut Run, package: &str, version: &str) -> Result<()> {
         std::fs::write(ready, "")?;
     }
     run.put_on_path(&bin)
+}
+
+/// A Python of its own with [`PYTHON`]'s packages, named by `MESHTRAIL_PYTHON`.
+fn python(run: &mut Run) -> Result<()> {
+    let stamp = PYTHON.join(" ");
+    let home = run.cache.join("python");
+    let (python, ready) = (home.join("bin/python"), home.join("ready"));
+    if !std::fs::read_to_string(&ready).is_ok_and(|found| found == stamp) {
+        run.must(run.command("python3", &["-m", "venv", "--clear", &home.to_string_lossy()]))?;
+        let install = [&["-m", "pip", "install", "-q"][..], &PYTHON[..]].concat();
+        run.must(run.command(&python.to_string_lossy(), &install))?;
+        std::fs::write(ready, stamp)?;
+    }
+    run.set("MESHTRAIL_PYTHON", python);
+    Ok(())
 }
 
 fn cargo_deny(run: &mut Run) -> Result<()> {

@@ -165,9 +165,11 @@ fn planned(message: &str, diagnostic: Option<&Diagnostic>, tables: Option<&[&str
 fn nearest<'n>(wrong: &str, names: &[&'n str]) -> Option<&'n str> {
     let wrong = wrong.to_lowercase();
     let most = (wrong.chars().count() / 3).clamp(1, 3);
-    let near = names.iter().map(|&name| (distance(&wrong, name), name)).min()?;
+    let begin = wrong.chars().next().map_or(0, char::len_utf8);
+    // Of names as near as each other, the one that begins the same is meant.
+    let near = names.iter().map(|&name| (distance(&wrong, name), !name.starts_with(&wrong[..begin]), name)).min()?;
     let begins = || names.iter().copied().find(|name| wrong.len() >= 3 && name.contains(wrong.as_str()));
-    if near.0 <= most { Some(near.1) } else { begins() }
+    if near.0 <= most { Some(near.2) } else { begins() }
 }
 
 /// How many letters have to be put, taken, replaced or swapped.
@@ -199,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_is_seen_through_and_another_word_is_not() {
-        let names = ["actor", "actor_login", "time", "kind"];
+        let names = ["actor", "actor_login", "time", "end", "kind"];
         assert_eq!(nearest("acotr", &names), Some("actor"));
-        assert_eq!(nearest("Knd", &names), Some("kind"));
+        assert_eq!(nearest("Knd", &names), Some("kind"), "and not end, which is as near");
         assert_eq!(nearest("login", &names), Some("actor_login"));
         assert_eq!(nearest("banana", &names), None);
     }

@@ -13,7 +13,7 @@ def main(store):
     files = f"{store}/trails/main/segments/kind=flow/*/*.parquet"
     row = duckdb.sql(
         f"select count(*), count(distinct actor_login), sum(tx_bytes)::bigint from read_parquet('{files}')"
-    ).fetchone()
+    ).fetchall()[0]
     print(json.dumps({"events": row[0], "people": row[1], "sent": row[2]}))
 
 

@@ -1,4 +1,4 @@
-"""What a program asks over the Postgres wire with psycopg: parameters, a named cursor, and what must be refused.
+"""What a program asks over the Postgres wire with psycopg: parameters, rows as they come, and what must be refused.
 
 Usage: wire.py PORT USER PASSWORD. Prints one JSON object.
 """
@@ -25,10 +25,8 @@ def main(port, user, password):
         told["types"] = [type(value).__name__ for value in row]
         told["refused"] = refused(connection)
     with psycopg.connect(address) as connection:
-        with connection.cursor(name="all") as cursor:
-            cursor.itersize = 700
-            cursor.execute("select index from flow order by index")
-            told["by_cursor"] = sum(1 for _ in cursor)
+        rows = connection.cursor().stream("select index from flow order by index")
+        told["streamed"] = sum(1 for _ in rows)
     print(json.dumps(told))
 
 
@@ -40,6 +38,7 @@ def refused(connection):
         "insert into flow (kind) values ('x')",
         "create external table t stored as csv location '/etc/passwd'",
         "copy flow to '/tmp/flow.csv'",
+        "declare c cursor for select * from flow",
         "set datafusion.runtime.memory_limit = '90G'",
     ):
         try:

@@ -90,7 +90,7 @@ async fn nobody_asks_without_a_token_and_whoever_asks_is_in_the_trail() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn psycopg_uses_parameters_and_cursors_and_is_refused_what_is_no_question() -> Result<()> {
+async fn psycopg_uses_parameters_and_streams_and_is_refused_what_is_no_question() -> Result<()> {
     let (folder, port) = (tempfile::tempdir()?, free_port()?);
     let server = Server::start(folder.path(), &setup(port)).await?;
     let password = token(&server, "auditor", "auditor").await?;
@@ -98,7 +98,7 @@ async fn psycopg_uses_parameters_and_cursors_and_is_refused_what_is_no_question(
     let told = asked_in_python("wire.py", &[&port.to_string(), "auditor", &password]).await?;
     assert_eq!(told["flows"], 2500);
     assert_eq!(told["of_one"], 500);
-    assert_eq!(told["by_cursor"], 2500);
+    assert_eq!(told["streamed"], 2500);
     assert_eq!(told["types"], json!(["datetime", "int", "str"]));
     let states = told["refused"].as_array().context("refused")?;
     assert!(states.iter().all(|state| state == "25006" || state == "42601"), "{states:?}");

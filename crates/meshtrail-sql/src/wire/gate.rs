@@ -40,7 +40,7 @@ pub(super) struct Gate {
 enum Said {
     /// It reads the tables, and is written down.
     Question,
-    /// Settings that change nothing, transactions that hold nothing, cursors already written down.
+    /// Settings that change nothing, transactions that hold nothing.
     SmallTalk,
     /// Neither.
     No(&'static str),
@@ -73,7 +73,10 @@ fn said(statement: &Statement) -> Said {
             _ => Said::Question,
         },
         Statement::Explain { statement, .. } => said(statement),
-        Statement::Declare { .. } => Said::Question,
+        // Drivers fetch by the extended protocol, to which the wire's cursors do not tell their columns.
+        Statement::Declare { .. } | Statement::Fetch { .. } | Statement::Close { .. } => {
+            Said::No("there are no cursors here: ask for the rows as they come, or with limit and offset")
+        }
         Statement::Set(set) => may_set(set),
         Statement::ShowVariable { .. }
         | Statement::ShowStatus { .. }
@@ -86,8 +89,6 @@ fn said(statement: &Statement) -> Said {
         | Statement::StartTransaction { .. }
         | Statement::Commit { .. }
         | Statement::Rollback { .. }
-        | Statement::Fetch { .. }
-        | Statement::Close { .. }
         | Statement::Deallocate { .. }
         | Statement::Discard { .. } => Said::SmallTalk,
         _ => READ_ONLY,
@@ -170,7 +171,6 @@ mod tests {
             "select 1",
             "with a as (select 1) select * from a",
             "explain analyze select * from event",
-            "declare c cursor for select * from event",
             "values (1)",
         ] {
             assert_eq!(verdict(sql), Said::Question, "{sql}");
@@ -187,8 +187,6 @@ mod tests {
             "set extra_float_digits = 3",
             "set session characteristics as transaction read only",
             "show server_version",
-            "fetch 10 from c",
-            "close c",
             "discard all",
         ] {
             assert_eq!(verdict(sql), Said::SmallTalk, "{sql}");
@@ -218,6 +216,8 @@ mod tests {
             "call f()",
             "do $$ begin end $$",
             "listen a",
+            "declare c cursor for select * from event",
+            "fetch 10 from c",
         ] {
             match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
                 Ok(statements) => assert!(matches!(said(&statements[0]), Said::No(_)), "{sql}"),

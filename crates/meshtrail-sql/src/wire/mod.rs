@@ -18,7 +18,6 @@ use std::time::Duration;
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
-use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
@@ -136,7 +135,6 @@ impl Wire {
         let guest = startup.guest();
         let hooks: Vec<Arc<dyn QueryHook>> = vec![
             Arc::new(gate::Gate::new(guest)),
-            Arc::new(CursorStatementHook),
             Arc::new(SetShowHook),
             Arc::new(TransactionStatementHook),
         ];
