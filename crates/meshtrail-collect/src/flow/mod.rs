@@ -4,7 +4,7 @@
 //!   people and devices behind both ends as of then. What nobody knows stays unknown, and members that are not known
 //!   here are kept in `detail.record`.
 //! - A report counts once, however often and whichever way it comes: by upload, by log streaming, by the API; also
-//!   across a restart ([`seen`] says for how long).
+//!   across a restart, as far as an hour and a million connections reach back.
 //! - [`Flows::take`] returns once everything is durable. What it could not finish is finished, not doubled, when the
 //!   same reports come again.
 //! - Both ends report the same connection, each as it saw it: events stay as reported, and are put side by side when

@@ -75,7 +75,7 @@ pub(super) fn router(shared: &Shared, token: Token) -> Router {
 
 /// What senders ask before they ship.
 async fn hello(State(bulk): State<Arc<Bulk>>, headers: HeaderMap) -> Response {
-    if let Err(refused) = bulk.enter(&headers) {
+    if let Some(refused) = bulk.refused(&headers) {
         return refused;
     }
     let version = json!({ "number": "8.17.0", "build_flavor": "default" });
@@ -87,7 +87,7 @@ async fn hello(State(bulk): State<Arc<Bulk>>, headers: HeaderMap) -> Response {
 
 async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    if let Err(refused) = bulk.enter(&head.headers) {
+    if let Some(refused) = bulk.refused(&head.headers) {
         return refused;
     }
     let media =
@@ -109,10 +109,11 @@ async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
 }
 
 impl Bulk {
-    fn enter(&self, headers: &HeaderMap) -> Result<(), Response> {
+    /// The answer to somebody who does not know the token.
+    fn refused(&self, headers: &HeaderMap) -> Option<Response> {
         let known = presented(headers).is_some_and(|tokens| tokens.iter().any(|token| self.token.is(token)));
         if known {
-            return Ok(());
+            return None;
         }
         let mut response = refusal(
             StatusCode::UNAUTHORIZED,
@@ -120,7 +121,7 @@ impl Bulk {
             "missing or wrong credentials: send the token as ApiKey, Bearer or Basic password",
         );
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
-        Err(response)
+        Some(response)
     }
 
     async fn store(&self, body: &Bytes) -> Response {
