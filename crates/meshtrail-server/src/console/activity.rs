@@ -131,7 +131,7 @@ mod tests {
         let doings = Doings { days: vec![day], since, ..Doings::default() };
         let shown = strip(&doings, "actor:a", now).into_string();
         assert!(shown.contains("Active on 1 day, most between 14:00 and 15:00 UTC"), "{shown}");
-        assert!(shown.contains("q=actor%3Aa%20since%3A2026-11-20%20until%3A2026-11-20"), "{shown}");
+        assert!(shown.contains("q=actor:a%20since:2026-11-20%20until:2026-11-20"), "{shown}");
         assert_eq!(dates(since, now).len(), 7);
     }
 }

@@ -366,7 +366,7 @@ mod tests {
             ask.by = By::Device;
             ask.of = "person:a b".to_owned();
         });
-        assert_eq!(narrowed, "/network?by=device&of=person%3Aa%20b");
+        assert_eq!(narrowed, "/network?by=device&of=person:a%20b");
     }
 
     #[test]
