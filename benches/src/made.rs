@@ -3,6 +3,9 @@
 //! People have a few devices each and working hours; servers have tags. Node agents report their connections'
 //! counts every five seconds in one batch, so that most flows come again in the next window with other counts; ports
 //! and sizes are spread as they are on a real mesh: few well-known, many ephemeral, sizes over many magnitudes.
+//!
+//! Figures of size, appending, sealing and proving are of these windows. What is asked in masses, over months and working
+//! hours, is asked of `meshtrail_demo::Masses`, which has no such windows: neither stands for the other.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
