@@ -116,6 +116,7 @@ impl Inner {
                 devices.insert(at, place);
             }
         }
+        let name = &self.origins[origin as usize];
         let record = &mut self.devices[place as usize].record;
         // What is found by the device now, of the time the observation may change; once a second origin speaks, all.
         let whole = (Timestamp::default(), Timestamp::from_nanos(i64::MAX));
@@ -124,7 +125,7 @@ impl Inner {
         .then(|| found(record, whole.0, whole.1));
         let before_latest = found(record, at, whole.1);
         let hold = |facts| HeldDevice { facts, owner, actor: Mutex::default() };
-        let Some((from, until)) = record.tell(origin, at, rank, facts, hold) else { return false };
+        let Some((from, until)) = record.tell((origin, name), (at, rank), facts, hold) else { return false };
         let person_places = &self.person_places;
         let mut hold = |facts: DeviceFacts| {
             let lower = facts.owner.as_ref().map(|login| login.to_lowercase());
@@ -172,9 +173,10 @@ impl Inner {
         place: Place,
         facts: Option<PersonFacts>,
     ) -> bool {
+        let name = &self.origins[origin as usize];
         let record = &mut self.people[place as usize].record;
         let mut hold = |facts| HeldPerson { facts };
-        match record.tell(origin, at, rank, facts, hold) {
+        match record.tell((origin, name), (at, rank), facts, hold) {
             Some((from, until)) => record.merge(from, until, &mut hold),
             None => return false,
         }

@@ -34,6 +34,8 @@ pub(super) struct Seen<S> {
 /// What one origin told, oldest first, at most once for each moment.
 pub(super) struct Track<S> {
     pub(super) origin: u32,
+    /// The origin's name, which decides where moments are the same: numbers depend on who was heard first.
+    name: Arc<str>,
     pub(super) seen: Vec<Seen<S>>,
 }
 
@@ -100,16 +102,15 @@ impl<S: Holds> Record<S> {
     /// it was known before.
     pub(super) fn tell(
         &mut self,
-        origin: u32,
-        at: Timestamp,
-        rank: u64,
+        (origin, name): (u32, &Arc<str>),
+        (at, rank): (Timestamp, u64),
         facts: Option<S::Facts>,
         hold: impl FnOnce(S::Facts) -> S,
     ) -> Option<(Timestamp, Timestamp)> {
         let place = match self.tracks.iter().position(|track| track.origin == origin) {
             Some(place) => place,
             None => {
-                self.tracks.push(Track { origin, seen: Vec::new() });
+                self.tracks.push(Track { origin, name: name.clone(), seen: Vec::new() });
                 self.tracks.len() - 1
             }
         };
@@ -186,10 +187,11 @@ impl<S: Holds> Record<S> {
     ) -> Told<S> {
         let mut accounts: Vec<(&Track<S>, usize)> =
             self.tracks.iter().filter_map(|track| Some((track, track.upto(at).checked_sub(1)?))).collect();
-        accounts.sort_unstable_by_key(|&(track, index)| {
-            let seen = &track.seen[index];
+        accounts.sort_unstable_by(|&(one_track, one), &(two_track, two)| {
+            let (one, two) = (&one_track.seen[one], &two_track.seen[two]);
             // Of the same moment, a state goes before its absence: somebody sees it.
-            (std::cmp::Reverse(seen.at), seen.state.is_none(), track.origin)
+            let newest = (two.at, one.state.is_none()).cmp(&(one.at, two.state.is_none()));
+            newest.then_with(|| one_track.name.cmp(&two_track.name))
         });
         let (newest, index) = accounts[0];
         let newest_at = newest.seen[index].at;

@@ -321,7 +321,7 @@ fn a_sender_does_not_speak_in_a_control_planes_name() {
     assert_eq!(found, (Some("alice@example.com"), IdentityStatus::Conflicting));
 }
 
-const ORIGINS: [&str; 3] = ["snapshot", "webhook", "localapi"];
+const ORIGINS: [&str; 3] = ["localapi", "snapshot", "webhook"];
 const OWNERS: [&str; 3] = ["", "alice@example.com", "bob@example.com"];
 
 /// What an origin tells of one of four devices; no addresses: that it is gone.
