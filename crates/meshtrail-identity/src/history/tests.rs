@@ -58,7 +58,9 @@ fn removes(second: i64, origin: &str, state: &DeviceState) -> Event {
 
 fn history(events: &[Event]) -> History {
     let history = History::new();
-    events.iter().for_each(|event| drop(history.learn(event)));
+    for event in events {
+        history.learn(event);
+    }
     history
 }
 
