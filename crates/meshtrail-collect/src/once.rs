@@ -133,7 +133,7 @@ impl Inner {
             batch.push(record);
         }
         known.write(emitter, batch).await?;
-        known.forget();
+        known.forget(since);
         Ok(emitted)
     }
 }
@@ -201,10 +201,12 @@ impl Known {
         }
     }
 
-    /// Lets go what is much older than the newest; it is read again if it is asked for.
-    fn forget(&mut self) {
+    /// Lets go what is much older than the newest, but for what happened `since`: a window that comes in parts is not to
+    /// be read anew for each. What is let go is read again if it is asked for.
+    fn forget(&mut self, since: Option<Timestamp>) {
         let Some((newest, _)) = self.by_time.last().copied() else { return };
         let kept = newest.min(Timestamp::now()).before(KEPT);
+        let kept = since.map_or(kept, |since| kept.min(since.before(MARGIN)));
         while let Some((time, digest)) = self.by_time.first().copied() {
             if time >= kept && self.digests.len() <= MOST {
                 break;
