@@ -1,5 +1,4 @@
 //! The catalogue, row by row, in the shapes of Tailscale's API and webhooks.
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use meshtrail_event::{Change, Detail, Draft, Kind, Outcome};
 use proptest::prelude::*;

@@ -1,5 +1,4 @@
 //! HuJSON, well and badly written.
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! Snapshots against a real trail: each change once, also over a restart.
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Which events tell of one change, and what of it is worth a finding.
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use meshtrail_event::{Detail, Draft, Event};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! Policies, and what is said of their differences.
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
