@@ -1,6 +1,6 @@
 //! Unified diffs of texts, as `diff -u` writes their hunks.
 //!
-//! Work is bounded: where two texts differ in more lines than [`MAX_EDITS`], the differing stretch is told as replaced.
+//! Work is bounded: where two texts differ in more than 1,500 lines, the differing stretch is told as replaced.
 
 use super::words::json_len;
 
