@@ -40,8 +40,8 @@ const WHAT: &str = "the configuration audit log";
 /// How long to wait where only somebody's act helps.
 const SOMEBODY: Duration = Duration::from_secs(300);
 
-/// How many records are handed over at a time.
-const HANDED: usize = 4_000;
+/// How many records are handed over at a time: making events of them must not keep others from their turn.
+const HANDED: usize = 500;
 
 /// The most bytes of a record that can't be understood which are kept of it.
 const MAX_KEPT: usize = 40_000;
