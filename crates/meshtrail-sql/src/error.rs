@@ -167,7 +167,8 @@ fn nearest<'n>(wrong: &str, names: &[&'n str]) -> Option<&'n str> {
     let most = (wrong.chars().count() / 3).clamp(1, 3);
     let begin = wrong.chars().next().map_or(0, char::len_utf8);
     // Of names as near as each other, the one that begins the same is meant.
-    let near = names.iter().map(|&name| (distance(&wrong, name), !name.starts_with(&wrong[..begin]), name)).min()?;
+    let near =
+        names.iter().map(|&name| (distance(&wrong, name), !name.starts_with(&wrong[..begin]), name)).min()?;
     let begins = || names.iter().copied().find(|name| wrong.len() >= 3 && name.contains(wrong.as_str()));
     if near.0 <= most { Some(near.2) } else { begins() }
 }

@@ -19,18 +19,26 @@ pub const MAX_QUERY: usize = 256 * 1024;
 const MAX_TOKENS: usize = 40_000;
 /// Brackets and `CASE`s within each other.
 const MAX_DEPTH: usize = 40;
-/// Operators and set operations one after another: each nests the tree by one.
-const MAX_CHAIN: usize = 600;
+/// How deep a tree may grow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Operators and set operations: each nests the tree by one.
+    chain: usize,
+}
+
+impl Bounds {
+    /// For a planner with a deep stack of its own.
+    pub(crate) const ON_A_DEEP_STACK: Self = Self { chain: 600 };
+    /// For a planner on a thread with the usual stack.
+    pub(crate) const ON_A_SHARED_THREAD: Self = Self { chain: 150 };
+}
+
 /// Selects in one query.
 const MAX_SELECTS: usize = 100;
 
 /// The one question in `sql`.
 pub(crate) fn question(sql: &str) -> Result<Statement, QueryError> {
-    if sql.len() > MAX_QUERY {
-        let told = format!("the query has {} bytes, at most {MAX_QUERY} are taken", sql.len());
-        return Err(QueryError::new(Fault::Refused, told));
-    }
-    check_size(sql)?;
+    check_size(sql, Bounds::ON_A_DEEP_STACK)?;
     let dialect = PostgreSqlDialect {};
     let read = DFParserBuilder::new(sql).with_dialect(&dialect).with_recursion_limit(MAX_DEPTH + 10).build();
     let statements = read.and_then(|mut parser| parser.parse_statements());
@@ -42,7 +50,12 @@ pub(crate) fn question(sql: &str) -> Result<Statement, QueryError> {
     }
 }
 
-fn check_size(sql: &str) -> Result<(), QueryError> {
+/// Turns down what is too large for parser and planner; looks at words and signs alone.
+pub(crate) fn check_size(sql: &str, bounds: Bounds) -> Result<(), QueryError> {
+    if sql.len() > MAX_QUERY {
+        let told = format!("the query has {} bytes, at most {MAX_QUERY} are taken", sql.len());
+        return Err(QueryError::new(Fault::Refused, told));
+    }
     let dialect = PostgreSqlDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax(&error.to_string()))?;
@@ -75,7 +88,7 @@ fn check_size(sql: &str) -> Result<(), QueryError> {
         let too_much = [
             (words > MAX_TOKENS, "is too long"),
             (depth > MAX_DEPTH, "is nested too deeply"),
-            (chain > MAX_CHAIN, "has too many operators: use IN (…) for lists"),
+            (chain > bounds.chain, "has too many operators: use IN (…) for lists"),
             (selects > MAX_SELECTS, "has too many selects"),
         ];
         if let Some((_, what)) = too_much.into_iter().find(|(is, _)| *is) {

@@ -8,6 +8,7 @@
 //!
 //! Whose token it is, and where questions are written down, is the [`Door`]'s business.
 
+mod bounded;
 mod gate;
 mod startup;
 
@@ -133,14 +134,14 @@ impl Wire {
         let place = self.connections.clone().try_acquire_owned().ok();
         let startup = startup::Startup::new(self.door.clone(), self.manager.clone(), peer, place.is_none());
         let guest = startup.guest();
-        let hooks: Vec<Arc<dyn QueryHook>> = vec![
-            Arc::new(gate::Gate::new(guest)),
-            Arc::new(SetShowHook),
-            Arc::new(TransactionStatementHook),
-        ];
+        let hooks: Vec<Arc<dyn QueryHook>> =
+            vec![Arc::new(gate::Gate::new(guest)), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
         let connection = Connection {
             startup: Arc::new(startup),
-            service: Arc::new(DfSessionService::new_with_hooks(self.session.clone(), hooks)),
+            service: Arc::new(bounded::Bounded(Arc::new(DfSessionService::new_with_hooks(
+                self.session.clone(),
+                hooks,
+            )))),
             cancel: self.cancel.clone(),
         };
         if let Err(error) = process_socket(socket, self.tls.clone(), Arc::new(connection)).await {
@@ -153,7 +154,7 @@ impl Wire {
 /// What one connection is answered by.
 struct Connection {
     startup: Arc<startup::Startup>,
-    service: Arc<DfSessionService>,
+    service: Arc<bounded::Bounded>,
     cancel: Arc<DefaultCancelHandler>,
 }
 
