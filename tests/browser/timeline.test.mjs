@@ -89,6 +89,7 @@ test("a value narrows, its opposite leaves out, and a second click takes it back
 
 test("a stretch drawn over the bars is the range of the page, and of its address", async () => {
   const page = await signedIn(undefined, "/events?q=kind:ssh.login");
+  await page.waitForSelector("#histogram[data-whole=true]");
   const box = await page.locator("#histogram svg").boundingBox();
   await page.mouse.move(box.x + box.width * 0.4, box.y + 30);
   await page.mouse.down();

@@ -92,7 +92,7 @@ impl Shell<'_> {
                 }
                 body {
                     a.skip href="#content" { "Skip to the content" }
-                    @if let Some(banner) = self.banner { p.banner role="note" { (banner) } }
+                    @if let Some(banner) = self.banner { aside.banner aria-label="About this server" { (banner) } }
                     (self.bar())
                     main #content { (content) }
                     (keys(self.plays))
