@@ -11,6 +11,8 @@ use super::words;
 /// What the page shows.
 pub(crate) struct SourcesPage<'a> {
     pub(crate) sources: &'a [SourceReport],
+    /// Whether whoever looks may take exports out.
+    pub(crate) may_export: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -24,6 +26,7 @@ impl SourcesPage<'_> {
             .count();
         html! {
             h1 { "Sources" }
+            @if self.may_export { nav.quick aria-label="What goes out" { a href="/exports" { "exports" } } }
             @if self.sources.is_empty() { (nothing()) } @else {
                 p {
                     (words::counted(self.sources.len() as u64, "source", "sources"))
