@@ -30,6 +30,7 @@ use meshtrail_trail::{Trail, TrailConfig};
 const SIZE: Size = Size { people: 400, devices: 1000 };
 /// Events given to the trail at once.
 const BATCH: usize = 2000;
+const SEALED_AFTER: Duration = Duration::from_secs(10);
 /// The last day of the made-up year.
 const UNTIL: &str = "2026-11-20T00:00:00.000000000Z";
 const DAY: i64 = 86_400 * 1_000_000_000;
@@ -78,19 +79,19 @@ const CASES: &[Case] = &[
     Case {
         name: "needle: one actor's flows of one day",
         sql: "select index, time, src, dst, dst_port, tx_bytes, rx_bytes from flow where actor_login = '{person}' \
-              and time >= timestamptz '{from}' and time < timestamptz '{to}'",
+              and time >= '{from}' and time < '{to}'",
         is_needle: true,
     },
     Case {
         name: "needle: one actor's sessions of one day",
         sql: "select index, time, kind, command from session where actor_login = '{person}' \
-              and time >= timestamptz '{from}' and time < timestamptz '{to}'",
+              and time >= '{from}' and time < '{to}'",
         is_needle: true,
     },
     Case {
         name: "needle: everything one actor did in one day",
         sql: "select index, time, kind, outcome, actor_device_name from event where actor_login = '{person}' \
-              and time >= timestamptz '{from}' and time < timestamptz '{to}'",
+              and time >= '{from}' and time < '{to}'",
         is_needle: true,
     },
     Case {
@@ -129,7 +130,9 @@ async fn main() -> Result<()> {
     };
     let engine = Engine::new(trail, limits)?;
     let mut duck = args.duckdb.as_ref().map(|python| Duck::start(python, &args)).transpose()?;
-    println!("| question | p50 | p95 | rows | DuckDB p50 | of it | peak memory |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| question | p50 | p95 | rows | DuckDB p50 | of it | peak memory |\n|---|---|---|---|---|---|---|"
+    );
     for case in CASES.iter().filter(|case| case.name.contains(&args.only)) {
         measure(&args, case, &engine, duck.as_mut()).await?;
     }
@@ -138,7 +141,9 @@ async fn main() -> Result<()> {
 
 async fn open(dir: &Path, read_only: bool) -> Result<Trail> {
     let location = StoreLocation::Folder(dir.to_owned());
-    let config = TrailConfig::new("main");
+    let mut config = TrailConfig::new("main");
+    // DuckDB sees what is sealed: so the last events are sealed soon too.
+    config.segment_age = SEALED_AFTER;
     if read_only {
         let store = Store::open_read_only(&location).await?;
         return Ok(Trail::open_read_only(store, Some(&dir.join("local")), config).await?);
@@ -169,6 +174,9 @@ async fn make(args: &Args) -> Result<()> {
         trail.append(batch).await?;
     }
     ensure!(maker.join().is_ok(), "the maker of events failed");
+    while trail.snapshot().sealed() < trail.size() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     trail.close().await;
     println!("made {} events in {:.0?}", args.events, begun.elapsed());
     Ok(())
@@ -245,7 +253,7 @@ struct Duck {
 const ASKER: &str = r#"
 import sys, time, duckdb
 root, threads, memory = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-db = duckdb.connect(config={"threads": threads, "memory_limit": memory + "MB", "TimeZone": "UTC"})
+db = duckdb.connect(config={"threads": threads, "memory_limit": memory + "MB"})
 for family in ["session", "flow", "kube"]:
     db.sql(f"create view {family} as select * from read_parquet('{root}/kind={family}/*/*.parquet')")
 db.sql(f"create view event as select * from read_parquet('{root}/kind=*/*/*.parquet', union_by_name=true)")
