@@ -127,7 +127,7 @@ pub(super) const LOOSENED: Edit = Edit {
 /// Lines of context around a difference.
 const CONTEXT: usize = 3;
 
-/// A unified diff of two short texts.
+/// A unified diff of two short texts: its hunks, without a heading.
 pub(super) fn unified(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let marked = marked(&old, &new);
@@ -135,7 +135,7 @@ pub(super) fn unified(old: &str, new: &str) -> String {
         let around = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(marked.len());
         marked[around].iter().any(|(sign, _)| *sign != ' ')
     };
-    let mut diff = "--- policy\n+++ policy\n".to_owned();
+    let mut diff = String::new();
     let (mut old_line, mut new_line, mut at) = (1, 1, 0);
     while at < marked.len() {
         let end = (at..marked.len()).find(|&at| !near(at)).unwrap_or(marked.len());
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn a_diff_shows_the_lines_and_their_neighbours() {
         let diff = unified("a\nb\nc\nd\ne\n", "a\nb\nC\nd\ne\n");
-        assert_eq!(diff, "--- policy\n+++ policy\n@@ -1,5 +1,5 @@\n a\n b\n-c\n+C\n d\n e\n");
+        assert_eq!(diff, "@@ -1,5 +1,5 @@\n a\n b\n-c\n+C\n d\n e\n");
         let added = unified("a\nb\n", "a\nx\nb\n");
-        assert_eq!(added, "--- policy\n+++ policy\n@@ -1,2 +1,3 @@\n a\n+x\n b\n");
+        assert_eq!(added, "@@ -1,2 +1,3 @@\n a\n+x\n b\n");
     }
 }

@@ -56,7 +56,8 @@ fn row(line: &Row<'_>) -> Markup {
             td {
                 @if !sign.is_empty() { b.sign { (sign) } }
                 @if !said.is_empty() { span.unseen { (said) } }
-                code { (words::foreign(line.text)) }
+                // A tab is no disguise, and policies are full of them.
+                code { (words::foreign(&line.text.replace('\t', "    "))) }
             }
         }
     }
