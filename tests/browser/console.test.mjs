@@ -227,6 +227,7 @@ test("lists and events read without scripts", async () => {
   await page.goto(`${server.url}/sign-in`);
   await page.fill("input[name=token]", server.token);
   await page.click("form.token button");
+  await page.goto(`${server.url}/sessions`);
   assert.ok((await page.locator("table.sessions tbody tr").count()) >= 6);
   await page.goto(`${server.url}/events?q=kind:ssh.session.ended`);
   assert.ok((await page.locator("table.events tbody tr").count()) >= 3);
