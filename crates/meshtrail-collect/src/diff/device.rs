@@ -124,6 +124,7 @@ impl Changes {
         }
         // That it expired is told on its own, once, however it came to be.
         let expired_now = is_expired(new, taken);
+        let moved = !expired_now && !renewed && differ(old.expires.as_ref(), new.expires.as_ref()).is_some();
         match (old.key_expiry_disabled, new.key_expiry_disabled) {
             (Some(false), Some(true)) => {
                 self.push(Kind::KeyExpiryChanged, "key_expiry_disabled", "has a key that never expires now");
@@ -132,11 +133,9 @@ impl Changes {
                 let what = words::until("has a key that expires again", new.expires);
                 self.push(Kind::KeyExpiryChanged, "key_expiry_disabled", what);
             }
-            (before, after) if before == after && after != Some(true) && !expired_now && !renewed => {
-                if differ(old.expires.as_ref(), new.expires.as_ref()).is_some() {
-                    let what = words::until("has a key that expires at another time", new.expires);
-                    self.push(Kind::KeyExpiryChanged, "expires", what);
-                }
+            (before, after) if before == after && after != Some(true) && moved => {
+                let what = words::until("has a key that expires at another time", new.expires);
+                self.push(Kind::KeyExpiryChanged, "expires", what);
             }
             _ => {}
         }

@@ -101,7 +101,7 @@ fn findings(drafts: Vec<Draft>) -> Vec<(String, String, usize)> {
     let found = |event: &Event| {
         let draft = causes.judge(event)?;
         let Some(Detail::Finding(finding)) = draft.detail else { panic!("no finding") };
-        assert_eq!(finding.events, [event.id.clone()]);
+        assert_eq!(finding.events, std::slice::from_ref(&event.id));
         Some((finding.rule.unwrap(), finding.severity.unwrap(), usize::try_from(event.id.sequence).unwrap()))
     };
     events(drafts).iter().filter_map(found).collect()
