@@ -159,7 +159,7 @@ pub(crate) fn summary(doings: &Doings, base: &str, claims: &str) -> Markup {
             span.q { "; flows and log lines are not counted here." }
         }
         @if doings.counted_from > doings.since {
-            p.unsure.small { "There were more than can be counted for a page: these are the newest, whole from " (doings.counted_from.to_string()[..19].replace('T', " ")) " UTC on." }
+            p.unsure.small { "There is more than a page can wait for: these are the newest, whole from " (doings.counted_from.to_string()[..19].replace('T', " ")) " UTC on." }
         }
         @if doings.claimed > 0 {
             p.unsure { (words::counted(doings.claimed, "more event names", "more events name")) " them in another way: a sender's claim the mesh contradicts, or a name that another device or person has. " a href=(address("/events", &[("q", claims)])) { "All of them" } }

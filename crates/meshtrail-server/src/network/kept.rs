@@ -151,7 +151,7 @@ async fn made(
     Ok(Arc::new(Picture {
         since,
         until: now,
-        whole_from: found.reaches_back_to,
+        whole_from: found.reaches_back_to.filter(|at| *at > since),
         left_out: found.total.saturating_sub(found.items.len()),
         talks: talks(found.items),
     }))
