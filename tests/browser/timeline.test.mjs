@@ -70,7 +70,11 @@ for (const [look, options] of Object.entries(LOOKS)) {
 
 test("a value narrows, its opposite leaves out, and a second click takes it back", async () => {
   const page = await signedIn();
-  const counted = () => page.textContent("#histogram .extent b");
+  const counted = async () => {
+    await page.waitForSelector("#histogram[data-whole=true] ~ *");
+    await page.waitForFunction(() => document.querySelector("#facets")?.dataset.whole === "true");
+    return page.textContent("#histogram .extent b");
+  };
   const all = await counted();
   await page.click('#facets a.is[data-field="outcome"][data-value="denied"]');
   await page.waitForURL("**q=outcome:denied*");
