@@ -28,8 +28,8 @@ pub mod sources;
 pub mod start;
 pub mod tailscale;
 mod turn;
+mod web;
 pub mod weight;
 pub mod witness;
-mod web;
 
 pub use start::{Collectors, OpenError, Wiring, open};

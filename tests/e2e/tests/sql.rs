@@ -8,8 +8,9 @@ use meshtrail_e2e::{Sender, Server, Setup, mortal, python, run, until};
 use serde_json::{Value, json};
 
 fn setup(port: u16) -> Setup {
-    let config =
-        format!("[trail]\nsegment_events = 1000\nsegment_age = \"1s\"\n[postgres]\nlisten = \"127.0.0.1:{port}\"\n");
+    let config = format!(
+        "[trail]\nsegment_events = 1000\nsegment_age = \"1s\"\n[postgres]\nlisten = \"127.0.0.1:{port}\"\n"
+    );
     Setup { config: Some(config), ..Setup::default() }
 }
 
@@ -25,7 +26,9 @@ async fn token(server: &Server, name: &str, role: &str) -> Result<String> {
 async fn psql(port: u16, user: &str, password: &str, sql: &str) -> Result<(bool, String)> {
     let mut command = mortal("psql");
     let address = format!("host=127.0.0.1 port={port} user={user} dbname=meshtrail");
-    command.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &address]).env("PGPASSWORD", password);
+    command
+        .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &address])
+        .env("PGPASSWORD", password);
     let output = run("psql", command, Duration::from_secs(60)).await?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -116,7 +119,11 @@ async fn duckdb_reads_the_segments_of_a_running_server() -> Result<()> {
     });
     let told = read.await?;
     let asked = server
-        .ok(&["query", "--json", "select count(distinct actor_login) as people, sum(tx_bytes) as sent from flow"])
+        .ok(&[
+            "query",
+            "--json",
+            "select count(distinct actor_login) as people, sum(tx_bytes) as sent from flow",
+        ])
         .await?;
     let ours: Value = serde_json::from_str(asked.trim())?;
     assert_eq!((&told["people"], &told["sent"]), (&ours["people"], &ours["sent"]));
@@ -130,7 +137,8 @@ async fn the_command_line_writes_every_format_and_exports_are_whole() -> Result<
     Sender::new(&server, "agent").await?.send(&server, 1200).await?;
     let table = server.ok(&["query", "select kind, count(*) as n from flow group by 1"]).await?;
     assert_eq!(table.lines().nth(1), Some("flow.closed  1200"), "{table}");
-    let csv = server.ok(&["query", "--format", "csv", "select kind, count(*) as n from flow group by 1"]).await?;
+    let csv =
+        server.ok(&["query", "--format", "csv", "select kind, count(*) as n from flow group by 1"]).await?;
     assert_eq!(csv, "kind,n\nflow.closed,1200\n");
     let file = folder.path().join("flows.parquet").display().to_string();
     server.ok(&["query", "--format", "parquet", "--output", &file, "select * from flow"]).await?;
@@ -138,7 +146,10 @@ async fn the_command_line_writes_every_format_and_exports_are_whole() -> Result<
 
     let wrong = server.cli(&["query", "select knd from flow"]).await?;
     let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(!wrong.status.success() && complaint.contains("knd") && complaint.contains("kind"), "{complaint}");
+    assert!(
+        !wrong.status.success() && complaint.contains("knd") && complaint.contains("kind"),
+        "{complaint}"
+    );
 
     let leaves = folder.path().join("leaves.jsonl").display().to_string();
     server.ok(&["exports", "create", "--filter", "kind:flow.*", "--output", &leaves]).await?;

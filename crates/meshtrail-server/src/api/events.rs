@@ -242,8 +242,9 @@ pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<Events
         }),
     };
     let ask = Ask { start, limit, budget: BUDGET };
-    let page =
-        meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| state.learned().best(leaf)).await.map_err(|error| unreadable(&error))?;
+    let page = meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| state.learned().best(leaf))
+        .await
+        .map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
     Ok(EventsPage { rows: page.items, next })
 }

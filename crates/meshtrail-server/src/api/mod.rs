@@ -1,7 +1,7 @@
 //! The handlers of `/api/v1/`, each a short story, and the frame of the API's description.
 
-pub mod devices;
 pub mod changes;
+pub mod devices;
 pub mod events;
 pub mod exports;
 pub mod flows;

@@ -84,7 +84,8 @@ pub(crate) async fn query(
     let format = Format::from(question.format);
     let encoder = Encoder::new(format, answer.schema.clone()).map_err(unwritable)?;
     let stop = state.stop().clone().cancelled_owned();
-    let mut response = Response::new(Body::from_stream(encoded(answer, encoder, question.limit).take_until(stop)));
+    let mut response =
+        Response::new(Body::from_stream(encoded(answer, encoder, question.limit).take_until(stop)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -117,7 +118,9 @@ fn budget(question: &Question, usual: &Budget) -> Result<Budget, Problem> {
     let time = match question.timeout {
         None => usual.time,
         Some(seconds) if (1..=MAX_SECONDS).contains(&seconds) => Duration::from_secs(seconds),
-        Some(_) => return Err(Problem::bad_request("timeout", format!("ask for 1 to {MAX_SECONDS} seconds"))),
+        Some(_) => {
+            return Err(Problem::bad_request("timeout", format!("ask for 1 to {MAX_SECONDS} seconds")));
+        }
     };
     if question.limit == Some(0) {
         return Err(Problem::bad_request("limit", "ask for at least one row"));

@@ -110,7 +110,8 @@ impl EventsPage<'_> {
     fn table(&self) -> Markup {
         let oldest = self.ask.keep.iter().any(|(name, value)| *name == "order" && value == "oldest");
         let live = !oldest && !self.paging.inside;
-        let (turned, sign, word) = if oldest { ("", "↑", "ascending") } else { ("oldest", "↓", "descending") };
+        let (turned, sign, word) =
+            if oldest { ("", "↑", "ascending") } else { ("oldest", "↓", "descending") };
         html! {
             table.events data-tail-rows[live] {
                 thead { tr {

@@ -71,9 +71,7 @@ pub(super) async fn begun(
 ) -> Result<Response, Problem> {
     let new = match wanted.what {
         What::Sql => NewExport { sql: Some(wanted.question), filter: None, format: wanted.format },
-        What::Filter => {
-            NewExport { sql: None, filter: Some(wanted.question), format: AnswerFormat::Jsonl }
-        }
+        What::Filter => NewExport { sql: None, filter: Some(wanted.question), format: AnswerFormat::Jsonl },
     };
     begin(&state, &viewer, new).await?;
     Ok(Redirect::to("/exports").into_response())

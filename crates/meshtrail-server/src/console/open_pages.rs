@@ -31,8 +31,15 @@ pub(crate) fn problem_page(body: &ProblemBody) -> Response {
 }
 
 fn plain(title: &str, content: &Markup, banner: Option<&str>) -> Response {
-    let shell =
-        Shell { title, nav: Nav::None, looker: None, sound: None, now: Timestamp::now(), plays: false, banner };
+    let shell = Shell {
+        title,
+        nav: Nav::None,
+        looker: None,
+        sound: None,
+        now: Timestamp::now(),
+        plays: false,
+        banner,
+    };
     super::page(StatusCode::OK, POLICY, shell.page(content))
 }
 

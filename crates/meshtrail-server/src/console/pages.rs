@@ -147,7 +147,8 @@ pub(crate) async fn events(
     let (mut list, mut next, mut counts) = (Vec::new(), None, None);
     if ask.mistake.is_none() {
         let order = (asked.order == "oldest").then_some(Order::Oldest);
-        let query = EventsQuery { q: given(&asked.q), limit: Some(ROWS), cursor: given(&asked.cursor), order };
+        let query =
+            EventsQuery { q: given(&asked.q), limit: Some(ROWS), cursor: given(&asked.cursor), order };
         let page = events::page(&state, &query).await?;
         next = page.next;
         list = views(&state, page.rows)?;
@@ -163,7 +164,8 @@ pub(crate) async fn events(
     let counts = counts.as_ref().map(|(times, values)| CountsView { ask: &ask, times, values, by });
     let may_export = viewer.may(Capability::Export);
     let content =
-        EventsPage { ask: &ask, events: &list, counts: counts.as_ref(), paging: &paging, may_export, now }.render();
+        EventsPage { ask: &ask, events: &list, counts: counts.as_ref(), paging: &paging, may_export, now }
+            .render();
     let frame = Frame { title: "Timeline", nav: Nav::Timeline, plays: false };
     frame.answer(&state, &viewer, status, now, &content).await
 }
@@ -202,7 +204,8 @@ fn view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Problem>
     };
     let event = Event::from_json(leaf).map_err(|error| unreadable().because(&error))?;
     let leaf = String::from_utf8(leaf.to_vec()).map_err(|error| unreadable().because(&error))?;
-    let best = state.learned().best(leaf.as_bytes()).and_then(|best| Event::from_json(&best).ok()).map(Box::new);
+    let best =
+        state.learned().best(leaf.as_bytes()).and_then(|best| Event::from_json(&best).ok()).map(Box::new);
     Ok(EventView { index, event, best, leaf })
 }
 

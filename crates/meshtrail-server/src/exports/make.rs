@@ -40,7 +40,13 @@ enum MakeError {
 }
 
 /// Makes one export, and tells the trail how it ended.
-pub(super) async fn run(exports: Exports, state: AppState, id: String, what: What, cancel: CancellationToken) {
+pub(super) async fn run(
+    exports: Exports,
+    state: AppState,
+    id: String,
+    what: What,
+    cancel: CancellationToken,
+) {
     let made = tokio::select! {
         () = cancel.cancelled() => Err(MakeError::Cancelled),
         made = make(&exports, &state, &id, &what) => made,

@@ -82,7 +82,19 @@ impl Server {
         stop: CancellationToken,
         ready: impl FnOnce(Ready) + Send,
     ) -> Result<(), StopError> {
-        let Server { state, trail, recordings, collectors, keeper, listener, recorders, postgres, data, note, admin_token_file } = self;
+        let Server {
+            state,
+            trail,
+            recordings,
+            collectors,
+            keeper,
+            listener,
+            recorders,
+            postgres,
+            data,
+            note,
+            admin_token_file,
+        } = self;
         let listen = listener.local_addr().map_err(StopError::Address)?.to_string();
         let entry = Entry::new(Kind::MeshtrailStarted, &format!("server {}", env!("CARGO_PKG_VERSION")));
         state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail))?;

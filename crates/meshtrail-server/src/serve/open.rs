@@ -73,7 +73,9 @@ pub enum StartError {
     #[error("the recordings can't be opened")]
     Recordings(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What the trail tells of devices and people can't be read.
-    #[error("the trail's events about devices and people can't be read; `meshtrail verify --all` tells what is wrong")]
+    #[error(
+        "the trail's events about devices and people can't be read; `meshtrail verify --all` tells what is wrong"
+    )]
     History(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The directory file can't be read.
     #[error("the directory file can't be used")]

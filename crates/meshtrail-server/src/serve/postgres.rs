@@ -118,7 +118,9 @@ impl Opened {
         match served.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(error = &*error as &dyn std::error::Error, "no Postgres wire"),
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the Postgres wire ended"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the Postgres wire ended")
+            }
         }
     }
 }

@@ -38,7 +38,8 @@ async fn every_route_lets_in_exactly_the_roles_of_the_table() {
             let answer = server.by(token, route.method.clone(), &path).send().await.unwrap();
             let status = answer.status().as_u16();
             // A stream that is followed has no end to wait for.
-            let endless = answer.headers().get("content-type").is_some_and(|media| media == "text/event-stream");
+            let endless =
+                answer.headers().get("content-type").is_some_and(|media| media == "text/event-stream");
             let body = if endless { String::new() } else { answer.text().await.unwrap() };
             let refused = status == 401 || (status == 403 && body.contains("has the role"));
             assert_eq!(!refused, role.may(route.needs), "{role}: {} {path}: {status} {body}", route.method);

@@ -47,7 +47,10 @@ pub(crate) async fn create(create: ExportsCreate) -> Result<()> {
     let export: Export = server.post("/api/v1/exports", &body).await?;
     let Some(output) = &create.output else {
         line(&export.id)?;
-        note(&format!("It is being made; `meshtrail exports fetch {} --output FILE` waits for it.", export.id));
+        note(&format!(
+            "It is being made; `meshtrail exports fetch {} --output FILE` waits for it.",
+            export.id
+        ));
         return Ok(());
     };
     take(&server, &export.id, output).await

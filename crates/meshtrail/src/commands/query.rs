@@ -36,7 +36,9 @@ pub(crate) async fn run(query: Query) -> Result<()> {
     let answer = api.post("/api/v1/query", &body).await?;
     match (format, &query.output) {
         (QueryFormat::Table, None) => table(answer).await,
-        (QueryFormat::Table, Some(_)) => bail!("a table is for reading: choose --format csv, jsonl or parquet for a file"),
+        (QueryFormat::Table, Some(_)) => {
+            bail!("a table is for reading: choose --format csv, jsonl or parquet for a file")
+        }
         (_, None) => copy(answer, &mut io::stdout().lock()).await.map(|_| ()),
         (_, Some(path)) => {
             let made = File::create_new(path);

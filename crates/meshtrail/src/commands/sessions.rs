@@ -195,7 +195,10 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
         ("Reason", session.reason.clone()),
         (
             "Imported",
-            session.imported_from.as_ref().map(|from| format!("from {from}; not witnessed while it happened")),
+            session
+                .imported_from
+                .as_ref()
+                .map(|from| format!("from {from}; not witnessed while it happened")),
         ),
         ("Not seen", Some(session.not_seen.join("; ")).filter(|text| !text.is_empty())),
         ("Anomalies", Some(session.anomalies.join("; ")).filter(|text| !text.is_empty())),

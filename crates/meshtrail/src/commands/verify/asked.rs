@@ -236,9 +236,10 @@ async fn events_of(api: &Api, id: &SessionId) -> Result<Vec<Event>> {
 
 async fn recording(api: &Api, id: &SessionId, statements: Statements) -> Result<Verdict> {
     let (marks, live) = (statements.marks.len(), statements.end.is_none());
-    let imported = statements.imported_from.as_deref().map_or_else(String::new, |from| {
-        format!("; imported from {from}, not witnessed while it happened")
-    });
+    let imported = statements
+        .imported_from
+        .as_deref()
+        .map_or_else(String::new, |from| format!("; imported from {from}, not witnessed while it happened"));
     let covered = statements.marks.iter().map(|mark| mark.bytes).max().unwrap_or(0);
     let mut checker = Checker::new(statements.marks, statements.end);
     let asked = api.get(&format!("/api/v1/sessions/{}/recording?for=verify", encoded(id.as_str()))).await;
