@@ -122,7 +122,7 @@ impl ScalarUDFImpl for Ours {
         let rows = arrays.first().map_or(rows, |array| array.len());
         let array = match &self.gives {
             Gives::Actor => labels(&arrays, rows, actor_of)?,
-            Gives::Device => labels(&arrays, rows, |texts, row, out| device_of(texts, row, out))?,
+            Gives::Device => labels(&arrays, rows, device_of)?,
             Gives::Target => targets(&arrays, rows)?,
             Gives::Hex => hexes(&arrays[0]),
             Gives::EventId => event_ids(&arrays, rows)?,

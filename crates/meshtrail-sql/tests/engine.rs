@@ -1,4 +1,5 @@
 //! The engine on a real trail: sealed files, the log, and what moves between them.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +84,7 @@ impl Fixture {
     fn flow(&mut self, number: usize) -> Event {
         let mut draft = Draft::new(Kind::FlowCounted, at(number));
         draft.actor = person(number);
-        draft.outcome = if number % 10 == 0 { Outcome::Denied } else { Outcome::Success };
+        draft.outcome = if number.is_multiple_of(10) { Outcome::Denied } else { Outcome::Success };
         draft.detail = Some(Detail::Flow(Box::new(Flow {
             src: Some("100.64.0.1:40000".to_owned()),
             dst: Some("[fd7a::1]:443".to_owned()),

@@ -1,4 +1,5 @@
 //! Receivers on ports of their own, for tests.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -192,7 +192,7 @@ impl NetworkPage<'_> {
         let part = &grid.parts[from];
         html! {
             tr {
-                th scope="row" { @match self.into_part(part) {
+                th scope="row" { @match self.look_into(part) {
                     Some(href) => a href=(href) { (words::clipped(short_name_of(part), 30)) },
                     None => span.q { (words::clipped(short_name_of(part), 30)) },
                 } }
@@ -213,7 +213,7 @@ impl NetworkPage<'_> {
     }
 
     /// Looking into a part: its devices, and whom they talk to.
-    fn into_part(&self, part: &Part) -> Option<String> {
+    fn look_into(&self, part: &Part) -> Option<String> {
         let named = !part.key.starts_with("others:") && !part.key.starts_with("unknown:");
         named.then(|| {
             self.asked.with(|ask| {
@@ -226,7 +226,7 @@ impl NetworkPage<'_> {
 
     /// Looking at what went between two parts.
     fn between(&self, from: &Part, to: &Part) -> Option<String> {
-        self.into_part(from).and(self.into_part(to))?;
+        self.look_into(from).and(self.look_into(to))?;
         Some(self.asked.with(|ask| {
             ask.of.clone_from(&from.key);
             ask.with.clone_from(&to.key);

@@ -206,7 +206,7 @@ fn stretches<T>(
 }
 
 fn newest_first(mut all: Vec<Stretch>) -> Vec<Stretch> {
-    all.sort_by(|one, two| (two.until.is_none(), two.from).cmp(&(one.until.is_none(), one.from)));
+    all.sort_by_key(|one| std::cmp::Reverse((one.until.is_none(), one.from)));
     all.truncate(MOST);
     all
 }

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(found(then.after(FRESH)), (true, false), "one is being made already");
         kept.keep(&asked(24), None);
         assert_eq!(found(then.after(FRESH)), (true, true), "after a failure it is tried again");
-        assert_eq!(found(then.after(STALE)).0, false);
+        assert!(!found(then.after(STALE)).0);
     }
 
     #[test]

@@ -219,10 +219,9 @@ mod tests {
             "declare c cursor for select * from event",
             "fetch 10 from c",
         ] {
-            match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
-                Ok(statements) => assert!(matches!(said(&statements[0]), Said::No(_)), "{sql}"),
-                // What can't be parsed can't be run.
-                Err(_) => {}
+            // What can't be parsed can't be run.
+            if let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) {
+                assert!(matches!(said(&statements[0]), Said::No(_)), "{sql}");
             }
         }
     }
