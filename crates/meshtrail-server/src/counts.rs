@@ -1,7 +1,7 @@
 //! What was counted once of each stretch of the trail, kept so that counts over everything are quick.
 //!
 //! - Derived: made of leaves alone, in `cache/summaries` of the state folder, and deletable at any time.
-//! - Bounded: the newest [`MOST`] stretches are kept; what is older is read when it is asked for.
+//! - Bounded: the newest `MOST` stretches are kept; what is older is read when it is asked for.
 //! - Made beside the server's work: half of one core at most, the newest first.
 
 use std::collections::BTreeMap;

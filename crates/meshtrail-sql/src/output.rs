@@ -1,7 +1,7 @@
 //! Answers as bytes: JSON lines, CSV, Parquet, and rows for a program that draws them itself.
 //!
 //! - An [`Encoder`] is fed batches and gives bytes as they are ready; it holds one batch at most, a Parquet file's
-//!   open row group excepted, which is bounded by [`ROW_GROUP`].
+//!   open row group excepted, which is bounded by `ROW_GROUP`.
 //! - Times are RFC 3339 in UTC, hashes and other bytes lower-case hex, in every text format.
 //! - Nothing is counted as written before [`Encoder::finish`]: a file without its end is not an answer.
 

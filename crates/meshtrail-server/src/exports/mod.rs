@@ -2,11 +2,11 @@
 //!
 //! - An export is a file below `<data>/local/exports` and, once it is whole, a note beside it. A restart takes up what
 //!   is whole and removes the rest, which is told as nothing: an export is asked for again, not resumed.
-//! - At most [`RUNNING`] run at once; the next ones wait. At most [`KEPT`] are known, and a whole one is kept for
+//! - At most two run at once; the next ones wait. At most [`KEPT`] are known, and a whole one is kept for
 //!   [`KEEP`].
 //! - Asking for one and its end are in the trail, the end with the SHA-256 of the file.
 //!
-//! What an export holds is made in [`make`].
+//! What an export holds is made in `make`.
 
 mod make;
 

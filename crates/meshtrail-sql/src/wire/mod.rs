@@ -2,7 +2,7 @@
 //!
 //! - Nobody is let in without a password, which is a token; a password travels in the clear only over TLS, loopback or
 //!   the mesh's own encryption, which the configuration sees to.
-//! - Reading only: [`gate`] turns down every statement that is not a question, and tells the [`Door`] of every question
+//! - Reading only: `gate` turns down every statement that is not a question, and tells the [`Door`] of every question
 //!   before it runs.
 //! - At most [`Wire::most`] connections at once; one more is told so and closed. Every plan is held to the engine's budget.
 //!
