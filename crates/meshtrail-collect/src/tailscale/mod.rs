@@ -1,9 +1,9 @@
 //! Tailscale's API v2, asked again and again.
 //!
-//! - [`client`]: one question: token, bounds, what a refusal means.
-//! - [`audit`]: the configuration audit log; [`flows`]: network flow logs; both by windows of time that overlap.
-//! - [`state`]: devices, users, policy, DNS, keys and settings as snapshots.
-//! - [`window`]: which stretch of time is asked next.
+//! - `client`: one question: token, bounds, what a refusal means.
+//! - `audit`: the configuration audit log; `flows`: network flow logs; both by windows of time that overlap.
+//! - `state`: devices, users, policy, DNS, keys and settings as snapshots.
+//! - `window`: which stretch of time is asked next.
 //!
 //! Facts of the API are Tailscale's own OpenAPI description and documentation; where those disagree with what is seen
 //! on the wire, both are read.
