@@ -76,6 +76,7 @@ test("a value narrows, its opposite leaves out, and a second click takes it back
     return page.textContent("#histogram .extent b");
   };
   const all = await counted();
+  await page.waitForLoadState("networkidle");
   await page.click('#facets a.is[data-field="outcome"][data-value="denied"]');
   await page.waitForURL("**q=outcome:denied*");
   assert.equal(await counted(), "200 events");
