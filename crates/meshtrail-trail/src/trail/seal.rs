@@ -17,9 +17,10 @@ use super::writer::Message;
 use crate::dedupe::Dedupe;
 use crate::fault::{Step, When};
 use crate::manifest::{self, Change, Fold, MAX_SOURCES, Put, PutNextError, SequenceSpan};
+use crate::note::Checkpoint;
 use crate::retention;
 use crate::segment::{self, encode};
-use crate::store::{Key, PutError, Store, StoreLocation};
+use crate::store::{GetError, Key, PutError, Store, StoreLocation};
 use crate::tree::{Hash, TILE_WIDTH, Tail, TileId};
 use crate::wal::{Entry, WalError, replay_bytes};
 
@@ -84,6 +85,9 @@ impl Sealer {
         let mut writer = Some(writer);
         let mut pause = LOOK_EVERY;
         let mut swept: Option<Instant> = None;
+        if let Err(error) = self.sign_what_counts() {
+            self.report(&error, "the next seal signs what counts by then");
+        }
         loop {
             let (closing, overdue) = self.wait(pause);
             if closing {
@@ -232,7 +236,7 @@ impl Sealer {
                 return Ok(());
             }
         }
-        // A crash here leaves an older checkpoint: it holds, it only says less. The next seal replaces it.
+        // A crash here leaves an older checkpoint, or none behind a trail's first seal. The next start signs anew.
         self.put_checkpoint()?;
         // A crash here leaves log files whose events are all sealed: replay sees that and removes them.
         self.publish();
@@ -342,6 +346,19 @@ impl Sealer {
 
     fn check(&self, step: Step, when: When) -> Result<(), SealError> {
         self.shared.config.faults.check(step, when).map_err(SealError::OnPurpose)
+    }
+
+    /// Makes good for a crash between a manifest and its checkpoint: with nothing left to seal, no seal would.
+    fn sign_what_counts(&self) -> Result<(), SealError> {
+        let key = self.shared.key("checkpoint");
+        let older = match self.runtime.block_on(self.shared.store.get(&key)) {
+            // One that can't be read, or says more than the manifests, is evidence: it stays for `verify` to tell of.
+            Ok(note) => Checkpoint::parse_unverified(&note)
+                .is_ok_and(|signed| signed.size < self.fold.size()),
+            Err(GetError::Missing { .. }) => true,
+            Err(source) => return Err(SealError::ReadBack { key, source }),
+        };
+        if older { self.put_checkpoint() } else { Ok(()) }
     }
 
     fn put_checkpoint(&self) -> Result<(), SealError> {
