@@ -6,6 +6,7 @@
 
 use meshtrail_event::Timestamp;
 use meshtrail_identity::History;
+use meshtrail_listen::tls::TlsError;
 use meshtrail_trail::Trail;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +15,7 @@ use crate::config::{SecretError, SecretPlace, SourcesConfig};
 use crate::flow::Flows;
 use crate::headscale::Headscale;
 use crate::once::Once;
-use crate::receive::{self, Receivers, TlsError};
+use crate::receive::{self, Receivers};
 use crate::sources::Sources;
 use crate::tailscale::Tailscale;
 

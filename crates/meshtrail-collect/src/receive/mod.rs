@@ -14,7 +14,6 @@ pub mod reading;
 mod record;
 mod serve;
 mod store;
-mod tls;
 mod token;
 mod webhook;
 
@@ -22,13 +21,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use axum::Router;
+use meshtrail_listen::tls;
 
 use crate::config::SourcesConfig;
 use crate::start::{OpenError, Wiring};
 use serve::Door;
 use token::Token;
-
-pub use tls::TlsError;
 
 /// Receivers whose ports are bound.
 #[derive(Default)]
@@ -81,20 +79,11 @@ pub fn open(config: &SourcesConfig) -> Result<Receivers, OpenError> {
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, OpenError> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|source| OpenError::Listen { key, address, source })
-}
-
-/// Whether a certificate and a key can be served together.
-pub fn check_certificate(cert: &Path, key: &Path) -> Result<(), TlsError> {
-    tls::acceptor(cert, key).map(drop)
+    meshtrail_listen::bind(address).map_err(|source| OpenError::Listen { key, address, source })
 }
 
 fn acceptor(key: &'static str, cert: &Path, private: &Path) -> Result<tokio_rustls::TlsAcceptor, OpenError> {
-    tls::acceptor(cert, private).map_err(|source| OpenError::Tls { key, source })
+    tls::acceptor(cert, private, tls::HTTP).map_err(|source| OpenError::Tls { key, source })
 }
 
 impl Receivers {

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
+use meshtrail_listen::tls::TlsError;
 use meshtrail_recording::{RecordingConfig, Recordings};
 use meshtrail_sql::{Budget, Engine, Limits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
@@ -88,7 +89,7 @@ pub enum StartError {
     Sql(#[source] Box<meshtrail_sql::QueryError>),
     /// The Postgres wire can't be served.
     #[error("postgres.tls_cert")]
-    Tls(#[from] postgres::TlsError),
+    Tls(#[from] TlsError),
     /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),

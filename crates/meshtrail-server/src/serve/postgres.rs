@@ -1,15 +1,13 @@
 //! The Postgres wire as this server serves it: guests are holders of API tokens, and what they ask is in the trail.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_event::Timestamp;
+use meshtrail_listen::{bind, tls};
 use meshtrail_sql::wire::{Door, Guest, Refused, Wire};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -61,27 +59,6 @@ impl Guest for TokenGuest {
     }
 }
 
-/// Why a certificate and its key can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file can't be read, or is no PEM.
-    #[error("{} can't be read as PEM", path.display())]
-    Pem {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// The two don't belong together, or can't be used for TLS.
-    #[error("{} and its key can't be used for TLS", path.display())]
-    Unusable {
-        /// The certificate's file.
-        path: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
-}
-
 /// The wire, bound to its port; nothing is served yet.
 pub(super) struct Opened {
     listener: std::net::TcpListener,
@@ -93,12 +70,8 @@ pub(super) struct Opened {
 pub(super) fn open(settings: Option<&PostgresSettings>) -> Result<Option<Opened>, StartError> {
     let Some(settings) = settings else { return Ok(None) };
     let address = settings.listen;
-    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    let listener = bound.map_err(|source| StartError::Listen { address, source })?;
-    let tls = settings.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key)).transpose()?;
+    let listener = bind(address).map_err(|source| StartError::Listen { address, source })?;
+    let tls = settings.tls.as_ref().map(|(cert, key)| tls::acceptor(cert, key, &[])).transpose()?;
     Ok(Some(Opened { listener, tls, connections: settings.connections }))
 }
 
@@ -123,24 +96,4 @@ impl Opened {
             }
         }
     }
-}
-
-/// What answers TLS with this certificate and key.
-pub(super) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let pem = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TlsError::Pem { path, source }
-    };
-    let chain = CertificateDer::pem_file_iter(certificate).map_err(pem(certificate))?;
-    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(pem(certificate))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
-    let unusable = |source| TlsError::Unusable { path: certificate.to_owned(), source };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(unusable)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

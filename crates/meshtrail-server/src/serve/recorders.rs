@@ -89,11 +89,9 @@ fn close_gone(open: &mut HashMap<SocketAddr, CancellationToken>, wanted: &[Socke
     });
 }
 
-/// Opens a listener; an IPv6 one takes no IPv4.
+/// Opens a listener.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    TcpListener::from_std(meshtrail_listen::bind(address)?)
 }
 
 #[cfg(test)]

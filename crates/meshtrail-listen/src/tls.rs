@@ -1,4 +1,4 @@
-//! A receiver's certificate and key, from PEM files.
+//! What answers TLS with a certificate and its key, from PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,8 +39,12 @@ pub enum TlsError {
     },
 }
 
-/// Accepts TLS with this certificate chain and key, offering HTTP/2 and HTTP/1.1.
-pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+/// What is offered where HTTP is spoken.
+pub const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Accepts TLS with this certificate chain and key, and offers the protocols that are spoken over it (ALPN): none, where
+/// there is no choice.
+pub fn acceptor(cert: &Path, key: &Path, protocols: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
     let pem = |path: &Path, what| {
         let path = path.to_owned();
         move |source| TlsError::Pem { path, what, source }
@@ -59,6 +63,37 @@ pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(pair)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate and its key, as files of these names.
+    fn made(folder: &Path, cert: &str, key: &str) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.join(cert), made.cert.pem()).unwrap();
+        std::fs::write(folder.join(key), made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn what_can_not_be_served_says_which_file_and_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        made(folder.path(), "one.pem", "one.key");
+        made(folder.path(), "other.pem", "other.key");
+        std::fs::write(path("empty.pem"), "").unwrap();
+        let told = |cert: &str, key: &str| acceptor(&path(cert), &path(key), HTTP).map(drop).unwrap_err();
+        assert!(acceptor(&path("one.pem"), &path("one.key"), HTTP).is_ok());
+        assert!(matches!(told("one.pem", "other.key"), TlsError::Pair { .. }));
+        assert!(matches!(told("empty.pem", "one.key"), TlsError::Empty { .. }));
+        assert!(matches!(told("none.pem", "one.key"), TlsError::Pem { what: "certificate", .. }));
+        assert!(
+            told("one.pem", "one.pem")
+                .to_string()
+                .ends_with("one.pem holds no private key in PEM form that can be read")
+        );
+    }
 }
