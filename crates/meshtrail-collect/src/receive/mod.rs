@@ -12,21 +12,31 @@ mod hec;
 mod logtail;
 pub mod reading;
 mod record;
-mod serve;
 mod store;
 mod token;
 mod webhook;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use axum::Router;
-use meshtrail_listen::tls;
+use meshtrail_listen::{HttpPort, tls};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::SourcesConfig;
 use crate::start::{OpenError, Wiring};
-use serve::Door;
 use token::Token;
+
+/// How many connections one receiver serves at a time, and how many requests on each.
+const MAX_CONNECTIONS: usize = 1024;
+const MAX_STREAMS: u32 = 16;
+
+/// A place where a receiver listens.
+struct Door {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
 
 /// Receivers whose ports are bound.
 #[derive(Default)]
@@ -44,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) room: body::Room,
 }
 
-/// Binds every receiver that `config` names.
+/// Binds every receiver that `config` names, in the runtime that will serve them.
 pub fn open(config: &SourcesConfig) -> Result<Receivers, OpenError> {
     let mut receivers = Receivers::default();
     if let Some(logtail) = &config.logtail {
@@ -79,10 +89,14 @@ pub fn open(config: &SourcesConfig) -> Result<Receivers, OpenError> {
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, OpenError> {
-    meshtrail_listen::bind(address).map_err(|source| OpenError::Listen { key, address, source })
+    meshtrail_listen::bind(address).and_then(TcpListener::from_std).map_err(|source| OpenError::Listen {
+        key,
+        address,
+        source,
+    })
 }
 
-fn acceptor(key: &'static str, cert: &Path, private: &Path) -> Result<tokio_rustls::TlsAcceptor, OpenError> {
+fn acceptor(key: &'static str, cert: &Path, private: &Path) -> Result<TlsAcceptor, OpenError> {
     tls::acceptor(cert, private, tls::HTTP).map_err(|source| OpenError::Tls { key, source })
 }
 
@@ -126,5 +140,7 @@ impl Receivers {
 }
 
 fn spawn(wiring: &Wiring, door: Door, router: Router) {
-    wiring.tasks.spawn(serve::serve(door, router, wiring.stop.clone()));
+    let Door { listener, tls } = door;
+    let port = HttpPort { listener, tls, connections: MAX_CONNECTIONS, streams: MAX_STREAMS };
+    wiring.tasks.spawn(port.serve(router, wiring.stop.clone()));
 }

@@ -8,6 +8,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use meshtrail_listen::{Bound, accept};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -29,9 +30,6 @@ const LAST_GAP: Duration = Duration::from_millis(50);
 /// Connections beside those that record: probes, events, and peers that are turned away.
 const SPARE_CONNECTIONS: usize = 1024;
 
-/// Waits before accepting again when the system has no sockets left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Events that are in memory at a time.
 const EVENTS_AT_ONCE: usize = 16;
 
@@ -41,26 +39,18 @@ impl Recordings {
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let server = Server {
             recordings: self.clone(),
-            connections: Arc::new(Semaphore::new(self.config().max_sessions + SPARE_CONNECTIONS)),
             events: Arc::new(Semaphore::new(EVENTS_AT_ONCE)),
             halt: self.stopping().child_token(),
         };
         let open = TaskTracker::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.cancelled() => break,
-                () = server.halt.cancelled() => break,
-            };
-            match accepted {
-                Ok((stream, peer)) => server.take(stream, peer, &open),
-                Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+        // Nothing of one more was accepted, so its sender goes on to the next recorder.
+        let bound = Bound::TurnsAway(self.config().max_sessions + SPARE_CONNECTIONS);
+        let serve = |stream, peer| server.clone().connection(stream, peer);
+        tokio::select! {
+            () = accept(listener, bound, &open, serve) => {}
+            () = stop.cancelled() => {}
+            () = server.halt.cancelled() => {}
         }
-        drop(listener);
         server.halt.cancel();
         open.close();
         open.wait().await;
@@ -70,7 +60,6 @@ impl Recordings {
 #[derive(Clone)]
 struct Server {
     recordings: Recordings,
-    connections: Arc<Semaphore>,
     events: Arc<Semaphore>,
     /// Ends every session and connection of this listener.
     halt: CancellationToken,
@@ -80,20 +69,8 @@ struct Server {
 type InUse = Arc<()>;
 
 impl Server {
-    fn take(&self, stream: TcpStream, peer: SocketAddr, open: &TaskTracker) {
-        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
-            // Nothing was accepted yet, so the sender goes on to the next recorder.
-            return warn!(%peer, "a connection was turned away: too many are open");
-        };
-        let server = self.clone();
-        open.spawn(async move {
-            keep_alive(&stream);
-            server.connection(stream, peer).await;
-            drop(permit);
-        });
-    }
-
     async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+        keep_alive(&stream);
         let config = self.recordings.config();
         // A peer that connects and says nothing is let go before it costs buffers.
         let first = tokio::time::timeout(config.request_patience, stream.readable()).await;
@@ -271,8 +248,5 @@ fn keep_alive(stream: &TcpStream) {
         .with_retries(4);
     if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&settings) {
         debug!(%error, "a connection has no keep-alive");
-    }
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "acks may be late on a connection");
     }
 }

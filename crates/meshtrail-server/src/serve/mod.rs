@@ -6,7 +6,6 @@
 
 pub mod admin_token;
 pub mod demo;
-pub mod http;
 pub mod note;
 pub mod recorders;
 
@@ -20,6 +19,7 @@ use std::time::Duration;
 
 use meshtrail_collect::{Collectors, Wiring};
 use meshtrail_event::Kind;
+use meshtrail_listen::HttpPort;
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use tokio::net::TcpListener;
@@ -36,6 +36,10 @@ use crate::state::AppState;
 use note::{Ready, ServerNote};
 
 pub use open::StartError;
+
+/// How many connections the API and the console serve at a time, and how many requests on each.
+const MAX_CONNECTIONS: usize = 2048;
+const MAX_STREAMS: u32 = 64;
 
 /// How long live sessions may take to be closed at a stop.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
@@ -100,7 +104,8 @@ impl Server {
         state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail))?;
         let tasks = TaskTracker::new();
         let router = routes::router(state.clone());
-        tasks.spawn(http::serve(listener, router, stop.clone()));
+        let port = HttpPort { listener, tls: None, connections: MAX_CONNECTIONS, streams: MAX_STREAMS };
+        tasks.spawn(port.serve(router, stop.clone()));
         tasks.spawn(tell_reloads(state.clone(), stop.clone()));
         tasks.spawn(state.summaries().clone().keep(trail.clone(), stop.clone()));
         tasks.spawn(keeper.run(stop.clone()));

@@ -14,7 +14,6 @@ mod startup;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
@@ -27,6 +26,7 @@ use datafusion_postgres::pgwire::api::{ConnectionManager, PgWireServerHandlers};
 use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::future::BoxFuture;
+use meshtrail_listen::{Bound, accept};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +34,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::CATALOG;
 
-/// How long a listener rests after it failed to accept: it is out of file descriptors, most likely.
-const REST: Duration = Duration::from_millis(200);
+/// Connections beside those that are served: they are told that there are too many. What comes beyond them waits.
+const SPARE_CONNECTIONS: usize = 32;
 
 /// Who is let in, and where what they ask is written down.
 pub trait Door: Send + Sync + 'static {
@@ -102,30 +102,14 @@ impl Wire {
     /// Serves `listener` until `stop`; open connections end with it.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => {
-                    let (wire, stop) = (self.clone(), stop.clone());
-                    tasks.spawn(async move {
-                        tokio::select! {
-                            () = stop.cancelled() => {}
-                            () = wire.connection(socket, peer) => {}
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a Postgres connection could not be taken"
-                    );
-                    tokio::time::sleep(REST).await;
-                }
+        let serve = |socket, peer| {
+            let (wire, stop) = (self.clone(), stop.clone());
+            async move {
+                stop.run_until_cancelled(wire.connection(socket, peer)).await;
             }
-        }
+        };
+        let bound = Bound::Waits(self.most + SPARE_CONNECTIONS);
+        stop.run_until_cancelled(accept(listener, bound, &tasks, serve)).await;
         tasks.close();
         tasks.wait().await;
     }
