@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
-use meshtrail_trail::{Emitter, Trail};
 
-use crate::snapshot::{Observer, Origin, Snapshot};
+use crate::snapshot::{Observations, Origin, Snapshot};
 use crate::sources::{Expect, Source, Sources};
 use crate::start::Wiring;
 use crate::turn::{Turn, causes, spawn};
@@ -39,11 +38,9 @@ pub(crate) fn start(socket: PathBuf, wiring: &Wiring) {
         wiring,
         Watch {
             local_api: LocalApi::new(socket).with_timeout(Duration::from_secs(10)),
-            trail: wiring.trail.clone(),
-            emitter: wiring.trail.emitter("localapi"),
+            observations: Observations::new(wiring, "localapi", Origin::LocalApi),
             sources: wiring.sources.clone(),
             source: None,
-            observer: None,
             bus: None,
             pause: FIRST_PAUSE,
         },
@@ -52,13 +49,10 @@ pub(crate) fn start(socket: PathBuf, wiring: &Wiring) {
 
 struct Watch {
     local_api: LocalApi,
-    trail: Trail,
-    emitter: Emitter,
+    observations: Observations,
     sources: Sources,
     /// None until the node was up once: a machine without a tailnet has no such source.
     source: Option<Source>,
-    /// None until it is built from the trail, and again after it could not write.
-    observer: Option<Observer>,
     bus: Option<Bus>,
     pause: Duration,
 }
@@ -103,12 +97,7 @@ impl Watch {
         let Some(snapshot) = snapshot(&status, taken) else {
             return Err(format!("the node is not up: {:?}", status.backend_state));
         };
-        let mut observer = match self.observer.take() {
-            Some(observer) => observer,
-            None => Observer::rebuild(&self.trail, Origin::LocalApi).await.map_err(|error| causes(&error))?,
-        };
-        let count = observer.record(snapshot, &self.emitter).await.map_err(|error| causes(&error))?;
-        self.observer = Some(observer);
+        let count = self.observations.record(snapshot).await.map_err(|error| causes(&error))?;
         let register = || self.sources.register("localapi", Expect::Every(LOOK_ANYWAY));
         self.source.get_or_insert_with(register).heard(count as u64, (count > 0).then_some(taken));
         Ok(())

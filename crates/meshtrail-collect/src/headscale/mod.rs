@@ -15,10 +15,9 @@ mod tests;
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
-use meshtrail_trail::{Emitter, Trail};
 
 use crate::config::HeadscaleConfig;
-use crate::snapshot::{Observer, Origin, Snapshot};
+use crate::snapshot::{Observations, Origin, Snapshot};
 use crate::sources::{Expect, Source};
 use crate::start::Wiring;
 use crate::turn::{Turn, causes, spawn};
@@ -52,12 +51,9 @@ impl Headscale {
 /// Asks for the mesh's state again and again.
 struct Poll {
     asker: Asker,
-    trail: Trail,
-    emitter: Emitter,
+    observations: Observations,
     source: Source,
     pace: Pace,
-    /// None until it is built from the trail, and again after it could not write.
-    observer: Option<Observer>,
 }
 
 impl Poll {
@@ -65,11 +61,9 @@ impl Poll {
         let Headscale { config, asker } = headscale;
         Self {
             asker,
-            trail: wiring.trail.clone(),
-            emitter: wiring.trail.emitter("headscale"),
+            observations: Observations::new(wiring, "headscale", Origin::Headscale),
             source: wiring.sources.register("headscale", Expect::Every(config.every)),
             pace: Pace::new(config.every),
-            observer: None,
         }
     }
 
@@ -88,18 +82,6 @@ impl Poll {
         snapshot.users = users;
         (snapshot, trouble)
     }
-
-    async fn record(&mut self, snapshot: Snapshot) -> Result<usize, String> {
-        let mut observer = match self.observer.take() {
-            Some(observer) => observer,
-            None => {
-                Observer::rebuild(&self.trail, Origin::Headscale).await.map_err(|error| causes(&error))?
-            }
-        };
-        let count = observer.record(snapshot, &self.emitter).await.map_err(|error| causes(&error))?;
-        self.observer = Some(observer);
-        Ok(count)
-    }
 }
 
 fn kept<T>(part: Result<T, AskError>, trouble: &mut Option<AskError>) -> Option<T> {
@@ -111,10 +93,10 @@ impl Turn for Poll {
         let (snapshot, trouble) = self.ask(now).await;
         let (taken, got_any) = (snapshot.taken, snapshot.devices.is_some());
         if got_any {
-            match self.record(snapshot).await {
+            match self.observations.record(snapshot).await {
                 Ok(count) => self.source.heard(count as u64, (count > 0).then_some(taken)),
                 Err(error) => {
-                    self.source.trouble(&error);
+                    self.source.trouble(&causes(&error));
                     return self.pace.bad(None);
                 }
             }

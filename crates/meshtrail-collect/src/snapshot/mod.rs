@@ -15,6 +15,7 @@
 
 mod changes;
 mod levels;
+mod observations;
 mod observer;
 mod parts;
 mod policy;
@@ -31,6 +32,7 @@ use meshtrail_identity::{DeviceState, UserState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use observations::Observations;
 pub use observer::{Observer, Seen};
 
 /// Who told of a change.

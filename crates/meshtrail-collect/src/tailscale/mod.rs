@@ -1,7 +1,8 @@
 //! Tailscale's API v2, asked again and again.
 //!
 //! - `client`: one question: token, bounds, what a refusal means.
-//! - `audit`: the configuration audit log; `flows`: network flow logs; both by windows of time that overlap.
+//! - `log`: a log, read by windows of time that overlap; `audit`: the configuration audit log; `flows`: network flow
+//!   logs.
 //! - `state`: devices, users, policy, DNS, keys and settings as snapshots.
 //! - `window`: which stretch of time is asked next.
 //!
@@ -12,6 +13,7 @@ mod audit;
 mod client;
 mod error;
 mod flows;
+mod log;
 mod shapes;
 mod state;
 #[cfg(test)]
@@ -21,7 +23,6 @@ mod window;
 use std::sync::Arc;
 
 use crate::config::TailscaleConfig;
-use crate::sources::Expect;
 use crate::start::Wiring;
 use crate::turn::spawn;
 use crate::web::{Times, WebError};
@@ -45,18 +46,10 @@ impl Tailscale {
     /// Begins to poll.
     pub(crate) fn start(self, wiring: &Wiring) {
         let Self { config, client } = self;
-        let register = |name: &str, every| wiring.sources.register(name, Expect::Every(every));
-        let emitter = wiring.trail.emitter("tailscale.audit");
-        let source = register("tailscale.audit", config.audit_every);
-        let audit = audit::AuditPoll::new(&config, client.clone(), wiring, emitter, source);
-        spawn(wiring, audit);
+        spawn(wiring, audit::poll(&config, client.clone(), wiring));
         if let Some(every) = config.flows_every {
-            let emitter = wiring.trail.emitter("tailscale.flow");
-            let source = register("tailscale.flow", every);
-            spawn(wiring, flows::FlowPoll::new(&config, every, client.clone(), wiring, emitter, source));
+            spawn(wiring, flows::poll(&config, every, client.clone(), wiring));
         }
-        let emitter = wiring.trail.emitter("tailscale.state");
-        let source = register("tailscale.state", config.devices_every);
-        spawn(wiring, state::StatePoll::new(&config, client, wiring, emitter, source));
+        spawn(wiring, state::StatePoll::new(&config, client, wiring));
     }
 }

@@ -29,12 +29,12 @@ pub(super) fn read<T: DeserializeOwned>(what: &'static str, answer: &Answer) -> 
 
 /// The records of a log, as they came.
 #[derive(Deserialize)]
-pub(super) struct Log<'a> {
+pub(super) struct Records<'a> {
     #[serde(borrow, deserialize_with = "null_is_empty")]
     pub(super) logs: Vec<&'a RawValue>,
 }
 
-impl<'a> Log<'a> {
+impl<'a> Records<'a> {
     /// Reads a log's answer.
     pub(super) fn read(what: &'static str, answer: &'a Answer) -> Result<Self, ApiError> {
         serde_json::from_slice(&answer.body)

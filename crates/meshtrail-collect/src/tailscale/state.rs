@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
-use meshtrail_trail::{Emitter, Trail};
 
 use super::client::Client;
 use super::error::ApiError;
 use crate::config::TailscaleConfig;
-use crate::snapshot::{Observer, Origin, Snapshot};
-use crate::sources::Source;
+use crate::snapshot::{Observations, Origin, Snapshot};
+use crate::sources::{Expect, Source};
 use crate::start::Wiring;
 use crate::turn::{Turn, causes};
 use crate::web::Pace;
@@ -27,15 +26,12 @@ use crate::web::Pace;
 /// Asks for the tailnet's state again and again.
 pub(super) struct StatePoll {
     client: Arc<Client>,
-    trail: Trail,
-    emitter: Emitter,
+    observations: Observations,
     source: Source,
     pace: Pace,
     settings_every: Duration,
     /// When the rarer parts were last asked for.
     settings_at: Option<Timestamp>,
-    /// None until it is built from the trail, and again after it could not write.
-    observer: Option<Observer>,
     /// Parts that are not there for this credential or plan, with the reason, so that each is said once.
     missing: BTreeMap<&'static str, String>,
 }
@@ -44,22 +40,14 @@ pub(super) struct StatePoll {
 type Part<T> = Result<T, ApiError>;
 
 impl StatePoll {
-    pub(super) fn new(
-        config: &TailscaleConfig,
-        client: Arc<Client>,
-        wiring: &Wiring,
-        emitter: Emitter,
-        source: Source,
-    ) -> Self {
+    pub(super) fn new(config: &TailscaleConfig, client: Arc<Client>, wiring: &Wiring) -> Self {
         Self {
             client,
-            trail: wiring.trail.clone(),
-            emitter,
-            source,
+            observations: Observations::new(wiring, "tailscale.state", Origin::Tailscale),
+            source: wiring.sources.register("tailscale.state", Expect::Every(config.devices_every)),
             pace: Pace::new(config.devices_every),
             settings_every: config.settings_every,
             settings_at: None,
-            observer: None,
             missing: BTreeMap::new(),
         }
     }
@@ -119,18 +107,6 @@ impl StatePoll {
         }
         None
     }
-
-    async fn record(&mut self, snapshot: Snapshot) -> Result<usize, String> {
-        let mut observer = match self.observer.take() {
-            Some(observer) => observer,
-            None => {
-                Observer::rebuild(&self.trail, Origin::Tailscale).await.map_err(|error| causes(&error))?
-            }
-        };
-        let count = observer.record(snapshot, &self.emitter).await.map_err(|error| causes(&error))?;
-        self.observer = Some(observer);
-        Ok(count)
-    }
 }
 
 impl Turn for StatePoll {
@@ -138,13 +114,13 @@ impl Turn for StatePoll {
         let (snapshot, trouble) = self.ask(now).await;
         let taken = snapshot.taken;
         let got_any = snapshot.devices.is_some() || snapshot.users.is_some() || snapshot.policy.is_some();
-        match self.record(snapshot).await {
+        match self.observations.record(snapshot).await {
             Ok(count) if got_any || trouble.is_none() => {
                 self.source.heard(count as u64, (count > 0).then_some(taken));
             }
             Ok(_) => {}
             Err(error) => {
-                self.source.trouble(&error);
+                self.source.trouble(&causes(&error));
                 return self.pace.bad(None);
             }
         }

@@ -18,12 +18,13 @@ use tailscale_api_stand_in::{API_KEY, StandIn};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::audit::AuditPoll;
+use super::audit::AuditLog;
 use super::client::Client;
-use super::flows::FlowPoll;
+use super::flows::FlowLog;
+use super::log::LogPoll;
 use super::state::StatePoll;
 use crate::config::{SourcesConfig, SourcesFile, TailscaleConfig};
-use crate::sources::{Expect, SourceReport, Sources};
+use crate::sources::{SourceReport, Sources};
 use crate::start::Wiring;
 use crate::web::Times;
 
@@ -84,24 +85,16 @@ impl Scene {
 }
 
 impl Run {
-    fn audit(&self) -> AuditPoll {
-        let emitter = self.wiring.trail.emitter("tailscale.audit");
-        let source = self.wiring.sources.register("tailscale.audit", Expect::Every(self.config.audit_every));
-        AuditPoll::new(&self.config, self.client.clone(), &self.wiring, emitter, source)
+    fn audit(&self) -> LogPoll<AuditLog> {
+        super::audit::poll(&self.config, self.client.clone(), &self.wiring)
     }
 
-    fn flows(&self) -> FlowPoll {
-        let every = Duration::from_secs(60);
-        let emitter = self.wiring.trail.emitter("tailscale.flow");
-        let source = self.wiring.sources.register("tailscale.flow", Expect::Every(every));
-        FlowPoll::new(&self.config, every, self.client.clone(), &self.wiring, emitter, source)
+    fn flows(&self) -> LogPoll<FlowLog> {
+        super::flows::poll(&self.config, Duration::from_secs(60), self.client.clone(), &self.wiring)
     }
 
     fn state(&self) -> StatePoll {
-        let emitter = self.wiring.trail.emitter("tailscale.state");
-        let source =
-            self.wiring.sources.register("tailscale.state", Expect::Every(self.config.devices_every));
-        StatePoll::new(&self.config, self.client.clone(), &self.wiring, emitter, source)
+        StatePoll::new(&self.config, self.client.clone(), &self.wiring)
     }
 
     async fn events(&self) -> Vec<Event> {

@@ -1,0 +1,43 @@
+//! An observer at work for as long as the server runs.
+
+use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
+
+use super::{Observer, Origin, Snapshot};
+use crate::start::Wiring;
+
+/// Writes down what the snapshots of one origin say, one after the other.
+pub(crate) struct Observations {
+    trail: Trail,
+    emitter: Emitter,
+    origin: Origin,
+    /// None until it is built from the trail, and again after it could not write.
+    observer: Option<Observer>,
+}
+
+/// Why a snapshot could not be written down.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObservationError {
+    #[error("the trail could not be read for what was last seen")]
+    Read(#[from] ReadError),
+    #[error("the trail could not take what changed")]
+    Append(#[from] AppendError),
+}
+
+impl Observations {
+    /// What is seen through `origin`, as events of `source`.
+    pub(crate) fn new(wiring: &Wiring, source: &str, origin: Origin) -> Self {
+        let (trail, emitter) = (wiring.trail.clone(), wiring.trail.emitter(source));
+        Self { trail, emitter, origin, observer: None }
+    }
+
+    /// Makes what a snapshot says durable; how many events that made.
+    pub(crate) async fn record(&mut self, snapshot: Snapshot) -> Result<usize, ObservationError> {
+        let mut observer = match self.observer.take() {
+            Some(observer) => observer,
+            None => Observer::rebuild(&self.trail, self.origin).await?,
+        };
+        let count = observer.record(snapshot, &self.emitter).await?;
+        self.observer = Some(observer);
+        Ok(count)
+    }
+}
