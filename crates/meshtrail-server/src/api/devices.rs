@@ -3,30 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use meshtrail_event::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::people::{LookBack, part};
+use super::listing::{ListQuery, LookBack};
 use crate::extract::Asked;
 use crate::mesh::{self, Account, Doings, Holding, Stretch, ToldDevice, Whose};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// Which devices.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct DevicesQuery {
-    /// A part of a name, owner, tag, address, route, system or id.
-    pub q: Option<String>,
-    /// Only devices that are `tagged`, `owned`, `routes`, `unauthorized`, `expired`, `gone` or in `doubt`.
-    pub show: Option<String>,
-    /// As they were at this moment: `2026-11-20T14:02:11Z`. Now without it.
-    pub at: Option<String>,
-    /// At most this many: 1 to 5000, 500 without it.
-    pub limit: Option<usize>,
-    /// After so many.
-    pub from: Option<usize>,
-}
 
 /// Devices.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -60,15 +43,21 @@ pub struct DeviceAnswer {
 }
 
 /// Lists the devices of the mesh, as they are or were at a moment.
-#[utoipa::path(get, path = "/api/v1/devices", tag = "directory", params(DevicesQuery), operation_id = "devices",
+#[utoipa::path(get, path = "/api/v1/devices", tag = "directory", operation_id = "devices",
+    params(
+        ("q" = Option<String>, Query, description = "A part of a name, owner, tag, address, route, system or id."),
+        ("show" = Option<String>, Query, description =
+            "Only devices that are `tagged`, `owned`, `routes`, `unauthorized`, `expired`, `gone` or in `doubt`."),
+        ListQuery,
+    ),
     responses((status = 200, body = DevicesAnswer)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<DevicesQuery>,
+    Asked(query): Asked<ListQuery>,
 ) -> Result<Json<DevicesAnswer>, Problem> {
     let listed = mesh::devices(&state, &query, Timestamp::now())?;
     let found = listed.rows.len();
-    let devices = part(listed.rows, query.from, query.limit)?;
+    let devices = query.part(listed.rows)?;
     Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
 }
 

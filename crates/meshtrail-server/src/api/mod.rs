@@ -7,6 +7,7 @@ pub mod exports;
 pub mod flows;
 pub mod health;
 pub mod imports;
+pub mod listing;
 pub mod packs;
 pub mod people;
 pub mod proofs;

@@ -3,38 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use meshtrail_event::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::extract::{Asked, parsed};
+use super::listing::{ListQuery, LookBack};
+use crate::extract::Asked;
 use crate::mesh::{self, Doings, Stretch, ToldDevice, ToldPerson, Whose};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// People on a page when nothing is said.
-const PAGE: usize = 500;
-
-/// The most people or devices on a page.
-pub const MAX_PAGE: usize = 5_000;
-
-/// How far back doings are counted when nothing is said.
-const SINCE: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
-
-/// Which people.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct PeopleQuery {
-    /// A part of a login, name, group, role or status.
-    pub q: Option<String>,
-    /// Only people who are `inactive`, `gone` or in `doubt`.
-    pub show: Option<String>,
-    /// As they were at this moment: `2026-11-20T14:02:11Z`. Now without it.
-    pub at: Option<String>,
-    /// At most this many: 1 to 5000, 500 without it.
-    pub limit: Option<usize>,
-    /// After so many.
-    pub from: Option<usize>,
-}
 
 /// A person as the directory knows them.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -58,15 +33,6 @@ pub struct PeopleAnswer {
     pub known: usize,
 }
 
-/// How far back to look.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct LookBack {
-    /// Doings from this moment on: `2026-11-20T14:02:11Z`. The last 30 days without it.
-    pub since: Option<String>,
-}
-
 /// One person.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct PersonAnswer {
@@ -85,32 +51,21 @@ pub struct PersonAnswer {
     pub doings: Doings,
 }
 
-impl LookBack {
-    /// The moment from which on to look.
-    pub(crate) fn moment(&self, now: Timestamp) -> Result<Timestamp, Problem> {
-        match &self.since {
-            Some(since) => parsed("since", since),
-            None => Ok(now.before(SINCE)),
-        }
-    }
-}
-
-/// The part of a list that is asked for.
-pub(crate) fn part<T>(rows: Vec<T>, from: Option<usize>, limit: Option<usize>) -> Result<Vec<T>, Problem> {
-    let limit = super::events::limit(limit, PAGE, MAX_PAGE)?;
-    Ok(rows.into_iter().skip(from.unwrap_or(0)).take(limit).collect())
-}
-
 /// Lists the people of the mesh, as they are or were at a moment.
-#[utoipa::path(get, path = "/api/v1/people", tag = "directory", params(PeopleQuery), operation_id = "people",
+#[utoipa::path(get, path = "/api/v1/people", tag = "directory", operation_id = "people",
+    params(
+        ("q" = Option<String>, Query, description = "A part of a login, name, group, role or status."),
+        ("show" = Option<String>, Query, description = "Only people who are `inactive`, `gone` or in `doubt`."),
+        ListQuery,
+    ),
     responses((status = 200, body = PeopleAnswer)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<PeopleQuery>,
+    Asked(query): Asked<ListQuery>,
 ) -> Result<Json<PeopleAnswer>, Problem> {
     let listed = mesh::people(&state, &query, Timestamp::now())?;
     let found = listed.rows.len();
-    let rows = part(listed.rows, query.from, query.limit)?;
+    let rows = query.part(listed.rows)?;
     let people = rows.into_iter().map(|row| PersonView { told: row.told, devices: row.devices }).collect();
     Ok(Json(PeopleAnswer { people, found, known: listed.known }))
 }

@@ -23,9 +23,8 @@ use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
 use super::view::{Looker, SessionView};
 use crate::api::changes::{self, ChangesPage as Changes, ChangesQuery};
-use crate::api::devices::DevicesQuery;
 use crate::api::events::{self, EventsQuery};
-use crate::api::people::PeopleQuery;
+use crate::api::listing::ListQuery;
 use crate::api::sessions::{self, SessionsQuery};
 use crate::auth::Viewer;
 use crate::mesh::{self, Whose};
@@ -77,7 +76,7 @@ pub(crate) async fn people(
     Query(asked): Query<ListAsked>,
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
-    let query = PeopleQuery { q: given(&asked.q), show: given(&asked.show), ..PeopleQuery::default() };
+    let query = ListQuery { q: given(&asked.q), show: given(&asked.show), ..ListQuery::default() };
     let list = mesh::people(&state, &query, now)?;
     let slice = Slice::new(asked.from, list.rows.len());
     let rows: Vec<PersonRow<'_>> = list.rows[slice.range()]
@@ -128,11 +127,11 @@ pub(crate) async fn devices(
     Query(asked): Query<ListAsked>,
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
-    let query = DevicesQuery {
+    let query = ListQuery {
         q: given(&asked.q),
         show: given(&asked.show),
         at: given(&asked.at),
-        ..DevicesQuery::default()
+        ..ListQuery::default()
     };
     let list = mesh::devices(&state, &query, now)?;
     let slice = Slice::new(asked.from, list.rows.len());

@@ -4,8 +4,7 @@ use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceFacts, DeviceState, Known, KnownPerson, PersonFacts, UserState};
 
 use super::{Told, ToldDevice, ToldPerson};
-use crate::api::devices::DevicesQuery;
-use crate::api::people::PeopleQuery;
+use crate::api::listing::ListQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -26,7 +25,7 @@ pub(crate) struct ListedPerson {
 /// The people that a question asks for, by login.
 pub(crate) fn people(
     state: &AppState,
-    query: &PeopleQuery,
+    query: &ListQuery,
     now: Timestamp,
 ) -> Result<Listed<ListedPerson>, Problem> {
     let at = moment(query.at.as_deref(), now)?;
@@ -52,7 +51,7 @@ pub(crate) fn people(
 /// The devices that a question asks for, by name.
 pub(crate) fn devices(
     state: &AppState,
-    query: &DevicesQuery,
+    query: &ListQuery,
     now: Timestamp,
 ) -> Result<Listed<ToldDevice>, Problem> {
     const SHOWN: [&str; 8] = ["", "tagged", "owned", "routes", "unauthorized", "expired", "gone", "doubt"];
