@@ -1,9 +1,10 @@
-//! The command line of what newcomers do first: look around, take in what they have, find out what is missing.
+//! The command line of what newcomers do first: look around, find out what is missing.
 
 use std::path::PathBuf;
 
-use super::{Asking, Source};
 use clap::Args;
+
+use super::{Asking, Source};
 
 /// `demo`
 #[derive(Debug, Args)]
@@ -25,29 +26,6 @@ pub(crate) struct Demo {
     /// Write the addresses here, as JSON, when everything listens
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
-}
-
-/// `sessions import`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    meshtrail sessions import /var/lib/tailscale/ssh-sessions --node web-1\n  \
-    meshtrail sessions import /data/recordings\n  \
-    meshtrail sessions import s3://recordings/tsrecorder\n\n\
-    Takes asciicast files as tsrecorder and tailscaled write them. Files that are here already are passed over, so an import\n\
-    can be repeated. Exits 1 when a file could not be taken in; all others are. Credentials of a bucket come from AWS_* variables.")]
-pub(crate) struct SessionImport {
-    /// A file, a folder with *.cast files at any depth, or s3://bucket/prefix
-    #[arg(value_name = "PATH|URL")]
-    pub(crate) from: String,
-    /// The node that recorded them, by name or id, where no folder is named after it
-    #[arg(long, value_name = "NODE")]
-    pub(crate) node: Option<String>,
-    /// Say what would be taken in, and take in nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Where to ask, and how to answer.
-    #[command(flatten)]
-    pub(crate) asking: Asking,
 }
 
 /// `doctor`

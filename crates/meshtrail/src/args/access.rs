@@ -1,0 +1,74 @@
+//! The command line of who is let in: `tokens …`, `sign-in`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Asking;
+
+/// `tokens …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// Make a token; its secret is shown once
+    Create(TokenCreate),
+    /// List the tokens in force
+    List(TokensList),
+    /// Take a token out of force
+    Revoke(TokenRevoke),
+}
+
+/// The roles a token can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenRole {
+    /// Hand in events, nothing else
+    Sender,
+    /// Read lists, events and proofs
+    Viewer,
+    /// Also replay, follow and export
+    Auditor,
+    /// Also end sessions and manage tokens
+    Admin,
+}
+
+/// `tokens create`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  meshtrail tokens create --name ci-export --role auditor --expires 90d")]
+pub(crate) struct TokenCreate {
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: String,
+    /// What it may do
+    #[arg(long, value_enum)]
+    pub(crate) role: TokenRole,
+    /// When it stops working, such as 12h or 90d; never without it
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) expires: Option<String>,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `tokens list`
+#[derive(Debug, Args)]
+pub(crate) struct TokensList {
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `tokens revoke`
+#[derive(Debug, Args)]
+pub(crate) struct TokenRevoke {
+    /// The token's id, as `tokens list` shows it
+    #[arg(value_name = "TOKEN-ID")]
+    pub(crate) id: String,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `sign-in`
+#[derive(Debug, Args)]
+pub(crate) struct SignIn {
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}

@@ -1,0 +1,86 @@
+//! The command line of what can be proven: `verify`, `checkpoint`, `proof`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use meshtrail_event::{EventId, SessionId};
+
+use super::Asking;
+
+/// `verify`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  \
+        meshtrail verify --all\n  \
+        meshtrail verify 20261120-main-1-1 main.recorder.1.7\n  \
+        meshtrail verify --all --checkpoint yesterday.note      that history was not rolled back\n  \
+        meshtrail verify --offline evidence.html                an evidence pack, without any server\n\n\
+        Exit status: 0 when all of it holds, 1 with a list of what does not, 2 for a wrong command line.",
+    group = clap::ArgGroup::new("what").required(true).multiple(true).args(["ids", "all", "offline", "checkpoint"])
+)]
+pub(crate) struct Verify {
+    /// Events and sessions to check
+    #[arg(value_name = "ID", value_parser = parse_id)]
+    pub(crate) ids: Vec<String>,
+    /// Check the whole store: every event, segment, tile, manifest and recording
+    #[arg(long, conflicts_with_all = ["ids", "offline"])]
+    pub(crate) all: bool,
+    /// Check an evidence pack, with nothing but the file
+    #[arg(long, value_name = "PACK", conflicts_with_all = ["ids", "store"])]
+    pub(crate) offline: Option<PathBuf>,
+    /// An older checkpoint that this trail must still contain
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// The key that must have signed; without it, the key that the trail itself names
+    #[arg(long, value_name = "KEY")]
+    pub(crate) vkey: Option<String>,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// An event's or a session's id.
+fn parse_id(text: &str) -> Result<String, String> {
+    let fits = text.parse::<SessionId>().is_ok() || text.parse::<EventId>().is_ok();
+    let wrong = "write a session's id such as 20261120-main-3-17, or an event's such as main.recorder.3.17";
+    if fits { Ok(text.to_owned()) } else { Err(wrong.to_owned()) }
+}
+
+/// `checkpoint`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    meshtrail checkpoint > today.note        keep it elsewhere; `verify --checkpoint` compares later")]
+pub(crate) struct Checkpoint {
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `proof`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  \
+        meshtrail proof main.recorder.1.7           that this event is in the trail\n  \
+        meshtrail proof --from 1000                 that the first 1000 events are still the same",
+    group = clap::ArgGroup::new("of").required(true).args(["event", "index", "from"])
+)]
+pub(crate) struct Proof {
+    /// The event's id
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: Option<String>,
+    /// The event's index in place of its id
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Option<u64>,
+    /// In a trail of this size
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    pub(crate) size: Option<u64>,
+    /// Consistency from this size
+    #[arg(long, value_name = "M")]
+    pub(crate) from: Option<u64>,
+    /// Consistency up to this size
+    #[arg(long, value_name = "N", requires = "from")]
+    pub(crate) to: Option<u64>,
+    /// Where to ask, and how to answer.
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
