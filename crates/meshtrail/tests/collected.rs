@@ -2,78 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+// A test of its own: beside it, other tests' servers would be too slow to be found in time.
+#[expect(dead_code, reason = "these servers are killed, never stopped")]
+#[path = "served/running.rs"]
+mod running;
+
 use std::collections::HashSet;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use running::{Serving, done, json_lines, run, soon};
 use serde_json::Value;
 use tailscale_api_stand_in::{API_KEY, Log, StandIn, World};
 
 /// How many records the audit log holds.
 const RECORDS: u64 = 20_000;
 
-/// A server as its own process in `folder`; killed when dropped.
-struct Served(Child);
-
-impl Served {
-    fn start(folder: &Path) -> Served {
-        let ready = folder.join("ready.json");
-        let _none_yet = std::fs::remove_file(&ready);
-        let process = command(folder)
-            .args(["serve", "--config", "meshtrail.toml", "--listen", "127.0.0.1:0", "--ready-file"])
-            .arg(&ready)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut served = Served(process);
-        wait_for("the server is ready", || {
-            assert!(served.0.try_wait().unwrap().is_none(), "the server ended");
-            ready.exists()
-        });
-        served
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // SIGKILL: nothing is closed in order.
-        let _ended = self.0.kill();
-        let _ended = self.0.wait();
-    }
-}
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtrail"));
-    command.current_dir(folder).env_remove("MESHTRAIL_SERVER").env_remove("MESHTRAIL_TOKEN");
-    command
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(120), "waited too long until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Standard output of a command, as JSON lines.
-fn asked(folder: &Path, arguments: &[&str]) -> Vec<Value> {
-    let output = command(folder).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 /// The audit source, as `meshtrail sources --json` tells it; none while the server is too busy to be found in time.
 fn audit(folder: &Path) -> Option<Value> {
-    let output = command(folder).args(["sources", "--json"]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut sources = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let output = run(folder, &["sources", "--json"]);
+    let mut sources = json_lines(&String::from_utf8(output.stdout).unwrap()).into_iter();
     sources.find(|source| source["name"] == "tailscale.audit")
 }
 
@@ -94,19 +41,25 @@ fn a_server_killed_while_it_collects_loses_nothing_and_writes_nothing_twice() {
     );
     std::fs::write(folder.join("meshtrail.toml"), config).unwrap();
 
+    let serve =
+        || Serving::start(folder, &["serve", "--config", "meshtrail.toml", "--listen", "127.0.0.1:0"]);
+    let tagged = |limit: &str| {
+        let asked = ["events", "query", "kind:device.tagged", "--limit", limit, "--json"];
+        json_lines(&done(folder, &asked))
+    };
+
     for _ in 0..3 {
-        let _server = Served::start(folder);
-        wait_for("something came", || audit(folder).is_some_and(|audit| audit["events"] != 0));
+        let _killed_when_dropped = serve();
+        soon("something came", || audit(folder).filter(|audit| audit["events"] != 0));
     }
-    let _server = Served::start(folder);
+    let _server = serve();
     let newest = format!("{:032x}", RECORDS - 1);
-    wait_for("the newest record came", || {
-        let newest_held = asked(folder, &["events", "query", "kind:device.tagged", "--limit", "1", "--json"]);
-        newest_held.first().is_some_and(|event| event["detail"]["operation"] == newest.as_str())
+    soon("the newest record came", || {
+        tagged("1").into_iter().find(|event| event["detail"]["operation"] == newest.as_str())
     });
-    let events = asked(folder, &["events", "query", "kind:device.tagged", "--limit", "100000", "--json"]);
+    let events = tagged("100000");
     let distinct: HashSet<&str> =
         events.iter().map(|event| event["detail"]["operation"].as_str().unwrap()).collect();
     assert_eq!((events.len() as u64, distinct.len() as u64), (RECORDS, RECORDS));
-    wait_for("it says that it is heard", || audit(folder).is_some_and(|audit| audit["state"] == "connected"));
+    soon("it says that it is heard", || audit(folder).filter(|audit| audit["state"] == "connected"));
 }

@@ -1,85 +1,10 @@
 //! What newcomers do first: a demo, an import, the doctor.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
-
-use std::io::Read;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
+use crate::running::{Serving, done, json_lines, run};
+
 const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"c"}"#;
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtrail"));
-    command.current_dir(folder).env_remove("MESHTRAIL_SERVER").env_remove("MESHTRAIL_TOKEN");
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder).args(arguments).output().unwrap()
-}
-
-/// Standard output of a command that must succeed.
-fn done(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let error = String::from_utf8_lossy(&output.stderr);
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {error}{out}");
-    out
-}
-
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// A command that serves until it is told to stop.
-struct Serving {
-    process: Child,
-    ready: Value,
-}
-
-impl Serving {
-    fn start(folder: &Path, arguments: &[&str]) -> Serving {
-        let ready_file = folder.join("ready.json");
-        let mut process = command(folder)
-            .args(arguments)
-            .arg("--ready-file")
-            .arg(&ready_file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        while !ready_file.exists() {
-            if process.try_wait().unwrap().is_some() {
-                let mut text = String::new();
-                process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-                panic!("it ended: {text}");
-            }
-            assert!(began.elapsed() < Duration::from_secs(120), "it did not become ready");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let ready = serde_json::from_slice(&std::fs::read(&ready_file).unwrap()).unwrap();
-        std::fs::remove_file(ready_file).unwrap();
-        Serving { process, ready }
-    }
-
-    fn stop(mut self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // One that has ended can't be killed, which is as good.
-        let _ended = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
 
 #[test]
 fn a_demo_is_told_proves_itself_says_what_it_is_and_never_mixes_with_real_data() {
@@ -100,11 +25,11 @@ fn a_demo_is_told_proves_itself_says_what_it_is_and_never_mixes_with_real_data()
     assert!(findings.iter().any(|event| event["session"] == *id), "the finding names the session");
     let refused = run(folder, &["serve", "--store", "demo"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("holds a demo"), "{refused:?}");
-    demo.stop();
+    demo.stop("-TERM");
     done(folder, &[&["verify", "--all"][..], &["--store", "demo", "--trail", "demo"]].concat());
     let again = Serving::start(folder, &["demo", "--seed", "3", "--keep", "demo"]);
     assert_eq!(ask(&["sessions", "list", "--limit", "500"]).len(), sessions.len());
-    again.stop();
+    again.stop("-TERM");
     std::fs::create_dir_all(folder.join("real/trails/main")).unwrap();
     let refused = run(folder, &["demo", "--keep", "real"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no demo"), "{refused:?}");
@@ -123,7 +48,7 @@ fn an_import_takes_each_recording_once_names_what_is_damaged_and_marks_all_for_g
     std::fs::write(folder.join("old/damaged.cast"), "not a recording\n").unwrap();
     // Without a server first: the store is opened for it.
     let server = Serving::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
-    server.stop();
+    server.stop("-TERM");
     let first = run(folder, &["sessions", "import", "old", "--json"]);
     assert_eq!(first.status.code(), Some(1), "a damaged file is told: {first:?}");
     let lines = json_lines(&String::from_utf8(first.stdout).unwrap());
@@ -153,7 +78,7 @@ fn an_import_takes_each_recording_once_names_what_is_damaged_and_marks_all_for_g
     done(folder, &["sessions", "export", id, "--output", "out.cast"]);
     let who = json_lines(&done(folder, &["events", "query", "kind:meshtrail.imported", "--json"]));
     assert_eq!(who.len(), 2, "who took them in is in the trail: {who:?}");
-    server.stop();
+    server.stop("-TERM");
 }
 
 #[test]
@@ -178,5 +103,5 @@ fn the_doctor_says_what_is_missing_and_prints_the_policy_lines() {
     assert_eq!(of("tailscaled")["finding"], "warn");
     assert_eq!(of("admin token")["finding"], "ok");
     assert!(of("recordings")["next"].as_str().unwrap().contains("policy lines"));
-    server.stop();
+    server.stop("-TERM");
 }

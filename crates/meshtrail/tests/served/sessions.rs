@@ -1,52 +1,22 @@
 //! The command line against a server that it starts itself, and against the store that is left.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::running::{Serving, command, done, json_lines, run, soon};
+
 const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"command":"rm -rf \u001b]0;x\u0007 \u202e","srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"c"}"#;
 
-/// A server as its own process in `folder`; killed when dropped.
-struct Served {
-    process: Child,
-    ready: Value,
+fn serve(folder: &Path) -> Serving {
+    let ports = ["--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0"];
+    Serving::start(folder, &[&["serve"][..], &ports].concat())
 }
 
-impl Served {
-    fn start(folder: &Path) -> Served {
-        let ready_file = folder.join("ready.json");
-        let mut process = command(folder)
-            .args(["serve", "--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0", "--ready-file"])
-            .arg(&ready_file)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        while !ready_file.exists() {
-            assert!(process.try_wait().unwrap().is_none(), "the server ended: {}", rest(&mut process));
-            assert!(began.elapsed() < Duration::from_secs(20), "the server did not become ready");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let ready = serde_json::from_slice(&std::fs::read(&ready_file).unwrap()).unwrap();
-        std::fs::remove_file(ready_file).unwrap();
-        Served { process, ready }
-    }
-
-    /// Sends a signal and waits for the end.
-    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        let status = self.process.wait().unwrap();
-        (status.code(), rest(&mut self.process))
-    }
-
+impl Serving {
     /// Uploads a whole recording by the older recorder protocol.
     fn record(&self, lines: &[&str]) {
         let address = self.ready["recorder_listen"][0].as_str().unwrap();
@@ -63,61 +33,19 @@ impl Served {
     }
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        // A server that has ended can't be killed, which is as good.
-        let _ended = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
-
-fn rest(process: &mut Child) -> String {
-    let mut text = String::new();
-    process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    text
-}
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtrail"));
-    command.current_dir(folder).env_remove("MESHTRAIL_SERVER").env_remove("MESHTRAIL_TOKEN");
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder).args(arguments).output().unwrap()
-}
-
-/// Standard output of a command that must succeed.
-fn done(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let error = String::from_utf8_lossy(&output.stderr);
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {error}{out}");
-    out
-}
-
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn ended_session(folder: &Path) -> Value {
-    let began = Instant::now();
-    loop {
+    soon("the session ended", || {
         let listed = json_lines(&done(folder, &["sessions", "list", "--state", "ended", "--json"]));
         // Until its recording is sealed, no event tells of it.
-        if let Some(session) = listed.into_iter().find(|session| session["event"].is_string()) {
-            return session;
-        }
-        assert!(began.elapsed() < Duration::from_secs(10), "the session did not end");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        listed.into_iter().find(|session| session["event"].is_string())
+    })
 }
 
 #[test]
 fn a_session_is_recorded_listed_exported_and_verified() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let server = Served::start(folder);
+    let server = serve(folder);
     let lines = [HEADER, r#"[0.5,"o","hello\r\n"]"#];
     server.record(&lines);
     let session = ended_session(folder);
@@ -167,7 +95,7 @@ fn events_are_followed_as_they_come_until_an_interrupt_which_is_no_error() {
     use std::io::BufRead as _;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let server = Served::start(folder);
+    let server = serve(folder);
     server.record(&[HEADER, r#"[0.5,"o","one\r\n"]"#]);
     ended_session(folder);
     let filter = r#"actor:alice@example.com kind:ssh.session.ended since:24h "rm -rf" -outcome:denied"#;
@@ -194,12 +122,11 @@ fn events_are_followed_as_they_come_until_an_interrupt_which_is_no_error() {
 fn the_store_is_read_and_verified_without_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let server = Served::start(folder);
+    let server = serve(folder);
     server.record(&[HEADER, r#"[0.5,"o","hello\r\n"]"#]);
     let session = ended_session(folder);
     let (id, event) = (session["id"].as_str().unwrap(), session["event"].as_str().unwrap());
-    let (code, log) = server.stop("-TERM");
-    assert_eq!(code, Some(0), "{log}");
+    let log = server.stop("-TERM");
     assert_eq!(log.matches(" ready ").count(), 1, "{log}");
     assert!(!folder.join("meshtrail-data/local/server.json").exists());
 
@@ -223,7 +150,7 @@ fn the_store_is_read_and_verified_without_a_server() {
 fn a_changed_recording_is_named_by_verify() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let server = Served::start(folder);
+    let server = serve(folder);
     server.record(&[HEADER, r#"[0.5,"o","hello\r\n"]"#]);
     let session = ended_session(folder);
     let id = session["id"].as_str().unwrap().to_owned();
@@ -249,11 +176,11 @@ fn a_changed_recording_is_named_by_verify() {
 fn a_second_server_on_one_store_says_who_holds_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let first = Served::start(folder);
+    let first = serve(folder);
     let second = run(folder, &["serve", "--listen", "127.0.0.1:0"]);
     let error = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(error.contains(&format!("in use by process {}", first.process.id())), "{error}");
+    assert!(error.contains(&format!("in use by process {}", first.id())), "{error}");
     let address = first.ready["listen"].as_str().unwrap();
     let taken = run(folder, &["serve", "--listen", address, "--store", "other"]);
     let error = String::from_utf8(taken.stderr).unwrap();
@@ -264,7 +191,7 @@ fn a_second_server_on_one_store_says_who_holds_it() {
 fn output_that_nobody_reads_any_more_ends_the_command_quietly() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let _server = Served::start(folder);
+    let _server = serve(folder);
     let mut process = command(folder)
         .args(["events", "query", "--json"])
         .stdout(Stdio::piped())
@@ -272,15 +199,16 @@ fn output_that_nobody_reads_any_more_ends_the_command_quietly() {
         .spawn()
         .unwrap();
     drop(process.stdout.take());
-    assert!(process.wait().unwrap().success());
-    assert_eq!(rest(&mut process), "");
+    let ended = process.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }
 
 #[test]
 fn play_and_export_refuse_what_would_harm_a_terminal_or_lacks_one() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let server = Served::start(folder);
+    let server = serve(folder);
     server.record(&[HEADER]);
     let session = ended_session(folder);
     let played = run(folder, &["sessions", "play", session["id"].as_str().unwrap()]);
