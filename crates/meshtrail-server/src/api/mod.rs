@@ -8,6 +8,7 @@ pub mod flows;
 pub mod health;
 pub mod imports;
 pub mod listing;
+mod live;
 pub mod packs;
 pub mod people;
 pub mod proofs;

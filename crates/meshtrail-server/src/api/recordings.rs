@@ -5,18 +5,17 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures::StreamExt;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use meshtrail_event::text::visible;
 use meshtrail_event::{Kind, SessionId};
 use meshtrail_recording::Followed;
 use serde::{Deserialize, Serialize};
-use std::convert::Infallible;
 use std::time::Duration;
 
-use super::sessions;
+use super::{live, sessions};
 use crate::auth::Viewer;
 use crate::diary::Entry;
 use crate::extract::{Asked, Sent, parsed};
@@ -25,9 +24,6 @@ use crate::state::AppState;
 
 /// The media type of a recording.
 const ASCIICAST: &str = "application/x-asciicast";
-
-/// How often a live view says that it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The longest reason or message, in bytes.
 const MAX_TEXT: usize = 2000;
@@ -151,19 +147,12 @@ pub(crate) async fn follow(
     sessions::find(&state, &id).await?;
     let lines = state.recordings().follow(&id).await.map_err(sessions::unplayable)?;
     state.diary().write(&viewer, Entry::new(Kind::MeshtrailViewed, "follow").of_session(&id)).await?;
-    let events = lines
-        .map(|followed| match followed {
-            Followed::Line(line) => Event::default().data(line),
-            Followed::Ended => Event::default().event("done").data("{}"),
-            Followed::TooSlow => Event::default().event("slow").data("{}"),
-        })
-        .take_until(state.stop().clone().cancelled_owned())
-        .map(Ok::<_, Infallible>);
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    let events = lines.map(|followed| match followed {
+        Followed::Line(line) => Event::default().data(line),
+        Followed::Ended => Event::default().event("done").data("{}"),
+        Followed::TooSlow => Event::default().event("slow").data("{}"),
+    });
+    Ok(live::answer(&state, events))
 }
 
 /// Ends a live session: the node is told that the recording failed, and ends it if its policy enforces recording.

@@ -64,18 +64,6 @@ async fn told_of(events: Vec<Value>) -> (tempfile::TempDir, Running) {
     (folder, server)
 }
 
-/// Asks until the directory, which follows the trail, has learned what was handed in.
-async fn until(server: &Running, path: &str, there: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..500 {
-        let answer = server.get(path).await;
-        if there(&answer) {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{path} never told of it");
-}
-
 async fn page(server: &Running, path: &str) -> String {
     let answer = server.by(&server.admin, Method::GET, path).send().await.unwrap();
     assert!(answer.status().is_success(), "{path}: {}", answer.status());
@@ -99,7 +87,7 @@ fn three_devices_in_turn() -> Vec<Value> {
 #[tokio::test]
 async fn an_address_that_three_devices_had_in_turn_is_told_with_all_three() {
     let (_folder, server) = told_of(three_devices_in_turn()).await;
-    until(&server, "/api/v1/devices", |answer| answer["known"] == 3).await;
+    server.until("/api/v1/devices", |answer| answer["known"] == 3).await;
     let answer = server.get("/api/v1/devices/n3").await;
     let holders: Vec<&str> =
         answer["holdings"].as_array().unwrap().iter().map(|one| one["device"].as_str().unwrap()).collect();
@@ -134,10 +122,9 @@ async fn what_somebody_only_claims_to_have_done_is_not_counted_as_theirs() {
         login(3, &json!({ "person": { "login": "bob@x.example" } }), &claim, "success"),
     ];
     let (_folder, server) = told_of(events).await;
-    let person = until(&server, "/api/v1/people/alice@x.example", |answer| {
-        answer["person"]["state"]["role"] == "admin"
-    })
-    .await;
+    let person = server
+        .until("/api/v1/people/alice@x.example", |answer| answer["person"]["state"]["role"] == "admin")
+        .await;
     let doings = &person["doings"];
     assert_eq!(
         (&doings["events"], &doings["refused"], &doings["claimed"]),

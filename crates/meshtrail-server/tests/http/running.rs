@@ -1,6 +1,7 @@
 //! A server over a temporary store, on a real listener, and a client for it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use meshtrail_server::config::{Config, Overlay};
 use meshtrail_server::serve::{Server, StopError};
@@ -69,6 +70,18 @@ impl Running {
         let response = self.by(&self.admin, Method::GET, path).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap());
         response.json().await.unwrap()
+    }
+
+    /// Asks until the directory, which follows the trail, has learned what was handed in.
+    pub(crate) async fn until(&self, path: &str, there: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..500 {
+            let answer = self.get(path).await;
+            if there(&answer) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{path} never told of it");
     }
 
     /// Makes a token and returns its secret and id.

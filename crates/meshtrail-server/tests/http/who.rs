@@ -32,18 +32,6 @@ async fn send(server: &Running, name: &str, first: u64, events: Vec<Value>) -> r
     server.by(&sender, Method::POST, "/api/v1/events").json(&body).send().await.unwrap().status()
 }
 
-/// Asks until the directory, which follows the trail, has learned what was handed in.
-async fn until(server: &Running, path: &str, there: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..500 {
-        let answer = server.get(path).await;
-        if there(&answer) {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{path} never told of it");
-}
-
 fn login(answer: &Value) -> Option<&str> {
     answer["devices"][0]["person"]["login"].as_str()
 }
@@ -65,7 +53,7 @@ async fn who_gives_the_right_person_for_an_address_that_three_devices_had_in_tur
         told("config.snapshot", 30, &three),
     ];
     assert!(send(&server, "mesh", 1, events).await.is_success());
-    let now = until(&server, "/api/v1/who?address=100.64.0.7", |answer| login(answer).is_some()).await;
+    let now = server.until("/api/v1/who?address=100.64.0.7", |answer| login(answer).is_some()).await;
     assert_eq!(login(&now), Some("carol@example.com"));
     assert_eq!(now["tenures"].as_array().unwrap().len(), 3);
     server.stop().await;
@@ -127,7 +115,7 @@ async fn an_event_whose_person_becomes_known_later_is_found_by_them_and_stays_as
     let added = told("device.added", 60, &device("n1", "alice@example.com"));
     assert!(send(&server, "mesh", 1, vec![added]).await.is_success());
     let found =
-        until(&server, path, |answer| answer["events"].as_array().is_some_and(|all| !all.is_empty())).await;
+        server.until(path, |answer| answer["events"].as_array().is_some_and(|all| !all.is_empty())).await;
     assert_eq!(found["events"][0], before, "the leaf shows what was known then");
     let late = &found["learned"]["host.1.1"];
     assert_eq!(late["actor"]["person"]["login"], "alice@example.com");
@@ -144,7 +132,7 @@ async fn an_event_whose_person_becomes_known_later_is_found_by_them_and_stays_as
     assert_eq!(again["learned"]["host.1.1"], *late, "known again after a restart");
     let another = json!({ "kind": "ssh.login", "time": ago(40), "outcome": "success", "detail": { "peer": "100.64.0.7:1" } });
     assert!(send(&server, "host", 2, vec![another]).await.is_success());
-    until(&server, path, |answer| answer["events"].as_array().is_some_and(|all| all.len() == 2)).await;
+    server.until(path, |answer| answer["events"].as_array().is_some_and(|all| all.len() == 2)).await;
     let learned = server.get("/api/v1/events?q=kind:identity.learned").await;
     assert_eq!(learned["events"].as_array().unwrap().len(), 2, "none was told twice");
     server.stop().await;

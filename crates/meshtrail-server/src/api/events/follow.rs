@@ -3,25 +3,22 @@
 //! - A follower reads the trail from its own cursor: it can be slow without holding anybody up, and miss nothing.
 //! - The trail is looked at a few times a second at most, however fast it grows.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use meshtrail_query::{Ask, Cursor, Filter, Start};
 use serde::Deserialize;
 
 use super::{filter, unreadable};
+use crate::api::live;
 use crate::extract::{Asked, parsed};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// How often a quiet stream says that it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long the trail is left alone between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -56,19 +53,10 @@ pub(crate) async fn follow(
         None => query.after,
     };
     let next = last.map_or_else(|| state.trail().size(), |last| last.saturating_add(1));
-    let stop = state.stop().clone();
     let size = state.trail().subscribe();
-    let follower = Follower { size, state, filter, next, hurries: last.is_some(), done: false };
-    let events = stream::unfold(follower, Follower::more)
-        .map(stream::iter)
-        .flatten()
-        .take_until(stop.cancelled_owned())
-        .map(Ok::<_, Infallible>);
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    let hurries = last.is_some();
+    let follower = Follower { size, state: state.clone(), filter, next, hurries, done: false };
+    Ok(live::answer(&state, stream::unfold(follower, Follower::more).map(stream::iter).flatten()))
 }
 
 struct Follower {
