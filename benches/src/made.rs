@@ -9,6 +9,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use meshtrail_event::{
     Actor, Change, Detail, Device, Draft, Event, EventId, Flow, Identity, IdentityStatus, Json, Kind,
@@ -89,8 +90,8 @@ impl Random {
 
 /// One device, who it belongs to, and what it has sent.
 struct Node {
-    device: Device,
-    person: Option<Person>,
+    device: Arc<Device>,
+    person: Option<Arc<Person>>,
     source: SourceName,
     sequence: u64,
     /// Hours that its person's day is behind UTC.
@@ -221,10 +222,13 @@ impl Mesh {
         if self.mix == Mix::BriefFlows {
             return self.sent_by(number, draft, received);
         }
-        draft.actor.device =
-            Some(Device { id: node.device.id.clone(), name: node.device.name.clone(), ..Device::default() });
-        draft.actor.person =
-            node.person.as_ref().map(|person| Person { login: person.login.clone(), ..Person::default() });
+        draft.actor.device = Some(
+            Device { id: node.device.id.clone(), name: node.device.name.clone(), ..Device::default() }.into(),
+        );
+        draft.actor.person = node
+            .person
+            .as_ref()
+            .map(|person| Person { login: person.login.clone(), ..Person::default() }.into());
         draft.identity = Identity {
             as_of: Some(Timestamp::from_nanos(BEGIN + (window.1 - BEGIN) / (30 * SECOND) * (30 * SECOND))),
             provider: Some("directory".to_owned()),
@@ -276,8 +280,8 @@ impl Mesh {
     }
 
     fn target(&self, to: usize) -> Target {
-        let device = Device { addresses: Vec::new(), ..self.nodes[to].device.clone() };
-        Target { device: Some(device), ..Target::default() }
+        let device = Device { addresses: Vec::new(), ..Device::clone(&self.nodes[to].device) };
+        Target { device: Some(device.into()), ..Target::default() }
     }
 
     fn kube(&mut self, from: usize, to: usize, time: i64, now: i64) {
@@ -556,8 +560,8 @@ fn node(random: &mut Random, device: Device, person: Option<Person>, offset: i64
     let short = device.label().unwrap_or_default().to_lowercase();
     let source = format!("{short}.agent").parse().expect("a device's short name is a source's");
     Node {
-        device,
-        person,
+        device: device.into(),
+        person: person.map(Arc::new),
         source,
         sequence: random.below(1_000_000) as u64,
         offset,

@@ -7,6 +7,8 @@
 
 mod kinds;
 
+use std::sync::Arc;
+
 use meshtrail_event::{Device, Draft, Event, EventId, Person, SourceName, Timestamp};
 
 use crate::calendar::{HOUR, works};
@@ -46,10 +48,10 @@ impl IntoIterator for Masses {
 
 /// A device and its owner, as its events name them.
 struct Face {
-    brief: Device,
-    whole: Device,
-    brief_owner: Option<Person>,
-    owner: Option<Person>,
+    brief: Arc<Device>,
+    whole: Arc<Device>,
+    brief_owner: Option<Arc<Person>>,
+    owner: Option<Arc<Person>>,
     address: String,
     source: SourceName,
     sequence: u64,
@@ -203,11 +205,13 @@ fn face(company: &Company, at: usize) -> Face {
     let owner = member.map(|member| as_person(&member.state));
     let short = whole.label().unwrap_or_default().to_owned();
     Face {
-        brief: Device { id: whole.id.clone(), name: whole.name.clone(), ..Device::default() },
+        brief: Arc::new(Device { id: whole.id.clone(), name: whole.name.clone(), ..Device::default() }),
         address: whole.addresses.first().cloned().unwrap_or_default(),
-        brief_owner: owner.as_ref().map(|owner| Person { login: owner.login.clone(), ..Person::default() }),
-        owner,
-        whole,
+        brief_owner: owner
+            .as_ref()
+            .map(|owner| Person { login: owner.login.clone(), ..Person::default() }.into()),
+        owner: owner.map(Arc::new),
+        whole: whole.into(),
         source: format!("{short}.agent").parse().expect("a device's short name is a source's"),
         sequence: 0,
         zone: member.map_or(0, |member| member.zone),

@@ -2,6 +2,8 @@
 //!
 //! Members stand in canonical (alphabetical) order, so that plain serialisation is already RFC 8785.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +14,10 @@ use crate::{Timestamp, open_enum::open_enum};
 pub struct Actor {
     /// The device it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<Device>,
+    pub device: Option<Arc<Device>>,
     /// The person, where one is behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<Person>,
+    pub person: Option<Arc<Person>>,
     /// A program without a person: a token's name, a collector, Meshtrail itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -105,7 +107,7 @@ pub struct Target {
     pub container: Option<String>,
     /// The device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<Device>,
+    pub device: Option<Arc<Device>>,
     /// The id of the object, where it has one: a key's id, a session's, an event's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -117,7 +119,7 @@ pub struct Target {
     pub namespace: Option<String>,
     /// The person it belongs to, or is: the owner of a flow's far end, the user whose role changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<Person>,
+    pub person: Option<Arc<Person>>,
     /// What sort of object: `pod`, `policy`, `key`, `session`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub of_type: Option<String>,
@@ -135,7 +137,7 @@ impl Target {
             (Some(namespace), Some(name)) => Some(format!("{namespace}/{name}")),
             (_, name) => name.clone(),
         };
-        let device = self.device.as_ref().and_then(Device::label).map(str::to_owned);
+        let device = self.device.as_ref().and_then(|device| device.label()).map(str::to_owned);
         named.or(device).or_else(|| self.address.clone()).or_else(|| self.id.clone())
     }
 }

@@ -1,6 +1,8 @@
 //! A leaf is RFC 8785 canonical JSON, whoever wrote the event and whatever it holds.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use std::sync::Arc;
+
 use meshtrail_event::{
     Actor, Change, Claim, Detail, Device, Draft, Event, EventError, EventId, Family, Finding, Flow, Identity,
     IdentityStatus, Json, Kind, KubeRequest, LogLine, Login, MAX_EXACT_INTEGER, MAX_LEAF, Mark, Member,
@@ -153,16 +155,17 @@ fn full_detail(family: Family) -> Detail {
     }
 }
 
-fn full_device(name: &str) -> Option<Device> {
+fn full_device(name: &str) -> Option<Arc<Device>> {
     let tags = vec!["tag:a".into()];
     let addresses = vec!["100.64.0.7".into()];
-    Some(Device { addresses, id: text(name), name: text(name), os: text(name), tags })
+    Some(Device { addresses, id: text(name), name: text(name), os: text(name), tags }.into())
 }
 
 /// An event of the kind with every member filled.
 fn full_event(kind: &Kind) -> Event {
     let claimed = Claim { login: text("l"), node: text("n"), node_id: text("i"), tags: vec!["tag:a".into()] };
     let person = Person { groups: vec!["group:a".into()], id: text("i"), login: "l".into(), name: text("n") };
+    let person = Arc::new(person);
     let draft = Draft {
         actor: Actor {
             device: full_device("a"),

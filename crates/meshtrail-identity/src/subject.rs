@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use meshtrail_event::{Actor, Device, Person};
 use serde::Serialize;
@@ -103,7 +104,7 @@ impl Subject {
             name: owner.display_name.clone(),
         });
         let tags = self.tags.iter().cloned().collect();
-        Actor { device: Some(self.device()), person, tags, ..Actor::default() }
+        Actor { device: Some(self.device().into()), person: person.map(Arc::new), tags, ..Actor::default() }
     }
 
     /// Where two accounts of the same address differ in what decides: whose it is, and which device.

@@ -23,13 +23,14 @@ fn event(number: u64) -> Event {
     let mut draft = Draft::new(kinds[number as usize % kinds.len()].clone(), time);
     if number.is_multiple_of(3) {
         let login = format!("user{}@example.com", number % 7);
-        draft.actor = Actor { person: Some(Person { login, ..Person::default() }), ..Actor::default() };
+        draft.actor =
+            Actor { person: Some(Person { login, ..Person::default() }.into()), ..Actor::default() };
     }
     if number.is_multiple_of(11) {
         draft.outcome = Outcome::Denied;
     }
     let name = Some(format!("web-{}.tail.example", number % 4));
-    draft.target = Target { device: Some(Device { name, ..Device::default() }), ..Target::default() };
+    draft.target = Target { device: Some(Device { name, ..Device::default() }.into()), ..Target::default() };
     draft.into_event(format!("agent-{}.1.{number}", number % 2).parse().unwrap(), time)
 }
 

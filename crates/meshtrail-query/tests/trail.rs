@@ -36,7 +36,7 @@ fn event(number: u64) -> Event {
     }
     if number.is_multiple_of(3) {
         let login = format!("user{}@example.com", number % 7);
-        let person = Some(Person { login, ..Person::default() });
+        let person = Some(Person { login, ..Person::default() }.into());
         draft.actor = Actor { person, ..Actor::default() };
         draft.identity = Identity { status: IdentityStatus::Resolved, ..Identity::default() };
     }
@@ -44,7 +44,7 @@ fn event(number: u64) -> Event {
         draft.outcome = Outcome::Denied;
     }
     let name = Some(format!("web-{}.tail.example", number % 4));
-    draft.target = Target { device: Some(Device { name, ..Device::default() }), ..Target::default() };
+    draft.target = Target { device: Some(Device { name, ..Device::default() }.into()), ..Target::default() };
     draft.into_event(format!("agent-{}.1.{number}", number % 2).parse().unwrap(), time)
 }
 

@@ -5,6 +5,7 @@
 //! differ, and nothing is guessed where nobody knows.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use meshtrail_event::{
     Actor, Claim, Detail, Device, Draft, EventId, Identity, IdentityStatus, Kind, Outcome, Person,
@@ -92,7 +93,7 @@ impl Portrait {
         let device = node.device.clone().filter(|device| !device.is_empty());
         self.facts.recorded_by = device.as_ref().and_then(|device| device.name.clone());
         if self.kind == SessionKind::Ssh && device.is_some() {
-            self.target.device = device;
+            self.target.device = device.map(Arc::new);
             self.target.address = None;
         }
     }
@@ -212,7 +213,7 @@ pub(crate) async fn of_claim(
     header: &Header,
     peer: SocketAddr,
     resolver: &Resolver,
-) -> (Actor, Identity, Option<Device>) {
+) -> (Actor, Identity, Option<Arc<Device>>) {
     let now = Timestamp::now();
     let session = SessionId::new(now, "claim", 0, 0).expect("the name is valid");
     let peer_text = peer.to_string();
@@ -237,10 +238,9 @@ pub(crate) fn claim_of(header: &Header) -> Claim {
 }
 
 fn claimed_actor(header: &Header) -> Actor {
-    let person = header.src_node_user.clone().map(|login| Person {
-        id: header.src_node_user_id.map(|id| id.to_string()),
-        login,
-        ..Person::default()
+    let person = header.src_node_user.clone().map(|login| {
+        let id = header.src_node_user_id.map(|id| id.to_string());
+        Arc::new(Person { id, login, ..Person::default() })
     });
     let device = Device {
         id: header.src_node_id.clone(),
@@ -248,7 +248,7 @@ fn claimed_actor(header: &Header) -> Actor {
         tags: header.src_node_tags.clone(),
         ..Device::default()
     };
-    let device = Some(device).filter(|device| !device.is_empty());
+    let device = Some(device).filter(|device| !device.is_empty()).map(Arc::new);
     Actor { device, person, tags: header.src_node_tags.clone(), ..Actor::default() }
 }
 

@@ -147,8 +147,8 @@ fn session_id(number: usize) -> SessionId {
 fn person(number: usize) -> Actor {
     let login = ["alice@example.com", "bob@example.com", "carol@example.com"][number % 3];
     Actor {
-        person: Some(Person { login: login.to_owned(), ..Person::default() }),
-        device: Some(Device { id: Some(format!("n{}", number % 3)), ..Device::default() }),
+        person: Some(Person { login: login.to_owned(), ..Person::default() }.into()),
+        device: Some(Device { id: Some(format!("n{}", number % 3)), ..Device::default() }.into()),
         ..Actor::default()
     }
 }

@@ -41,7 +41,9 @@ fn event(source: u64, sequence: u64) -> Event {
     let kind = [Kind::FlowOpened, Kind::SshLogin, Kind::LogLine][(sequence % 3) as usize].clone();
     let mut draft = Draft::new(kind, Timestamp::from_seconds(1_790_000_000 + sequence as i64).unwrap());
     draft.actor = Actor {
-        person: Some(Person { login: format!("user{}@example.com", sequence % 17), ..Person::default() }),
+        person: Some(
+            Person { login: format!("user{}@example.com", sequence % 17), ..Person::default() }.into(),
+        ),
         ..Actor::default()
     };
     let id = EventId { source: format!("agent.{source}").parse().unwrap(), epoch: 1, sequence };

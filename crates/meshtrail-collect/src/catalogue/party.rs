@@ -1,5 +1,7 @@
 //! Who acted and on what, in a record of the audit log.
 
+use std::sync::Arc;
+
 use meshtrail_event::{Actor, Device, Identity, IdentityStatus, Person, Target, Timestamp};
 use serde_json::{Map, Value};
 
@@ -28,11 +30,15 @@ pub(super) fn actor(members: Option<&Map<String, Value>>) -> Actor {
         Some("NODE") => {
             let tags = texts(members, "tags");
             let device = Device { id, name: name.map(without_dot), tags: tags.clone(), ..Device::default() };
-            Actor { device: Some(device).filter(|device| !device.is_empty()), tags, ..Actor::default() }
+            Actor {
+                device: Some(device).filter(|device| !device.is_empty()).map(Arc::new),
+                tags,
+                ..Actor::default()
+            }
         }
         Some("USER") | None if login.is_some() => {
             let person = Person { id, login: login.unwrap_or_default(), name, ..Person::default() };
-            Actor { person: Some(person), ..Actor::default() }
+            Actor { person: Some(person.into()), ..Actor::default() }
         }
         of_type => {
             let service = name.or(login).or(id).or_else(|| of_type.map(str::to_lowercase));
@@ -67,11 +73,11 @@ pub(super) fn target(members: Option<&Map<String, Value>>) -> Target {
         "NODE" | "SHARE" => {
             let name = name.map(without_dot);
             target.name.clone_from(&name);
-            target.device = Some(Device { id, name, ..Device::default() });
+            target.device = Some(Device { id, name, ..Device::default() }.into());
         }
         "USER" => {
             let login = name.or_else(|| id.clone()).unwrap_or_default();
-            target.person = Some(Person { id, login, ..Person::default() });
+            target.person = Some(Person { id, login, ..Person::default() }.into());
         }
         _ => {}
     }

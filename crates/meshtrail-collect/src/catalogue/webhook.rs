@@ -90,7 +90,7 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
 fn actor(name: Option<&str>) -> Actor {
     match name {
         Some(login) if login.contains('@') => Actor {
-            person: Some(Person { login: login.to_owned(), ..Person::default() }),
+            person: Some(Person { login: login.to_owned(), ..Person::default() }.into()),
             ..Actor::default()
         },
         name => Actor { service: name.map(str::to_owned), ..Actor::default() },
@@ -105,7 +105,7 @@ fn target(of_type: &str, data: &Map<String, Value>) -> Target {
     } else if let Some(login) = owned("user") {
         target.of_type = Some("user".to_owned());
         target.name = Some(login.clone());
-        target.person = Some(Person { login, ..Person::default() });
+        target.person = Some(Person { login, ..Person::default() }.into());
     } else if data.contains_key("nodeID") || data.contains_key("deviceName") {
         let name = owned("deviceName").map(|name| name.trim_end_matches('.').to_owned());
         let managed = owned("managedBy");
@@ -113,8 +113,8 @@ fn target(of_type: &str, data: &Map<String, Value>) -> Target {
         (target.id, target.name) = (owned("nodeID"), name.clone());
         let tags: Vec<_> = managed.clone().filter(|by| by.starts_with("tag:")).into_iter().collect();
         target.person =
-            managed.filter(|by| by.contains('@')).map(|login| Person { login, ..Person::default() });
-        target.device = Some(Device { id: owned("nodeID"), name, tags, ..Device::default() });
+            managed.filter(|by| by.contains('@')).map(|login| Person { login, ..Person::default() }.into());
+        target.device = Some(Device { id: owned("nodeID"), name, tags, ..Device::default() }.into());
     } else {
         target.of_type = Some("webhook".to_owned());
     }
@@ -128,7 +128,7 @@ fn missing(record: &Map<String, Value>) -> Vec<String> {
 }
 
 fn summary(of_type: &str, draft: &Draft, record: &Map<String, Value>) -> String {
-    let name = draft.target.device.as_ref().and_then(Device::label).map(str::to_owned);
+    let name = draft.target.device.as_ref().and_then(|device| device.label()).map(str::to_owned);
     let name = name.or_else(|| draft.target.label()).unwrap_or_else(|| "something unnamed".to_owned());
     let by = draft.actor.label().map(|who| format!(" by {who}")).unwrap_or_default();
     match of_type {

@@ -109,7 +109,7 @@ struct Facts {
 impl Facts {
     fn known(known: &Known) -> Self {
         let addresses = known.device().addresses.iter().filter_map(|text| text.parse().ok()).collect();
-        let Device { id, name, tags, .. } = known.device().clone();
+        let Device { id, name, tags, .. } = Device::clone(known.device());
         let person = known.person();
         Self {
             device: Device { id, name, tags, ..Device::default() },
@@ -161,8 +161,8 @@ impl Facts {
         let Self { device, person, identity, addresses } = self;
         let device_text = (!device.is_empty()).then(|| raw(&device));
         let actor = Actor {
-            device: device_text.is_some().then(|| device.clone()),
-            person: person.clone(),
+            device: device_text.is_some().then(|| device.clone().into()),
+            person: person.clone().map(Arc::new),
             service: None,
             tags: device.tags.clone(),
         };

@@ -35,16 +35,19 @@ impl Subject {
     pub(super) fn device(device: &DeviceState) -> Self {
         let person = device.owner.as_ref().filter(|_| device.tags.is_empty());
         Self(Target {
-            device: Some(Device {
-                addresses: device.addresses.iter().map(ToString::to_string).collect(),
-                id: Some(device.id.clone()),
-                name: device.name.clone(),
-                os: device.os.clone(),
-                tags: device.tags.iter().cloned().collect(),
-            }),
+            device: Some(
+                Device {
+                    addresses: device.addresses.iter().map(ToString::to_string).collect(),
+                    id: Some(device.id.clone()),
+                    name: device.name.clone(),
+                    os: device.os.clone(),
+                    tags: device.tags.iter().cloned().collect(),
+                }
+                .into(),
+            ),
             id: Some(device.id.clone()),
             name: device.name.clone().or_else(|| device.hostname.clone()),
-            person: person.map(|login| Person { login: login.clone(), ..Person::default() }),
+            person: person.map(|login| Person { login: login.clone(), ..Person::default() }.into()),
             of_type: Some("device".to_owned()),
             ..Target::default()
         })
@@ -60,14 +63,15 @@ impl Subject {
         Self(Target {
             id: Some(user.id.clone()),
             name: Some(person.login.clone()),
-            person: Some(person),
+            person: Some(person.into()),
             of_type: Some("user".to_owned()),
             ..Target::default()
         })
     }
 
     pub(super) fn key(key: &KeyState) -> Self {
-        let person = key.owner.as_ref().map(|login| Person { login: login.clone(), ..Person::default() });
+        let person =
+            key.owner.as_ref().map(|login| Person { login: login.clone(), ..Person::default() }.into());
         Self(Target {
             id: Some(key.id.clone()),
             name: key.description.clone().filter(|text| !text.is_empty()),

@@ -1,5 +1,7 @@
 //! What each kind of event in masses says.
 
+use std::sync::Arc;
+
 use meshtrail_event::{
     Actor, Change, Detail, Device, Draft, Event, Flow, Identity, IdentityStatus, Json, Kind, KubeRequest,
     LogLine, Login, Outcome, Own, Person, SessionFacts, SessionId, Target, Timestamp,
@@ -202,7 +204,7 @@ impl Making {
     }
 }
 
-fn actor(device: Device, person: Option<Person>) -> Actor {
+fn actor(device: Arc<Device>, person: Option<Arc<Person>>) -> Actor {
     let tags = if person.is_none() { device.tags.clone() } else { Vec::new() };
     Actor { device: Some(device), person, tags, ..Actor::default() }
 }

@@ -26,7 +26,7 @@ pub(super) fn plan(plan: &mut Plan) {
                 id: Some(state.id.clone()),
                 name: Some(state.login.clone()),
                 of_type: Some("user".to_owned()),
-                person: Some(as_person(state)),
+                person: Some(as_person(state).into()),
                 ..Target::default()
             };
             let new = json(state);

@@ -4,6 +4,8 @@
 //!   node for sessions that end in tailscaled itself (reference: client protocols, 4.4).
 //! - Hosts behind the subnet router and places behind the exit node are seen by the two nodes between.
 
+use std::sync::Arc;
+
 use meshtrail_event::{Actor, Detail, Device, Flow, Kind, Target, Timestamp};
 
 use super::plan::Plan;
@@ -145,8 +147,8 @@ fn brief(actor: Actor) -> Actor {
 }
 
 /// A device as masses of events name it.
-fn named(device: Device) -> Device {
-    Device { addresses: Vec::new(), os: None, ..device }
+fn named(device: Arc<Device>) -> Arc<Device> {
+    Arc::new(Device { addresses: Vec::new(), os: None, ..Arc::unwrap_or_clone(device) })
 }
 
 /// Printers behind the office's router, the world behind the exit node, and the packets that carry all of it.

@@ -86,7 +86,7 @@ pub(super) fn visit(world: &mut World, visit: Visit) -> usize {
         identity: world.known(),
         target,
         peer,
-        recorded_by: world.device(visit.to).name,
+        recorded_by: world.device(visit.to).name.clone(),
         cut_off: None,
     };
     let on_host = visit.pod.is_none().then_some(visit);

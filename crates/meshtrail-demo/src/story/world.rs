@@ -1,6 +1,7 @@
 //! The company while the story is played, and how its sources tell of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meshtrail_event::{
     Actor, Change, Detail, Device, Draft, EventId, Identity, IdentityStatus, Json, Kind, Target, Timestamp,
@@ -136,14 +137,14 @@ impl World {
         }
     }
 
-    pub(super) fn device(&self, machine: usize) -> Device {
-        as_device(&self.company.machines[machine].state)
+    pub(super) fn device(&self, machine: usize) -> Arc<Device> {
+        as_device(&self.company.machines[machine].state).into()
     }
 
     /// A machine, and whoever owns it.
     pub(super) fn actor(&self, machine: usize) -> Actor {
         let device = self.device(machine);
-        let person = self.company.owner_of(machine).map(|member| as_person(&member.state));
+        let person = self.company.owner_of(machine).map(|member| as_person(&member.state).into());
         let tags = if person.is_none() { device.tags.clone() } else { Vec::new() };
         Actor { device: Some(device), person, tags, ..Actor::default() }
     }
@@ -159,12 +160,12 @@ impl World {
     /// A person by themselves, as the control plane's own pages see them.
     pub(super) fn alone(&self, person: usize) -> Actor {
         let member = as_person(&self.company.people[person].state);
-        Actor { person: Some(member), ..Actor::default() }
+        Actor { person: Some(member.into()), ..Actor::default() }
     }
 
     /// A machine as what was acted on.
     pub(super) fn target(&self, machine: usize) -> Target {
-        let person = self.company.owner_of(machine).map(|member| as_person(&member.state));
+        let person = self.company.owner_of(machine).map(|member| as_person(&member.state).into());
         Target { device: Some(self.device(machine)), person, ..Target::default() }
     }
 
@@ -217,7 +218,7 @@ impl World {
             id: Some(new.id.clone()),
             name: Some(new.login.clone()),
             of_type: Some("user".to_owned()),
-            person: Some(as_person(new)),
+            person: Some(as_person(new).into()),
             ..Target::default()
         };
         self.audit(by, draft, told)

@@ -33,7 +33,7 @@ impl Header<'_> {
         }
         match &self.actor.person {
             Some(person) => header["srcNodeUser"] = person.login.as_str().into(),
-            None => header["srcNodeTags"] = device.tags.into(),
+            None => header["srcNodeTags"] = device.tags.clone().into(),
         }
         match self.pod {
             Some((namespace, pod)) => {

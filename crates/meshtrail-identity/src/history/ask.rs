@@ -16,8 +16,8 @@ impl History {
     /// Which device had `address` at `time`, and whose it was.
     pub fn at(&self, address: IpAddr, time: Timestamp) -> Option<Known> {
         let inner = self.read();
-        let holders = inner.addresses.get(&address.to_canonical())?;
-        inner.known_of(holders, time)
+        let holder = inner.holder(inner.address(address)?, time);
+        holder.held().map(|held| held.known.clone())
     }
 
     /// The device with this id, as it was at `time`.
@@ -102,8 +102,8 @@ impl History {
     /// Every time a device had `address`, oldest first.
     pub fn of_address(&self, address: IpAddr) -> Vec<Tenure> {
         let inner = self.read();
-        let Some(holders) = inner.addresses.get(&address.to_canonical()) else { return Vec::new() };
-        let tenures = holders.tenures().into_iter().filter_map(|(place, since, until)| {
+        let Some(address) = inner.address(address) else { return Vec::new() };
+        let tenures = address.holders.tenures().into_iter().filter_map(|(place, since, until)| {
             let last = until.map_or(END, |until| Timestamp::from_nanos(until.as_nanos() - 1));
             Some(Tenure { known: inner.known(place, last)?, since, until })
         });
@@ -170,7 +170,8 @@ impl History {
         let mut found: Vec<Known> =
             self.devices(time).into_iter().filter(|known| known.conflict.is_some()).collect();
         let inner = self.read();
-        let contested = inner.addresses.values().filter(|holders| holders.at(time).len() > 1);
+        let contested = inner.addresses.values().map(|address| &address.holders);
+        let contested = contested.filter(|holders| holders.at(time).len() > 1);
         let contested = contested.filter_map(|holders| inner.known_of(holders, time));
         found.extend(contested.filter(|known| known.conflict.is_some()));
         found.sort_by(|one, two| one.facts().id.cmp(&two.facts().id));
@@ -193,7 +194,7 @@ impl History {
 
 impl Inner {
     /// Of the devices that held something at `time`, the one to name.
-    fn known_of(&self, holders: &Holders, time: Timestamp) -> Option<Known> {
+    pub(super) fn known_of(&self, holders: &Holders, time: Timestamp) -> Option<Known> {
         match holders.at(time) {
             [] => None,
             &[place] => self.known(place, time),

@@ -64,11 +64,10 @@ impl DeviceFacts {
     }
 
     /// The actor as it stands in an event: the person or the tags, with the device.
-    pub(super) fn actor(&self, person: Option<&PersonFacts>) -> Actor {
-        let by_login =
-            || self.owner.as_ref().map(|login| Person { login: login.to_string(), ..Person::default() });
-        let person = person.map(PersonFacts::person).or_else(by_login);
-        Actor { device: Some(self.device()), person, tags: owned(&self.tags), service: None }
+    pub(super) fn actor(&self, person: Option<Arc<Person>>) -> Actor {
+        let by_login = |login: &Arc<str>| Person { login: login.to_string(), ..Person::default() }.into();
+        let person = person.or_else(|| self.owner.as_ref().map(by_login));
+        Actor { device: Some(self.device().into()), person, tags: owned(&self.tags), service: None }
     }
 
     /// Whether it says anything of whose the device is.

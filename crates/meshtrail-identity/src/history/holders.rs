@@ -106,6 +106,11 @@ impl Holders {
         index.checked_sub(1).map_or(&[], |index| self.stretches[index].who.all())
     }
 
+    /// From when on the last of them hold it.
+    pub(super) fn settled(&self) -> Timestamp {
+        self.stretches.last().map_or(Timestamp::default(), |last| last.from)
+    }
+
     /// Since when `place`, which held it at `time`, did so without a break.
     pub(super) fn since(&self, place: Place, time: Timestamp) -> Timestamp {
         let upto = self.stretches.partition_point(|stretch| stretch.from <= time);

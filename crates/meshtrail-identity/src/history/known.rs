@@ -29,12 +29,12 @@ impl Known {
     }
 
     /// The device as it stands in an event.
-    pub fn device(&self) -> &Device {
+    pub fn device(&self) -> &Arc<Device> {
         self.actor.device.as_ref().expect("a known device's actor has the device")
     }
 
     /// The person it belongs to.
-    pub fn person(&self) -> Option<&Person> {
+    pub fn person(&self) -> Option<&Arc<Person>> {
         self.actor.person.as_ref()
     }
 
@@ -45,8 +45,13 @@ impl Known {
 
     /// How the actor is known, as it stands in an event.
     pub fn identity(&self) -> Identity {
+        self.identity_of(&self.actor)
+    }
+
+    /// The same, for whoever has the actor at hand.
+    pub(super) fn identity_of(&self, actor: &Actor) -> Identity {
         let (status, reason) = match &self.conflict {
-            _ if !self.facts.facts.says_whose() => {
+            _ if actor.person.is_none() && actor.tags.is_empty() => {
                 (IdentityStatus::Unresolved, Some(Unresolved::NoOwner.to_string()))
             }
             Some(conflict) => (IdentityStatus::Conflicting, Some(conflict.to_string())),

@@ -156,7 +156,8 @@ impl Inner {
             for (from, until, state) in stretches {
                 let Some(state) = state else { continue };
                 for address in state.facts.addresses.iter() {
-                    self.addresses.entry(*address).or_default().set(place, *from, *until, held);
+                    let address = self.addresses.entry(*address).or_default();
+                    address.holders.set(place, *from, *until, held);
                 }
                 for prefix in state.facts.enabled_routes.iter().filter_map(|route| Prefix::parse(route)) {
                     self.routes.set(prefix, place, (*from, *until), held);
@@ -175,7 +176,7 @@ impl Inner {
     ) -> bool {
         let name = &self.origins[origin as usize];
         let record = &mut self.people[place as usize].record;
-        let mut hold = |facts| HeldPerson { facts };
+        let mut hold = HeldPerson::of;
         match record.tell((origin, name), (at, rank), facts, hold) {
             Some((from, until)) => record.merge(from, until, &mut hold),
             None => return false,

@@ -241,6 +241,15 @@ impl<S: Holds> Record<S> {
         Some(View::of_told(&self.merged[index]))
     }
 
+    /// From when on the answer stays the same.
+    pub(super) fn settled(&self) -> Timestamp {
+        let last = match &self.tracks[..] {
+            [track] => track.seen.last().map(|seen| seen.at),
+            _ => self.merged.last().map(|told| told.at),
+        };
+        last.unwrap_or(Timestamp::default())
+    }
+
     /// What each origin says of a moment.
     pub(super) fn accounts(
         &self,

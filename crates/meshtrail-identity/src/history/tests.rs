@@ -167,7 +167,7 @@ fn a_person_is_as_they_were_then_with_their_groups() {
         told(30, &user(&["group:eng", "group:sre"])),
     ]);
     let person = |second| history.at(ip(SEVEN), at(second)).unwrap().person().unwrap().clone();
-    assert_eq!((person(15).name, person(15).groups.len()), (None, 0));
+    assert_eq!((person(15).name.clone(), person(15).groups.len()), (None, 0));
     assert_eq!(
         (person(25).name.as_deref(), &person(25).groups[..]),
         (Some("Alice"), &["group:eng".to_owned()][..])

@@ -48,8 +48,16 @@ fn draft(window: &Window) -> Draft {
         ..Flow::default()
     };
     Draft {
-        actor: Actor { device: Some(device(near.0)), person: Some(person(near.0)), ..Actor::default() },
-        target: Target { device: Some(device(far.0)), person: Some(person(far.0)), ..Target::default() },
+        actor: Actor {
+            device: Some(device(near.0).into()),
+            person: Some(person(near.0).into()),
+            ..Actor::default()
+        },
+        target: Target {
+            device: Some(device(far.0).into()),
+            person: Some(person(far.0).into()),
+            ..Target::default()
+        },
         detail: Some(Detail::Flow(Box::new(flow))),
         ..Draft::new(Kind::FlowCounted, at(start))
     }

@@ -180,7 +180,8 @@ fn portrait(session: SessionId, started: Timestamp, read: &Read, import: &Import
     if let Some(node) = import.node {
         let known = find(import.history, Some(node), Some(node), started);
         let device = known.map(|known| known.device().clone());
-        let device = device.unwrap_or_else(|| Device { name: Some(node.to_owned()), ..Device::default() });
+        let device =
+            device.unwrap_or_else(|| Device { name: Some(node.to_owned()), ..Device::default() }.into());
         portrait.facts.recorded_by.clone_from(&device.name);
         portrait.target.device = Some(device);
     }

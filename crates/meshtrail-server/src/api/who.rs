@@ -1,6 +1,7 @@
 //! Who was behind an address, a device or a login at a time.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -60,11 +61,11 @@ pub struct WhoAnswer {
 pub struct WhoDevice {
     /// The device as it stands in an event.
     #[schema(value_type = Object)]
-    pub device: Device,
+    pub device: Arc<Device>,
     /// Whose it was; absent where tags owned it, or nobody told.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub person: Option<Person>,
+    pub person: Option<Arc<Person>>,
     /// How far that is known, by whom, as of when, and what speaks against it.
     #[schema(value_type = Object)]
     pub identity: Identity,
@@ -128,7 +129,7 @@ pub struct WhoNow {
     /// Whose it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub person: Option<Person>,
+    pub person: Option<Arc<Person>>,
     /// How that is known.
     #[schema(value_type = Object)]
     pub identity: Identity,

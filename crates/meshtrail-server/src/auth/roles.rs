@@ -154,7 +154,7 @@ mod tests {
     fn person(login: &str, groups: &[&str]) -> Actor {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         Actor {
-            person: Some(Person { login: login.to_owned(), groups, ..Person::default() }),
+            person: Some(Person { login: login.to_owned(), groups, ..Person::default() }.into()),
             ..Actor::default()
         }
     }

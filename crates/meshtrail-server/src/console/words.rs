@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use maud::{Markup, html};
-use meshtrail_event::{Actor, Device, Event, Family, Timestamp, text};
+use meshtrail_event::{Actor, Event, Family, Timestamp, text};
 
 /// Text from elsewhere, visible and isolated.
 pub(crate) fn foreign(value: &str) -> Markup {
@@ -147,7 +147,7 @@ pub(crate) fn sentence_case(text: &str) -> String {
 /// The device beside an actor, in quiet words: `on oc-laptop`.
 pub(crate) fn on_device(actor: &Actor) -> Option<&str> {
     let named_by_device = actor.person.is_none() && actor.tags.is_empty() && actor.service.is_none();
-    actor.device.as_ref().and_then(Device::label).filter(|_| !named_by_device)
+    actor.device.as_ref().and_then(|device| device.label()).filter(|_| !named_by_device)
 }
 
 /// One argument as a POSIX shell takes it.

@@ -25,10 +25,10 @@ pub struct Late {
     pub identity: Identity,
     /// What was acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_device: Option<Device>,
+    pub target_device: Option<Arc<Device>>,
     /// Whose that is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_person: Option<Person>,
+    pub target_person: Option<Arc<Person>>,
 }
 
 /// What became known late, by the event it is about. A clone shares everything.

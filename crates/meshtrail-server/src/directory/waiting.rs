@@ -116,8 +116,8 @@ fn near(event: &Event) -> Option<Near> {
     };
     let address = peer.and_then(ip).or_else(|| device.addresses.iter().find_map(|address| ip(address)));
     let mut claim = event.identity.claimed.clone().unwrap_or_default();
-    claim.node_id = claim.node_id.or(device.id);
-    claim.node = claim.node.or(device.name);
+    claim.node_id = claim.node_id.or_else(|| device.id.clone());
+    claim.node = claim.node.or_else(|| device.name.clone());
     let askable = address.is_some() || claim.node_id.is_some() || claim.node.is_some();
     askable.then_some(Near { address, claim })
 }

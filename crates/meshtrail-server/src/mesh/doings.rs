@@ -201,7 +201,7 @@ impl<'a> Count<'a> {
         match self.whose {
             Whose::Person(login) => is_person(&event.actor, login),
             Whose::Device(id) => {
-                is_device(event.actor.device.as_ref(), id) || is_device(event.target.device.as_ref(), id)
+                is_device(event.actor.device.as_deref(), id) || is_device(event.target.device.as_deref(), id)
             }
         }
     }
