@@ -1,5 +1,7 @@
 //! For tests: a store with sealed segments, written as the layout says and without the writer.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use meshtrail_event::{Event, Family, Timestamp};
 use tempfile::TempDir;
@@ -105,7 +107,7 @@ impl Sealed {
             last: high,
             rows: rows.len() as u64,
             sha256: Hash::of(&encoded.bytes),
-            sources: Some([("agent.a".parse().unwrap(), vec![span])].into()),
+            sources: Some(BTreeMap::from([("agent.a".parse().unwrap(), vec![span])]).into()),
             times: TimeSpan { max, min },
             path,
         };

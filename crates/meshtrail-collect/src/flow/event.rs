@@ -127,7 +127,6 @@ impl<'m> Sheet<'m> {
     ) {
         let ends = self.ends(*layer, connection);
         let (message, reporter) = (self.message, &self.parties.reporter);
-        let node = |party: &'_ Option<Arc<Party>>| party.as_ref().and_then(|party| party.device.id.clone());
         let (src_node, dst_node) = match layer {
             Layer::Physical => (node(&ends.far), None),
             _ => (node(&ends.near), node(&ends.far)),
@@ -144,7 +143,7 @@ impl<'m> Sheet<'m> {
             actor: reporter.actor.as_deref(),
             detail: Counted {
                 dst,
-                dst_node: dst_node.as_deref(),
+                dst_node,
                 end: &self.end,
                 layer: layer.as_str(),
                 logged: self.logged.as_deref(),
@@ -156,7 +155,7 @@ impl<'m> Sheet<'m> {
                 rx_bytes: connection.rx_bytes,
                 rx_packets: connection.rx_packets,
                 src,
-                src_node: src_node.as_deref(),
+                src_node,
                 start: &self.start,
                 tx_bytes: connection.tx_bytes,
                 tx_packets: connection.tx_packets,
@@ -202,6 +201,10 @@ impl Ends {
             (None, None) => FarEnd { address, ..FarEnd::default() },
         }
     }
+}
+
+fn node(party: &Option<Arc<Party>>) -> Option<&str> {
+    party.as_ref()?.device.id.as_deref()
 }
 
 fn members(unknown: &Unknown<'_>) -> Option<Map<String, Value>> {

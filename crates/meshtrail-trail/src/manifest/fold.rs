@@ -6,6 +6,7 @@ use std::sync::Arc;
 use meshtrail_event::{SourceName, Timestamp};
 
 use super::put::Attempt;
+use super::spans::Names;
 use super::{
     Complete, EpochSeen, Fault, Manifest, ManifestError, ROLLUP, Retired, Rollup, Segment, Sources, TreeHead,
     VERSION,
@@ -25,6 +26,8 @@ pub struct Fold {
     segments: VecDeque<Arc<Segment>>,
     retired: Option<Retired>,
     dedupe: Sources,
+    /// Of the sources in segments.
+    names: Names,
     rollups: Vec<Rollup>,
     /// Segments from this index on were sealed after the newest complete manifest.
     rolled_up: u64,
@@ -54,6 +57,7 @@ impl Fold {
             segments: VecDeque::new(),
             retired: None,
             dedupe: Sources::new(),
+            names: Names::default(),
             rollups: Vec::new(),
             rolled_up: 0,
             frontier: Frontier::new(),
@@ -183,12 +187,12 @@ impl Fold {
             rolled_up.flat_map(|complete| &complete.sealed).filter(|segment| segment.first >= retired)
         {
             grow(&mut fold.frontier, segment, || "complete.rollups".into())?;
-            fold.segments.push_back(Arc::new(segment.clone()));
+            fold.hold(segment);
         }
         fold.rolled_up = fold.size();
         for (at, segment) in complete.sealed.iter().enumerate() {
             grow(&mut fold.frontier, segment, || format!("complete.sealed[{at}]"))?;
-            fold.segments.push_back(Arc::new(segment.clone()));
+            fold.hold(segment);
         }
         check_tree(&fold.frontier, manifest)?;
         fold.dedupe = complete.dedupe.clone();
@@ -237,10 +241,17 @@ impl Fold {
         after
     }
 
+    fn hold(&mut self, segment: &Segment) {
+        let mut segment = segment.clone();
+        let sources = segment.files.iter_mut().filter_map(|file| file.sources.as_mut());
+        sources.for_each(|sources| sources.share(&mut self.names));
+        self.segments.push_back(Arc::new(segment));
+    }
+
     /// Makes the change that was checked.
     fn change(&mut self, manifest: &Manifest, frontier: Frontier) {
         self.frontier = frontier;
-        self.segments.extend(manifest.sealed.iter().cloned().map(Arc::new));
+        manifest.sealed.iter().for_each(|segment| self.hold(segment));
         for (source, epochs) in &manifest.dedupe {
             see(&mut self.dedupe, source, epochs);
         }

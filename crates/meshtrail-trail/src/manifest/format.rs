@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use meshtrail_event::{Family, MAX_EXACT_INTEGER, SourceName, Timestamp};
+use meshtrail_event::{EventId, Family, MAX_EXACT_INTEGER, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, MAX_MANIFEST, ManifestError, VERSION};
+use super::{Fault, MAX_MANIFEST, ManifestError, SourceSpans, VERSION};
 use crate::note;
 use crate::tree::{Frontier, Hash, Tail, TileId, plan, subtree_of};
 
@@ -102,9 +102,16 @@ pub struct SegmentFile {
     pub sha256: Hash,
     /// Which sequences of which sources are in it; left out if there are more than [`MAX_SOURCES`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sources: Option<BTreeMap<SourceName, Vec<SequenceSpan>>>,
+    pub sources: Option<SourceSpans>,
     /// Between which times its events happened, by their own `time`.
     pub times: TimeSpan,
+}
+
+impl SegmentFile {
+    /// Whether the event may be in it, as far as the manifest tells.
+    pub fn may_hold(&self, id: &EventId) -> bool {
+        self.sources.as_ref().is_none_or(|sources| sources.covers(id))
+    }
 }
 
 /// The lowest and highest sequence of one source's epoch in a file. Not every one between needs to be there.

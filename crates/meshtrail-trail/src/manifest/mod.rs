@@ -19,6 +19,7 @@ mod fold;
 mod format;
 mod load;
 mod put;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub use format::{
 };
 pub use load::{LoadError, load, newest};
 pub use put::{Put, PutNextError, put_next};
+pub use spans::SourceSpans;
 
 use crate::store::{Key, KeyError};
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use meshtrail_event::{Family, Timestamp};
 
 use super::*;
@@ -24,7 +26,8 @@ fn segment(first: u64, end: u64) -> Segment {
         sha256: Hash::of(name.as_bytes()),
         path: name,
         sources: Some(
-            [("agent.a".parse().unwrap(), vec![SequenceSpan { epoch: 1, first, last: end }])].into(),
+            BTreeMap::from([("agent.a".parse().unwrap(), vec![SequenceSpan { epoch: 1, first, last: end }])])
+                .into(),
         ),
         times: TimeSpan { max: time, min: time },
     };

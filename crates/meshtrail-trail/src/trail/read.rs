@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use meshtrail_event::{EventId, SourceName};
+use meshtrail_event::EventId;
 
 use super::shared::Shared;
 use super::{ReadError, Trail};
@@ -87,8 +87,7 @@ impl Trail {
             }
         };
         for segment in sealed.segments.iter().rev() {
-            for file in segment.files.iter().filter(|file| may_hold(file, &id.source, id.epoch, id.sequence))
-            {
+            for file in segment.files.iter().filter(|file| file.may_hold(id)) {
                 let found = self.shared.reader(file).await?.find(id).await?;
                 if found.is_some() {
                     return Ok(found);
@@ -186,14 +185,6 @@ impl Shared {
         })
         .await
     }
-}
-
-/// Whether the event may be in a file, as far as the manifest tells.
-fn may_hold(file: &SegmentFile, source: &SourceName, epoch: u64, sequence: u64) -> bool {
-    let Some(sources) = &file.sources else { return true };
-    sources.get(source).is_some_and(|spans| {
-        spans.iter().any(|span| span.epoch == epoch && (span.first..=span.last).contains(&sequence))
-    })
 }
 
 /// Does disk work off the async threads.

@@ -451,7 +451,7 @@ fn file_of(
         path,
         rows: encoded.rows as u64,
         sha256: Hash::of(&encoded.bytes),
-        sources: (sources.len() <= MAX_SOURCES).then_some(sources),
+        sources: (sources.len() <= MAX_SOURCES).then(|| sources.into()),
         times: manifest::TimeSpan { max: times.1, min: times.0 },
     }
 }

@@ -222,7 +222,7 @@ impl Run<'_> {
         let Piece::Sealed(segment) = piece else { return false };
         let asked = match &self.request.scope {
             Scope::All => true,
-            Scope::Event(id) => segment.files.iter().any(|file| may_hold(file, id)),
+            Scope::Event(id) => segment.files.iter().any(|file| file.may_hold(id)),
             Scope::Indices(range) => segment.first < range.end && range.start < segment.end(),
         };
         asked || self.wanted.range(segment.first + 1..segment.end()).next().is_some()
@@ -385,13 +385,6 @@ fn root_inside(frontier: &Frontier, leaves: &Leaves, size: u64) -> crate::tree::
     let within = (size - leaves.first) as usize;
     leaves.hashes[..within].iter().for_each(|&hash| frontier.push_hash(hash));
     frontier.root()
-}
-
-fn may_hold(file: &crate::manifest::SegmentFile, id: &EventId) -> bool {
-    let Some(sources) = &file.sources else { return true };
-    sources.get(&id.source).is_some_and(|spans| {
-        spans.iter().any(|span| span.epoch == id.epoch && (span.first..=span.last).contains(&id.sequence))
-    })
 }
 
 fn length(piece: &Piece) -> u64 {
