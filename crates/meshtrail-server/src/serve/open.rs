@@ -118,27 +118,14 @@ impl Server {
         let local = config.data.join("local");
         make_folder(&local)?;
         let listener = listen(config.listen)?;
-        let mut recorders = Vec::new();
-        for place in &config.recorder_listen {
-            let listener = match place {
-                RecorderListen::Address(address) => Some(listen(*address)?),
-                RecorderListen::Tailscale { .. } => None,
-            };
-            recorders.push((*place, listener));
-        }
+        let recorders = recorder_listeners(&config.recorder_listen)?;
         let socket = socket(&config);
         let collectors = meshtrail_collect::open(config.sources.clone())?.with_local_api(socket.clone());
-        let (history, learned) = (History::of_trail(&config.trail.name), Learned::default());
+        let history = History::of_trail(&config.trail.name);
         let resolver = resolver(&config, socket, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
-        let read_to = directory::load(&history, &learned, &trail)
-            .await
-            .map_err(|error| StartError::History(Box::new(error)))?;
-        let keeper = Keeper::new(history.clone(), learned.clone(), trail.clone(), read_to);
-        let recordings =
-            Recordings::open(store, &local, trail.clone(), resolver.clone(), RecordingConfig::default())
-                .await
-                .map_err(|error| StartError::Recordings(Box::new(error)))?;
+        let (learned, keeper) = directory(&history, &trail).await?;
+        let recordings = recordings(store, &local, &trail, &resolver).await?;
         let (admin_token, admin_token_file) = admin_token::load_or_make(&local)?;
         let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
         let address =
@@ -159,7 +146,7 @@ impl Server {
             sources: Sources::new(trail.emitter("sources")),
             history,
             learned,
-            sql: sql.clone(),
+            sql,
             network: crate::network::Kept::default(),
             exports,
             trail: trail.clone(),
@@ -215,6 +202,39 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| StartError::Folder { path: path.to_owned(), source })
+}
+
+/// What the trail tells of devices and people, and what keeps up with it.
+async fn directory(history: &History, trail: &Trail) -> Result<(Learned, Keeper), StartError> {
+    let learned = Learned::default();
+    let read_to = directory::load(history, &learned, trail)
+        .await
+        .map_err(|error| StartError::History(Box::new(error)))?;
+    let keeper = Keeper::new(history.clone(), learned.clone(), trail.clone(), read_to);
+    Ok((learned, keeper))
+}
+
+/// The recordings, of which those that a crash left open are closed.
+async fn recordings(
+    store: Store,
+    local: &Path,
+    trail: &Trail,
+    resolver: &Resolver,
+) -> Result<Recordings, StartError> {
+    Recordings::open(store, local, trail.clone(), resolver.clone(), RecordingConfig::default())
+        .await
+        .map_err(|error| StartError::Recordings(Box::new(error)))
+}
+
+/// Opens every fixed address for recordings; the node's own come later.
+fn recorder_listeners(
+    places: &[RecorderListen],
+) -> Result<Vec<(RecorderListen, Option<TcpListener>)>, StartError> {
+    let open = |place: &RecorderListen| match place {
+        RecorderListen::Address(address) => listen(*address).map(|listener| (*place, Some(listener))),
+        RecorderListen::Tailscale { .. } => Ok((*place, None)),
+    };
+    places.iter().map(open).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
