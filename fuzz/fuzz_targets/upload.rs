@@ -20,8 +20,12 @@ fuzz_target!(|bytes: &[u8]| {
                 reading::holds(draft, now).expect("a line fits into a trail");
             }
         }
-        1 => drop(reading::hec(bytes)),
-        2 => drop(reading::bulk(bytes)),
+        1 => {
+            let _taken = reading::hec(bytes);
+        }
+        2 => {
+            let _documents = reading::bulk(bytes);
+        }
         3 => {
             let half = bytes.len() / 2;
             let header = String::from_utf8_lossy(&bytes[..half]);
