@@ -76,11 +76,10 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let now = Timestamp::now();
     check(&new, now)?;
-    let entry = Entry::new(
-        Kind::MeshtrailConfigChanged,
-        &format!("token created with the role {}", new.role),
-    )
-    .of("token", &state.tokens().next_id(), &new.name);
+    let keeper = state.clone();
+    let id = blocking(move || keeper.tokens().set_aside()).await?;
+    let what = format!("token created with the role {}", new.role);
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, &what).of("token", id.id(), &new.name);
     state.diary().write(&viewer, entry.clone()).await?;
     let request = TokenRequest {
         name: new.name,
@@ -89,7 +88,7 @@ pub(crate) async fn create(
         created_by: viewer.who.to_string(),
     };
     let keeper = state.clone();
-    let made = blocking(move || keeper.tokens().create(request, now)).await;
+    let made = blocking(move || keeper.tokens().create(id, request, now)).await;
     match made {
         Ok((token, secret)) => {
             let secret = secret.reveal().to_owned();
@@ -142,11 +141,10 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), Problem> {
         return Err(Problem::bad_request("name", detail));
     }
     if new.role == Role::Sender {
-        let source: SourceName = parsed("name", &new.name)?;
-        tracing::debug!(%source, "a sender's token is named after its source");
+        let _its_source: SourceName = parsed("name", &new.name)?;
     }
     if new.expires.is_some_and(|expires| expires <= now) {
-        return Err(Problem::bad_request("expires", "this moment has passed"));
+        return Err(Problem::bad_request("expires", "this moment has passed; name a later one"));
     }
     Ok(())
 }

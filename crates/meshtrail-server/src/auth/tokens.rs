@@ -44,6 +44,18 @@ pub struct Token {
     pub expires: Option<Timestamp>,
 }
 
+/// An id that no other token has or had, whatever becomes of this one.
+#[must_use = "an id that is set aside is given to no other token"]
+#[derive(Debug)]
+pub struct SetAside(String);
+
+impl SetAside {
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What a new token shall be.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
@@ -171,13 +183,27 @@ impl Tokens {
         Some((who, kept.token.role))
     }
 
-    /// The id that the next token will have.
-    pub fn next_id(&self) -> String {
-        format!("t{}", self.current.read().unwrap_or_else(PoisonError::into_inner).next)
+    /// Sets the next id aside, so that it can be written down before its token is made. Blocks on the disk.
+    pub fn set_aside(&self) -> Result<SetAside, TokensError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.snapshot();
+        if file.tokens.len() >= MAX_TOKENS {
+            return Err(TokensError::Full);
+        }
+        let id = SetAside(format!("t{}", file.next));
+        // A crash after this leaves an id that no token has: one that was written down is never another's.
+        file.next += 1;
+        self.write(file)?;
+        Ok(id)
     }
 
     /// Makes a token; its secret is returned here and nowhere else. Blocks on the disk.
-    pub fn create(&self, request: TokenRequest, now: Timestamp) -> Result<(Token, Secret), TokensError> {
+    pub fn create(
+        &self,
+        SetAside(id): SetAside,
+        request: TokenRequest,
+        now: Timestamp,
+    ) -> Result<(Token, Secret), TokensError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.snapshot();
         if file.tokens.len() >= MAX_TOKENS {
@@ -185,8 +211,7 @@ impl Tokens {
         }
         let secret = Secret::token()?;
         let TokenRequest { name, role, expires, created_by } = request;
-        let token = Token { id: format!("t{}", file.next), name, role, created: now, created_by, expires };
-        file.next += 1;
+        let token = Token { id, name, role, created: now, created_by, expires };
         file.tokens.push(Kept { token: token.clone(), sha256: secret.hash() });
         self.write(file)?;
         Ok((token, secret))
@@ -236,8 +261,22 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn request(name: &str, expires: Option<Timestamp>) -> TokenRequest {
-        TokenRequest { name: name.to_owned(), role: Role::Viewer, expires, created_by: "test".to_owned() }
+    fn made(tokens: &Tokens, name: &str, expires: Option<Timestamp>, now: Timestamp) -> (Token, Secret) {
+        let (name, created_by) = (name.to_owned(), "test".to_owned());
+        let request = TokenRequest { name, role: Role::Viewer, expires, created_by };
+        tokens.create(tokens.set_aside().unwrap(), request, now).unwrap()
+    }
+
+    #[test]
+    fn an_id_that_was_set_aside_is_never_another_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        let tokens = Tokens::open(path.clone()).unwrap();
+        let (one, other) = (tokens.set_aside().unwrap(), tokens.set_aside().unwrap());
+        assert_ne!(one.id(), other.id());
+        let crashed = Tokens::open(path).unwrap();
+        let (token, _) = made(&crashed, "later", None, Timestamp::now());
+        assert!(token.id != one.id() && token.id != other.id(), "{token:?}");
     }
 
     #[test]
@@ -246,15 +285,15 @@ mod tests {
         let path = folder.path().join("tokens.json");
         let now = Timestamp::now();
         let tokens = Tokens::open(path.clone()).unwrap();
-        let (one, one_secret) = tokens.create(request("one", None), now).unwrap();
-        let (two, two_secret) = tokens.create(request("two", None), now).unwrap();
+        let (one, one_secret) = made(&tokens, "one", None, now);
+        let (two, two_secret) = made(&tokens, "two", None, now);
         tokens.revoke(&one.id).unwrap();
 
         let again = Tokens::open(path.clone()).unwrap();
         assert!(again.find(&one_secret, now).is_none());
         let (who, role) = again.find(&two_secret, now).unwrap();
         assert_eq!((who, role), (Holder::Token { id: two.id, name: "two".to_owned() }, Role::Viewer));
-        assert!(again.create(request("three", None), now).unwrap().0.id == "t3", "ids are not given twice");
+        assert_eq!(made(&again, "three", None, now).0.id, "t3", "ids are not given twice");
         let text = std::fs::read_to_string(path).unwrap();
         assert!(!text.contains(two_secret.reveal()), "the secret itself is never on disk");
     }
@@ -265,7 +304,7 @@ mod tests {
         let tokens = Tokens::open(folder.path().join("tokens.json")).unwrap();
         let now = Timestamp::now();
         let expires = now.after(Duration::from_secs(60));
-        let (_, secret) = tokens.create(request("short", Some(expires)), now).unwrap();
+        let (_, secret) = made(&tokens, "short", Some(expires), now);
         assert!(tokens.find(&secret, now).is_some());
         assert!(tokens.find(&secret, expires).is_none());
     }
