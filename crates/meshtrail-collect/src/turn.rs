@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
+pub(crate) use meshtrail_event::text::with_causes as causes;
 
 use crate::start::Wiring;
 
@@ -23,15 +24,4 @@ pub(crate) fn spawn(wiring: &Wiring, mut poller: impl Turn + 'static) {
     };
     // A turn that is cut off leaves whole batches behind: the next start goes on from what the trail holds.
     wiring.tasks.spawn(async move { stop.run_until_cancelled(turns).await });
-}
-
-/// An error with what caused it.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

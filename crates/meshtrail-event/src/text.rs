@@ -45,6 +45,21 @@ pub fn shortened(text: &str, columns: usize) -> String {
     format!("{front}…{back}")
 }
 
+/// An error with what caused it, each said once, on one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string().trim_end().to_owned();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(said.trim_end()) {
+            text.push_str(": ");
+            text.push_str(said.trim_end());
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// Characters that a terminal or a page would obey, or that nobody can see.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
@@ -56,6 +71,19 @@ fn is_unsafe(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_told_with_every_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        enum Failed {
+            #[error("the file can't be read")]
+            Read(#[source] Box<Failed>),
+            #[error("it can't be opened: {0}")]
+            Open(#[source] std::io::Error),
+        }
+        let error = Failed::Read(Box::new(Failed::Open(std::io::Error::other("no such thing\n"))));
+        assert_eq!(with_causes(&error), "the file can't be read: it can't be opened: no such thing");
+    }
 
     #[test]
     fn nothing_a_terminal_obeys_is_left() {

@@ -11,7 +11,6 @@
 //! Who may look at a recording is not known here.
 
 pub mod cast;
-mod causes;
 pub mod check;
 mod faults;
 pub mod journal;

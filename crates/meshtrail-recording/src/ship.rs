@@ -18,11 +18,11 @@ use std::{
 };
 
 use meshtrail_event::SessionId;
+use meshtrail_event::text::with_causes;
 use meshtrail_trail::store::{GetError, Key, PutError, Store};
 use tracing::{info, warn};
 
 use crate::{
-    causes::chain,
     faults::Faults,
     journal::{Chunk, Journal, Recovered, Sessions},
     ledger::Ledger,
@@ -112,8 +112,8 @@ impl Shipper {
     async fn find_shipped(&mut self) -> Result<(), String> {
         let store = self.recordings.store();
         let trail = self.recordings.ledger().trail();
-        for entry in store.list(&folder_key(trail)).await.map_err(|error| chain(&error))? {
-            let packed = store.get(&entry.key).await.map_err(|error| chain(&error))?;
+        for entry in store.list(&folder_key(trail)).await.map_err(|error| with_causes(&error))? {
+            let packed = store.get(&entry.key).await.map_err(|error| with_causes(&error))?;
             if let Ok(chunk) = Chunk::read(&packed) {
                 self.shipped.insert(chunk.generation(), sessions_of(&chunk));
             }
@@ -141,7 +141,7 @@ impl Shipper {
                 let key = chunk_key(self.recordings.ledger().trail(), chunk.generation());
                 match self.recordings.store().put_transient(&key, packed.into()).await {
                     Ok(()) | Err(PutError::Exists { .. }) => {}
-                    Err(error) => return Err(chain(&error)),
+                    Err(error) => return Err(with_causes(&error)),
                 }
                 self.shipped.insert(chunk.generation(), sessions_of(&chunk));
             }
@@ -167,7 +167,7 @@ impl Shipper {
             match self.recordings.store().delete(&key).await {
                 Ok(()) => drop(self.shipped.remove(&generation)),
                 Err(error) => {
-                    return warn!(%key, error = chain(&error), "a chunk can't be deleted; trying again");
+                    return warn!(%key, error = with_causes(&error), "a chunk can't be deleted; trying again");
                 }
             }
         }

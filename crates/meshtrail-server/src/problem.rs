@@ -8,6 +8,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use meshtrail_event::text::with_causes;
 use serde::Serialize;
 
 /// The media type of a problem.
@@ -69,7 +70,7 @@ impl Problem {
     /// Keeps the whole chain of `cause` for the log.
     #[must_use]
     pub fn because(mut self, cause: &dyn std::error::Error) -> Problem {
-        self.cause = Some(chain(cause));
+        self.cause = Some(with_causes(cause));
         self
     }
 
@@ -158,17 +159,6 @@ impl Problem {
             id: id.to_owned(),
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 impl IntoResponse for Problem {

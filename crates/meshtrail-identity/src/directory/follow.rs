@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use meshtrail_event::text::with_causes;
 use tokio::sync::watch;
 
 use super::{Directory, DirectoryError};
@@ -135,18 +136,7 @@ impl Follower {
     }
 
     fn keep(&self, problem: DirectoryError) {
-        tracing::warn!(file = %self.path.display(), problem = %chain(&problem), "directory file not taken; the last good one stays in use");
+        tracing::warn!(file = %self.path.display(), problem = %with_causes(&problem), "directory file not taken; the last good one stays in use");
         self.sender.send_modify(|state| state.problem = Some(Arc::new(problem)));
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(error.to_string().trim_end());
-        cause = error.source();
-    }
-    text
 }

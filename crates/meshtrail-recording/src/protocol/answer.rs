@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use meshtrail_event::text::with_causes;
 use serde_json::json;
 
 use super::{ack::Answer, request::RequestError};
-use crate::{causes::chain, ledger::LedgerError, sessions::Refusal};
+use crate::{ledger::LedgerError, sessions::Refusal};
 
 pub(super) type Answered = Response<Answer>;
 
@@ -61,7 +62,7 @@ impl From<&RequestError> for Answered {
 
 impl From<&LedgerError> for Answered {
     fn from(error: &LedgerError) -> Self {
-        tracing::error!(error = chain(error), "a request event could not be kept");
+        tracing::error!(error = with_causes(error), "a request event could not be kept");
         problem(StatusCode::SERVICE_UNAVAILABLE, "the trail did not take the event", None)
     }
 }

@@ -5,10 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Json, Kind, KubeRequest, Outcome, Target, Timestamp, canonical_json};
 use serde_json::{Map, Value};
 
-use crate::{cast::type_of, causes::chain, portrait, sessions::Recordings};
+use crate::{cast::type_of, portrait, sessions::Recordings};
 
 /// The longest event taken: the largest object an API server takes, as base64, and room around it.
 pub(super) const MAX_EVENT: usize = 8 << 20;
@@ -226,7 +227,7 @@ where
     loop {
         let next = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(|_| RequestError::Stalled)?;
         let Some(frame) = next else { return Ok(whole.freeze()) };
-        let frame = frame.map_err(|error| RequestError::Lost { how: chain(&error) })?;
+        let frame = frame.map_err(|error| RequestError::Lost { how: with_causes(&error) })?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > MAX_EVENT {
             return Err(RequestError::TooLong {});

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Event, SessionId};
 use meshtrail_trail::store::{Key, PutError};
 use sha2::{Digest, Sha256};
@@ -17,7 +18,6 @@ use tracing::{error, info, warn};
 
 use super::{Live, Recordings, list};
 use crate::{
-    causes::chain,
     check::{Checker, Statement},
     faults::{Moment, Step},
     journal::{Closing, End},
@@ -67,7 +67,7 @@ pub(super) async fn seal(
     loop {
         let attempt = attempt(&recordings, &live, closing.clone(), &marks, again).await;
         let Err(failed) = attempt else { break };
-        error!(session = %live.id(), error = chain(&failed), "a session could not be sealed; trying again");
+        error!(session = %live.id(), error = with_causes(&failed), "a session could not be sealed; trying again");
         again = true;
         tokio::select! {
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
@@ -254,7 +254,7 @@ pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, inde
         let packed = index.packed().map_err(|error| error.to_string())?;
         match recordings.store().put_new(&key, packed.into()).await {
             Ok(()) | Err(PutError::Exists { .. }) => Ok(()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(with_causes(&error)),
         }
     };
     if let Err(error) = put.await {

@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
+use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Kind, Mark, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::{task::JoinHandle, time::Instant};
@@ -25,7 +26,6 @@ use tracing::warn;
 use super::{Live, Recordings, live::KillOrder};
 use crate::{
     cast::{Anomalies, Header, HeaderError, MAX_HEADER},
-    causes::chain,
     journal::{Closing, End, Room},
     portrait::Portrait,
     protocol::AckSlot,
@@ -187,7 +187,7 @@ where
                 Ok(bytes) if !bytes.is_empty() => Step::Received(bytes),
                 _ => Step::Nothing,
             },
-            Some(Err(error)) => Step::Stop(Cut::Lost { how: chain(&error) }),
+            Some(Err(error)) => Step::Stop(Cut::Lost { how: with_causes(&error) }),
             // A stream that was reset without an error ends like a whole one, but for this.
             None if self.version == hyper::Version::HTTP_2 && !self.body.is_end_stream() => {
                 Step::Stop(Cut::Lost { how: "the sender reset the stream".to_owned() })
@@ -368,7 +368,9 @@ async fn introduce(recordings: Recordings, live: Arc<Live>, header: Header, mut 
     match recordings.ledger().emit(portrait.started()).await {
         Ok(event) => live.started(event),
         // The event that ends it tells all of it once more.
-        Err(error) => warn!(session = %live.id(), error = chain(&error), "a session's start was not told"),
+        Err(error) => {
+            warn!(session = %live.id(), error = with_causes(&error), "a session's start was not told")
+        }
     }
 }
 
@@ -380,6 +382,6 @@ async fn tell_mark(recordings: &Recordings, live: &Live, mark: Mark) {
     };
     match recordings.ledger().emit(draft).await {
         Ok(_) => live.marked(1),
-        Err(error) => warn!(session = %live.id(), error = chain(&error), "a mark was not told"),
+        Err(error) => warn!(session = %live.id(), error = with_causes(&error), "a mark was not told"),
     }
 }

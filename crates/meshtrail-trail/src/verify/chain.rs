@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use meshtrail_event::text::with_causes;
+
 use super::report::{Report, Wrong};
 use crate::manifest::{
     self, Fault, Fold, LoadError, Manifest, Retired, Segment, manifest_key, manifest_number,
@@ -105,7 +107,7 @@ pub(super) async fn whole(
     let listed = match store.list(&folder).await {
         Ok(listed) => listed,
         Err(error) => {
-            report.wrong(folder.to_string(), Wrong::Unreadable { reason: chain_of(&error) });
+            report.wrong(folder.to_string(), Wrong::Unreadable { reason: with_causes(&error) });
             return Chain::default();
         }
     };
@@ -248,17 +250,5 @@ impl Walk<'_> {
 }
 
 pub(super) fn unreadable(error: &GetError) -> Wrong {
-    Wrong::Unreadable { reason: chain_of(error) }
-}
-
-/// An error with its causes in one line.
-pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    Wrong::Unreadable { reason: with_causes(error) }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chain::{chain_of, unreadable};
+use meshtrail_event::text::with_causes;
+
+use super::chain::unreadable;
 use super::report::{LogSeen, Note, Report, Wrong};
 use crate::note::{Checkpoint, Verifier};
 use crate::store::{GetError, Key, Store};
@@ -62,7 +64,7 @@ impl Heads {
         };
         match checkpoint {
             Ok(checkpoint) => self.heads.push(Head { name, checkpoint, stored }),
-            Err(error) => report.wrong(name, Wrong::Checkpoint { reason: chain_of(&error) }),
+            Err(error) => report.wrong(name, Wrong::Checkpoint { reason: with_causes(&error) }),
         }
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use meshtrail_event::text::with_causes;
 use meshtrail_event::{Event, EventId};
 
-use super::chain::{chain_of, unreadable};
+use super::chain::unreadable;
 use super::report::Wrong;
 use crate::manifest::{Segment, SegmentFile};
 use crate::segment::{SegmentError, SegmentReader, Selection};
@@ -141,7 +142,7 @@ fn hash_file(
     let reader = match SegmentReader::from_bytes(name, bytes) {
         Ok(reader) => reader,
         Err(error) => {
-            wrong.push(Wrong::SegmentUndecodable { events: vec![events], reason: chain_of(&error) });
+            wrong.push(Wrong::SegmentUndecodable { events: vec![events], reason: with_causes(&error) });
             return wrong;
         }
     };
@@ -189,7 +190,7 @@ struct Unread {
 impl Unread {
     fn missed(&mut self, error: SegmentError) {
         self.missing = true;
-        self.reason.get_or_insert_with(|| chain_of(&error));
+        self.reason.get_or_insert_with(|| with_causes(&error));
     }
 
     fn read_up_to(&mut self, first: Option<u64>, last: Option<u64>, begin: u64) {

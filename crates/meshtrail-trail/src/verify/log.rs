@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshtrail_event::EventId;
+use meshtrail_event::text::with_causes;
 
 use super::leaves::{contains, is};
 use super::report::{Report, Wrong};
@@ -102,7 +103,7 @@ impl Log {
                 (path.as_path(), Wrong::LogGap { events: *expected..*found.max(expected) })
             }
             WalError::Disk { .. } | WalError::Newer { .. } => {
-                (folder, Wrong::Unreadable { reason: super::chain::chain_of(error) })
+                (folder, Wrong::Unreadable { reason: with_causes(error) })
             }
         };
         self.wrong.push((path.display().to_string(), wrong));

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use meshtrail_event::EventId;
+use meshtrail_event::text::with_causes;
 
 pub use report::{Checked, LogSeen, Note, Problem, Report, Verdict, Wrong};
 
@@ -89,7 +90,7 @@ pub async fn verify(
     let root = match root_key(&request.trail) {
         Ok(root) => root,
         Err(error) => {
-            report.wrong(&request.trail, Wrong::Unreadable { reason: chain::chain_of(&error) });
+            report.wrong(&request.trail, Wrong::Unreadable { reason: with_causes(&error) });
             return report;
         }
     };

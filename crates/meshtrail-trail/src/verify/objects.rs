@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::chain::{Chain, chain_of};
+use meshtrail_event::text::with_causes;
+
+use super::chain::Chain;
 use super::report::{Note, Report, Wrong};
 use super::tiles::Listed;
 use crate::manifest::manifest_number;
@@ -15,7 +17,7 @@ pub(super) async fn check(store: &Store, root: &Key, chain: &Chain, report: &mut
     let entries = match store.list(root).await {
         Ok(entries) => entries,
         Err(error) => {
-            report.wrong(root.to_string(), Wrong::Unreadable { reason: chain_of(&error) });
+            report.wrong(root.to_string(), Wrong::Unreadable { reason: with_causes(&error) });
             return Listed::default();
         }
     };
@@ -91,6 +93,6 @@ pub(super) async fn audit(store: &Store, root: &Key, report: &mut Report) {
                 report.wrong(tampering.key, Wrong::Shadowed { kind, version, at });
             }
         }
-        Err(error) => report.wrong(root.to_string(), Wrong::Unreadable { reason: chain_of(&error) }),
+        Err(error) => report.wrong(root.to_string(), Wrong::Unreadable { reason: with_causes(&error) }),
     }
 }
