@@ -133,6 +133,8 @@ struct Shared {
     folder: PathBuf,
     /// By id, which counts up; never held across an await or a file.
     known: Mutex<BTreeMap<String, Entry>>,
+    /// The second of the newest id, and its number in it: an id is given once, whatever becomes of it.
+    given: Mutex<(String, u32)>,
     most: usize,
     turns: Semaphore,
 }
@@ -170,7 +172,7 @@ impl Exports {
 
     fn of(folder: PathBuf, known: BTreeMap<String, Entry>, most: usize) -> Exports {
         let turns = Semaphore::new(RUNNING);
-        Exports(Arc::new(Shared { folder, known: Mutex::new(known), most, turns }))
+        Exports(Arc::new(Shared { folder, known: Mutex::new(known), given: Mutex::default(), most, turns }))
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
@@ -200,8 +202,14 @@ impl Exports {
     pub fn next_id(&self, now: Timestamp) -> String {
         // Ids sort by time: `20261121T140211-0`.
         let stamp: String = now.to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-        let known = self.known();
-        (0..).map(|count: u32| format!("{stamp}-{count}")).find(|id| !known.contains_key(id)).unwrap_or(stamp)
+        let mut given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = if given.0 == stamp { given.1 + 1 } else { 0 };
+        while self.known().contains_key(&format!("{stamp}-{count}")) {
+            count += 1;
+        }
+        let id = format!("{stamp}-{count}");
+        *given = (stamp, count);
+        id
     }
 
     /// Begins an export in a task of its own.
@@ -324,13 +332,17 @@ mod tests {
     }
 
     #[test]
-    fn ids_count_within_a_second() {
+    fn ids_count_within_a_second_and_none_is_given_twice() {
         let folder = tempfile::tempdir().unwrap();
         let exports = Exports::open(folder.path().to_owned()).unwrap();
         let now: Timestamp = "2026-11-21T14:02:11.5Z".parse().unwrap();
-        assert_eq!(exports.next_id(now), "20261121T140211-0");
         let entry = Entry { export: export("20261121T140211-0", 0), cancel: CancellationToken::new() };
         exports.known().insert("20261121T140211-0".to_owned(), entry);
         assert_eq!(exports.next_id(now), "20261121T140211-1");
+        assert_eq!(
+            exports.next_id(now),
+            "20261121T140211-2",
+            "the one before was given, and is not known yet"
+        );
     }
 }
