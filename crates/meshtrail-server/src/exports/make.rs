@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use meshtrail_event::text::with_causes;
 use meshtrail_event::{Kind, Outcome, Own, Timestamp};
 use meshtrail_query::{Ask, Filter, Order, Start, query};
 use meshtrail_sql::Budget;
@@ -63,7 +64,7 @@ pub(super) async fn run(
             Err(error) => {
                 tracing::warn!(error = error as &dyn std::error::Error, id, "an export could not be made");
                 export.progress = Progress::Failed;
-                export.error = Some(error.to_string());
+                export.error = Some(with_causes(error));
             }
         }
     });
