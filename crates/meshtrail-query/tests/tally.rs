@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod made;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +11,7 @@ use std::time::Duration;
 use meshtrail_event::{Actor, Device, Draft, Event, Kind, Outcome, Person, Target, Timestamp};
 use meshtrail_query::Filter;
 use meshtrail_query::tally::{Counted, Facet, Question, SLOT, Summary, Tally, count, summarise};
-use meshtrail_trail::store::{Store, WritePolicy};
-use meshtrail_trail::{Trail, TrailConfig};
+use meshtrail_trail::Trail;
 
 const EVENTS: u64 = 900;
 
@@ -32,17 +33,6 @@ fn event(number: u64) -> Event {
     let name = Some(format!("web-{}.tail.example", number % 4));
     draft.target = Target { device: Some(Device { name, ..Device::default() }.into()), ..Target::default() };
     draft.into_event(format!("agent-{}.1.{number}", number % 2).parse().unwrap(), time)
-}
-
-async fn trail(folder: &std::path::Path) -> Trail {
-    let location = folder.join("store").to_str().unwrap().parse().unwrap();
-    let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-    let config = TrailConfig { segment_events: 100, ..TrailConfig::new("main") };
-    let trail = Trail::open(store, &folder.join("local"), config).await.unwrap();
-    for batch in (1..=EVENTS).collect::<Vec<_>>().chunks(50) {
-        trail.append(batch.iter().copied().map(event).collect()).await.unwrap();
-    }
-    trail
 }
 
 async fn summaries(trail: &Trail) -> Vec<Arc<Summary>> {
@@ -77,7 +67,7 @@ fn shown(counted: &Counted) -> Shown {
 #[tokio::test(flavor = "multi_thread")]
 async fn summaries_tell_what_the_leaves_tell() {
     let folder = tempfile::tempdir().unwrap();
-    let trail = trail(folder.path()).await;
+    let trail = made::trail(folder.path(), EVENTS, event).await;
     let summaries = summaries(&trail).await;
     for text in [
         "",
@@ -109,7 +99,7 @@ async fn summaries_tell_what_the_leaves_tell() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_whose_time_is_up_says_how_far_it_got() {
     let folder = tempfile::tempdir().unwrap();
-    let trail = trail(folder.path()).await;
+    let trail = made::trail(folder.path(), EVENTS, event).await;
     let filter = Filter::parse("kind:ssh.*").unwrap();
     let question = Question { filter: &filter, width: 60, facets: true, budget: Duration::ZERO };
     let counted = count(&trail, 0, &[], &question).await.unwrap();

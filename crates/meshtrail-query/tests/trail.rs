@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod made;
+
 use std::time::Duration;
 
 use meshtrail_event::{
@@ -9,8 +11,7 @@ use meshtrail_event::{
     Target, Timestamp,
 };
 use meshtrail_query::{Ask, Filter, Order, Start, query};
-use meshtrail_trail::store::{Store, WritePolicy};
-use meshtrail_trail::{Trail, TrailConfig};
+use meshtrail_trail::Trail;
 
 const EVENTS: u64 = 1200;
 
@@ -48,17 +49,6 @@ fn event(number: u64) -> Event {
     draft.into_event(format!("agent-{}.1.{number}", number % 2).parse().unwrap(), time)
 }
 
-async fn trail(folder: &std::path::Path) -> Trail {
-    let location = folder.join("store").to_str().unwrap().parse().unwrap();
-    let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-    let config = TrailConfig { segment_events: 100, ..TrailConfig::new("main") };
-    let trail = Trail::open(store, &folder.join("local"), config).await.unwrap();
-    for batch in (1..=EVENTS).collect::<Vec<_>>().chunks(50) {
-        trail.append(batch.iter().copied().map(event).collect()).await.unwrap();
-    }
-    trail
-}
-
 /// All pages of a filter, read with small pages.
 async fn pages(trail: &Trail, filter: &Filter, order: Order) -> Vec<u64> {
     let (mut found, mut start) = (Vec::new(), Start::Fresh(order));
@@ -76,7 +66,7 @@ async fn pages(trail: &Trail, filter: &Filter, order: Order) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_of_every_filter_is_what_a_look_at_each_leaf_gives() {
     let folder = tempfile::tempdir().unwrap();
-    let trail = trail(folder.path()).await;
+    let trail = made::trail(folder.path(), EVENTS, event).await;
     let size = trail.size();
     assert!(size >= EVENTS);
     let now = start().after(Duration::from_secs(60 * EVENTS));
