@@ -4,9 +4,12 @@ mod receiving;
 
 use std::io::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use meshtrail_event::{Detail, Kind};
 use receiving::{Receiving, report};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 const PRIVATE: &str = "0800000000000000000000000000000000000000000000000000000000000040";
 const PUBLIC: &str = "77123d775463a62608f5113eef8c72791710e9fff7a0db525e654dbfa27b5f6e";
@@ -64,20 +67,100 @@ async fn what_a_client_gets_wrong_is_kept_and_harms_no_neighbour() {
     let answer = server.post("sources.logtail.listen", &path).body("not json").send().await.unwrap();
     assert_eq!(answer.status(), 200, "refusing it would block the node's stream for ever");
     assert_eq!(server.lines().await.last().unwrap(), "not json");
-    let bomb = zstd::encode_all(&vec![b' '; 64 << 20][..], 3).unwrap();
-    for (path, body, encoding, status) in [
-        (path.as_str(), bomb.clone(), "zstd", 413),
-        (&path, bomb[..bomb.len() / 2].to_vec(), "zstd", 413),
-        (&path, b"\x28\xb5\x2f\xfdnonsense".to_vec(), "zstd", 400),
-        (&path, b"[]".to_vec(), "br", 415),
-        ("/c/tailnode.log.tailscale.io/00", b"[]".to_vec(), "identity", 404),
-        ("/elsewhere", b"[]".to_vec(), "identity", 404),
-    ] {
-        let sent = server.post("sources.logtail.listen", path).header("Content-Encoding", encoding);
-        let answer = sent.body(body).send().await.unwrap();
+    for (path, status) in [("/c/tailnode.log.tailscale.io/00", 404), ("/elsewhere", 404)] {
+        let answer = server.post("sources.logtail.listen", path).body("[]").send().await.unwrap();
         assert!(answer.headers().contains_key("retry-after"));
-        assert_eq!((answer.status().as_u16(), encoding), (status, encoding), "{path}");
+        assert_eq!(answer.status().as_u16(), status, "{path}");
     }
+}
+
+/// Uploads that can't be read, each with its encoding and a word of the reason.
+fn spoiled() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let bomb = zstd::encode_all(&vec![b' '; 64 << 20][..], 3).unwrap();
+    let half = zstd::encode_all(&b"[{\"text\":\"half of it\"}]"[..], 3).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(b"[]").unwrap();
+    let gzip = gzip.finish().unwrap();
+    vec![
+        ("zstd", bomb, "decodes to more than"),
+        ("zstd", half[..half.len() - 3].to_vec(), "not whole zstd"),
+        ("zstd", b"\x28\xb5\x2f\xfdnonsense".to_vec(), "not whole zstd"),
+        ("gzip", gzip[..gzip.len() - 4].to_vec(), "not whole gzip"),
+        ("br", b"[]".to_vec(), "Content-Encoding"),
+        ("identity", vec![b'x'; (4 << 20) + 1], "longer than"),
+        ("identity", format!("[{}1]", "1,".repeat(1 << 17)).into_bytes(), "entries"),
+    ]
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_kept_as_a_finding_and_blocks_no_sender() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Receiving::start(folder.path(), &logtail()).await;
+    let path = format!("/c/tailnode.log.tailscale.io/{PRIVATE}");
+    let mut sent = Vec::new();
+    for (encoding, body, _) in spoiled().into_iter().chain(spoiled()) {
+        let post = server.post("sources.logtail.listen", &path).header("Content-Encoding", encoding);
+        let answer = post.body(body.clone()).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, String::new()));
+        sent.push(body);
+    }
+    let events = server.events().await;
+    let found: Vec<_> = events.iter().filter(|event| event.kind == Kind::FindingRaised).collect();
+    assert_eq!(found.len(), spoiled().len(), "each once, however often it comes");
+    for ((_, body, word), event) in spoiled().iter().zip(found) {
+        let Some(Detail::Finding(finding)) = &event.detail else { panic!() };
+        let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+        let summary = finding.summary.as_deref().unwrap();
+        assert!(summary.contains(word), "{summary}");
+        assert!(
+            summary.contains(&format!("of {} bytes", body.len())) && summary.contains(&digest),
+            "{summary}"
+        );
+        assert_eq!(event.target.id.as_deref(), Some(PUBLIC));
+        let line = events.iter().find(|event| event.id == finding.events[0]).unwrap();
+        let Some(Detail::Log(line)) = &line.detail else { panic!() };
+        let start = &body[..body.len().min(4096)];
+        assert_eq!(line.text.as_deref().unwrap(), STANDARD.encode(start), "its first bytes are kept");
+    }
+    let good = json!([entry(1, "one\n")]).to_string();
+    let answer = server.post("sources.logtail.listen", &path).body(good).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    server.stop().await;
+
+    let server = Receiving::start(folder.path(), &logtail()).await;
+    let post = server.post("sources.logtail.listen", &path).header("Content-Encoding", "br");
+    assert_eq!(post.body("[]").send().await.unwrap().status(), 200);
+    assert_eq!(server.count(&Kind::FindingRaised).await, spoiled().len(), "known again after a restart");
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_do_not_fill_the_trail_and_harm_no_neighbour() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Receiving::start(folder.path(), &logtail()).await;
+    let path = |id: &str| format!("/c/tailnode.log.tailscale.io/{id}");
+    let neighbour = json!([entry(1, "one\n")]).to_string();
+    let answer = server.post("sources.logtail.listen", &path(PRIVATE)).body(neighbour).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let bad = |id: String, text: String| {
+        let post = server.post("sources.logtail.listen", &path(&id)).header("Content-Encoding", "zstd");
+        post.body(text).send()
+    };
+    let mut statuses = Vec::new();
+    for number in 1..=40 {
+        let answer = bad(format!("{number:064}"), format!("bad {number}")).await;
+        let answer = answer.unwrap();
+        let wait =
+            answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().parse::<u64>().unwrap());
+        assert_eq!(wait.is_some_and(|wait| (1..=301).contains(&wait)), answer.status() == 429);
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 8, "{statuses:?}");
+    assert_eq!(server.count(&Kind::FindingRaised).await, 8);
+    assert_eq!(
+        bad(PRIVATE.to_owned(), "bad".to_owned()).await.unwrap().status(),
+        200,
+        "a neighbour has its own"
+    );
 }
 
 #[tokio::test]

@@ -3,15 +3,17 @@
 //! - Nothing is decoded beyond the bound, whatever a header claims: a bomb costs what the bound allows, once.
 //! - Bodies share [`Room`], half of it while they come and half once they are decoded: one more waits until there is
 //!   some, and who sends slowly holds up no decoding.
+//! - What can't be taken is refused, or, where its sender would send it for ever, handed on as [`Spoiled`].
 
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is read of one body.
@@ -31,6 +33,12 @@ const ROOM: usize = 128 << 10;
 /// The largest window that a zstd frame may ask for, as a power of two: what clients' encoders use, and more.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
+/// How much of a body that is too long is read on, to know its digest and to be heard by its sender.
+const READ_ON: u64 = 64 << 20;
+
+/// Bytes of a spoiled body that are kept, from its start.
+const KEPT: usize = 4 << 10;
+
 /// Memory that bodies under way share.
 #[derive(Clone)]
 pub(crate) struct Room {
@@ -42,6 +50,19 @@ pub(crate) struct Room {
 pub(crate) struct Read {
     pub(crate) bytes: Bytes,
     _shares: [Option<OwnedSemaphorePermit>; 2],
+}
+
+/// A body that came, but can't be taken: it would be no better if it came again.
+#[derive(Debug)]
+pub(crate) struct Spoiled {
+    /// Why not.
+    pub(crate) reason: String,
+    /// The first of it, as it came.
+    pub(crate) start: Bytes,
+    /// How many bytes came.
+    pub(crate) bytes: u64,
+    /// SHA-256 of what came.
+    pub(crate) digest: [u8; 32],
 }
 
 /// Why a body can't be taken.
@@ -90,20 +111,103 @@ impl Room {
         let slow = |_| BodyError::Slow { seconds: bounds.time.as_secs() };
         let whole = tokio::time::timeout(bounds.time, whole).await.map_err(slow)?;
         let bytes = whole.map_err(|error| broken(&*error, bounds.received))?.to_bytes();
-        if encoding == Encoding::Plain {
-            return Ok(Read { bytes, _shares: [Some(coming), None] });
-        }
-        // Clients of the log protocol say how long it will be; who says too little is refused.
-        let most =
-            number(headers, "orig-content-length").map_or(bounds.decoded, |said| said.min(bounds.decoded));
-        let decoded = share(&self.decoded, most).await;
-        let bytes = match encoding {
-            Encoding::Gzip => gunzip(&bytes, most)?,
-            Encoding::Zstd | Encoding::Plain => unzstd(&bytes, most)?,
+        self.decoded(headers, encoding, bytes, coming, bounds).await
+    }
+
+    /// Reads and decodes a body whose sender knows no refusal: what no other try would mend is spoiled, not an error.
+    pub(crate) async fn read_or_spoiled(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        bounds: Bounds,
+    ) -> Result<Result<Read, Spoiled>, BodyError> {
+        let length = number(headers, header::CONTENT_LENGTH.as_str());
+        let coming = share(&self.coming, length.unwrap_or(bounds.received).min(bounds.received)).await;
+        let slow = |_| BodyError::Slow { seconds: bounds.time.as_secs() };
+        let came = tokio::time::timeout(bounds.time, all_of(body, bounds.received)).await.map_err(slow)??;
+        let bytes = match came {
+            Ok(bytes) => bytes,
+            Err(spoiled) => return Ok(Err(spoiled)),
         };
+        let encoding = match encoding(headers) {
+            Ok(encoding) => encoding,
+            Err(error) => return Ok(Err(Spoiled::of(&bytes, &error.to_string()))),
+        };
+        match self.decoded(headers, encoding, bytes.clone(), coming, bounds).await {
+            Ok(read) => Ok(Ok(read)),
+            Err(error) => Ok(Err(Spoiled::of(&bytes, &error.to_string()))),
+        }
+    }
+
+    async fn decoded(
+        &self,
+        headers: &HeaderMap,
+        encoding: Encoding,
+        bytes: Bytes,
+        coming: OwnedSemaphorePermit,
+        bounds: Bounds,
+    ) -> Result<Read, BodyError> {
+        let decode = match encoding {
+            Encoding::Plain => return Ok(Read { bytes, _shares: [Some(coming), None] }),
+            Encoding::Gzip => gunzip,
+            Encoding::Zstd => unzstd,
+        };
+        // Clients of the log protocol say how long it will be; who says too little costs a second try.
+        let said = number(headers, "orig-content-length").filter(|said| *said < bounds.decoded);
+        if let Some(said) = said {
+            let decoded = share(&self.decoded, said).await;
+            match decode(&bytes, said) {
+                Ok(bytes) => return Ok(Read { bytes, _shares: [None, Some(decoded)] }),
+                Err(BodyError::DecodesTooLong { .. }) => drop(decoded),
+                Err(error) => return Err(error),
+            }
+        }
+        let decoded = share(&self.decoded, bounds.decoded).await;
+        let bytes = decode(&bytes, bounds.decoded)?;
         drop(coming);
         Ok(Read { bytes, _shares: [None, Some(decoded)] })
     }
+}
+
+impl Spoiled {
+    /// What is left of a body that came whole.
+    pub(crate) fn of(body: &[u8], reason: &str) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            start: Bytes::copy_from_slice(&body[..body.len().min(KEPT)]),
+            bytes: body.len() as u64,
+            digest: Sha256::digest(body).into(),
+        }
+    }
+}
+
+/// A whole body of at most `most` bytes; one that is longer is read on without being kept.
+async fn all_of(mut body: Body, most: usize) -> Result<Result<Bytes, Spoiled>, BodyError> {
+    let mut came = BytesMut::new();
+    let mut longer: Option<(Sha256, u64)> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::BrokeOff { reason: error.to_string() })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if longer.is_none() && came.len() + data.len() > most {
+            longer = Some((Sha256::new_with_prefix(&came), came.len() as u64));
+        }
+        let Some((digest, bytes)) = &mut longer else {
+            came.extend_from_slice(&data);
+            continue;
+        };
+        let missing = KEPT.saturating_sub(came.len()).min(data.len());
+        came.extend_from_slice(&data[..missing]);
+        came.truncate(KEPT);
+        digest.update(&data);
+        *bytes += data.len() as u64;
+        if *bytes > READ_ON {
+            break;
+        }
+    }
+    let Some((digest, bytes)) = longer else { return Ok(Ok(came.freeze())) };
+    let reason = BodyError::TooLong { most }.to_string();
+    let start = Bytes::copy_from_slice(&came);
+    Ok(Err(Spoiled { reason, start, bytes, digest: digest.finalize().into() }))
 }
 
 async fn share(of: &Arc<Semaphore>, bytes: usize) -> OwnedSemaphorePermit {

@@ -129,7 +129,7 @@ impl Lines {
     }
 
     /// Says whose stream it is.
-    fn name(&self, draft: &mut Draft) {
+    pub(super) fn name(&self, draft: &mut Draft) {
         draft.target = Target {
             id: Some(self.public_id.clone()),
             name: self.device.clone(),

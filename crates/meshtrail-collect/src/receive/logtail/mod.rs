@@ -3,13 +3,15 @@
 //! - Clients' own lines (`TS_LOG_TARGET`) become `log.line` events; flow reports (collection `tailtraffic`) go to
 //!   [`crate::flow`].
 //! - A client sends the same batch again until it hears 200, for ever: so 200 is said once all of it is durable, and
-//!   what can't be read of a batch is kept as it came instead of being refused. Refused are ids nobody issued, where
-//!   known ones are set, and bodies beyond what any client sends.
+//!   what can't be read of a batch is kept as it came instead of being refused. Of a body that can't be unpacked or is
+//!   beyond what any client sends, its first bytes and its digest are kept, as a finding ([`spoiled`]).
+//! - Refused are ids and tailnets nobody issued, where known ones are set.
 //! - A process numbers its entries: what comes again counts once, what is missing is a gap of the source.
 //! - The private id in the path is the sender's credential and is written nowhere; its SHA-256, the public id, is.
 
 mod entry;
 mod ids;
+mod spoiled;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -21,18 +23,19 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use meshtrail_event::{Draft, Timestamp};
-use meshtrail_trail::Emitter;
+use meshtrail_event::{Draft, Family, Timestamp};
+use meshtrail_trail::{AppendError, Emitter};
 use sha2::{Digest as _, Sha256};
 
 use super::Shared;
-use super::body::{BodyError, Bounds};
+use super::body::{BodyError, Bounds, Spoiled};
 use super::store::emit_in_parts;
 use crate::config::LogtailConfig;
 use crate::flow::FlowRecord;
 use crate::sources::{Expect, Source};
 use entry::{Entry, Lines};
 use ids::Place;
+use spoiled::{Allowance, Folded};
 use streams::{Stream, Streams};
 
 /// What clients send is half of this at most, and the lines of one entry may come on top.
@@ -46,6 +49,8 @@ struct Logtail {
     lines: Emitter,
     reports: Emitter,
     streams: Streams,
+    /// What senders of which nothing good ever came may have kept of bad bodies, together: ids cost nothing.
+    strangers: tokio::sync::Mutex<Allowance>,
 }
 
 /// Why an upload is refused; the sender prints the text and tries again.
@@ -61,8 +66,8 @@ enum Refused {
     Unknown { public: String },
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error("more than {MAX_ENTRIES} entries in one upload")]
-    TooMany,
+    #[error("one more body that can't be read ({reason}); of this sender it is kept in {} s", .wait.as_secs())]
+    TooOften { reason: String, wait: Duration },
     #[error("the trail takes nothing now; send it again")]
     Trail,
 }
@@ -70,21 +75,15 @@ enum Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, wait) = match &self {
-            Self::Path => (StatusCode::NOT_FOUND, "300"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "300"),
-            Self::Unknown { .. } => (StatusCode::FORBIDDEN, "300"),
-            Self::Body(BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. }) | Self::TooMany => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "300")
-            }
-            Self::Body(BodyError::Encoding { .. }) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "300"),
-            Self::Body(BodyError::Slow { .. } | BodyError::BrokeOff { .. }) => {
-                (StatusCode::REQUEST_TIMEOUT, "5")
-            }
-            Self::Body(BodyError::Corrupt { .. }) => (StatusCode::BAD_REQUEST, "30"),
-            Self::Trail => (StatusCode::SERVICE_UNAVAILABLE, "5"),
+            Self::Path => (StatusCode::NOT_FOUND, 300),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 300),
+            Self::Unknown { .. } => (StatusCode::FORBIDDEN, 300),
+            Self::Body(_) => (StatusCode::REQUEST_TIMEOUT, 5),
+            Self::TooOften { wait, .. } => (StatusCode::TOO_MANY_REQUESTS, wait.as_secs() + 1),
+            Self::Trail => (StatusCode::SERVICE_UNAVAILABLE, 5),
         };
         let mut response = (status, format!("{self}\n")).into_response();
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(wait));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
         response
     }
 }
@@ -98,6 +97,7 @@ pub(super) fn router(shared: &Shared, config: LogtailConfig) -> Router {
         shared: shared.clone(),
         known: config.known,
         streams: Streams::new(),
+        strangers: tokio::sync::Mutex::default(),
     };
     Router::new().fallback(upload).with_state(Arc::new(logtail))
 }
@@ -111,9 +111,14 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
         return Err(Refused::Unknown { public: place.id.as_str().to_owned() });
     }
     let (head, body) = request.into_parts();
-    let read = logtail.shared.room.read(&head.headers, body, BOUNDS).await?;
+    let read = logtail.shared.room.read_or_spoiled(&head.headers, body, BOUNDS).await?;
     // Taking goes on to its end even if the sender goes away: what it sends again is known then.
-    let work = tokio::spawn(async move { logtail.take(&place, &read.bytes).await });
+    let work = tokio::spawn(async move {
+        match read {
+            Ok(read) => logtail.take(&place, &read.bytes).await,
+            Err(spoiled) => logtail.keep(&place, &spoiled).await,
+        }
+    });
     match work.await {
         Ok(taken) => taken.map(|()| StatusCode::OK),
         Err(failed) => std::panic::resume_unwind(failed.into_panic()),
@@ -122,12 +127,14 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
 
 impl Logtail {
     async fn take(&self, place: &Place, body: &Bytes) -> Result<(), Refused> {
-        let name = (place.collection.clone(), place.id.as_str().to_owned());
-        let stream =
-            self.streams.stream(&self.shared.wiring.trail, &name).await.map_err(|error| unready(&error))?;
+        let stream = self.stream(place).await?;
         let mut stream = stream.lock().await;
+        let Some((entries, reports)) = split(self.lines(place), body) else {
+            drop(stream);
+            let reason = format!("more than {MAX_ENTRIES} entries in one upload");
+            return self.keep(place, &Spoiled::of(body, &reason)).await;
+        };
         let source = self.shared.wiring.sources.register(&self.source_name(place), Expect::Whenever);
-        let (entries, reports) = split(self.lines(place), body)?;
         // What no process numbered is known again by its body.
         let unnumbered = entries.iter().any(|entry| entry.process.is_none())
             || reports.iter().any(|report| report.process.is_none());
@@ -148,6 +155,56 @@ impl Logtail {
         }
         source.heard((lines + flows) as u64, newest.or_else(|| (lines > 0).then(Timestamp::now)));
         Ok(())
+    }
+
+    async fn stream(&self, place: &Place) -> Result<Arc<tokio::sync::Mutex<Stream>>, Refused> {
+        let name = (place.collection.clone(), place.id.as_str().to_owned());
+        self.streams.stream(&self.shared.wiring.trail, &name).await.map_err(|error| unready(&error))
+    }
+
+    /// Makes what is kept of a body that can't be read durable, with the finding that it came.
+    async fn keep(&self, place: &Place, spoiled: &Spoiled) -> Result<(), Refused> {
+        let stream = self.stream(place).await?;
+        let mut stream = stream.lock().await;
+        if stream.has_body(&spoiled.digest) {
+            return Ok(());
+        }
+        let stranger = self.known.is_empty() && stream.is_new();
+        let mut strangers = if stranger { Some(self.strangers.lock().await) } else { None };
+        let allowance = strangers.as_deref_mut().unwrap_or(&mut stream.allowance);
+        let too_often = |wait| Refused::TooOften { reason: spoiled.reason.clone(), wait };
+        allowance.ask(Timestamp::now()).map_err(too_often)?;
+        self.write_spoiled(place, spoiled, allowance.folded()).await.map_err(|error| unready(&error))?;
+        allowance.kept();
+        stream.add_body(spoiled.digest);
+        tracing::warn!(stream = place.id.short(), reason = spoiled.reason, "an upload can't be read");
+        Ok(())
+    }
+
+    /// Both events at once: a finding without its line, or a line without its finding, would stay so.
+    async fn write_spoiled(
+        &self,
+        place: &Place,
+        spoiled: &Spoiled,
+        folded: Option<Folded>,
+    ) -> Result<(), AppendError> {
+        let lines = self.lines(place);
+        let mut line = spoiled::line(&lines.collection, spoiled, folded, lines.now);
+        lines.name(&mut line);
+        let mut leaves = self.lines.leaves(2).await;
+        let received = leaves.received();
+        let mut named = None;
+        leaves.push(Family::Log, line.time, |id, leaf| {
+            let event = line.into_event(id.clone(), received);
+            leaf.extend(event.to_leaf());
+            named = Some(event);
+        })?;
+        let line = named.expect("the line was written just now");
+        let finding = spoiled::finding(&line, spoiled, folded);
+        leaves.push(Family::Finding, finding.time, |id, leaf| {
+            leaf.extend(finding.into_event(id.clone(), received).to_leaf());
+        })?;
+        self.lines.emit_leaves(leaves).await.map(drop)
     }
 
     /// Makes the lines that did not come before durable, and says which numbers are missing. How many were new.
@@ -255,17 +312,17 @@ struct Report {
     json: Bytes,
 }
 
-/// The lines and the flow reports of a body, each with its place.
-fn split(lines: Lines, body: &Bytes) -> Result<(Vec<Entry>, Vec<Report>), Refused> {
+/// The lines and the flow reports of a body, each with its place; none where there are too many.
+fn split(lines: Lines, body: &Bytes) -> Option<(Vec<Entry>, Vec<Report>)> {
     let raw = match entry::parts(body) {
         Ok(raw) => raw,
         Err(reason) => {
             let drafts = lines.unreadable(body, &reason);
-            return Ok((vec![Entry { at: 0, process: None, drafts }], Vec::new()));
+            return Some((vec![Entry { at: 0, process: None, drafts }], Vec::new()));
         }
     };
     if raw.len() > MAX_ENTRIES {
-        return Err(Refused::TooMany);
+        return None;
     }
     let (mut entries, mut reports) = (Vec::new(), Vec::new());
     for (at, json) in raw.into_iter().enumerate() {
@@ -276,7 +333,7 @@ fn split(lines: Lines, body: &Bytes) -> Result<(Vec<Entry>, Vec<Report>), Refuse
             entries.push(lines.entry(at, json));
         }
     }
-    Ok((entries, reports))
+    Some((entries, reports))
 }
 
 /// The drafts of a body's lines, of a stream that nobody named.

@@ -2,7 +2,8 @@
 //!
 //! - A client sends its entries in order and the same batch again until it hears 200: what is up to the highest number
 //!   of its process, and no known hole, came before.
-//! - After a restart the newest log lines of the trail say how far each process had come.
+//! - After a restart the newest log lines of the trail say how far each process had come, and which bodies could not be
+//!   read.
 //! - At most [`STREAMS`] streams with [`PROCESSES`] processes each are kept; the ones not heard for longest go first.
 
 use std::collections::{HashMap, VecDeque};
@@ -13,14 +14,16 @@ use meshtrail_event::{Detail, Event, Family, Timestamp};
 use meshtrail_trail::{ReadError, Scan, Trail};
 use tokio::sync::Mutex;
 
+use super::spoiled::{self, Allowance};
+
 /// Streams that are remembered.
 const STREAMS: usize = 1 << 16;
 /// Processes of a stream that are remembered.
 const PROCESSES: usize = 4;
 /// Holes of a process that are remembered.
 const HOLES: usize = 64;
-/// Bodies of a stream that are remembered, for entries that no process numbered.
-const BODIES: usize = 8;
+/// Bodies of a stream that are remembered: those with entries that no process numbered, and those that can't be read.
+const BODIES: usize = 16;
 /// Log lines that are read back at start.
 const LINES: u64 = 200_000;
 
@@ -38,6 +41,8 @@ pub(crate) struct Streams {
 pub(crate) struct Stream {
     processes: VecDeque<Process>,
     bodies: VecDeque<[u8; 32]>,
+    /// What it may have kept of bodies that can't be read.
+    pub(crate) allowance: Allowance,
 }
 
 /// What came of one process.
@@ -142,6 +147,11 @@ impl Stream {
         }
     }
 
+    /// Whether nothing of it came yet that could be read.
+    pub(crate) fn is_new(&self) -> bool {
+        self.processes.is_empty()
+    }
+
     pub(crate) fn has_body(&self, digest: &[u8; 32]) -> bool {
         self.bodies.contains(digest)
     }
@@ -159,16 +169,30 @@ async fn read_back(trail: &Trail) -> Result<HashMap<Name, Stream>, ReadError> {
     let scan = Scan { families: vec![Family::Log], ..Scan::newest(0..trail.size()) };
     let mut leaves = std::pin::pin!(trail.scan(scan).take(usize::try_from(LINES).unwrap_or(usize::MAX)));
     let mut numbers: HashMap<Name, HashMap<u64, Vec<u64>>> = HashMap::new();
+    let mut bad: HashMap<Name, Vec<[u8; 32]>> = HashMap::new();
     while let Some(leaf) = leaves.next().await {
         let (_, leaf) = leaf?;
         let Ok(event) = Event::from_json(&leaf) else { continue };
         let Some(Detail::Log(line)) = event.detail else { continue };
+        let digest = spoiled::digest(&line);
         let (Some(collection), Some(id)) = (line.collection, event.target.id) else { continue };
+        if let Some(digest) = digest {
+            let bodies = bad.entry((collection.clone(), id.clone())).or_default();
+            if bodies.len() < BODIES {
+                bodies.push(digest);
+            }
+        }
         if let (Some(process), Some(number)) = (line.proc_id, line.proc_seq) {
             numbers.entry((collection, id)).or_default().entry(process).or_default().push(number);
         }
     }
-    Ok(numbers.into_iter().map(|(name, processes)| (name, stream_of(processes))).collect())
+    let mut streams: HashMap<Name, Stream> =
+        numbers.into_iter().map(|(name, processes)| (name, stream_of(processes))).collect();
+    for (name, bodies) in bad {
+        let stream = streams.entry(name).or_default();
+        bodies.into_iter().rev().for_each(|digest| stream.add_body(digest));
+    }
+    Ok(streams)
 }
 
 fn stream_of(processes: HashMap<u64, Vec<u64>>) -> Stream {
