@@ -196,6 +196,35 @@ async fn flow_reports_among_log_lines_become_flows() {
 }
 
 #[tokio::test]
+async fn flow_reports_count_only_with_the_id_of_a_known_tailnet_where_one_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("{}[logtail.tailnets]\n\"tail.example\" = \"{PUBLIC}\"\n", logtail());
+    let server = Receiving::start(folder.path(), &config).await;
+    let path = format!("/c/tailtraffic.log.tailscale.io/{}", "22".repeat(32));
+    let numbered = |number: u64, mut flow: serde_json::Value| {
+        flow["logtail"] = json!({"proc_id": 9, "proc_seq": number});
+        json!([flow]).to_string()
+    };
+    for (query, number, status) in [
+        (format!("?copyId={PRIVATE}"), 1, 200),
+        (format!("?copyId={}", "33".repeat(32)), 2, 403),
+        ("?copyId=33".to_owned(), 2, 404),
+        (String::new(), 2, 200),
+    ] {
+        let sent = server.post("sources.logtail.listen", &format!("{path}{query}"));
+        let answer = sent.body(numbered(number, report())).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{query}");
+        assert!(!answer.text().await.unwrap().contains(&"33".repeat(32)), "the private id is said nowhere");
+    }
+    assert_eq!(server.count(&Kind::FlowCounted).await, 1);
+    let lines = server.lines().await;
+    assert!(
+        lines.len() == 1 && lines[0].contains("virtualTraffic"),
+        "kept as it came, counted as nothing: {lines:?}"
+    );
+}
+
+#[tokio::test]
 async fn log_streaming_points_here_as_at_splunk() {
     let folder = tempfile::tempdir().unwrap();
     let config = receiving::guarded(folder.path(), "hec", TOKEN);

@@ -18,6 +18,8 @@ pub struct LogtailFile {
     tls_key: Option<PathBuf>,
     #[serde(default)]
     known: BTreeMap<String, String>,
+    #[serde(default)]
+    tailnets: BTreeMap<String, String>,
 }
 
 /// A central log server for clients' own logs and for flow logs.
@@ -29,6 +31,8 @@ pub struct LogtailConfig {
     pub tls: Option<TlsListen>,
     /// Public ids (SHA-256 of the private id) that are taken, each with a name; any if empty.
     pub known: BTreeMap<String, String>,
+    /// Public ids of tailnets whose flow reports are taken (`copyId`), each with a name; any report if empty.
+    pub tailnets: BTreeMap<String, String>,
 }
 
 /// A place to listen with TLS.
@@ -87,19 +91,26 @@ impl TryFrom<LogtailFile> for LogtailConfig {
         if listen.is_none() && tls.is_none() {
             return Err(wrong("sources.logtail", "set listen, tls_listen or both"));
         }
-        let mut known = BTreeMap::new();
-        for (name, id) in file.known {
-            let key = format!("sources.logtail.known.{name:?}");
-            let hex = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !hex {
-                return Err(wrong(key, "write a public log id: 64 hex digits, never the private one"));
-            }
-            if known.insert(id.to_ascii_lowercase(), name).is_some() {
-                return Err(wrong(key, "this id has another name above"));
-            }
-        }
-        Ok(Self { listen, tls, known })
+        let known = ids("known", file.known)?;
+        let tailnets = ids("tailnets", file.tailnets)?;
+        Ok(Self { listen, tls, known, tailnets })
     }
+}
+
+/// Names by their public ids.
+fn ids(section: &str, named: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut ids = BTreeMap::new();
+    for (name, id) in named {
+        let key = format!("sources.logtail.{section}.{name:?}");
+        let hex = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !hex {
+            return Err(wrong(key, "write a public log id: 64 hex digits, never the private one"));
+        }
+        if ids.insert(id.to_ascii_lowercase(), name).is_some() {
+            return Err(wrong(key, "this id has another name above"));
+        }
+    }
+    Ok(ids)
 }
 
 impl DoorFile {
@@ -164,6 +175,10 @@ mod tests {
             (
                 "[logtail]\nlisten = \"[::1]:1\"\n[logtail.known]\nweb = \"abc\"\n",
                 "sources.logtail.known.\"web\":",
+            ),
+            (
+                "[logtail]\nlisten = \"[::1]:1\"\n[logtail.tailnets]\nmine = \"g\"\n",
+                "sources.logtail.tailnets.\"mine\":",
             ),
             ("[hec]\nlisten = \"127.0.0.1:1\"\ntls_cert = \"a\"\n", "sources.hec.tls_key:"),
             ("[bulk]\nlisten = \"here\"\n", "sources.bulk.listen:"),

@@ -35,25 +35,38 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// What a path asks for.
+/// What an upload asks for.
 pub(crate) struct Place {
     pub(crate) collection: String,
     pub(crate) id: PublicId,
+    /// The stream that is to have a copy: of flow logs, the tailnet's. Who knows its private id may write for it.
+    pub(crate) copy: Option<PublicId>,
 }
 
 impl Place {
-    /// Reads `…/c/<collection>/<private id>`; a prefix before it is the sender's configuration and does not matter.
-    pub(crate) fn of_path(path: &str) -> Option<Self> {
+    /// Reads `…/c/<collection>/<private id>[?copyId=<private id>]`; a prefix before it is the sender's configuration
+    /// and does not matter.
+    pub(crate) fn of(path: &str, query: Option<&str>) -> Option<Self> {
         let mut parts = path.rsplit('/').filter(|part| !part.is_empty());
         let (id, collection, mark) = (parts.next()?, parts.next()?, parts.next()?);
         let named = collection.len() <= 64
             && collection
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        (mark == "c" && named)
-            .then(|| PublicId::of_private(id))
-            .flatten()
-            .map(|id| Self { collection: collection.to_owned(), id })
+        if mark != "c" || !named {
+            return None;
+        }
+        let copies: Vec<&str> = query
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|member| member.strip_prefix("copyId="))
+            .collect();
+        let copy = match copies[..] {
+            [] => None,
+            [copy] => Some(PublicId::of_private(copy)?),
+            _ => return None,
+        };
+        Some(Self { collection: collection.to_owned(), id: PublicId::of_private(id)?, copy })
     }
 }
 
@@ -71,8 +84,24 @@ mod tests {
             assert_eq!(PublicId::of_private(bad), None, "{bad}");
         }
         for path in ["/c/a.b/", "//c/a.b/", "/some/prefix/c/a.b/"] {
-            assert!(Place::of_path(&format!("{path}{private}")).is_some(), "{path}");
+            assert!(Place::of(&format!("{path}{private}"), None).is_some(), "{path}");
         }
-        assert!(Place::of_path(&format!("/d/a.b/{private}")).is_none());
+        assert!(Place::of(&format!("/d/a.b/{private}"), None).is_none());
+    }
+
+    #[test]
+    fn a_copy_is_for_a_stream_whose_private_id_is_given() {
+        let (node, tailnet) = (format!("08{}40", "00".repeat(30)), "11".repeat(32));
+        let copy = |query: &str| Place::of(&format!("/c/a.b/{node}"), Some(query)).map(|place| place.copy);
+        let public = PublicId::of_private(&tailnet);
+        assert!(public.is_some());
+        assert_eq!(copy(&format!("copyId={tailnet}")), Some(public.clone()));
+        assert_eq!(copy(&format!("x=y&copyId={tailnet}")), Some(public));
+        assert_eq!(copy("copyid=none&x"), Some(None));
+        for bad in
+            ["copyId=".to_owned(), "copyId=11".to_owned(), format!("copyId={tailnet}&copyId={tailnet}")]
+        {
+            assert_eq!(copy(&bad), None, "{bad}");
+        }
     }
 }

@@ -34,7 +34,7 @@ use crate::config::LogtailConfig;
 use crate::flow::FlowRecord;
 use crate::sources::{Expect, Source};
 use entry::{Entry, Lines};
-use ids::Place;
+use ids::{Place, PublicId};
 use spoiled::{Allowance, Folded};
 use streams::{Stream, Streams};
 
@@ -46,6 +46,7 @@ const MAX_ENTRIES: usize = 1 << 17;
 struct Logtail {
     shared: Shared,
     known: BTreeMap<String, String>,
+    tailnets: BTreeMap<String, String>,
     lines: Emitter,
     reports: Emitter,
     streams: Streams,
@@ -56,7 +57,7 @@ struct Logtail {
 /// Why an upload is refused; the sender prints the text and tries again.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("this is a log server: POST to /c/<collection>/<private id>")]
+    #[error("this is a log server: POST to /c/<collection>/<private id>[?copyId=<private id>]")]
     Path,
     #[error("only POST is taken here")]
     Method,
@@ -64,6 +65,11 @@ enum Refused {
         "the log id with the public id {public} is none that this server knows: add it to [sources.logtail.known]"
     )]
     Unknown { public: String },
+    #[error(
+        "the copyId with the public id {public} is no tailnet's that this server knows: add it to \
+         [sources.logtail.tailnets]"
+    )]
+    UnknownTailnet { public: String },
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("one more body that can't be read ({reason}); of this sender it is kept in {} s", .wait.as_secs())]
@@ -77,7 +83,7 @@ impl IntoResponse for Refused {
         let (status, wait) = match &self {
             Self::Path => (StatusCode::NOT_FOUND, 300),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 300),
-            Self::Unknown { .. } => (StatusCode::FORBIDDEN, 300),
+            Self::Unknown { .. } | Self::UnknownTailnet { .. } => (StatusCode::FORBIDDEN, 300),
             Self::Body(_) => (StatusCode::REQUEST_TIMEOUT, 5),
             Self::TooOften { wait, .. } => (StatusCode::TOO_MANY_REQUESTS, wait.as_secs() + 1),
             Self::Trail => (StatusCode::SERVICE_UNAVAILABLE, 5),
@@ -96,6 +102,7 @@ pub(super) fn router(shared: &Shared, config: LogtailConfig) -> Router {
         reports: trail.emitter("flowlog"),
         shared: shared.clone(),
         known: config.known,
+        tailnets: config.tailnets,
         streams: Streams::new(),
         strangers: tokio::sync::Mutex::default(),
     };
@@ -106,9 +113,12 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
     if request.method() != Method::POST {
         return Err(Refused::Method);
     }
-    let place = Place::of_path(request.uri().path()).ok_or(Refused::Path)?;
+    let place = Place::of(request.uri().path(), request.uri().query()).ok_or(Refused::Path)?;
     if !logtail.known.is_empty() && !logtail.known.contains_key(place.id.as_str()) {
         return Err(Refused::Unknown { public: place.id.as_str().to_owned() });
+    }
+    if let Some(copy) = place.copy.as_ref().filter(|_| !logtail.is_vouched_for(&place)) {
+        return Err(Refused::UnknownTailnet { public: copy.as_str().to_owned() });
     }
     let (head, body) = request.into_parts();
     let read = logtail.shared.room.read_or_spoiled(&head.headers, body, BOUNDS).await?;
@@ -129,7 +139,7 @@ impl Logtail {
     async fn take(&self, place: &Place, body: &Bytes) -> Result<(), Refused> {
         let stream = self.stream(place).await?;
         let mut stream = stream.lock().await;
-        let Some((entries, reports)) = split(self.lines(place), body) else {
+        let Some((entries, reports)) = split(&self.lines(place), body, self.is_vouched_for(place)) else {
             drop(stream);
             let reason = format!("more than {MAX_ENTRIES} entries in one upload");
             return self.keep(place, &Spoiled::of(body, &reason)).await;
@@ -155,6 +165,12 @@ impl Logtail {
         }
         source.heard((lines + flows) as u64, newest.or_else(|| (lines > 0).then(Timestamp::now)));
         Ok(())
+    }
+
+    /// Whether an upload may hold flow reports: it knows a tailnet's id that was set, or none are.
+    fn is_vouched_for(&self, place: &Place) -> bool {
+        let known = |copy: &PublicId| self.tailnets.contains_key(copy.as_str());
+        self.tailnets.is_empty() || place.copy.as_ref().is_some_and(known)
     }
 
     async fn stream(&self, place: &Place) -> Result<Arc<tokio::sync::Mutex<Stream>>, Refused> {
@@ -312,8 +328,9 @@ struct Report {
     json: Bytes,
 }
 
-/// The lines and the flow reports of a body, each with its place; none where there are too many.
-fn split(lines: Lines, body: &Bytes) -> Option<(Vec<Entry>, Vec<Report>)> {
+/// The lines and the flow reports of a body, each with its place; none where there are too many. Reports that nobody
+/// vouches for are kept as lines: refusing them would block what comes with them.
+fn split(lines: &Lines, body: &Bytes, vouched: bool) -> Option<(Vec<Entry>, Vec<Report>)> {
     let raw = match entry::parts(body) {
         Ok(raw) => raw,
         Err(reason) => {
@@ -326,7 +343,12 @@ fn split(lines: Lines, body: &Bytes) -> Option<(Vec<Entry>, Vec<Report>)> {
     }
     let (mut entries, mut reports) = (Vec::new(), Vec::new());
     for (at, json) in raw.into_iter().enumerate() {
-        if entry::may_be_report(json) {
+        let report = entry::may_be_report(json);
+        if report && !vouched && crate::flow::looks_like_a_report(json) {
+            let reason = "a flow report without the copyId of a tailnet in [sources.logtail.tailnets]";
+            let drafts = lines.unreadable(json, reason);
+            entries.push(Entry { at, process: entry::process_of(json), drafts });
+        } else if report && vouched {
             let process = entry::process_of(json);
             reports.push(Report { at, process, json: body.slice_ref(json) });
         } else {
@@ -339,7 +361,7 @@ fn split(lines: Lines, body: &Bytes) -> Option<(Vec<Entry>, Vec<Report>)> {
 /// The drafts of a body's lines, of a stream that nobody named.
 pub(super) fn drafts(upload: &[u8], history: meshtrail_identity::History, now: Timestamp) -> Vec<Draft> {
     let lines = Lines { collection: "fuzz".into(), public_id: "0".repeat(64), device: None, history, now };
-    let split = split(lines, &Bytes::copy_from_slice(upload));
+    let split = split(&lines, &Bytes::copy_from_slice(upload), true);
     split.map(|(entries, _)| entries.into_iter().flat_map(|entry| entry.drafts).collect()).unwrap_or_default()
 }
 
