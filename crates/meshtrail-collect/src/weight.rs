@@ -58,9 +58,19 @@ pub fn severity(event: &Event, change: &Change) -> Severity {
         Kind::UserAdded | Kind::UserRemoved | Kind::UserSuspended | Kind::UserRestored => Severity::Medium,
         Kind::DnsChanged | Kind::RouteDisabled | Kind::RouteAdvertised | Kind::KeyRevoked => Severity::Medium,
         Kind::PolicyTagCreated | Kind::PolicyTagDeleted | Kind::ConfigChanged => Severity::Medium,
-        Kind::DeviceChanged if property == "machine_key" => Severity::High,
+        Kind::DeviceChanged => device_changed(property),
         Kind::PolicyTested if event.outcome == Outcome::Failure => Severity::Medium,
         Kind::UserLogin | Kind::UserLogout | Kind::ConfigSnapshot | Kind::PolicyTested => Severity::Info,
+        _ => Severity::Low,
+    }
+}
+
+/// How much it matters that this of a device changed.
+fn device_changed(property: &str) -> Severity {
+    match property {
+        "machine_key" => Severity::High,
+        "ssh_enabled" | "serial_numbers" | "withholds_posture" => Severity::Medium,
+        "client_version" => Severity::Info,
         _ => Severity::Low,
     }
 }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use meshtrail_event::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A device as a control plane told of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct DeviceState {
     /// Whether the control plane lets it in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorized: Option<bool>,
+    /// Whether it takes no connections from others ("shields up").
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks_incoming: Option<bool>,
     /// The client's version, as it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_version: Option<String>,
@@ -32,6 +36,9 @@ pub struct DeviceState {
     /// Subnet routes that are in force.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub enabled_routes: BTreeSet<String>,
+    /// Whether it goes when it disconnects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<bool>,
     /// Whether its node key was said to be expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired: Option<bool>,
@@ -67,12 +74,27 @@ pub struct DeviceState {
     /// Its operating system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
+    /// What else the control plane tells of it, as it writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others: Option<Value>,
     /// The login of the person it belongs to; absent where tags own it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The serial numbers of its hardware, as it says.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub serial_numbers: BTreeSet<String>,
+    /// Whether it takes Tailscale SSH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_enabled: Option<bool>,
     /// The tags that own it in a person's place.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
+    /// Why its node key is not signed as the tailnet's lock asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tailnet_lock_error: Option<String>,
+    /// Whether it does not tell its serial numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withholds_posture: Option<bool>,
 }
 
 /// A person as a control plane told of them.

@@ -183,6 +183,8 @@ impl Changes {
         if let Some((from, to)) = differ(old.os.as_ref(), new.os.as_ref()) {
             self.push(Kind::DeviceChanged, "os", format!("runs {to} now, before {from}"));
         }
+        self.exposure(old, new);
+        self.hardware(old, new);
         match (old.external, new.external) {
             (Some(false), Some(true)) => {
                 self.push(Kind::DeviceShared, "external", "belongs to another tailnet now");
@@ -191,6 +193,49 @@ impl Changes {
                 self.push(Kind::DeviceShared, "external", "belongs to this tailnet now")
             }
             _ => {}
+        }
+    }
+
+    /// What lets others in.
+    fn exposure(&mut self, old: &DeviceState, new: &DeviceState) {
+        let mut switched = |property, (old, new): (Option<bool>, Option<bool>), on: &str, off: &str| {
+            if old.zip(new).is_some_and(|(old, new)| old != new) {
+                self.push(Kind::DeviceChanged, property, if new == Some(true) { on } else { off });
+            }
+        };
+        switched(
+            "ssh_enabled",
+            (old.ssh_enabled, new.ssh_enabled),
+            "takes Tailscale SSH now",
+            "takes no Tailscale SSH any more",
+        );
+        switched(
+            "blocks_incoming",
+            (old.blocks_incoming, new.blocks_incoming),
+            "takes no connections from others now",
+            "takes connections from others again",
+        );
+        switched(
+            "ephemeral",
+            (old.ephemeral, new.ephemeral),
+            "goes when it disconnects now",
+            "stays when it disconnects now",
+        );
+        switched(
+            "withholds_posture",
+            (old.withholds_posture, new.withholds_posture),
+            "no longer tells its serial number",
+            "tells its serial number now",
+        );
+    }
+
+    /// What it runs on. None told is none known.
+    fn hardware(&mut self, old: &DeviceState, new: &DeviceState) {
+        let (was, is): (Vec<_>, Vec<_>) =
+            (old.serial_numbers.iter().collect(), new.serial_numbers.iter().collect());
+        if !was.is_empty() && !is.is_empty() && was != is {
+            let what = format!("has the serial number {} now, before {}", listed(&is), listed(&was));
+            self.push(Kind::DeviceChanged, "serial_numbers", what);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The API's answers, as far as they are read.
 //!
-//! - Unknown members are passed over where only the state matters, and kept where a record goes into the trail whole.
+//! - Unknown members are passed over where only the state matters, and kept where a record goes into the trail whole,
+//!   and of devices.
 //! - A list that is `null` is an empty one, as Go writes it; a list that is not there is an answer that can't be
 //!   understood, which is said by its name.
 //! - A time that is empty or unset is none.
@@ -9,8 +10,10 @@ use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
+use crate::catalogue::exact;
 use crate::json::{lenient_time, null_is_empty};
 use crate::web::Answer;
 
@@ -75,7 +78,11 @@ pub(super) struct ApiDevice {
     #[serde(deserialize_with = "lenient_time")]
     pub(super) expires: Option<Timestamp>,
     pub(super) authorized: Option<bool>,
+    pub(super) blocks_incoming_connections: Option<bool>,
+    pub(super) is_ephemeral: Option<bool>,
     pub(super) is_external: Option<bool>,
+    pub(super) posture_identity: Option<PostureIdentity>,
+    pub(super) ssh_enabled: Option<bool>,
     pub(super) machine_key: Option<String>,
     pub(super) node_key: Option<String>,
     #[serde(deserialize_with = "null_is_empty")]
@@ -86,6 +93,72 @@ pub(super) struct ApiDevice {
     pub(super) advertised_routes: Vec<String>,
     pub(super) multiple_connections: Option<bool>,
     pub(super) tailnet_lock_error: Option<String>,
+    /// What else stands there, as it came.
+    #[serde(skip)]
+    pub(super) others: Option<Value>,
+}
+
+/// `{"serialNumbers": […]}` or `{"disabled": true}`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PostureIdentity {
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) serial_numbers: Vec<String>,
+    pub(super) disabled: bool,
+}
+
+/// Members of a device that are read, and those that change by themselves all the time.
+const READ: &[&str] = &[
+    "addresses",
+    "advertisedRoutes",
+    "authorized",
+    "blocksIncomingConnections",
+    "clientConnectivity",
+    "clientVersion",
+    "connectedToControl",
+    "created",
+    "enabledRoutes",
+    "expires",
+    "hostname",
+    "id",
+    "isEphemeral",
+    "isExternal",
+    "keyExpiryDisabled",
+    "lastSeen",
+    "machineKey",
+    "multipleConnections",
+    "name",
+    "nodeId",
+    "nodeKey",
+    "os",
+    "postureIdentity",
+    "sshEnabled",
+    "tags",
+    "tailnetLockError",
+    "user",
+];
+
+/// The most bytes of a device's other members that are kept.
+const MOST_OTHERS: usize = 4 << 10;
+
+/// What each device of an answer has besides the members that are read.
+pub(super) fn others_of_devices(answer: &Answer) -> Vec<Option<Value>> {
+    #[derive(Deserialize)]
+    struct Others {
+        #[serde(deserialize_with = "null_is_empty")]
+        devices: Vec<Map<String, Value>>,
+    }
+    let read = serde_json::from_slice::<Others>(&answer.body);
+    let others = |mut device: Map<String, Value>| {
+        device.retain(|name, value| !READ.contains(&name.as_str()) && !value.is_null() && *value != "");
+        let kept = exact(&Value::Object(device));
+        match kept.text().len() {
+            ..=2 => None,
+            3..=MOST_OTHERS => Some(kept.value()),
+            bytes => Some(json!({ "meshtrail": { "left_out": { "bytes": bytes } } })),
+        }
+    };
+    read.map(|read| read.devices.into_iter().map(others).collect()).unwrap_or_default()
 }
 
 /// `{"devices": […]}`

@@ -27,6 +27,8 @@ pub struct DeviceFacts {
     pub advertised_routes: Texts,
     pub enabled_routes: Texts,
     pub authorized: Option<bool>,
+    pub blocks_incoming: Option<bool>,
+    pub ephemeral: Option<bool>,
     pub external: Option<bool>,
     pub expired: Option<bool>,
     pub key_expiry_disabled: Option<bool>,
@@ -35,6 +37,10 @@ pub struct DeviceFacts {
     pub client_version: Option<Arc<str>>,
     pub machine_key: Option<Arc<str>>,
     pub node_key: Option<Arc<str>>,
+    pub serial_numbers: Texts,
+    pub ssh_enabled: Option<bool>,
+    pub tailnet_lock_error: Option<Arc<str>>,
+    pub withholds_posture: Option<bool>,
 }
 
 /// A person as one origin told of them, or as several did together. See [`UserState`] for what each member means.
@@ -127,6 +133,8 @@ impl Account for DeviceFacts {
         fill_list(&mut self.advertised_routes, &other.advertised_routes);
         fill_list(&mut self.enabled_routes, &other.enabled_routes);
         fill(&mut self.authorized, &other.authorized);
+        fill(&mut self.blocks_incoming, &other.blocks_incoming);
+        fill(&mut self.ephemeral, &other.ephemeral);
         fill(&mut self.external, &other.external);
         fill(&mut self.expired, &other.expired);
         fill(&mut self.key_expiry_disabled, &other.key_expiry_disabled);
@@ -135,6 +143,10 @@ impl Account for DeviceFacts {
         fill(&mut self.client_version, &other.client_version);
         fill(&mut self.machine_key, &other.machine_key);
         fill(&mut self.node_key, &other.node_key);
+        fill_list(&mut self.serial_numbers, &other.serial_numbers);
+        fill(&mut self.ssh_enabled, &other.ssh_enabled);
+        fill(&mut self.tailnet_lock_error, &other.tailnet_lock_error);
+        fill(&mut self.withholds_posture, &other.withholds_posture);
     }
 
     fn contradicts(&self, other: &DeviceFacts) -> Option<(String, String)> {
@@ -244,6 +256,8 @@ impl Shared {
             advertised_routes: self.list(state.advertised_routes.iter()),
             enabled_routes: self.list(state.enabled_routes.iter()),
             authorized: state.authorized,
+            blocks_incoming: state.blocks_incoming,
+            ephemeral: state.ephemeral,
             external: state.external,
             expired: state.expired,
             key_expiry_disabled: state.key_expiry_disabled,
@@ -252,6 +266,10 @@ impl Shared {
             client_version: self.maybe(state.client_version.as_deref()),
             machine_key: self.maybe(state.machine_key.as_deref()),
             node_key: self.maybe(state.node_key.as_deref()),
+            serial_numbers: self.list(state.serial_numbers.iter()),
+            ssh_enabled: state.ssh_enabled,
+            tailnet_lock_error: self.maybe(state.tailnet_lock_error.as_deref()),
+            withholds_posture: state.withholds_posture,
         }
     }
 

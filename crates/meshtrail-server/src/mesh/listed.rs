@@ -189,9 +189,11 @@ pub(super) fn device_state(facts: &DeviceFacts) -> DeviceState {
         addresses: facts.addresses.to_vec(),
         advertised_routes: list(&facts.advertised_routes),
         authorized: facts.authorized,
+        blocks_incoming: facts.blocks_incoming,
         client_version: text(&facts.client_version),
         created: facts.created,
         enabled_routes: list(&facts.enabled_routes),
+        ephemeral: facts.ephemeral,
         expired: facts.expired,
         expires: facts.expires,
         external: facts.external,
@@ -204,8 +206,13 @@ pub(super) fn device_state(facts: &DeviceFacts) -> DeviceState {
         node_key: text(&facts.node_key),
         online: None,
         os: text(&facts.os),
+        others: None,
         owner: text(&facts.owner),
+        serial_numbers: list(&facts.serial_numbers),
+        ssh_enabled: facts.ssh_enabled,
         tags: list(&facts.tags),
+        tailnet_lock_error: text(&facts.tailnet_lock_error),
+        withholds_posture: facts.withholds_posture,
     }
 }
 

@@ -62,10 +62,14 @@ async fn json<T: DeserializeOwned>(
 }
 
 pub(super) async fn devices(client: &Client, now: Timestamp) -> Part<Vec<ApiDevice>> {
-    let about = ("devices", "devices:core:read");
-    let devices: shapes::Devices = json(client, about, &["devices"], &[("fields", "all")], now).await?;
+    let (what, scope) = ("devices", "devices:core:read");
+    let answer = get(client, what, scope, &["devices"], &[("fields", "all")], now).await?;
+    let mut devices = shapes::read::<shapes::Devices>(what, &answer)?.devices;
+    for (device, others) in devices.iter_mut().zip(shapes::others_of_devices(&answer)) {
+        device.others = others;
+    }
     // The older `id` is no substitute: the same device would look like another one.
-    named(about.0, devices.devices, |device| !device.node_id.is_empty())
+    named(what, devices, |device| !device.node_id.is_empty())
 }
 
 pub(super) async fn users(client: &Client, now: Timestamp) -> Part<Vec<ApiUser>> {

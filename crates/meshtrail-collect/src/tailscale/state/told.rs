@@ -13,13 +13,16 @@ pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {
     let tags: std::collections::BTreeSet<String> = device.tags.into_iter().collect();
     // The API tells who registered a tagged device; its owner is the tag.
     let owner = said(device.user).filter(|_| tags.is_empty());
+    let posture = device.posture_identity;
     (!device.node_id.is_empty()).then(|| DeviceState {
         addresses: device.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
         advertised_routes: device.advertised_routes.into_iter().collect(),
         authorized: device.authorized,
+        blocks_incoming: device.blocks_incoming_connections,
         client_version: said(device.client_version),
         created: device.created,
         enabled_routes: device.enabled_routes.into_iter().collect(),
+        ephemeral: device.is_ephemeral,
         expired: None,
         expires: device.expires.filter(|_| device.key_expiry_disabled != Some(true)),
         external: device.is_external,
@@ -32,13 +35,21 @@ pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {
         node_key: said(device.node_key),
         online: device.connected_to_control,
         os: said(device.os),
+        others: device.others,
         owner,
+        withholds_posture: posture.as_ref().map(|posture| posture.disabled),
+        serial_numbers: posture
+            .map(|posture| posture.serial_numbers)
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        ssh_enabled: device.ssh_enabled,
         tags,
+        tailnet_lock_error: said(device.tailnet_lock_error),
     })
 }
 
-/// What is wrong with devices and has no place in their state, by id: a node key that two machines use, a signature that
-/// is missing. Only what is wrong stands here, so that a device that comes or goes changes nothing.
+/// What is wrong with devices, by id: a node key that two machines use, a signature that is missing. Only what is wrong stands here, so that a device that comes or goes changes nothing.
 pub(super) fn faults(devices: &[ApiDevice]) -> Value {
     let by_id: BTreeMap<&str, Value> =
         devices.iter().filter_map(|device| Some((device.node_id.as_str(), fault(device)?))).collect();

@@ -1,10 +1,10 @@
 //! Devices, users, policy and settings as snapshots.
 
-use meshtrail_event::Kind;
+use meshtrail_event::{Event, Kind};
 use serde_json::{Value, json};
 use tailscale_api_stand_in::Misdeed;
 
-use super::{Run, Scene, now};
+use super::{Run, Scene, change, now};
 use crate::sources::SourceState;
 use crate::turn::Turn as _;
 
@@ -66,6 +66,58 @@ async fn the_first_look_is_a_baseline_and_then_only_changes_are_told() {
     let run = scene.run().await;
     run.state().turn(now()).await;
     assert_eq!(kinds(&run).await.len(), 2, "a restart repeats nothing");
+}
+
+#[tokio::test]
+async fn what_a_device_lets_in_and_runs_on_is_kept_and_its_changes_are_told_by_their_weight() {
+    let scene = scene().await;
+    {
+        let device = &mut scene.api.world().devices[0];
+        device["sshEnabled"] = json!(false);
+        device["isEphemeral"] = json!(true);
+        device["blocksIncomingConnections"] = json!(true);
+        device["postureIdentity"] = json!({"serialNumbers": ["CP7X1"]});
+        device["clientConnectivity"] = json!({"endpoints": ["198.51.100.24:41641"]});
+    }
+    let run = scene.run().await;
+    let mut poll = run.state();
+    poll.turn(now()).await;
+    let device = |event: &Event| {
+        let new = change(event)?.new.as_ref()?.value();
+        (event.target.id.as_deref() == Some("n1CNTRL")).then_some(new)
+    };
+    let kept = run.events().await.iter().find_map(device).unwrap();
+    let found =
+        ["ssh_enabled", "ephemeral", "blocks_incoming", "serial_numbers", "others"].map(|name| &kept[name]);
+    let others = json!({"somethingNew": {"of": "tomorrow"}});
+    assert_eq!(found, [&json!(false), &json!(true), &json!(true), &json!(["CP7X1"]), &others]);
+    {
+        let device = &mut scene.api.world().devices[0];
+        device["sshEnabled"] = json!(true);
+        device["blocksIncomingConnections"] = json!(false);
+        device["postureIdentity"] = json!({"serialNumbers": ["ZZ9"]});
+        device["clientVersion"] = json!("1.98.3");
+        device["clientConnectivity"] = json!({"endpoints": []});
+        device["somethingNew"] = json!({"of": "today"});
+    }
+    poll.turn(now()).await;
+    let events = run.events().await;
+    let mut told: Vec<_> = events
+        .iter()
+        .filter(|event| event.kind != Kind::ConfigSnapshot)
+        .map(|event| {
+            let change = change(event).unwrap();
+            (change.property.as_deref().unwrap(), crate::weight::severity(event, change).as_str())
+        })
+        .collect();
+    told.sort_unstable();
+    let expected = [
+        ("blocks_incoming", "low"),
+        ("client_version", "info"),
+        ("serial_numbers", "medium"),
+        ("ssh_enabled", "medium"),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]
