@@ -12,6 +12,15 @@ where
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A list that may be `null`, or not be there at all: then it is not told.
+pub(crate) fn told_list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    null_is_empty(deserializer).map(Some)
+}
+
 /// A time that may be empty, `null`, or the zero time of Go: none. One that can't be read is none too: it is a detail
 /// of a thing that is there.
 pub(crate) fn lenient_time<'de, D: Deserializer<'de>>(

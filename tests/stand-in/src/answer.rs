@@ -62,7 +62,7 @@ fn token(world: &mut World, body: &[u8]) -> Response {
     world.tokens += 1;
     let made = json!({
         "access_token": format!("tskey-api-token-{}", world.tokens), "token_type": "Bearer",
-        "expires_in": world.token_lives, "scope": "all:read",
+        "expires_in": world.token_lives, "scope": world.scopes,
     });
     sent(world, Fine { media: "application/json", etag: None, body: made.to_string().into_bytes() }, None)
 }
@@ -73,7 +73,7 @@ fn fine(world: &World, path: &str, query: &str, misdeed: Option<&Misdeed>) -> Op
         "logging/network" => log(world, query, misdeed, false)?,
         "devices" => list("devices", &world.devices, misdeed),
         "users" => list("users", &world.users, misdeed),
-        "keys" => list("keys", &world.keys, misdeed),
+        "keys" => list("keys", &world.seen_keys(), misdeed),
         "webhooks" => list("webhooks", &world.webhooks, misdeed),
         "settings" => world.settings.to_string(),
         "dns/configuration" => world.dns.to_string(),

@@ -35,6 +35,8 @@ pub struct World {
     pub misdeeds: VecDeque<(String, Misdeed)>,
     /// What is done wrong every time, by a part of the path.
     pub habits: Vec<(String, Misdeed)>,
+    /// What the OAuth client may do.
+    pub scopes: String,
     /// How long an access token lives, in seconds.
     pub token_lives: u64,
     /// Access tokens given out.
@@ -93,6 +95,7 @@ impl Default for World {
             stream: None,
             misdeeds: VecDeque::new(),
             habits: Vec::new(),
+            scopes: "all:read".to_owned(),
             token_lives: 3_600,
             tokens: 0,
             revoked_tokens: 0,
@@ -113,6 +116,23 @@ impl World {
     /// Does this wrong at the next request of a path that holds `path`.
     pub fn misbehave(&mut self, path: &str, misdeed: Misdeed) {
         self.misdeeds.push_back((path.to_owned(), misdeed));
+    }
+
+    /// Whether the OAuth client may read what this scope is for.
+    pub(crate) fn sees(&self, scope: &str) -> bool {
+        let read = format!("{scope}:read");
+        self.scopes.split(' ').any(|has| has == "all:read" || has == scope || has == read)
+    }
+
+    /// The keys that the OAuth client sees: only the kinds that its scopes unlock.
+    pub(crate) fn seen_keys(&self) -> Vec<Value> {
+        let scope = |key: &Value| match key["keyType"].as_str() {
+            Some("client") => "oauth_keys",
+            Some("api") => "api_access_tokens",
+            Some("federated") => "federated_keys",
+            _ => "auth_keys",
+        };
+        self.keys.iter().filter(|key| self.sees(scope(key))).cloned().collect()
     }
 
     /// What is done wrong with this request.

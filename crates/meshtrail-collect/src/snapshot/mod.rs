@@ -154,6 +154,18 @@ pub struct DnsState {
     pub split: Option<BTreeMap<String, Vec<String>>>,
 }
 
+impl DnsState {
+    /// Takes what is not told from an older state.
+    fn fill_from(&mut self, old: &Self) {
+        let Self { magic_dns, nameservers, override_local, search_paths, split } = old;
+        self.magic_dns = self.magic_dns.or(*magic_dns);
+        self.override_local = self.override_local.or(*override_local);
+        self.nameservers = self.nameservers.take().or_else(|| nameservers.clone());
+        self.search_paths = self.search_paths.take().or_else(|| search_paths.clone());
+        self.split = self.split.take().or_else(|| split.clone());
+    }
+}
+
 /// A key that lets something in, never its secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

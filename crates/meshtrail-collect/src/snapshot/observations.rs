@@ -30,12 +30,23 @@ impl Observations {
         Self { trail, emitter, origin, observer: None }
     }
 
+    /// Reads back what was seen last, where that is not at hand.
+    pub(crate) async fn look_back(&mut self) -> Result<(), ObservationError> {
+        if self.observer.is_none() {
+            self.observer = Some(Observer::rebuild(&self.trail, self.origin).await?);
+        }
+        Ok(())
+    }
+
+    /// What was seen last, where that is at hand.
+    pub(crate) fn last(&self) -> Option<&Observer> {
+        self.observer.as_ref()
+    }
+
     /// Makes what a snapshot says durable; how many events that made.
     pub(crate) async fn record(&mut self, snapshot: Snapshot) -> Result<usize, ObservationError> {
-        let mut observer = match self.observer.take() {
-            Some(observer) => observer,
-            None => Observer::rebuild(&self.trail, self.origin).await?,
-        };
+        self.look_back().await?;
+        let mut observer = self.observer.take().expect("it was read back just now");
         let count = observer.record(snapshot, &self.emitter).await?;
         self.observer = Some(observer);
         Ok(count)

@@ -119,6 +119,26 @@ impl Observer {
         Ok(Self { origin, state: rebuild::state(trail, origin).await? })
     }
 
+    /// When a part was seen last.
+    pub(crate) fn seen_at(&self, part: &str) -> Option<Timestamp> {
+        self.state.taken.get(part).copied()
+    }
+
+    /// The keys that were seen last.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &KeyState> {
+        self.state.keys.iter().flatten().map(|(_, key)| &key.state)
+    }
+
+    /// The people that were seen last.
+    pub(crate) fn users(&self) -> impl Iterator<Item = &UserState> {
+        self.state.users.iter().flatten().map(|(_, user)| user)
+    }
+
+    /// A device as it was seen last.
+    pub(crate) fn device(&self, id: &str) -> Option<&DeviceState> {
+        Some(&self.state.devices.as_ref()?.get(id)?.state)
+    }
+
     /// Through whom it sees.
     pub fn origin(&self) -> Origin {
         self.origin

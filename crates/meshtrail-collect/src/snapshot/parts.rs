@@ -151,7 +151,10 @@ impl Seeing {
         self.saw("policy");
     }
 
-    pub(super) fn dns(&mut self, new: DnsState) {
+    pub(super) fn dns(&mut self, mut new: DnsState) {
+        if let Some(old) = &self.state.dns {
+            new.fill_from(old);
+        }
         let teller = self.teller("dns");
         let subject = Subject::part("dns");
         let group = match &self.state.dns {
@@ -172,7 +175,10 @@ impl Seeing {
         self.saw("dns");
     }
 
-    pub(super) fn other(&mut self, name: &str, new: Value) {
+    pub(super) fn other(&mut self, name: &str, mut new: Value) {
+        if let Some(old) = self.state.others.get(name).filter(|_| name == "settings") {
+            keep_told(old, &mut new);
+        }
         let teller = self.teller(name);
         let subject = Subject::part(name);
         let group = match self.state.others.get(name) {
@@ -267,6 +273,16 @@ impl Seeing {
         let census = json!({ "kept": kept, "whole": self.whole, "written": self.written });
         let mut drafts = self.teller("").state(&Subject::part("census"), "census", &census);
         drafts.remove(0)
+    }
+}
+
+/// Keeps settings that are `null` now as they were told last: such a one is not told, for want of a scope or by the plan.
+fn keep_told(old: &Value, new: &mut Value) {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return };
+    for (name, old) in old {
+        if let Some(new) = new.get_mut(name).filter(|new| new.is_null()) {
+            new.clone_from(old);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use meshtrail_trail::Emitter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use report::{Gap, SourceReport, SourceState};
+pub use report::{Gap, SourceReport, SourceState, Unseen};
 
 use rate::Rate;
 
@@ -90,6 +90,8 @@ struct Entry {
     gaps: u64,
     recent_gaps: VecDeque<Gap>,
     trouble: Option<String>,
+    /// Parts of what it tells that can't be seen now, by name.
+    unseen: BTreeMap<String, Unseen>,
     /// How far its events' numbers have come, where it numbers them itself.
     numbers: seen::Numbers,
 }
@@ -109,6 +111,7 @@ impl Entry {
             gaps: 0,
             recent_gaps: VecDeque::new(),
             trouble: None,
+            unseen: BTreeMap::new(),
             numbers: seen::Numbers::default(),
         }
     }
@@ -274,6 +277,45 @@ impl Source {
         if new {
             tracing::warn!(source = &*self.name, "{text}");
         }
+    }
+
+    /// A part of what it tells can't be seen now, for this reason; it was seen last at `since`. That it can't any more is
+    /// said in the trail, once.
+    pub fn unseen(&self, part: &str, since: Option<Timestamp>, reason: &str) {
+        let mut new = false;
+        self.all.change(&self.name, |entry, untold| {
+            let unseen = Unseen { part: part.to_owned(), since, reason: reason.to_owned() };
+            let known = entry.unseen.get(part);
+            new = known.is_none_or(|known| known.reason != reason);
+            if known.is_none() && since.is_some() {
+                push(untold, told::unseen(&self.name, &unseen, Timestamp::now()));
+            }
+            let since = known.map_or(since, |known| known.since);
+            entry.unseen.insert(part.to_owned(), Unseen { since, ..unseen });
+        });
+        if new {
+            tracing::warn!(source = &*self.name, part, "not read: {reason}");
+        }
+    }
+
+    /// A part of what it tells is seen; where it could not be for a while, that is said.
+    pub fn seen(&self, part: &str) {
+        let mut back = false;
+        self.all.change(&self.name, |entry, untold| {
+            let Some(unseen) = entry.unseen.remove(part) else { return };
+            back = true;
+            if unseen.since.is_some() {
+                push(untold, told::seen_again(&self.name, &unseen, Timestamp::now()));
+            }
+        });
+        if back {
+            tracing::info!(source = &*self.name, part, "can be read now");
+        }
+    }
+
+    /// Whether a part is known as one that can't be seen now.
+    pub fn is_unseen(&self, part: &str) -> bool {
+        self.all.book().sources.get(&self.name).is_some_and(|entry| entry.unseen.contains_key(part))
     }
 
     /// What happened from `first` to `last` is missing, for this reason.

@@ -42,6 +42,17 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// A part of what a source tells that can't be seen now: what was seen of it last still stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unseen {
+    /// Which: `keys`, `users`, `OAuth clients`.
+    pub part: String,
+    /// When it was seen last; none where it never was.
+    pub since: Option<Timestamp>,
+    /// Why not.
+    pub reason: String,
+}
+
 /// One source, as it is now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceReport {
@@ -67,6 +78,8 @@ pub struct SourceReport {
     pub recent_gaps: Vec<Gap>,
     /// Why it does not work.
     pub trouble: Option<String>,
+    /// Parts of what it tells that can't be seen now, by name.
+    pub unseen: Vec<Unseen>,
 }
 
 impl SourceReport {
@@ -93,6 +106,7 @@ impl SourceReport {
             gaps: entry.gaps,
             recent_gaps: entry.recent_gaps.iter().cloned().collect(),
             trouble: entry.trouble.clone(),
+            unseen: entry.unseen.values().cloned().collect(),
         }
     }
 }

@@ -62,3 +62,26 @@ fn a_gap_is_counted_and_said() {
     assert!(said[0].contains("the API keeps 90 days (from 2027-01-15T08:00:00.000000000Z"), "{said:?}");
     assert!(said[1].contains("lines were lost (3 to 7)"), "{said:?}");
 }
+
+#[test]
+fn a_part_that_is_not_visible_any_more_is_said_once_and_again_when_it_is() {
+    let sources = Sources::none();
+    let source = sources.register_at("tailscale.state", Expect::Whenever, at(0));
+    source.unseen("webhooks", None, "the plan has none");
+    assert!(said(&sources).is_empty(), "what never was seen is nothing that went missing");
+    for second in [10, 20] {
+        source.unseen("users", Some(at(second)), "it needs the scope users:read");
+    }
+    let gone = said(&sources);
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert!(
+        gone[0]
+            .starts_with("meshtrail.source_gap tailscale.state users: not visible any more, seen last 2027")
+    );
+    let unseen = &sources.report_at(at(30))[0].unseen;
+    assert_eq!((unseen[0].part.as_str(), unseen[0].since), ("users", Some(at(10))));
+    source.seen("users");
+    source.seen("users");
+    let back = said(&sources);
+    assert!(back.len() == 1 && back[0].contains("users: visible again"), "{back:?}");
+}

@@ -2,7 +2,7 @@
 
 use meshtrail_event::{Detail, Draft, Kind, Own, Target, Timestamp};
 
-use super::Gap;
+use super::{Gap, Unseen};
 
 /// It was heard: the first time since the start, or again after silence.
 pub(super) fn connected(name: &str, was_silent: bool, last: Option<Timestamp>, now: Timestamp) -> Draft {
@@ -31,6 +31,25 @@ pub(super) fn gap(name: &str, gap: &Gap, numbers: Option<(u64, u64)>, now: Times
     let count = numbers.map(|(first, last)| last.saturating_sub(first).saturating_add(1));
     let own = Own { reason: Some(cut(reason)), first, last, count, ..Own::default() };
     draft(Kind::MeshtrailSourceGap, name, own, now)
+}
+
+/// A part of what it tells can't be seen any more.
+pub(super) fn unseen(name: &str, unseen: &Unseen, now: Timestamp) -> Draft {
+    let Unseen { part, since, reason } = unseen;
+    let since = since.map(|since| format!(", seen last {since}")).unwrap_or_default();
+    let reason =
+        cut(format!("{part}: not visible any more{since}; what was seen then still stands: {reason}"));
+    let own = Own { reason: Some(reason), what: Some(part.clone()), ..Own::default() };
+    draft(Kind::MeshtrailSourceGap, name, own, now)
+}
+
+/// A part of what it tells is seen again.
+pub(super) fn seen_again(name: &str, unseen: &Unseen, now: Timestamp) -> Draft {
+    let Unseen { part, since, reason } = unseen;
+    let since = since.map(|since| format!(" from {since} to {now}")).unwrap_or_default();
+    let reason = cut(format!("{part}: visible again, and was not{since}: {reason}"));
+    let own = Own { reason: Some(reason), what: Some(part.clone()), ..Own::default() };
+    draft(Kind::MeshtrailSourceConnected, name, own, now)
 }
 
 fn draft(kind: Kind, name: &str, mut own: Own, now: Timestamp) -> Draft {

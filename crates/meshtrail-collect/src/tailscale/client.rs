@@ -5,6 +5,7 @@
 //! - A credential that is refused is read anew from its place once, then said.
 //! - Each refusal says what to do: the scope that is missing, the key to make.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -36,8 +37,26 @@ pub struct Client {
 
 struct Token {
     secret: Secret,
+    /// What it may do, where that was told.
+    scopes: Option<Scopes>,
     /// When to make the next; none for a key that is only read.
     renew: Option<Timestamp>,
+}
+
+/// What a credential may do, in the API's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scopes(BTreeSet<String>);
+
+impl Scopes {
+    fn read(text: &str) -> Self {
+        Self(text.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Whether they cover reading what this scope is for.
+    pub(super) fn cover(&self, scope: &str) -> bool {
+        let named = |name: &str| self.0.contains(name) || self.0.contains(&format!("{name}:read"));
+        named("all") || named(scope)
+    }
 }
 
 /// What is asked for, and what it takes.
@@ -96,6 +115,21 @@ impl Client {
         unreachable!("the second attempt returns whatever it got")
     }
 
+    /// What the credential may do, as was told when its token was made; an access token's scopes are not told.
+    pub(super) async fn scopes(&self) -> Option<Scopes> {
+        self.token.lock().await.as_ref()?.scopes.clone()
+    }
+
+    /// The same, told now: a token holds for an hour, and its client may have lost scopes since it was made.
+    pub(super) async fn fresh_scopes(&self, now: Timestamp) -> Result<Option<Scopes>, ApiError> {
+        if matches!(self.credentials, Credentials::ApiKey(_)) {
+            return Ok(None);
+        }
+        *self.token.lock().await = None;
+        self.token(None, now).await?;
+        Ok(self.scopes().await)
+    }
+
     /// What to show; `refused` was shown and not taken.
     async fn token(&self, refused: Option<&Secret>, now: Timestamp) -> Result<Secret, ApiError> {
         let mut held = self.token.lock().await;
@@ -108,7 +142,7 @@ impl Client {
         let (key, place) = (self.credentials.key(), self.credentials.place());
         let secret = place.read().map_err(|source| ApiError::Secret { key, source })?;
         let token = match &self.credentials {
-            Credentials::ApiKey(_) => Token { secret, renew: None },
+            Credentials::ApiKey(_) => Token { secret, scopes: None, renew: None },
             Credentials::OAuth { client_id, .. } => self.exchange(client_id, &secret, now).await?,
         };
         Ok(held.insert(token).secret.clone())
@@ -120,6 +154,7 @@ impl Client {
         struct Made {
             access_token: String,
             expires_in: Option<u64>,
+            scope: Option<String>,
         }
         let form = [
             ("client_id", client_id),
@@ -152,7 +187,8 @@ impl Client {
         })?;
         let lives = Duration::from_secs(made.expires_in.unwrap_or(UNSAID));
         let renew = now.after(lives.saturating_sub(EARLY).max(lives / 2));
-        Ok(Token { secret: Secret::new(made.access_token), renew: Some(renew) })
+        let scopes = made.scope.filter(|scope| !scope.is_empty()).map(|scope| Scopes::read(&scope));
+        Ok(Token { secret: Secret::new(made.access_token), scopes, renew: Some(renew) })
     }
 
     fn judged(&self, answer: Answer, wanted: Wanted<'_>, now: Timestamp) -> Result<Answer, ApiError> {

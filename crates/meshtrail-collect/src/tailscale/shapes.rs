@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use crate::catalogue::exact;
-use crate::json::{lenient_time, null_is_empty};
+use crate::json::{lenient_time, null_is_empty, told_list};
 use crate::web::Answer;
 
 /// Reads an answer as JSON; the error names the member.
@@ -87,10 +87,10 @@ pub(super) struct ApiDevice {
     pub(super) node_key: Option<String>,
     #[serde(deserialize_with = "null_is_empty")]
     pub(super) tags: Vec<String>,
-    #[serde(deserialize_with = "null_is_empty")]
-    pub(super) enabled_routes: Vec<String>,
-    #[serde(deserialize_with = "null_is_empty")]
-    pub(super) advertised_routes: Vec<String>,
+    #[serde(deserialize_with = "told_list")]
+    pub(super) enabled_routes: Option<Vec<String>>,
+    #[serde(deserialize_with = "told_list")]
+    pub(super) advertised_routes: Option<Vec<String>>,
     pub(super) multiple_connections: Option<bool>,
     pub(super) tailnet_lock_error: Option<String>,
     /// What else stands there, as it came.

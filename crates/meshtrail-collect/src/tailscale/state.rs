@@ -1,7 +1,9 @@
 //! What the tailnet is like now: devices, users, policy, DNS, keys, settings, as snapshots.
 //!
 //! - Each part is asked for by itself. One that can't be had, for want of a scope or because the API is in trouble, is
-//!   left out of the snapshot, which then says nothing of it; the others go on.
+//!   left out of the snapshot, which then says nothing of it; the others go on, and the source says which it is and
+//!   since when.
+//! - What a credential lost the scope for is kept as it was seen last: kinds of keys, routes, who a key's owner is.
 //! - Devices, users and policy are looked at often, everything else more rarely.
 //! - Links that open something (invitations) and secrets are never kept.
 
@@ -13,11 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
+use meshtrail_identity::DeviceState;
 
 use super::client::Client;
 use super::error::ApiError;
+use super::shapes::ApiDevice;
 use crate::config::TailscaleConfig;
-use crate::snapshot::{Observations, Origin, Snapshot};
+use crate::snapshot::{KeyState, Observations, Observer, Origin, Snapshot};
 use crate::sources::{Expect, Source};
 use crate::start::Wiring;
 use crate::turn::{Turn, causes};
@@ -32,8 +36,6 @@ pub(super) struct StatePoll {
     settings_every: Duration,
     /// When the rarer parts were last asked for.
     settings_at: Option<Timestamp>,
-    /// Parts that are not there for this credential or plan, with the reason, so that each is said once.
-    missing: BTreeMap<&'static str, String>,
 }
 
 /// A part's answer, or why it is left out.
@@ -48,7 +50,6 @@ impl StatePoll {
             pace: Pace::new(config.devices_every),
             settings_every: config.settings_every,
             settings_at: None,
-            missing: BTreeMap::new(),
         }
     }
 
@@ -58,10 +59,13 @@ impl StatePoll {
         let mut snapshot = Snapshot::new(Origin::Tailscale, self.client.their_time(now));
         let mut trouble = None;
         let users = self.part("users", ask::users(&client, now).await, &mut trouble);
-        let logins = users.as_deref().map(told::logins).unwrap_or_default();
+        let logins = match &users {
+            Some(users) => told::logins(users),
+            None => self.known_logins(),
+        };
         if let Some(devices) = self.part("devices", ask::devices(&client, now).await, &mut trouble) {
             snapshot.others.insert("device_faults".to_owned(), told::faults(&devices));
-            snapshot.devices = Some(devices.into_iter().filter_map(told::device).collect());
+            snapshot.devices = Some(self.with_routes(devices).await);
         }
         snapshot.users = users.map(|users| users.into_iter().filter_map(told::user).collect());
         snapshot.policy = self.part("policy", ask::policy(&client, now).await, &mut trouble);
@@ -69,8 +73,15 @@ impl StatePoll {
             return (snapshot, trouble);
         }
         snapshot.dns = self.part("dns", ask::dns(&client, now).await, &mut trouble);
-        let keys = self.part("keys", ask::keys(&client, now).await, &mut trouble);
-        snapshot.keys = keys.map(|keys| keys.into_iter().map(|key| told::key(key, &logins)).collect());
+        if let Some(keys) = self.part("keys", ask::keys(&client, now).await, &mut trouble) {
+            let keys = keys.into_iter().map(|key| told::key(key, &logins)).collect();
+            match self.with_unseen_kinds(keys, now).await {
+                Ok(keys) => snapshot.keys = Some(keys),
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
         snapshot.settings = self.part("settings", ask::settings(&client, now).await, &mut trouble);
         for (name, scope, path) in ask::OTHERS {
             if let Some(value) =
@@ -86,31 +97,100 @@ impl StatePoll {
     }
 
     /// What a part is, or none; what only somebody can mend is said once, other trouble is left to the caller.
-    fn part<T>(&mut self, name: &'static str, part: Part<T>, trouble: &mut Option<ApiError>) -> Option<T> {
-        let error = match part {
+    fn part<T>(&self, name: &'static str, part: Part<T>, trouble: &mut Option<ApiError>) -> Option<T> {
+        match part {
             Ok(part) => {
-                if self.missing.remove(name).is_some() {
-                    tracing::info!(source = self.source.name(), part = name, "can be read now");
-                }
+                self.source.seen(name);
                 return Some(part);
             }
-            Err(error) => error,
-        };
-        if matches!(error, ApiError::Forbidden { .. } | ApiError::NotFound { .. }) && name != "devices" {
-            let text = error.to_string();
-            if self.missing.get(name) != Some(&text) {
-                tracing::warn!(source = self.source.name(), part = name, "not read: {text}");
-                self.missing.insert(name, text);
+            Err(error @ (ApiError::Forbidden { .. } | ApiError::NotFound { .. })) if name != "devices" => {
+                self.unseen(name, name, &error.to_string());
             }
-        } else {
-            trouble.get_or_insert(error);
+            Err(error) => {
+                trouble.get_or_insert(error);
+            }
         }
         None
+    }
+
+    /// Says that a part is not to be seen; it was seen last together with another.
+    fn unseen(&self, part: &str, seen_with: &str, reason: &str) {
+        let since = self.observations.last().and_then(|last| last.seen_at(seen_with));
+        self.source.unseen(part, since, reason);
+    }
+
+    /// Logins by the ids of the people that were seen last.
+    fn known_logins(&self) -> BTreeMap<String, String> {
+        let users = self.observations.last().into_iter().flat_map(Observer::users);
+        users.map(|user| (user.id.clone(), user.login.clone())).collect()
+    }
+
+    /// The devices; where the credential may not read routes and none are told, with those that were seen last.
+    async fn with_routes(&self, devices: Vec<ApiDevice>) -> Vec<DeviceState> {
+        let scopes = self.client.scopes().await;
+        let told = devices
+            .iter()
+            .any(|device| device.enabled_routes.is_some() || device.advertised_routes.is_some());
+        let hidden = !told && scopes.is_some_and(|scopes| !scopes.cover("devices:routes"));
+        if hidden {
+            let reason = "the credential may not read routes: it needs the scope devices:routes:read";
+            self.unseen("routes", "devices", reason);
+        } else {
+            self.source.seen("routes");
+        }
+        let known = |id: &str| self.observations.last()?.device(id);
+        let mut states: Vec<DeviceState> = devices.into_iter().filter_map(told::device).collect();
+        for state in states.iter_mut().filter(|_| hidden) {
+            if let Some(known) = known(&state.id) {
+                state.advertised_routes.clone_from(&known.advertised_routes);
+                state.enabled_routes.clone_from(&known.enabled_routes);
+            }
+        }
+        states
+    }
+
+    /// The keys of a list, and those of kinds that the credential has lost the scope for, as they were seen last: a list
+    /// holds only the kinds that the scopes unlock, and does not say which.
+    async fn with_unseen_kinds(&self, mut keys: Vec<KeyState>, now: Timestamp) -> Part<Vec<KeyState>> {
+        let mut fresh = None;
+        for (kind, scope, part) in ask::KINDS {
+            let of_kind = |key: &&KeyState| key.of_type.as_deref() == Some(*kind);
+            let known: Vec<KeyState> = self
+                .observations
+                .last()
+                .into_iter()
+                .flat_map(Observer::keys)
+                .filter(of_kind)
+                .cloned()
+                .collect();
+            if known.is_empty() || keys.iter().any(|key| of_kind(&key)) {
+                self.source.seen(part);
+                continue;
+            }
+            // The last of them is gone, or the scope is. A token that is known not to see them is not made anew each time.
+            let scopes = if self.source.is_unseen(part) || fresh.is_some() {
+                self.client.scopes().await
+            } else {
+                fresh.insert(self.client.fresh_scopes(now).await?).clone()
+            };
+            if scopes.is_none_or(|scopes| scopes.cover(scope)) {
+                self.source.seen(part);
+                continue;
+            }
+            let reason = format!("the credential may not read {part}: it needs the scope {scope}:read");
+            self.unseen(part, "keys", &reason);
+            keys.extend(known);
+        }
+        Ok(keys)
     }
 }
 
 impl Turn for StatePoll {
     async fn turn(&mut self, now: Timestamp) -> Duration {
+        if let Err(error) = self.observations.look_back().await {
+            self.source.trouble(&causes(&error));
+            return self.pace.bad(None);
+        }
         let (snapshot, trouble) = self.ask(now).await;
         let taken = snapshot.taken;
         let got_any = snapshot.devices.is_some() || snapshot.users.is_some() || snapshot.policy.is_some();

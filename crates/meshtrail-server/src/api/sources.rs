@@ -48,6 +48,22 @@ pub struct SourceView {
     /// Why it does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Parts of what it tells that can't be seen now; what was seen of them last still stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<UnseenView>,
+}
+
+/// A part of what a source tells that can't be seen now.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct UnseenView {
+    /// Which: `keys`, `users`, `OAuth clients`.
+    pub part: String,
+    /// When it was seen last; absent where it never was.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Why not.
+    pub reason: String,
 }
 
 /// A stretch of which something is missing.
@@ -82,6 +98,11 @@ impl From<SourceReport> for SourceView {
                 .map(|gap| GapView { first: gap.first, last: gap.last, reason: gap.reason })
                 .collect(),
             trouble: report.trouble,
+            unseen: report
+                .unseen
+                .into_iter()
+                .map(|unseen| UnseenView { part: unseen.part, since: unseen.since, reason: unseen.reason })
+                .collect(),
         }
     }
 }

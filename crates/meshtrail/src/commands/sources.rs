@@ -19,6 +19,15 @@ struct Source {
     rate: f64,
     gaps: u64,
     trouble: Option<String>,
+    #[serde(default)]
+    unseen: Vec<Unseen>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Unseen {
+    part: String,
+    since: Option<String>,
+    reason: String,
 }
 
 /// Lists every source and how it does.
@@ -56,10 +65,19 @@ pub(crate) async fn list(list: SourcesList) -> Result<()> {
             source.events.to_string(),
             format!("{:.1}", source.rate),
             source.gaps.to_string(),
-            source.trouble.unwrap_or_default(),
+            to_know(source.trouble, &source.unseen),
         ]);
     }
     Ok(table.print()?)
+}
+
+/// Why a source does not work, and what of it can't be seen.
+fn to_know(trouble: Option<String>, unseen: &[Unseen]) -> String {
+    let unseen = unseen.iter().map(|Unseen { part, since, reason }| match since {
+        Some(since) => format!("{part} not visible since {}: {reason}", time_text(since)),
+        None => format!("{part} not visible: {reason}"),
+    });
+    trouble.into_iter().chain(unseen).collect::<Vec<_>>().join("; ")
 }
 
 /// A lag in its largest whole unit.

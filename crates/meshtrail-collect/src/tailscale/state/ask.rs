@@ -24,6 +24,14 @@ pub(super) const OTHERS: &[(&str, &str, &[&str])] = &[
     ("network_log_stream", "log_streaming:read", &["logging", "network", "stream"]),
 ];
 
+/// Kinds of keys: the type, the scope that unlocks it, and what it is called as a part of the state.
+pub(super) const KINDS: &[(&str, &str, &str)] = &[
+    ("auth", "auth_keys", "auth keys"),
+    ("client", "oauth_keys", "OAuth clients"),
+    ("api", "api_access_tokens", "API access tokens"),
+    ("federated", "federated_keys", "federated identities"),
+];
+
 /// Members that are secrets, open something, or change by themselves all the time.
 const LEFT_OUT: &[&str] = &[
     "token",

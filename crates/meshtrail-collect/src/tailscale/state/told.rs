@@ -16,12 +16,12 @@ pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {
     let posture = device.posture_identity;
     (!device.node_id.is_empty()).then(|| DeviceState {
         addresses: device.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
-        advertised_routes: device.advertised_routes.into_iter().collect(),
+        advertised_routes: device.advertised_routes.into_iter().flatten().collect(),
         authorized: device.authorized,
         blocks_incoming: device.blocks_incoming_connections,
         client_version: said(device.client_version),
         created: device.created,
-        enabled_routes: device.enabled_routes.into_iter().collect(),
+        enabled_routes: device.enabled_routes.into_iter().flatten().collect(),
         ephemeral: device.is_ephemeral,
         expired: None,
         expires: device.expires.filter(|_| device.key_expiry_disabled != Some(true)),

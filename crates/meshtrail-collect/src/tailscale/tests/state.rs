@@ -2,7 +2,7 @@
 
 use meshtrail_event::{Event, Kind};
 use serde_json::{Value, json};
-use tailscale_api_stand_in::Misdeed;
+use tailscale_api_stand_in::{CLIENT_ID, CLIENT_SECRET, Misdeed};
 
 use super::{Run, Scene, change, now};
 use crate::sources::SourceState;
@@ -14,7 +14,7 @@ fn device(id: &str, name: &str) -> Value {
         "user": "ana@example.com", "name": format!("{name}.tail9c2a.ts.net"), "hostname": name,
         "clientVersion": "1.98.2", "os": "linux", "created": "2026-02-11T09:14:02Z", "connectedToControl": true,
         "keyExpiryDisabled": false, "expires": "2027-02-11T09:14:02Z", "authorized": true, "isExternal": false,
-        "machineKey": "mkey:5f0c", "nodeKey": "nodekey:91ab", "enabledRoutes": [], "advertisedRoutes": ["10.40.0.0/16"],
+        "machineKey": "mkey:5f0c", "nodeKey": "nodekey:91ab", "enabledRoutes": ["10.40.0.0/16"], "advertisedRoutes": ["10.40.0.0/16"],
         "sshEnabled": true, "somethingNew": {"of": "tomorrow"},
     })
 }
@@ -145,6 +145,58 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
     );
     poll.turn(now()).await;
     assert_eq!(run.report("tailscale.state").state, SourceState::Connected);
+}
+
+async fn by_oauth(scene: &Scene) -> Run {
+    let secret = scene.folder.path().join("oauth.key");
+    std::fs::write(&secret, CLIENT_SECRET).unwrap();
+    let secret = secret.display();
+    scene.run_with(&format!(r#","oauth_client_id":"{CLIENT_ID}","oauth_secret_file":"{secret}""#)).await
+}
+
+#[tokio::test]
+async fn what_a_scope_was_taken_away_for_stays_as_it_was_seen_last_and_is_named() {
+    let scene = scene().await;
+    let key = |id: &str, of_type: &str| json!({"id": id, "keyType": of_type, "userId": "u1CNTRL"});
+    {
+        let mut world = scene.api.world();
+        world.keys = vec![key("k1CNTRL", "auth"), key("k2CNTRL", "client"), key("k3CNTRL", "api")];
+        world.settings["httpsEnabled"] = json!(true);
+    }
+    let run = by_oauth(&scene).await;
+    let mut poll = run.state();
+    let minutes = |minutes: u64| now().after(std::time::Duration::from_secs(60 * minutes));
+    poll.turn(now()).await;
+    {
+        let mut world = scene.api.world();
+        world.scopes = "users:read devices:core:read auth_keys:read api_access_tokens:read".to_owned();
+        world.keys.remove(2);
+        world.settings["httpsEnabled"] = json!(null);
+        for device in &mut world.devices {
+            device.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Routes"));
+        }
+        world.habits.push(("users".to_owned(), Misdeed::Status(403, None)));
+    }
+    for turn in 1..4 {
+        poll.turn(minutes(16 * turn)).await;
+    }
+    let events = run.events().await;
+    let told: Vec<_> = events.iter().filter(|event| event.kind != Kind::ConfigSnapshot).collect();
+    assert_eq!(told.len(), 1, "only what was deleted is gone: {told:?}");
+    assert_eq!((told[0].kind.clone(), told[0].target.id.as_deref()), (Kind::KeyRevoked, Some("k3CNTRL")));
+    let unseen = run.report("tailscale.state").unseen;
+    let parts: Vec<_> = unseen.iter().map(|unseen| (unseen.part.as_str(), unseen.since.is_some())).collect();
+    assert_eq!(
+        parts.into_iter().filter(|(_, known)| *known).collect::<Vec<_>>(),
+        [("OAuth clients", true), ("routes", true), ("users", true)]
+    );
+    assert!(unseen.iter().any(|unseen| unseen.reason.contains("oauth_keys:read")), "{unseen:?}");
+    let tokens = scene.api.world().tokens;
+    assert!(tokens <= 2, "not a token for each look: {tokens}");
+    scene.api.world().scopes = "all:read".to_owned();
+    scene.api.world().habits.clear();
+    poll.turn(minutes(150)).await;
+    assert!(!run.report("tailscale.state").unseen.iter().any(|unseen| unseen.since.is_some()));
 }
 
 #[tokio::test]
