@@ -12,7 +12,7 @@ use meshtrail_identity::{
     AskAbout, ClaimCheck, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider, Resolver,
     ResolverConfig, Standing, Unresolved,
 };
-use stand_in::{Answer, LocalApiStandIn};
+use stand_in::{Answer, LocalApiStandIn, Turns};
 
 const ALICE: &str = r#"{"Node":{"ID":7,"StableID":"n7","Name":"laptop.tail.example.","User":3,
     "Addresses":["100.64.0.7/32","fd7a:115c:a1e0::7/128"],"Hostinfo":{"OS":"macOS"},"Later":[]},
@@ -183,6 +183,7 @@ async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
     let (timeout, patience) = (Duration::from_secs(60), Duration::from_millis(50));
     let config = ResolverConfig { socket: Some(stand_in.socket()), timeout, patience, ..Default::default() };
     let resolver = Resolver::start(config);
+    // Whoever gives up leaves a turn to the next: how many are asked in all depends on who is still waiting then.
     let peers = (0..100).map(|host| SocketAddr::from(([100, 64, 1, host], 1)));
     let mut asked = tokio::task::JoinSet::new();
     for peer in peers {
@@ -192,7 +193,30 @@ async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
     while let Some(found) = asked.join_next().await {
         assert!(matches!(found.unwrap().standing, Standing::Unresolved { why: Unresolved::Failed { .. } }));
     }
-    assert!(stand_in.questions("whois").len() <= 16);
+}
+
+#[tokio::test]
+async fn tailscaled_has_so_many_questions_at_once_and_the_others_wait_their_turn() {
+    let stand_in = LocalApiStandIn::start();
+    let turns = Turns::new(16, 100);
+    stand_in.whois_answers(Answer::InTurns(turns.clone(), ALICE.to_owned()));
+    let hour = Duration::from_secs(3_600);
+    let config = ResolverConfig {
+        socket: Some(stand_in.socket()),
+        timeout: hour,
+        patience: hour,
+        ..Default::default()
+    };
+    let resolver = Resolver::start(config);
+    let mut asked = tokio::task::JoinSet::new();
+    for host in 0..100 {
+        let resolver = resolver.clone();
+        asked.spawn(async move { resolver.who(SocketAddr::from(([100, 64, 1, host], 1))).await });
+    }
+    while let Some(found) = asked.join_next().await {
+        assert_eq!(found.unwrap().login(), Some("alice@example.com"));
+    }
+    assert_eq!((turns.most(), stand_in.questions("whois").len()), (16, 100));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 
 /// How the stand-in answers one path.
 #[derive(Clone, Debug)]
@@ -20,6 +21,46 @@ pub(crate) enum Answer {
     Stalls,
     /// Nothing at all.
     Silent,
+    /// A whole answer with this body, once the turns say so.
+    InTurns(Turns, String),
+}
+
+/// Holds questions until so many are held, or the last has come: whoever asks sees how many are taken at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    at_once: usize,
+    all: usize,
+    counts: watch::Sender<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    asked: usize,
+    answered: usize,
+    most: usize,
+}
+
+impl Turns {
+    pub(crate) fn new(at_once: usize, all: usize) -> Turns {
+        Turns { at_once, all, counts: watch::Sender::new(Counts::default()) }
+    }
+
+    /// The most questions that were held at the same time.
+    pub(crate) fn most(&self) -> usize {
+        self.counts.borrow().most
+    }
+
+    /// An answer counts before it is sent: whoever waits for it can't have asked the next question yet.
+    async fn hold(&self) {
+        self.counts.send_modify(|counts| {
+            counts.asked += 1;
+            counts.most = counts.most.max(counts.asked - counts.answered);
+        });
+        let full =
+            |counts: &Counts| counts.asked - counts.answered >= self.at_once || counts.asked == self.all;
+        drop(self.counts.subscribe().wait_for(full).await);
+        self.counts.send_modify(|counts| counts.answered += 1);
+    }
 }
 
 /// A LocalAPI stand-in; it ends with the test's runtime.
@@ -92,6 +133,11 @@ async fn serve(
     match answer {
         Answer::Whole(line, body) => {
             let text = format!("HTTP/1.1 {line}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(text.as_bytes()).await?;
+        }
+        Answer::InTurns(turns, body) => {
+            turns.hold().await;
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             stream.write_all(text.as_bytes()).await?;
         }
         Answer::Raw(bytes) => stream.write_all(&bytes).await?,
