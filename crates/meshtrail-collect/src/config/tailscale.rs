@@ -26,6 +26,7 @@ pub const FLOWS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub struct TailscaleFile {
     tailnet: Option<String>,
     api_url: Option<String>,
+    ca_file: Option<PathBuf>,
     api_key_file: Option<PathBuf>,
     oauth_client_id: Option<String>,
     oauth_secret_file: Option<PathBuf>,
@@ -45,6 +46,8 @@ pub struct TailscaleConfig {
     pub tailnet: String,
     /// Where the API is, without `/api/v2`.
     pub api_url: Url,
+    /// Certificates to check its own with, besides the system's: where a proxy stands between.
+    pub ca_file: Option<PathBuf>,
     /// How to show who asks.
     pub credentials: Credentials,
     /// How often the configuration audit log is read.
@@ -113,6 +116,7 @@ impl TryFrom<TailscaleFile> for TailscaleConfig {
         Ok(Self {
             tailnet,
             api_url: web_address(&key("api_url"), file.api_url.as_deref().unwrap_or(API_URL))?,
+            ca_file: file.ca_file,
             credentials,
             audit_every: span("audit_every", &file.audit_every, MINUTE, often)?,
             audit_since: span("audit_since", &file.audit_since, AUDIT_KEPT, (MINUTE, AUDIT_KEPT))?,

@@ -75,7 +75,7 @@ pub(super) struct Wanted<'a> {
 impl Client {
     pub(crate) fn new(config: &TailscaleConfig, times: Times) -> Result<Self, WebError> {
         Ok(Self {
-            web: Web::new(&config.api_url, times, None)?,
+            web: Web::new(&config.api_url, times, config.ca_file.as_deref())?,
             tailnet: config.tailnet.clone(),
             credentials: config.credentials.clone(),
             token: Mutex::new(None),

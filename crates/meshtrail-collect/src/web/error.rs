@@ -30,6 +30,16 @@ pub(crate) enum WebError {
         /// Why.
         source: reqwest::Error,
     },
+    /// The other side's certificate is not one to trust.
+    #[error("the certificate of {host} is not trusted ({}): {advice}", innermost(source))]
+    Untrusted {
+        /// Whose.
+        host: String,
+        /// What to do.
+        advice: String,
+        /// Why.
+        source: reqwest::Error,
+    },
     /// Nothing came for too long.
     #[error("{host} went silent in the middle of an answer, or before it")]
     Silent {

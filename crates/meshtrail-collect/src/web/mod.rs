@@ -9,7 +9,7 @@
 mod error;
 mod pace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Web {
     client: reqwest::Client,
     base: Url,
     whole: Duration,
+    /// Where more certificates were read from.
+    ca: Option<PathBuf>,
     /// Their clock minus ours, in milliseconds.
     skew: AtomicI64,
 }
@@ -88,7 +90,8 @@ impl Web {
             }
         };
         let client = built.map_err(|source| WebError::Client { source })?;
-        Ok(Self { client, base: base.clone(), whole: times.whole, skew: AtomicI64::new(0) })
+        let ca = ca.map(Path::to_owned);
+        Ok(Self { client, base: base.clone(), whole: times.whole, ca, skew: AtomicI64::new(0) })
     }
 
     /// Asks, and reads the whole answer, whatever its status.
@@ -150,6 +153,10 @@ impl Web {
         if source.is_timeout() {
             return WebError::Silent { host: self.host(), source };
         }
+        if let Some(why) = distrust(&source) {
+            let advice = advice(why, self.ca.as_deref());
+            return WebError::Untrusted { host: self.host(), advice, source };
+        }
         if source.is_connect() {
             return WebError::Unreachable { host: self.host(), source };
         }
@@ -195,6 +202,48 @@ fn builder(base: &Url, times: Times) -> reqwest::ClientBuilder {
         builder = builder.tls_certs_only(std::iter::empty::<reqwest::Certificate>());
     }
     builder
+}
+
+/// Why the other side's certificate is not trusted, where that is what failed.
+fn distrust(error: &reqwest::Error) -> Option<&rustls::CertificateError> {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    loop {
+        if let Some(rustls::Error::InvalidCertificate(why)) = cause.downcast_ref() {
+            return Some(why);
+        }
+        // An error of the system that wraps another does not give that as its source.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => wrapped,
+            None => cause.source()?,
+        };
+    }
+}
+
+/// What to do about a certificate that is not trusted.
+fn advice(why: &rustls::CertificateError, ca: Option<&Path>) -> String {
+    use rustls::CertificateError as Why;
+    match (why, ca) {
+        (Why::Expired | Why::ExpiredContext { .. }, _) => {
+            "it is expired, or this machine's clock is wrong".to_owned()
+        }
+        (Why::NotValidYet | Why::NotValidYetContext { .. }, _) => {
+            "it does not hold yet, or this machine's clock is wrong".to_owned()
+        }
+        (Why::NotValidForName | Why::NotValidForNameContext { .. }, _) => {
+            "it is for another name: ask by the name that stands in it".to_owned()
+        }
+        (_, None) => {
+            "no authority that this machine knows signed it: name a file with the PEM certificate of the \
+                      one that did as ca_file"
+                .to_owned()
+        }
+        (_, Some(ca)) => format!(
+            "neither an authority that this machine knows nor one in {} (ca_file) signed it: put the PEM certificate \
+             of the one that did there",
+            ca.display()
+        ),
+    }
 }
 
 /// The certificates in a PEM file.

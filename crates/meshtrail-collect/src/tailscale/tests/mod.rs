@@ -4,6 +4,7 @@ mod audit;
 mod credentials;
 mod flows;
 mod state;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ struct Scene {
     /// How long an answer may be silent. The stand-in shares a thread with who asks it: a test that is not about silence
     /// must not depend on how busy the machine is.
     silence: Duration,
+    /// Where the API is, if not where the stand-in says.
+    url: Option<String>,
 }
 
 /// One start of a server over a scene's trail.
@@ -57,6 +60,7 @@ impl Scene {
             api: StandIn::start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
             silence: PATIENT,
+            url: None,
         };
         std::fs::write(scene.key_file(), API_KEY).unwrap();
         scene
@@ -67,7 +71,7 @@ impl Scene {
     }
 
     fn config(&self, more: &str) -> TailscaleConfig {
-        let url = self.api.url();
+        let url = self.url.as_deref().unwrap_or(self.api.url());
         let text = format!(r#"{{"tailscale":{{"tailnet":"example.com","api_url":"{url}"{more}}}}}"#);
         let file: SourcesFile = serde_json::from_str(&text).unwrap();
         SourcesConfig::try_from(file).unwrap().tailscale.unwrap()
