@@ -6,8 +6,7 @@
 //!
 //! Protocol: Elastic's "Bulk index or delete documents".
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -19,9 +18,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::Shared;
+use super::bodies::{self, Created};
 use super::body::{BodyError, Bounds};
 use super::hec::presented;
 use super::record::{Records, Sender, Wrapped};
@@ -32,14 +31,11 @@ use crate::catalogue::Groups;
 const BOUNDS: Bounds = Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
 /// The most documents of one request.
 const MAX_DOCUMENTS: usize = 1 << 17;
-/// Created ids that are remembered.
-const IDS: usize = 1 << 16;
 
 struct Bulk {
     shared: Shared,
     token: Token,
     sender: Sender,
-    created: Mutex<(HashSet<[u8; 32]>, VecDeque<[u8; 32]>)>,
 }
 
 /// One document that was asked to be stored.
@@ -60,12 +56,7 @@ struct Address {
 
 /// The receiver's routes.
 pub(super) fn router(shared: &Shared, token: Token) -> Router {
-    let bulk = Bulk {
-        sender: Sender::new("bulk", shared),
-        shared: shared.clone(),
-        token,
-        created: Mutex::default(),
-    };
+    let bulk = Bulk { sender: Sender::new("bulk", shared), shared: shared.clone(), token };
     Router::new()
         .route("/", get(hello))
         .route("/_bulk", post(take).put(take))
@@ -129,21 +120,23 @@ impl Bulk {
             Ok(asked) => asked,
             Err(reason) => return refusal(StatusCode::BAD_REQUEST, "illegal_argument_exception", &reason),
         };
-        let digest: [u8; 32] = Sha256::digest(body).into();
-        let again = self.sender.has_body(&digest);
+        let taking = match self.sender.bodies.take(&self.shared.wiring.trail, body).await {
+            Ok(taking) => taking,
+            Err(error) => return not_now(&error.to_string()),
+        };
         let documents = asked.iter().filter_map(|one| one.document.as_ref().ok().copied());
         let groups = Groups::of(documents);
         let (mut records, mut items, mut created, mut errors) =
             (Records::default(), Vec::new(), Vec::new(), false);
-        for one in &asked {
+        for (at, one) in asked.iter().enumerate() {
             let (status, error) = match &one.document {
                 Err(reason) => (400, Some(("document_parsing_exception", reason.clone()))),
-                Ok(_) if !again && self.was_created(one, &created) => (
+                Ok(_) if at < taking.durable => (201, None),
+                Ok(_) if self.was_created(one, &created) => (
                     409,
                     Some(("version_conflict_engine_exception", "this _id was created before".to_owned())),
                 ),
-                Ok(_) if again => (201, None),
-                Ok(document) => match records.add("bulk", body, wrapped(one, document), &groups) {
+                Ok(document) => match records.add(at, "bulk", body, wrapped(one, document), &groups) {
                     Ok(()) => {
                         created.extend(one.key());
                         (201, None)
@@ -155,47 +148,25 @@ impl Bulk {
             items.push(one.item(status, error));
         }
         if !records.is_empty()
-            && let Err(reason) = self.sender.take(&self.shared, records).await
+            && let Err(reason) = self.sender.take(&self.shared, records, &taking).await
         {
-            tracing::warn!(reason, "documents could not be written down");
-            return refusal(
-                StatusCode::TOO_MANY_REQUESTS,
-                "es_rejected_execution_exception",
-                "the trail takes nothing now; send it again",
-            );
+            return not_now(&reason);
         }
-        self.sender.add_body(digest);
-        self.remember(created);
+        self.sender.bodies.created(created);
         Json(json!({ "took": 0, "errors": errors, "items": items })).into_response()
     }
 
-    fn was_created(&self, one: &Asked<'_>, now: &[[u8; 32]]) -> bool {
+    fn was_created(&self, one: &Asked<'_>, now: &[Created]) -> bool {
         let Some(key) = one.key() else { return false };
-        now.contains(&key) || self.created.lock().unwrap_or_else(PoisonError::into_inner).0.contains(&key)
-    }
-
-    fn remember(&self, created: Vec<[u8; 32]>) {
-        let mut held = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, order) = &mut *held;
-        for key in created {
-            if known.insert(key) {
-                order.push_back(key);
-            }
-            if order.len() > IDS
-                && let Some(oldest) = order.pop_front()
-            {
-                known.remove(&oldest);
-            }
-        }
+        now.contains(&key) || self.sender.bodies.was_created(&key)
     }
 }
 
 impl Asked<'_> {
     /// What a second `create` of the same id is known by.
-    fn key(&self) -> Option<[u8; 32]> {
+    fn key(&self) -> Option<Created> {
         let id = self.id.as_ref().filter(|_| self.verb == "create")?;
-        let index = self.index.as_deref().unwrap_or_default();
-        Some(Sha256::digest(format!("{}:{index}:{id}", index.len())).into())
+        Some(bodies::created(self.index.as_deref().unwrap_or_default(), id))
     }
 
     fn item(&self, status: u16, error: Option<(&str, String)>) -> Value {
@@ -260,8 +231,22 @@ fn wrapped<'a>(asked: &Asked<'_>, json: &'a [u8]) -> Wrapped<'a> {
         time: Option<Timestamp>,
     }
     let time = serde_json::from_slice::<Stamped>(json).ok().and_then(|stamped| stamped.time);
-    let beside = asked.index.as_ref().map(|index| json!({ "index": index }));
+    // What was created can't be created again: its id is kept with it.
+    let id = asked.id.as_ref().filter(|_| asked.verb == "create");
+    let named = [("index", asked.index.as_ref()), ("id", id)];
+    let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone().into())));
+    let named: serde_json::Map<String, Value> = named.collect();
+    let beside = (!named.is_empty()).then_some(Value::Object(named));
     Wrapped { json, time, logged: None, beside }
+}
+
+fn not_now(reason: &str) -> Response {
+    tracing::warn!(reason, "documents could not be written down");
+    refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "es_rejected_execution_exception",
+        "the trail takes nothing now; send it again",
+    )
 }
 
 fn refusal(status: StatusCode, of_type: &str, reason: &str) -> Response {

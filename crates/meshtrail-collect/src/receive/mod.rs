@@ -6,6 +6,7 @@
 //! - Bodies are bounded before and after decoding, connections and memory for each receiver too.
 //! - Secrets are compared in constant time and read from their file anew when it changes.
 
+mod bodies;
 mod body;
 mod bulk;
 mod hec;

@@ -1,9 +1,6 @@
 //! Records that come by a SIEM's protocol, recognised by what they hold: Tailscale's log streaming sends flow reports
 //! and audit records through one address. Anything else is kept as a log line.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
 use meshtrail_event::{Detail, Draft, Kind, LogLine, Target, Timestamp};
 use meshtrail_trail::Emitter;
@@ -11,14 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Shared;
+use super::bodies::{Bodies, Taking, durable_with};
 use super::store::{emit_in_parts, fits, kept_raw};
 use crate::catalogue::{self, Groups, exact};
 use crate::flow::{self, FlowRecord, Flows};
 use crate::once::Record;
 use crate::snapshot::Origin;
-
-/// Bodies that are remembered, so that one that comes again for want of an answer counts once.
-const BODIES: usize = 1024;
 
 /// One record and what goes with it.
 #[derive(Debug, Default)]
@@ -37,7 +32,8 @@ pub(crate) struct Wrapped<'a> {
 pub(crate) struct Records {
     flows: Vec<FlowRecord>,
     audits: Vec<Record>,
-    lines: Vec<Draft>,
+    /// Each with the number of its record.
+    lines: Vec<(usize, Draft)>,
     newest: Option<Timestamp>,
 }
 
@@ -46,7 +42,7 @@ pub(crate) struct Sender {
     /// `hec` or `bulk`: the collection of lines.
     pub(crate) protocol: &'static str,
     pub(crate) emitter: Emitter,
-    bodies: Mutex<(HashSet<[u8; 32]>, VecDeque<[u8; 32]>)>,
+    pub(crate) bodies: Bodies,
 }
 
 #[derive(Deserialize)]
@@ -58,28 +54,16 @@ struct Marks {
 
 impl Sender {
     pub(crate) fn new(protocol: &'static str, shared: &Shared) -> Self {
-        Self { protocol, emitter: shared.wiring.trail.emitter(protocol), bodies: Mutex::default() }
+        Self { protocol, emitter: shared.wiring.trail.emitter(protocol), bodies: Bodies::new(protocol) }
     }
 
-    pub(crate) fn has_body(&self, digest: &[u8; 32]) -> bool {
-        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).0.contains(digest)
-    }
-
-    pub(crate) fn add_body(&self, digest: [u8; 32]) {
-        let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, order) = &mut *bodies;
-        if known.insert(digest) {
-            order.push_back(digest);
-        }
-        if order.len() > BODIES
-            && let Some(oldest) = order.pop_front()
-        {
-            known.remove(&oldest);
-        }
-    }
-
-    /// Makes records durable.
-    pub(crate) async fn take(&self, shared: &Shared, records: Records) -> Result<(), String> {
+    /// Makes records of a body durable, but for lines that are already.
+    pub(crate) async fn take(
+        &self,
+        shared: &Shared,
+        records: Records,
+        body: &Taking<'_>,
+    ) -> Result<(), String> {
         let text = |error: &dyn std::error::Error| error.to_string();
         let count = records.len() as u64;
         if !records.flows.is_empty() {
@@ -89,7 +73,14 @@ impl Sender {
             let taken = shared.wiring.once.emit_new(&self.emitter, records.audits, None).await;
             taken.map_err(|error| text(&error))?;
         }
-        emit_in_parts(&self.emitter, records.lines, |_| {}).await.map_err(|error| text(&error))?;
+        let mut lines = records.lines;
+        lines.retain(|(record, _)| *record >= body.durable);
+        lines.iter_mut().for_each(|(record, draft)| body.mark(draft, *record));
+        let durable = durable_with(&lines);
+        let drafts = lines.into_iter().map(|(_, draft)| draft).collect();
+        let so_far = |lines: usize| body.durable(durable[lines - 1]);
+        emit_in_parts(&self.emitter, drafts, so_far).await.map_err(|error| text(&error))?;
+        body.durable(usize::MAX);
         let source = shared.wiring.sources.register(self.protocol, crate::sources::Expect::Whenever);
         source.heard(count, records.newest);
         Ok(())
@@ -101,18 +92,19 @@ impl Records {
         self.len() == 0
     }
 
-    pub(crate) fn add_lines(&mut self, drafts: Vec<Draft>, time: Timestamp) {
+    pub(crate) fn add_lines(&mut self, at: usize, drafts: Vec<Draft>, time: Timestamp) {
         self.newest = self.newest.max(Some(time));
-        self.lines.extend(drafts);
+        self.lines.extend(drafts.into_iter().map(|draft| (at, draft)));
     }
 
     fn len(&self) -> usize {
         self.flows.len() + self.audits.len() + self.lines.len()
     }
 
-    /// Reads one record of `body`.
+    /// Reads one record of `body`, the how-manyth of it.
     pub(crate) fn add(
         &mut self,
+        at: usize,
         protocol: &str,
         body: &Bytes,
         wrapped: Wrapped<'_>,
@@ -127,7 +119,7 @@ impl Records {
             let record = catalogue::audit(wrapped.json, Origin::Hec, Some(time), groups);
             self.audits.push(record.map_err(|error| error.to_string())?);
         } else {
-            self.lines.extend(lines(protocol, &wrapped, time));
+            self.add_lines(at, lines(protocol, &wrapped, time), time);
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<Records, Answer> {
     let mut records = Records::default();
     for (at, (event, envelope)) in envelopes.iter().enumerate() {
         let wrapped =
-            wrapped(event, envelope).and_then(|wrapped| records.add(protocol, body, wrapped, &groups));
+            wrapped(event, envelope).and_then(|wrapped| records.add(at, protocol, body, wrapped, &groups));
         wrapped.map_err(|reason| Answer::of(Code::InvalidData).at(at).because(reason))?;
     }
     Ok(records)

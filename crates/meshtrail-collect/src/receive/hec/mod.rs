@@ -24,7 +24,6 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use meshtrail_event::{Detail, Draft, Kind, LogLine, Target, Timestamp};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::Shared;
 use super::body::Bounds;
@@ -124,8 +123,8 @@ async fn raw(State(hec): State<Arc<Hec>>, asked: Query<Asked>, request: Request)
     let said = [("host", host), ("source", source), ("sourcetype", sourcetype)];
     let beside = said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
     let beside: serde_json::Map<String, serde_json::Value> = beside.collect();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        records.add_text("hec", line, now, &beside);
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        records.add_text(at, line, now, &beside);
     }
     hec.store(records, read.bytes.clone(), Some(channel)).await
 }
@@ -178,15 +177,12 @@ impl Hec {
         if records.is_empty() {
             return Answer::of(Code::NoData);
         }
-        let digest: [u8; 32] = Sha256::digest(&body).into();
         let hec = self.clone();
         // Taking goes on to its end even if the sender goes away: what it sends again is known then.
         let work = tokio::spawn(async move {
-            if !hec.sender.has_body(&digest) {
-                hec.sender.take(&hec.shared, records).await?;
-                hec.sender.add_body(digest);
-            }
-            Ok::<(), String>(())
+            let trail = &hec.shared.wiring.trail;
+            let taking = hec.sender.bodies.take(trail, &body).await.map_err(|error| error.to_string())?;
+            hec.sender.take(&hec.shared, records, &taking).await
         });
         match work.await {
             Ok(Ok(())) => {
@@ -209,13 +205,13 @@ pub(super) fn takes(body: &Bytes) -> bool {
 impl Records {
     fn add_text(
         &mut self,
-        protocol: &str,
+        at: usize,
         text: &str,
         time: Timestamp,
         beside: &serde_json::Map<String, serde_json::Value>,
     ) {
         let fields = (!beside.is_empty()).then(|| meshtrail_event::Json::from(&beside.clone().into()));
-        let of = LogLine { collection: Some(protocol.to_owned()), fields, ..LogLine::default() };
+        let of = LogLine { collection: Some("hec".to_owned()), fields, ..LogLine::default() };
         let line = LogLine { text: Some(text.to_owned()), ..of.clone() };
         let mut drafts = match super::store::fits(&line) {
             true => {
@@ -226,7 +222,7 @@ impl Records {
         for draft in &mut drafts {
             draft.target = Target { of_type: Some("log".into()), ..Target::default() };
         }
-        self.add_lines(drafts, time);
+        self.add_lines(at, drafts, time);
     }
 }
 
