@@ -39,7 +39,8 @@ mod subject;
 pub use claim::ClaimCheck;
 pub use directory::{Directory, DirectoryError, DirectoryFile, DirectoryState};
 pub use history::{
-    DeviceFacts, Ends, History, Known, KnownPerson, Period, PersonFacts, Prefix, Routed, Says, Tenure, Texts,
+    DeviceFacts, Ends, History, Known, KnownPerson, Period, PersonFacts, Prefix, Presence, Routed, Says,
+    Tenure, Texts,
 };
 pub use local_api::{
     BackendState, Bus, CurrentTailnet, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers,

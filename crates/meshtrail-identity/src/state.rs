@@ -117,6 +117,9 @@ pub struct UserState {
     /// The name to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether they are connected with a device now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub online: Option<bool>,
     /// `owner`, `admin`, `member`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,

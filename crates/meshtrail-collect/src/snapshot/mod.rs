@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_identity::{DeviceState, History, UserState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -119,6 +119,12 @@ impl Snapshot {
             settings: None,
             others: BTreeMap::new(),
         }
+    }
+
+    /// Tells the directory who is there, which no event is written for.
+    pub(crate) fn tell_presence(&self, history: &History) {
+        let devices = self.devices.as_deref().unwrap_or_default();
+        history.saw(self.taken, devices, self.users.as_deref().unwrap_or_default());
     }
 }
 

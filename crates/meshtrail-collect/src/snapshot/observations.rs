@@ -1,5 +1,6 @@
 //! An observer at work for as long as the server runs.
 
+use meshtrail_identity::History;
 use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
 
 use super::{Observer, Origin, Snapshot};
@@ -8,6 +9,7 @@ use crate::start::Wiring;
 /// Writes down what the snapshots of one origin say, one after the other.
 pub(crate) struct Observations {
     trail: Trail,
+    history: History,
     emitter: Emitter,
     origin: Origin,
     /// None until it is built from the trail, and again after it could not write.
@@ -26,8 +28,9 @@ pub(crate) enum ObservationError {
 impl Observations {
     /// What is seen through `origin`, as events of `source`.
     pub(crate) fn new(wiring: &Wiring, source: &str, origin: Origin) -> Self {
-        let (trail, emitter) = (wiring.trail.clone(), wiring.trail.emitter(source));
-        Self { trail, emitter, origin, observer: None }
+        let (trail, history) = (wiring.trail.clone(), wiring.history.clone());
+        let emitter = trail.emitter(source);
+        Self { trail, history, emitter, origin, observer: None }
     }
 
     /// Reads back what was seen last, where that is not at hand.
@@ -43,9 +46,10 @@ impl Observations {
         self.observer.as_ref()
     }
 
-    /// Makes what a snapshot says durable; how many events that made.
+    /// Makes what a snapshot says durable; how many events that made. Who is there is told to the directory alone.
     pub(crate) async fn record(&mut self, snapshot: Snapshot) -> Result<usize, ObservationError> {
         self.look_back().await?;
+        snapshot.tell_presence(&self.history);
         let mut observer = self.observer.take().expect("it was read back just now");
         let count = observer.record(snapshot, &self.emitter).await?;
         self.observer = Some(observer);

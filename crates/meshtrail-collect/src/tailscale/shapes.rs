@@ -181,6 +181,7 @@ pub(super) struct ApiUser {
     pub(super) of_type: Option<String>,
     pub(super) role: Option<String>,
     pub(super) status: Option<String>,
+    pub(super) currently_connected: Option<bool>,
     #[serde(deserialize_with = "lenient_time")]
     pub(super) last_seen: Option<Timestamp>,
 }

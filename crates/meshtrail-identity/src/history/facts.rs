@@ -1,5 +1,5 @@
 //! What is held of a device and of a person at one moment: texts are shared, and what changes with every look at a
-//! control plane (whether it is online, when it was last seen) is left out.
+//! control plane (whether it is online, when it was last seen) is left out: that is `presence`.
 
 use std::collections::HashSet;
 use std::net::IpAddr;

@@ -43,7 +43,8 @@ impl History {
         observations.into_iter().map(|told| inner.take_all(told)).filter(|&news| news).count()
     }
 
-    /// How many observations were taken in: changes when, and only when, an answer can have.
+    /// How many observations were taken in: changes when, and only when, an answer can have; but who is there, and was
+    /// seen when ([`History::device_presence`]), changes all the time and does not count.
     pub fn learned(&self) -> u64 {
         self.read().learned
     }
@@ -66,13 +67,16 @@ impl Inner {
         let news = match told {
             Told::Device(state) => {
                 let facts = self.shared.device(&state);
-                self.take_device(origin, at, rank, &state.id, Some(facts))
+                let news = self.take_device(origin, at, rank, &state.id, Some(facts));
+                self.saw_device(at, &state);
+                news
             }
             Told::DeviceGone { id } => self.take_device(origin, at, rank, &id, None),
             Told::User(state) => {
                 let facts = self.shared.person(&state);
                 let place = self.person_place(&state.login);
                 let news = self.take_person(origin, at, rank, place, Some(facts));
+                self.saw_person(at, &state);
                 self.know_id(&state.id, place) || news
             }
             Told::UserGone { login, id } => {
@@ -191,7 +195,7 @@ impl Inner {
         let place =
             Place::try_from(self.devices.len()).expect("fewer than four billion devices fit into memory");
         let id = self.shared.text(id);
-        self.devices.push(DeviceRecord { id: id.clone(), record: Record::default() });
+        self.devices.push(DeviceRecord { id: id.clone(), record: Record::default(), presence: None });
         self.device_places.insert(id, place);
         place
     }
@@ -204,7 +208,12 @@ impl Inner {
         let place =
             Place::try_from(self.people.len()).expect("fewer than four billion people fit into memory");
         let login = self.shared.text(login);
-        self.people.push(PersonRecord { login, record: Record::default(), devices: Vec::new() });
+        self.people.push(PersonRecord {
+            login,
+            record: Record::default(),
+            presence: None,
+            devices: Vec::new(),
+        });
         self.person_places.insert(lower.into(), place);
         place
     }

@@ -29,6 +29,7 @@ mod holders;
 mod known;
 mod learn;
 mod observation;
+mod presence;
 mod record;
 mod routes;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use meshtrail_event::{Actor, Person};
 pub use enrich::Ends;
 pub use facts::{DeviceFacts, PersonFacts, Texts};
 pub use known::{Known, KnownPerson, Period, Routed, Says, Tenure};
+pub use presence::Presence;
 pub use routes::Prefix;
 
 use address::Address;
@@ -83,11 +85,15 @@ struct Inner {
 struct DeviceRecord {
     id: Arc<str>,
     record: Record<HeldDevice>,
+    /// The newest told.
+    presence: Option<Presence>,
 }
 
 struct PersonRecord {
     login: Arc<str>,
     record: Record<HeldPerson>,
+    /// The newest told.
+    presence: Option<Presence>,
     /// Devices that ever were theirs.
     devices: Vec<Place>,
 }

@@ -408,3 +408,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn presence_is_the_newest_told_in_whatever_order() {
+    let state = device("n1", &[SEVEN], "ana@example.com");
+    let there = DeviceState { online: Some(true), ..state.clone() };
+    let away = DeviceState { online: Some(false), last_seen: Some(at(20)), ..state.clone() };
+    for order in [[0, 1], [1, 0]] {
+        let history = History::new();
+        history.saw(at(5), std::slice::from_ref(&there), &[]);
+        assert_eq!(history.device_presence("n1", at(99)), None, "nobody told who that is");
+        history.learn(&tells(1, "headscale", &state));
+        assert_eq!(history.device_presence("n1", at(99)), None);
+        let (told, learned) = ([(10, &there), (30, &away)], history.learned());
+        for (second, state) in order.map(|which| told[which]) {
+            history.saw(at(second), std::slice::from_ref(state), &[]);
+        }
+        let presence = history.device_presence("n1", at(99)).unwrap();
+        assert_eq!(
+            (presence.as_of, presence.online, presence.last_seen),
+            (at(30), Some(false), Some(at(20)))
+        );
+        assert_eq!(history.device_presence("n1", at(29)), None, "not before it was told");
+        assert_eq!(history.learned(), learned, "it flaps: no answer about who was who changed");
+        history.learn(&tells(40, "headscale", &there));
+        assert_eq!(history.device_presence("n1", at(99)).unwrap().last_seen, Some(at(40)));
+        assert_eq!(history.person_presence("Ana@example.com", at(99)).unwrap().online, Some(true));
+    }
+}

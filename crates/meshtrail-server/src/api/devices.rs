@@ -70,7 +70,7 @@ pub(crate) async fn show(
     Asked(query): Asked<LookBack>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
-    let life = mesh::device(&state, &id, now).await?;
+    let life = mesh::device(&state, &id, now);
     let doings = mesh::doings(&state, Whose::Device(&id), query.moment(now)?).await?;
     if life.told.is_none() && doings.events == 0 && doings.claimed == 0 {
         return Err(mesh::unknown_device(&id));

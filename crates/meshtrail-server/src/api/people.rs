@@ -79,7 +79,7 @@ pub(crate) async fn show(
     Asked(query): Asked<LookBack>,
 ) -> Result<Json<PersonAnswer>, Problem> {
     let now = Timestamp::now();
-    let life = mesh::person(&state, &login, now).await?;
+    let life = mesh::person(&state, &login, now);
     let doings = mesh::doings(&state, Whose::Person(&login), query.moment(now)?).await?;
     if life.told.is_none() && doings.events == 0 && doings.claimed == 0 {
         return Err(mesh::unknown_person(&login));

@@ -98,7 +98,7 @@ pub(crate) async fn person(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&asked.since, now);
-    let about = mesh::person(&state, &login, now).await?;
+    let about = mesh::person(&state, &login, now);
     let doings = mesh::doings(&state, Whose::Person(&login), from).await?;
     if about.told.is_none() && doings.events == 0 && doings.claimed == 0 {
         return Err(mesh::unknown_person(&login));
@@ -158,7 +158,7 @@ pub(crate) async fn device(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&asked.since, now);
-    let about = mesh::device(&state, &id, now).await?;
+    let about = mesh::device(&state, &id, now);
     let doings = mesh::doings(&state, Whose::Device(&id), from).await?;
     if about.told.is_none() && doings.events == 0 && doings.claimed == 0 {
         return Err(mesh::unknown_device(&id));

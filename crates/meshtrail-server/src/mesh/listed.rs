@@ -1,7 +1,7 @@
 //! Lists of people and devices, as they are or were at a moment, narrowed by a part of what is shown.
 
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceFacts, DeviceState, Known, KnownPerson, PersonFacts, UserState};
+use meshtrail_identity::{DeviceFacts, DeviceState, History, Known, KnownPerson, PersonFacts, UserState};
 
 use super::{Told, ToldDevice, ToldPerson};
 use crate::api::listing::ListQuery;
@@ -40,6 +40,7 @@ pub(crate) fn people(
     }
     let known = history.logins().len();
     told.retain(|told| fits_person(told, show, &text));
+    told.iter_mut().for_each(|told| seen_person(history, told, at));
     told.sort_by_key(|told| told.state.login.to_lowercase());
     let rows = told.into_iter().map(|told| {
         let devices = history.owned_by(&told.state.login, at).len();
@@ -70,6 +71,7 @@ pub(crate) fn devices(
         _ => history.devices(at).iter().map(told_device).collect(),
     };
     rows.retain(|told| fits_device(told, show, &text, at));
+    rows.iter_mut().for_each(|told| seen_device(history, told, at));
     rows.sort_by_cached_key(|told| told.state.name.as_deref().unwrap_or(&told.state.id).to_lowercase());
     Ok(Listed { rows, known: ids.len() })
 }
@@ -151,6 +153,7 @@ pub(super) fn told_person(known: &KnownPerson) -> ToldPerson {
         state: user_state(&known.facts),
         by: known.provider.to_string(),
         as_of: known.as_of,
+        seen_as_of: None,
         gone: None,
         conflict: None,
     }
@@ -162,9 +165,24 @@ pub(super) fn told_device(known: &Known) -> ToldDevice {
         state: device_state(known.facts()),
         by: known.provider.to_string(),
         as_of: known.as_of,
+        seen_as_of: None,
         gone: None,
         conflict: known.conflict.as_deref().map(str::to_owned),
     }
+}
+
+/// Adds when a person was seen last, and whether they are there.
+pub(super) fn seen_person(history: &History, told: &mut ToldPerson, at: Timestamp) {
+    let Some(presence) = history.person_presence(&told.state.login, at) else { return };
+    (told.state.last_seen, told.state.online) = (presence.last_seen, presence.online);
+    told.seen_as_of = Some(presence.as_of);
+}
+
+/// Adds when a device was seen last, and whether it is there.
+pub(super) fn seen_device(history: &History, told: &mut ToldDevice, at: Timestamp) {
+    let Some(presence) = history.device_presence(&told.state.id, at) else { return };
+    (told.state.last_seen, told.state.online) = (presence.last_seen, presence.online);
+    told.seen_as_of = Some(presence.as_of);
 }
 
 fn user_state(facts: &PersonFacts) -> UserState {
@@ -176,6 +194,7 @@ fn user_state(facts: &PersonFacts) -> UserState {
         last_seen: None,
         login: facts.login.to_string(),
         name: text(&facts.name),
+        online: None,
         role: text(&facts.role),
         status: text(&facts.status),
         of_type: text(&facts.of_type),
@@ -222,7 +241,7 @@ mod tests {
 
     fn told(state: DeviceState) -> ToldDevice {
         let as_of = Timestamp::from_nanos(5);
-        Told { state, by: "headscale".to_owned(), as_of, gone: None, conflict: None }
+        Told { state, by: "headscale".to_owned(), as_of, seen_as_of: None, gone: None, conflict: None }
     }
 
     #[test]

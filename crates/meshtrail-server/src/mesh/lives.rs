@@ -4,15 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use meshtrail_event::{Detail, Event, Timestamp};
-use meshtrail_identity::{
-    DeviceFacts, DeviceState, History, Known, KnownPerson, Period, PersonFacts, UserState,
-};
+use meshtrail_event::Timestamp;
+use meshtrail_identity::{DeviceFacts, History, Known, KnownPerson, Period, PersonFacts};
 
-use super::listed::{told_device, told_person};
+use super::listed::{seen_device, seen_person, told_device, told_person};
 use super::{Account, Holding, Stretch, ToldDevice, ToldPerson};
-use crate::api::events::{self, EventsQuery};
-use crate::console::term;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -39,16 +35,14 @@ pub(crate) struct DeviceLife {
 }
 
 /// A person's life up to `now`.
-pub(crate) async fn person(state: &AppState, login: &str, now: Timestamp) -> Result<PersonLife, Problem> {
+pub(crate) fn person(state: &AppState, login: &str, now: Timestamp) -> PersonLife {
     let history = state.history();
     let mut told = history
         .person(login, now)
         .map(|known| told_person(&known))
         .or_else(|| last_of_person(history, login, now));
-    if let Some(told) = &mut told
-        && let Some(newest) = newest_state::<UserState>(state, &told.state.login, "user").await?
-    {
-        told.state.last_seen = newest.last_seen;
+    if let Some(told) = &mut told {
+        seen_person(history, told, now);
     }
     let ids = history.ever_owned_by(login);
     let devices = ids.iter().filter_map(|id| {
@@ -56,19 +50,18 @@ pub(crate) async fn person(state: &AppState, login: &str, now: Timestamp) -> Res
         let theirs = known.facts().owner.as_deref().is_some_and(|owner| owner.eq_ignore_ascii_case(login));
         theirs.then(|| told_device(&known))
     });
-    let devices = devices.collect();
-    Ok(PersonLife { told, devices, history: person_stretches(&history.of_person(login)) })
+    let mut devices: Vec<ToldDevice> = devices.collect();
+    devices.iter_mut().for_each(|told| seen_device(history, told, now));
+    PersonLife { told, devices, history: person_stretches(&history.of_person(login)) }
 }
 
 /// A device's life up to `now`.
-pub(crate) async fn device(state: &AppState, id: &str, now: Timestamp) -> Result<DeviceLife, Problem> {
+pub(crate) fn device(state: &AppState, id: &str, now: Timestamp) -> DeviceLife {
     let history = state.history();
     let mut told =
         history.device(id, now).map(|known| told_device(&known)).or_else(|| last_of_device(history, id, now));
-    if let Some(told) = &mut told
-        && let Some(newest) = newest_state::<DeviceState>(state, id, "device").await?
-    {
-        (told.state.last_seen, told.state.online) = (newest.last_seen, newest.online);
+    if let Some(told) = &mut told {
+        seen_device(history, told, now);
     }
     let accounts = history.accounts(id, now).into_iter().map(|says| Account {
         by: says.provider.to_string(),
@@ -76,27 +69,12 @@ pub(crate) async fn device(state: &AppState, id: &str, now: Timestamp) -> Result
         as_of: says.as_of,
     });
     let periods = history.of_device(id);
-    Ok(DeviceLife {
+    DeviceLife {
         told,
         accounts: accounts.collect(),
         history: device_stretches(&periods),
         holdings: holdings(history, &periods),
-    })
-}
-
-/// What changes with every look at a control plane, such as when it was last seen, stands in the newest event alone.
-async fn newest_state<S: serde::de::DeserializeOwned>(
-    state: &AppState,
-    name: &str,
-    of_type: &str,
-) -> Result<Option<S>, Problem> {
-    let q = format!("{} kind:config.snapshot,{of_type} since:30d", term("target", name));
-    let query = EventsQuery { q: Some(q), limit: Some(4), ..EventsQuery::default() };
-    let rows = events::page(state, &query).await?.rows;
-    Ok(rows.iter().find_map(|(_, leaf)| match Event::from_json(leaf).ok()?.detail? {
-        Detail::Change(change) => serde_json::from_str(change.new?.text()).ok(),
-        _ => None,
-    }))
+    }
 }
 
 /// Neither the directory nor any event of the time asked for knows this person.

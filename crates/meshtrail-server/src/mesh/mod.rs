@@ -28,6 +28,10 @@ pub struct Told<S> {
     pub by: String,
     /// The moment it was told of.
     pub as_of: Timestamp,
+    /// The moment that `last_seen` and `online` of the state are of, which is later than the rest: absent where none was
+    /// told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_as_of: Option<Timestamp>,
     /// Since when it is gone; absent while it is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone: Option<Timestamp>,

@@ -75,6 +75,7 @@ pub(super) fn user(user: ApiUser) -> Option<UserState> {
         last_seen: user.last_seen,
         login: user.login_name,
         name: said(user.display_name),
+        online: user.currently_connected,
         role: said(user.role),
         status: said(user.status),
         of_type: said(user.of_type),

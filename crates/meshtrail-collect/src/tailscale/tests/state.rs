@@ -147,6 +147,34 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
     assert_eq!(run.report("tailscale.state").state, SourceState::Connected);
 }
 
+#[tokio::test]
+async fn who_is_there_is_known_at_every_look_and_no_event_is_written_for_it() {
+    let scene = scene().await;
+    let run = scene.run().await;
+    let mut poll = run.state();
+    let began = now();
+    poll.turn(now()).await;
+    let history = &run.wiring.history;
+    for event in run.events().await {
+        history.learn(&event);
+    }
+    assert_eq!(history.device_presence("n1CNTRL", now()).unwrap().online, Some(true));
+    let size = run.wiring.trail.size();
+    {
+        let device = &mut scene.api.world().devices[0];
+        device["connectedToControl"] = json!(false);
+        device["lastSeen"] = json!("2026-11-19T22:41:07Z");
+    }
+    poll.turn(now()).await;
+    assert_eq!(run.wiring.trail.size(), size);
+    let presence = history.device_presence("n1CNTRL", now()).unwrap();
+    assert_eq!((presence.online, presence.last_seen), (Some(false), "2026-11-19T22:41:07Z".parse().ok()));
+    assert!(presence.as_of >= began);
+    // The other device of theirs is there still.
+    let presence = history.person_presence("ana@example.com", now()).unwrap();
+    assert_eq!((presence.online, presence.last_seen), (Some(true), Some(presence.as_of)));
+}
+
 async fn by_oauth(scene: &Scene) -> Run {
     let secret = scene.folder.path().join("oauth.key");
     std::fs::write(&secret, CLIENT_SECRET).unwrap();
