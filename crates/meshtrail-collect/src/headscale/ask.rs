@@ -89,6 +89,11 @@ impl Asker {
         Self { web, key }
     }
 
+    /// How far Headscale's clock is ahead of ours, in milliseconds.
+    pub(super) fn skew(&self) -> Option<i64> {
+        self.web.skew()
+    }
+
     pub(super) fn their_time(&self, now: Timestamp) -> Timestamp {
         self.web.their_time(now)
     }

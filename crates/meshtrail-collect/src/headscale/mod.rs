@@ -91,6 +91,7 @@ fn kept<T>(part: Result<T, AskError>, trouble: &mut Option<AskError>) -> Option<
 impl Turn for Poll {
     async fn turn(&mut self, now: Timestamp) -> Duration {
         let (snapshot, trouble) = self.ask(now).await;
+        self.source.clock(self.asker.skew());
         let (taken, got_any) = (snapshot.taken, snapshot.devices.is_some());
         if got_any {
             match self.observations.record(snapshot).await {

@@ -90,6 +90,8 @@ struct Entry {
     gaps: u64,
     recent_gaps: VecDeque<Gap>,
     trouble: Option<String>,
+    /// How far its clock is ahead of ours, in milliseconds, where it tells.
+    clock_ahead: Option<i64>,
     /// Parts of what it tells that can't be seen now, by name.
     unseen: BTreeMap<String, Unseen>,
     /// How far its events' numbers have come, where it numbers them itself.
@@ -111,6 +113,7 @@ impl Entry {
             gaps: 0,
             recent_gaps: VecDeque::new(),
             trouble: None,
+            clock_ahead: None,
             unseen: BTreeMap::new(),
             numbers: seen::Numbers::default(),
         }
@@ -277,6 +280,11 @@ impl Source {
         if new {
             tracing::warn!(source = &*self.name, "{text}");
         }
+    }
+
+    /// Its clock is so many milliseconds ahead of ours, where it tells.
+    pub fn clock(&self, ahead: Option<i64>) {
+        self.all.change(&self.name, |entry, _| entry.clock_ahead = ahead.or(entry.clock_ahead));
     }
 
     /// A part of what it tells can't be seen now, for this reason; it was seen last at `since`. That it can't any more is

@@ -78,6 +78,8 @@ pub struct SourceReport {
     pub recent_gaps: Vec<Gap>,
     /// Why it does not work.
     pub trouble: Option<String>,
+    /// How far its clock is ahead of this machine's, in milliseconds, where it tells; less than two seconds are none.
+    pub clock_ahead: Option<i64>,
     /// Parts of what it tells that can't be seen now, by name.
     pub unseen: Vec<Unseen>,
 }
@@ -106,6 +108,7 @@ impl SourceReport {
             gaps: entry.gaps,
             recent_gaps: entry.recent_gaps.iter().cloned().collect(),
             trouble: entry.trouble.clone(),
+            clock_ahead: entry.clock_ahead,
             unseen: entry.unseen.values().cloned().collect(),
         }
     }

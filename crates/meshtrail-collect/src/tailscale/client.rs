@@ -87,6 +87,11 @@ impl Client {
         self.web.their_time(now)
     }
 
+    /// How far the API's clock is ahead of ours, in milliseconds.
+    pub(super) fn skew(&self) -> Option<i64> {
+        self.web.skew()
+    }
+
     /// Asks for something of the tailnet.
     pub(super) async fn get(&self, wanted: Wanted<'_>, now: Timestamp) -> Result<Answer, ApiError> {
         let mut path = vec!["api", "v2", "tailnet", self.tailnet.as_str()];

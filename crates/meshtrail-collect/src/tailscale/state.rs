@@ -193,6 +193,7 @@ impl Turn for StatePoll {
         }
         let (snapshot, trouble) = self.ask(now).await;
         let taken = snapshot.taken;
+        self.source.clock(self.client.skew());
         let got_any = snapshot.devices.is_some() || snapshot.users.is_some() || snapshot.policy.is_some();
         match self.observations.record(snapshot).await {
             Ok(count) if got_any || trouble.is_none() => {

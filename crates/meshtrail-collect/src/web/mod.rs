@@ -27,6 +27,9 @@ use crate::config::Secret;
 /// The longest body of an error that is read.
 const MAX_REFUSAL: usize = 64 << 10;
 
+/// A clock that was not told yet.
+const UNTOLD: i64 = i64::MIN;
+
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
@@ -52,7 +55,7 @@ pub(crate) struct Web {
     whole: Duration,
     /// Where more certificates were read from.
     ca: Option<PathBuf>,
-    /// Their clock minus ours, in milliseconds.
+    /// Their clock minus ours, in milliseconds; [`UNTOLD`] before they told it.
     skew: AtomicI64,
 }
 
@@ -91,7 +94,7 @@ impl Web {
         };
         let client = built.map_err(|source| WebError::Client { source })?;
         let ca = ca.map(Path::to_owned);
-        Ok(Self { client, base: base.clone(), whole: times.whole, ca, skew: AtomicI64::new(0) })
+        Ok(Self { client, base: base.clone(), whole: times.whole, ca, skew: AtomicI64::new(UNTOLD) })
     }
 
     /// Asks, and reads the whole answer, whatever its status.
@@ -171,6 +174,7 @@ impl Web {
         let skew = (theirs.as_nanos() - now.as_nanos()) / 1_000_000;
         let skew = if skew.abs() < 2_000 { 0 } else { skew };
         let before = self.skew.swap(skew, Ordering::Relaxed);
+        let before = if before == UNTOLD { 0 } else { before };
         if skew.abs() > 60_000 && (before - skew).abs() > 60_000 {
             let seconds = skew.abs() / 1_000;
             let which = if skew > 0 { "behind" } else { "ahead of" };
@@ -178,9 +182,14 @@ impl Web {
         }
     }
 
+    /// How far their clock is ahead of ours, in milliseconds, where they told it; less than two seconds are none.
+    pub(crate) fn skew(&self) -> Option<i64> {
+        Some(self.skew.load(Ordering::Relaxed)).filter(|skew| *skew != UNTOLD)
+    }
+
     /// What their clock shows when ours shows `now`.
     pub(crate) fn their_time(&self, now: Timestamp) -> Timestamp {
-        let skew = self.skew.load(Ordering::Relaxed);
+        let skew = self.skew().unwrap_or_default();
         Timestamp::from_nanos(now.as_nanos().saturating_add(skew.saturating_mul(1_000_000)))
     }
 }

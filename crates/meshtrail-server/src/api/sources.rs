@@ -48,6 +48,10 @@ pub struct SourceView {
     /// Why it does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// How far its clock is ahead of the server's, in milliseconds, where it tells; negative where it is behind. Less than
+    /// two seconds are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
     /// Parts of what it tells that can't be seen now; what was seen of them last still stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<UnseenView>,
@@ -98,6 +102,7 @@ impl From<SourceReport> for SourceView {
                 .map(|gap| GapView { first: gap.first, last: gap.last, reason: gap.reason })
                 .collect(),
             trouble: report.trouble,
+            clock_ahead_ms: report.clock_ahead,
             unseen: report
                 .unseen
                 .into_iter()

@@ -75,11 +75,10 @@ impl SourcesPage<'_> {
             } @else if source.state == SourceState::Waiting {
                 p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (words::span(every)) "." } }
             }
-            @for unseen in &source.unseen { p.unsure {
-                "Not visible: " (unseen.part)
-                @if let Some(since) = unseen.since { ", since " (words::clock(since, self.now)) " UTC; what was seen then still stands" }
-                ". " (words::foreign(&words::sentence_case(&unseen.reason)))
-            } }
+            @for unseen in &source.unseen { @if let Some(since) = unseen.since { p.unsure {
+                "Not visible: " (unseen.part) ", since " (words::clock(since, self.now)) " UTC; what was seen then still stands. "
+                (words::foreign(&words::sentence_case(&unseen.reason)))
+            } } }
             @if !source.recent_gaps.is_empty() { (self.gaps(source)) }
         }
     }

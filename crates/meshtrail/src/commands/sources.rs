@@ -71,11 +71,11 @@ pub(crate) async fn list(list: SourcesList) -> Result<()> {
     Ok(table.print()?)
 }
 
-/// Why a source does not work, and what of it can't be seen.
+/// Why a source does not work, and what of it can't be seen any more.
 fn to_know(trouble: Option<String>, unseen: &[Unseen]) -> String {
-    let unseen = unseen.iter().map(|Unseen { part, since, reason }| match since {
-        Some(since) => format!("{part} not visible since {}: {reason}", time_text(since)),
-        None => format!("{part} not visible: {reason}"),
+    // What never was visible, the plan has not got or nobody asked for.
+    let unseen = unseen.iter().filter_map(|Unseen { part, since, reason }| {
+        Some(format!("{part} not visible since {}: {reason}", time_text(since.as_deref()?)))
     });
     trouble.into_iter().chain(unseen).collect::<Vec<_>>().join("; ")
 }

@@ -11,6 +11,9 @@ use crate::local;
 /// Clocks may differ by this much, in seconds.
 const TOLERANCE: u64 = 60;
 
+/// A file that systemd's time service makes once it has set the clock.
+const TIME_SET: &str = "/run/systemd/timesync/synchronized";
+
 /// What is known of the server.
 #[derive(Debug, Default)]
 pub(super) struct Server {
@@ -37,6 +40,16 @@ struct Source {
     #[serde(default)]
     gaps: u64,
     trouble: Option<String>,
+    clock_ahead_ms: Option<i64>,
+    #[serde(default)]
+    unseen: Vec<Unseen>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Unseen {
+    part: String,
+    since: Option<Timestamp>,
+    reason: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,7 +131,33 @@ async fn sources(api: &Api, checks: &mut Vec<Check>) {
         let next = "point a policy's recorder here, or set [sources.tailscale] or [sources.headscale] in the configuration";
         checks.push(Check::warn("sources", "none was heard yet", next));
     }
+    checks.push(clock(&listed, std::path::Path::new(TIME_SET).exists()));
     checks.extend(listed.into_iter().map(one));
+}
+
+/// Whether the server's clock is right: control planes say in each answer what theirs shows.
+fn clock(sources: &[Source], is_set: bool) -> Check {
+    let told = sources.iter().filter_map(|source| Some((source.name.as_str(), source.clock_ahead_ms?)));
+    let Some((name, ahead)) = told.max_by_key(|(_, ahead)| ahead.unsigned_abs()) else {
+        return match is_set {
+            true => Check::ok("clock", "a time service has set this machine's clock"),
+            false => Check::warn(
+                "clock",
+                "no control plane is asked that would tell whether the server's clock is right",
+                "`timedatectl` or `chronyc tracking` on its machine says whether a time service sets it",
+            ),
+        };
+    };
+    let (seconds, millis) = (ahead.unsigned_abs() / 1_000, ahead.unsigned_abs() % 1_000);
+    let which = if ahead > 0 { "behind" } else { "ahead of" };
+    let says = format!("the server's clock is {seconds}.{:01} s {which} that of {name}", millis / 100);
+    let next =
+        "run a time service on its machine: times of events, tokens and webhooks' signatures depend on it";
+    match seconds {
+        0..2 => Check::ok("clock", format!("the server's clock agrees with {name}'s within 2 s")),
+        2..=TOLERANCE => Check::warn("clock", says, next),
+        _ => Check::fail("clock", says, next),
+    }
 }
 
 fn one(source: Source) -> Check {
@@ -127,6 +166,13 @@ fn one(source: Source) -> Check {
     match (source.state.as_str(), source.trouble) {
         (_, Some(trouble)) => {
             Check::fail("source", format!("{name}: {trouble}"), "`meshtrail sources` shows it as it changes")
+        }
+        // What never was visible, the plan has not got or nobody asked for.
+        ("connected", None) if source.unseen.iter().any(|unseen| unseen.since.is_some()) => {
+            let lost: Vec<&Unseen> = source.unseen.iter().filter(|unseen| unseen.since.is_some()).collect();
+            let parts: Vec<&str> = lost.iter().map(|unseen| unseen.part.as_str()).collect();
+            let says = format!("{name}: not visible any more: {}", parts.join(", "));
+            Check::warn("source", says, lost[0].reason.clone())
         }
         ("silent", None) => Check::fail(
             "source",
@@ -168,4 +214,35 @@ async fn clocks(api: &Api, checks: &mut Vec<Check>) {
         ),
         (None, count) => Check::ok("clocks", format!("agree in the newest {count} recordings")),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Finding;
+    use super::*;
+
+    fn source(name: &str, clock_ahead_ms: Option<i64>) -> Source {
+        let told = serde_json::json!({"name": name, "state": "connected", "clock_ahead_ms": clock_ahead_ms});
+        serde_json::from_value(told).unwrap()
+    }
+
+    #[test]
+    fn the_clock_that_differs_most_is_said_with_how_far() {
+        let sources =
+            [source("recorder", None), source("headscale", Some(0)), source("other", Some(-75_300))];
+        let check = clock(&sources, true);
+        assert_eq!(check.finding, Finding::Fail);
+        assert_eq!(check.says, "the server's clock is 75.3 s ahead of that of other");
+        let check = clock(&sources[..2], false);
+        assert_eq!((check.finding, check.says.contains("headscale")), (Finding::Ok, true));
+        assert_eq!(clock(&[source("headscale", Some(5_000))], true).finding, Finding::Warn);
+    }
+
+    #[test]
+    fn without_a_control_plane_only_a_time_service_vouches_for_the_clock() {
+        assert_eq!(clock(&[source("recorder", None)], true).finding, Finding::Ok);
+        let check = clock(&[], false);
+        assert_eq!(check.finding, Finding::Warn);
+        assert!(check.next.unwrap().contains("timedatectl"));
+    }
 }
