@@ -60,18 +60,24 @@ impl Log for AuditLog {
         "the audit log keeps 90 days; what happened before that and was not read is gone";
     const SOMEBODY: Duration = Duration::from_secs(300);
 
+    /// With what they say of their operations.
+    type Ordered = (Vec<Bytes>, Groups);
     type WriteError = OnceError;
+
+    fn order(records: Vec<&RawValue>, end: Timestamp, answer: &Bytes) -> (Vec<Bytes>, Groups) {
+        let groups = Groups::of(records.iter().map(|record| record.get().as_bytes()));
+        let ordered = in_order(records, end).into_iter();
+        (ordered.map(|record| answer.slice_ref(record.get().as_bytes())).collect(), groups)
+    }
 
     async fn write(
         &self,
         to: &Place,
         (from, end): (Timestamp, Timestamp),
-        records: Vec<&RawValue>,
-        _answer: &Bytes,
+        (records, groups): (Vec<Bytes>, Groups),
     ) -> Result<(), OnceError> {
-        let groups = Groups::of(records.iter().map(|record| record.get().as_bytes()));
         let mut all = Emitted::default();
-        for some in in_order(records, end).chunks(HANDED) {
+        for some in records.chunks(HANDED) {
             let records = some.iter().map(|record| drafts(record, end, &groups)).collect();
             let emitted = self.once.emit_new(&to.emitter, records, Some(from)).await?;
             all.new += emitted.new;
@@ -111,10 +117,9 @@ fn in_order(mut logs: Vec<&RawValue>, end: Timestamp) -> Vec<&RawValue> {
     logs
 }
 
-fn drafts(record: &RawValue, end: Timestamp, groups: &Groups) -> Record {
-    let text = record.get();
-    catalogue::audit(text.as_bytes(), Origin::AuditLog, None, groups)
-        .unwrap_or_else(|error| vec![not_understood(text, &error, end)])
+fn drafts(record: &Bytes, end: Timestamp, groups: &Groups) -> Record {
+    catalogue::audit(record, Origin::AuditLog, None, groups)
+        .unwrap_or_else(|error| vec![not_understood(&String::from_utf8_lossy(record), &error, end)])
 }
 
 /// A record that can't be understood, kept as it came.

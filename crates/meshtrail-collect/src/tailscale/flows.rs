@@ -66,16 +66,19 @@ impl Log for FlowLog {
         "flow logs are kept for 30 days; what came before that and was not read is gone";
     const SOMEBODY: Duration = Duration::from_secs(900);
 
+    type Ordered = Vec<FlowRecord>;
     type WriteError = AppendError;
+
+    fn order(records: Vec<&RawValue>, _end: Timestamp, answer: &Bytes) -> Vec<FlowRecord> {
+        in_order(&records, answer)
+    }
 
     async fn write(
         &self,
         to: &Place,
         window: (Timestamp, Timestamp),
-        records: Vec<&RawValue>,
-        answer: &Bytes,
+        records: Vec<FlowRecord>,
     ) -> Result<(), AppendError> {
-        let records = in_order(&records, answer);
         to.source.heard(0, None);
         for some in records.chunks(HANDED) {
             let taken = self.flows.take(&to.emitter, some.to_vec()).await?;

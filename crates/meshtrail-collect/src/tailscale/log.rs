@@ -1,6 +1,7 @@
 //! A log, read again and again by windows of time.
 //!
-//! - A window is asked and read as a whole, put in order, and written; only then is the next one asked.
+//! - A window is asked and read as a whole, put in order, and written; only then is the next one asked. Reading and
+//!   ordering 32 MiB takes a while: it is done beside the threads that everybody shares.
 //! - What the trail holds is where reading goes on: after a crash anywhere, records are asked for again from before the
 //!   newest one held. That none counts twice is the business of whoever writes them.
 //!
@@ -39,16 +40,21 @@ pub(super) trait Log: Send + Sync {
     /// How long to wait where only somebody's act helps.
     const SOMEBODY: Duration;
 
+    /// A window's records, in the order in which they are written.
+    type Ordered: Send + 'static;
+
     /// Why its records could not be written.
     type WriteError: std::error::Error + Send + Sync + 'static;
 
-    /// Writes what is new of a window's records, parts of `answer`, and tells the source of it.
+    /// Puts the records of a window that ends at `end`, parts of `answer`, in order. May take its time.
+    fn order(records: Vec<&RawValue>, end: Timestamp, answer: &Bytes) -> Self::Ordered;
+
+    /// Writes what is new of a window's records, and tells the source of it.
     fn write(
         &self,
         to: &Place,
         window: (Timestamp, Timestamp),
-        records: Vec<&RawValue>,
-        answer: &Bytes,
+        records: Self::Ordered,
     ) -> impl Future<Output = Result<(), Self::WriteError>> + Send;
 
     /// Up to when the trail holds its records; what claims to be of later than `now` does not count.
@@ -153,10 +159,16 @@ impl<L: Log> LogPoll<L> {
             accept: "application/json",
         };
         let answer = self.client.get(wanted, now).await?;
-        let records = Records::read(L::WHAT, &answer)?;
-        let written = self.log.write(&self.to, (from, end), records.logs, &answer.body).await;
-        written.map_err(RoundError::Write)?;
-        Ok(answer.body.len())
+        let bytes = answer.body.len();
+        let ordering = tokio::task::spawn_blocking(move || {
+            Ok::<_, ApiError>(L::order(Records::read(L::WHAT, &answer)?.logs, end, &answer.body))
+        });
+        let ordered = match ordering.await {
+            Ok(ordered) => ordered?,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        self.log.write(&self.to, (from, end), ordered).await.map_err(RoundError::Write)?;
+        Ok(bytes)
     }
 }
 

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use meshtrail_event::Timestamp;
+use meshtrail_trail::ReadError;
+use serde_json::value::RawValue;
 use tailscale_api_stand_in::{Log, Misdeed, made_record};
 
 use super::{PATIENT, Scene, ago, change, now};
 use crate::catalogue::{self, Groups};
 use crate::snapshot::Origin;
 use crate::sources::SourceState;
+use crate::tailscale::log::{LogPoll, Place};
+use crate::tailscale::window::Plan;
 use crate::turn::Turn as _;
 
 const PATH: &str = "logging/configuration";
@@ -108,6 +114,51 @@ async fn a_start_goes_on_where_a_crash_in_the_middle_of_a_window_left_off() {
         }
         run.stop().await;
     }
+}
+
+/// A log that says on which thread its windows are put in order.
+struct Watched;
+
+impl crate::tailscale::log::Log for Watched {
+    const SOURCE: &'static str = "tailscale.audit";
+    const WHAT: &'static str = "the configuration audit log";
+    const SCOPE: &'static str = "logs:configuration:read";
+    const PATH: &'static str = "configuration";
+    const GONE: &'static str = "";
+    const SOMEBODY: Duration = Duration::ZERO;
+
+    type Ordered = (usize, std::thread::ThreadId);
+    type WriteError = std::convert::Infallible;
+
+    fn order(records: Vec<&RawValue>, _end: Timestamp, _answer: &Bytes) -> Self::Ordered {
+        (records.len(), std::thread::current().id())
+    }
+
+    async fn write(
+        &self,
+        to: &Place,
+        _window: (Timestamp, Timestamp),
+        (records, thread): Self::Ordered,
+    ) -> Result<(), Self::WriteError> {
+        assert_ne!(thread, std::thread::current().id(), "others would wait for it");
+        to.source.heard(records as u64, None);
+        Ok(())
+    }
+
+    async fn newest_held(&self, _to: &Place, _now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn a_window_is_put_in_order_beside_the_threads_that_others_run_on() {
+    let scene = scene(30).await;
+    let run = scene.run().await;
+    let hour = Duration::from_secs(3_600);
+    let plan = Plan { since: 24 * hour, kept: 48 * hour, overlap: hour, sweep: None, longest: 24 * hour };
+    let mut poll = LogPoll::new(Watched, run.client.clone(), &run.wiring, hour, plan);
+    poll.turn(now()).await;
+    assert_eq!(run.report("tailscale.audit").events, 30);
 }
 
 #[tokio::test]
