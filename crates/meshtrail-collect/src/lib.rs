@@ -18,6 +18,7 @@ pub mod diff;
 pub mod flow;
 mod headscale;
 pub mod hujson;
+mod joined;
 mod json;
 mod localapi;
 pub mod once;

@@ -16,6 +16,8 @@ use meshtrail_event::{Change, Detail, Draft, Event, Family, Timestamp};
 use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail};
 use tokio::sync::Mutex;
 
+use crate::joined::joined;
+
 /// The most drafts of one append.
 const BATCH: usize = 4_000;
 
@@ -95,11 +97,7 @@ impl Once {
         since: Option<Timestamp>,
     ) -> Result<Emitted, OnceError> {
         let (inner, emitter) = (self.0.clone(), emitter.clone());
-        let work = tokio::spawn(async move { inner.emit_new(&emitter, records, since).await });
-        match work.await {
-            Ok(emitted) => emitted,
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-        }
+        joined(tokio::spawn(async move { inner.emit_new(&emitter, records, since).await })).await
     }
 }
 

@@ -30,6 +30,8 @@ use party::{Parties, Written};
 use seen::{Seen, connection_key, part_of, report_key};
 use wire::Message;
 
+use crate::joined::joined;
+
 pub(crate) use wire::looks_like_a_report;
 pub use wire::{Layer, MAX_CONNECTIONS, MAX_NODES, protocol_number};
 
@@ -117,11 +119,7 @@ impl Flows {
     /// The work goes on to its end even if whoever waits for it goes away.
     pub async fn take(&self, emitter: &Emitter, records: Vec<FlowRecord>) -> Result<Taken, AppendError> {
         let (inner, emitter) = (self.0.clone(), emitter.clone());
-        let work = tokio::spawn(async move { inner.take(&emitter, &records).await });
-        match work.await {
-            Ok(taken) => taken,
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-        }
+        joined(tokio::spawn(async move { inner.take(&emitter, &records).await })).await
     }
 }
 

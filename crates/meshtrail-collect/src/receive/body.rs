@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -80,6 +80,18 @@ pub(crate) enum BodyError {
     Encoding { encoding: String },
     #[error("the body is not whole {encoding}: {reason}")]
     Corrupt { encoding: &'static str, reason: String },
+}
+
+impl BodyError {
+    /// The answer's status.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLong { .. } | Self::DecodesTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow { .. } | Self::BrokeOff { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Corrupt { .. } => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

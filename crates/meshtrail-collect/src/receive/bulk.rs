@@ -26,6 +26,7 @@ use super::hec::presented;
 use super::record::{Records, Sender, Wrapped};
 use super::token::Token;
 use crate::catalogue::Groups;
+use crate::joined::joined;
 
 /// What is read of one request.
 const BOUNDS: Bounds = Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
@@ -92,11 +93,7 @@ async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
         Err(error) => return body_refusal(&error),
     };
     // Taking goes on to its end even if the sender goes away.
-    let work = tokio::spawn(async move { bulk.store(&read.bytes).await });
-    match work.await {
-        Ok(response) => response,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
+    joined(tokio::spawn(async move { bulk.store(&read.bytes).await })).await
 }
 
 impl Bulk {
@@ -255,13 +252,7 @@ fn refusal(status: StatusCode, of_type: &str, reason: &str) -> Response {
 }
 
 fn body_refusal(error: &BodyError) -> Response {
-    let status = match error {
-        BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::Slow { .. } | BodyError::BrokeOff { .. } => StatusCode::REQUEST_TIMEOUT,
-        BodyError::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        BodyError::Corrupt { .. } => StatusCode::BAD_REQUEST,
-    };
-    refusal(status, "illegal_argument_exception", &error.to_string())
+    refusal(error.status(), "illegal_argument_exception", &error.to_string())
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use super::body::{BodyError, Bounds};
 use super::store::hex;
 use super::token::Token;
 use crate::catalogue;
+use crate::joined::joined;
 use crate::sources::Expect;
 
 /// How old a signature may be, and how far ahead another clock may go.
@@ -63,12 +64,8 @@ impl IntoResponse for Refused {
         let status = match &self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::Body(BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. }) => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
-            Self::Body(BodyError::Slow { .. } | BodyError::BrokeOff { .. }) => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(BodyError::Encoding { .. }) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body(BodyError::Corrupt { .. }) | Self::Event(_) => StatusCode::BAD_REQUEST,
+            Self::Body(error) => error.status(),
+            Self::Event(_) => StatusCode::BAD_REQUEST,
             Self::Trail => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, format!("{self}\n")).into_response()
@@ -91,11 +88,7 @@ async fn deliver(State(webhook): State<Arc<Webhook>>, request: Request) -> Resul
     let secret = webhook.secret.secret();
     check(&head.headers, &read.bytes, secret.reveal(), Timestamp::now()).map_err(Refused::Signature)?;
     // Taking goes on to its end even if the sender goes away.
-    let work = tokio::spawn(async move { webhook.take(&read.bytes).await });
-    match work.await {
-        Ok(taken) => taken.map(|()| StatusCode::OK),
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
+    joined(tokio::spawn(async move { webhook.take(&read.bytes).await })).await.map(|()| StatusCode::OK)
 }
 
 impl Webhook {

@@ -20,6 +20,7 @@ use super::client::{Client, Wanted};
 use super::error::ApiError;
 use super::shapes::Records;
 use super::window::{Plan, Reading, Round};
+use crate::joined::joined;
 use crate::sources::{Expect, Source};
 use crate::start::Wiring;
 use crate::turn::{Turn, causes};
@@ -163,11 +164,7 @@ impl<L: Log> LogPoll<L> {
         let ordering = tokio::task::spawn_blocking(move || {
             Ok::<_, ApiError>(L::order(Records::read(L::WHAT, &answer)?.logs, end, &answer.body))
         });
-        let ordered = match ordering.await {
-            Ok(ordered) => ordered?,
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-        };
-        self.log.write(&self.to, (from, end), ordered).await.map_err(RoundError::Write)?;
+        self.log.write(&self.to, (from, end), joined(ordering).await?).await.map_err(RoundError::Write)?;
         Ok(bytes)
     }
 }

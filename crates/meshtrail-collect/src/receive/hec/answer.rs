@@ -79,13 +79,7 @@ impl Answer {
 
     /// A body that can't be taken.
     pub(crate) fn body(error: &BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLong { .. } | BodyError::DecodesTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Slow { .. } | BodyError::BrokeOff { .. } => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            BodyError::Corrupt { .. } => StatusCode::BAD_REQUEST,
-        };
-        Self { status: Some(status), ..Self::of(Code::InvalidData).because(error.to_string()) }
+        Self { status: Some(error.status()), ..Self::of(Code::InvalidData).because(error.to_string()) }
     }
 }
 

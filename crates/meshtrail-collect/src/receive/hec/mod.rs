@@ -29,6 +29,7 @@ use super::Shared;
 use super::body::Bounds;
 use super::record::{Records, Sender};
 use super::token::Token;
+use crate::joined::joined;
 use answer::{Answer, Code};
 use channels::Channels;
 
@@ -184,15 +185,14 @@ impl Hec {
             let taking = hec.sender.bodies.take(trail, &body).await.map_err(|error| error.to_string())?;
             hec.sender.take(&hec.shared, records, &taking).await
         });
-        match work.await {
-            Ok(Ok(())) => {
+        match joined(work).await {
+            Ok(()) => {
                 Answer::of(Code::Success).acknowledged(channel.map(|channel| self.channels.next(channel)))
             }
-            Ok(Err(reason)) => {
+            Err(reason) => {
                 tracing::warn!(reason, "events could not be written down");
                 Answer::of(Code::Busy)
             }
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
     }
 }

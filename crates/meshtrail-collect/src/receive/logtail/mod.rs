@@ -32,6 +32,7 @@ use super::body::{BodyError, Bounds, Spoiled};
 use super::store::emit_in_parts;
 use crate::config::LogtailConfig;
 use crate::flow::FlowRecord;
+use crate::joined::joined;
 use crate::sources::{Expect, Source};
 use entry::{Entry, Lines};
 use ids::{Place, PublicId};
@@ -129,10 +130,7 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
             Err(spoiled) => logtail.keep(&place, &spoiled).await,
         }
     });
-    match work.await {
-        Ok(taken) => taken.map(|()| StatusCode::OK),
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
+    joined(work).await.map(|()| StatusCode::OK)
 }
 
 impl Logtail {
