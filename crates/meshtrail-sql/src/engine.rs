@@ -30,7 +30,7 @@ use crate::scan::{Kept, NOWHERE, Pinned};
 use crate::statement::question;
 use crate::tables::Tables;
 use crate::threads::Threads;
-use crate::{CATALOG, SCHEMA};
+use crate::{CATALOG, SCHEMA, json};
 
 /// The stack that a query is planned on: the planner recurses as deep as a query nests.
 const PLANNING_STACK: usize = 32 << 20;
@@ -259,7 +259,7 @@ fn session(
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(schemas));
     let hold = HoldToBudget { budget: budget.clone(), places: places.clone() };
-    let state = SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config(limits))
         .with_runtime_env(runtime.clone())
         .with_default_features()
@@ -268,6 +268,7 @@ fn session(
         .with_file_formats(Vec::new())
         .with_physical_optimizer_rule(Arc::new(hold))
         .build();
+    json::register(&mut state)?;
     Ok(SessionContext::new_with_state(state))
 }
 

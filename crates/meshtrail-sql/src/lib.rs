@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod files;
 mod functions;
+mod json;
 mod log;
 pub mod output;
 mod scan;

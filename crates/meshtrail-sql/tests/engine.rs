@@ -256,6 +256,70 @@ async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn json_is_taken_apart_as_postgres_does_in_files_and_in_the_log() {
+    for age in [SOON, LATE] {
+        let mut fixture = Fixture::new(age, Limits::default()).await;
+        fixture.sessions(40).await;
+        let mut draft = Draft::new(Kind::SshLogin, at(50));
+        let tags = vec!["tag:prod".to_owned(), "tag:ci, \"x\"".to_owned()];
+        draft.actor.device = Some(Device { tags, ..Device::default() }.into());
+        let event = fixture.event(draft);
+        fixture.trail.append(vec![event]).await.unwrap();
+        if age == SOON {
+            fixture.sealed(81).await;
+        }
+        let sql = "select detail->>'tx_bytes', detail->'dst', detail->>'dst', detail->'nothing'->>'there' \
+                   from event where family = 'flow' and (detail->>'tx_bytes')::bigint = 7";
+        assert_eq!(fixture.rows(sql).await, [["7", "\"[fd7a::1]:443\"", "[fd7a::1]:443", "-"]]);
+        let counts = [
+            ("event where detail ? 'command'", 40),
+            ("event where not detail ? 'command'", 40),
+            ("event where leaf->'actor'->'person'->>'login' = 'bob@example.com'", 26),
+            ("event where leaf #>> '{actor,person,login}' = 'bob@example.com'", 26),
+            ("event where leaf #>> array['actor', 'person', 'login'] = 'bob@example.com'", 26),
+            ("login where actor_device_tags ? 'tag:prod'", 1),
+            ("login where actor_device_tags ? 'tag:pro'", 0),
+            ("login where actor_device_tags ->> -1 = 'tag:ci, \"x\"'", 1),
+            ("login where json_array_length(actor_device_tags) = 2", 1),
+            ("login where json_typeof(actor_device_tags) = 'array'", 1),
+            ("login where json_typeof(actor_device_tags->'x') is null", 1),
+        ];
+        for (from, expected) in counts {
+            assert_eq!(fixture.number(&format!("select count(*) from {from}")).await, expected, "{from}");
+        }
+        let tags = fixture.rows("select unnest(json_elements(actor_device_tags)) from login").await;
+        assert_eq!(tags, [["tag:prod"], ["tag:ci, \"x\""]]);
+        let grouped = "select detail->>'command' as what, count(*) from event where index < 4 group by 1 \
+                       order by detail->>'command' nulls first";
+        assert_eq!(fixture.rows(grouped).await, [["-", "2"], ["echo 0", "1"], ["echo 1", "1"]]);
+        let joined = "select e.detail->>e.kind, e.leaf->>k.column1 from event e cross join (values ('kind')) k \
+                      where e.index = 0";
+        assert_eq!(fixture.rows(joined).await, [["-", "ssh.session.ended"]]);
+        for wrong in ["select index->'a' from event", "select detail #> 'a' from event"] {
+            assert_eq!(fixture.ask(wrong).await.expect_err(wrong).fault, Fault::Query, "{wrong}");
+        }
+    }
+}
+
+/// The queries of the manual's page, each a line that begins with four spaces; what follows a query's end is left out.
+fn of_the_manual() -> Vec<&'static str> {
+    let page = include_str!("../../../docs/sql.md");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("    "));
+    lines.filter(|line| line.starts_with("select ") && !line.contains("read_parquet")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_query_of_the_manual_runs_as_it_is_written() {
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    fixture.sessions(20).await;
+    let queries = of_the_manual();
+    assert!(queries.len() >= 10, "{queries:?}");
+    for sql in queries {
+        fixture.ask(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded_and_what_does_not_fit_spills() {
     let folder = tempfile::tempdir().unwrap();
     let limits =
