@@ -21,6 +21,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_trail::Snapshot;
+use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_trail::segment::{Columns, SegmentError, SegmentReader, Selection};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -112,6 +113,19 @@ impl fmt::Debug for Files {
     }
 }
 
+impl Files {
+    /// A file of the snapshot, read for its end alone.
+    pub(crate) fn open(&self, file: &SegmentFile) -> Box<dyn AsyncFileReader + Send> {
+        let uncounted = ParquetFileMetrics::new(0, &file.path, &ExecutionPlanMetricsSet::new());
+        Box::new(self.reader(SealedFile { path: file.path.as_str().into(), size: file.bytes }, uncounted))
+    }
+
+    fn reader(&self, file: SealedFile, metrics: ParquetFileMetrics) -> Reader {
+        let (snapshot, footers) = (self.snapshot.clone(), self.footers.clone());
+        Reader { snapshot, footers, file, stand_in: None, metrics }
+    }
+}
+
 impl ParquetFileReaderFactory for Files {
     fn create_reader(
         &self,
@@ -124,13 +138,7 @@ impl ParquetFileReaderFactory for Files {
             return Err(DataFusionError::Internal("a file that is no trail's".to_owned()));
         };
         let metrics = ParquetFileMetrics::new(partition, file.object_meta.location.as_ref(), metrics);
-        Ok(Box::new(Reader {
-            snapshot: self.snapshot.clone(),
-            footers: self.footers.clone(),
-            file: sealed.clone(),
-            stand_in: None,
-            metrics,
-        }))
+        Ok(Box::new(self.reader(sealed.clone(), metrics)))
     }
 }
 

@@ -70,19 +70,26 @@ pub(crate) const TARGET: [&str; 8] = [
     "target_id",
 ];
 
+/// The name of [`actor`] in plans.
+pub(crate) const ACTOR_LABEL: &str = "actor_label";
+/// The name of [`device`] in plans.
+pub(crate) const DEVICE_LABEL: &str = "device_label";
+/// The name of [`target`] in plans.
+pub(crate) const TARGET_LABEL: &str = "target_label";
+
 /// The label of an event's actor.
 pub(crate) fn actor() -> Arc<ScalarUDF> {
-    function("actor_label", Gives::Actor, ACTOR.len())
+    function(ACTOR_LABEL, Gives::Actor, ACTOR.len())
 }
 
 /// The label of the actor's device.
 pub(crate) fn device() -> Arc<ScalarUDF> {
-    function("device_label", Gives::Device, DEVICE.len())
+    function(DEVICE_LABEL, Gives::Device, DEVICE.len())
 }
 
 /// The label of an event's target.
 pub(crate) fn target() -> Arc<ScalarUDF> {
-    function("target_label", Gives::Target, TARGET.len())
+    function(TARGET_LABEL, Gives::Target, TARGET.len())
 }
 
 /// A hash as text.

@@ -26,6 +26,7 @@ mod files;
 mod functions;
 mod json;
 mod log;
+mod lookup;
 pub mod output;
 mod scan;
 mod statement;

@@ -36,6 +36,7 @@ use meshtrail_trail::{Snapshot, Trail};
 use crate::columns::{FAMILY, INDEX, Stored, TIME};
 use crate::files::{Files, Footers, SealedFile};
 use crate::log::{LogRows, Stretches};
+use crate::lookup;
 
 /// Where DataFusion believes the files to be; nothing is read from there.
 pub(crate) const NOWHERE: &str = "meshtrail://trail/";
@@ -316,6 +317,8 @@ impl TableProvider for Rows {
         };
         let held = snapshot.clone();
         let files = self.files(state, &held, filters)?;
+        let opened = Files { snapshot: snapshot.clone(), footers: self.kept.footers.clone() };
+        let files = lookup::narrow(files, filters, &opened).await;
         let sealed = self.sealed(state, &snapshot, &files, projection, limit)?;
         let log = LogRows {
             trail: self.trail.clone(),

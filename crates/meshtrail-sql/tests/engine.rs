@@ -255,6 +255,137 @@ async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
     }
 }
 
+impl Fixture {
+    /// Files of logins, devices, sessions and addresses whose bounds are alike: only Bloom filters tell them apart.
+    async fn alike(files: usize) -> Self {
+        let mut fixture = Fixture::new(SOON, Limits::default()).await;
+        for file in 0..files {
+            let names = [("a0".to_owned(), 1), (format!("m{file}"), 100 + file), ("z0".to_owned(), 200)];
+            let mut events: Vec<Event> =
+                names.iter().flat_map(|(name, number)| fixture.odd(name, *number)).collect();
+            events.push(fixture.session(if file % 2 == 0 { 0 } else { 999 }));
+            events.push(fixture.session(if file % 2 == 0 { 999 } else { 0 }));
+            events.push(fixture.session(100 + file));
+            fixture.trail.append(events).await.unwrap();
+            fixture.sealed(fixture.sequence).await;
+        }
+        fixture
+    }
+
+    /// Flows of actors that have a label each way there is, all with `name` in it.
+    fn odd(&mut self, name: &str, number: usize) -> Vec<Event> {
+        let login = Arc::new(Person { login: format!("{name}@example.com"), ..Person::default() });
+        let device = |device_name: Option<String>, addresses: &[String], id: Option<String>| {
+            Arc::new(Device { name: device_name, addresses: addresses.to_vec(), id, ..Device::default() })
+        };
+        let long = device(Some(format!("{name}.tail.example")), &[], Some(format!("id-{name}")));
+        let short = device(Some(name.to_owned()), &[], None);
+        let addressed = device(None, &[format!("fd7a::{name}"), "100.64.0.1".to_owned()], None);
+        let bare = device(None, &[], Some(format!("id-{name}")));
+        let tags = |tags: &[&str]| tags.iter().map(|tag| format!("tag:{tag}-{name}")).collect::<Vec<_>>();
+        let actors = vec![
+            Actor { person: Some(login), device: Some(long.clone()), ..Actor::default() },
+            Actor { tags: tags(&["one"]), device: Some(long.clone()), ..Actor::default() },
+            Actor { tags: tags(&["one", "two, three"]), ..Actor::default() },
+            Actor { service: Some(format!("service-{name}")), ..Actor::default() },
+            Actor { device: Some(short.clone()), ..Actor::default() },
+            Actor { device: Some(addressed.clone()), ..Actor::default() },
+            Actor { device: Some(bare.clone()), ..Actor::default() },
+            Actor::default(),
+        ];
+        let targets = vec![
+            Target { name: Some(name.to_owned()), namespace: Some("a/b".to_owned()), ..Target::default() },
+            Target { name: Some(format!("x/{name}")), ..Target::default() },
+            Target { device: Some(long), ..Target::default() },
+            Target { device: Some(addressed), ..Target::default() },
+            Target { address: Some(format!("100.64.0.9:{number}")), ..Target::default() },
+            Target { address: Some(format!("[fd7a::{number}]:443")), ..Target::default() },
+            Target { id: Some(name.to_owned()), ..Target::default() },
+            Target::default(),
+        ];
+        let flows = actors.into_iter().zip(targets).map(|(actor, target)| {
+            let mut draft = Draft::new(Kind::FlowCounted, at(1));
+            (draft.actor, draft.target) = (actor, target);
+            draft.detail = Some(Detail::Flow(Box::new(Flow {
+                src: Some(format!("10.{number}.0.1:99")),
+                dst: Some(format!("[fd7a::{number}]:443")),
+                ..Flow::default()
+            })));
+            self.event(draft)
+        });
+        flows.collect()
+    }
+
+    /// The line of the plan, after it ran, that tells of files.
+    async fn files_of(&self, sql: &str) -> String {
+        let plan = self.rows(&format!("explain analyze {sql}")).await;
+        let lines = plan.iter().flat_map(|row| row[1].lines());
+        lines.filter(|line| line.contains("DataSourceExec")).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bloom_filters_skip_what_bounds_cannot_by_every_column_that_has_one() {
+    let fixture = Fixture::alike(6).await;
+    let session = format!("session = '{}'", session_id(103).as_str());
+    for (table, filter) in [
+        ("flow", "actor_login = 'm3@example.com'"),
+        ("flow", "actor_device_id = 'id-m3'"),
+        ("flow", "actor_device_name = 'm3.tail.example'"),
+        ("flow", "target_device_name in ('m3.tail.example', 'm9.tail.example')"),
+        ("flow", "src = '10.103.0.1'"),
+        ("flow", "dst = 'fd7a::103'"),
+        ("event", "actor_login = 'm3@example.com' and family = 'flow'"),
+        ("session", session.as_str()),
+    ] {
+        let line = fixture.files_of(&format!("select index from {table} where {filter}")).await;
+        let pruned = line.split("row_groups_pruned_bloom_filter=").nth(1).unwrap_or_default();
+        let by_bounds = line.split("row_groups_pruned_statistics=").nth(1).unwrap_or_default();
+        assert!(pruned.starts_with("6 total → 1 matched"), "{filter}: {line}");
+        assert!(by_bounds.starts_with("6 total → 6 matched"), "{filter}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_put_together_and_either_or_skip_files_too() {
+    let fixture = Fixture::alike(6).await;
+    for filter in [
+        "actor = 'm3@example.com'",
+        "actor in ('m3@example.com', 'nobody@example.com')",
+        "actor = 'm3@example.com' and tx_bytes is null",
+        "src = '10.103.0.1' or dst = 'fd7a::103'",
+        "actor_login = 'm3@example.com' or target_device_id = 'id-m3'",
+    ] {
+        let line = fixture.files_of(&format!("select index from flow where {filter}")).await;
+        assert_eq!(line.matches(".parquet").count(), 1, "{filter}: {line}");
+    }
+    for filter in ["actor = 'm3@example.com' or tx_bytes is null", "not actor = 'm3@example.com'"] {
+        let line = fixture.files_of(&format!("select index from flow where {filter}")).await;
+        assert_eq!(line.matches(".parquet").count(), 6, "{filter}: {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_skipped_that_holds_what_is_asked_for() {
+    let fixture = Fixture::alike(4).await;
+    for table in ["flow", "event"] {
+        for column in ["actor", "device", "target", "actor_login", "actor_device_name", "target_device_id"] {
+            let all = fixture.rows(&format!("select {column}, count(*) from {table} group by 1")).await;
+            assert!(all.len() > 5, "{column}: {all:?}");
+            for row in all.iter().filter(|row| row[0] != "-") {
+                let value = row[0].replace('\'', "''");
+                let sql = format!(
+                    "select count(*) filter (where {column} = '{value}') from {table} \
+                     where {column} = '{value}' or session = 'none' and {column} = 'none'"
+                );
+                assert_eq!(fixture.rows(&sql).await, [[row[1].as_str()]], "{sql}");
+                let sql = format!("select count(*) from {table} where {column} in ('{value}', 'none')");
+                assert_eq!(fixture.rows(&sql).await, [[row[1].as_str()]], "{sql}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn json_is_taken_apart_as_postgres_does_in_files_and_in_the_log() {
     for age in [SOON, LATE] {
