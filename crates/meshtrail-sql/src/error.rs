@@ -1,5 +1,6 @@
 //! What is wrong with a query, whose fault it is, and where it stands.
 
+use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
 
 use crate::budget::Exceeded;
@@ -97,6 +98,60 @@ fn plain(error: &DataFusionError, diagnostic: Option<&Diagnostic>, tables: Optio
             None => QueryError::new(Fault::Trail, text(error.as_ref())),
         },
         other => QueryError::new(Fault::Trail, text(other)),
+    }
+}
+
+/// The SQLSTATE that Postgres has for an error of this kind.
+pub(crate) fn sqlstate(error: &DataFusionError) -> &'static str {
+    if let DataFusionError::Collection(errors) = error
+        && let Some(first) = errors.first()
+    {
+        return sqlstate(first);
+    }
+    match error.find_root() {
+        DataFusionError::SQL(..) => "42601",
+        DataFusionError::SchemaError(schema, _) => match &**schema {
+            SchemaError::FieldNotFound { .. } => "42703",
+            SchemaError::AmbiguousReference { .. } => "42702",
+            SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
+                "42701"
+            }
+        },
+        DataFusionError::Plan(message) => state_of_plan(message),
+        DataFusionError::NotImplemented(_) => "0A000",
+        DataFusionError::Configuration(_) => "42704",
+        DataFusionError::ArrowError(error, _) => match &**error {
+            ArrowError::DivideByZero => "22012",
+            ArrowError::ArithmeticOverflow(_) => "22003",
+            ArrowError::ParseError(_) | ArrowError::CastError(_) => "22P02",
+            _ => "22000",
+        },
+        DataFusionError::Execution(_) => "22000",
+        DataFusionError::ResourcesExhausted(message) if message.contains("disk") => "53100",
+        DataFusionError::ResourcesExhausted(_) => "53200",
+        DataFusionError::External(error) => match error.downcast_ref::<Exceeded>() {
+            Some(Exceeded::Time { .. }) => "57014",
+            Some(Exceeded::Rows { .. }) => "54000",
+            Some(Exceeded::Busy { .. }) => "53000",
+            None => "58030",
+        },
+        _ => "XX000",
+    }
+}
+
+/// A planner's errors are told apart by their words alone.
+fn state_of_plan(message: &str) -> &'static str {
+    const NO_FUNCTION: [&str; 5] =
+        ["Invalid function", "table function", "Function", "Aggregate Function", "Window Function"];
+    let is_of_function = NO_FUNCTION.iter().any(|begin| message.starts_with(begin));
+    if is_of_function || message.contains("No function matches") {
+        "42883"
+    } else if message.starts_with("table '") && message.ends_with("not found") {
+        "42P01"
+    } else if message.contains("must") && message.contains("GROUP BY") {
+        "42803"
+    } else {
+        "42000"
     }
 }
 

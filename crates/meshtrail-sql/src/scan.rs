@@ -41,7 +41,7 @@ use crate::lookup;
 /// Where DataFusion believes the files to be; nothing is read from there.
 pub(crate) const NOWHERE: &str = "meshtrail://trail/";
 
-/// The snapshot that all tables of one query read, taken by the first.
+/// The snapshot that all tables of one query read, taken by the first; of one transaction, over the Postgres wire.
 #[derive(Default)]
 pub(crate) struct Pinned(Mutex<Option<Snapshot>>);
 
@@ -49,6 +49,12 @@ impl Pinned {
     fn get(&self, trail: &Trail) -> Snapshot {
         let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pinned.get_or_insert_with(|| trail.snapshot()).clone()
+    }
+
+    /// What is asked next sees what is there then.
+    pub(crate) fn forget(&self) {
+        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(gone);
     }
 }
 

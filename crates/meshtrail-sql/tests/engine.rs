@@ -387,6 +387,34 @@ async fn no_file_is_skipped_that_holds_what_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_tables_of_one_query_see_one_moment_while_events_come_in() {
+    let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    fixture.sessions(10).await;
+    let engine = fixture.engine.clone();
+    let appends = tokio::spawn(async move {
+        for _ in 0..150 {
+            fixture.sessions(10).await;
+        }
+        fixture
+    });
+    let alone = "select count(*) from flow a full join event b on a.index = b.index \
+                 where b.index is null or a.index is null and b.family = 'flow'";
+    let counts =
+        "select (select count(*) from flow) as one, count(*) as other from event where family = 'flow'";
+    let mut seen = Vec::new();
+    while !appends.is_finished() {
+        let found = texts(&ask(&engine, alone, engine.budget()).await.unwrap());
+        assert_eq!(found, [["0"]], "an event in one table and not yet in the other");
+        let counted = texts(&ask(&engine, counts, engine.budget()).await.unwrap());
+        assert_eq!(counted[0][0], counted[0][1]);
+        seen.push(counted[0][0].clone());
+    }
+    seen.dedup();
+    assert!(seen.len() > 2, "nothing came in meanwhile: {seen:?}");
+    assert_eq!(appends.await.unwrap().number("select count(*) from flow").await, 1510);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn json_is_taken_apart_as_postgres_does_in_files_and_in_the_log() {
     for age in [SOON, LATE] {
         let mut fixture = Fixture::new(age, Limits::default()).await;

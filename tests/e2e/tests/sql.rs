@@ -27,7 +27,7 @@ async fn psql(port: u16, user: &str, password: &str, sql: &str) -> Result<(bool,
     let mut command = mortal("psql");
     let address = format!("host=127.0.0.1 port={port} user={user} dbname=meshtrail");
     command
-        .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &address])
+        .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql, &address])
         .env("PGPASSWORD", password);
     let output = run("psql", command, Duration::from_secs(60)).await?;
     let text =
@@ -93,7 +93,7 @@ async fn nobody_asks_without_a_token_and_whoever_asks_is_in_the_trail() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn psycopg_uses_parameters_and_streams_and_is_refused_what_is_no_question() -> Result<()> {
+async fn psycopg_uses_parameters_cursors_and_json_and_is_told_what_is_wrong() -> Result<()> {
     let (folder, port) = (tempfile::tempdir()?, free_port()?);
     let server = Server::start(folder.path(), &setup(port)).await?;
     let password = token(&server, "auditor", "auditor").await?;
@@ -103,8 +103,89 @@ async fn psycopg_uses_parameters_and_streams_and_is_refused_what_is_no_question(
     assert_eq!(told["of_one"], 500);
     assert_eq!(told["streamed"], 2500);
     assert_eq!(told["types"], json!(["datetime", "int", "str"]));
-    // `create external table` is no Postgres: the parser refuses it, and has no SQLSTATE of its own for that.
-    assert_eq!(told["refused"], json!(["25006", "25006", "XX000", "25006", "25006", "25006"]));
+    let row = json!(["6", "\"100.64.0.9:1\""]);
+    assert_eq!(told["json"], json!([row, row, ["user-1@example.com"]]));
+    // `create external table` is no Postgres: the parser refuses it. A cursor needs a transaction.
+    assert_eq!(told["refused"], json!(["25006", "25006", ["42601", 35], "25006", "25P01", "25006"]));
+    let both = |state: Value| json!([state, state]);
+    assert_eq!(
+        told["wrong"],
+        json!([
+            both(json!(["42601", 1])),
+            both(json!(["42601", 26])),
+            both(json!(["42601", 8])),
+            both(json!(["42P01", 15])),
+            both(json!(["42703", 16])),
+            both(json!(["42883", 8])),
+            both(json!("22012")),
+            both(json!("22P02")),
+            both(json!(["42803", 8])),
+        ])
+    );
+    assert_eq!(told["cancelled"], json!(["57014", "57014", "57014", "57014", 1]));
+    let cursor = json!({
+        "text": [2500, 2500, "user-1@example.com"], "binary": [2500, 2500, "user-1@example.com"],
+        "portions": [1, 999, 1500, 0], "scroll": "25006", "first": 3, "again": "42P03", "failed": "25P02",
+        "ended": "34000",
+    });
+    assert_eq!(told["cursor"], cursor);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn portals_give_rows_in_portions_and_who_is_not_let_in_is_told_why() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let mut setup = setup(port);
+    setup.config = setup.config.map(|config| config + "connections = 4\n[query]\nmemory_mb = 64\n");
+    let server = Server::start(folder.path(), &setup).await?;
+    let password = token(&server, "auditor", "auditor").await?;
+    Sender::new(&server, "agent").await?.send(&server, 2500).await?;
+    let told = asked_in_python("portals.py", &[&port.to_string(), "auditor", &password, "4"]).await?;
+    let first = json!(["1", "2", 1000, "s", "T"]);
+    assert_eq!(
+        told["portions"],
+        json!([first, [1000, "s", "T"], [500, "SELECT 500", "T"], ["SELECT 0", "T"]])
+    );
+    assert_eq!(
+        told["between"],
+        json!([["1", "2", 10, "s", "T"], ["T", 1, "SELECT 1", "T"], [2490, "SELECT 2490", "T"]])
+    );
+    assert_eq!(told["ends"], json!([["COMMIT", "I"], ["34000", "I"]]));
+    assert_eq!(told["outside"], json!([["1", "2", 10, "s", "I"], ["34000", "I"]]));
+    assert_eq!(told["let_in"], json!(["28P01", null, "53300"]));
+    // One of the four has its place again once the program above has ended.
+    let memory = "select string_agg(repeat('x', 1000), '') from generate_series(1, 200000)";
+    let told = until("a free connection", Duration::from_secs(20), async || {
+        let (holds, text) = psql(port, "auditor", &password, memory).await.ok()?;
+        (!holds && !text.contains("53300")).then_some(text)
+    });
+    let told = told.await?;
+    assert!(told.contains("53200"), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_and_every_statement_see_one_moment_while_events_come_in() -> Result<()> {
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let server = Server::start(folder.path(), &setup(port)).await?;
+    let password = token(&server, "auditor", "auditor").await?;
+    let mut sender = Sender::new(&server, "agent").await?;
+    sender.send(&server, 100).await?;
+    let port = port.to_string();
+    let arguments = [port.as_str(), "auditor", password.as_str(), "25"];
+    let asked = asked_in_python("moments.py", &arguments);
+    tokio::pin!(asked);
+    let told = loop {
+        tokio::select! {
+            told = &mut asked => break told?,
+            sent = sender.send(&server, 20) => {
+                sent?;
+            }
+        }
+    };
+    assert_eq!((&told["torn"], &told["moved"]), (&json!([]), &json!([])));
+    let alone: Vec<u64> = serde_json::from_value(told["alone"].clone())?;
+    assert!(alone.is_sorted() && alone.first() < alone.last(), "nothing came in meanwhile: {alone:?}");
     Ok(())
 }
 

@@ -80,9 +80,9 @@ impl Opened {
     pub(super) async fn serve(self, state: AppState, stop: CancellationToken) {
         let engine = state.sql().clone();
         let served = engine.handle().spawn(async move {
-            let session = state.sql().session(state.sql().budget()).map_err(Box::new)?;
+            let engine = state.sql().clone();
             let door = Arc::new(TokenDoor(state));
-            let wire = Arc::new(Wire::new(session, door, self.tls, self.connections)?);
+            let wire = Arc::new(Wire::new(&engine, door, self.tls, self.connections)?);
             let listener = TcpListener::from_std(self.listener)?;
             tracing::info!(address = ?listener.local_addr().ok(), "the Postgres wire listens");
             wire.serve(listener, stop).await;

@@ -1,5 +1,7 @@
 //! What may be said on the wire: questions, and the small talk that clients need.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
@@ -8,10 +10,17 @@ use datafusion::sql::sqlparser::ast::{Set, SetExpr, Statement};
 use datafusion_postgres::QueryHook;
 use datafusion_postgres::hooks::HookClient;
 use datafusion_postgres::pgwire::api::ClientInfo;
+use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::Response;
-use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::response::TransactionStatus;
+use datafusion_postgres::pgwire::types::format::FormatOptions;
 
+use super::cursors::{self, Cursors};
+use super::lent;
 use super::startup::Seat;
+use super::told::refusal as error;
+use crate::budget::Budget;
 
 /// What a client may set: how values are shown, and names that programs give themselves. Nothing of it changes what a
 /// question may cost.
@@ -32,7 +41,9 @@ const SETTINGS: [&str; 12] = [
 
 /// Stands before every statement of a connection.
 pub(super) struct Gate {
-    guest: Seat,
+    pub(super) guest: Seat,
+    pub(super) cursors: Arc<Cursors>,
+    pub(super) budget: Budget,
 }
 
 /// What a statement is to the gate.
@@ -47,10 +58,6 @@ enum Said {
 }
 
 impl Gate {
-    pub(super) fn new(guest: Seat) -> Gate {
-        Gate { guest }
-    }
-
     /// Turns a statement down, or writes it down; durable on return.
     async fn pass(&self, statement: &Statement) -> PgWireResult<()> {
         match said(statement) {
@@ -73,10 +80,10 @@ fn said(statement: &Statement) -> Said {
             _ => Said::Question,
         },
         Statement::Explain { statement, .. } => said(statement),
-        // Drivers fetch by the extended protocol, to which the wire's cursors do not tell their columns.
-        Statement::Declare { .. } | Statement::Fetch { .. } | Statement::Close { .. } => {
-            Said::No("there are no cursors here: ask for the rows as they come, or with limit and offset")
-        }
+        Statement::Declare { stmts } => match cursors::question(stmts) {
+            Ok(query) => said(&Statement::Query(Box::new(query.clone()))),
+            Err(why) => Said::No(why),
+        },
         Statement::Set(set) => may_set(set),
         Statement::ShowVariable { .. }
         | Statement::ShowStatus { .. }
@@ -89,6 +96,8 @@ fn said(statement: &Statement) -> Said {
         | Statement::StartTransaction { .. }
         | Statement::Commit { .. }
         | Statement::Rollback { .. }
+        | Statement::Fetch { into: None, .. }
+        | Statement::Close { .. }
         | Statement::Deallocate { .. }
         | Statement::Discard { .. } => Said::SmallTalk,
         _ => READ_ONLY,
@@ -113,8 +122,42 @@ fn may_set(set: &Set) -> Said {
     }
 }
 
-fn error(code: &str, message: String) -> PgWireError {
-    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message)))
+impl Gate {
+    /// Does what a statement about a cursor says.
+    async fn cursor(
+        &self,
+        statement: &Statement,
+        plan: Option<LogicalPlan>,
+        session: &SessionContext,
+        client: &dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        // What a failed transaction is told, the hook for transactions knows.
+        if client.transaction_status() == TransactionStatus::Error {
+            return None;
+        }
+        match statement {
+            Statement::Declare { stmts } => {
+                let [declared] = stmts.as_slice() else { return None };
+                let name = declared.names.first()?;
+                let plan = match plan {
+                    Some(plan) => plan,
+                    None => match cursors::plan_of(declared.for_query.as_ref()?, session).await {
+                        Ok(plan) => plan,
+                        Err(error) => return Some(Err(PgWireError::ApiError(Box::new(error)))),
+                    },
+                };
+                let bounds = (client.transaction_status(), lent::time(client, &self.budget));
+                Some(self.cursors.declare(name, &plan, session, bounds).await)
+            }
+            Statement::Fetch { name, direction, .. } => {
+                let options = FormatOptions::from_client_metadata(client.metadata());
+                let rows = self.cursors.fetch(name, direction, (&Format::UnifiedText, options));
+                Some(rows.map(Response::Query))
+            }
+            Statement::Close { cursor } => Some(self.cursors.close(cursor)),
+            _ => None,
+        }
+    }
 }
 
 #[async_trait]
@@ -122,34 +165,56 @@ impl QueryHook for Gate {
     async fn handle_simple_query(
         &self,
         statement: &Statement,
-        _session: &SessionContext,
-        _client: &mut dyn HookClient,
+        session: &SessionContext,
+        client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        self.pass(statement).await.err().map(Err)
+        match self.pass(statement).await {
+            Err(refused) => Some(Err(refused)),
+            Ok(()) => self.cursor(statement, None, session, client).await,
+        }
     }
 
     async fn handle_extended_parse_query(
         &self,
         statement: &Statement,
-        _session: &SessionContext,
+        session: &SessionContext,
         _client: &(dyn ClientInfo + Send + Sync),
     ) -> Option<PgWireResult<LogicalPlan>> {
         // Refused before it is planned; written down when it runs.
-        match said(statement) {
-            Said::No(why) => Some(Err(error("25006", why.to_owned()))),
-            Said::Question | Said::SmallTalk => None,
+        if let Said::No(why) = said(statement) {
+            return Some(Err(error("25006", why.to_owned())));
+        }
+        match statement {
+            Statement::Declare { stmts } => {
+                let query = cursors::question(stmts).ok()?;
+                let plan = cursors::plan_of(query, session).await;
+                Some(plan.map_err(|error| PgWireError::ApiError(Box::new(error))))
+            }
+            Statement::Fetch { name, .. } => Some(self.cursors.shape(name)),
+            Statement::Close { .. } => Some(Ok(LogicalPlan::default())),
+            _ => None,
         }
     }
 
     async fn handle_extended_query(
         &self,
         statement: &Statement,
-        _plan: &LogicalPlan,
-        _params: &ParamValues,
-        _session: &SessionContext,
-        _client: &mut dyn HookClient,
+        plan: &LogicalPlan,
+        parameters: &ParamValues,
+        session: &SessionContext,
+        client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        self.pass(statement).await.err().map(Err)
+        if let Err(refused) = self.pass(statement).await {
+            return Some(Err(refused));
+        }
+        let plan = match statement {
+            Statement::Declare { .. } => match plan.clone().replace_params_with_values(parameters) {
+                Ok(plan) => Some(plan),
+                Err(error) => return Some(Err(PgWireError::ApiError(Box::new(error)))),
+            },
+            _ => None,
+        };
+        self.cursor(statement, plan, session, client).await
     }
 }
 
@@ -172,6 +237,7 @@ mod tests {
             "with a as (select 1) select * from a",
             "explain analyze select * from event",
             "values (1)",
+            "declare c cursor for select * from event",
         ] {
             assert_eq!(verdict(sql), Said::Question, "{sql}");
         }
@@ -188,6 +254,8 @@ mod tests {
             "set session characteristics as transaction read only",
             "show server_version",
             "discard all",
+            "fetch forward 10 from c",
+            "close c",
         ] {
             assert_eq!(verdict(sql), Said::SmallTalk, "{sql}");
         }
@@ -216,8 +284,10 @@ mod tests {
             "call f()",
             "do $$ begin end $$",
             "listen a",
-            "declare c cursor for select * from event",
-            "fetch 10 from c",
+            "declare c cursor for delete from event",
+            "declare c cursor for select * from event for update",
+            "declare c scroll cursor for select * from event",
+            "declare c cursor with hold for select * from event",
         ] {
             // What can't be parsed can't be run.
             if let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) {

@@ -9,8 +9,11 @@
 //! Whose token it is, and where questions are written down, is the [`Door`]'s business.
 
 mod bounded;
+mod cursors;
 mod gate;
+mod lent;
 mod startup;
+mod told;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::{ConnectionManager, PgWireServerHandlers};
+use datafusion_postgres::pgwire::api::{ConnectionManager, ErrorHandler, PgWireServerHandlers};
 use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::future::BoxFuture;
@@ -32,7 +35,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::CATALOG;
+use crate::scan::Pinned;
+use crate::{Budget, CATALOG, Engine, QueryError};
 
 /// Connections beside those that are served: they are told that there are too many. What comes beyond them waits.
 const SPARE_CONNECTIONS: usize = 32;
@@ -59,7 +63,9 @@ pub struct Refused {
 
 /// Tables, over the Postgres wire.
 pub struct Wire {
-    session: Arc<SessionContext>,
+    session: SessionContext,
+    budget: Budget,
+    told: Arc<told::Told>,
     door: Arc<dyn Door>,
     tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
@@ -70,21 +76,32 @@ pub struct Wire {
 
 /// Why the wire can't be served.
 #[derive(Debug, thiserror::Error)]
-#[error("the Postgres catalog can't be set up")]
-pub struct WireError(#[source] Box<datafusion::error::DataFusionError>);
+pub enum WireError {
+    /// There is no session to ask by.
+    #[error("the Postgres wire has no session")]
+    Session(#[from] QueryError),
+    /// What clients ask about tables has no answer.
+    #[error("the Postgres catalog can't be set up")]
+    Catalog(#[source] Box<datafusion::error::DataFusionError>),
+}
 
 impl Wire {
-    /// The tables of `session`, to guests whom `door` lets in; with TLS where there is an acceptor.
+    /// The tables of `engine`, to guests whom `door` lets in; with TLS where there is an acceptor.
     pub fn new(
-        session: SessionContext,
+        engine: &Engine,
         door: Arc<dyn Door>,
         tls: Option<TlsAcceptor>,
         most: usize,
     ) -> Result<Wire, WireError> {
-        setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(WireError)?;
+        let budget = engine.budget().clone();
+        let session = engine.session(&budget)?;
+        let told = Arc::new(told::Told::new(engine.tables().map(str::to_owned).collect()));
+        setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(WireError::Catalog)?;
         let manager = Arc::new(ConnectionManager::new());
         Ok(Wire {
-            session: Arc::new(session),
+            session,
+            budget,
+            told,
             door,
             tls,
             connections: Arc::new(Semaphore::new(most)),
@@ -118,20 +135,36 @@ impl Wire {
         let place = self.connections.clone().try_acquire_owned().ok();
         let startup = startup::Startup::new(self.door.clone(), self.manager.clone(), peer, place.is_none());
         let guest = startup.guest();
-        let hooks: Vec<Arc<dyn QueryHook>> =
-            vec![Arc::new(gate::Gate::new(guest)), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
         let connection = Connection {
             startup: Arc::new(startup),
-            service: Arc::new(bounded::Bounded(Arc::new(DfSessionService::new_with_hooks(
-                self.session.clone(),
-                hooks,
-            )))),
+            service: Arc::new(self.service(guest)),
             cancel: self.cancel.clone(),
+            told: self.told.clone(),
         };
         if let Err(error) = process_socket(socket, self.tls.clone(), Arc::new(connection)).await {
             tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a Postgres connection broke");
         }
         drop(place);
+    }
+
+    /// What answers one connection: the same tables, at moments of its own.
+    fn service(&self, guest: startup::Seat) -> bounded::Bounded {
+        let moment = Arc::new(Pinned::default());
+        let mut state = self.session.state();
+        state.config_mut().set_extension(moment.clone());
+        let session = Arc::new(SessionContext::new_with_state(state));
+        let cursors = Arc::new(cursors::Cursors::default());
+        let gate = gate::Gate { guest, cursors: cursors.clone(), budget: self.budget.clone() };
+        let hooks: Vec<Arc<dyn QueryHook>> =
+            vec![Arc::new(gate), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
+        bounded::Bounded {
+            service: DfSessionService::new_with_hooks(session.clone(), hooks),
+            session,
+            moment,
+            cursors,
+            told: self.told.clone(),
+            budget: self.budget.clone(),
+        }
     }
 }
 
@@ -140,6 +173,7 @@ struct Connection {
     startup: Arc<startup::Startup>,
     service: Arc<bounded::Bounded>,
     cancel: Arc<DefaultCancelHandler>,
+    told: Arc<told::Told>,
 }
 
 impl PgWireServerHandlers for Connection {
@@ -153,6 +187,10 @@ impl PgWireServerHandlers for Connection {
 
     fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
         self.service.clone()
+    }
+
+    fn error_handler(&self) -> Arc<impl ErrorHandler> {
+        self.told.clone()
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
