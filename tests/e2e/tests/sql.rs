@@ -1,11 +1,15 @@
 //! The same tables for psql, psycopg, DuckDB, the command line and HTTP.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Sender, Server, Setup, mortal, python, run, until};
+use meshtrail_e2e::{Bucket, Sender, Server, Setup, mortal, python, run, sha256, until};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 fn setup(port: u16) -> Setup {
     let config = format!(
@@ -186,6 +190,106 @@ async fn a_transaction_and_every_statement_see_one_moment_while_events_come_in()
     assert_eq!((&told["torn"], &told["moved"]), (&json!([]), &json!([])));
     let alone: Vec<u64> = serde_json::from_value(told["alone"].clone())?;
     assert!(alone.is_sorted() && alone.first() < alone.last(), "nothing came in meanwhile: {alone:?}");
+    Ok(())
+}
+
+/// Stands before a bucket and counts what comes out of it.
+struct Meter {
+    address: String,
+    sent: Arc<AtomicU64>,
+}
+
+impl Meter {
+    async fn before(endpoint: &str) -> Result<Meter> {
+        let endpoint = endpoint.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, sent) = (listener.local_addr()?.to_string(), Arc::new(AtomicU64::new(0)));
+        let counted = sent.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(bucket) = TcpStream::connect(&endpoint).await else { continue };
+                let (mut asks, mut takes) = client.into_split();
+                let (mut gives, mut hears) = bucket.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut asks, &mut hears).await });
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    let mut part = vec![0; 64 << 10];
+                    while let Ok(size @ 1..) = gives.read(&mut part).await {
+                        counted.fetch_add(size as u64, Ordering::Relaxed);
+                        if takes.write_all(&part[..size]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Ok(Meter { address, sent })
+    }
+
+    /// How much has come out, once nothing more comes.
+    async fn at_rest(&self) -> u64 {
+        loop {
+            let before = self.sent.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            if self.sent.load(Ordering::Relaxed) == before {
+                return before;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trail_in_a_bucket_is_asked_and_only_what_a_question_needs_is_read() -> Result<()> {
+    const EVENTS: u64 = 40_000;
+    let (folder, port) = (tempfile::tempdir()?, free_port()?);
+    let bucket = Bucket::start(folder.path()).await?;
+    let mut environment = bucket.environment();
+    let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").context("endpoint")?;
+    let meter = Meter::before(&endpoint.1).await?;
+    endpoint.1 = format!("http://{}", meter.address);
+    let config = format!(
+        "[trail]\nsegment_events = {EVENTS}\nsegment_age = \"1h\"\nship_every = \"1m\"\n\
+         [postgres]\nlisten = \"127.0.0.1:{port}\"\n"
+    );
+    let setup =
+        Setup { store: Some(bucket.store("acme")), environment, config: Some(config), ..Setup::default() };
+    let server = Server::start(folder.path(), &setup).await?;
+    let password = token(&server, "auditor", "auditor").await?;
+    let mut sender = Sender::new(&server, "agent").await?;
+    for _ in 0..EVENTS / 2000 {
+        let mut batch = sender.next(2000);
+        for event in &mut batch {
+            // Text that can't be made small, in a column that nobody asks for.
+            event["target"]["name"] = Value::from(sha256(event["id"].to_string().as_bytes()));
+        }
+        sender.hand_in(&server, &batch).await?;
+    }
+
+    // A server that has read nothing yet, and has some events that are in no file.
+    let server = server.restart().await?;
+    sender.send(&server, 5).await?;
+    let versions = bucket.versions().await?;
+    let is_flows = |key: &str| key.contains("kind=flow") && key.ends_with(".parquet");
+    let size: u64 = versions.iter().filter(|one| is_flows(&one.key)).map(|one| one.size).sum();
+    ensure!(size > 1 << 20, "{size} bytes are sealed: too few to tell what is read of them");
+    let before = meter.at_rest().await;
+    let all = json!({ "sql": "select count(*) as n, count(distinct id_sequence) as d from flow", "format": "jsonl" });
+    let counted = server.post("/api/v1/query", &password, &all).await?;
+    assert_eq!(counted, json!({ "n": EVENTS + 5, "d": EVENTS + 5 }));
+    let one_column = meter.at_rest().await - before;
+    assert!((1..size / 4).contains(&one_column), "{one_column} bytes read of files of {size}");
+
+    let (before, nobody) =
+        (meter.at_rest().await, "select count(*) from flow where actor = 'user-30@example.com'");
+    assert_eq!(psql(port, "auditor", &password, nobody).await?, (true, "0".to_owned()));
+    let skipped = meter.at_rest().await - before;
+    assert!(skipped < size / 20, "{skipped} bytes read of files that have nobody of this name");
+
+    let expected: u64 = (100..=200_u64).map(|sequence| sequence * 17 % 100_000).sum();
+    let sum = "select sum(tx_bytes) from flow where id_source = 'agent' and id_sequence between 100 and 200";
+    assert_eq!(psql(port, "auditor", &password, sum).await?, (true, expected.to_string()));
+    let joined = "select count(*) from flow a join event b on a.index = b.index and a.actor = b.actor";
+    assert_eq!(psql(port, "auditor", &password, joined).await?, (true, (EVENTS + 5).to_string()));
     Ok(())
 }
 
