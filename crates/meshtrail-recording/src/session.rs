@@ -89,6 +89,9 @@ pub struct Session {
     /// The event that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
+    /// Where that event stands in the trail, for who read it there.
+    #[serde(skip)]
+    pub index: Option<u64>,
     /// The event that said it started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_event: Option<EventId>,
@@ -148,6 +151,7 @@ impl Session {
             not_seen: facts.not_seen,
             anomalies: facts.anomalies,
             event: None,
+            index: None,
             started_event: facts.started_event,
             marks: facts.marks.unwrap_or(0),
             peer: facts.peer,
@@ -168,6 +172,11 @@ impl Session {
         session.started = facts.started.unwrap_or(event.time);
         session.event = Some(event.id.clone());
         Some(session)
+    }
+
+    /// The same for an event that was read at its place in the trail.
+    pub(crate) fn of_end_at((index, event): &(u64, Event)) -> Option<Session> {
+        Session::of_end(event).map(|session| Session { index: Some(*index), ..session })
     }
 }
 

@@ -84,14 +84,15 @@ impl Recordings {
         let mut ended = self.ledger().sessions(SessionScan { before, ..SessionScan::default() });
         let mut lowest = None;
         while let Some(next) = ended.next().await {
-            let (index, event) = next?;
+            let next = next?;
+            let index = next.0;
             if sessions.len() >= limit {
                 let below = lowest.unwrap_or(index + 1);
                 return Ok(SessionsPage { sessions, next: Some(Cursor::Below(below)) });
             }
             lowest = Some(index);
             // Between its event and the end of sealing a session is on both lists.
-            let shown = Session::of_end(&event).filter(|session| self.known(&session.id).is_none());
+            let shown = Session::of_end_at(&next).filter(|session| self.known(&session.id).is_none());
             sessions.extend(shown.filter(|session| wanted(session)));
         }
         Ok(SessionsPage { sessions, next: None })
@@ -114,7 +115,7 @@ impl Recordings {
         if let Some(live) = self.known(id) {
             return Ok(Some(live.session()));
         }
-        Ok(end_of(self.ledger(), id).await?.as_ref().and_then(Session::of_end))
+        Ok(end_of(self.ledger(), id).await?.as_ref().and_then(Session::of_end_at))
     }
 
     /// Exactly the received bytes; of a live session, those that are durable now.
@@ -142,14 +143,14 @@ impl Recordings {
     }
 }
 
-/// The event that ended a session.
-pub(super) async fn end_of(ledger: &dyn Ledger, id: &SessionId) -> Result<Option<Event>, LedgerError> {
+/// The event that ended a session, and its index.
+pub(super) async fn end_of(ledger: &dyn Ledger, id: &SessionId) -> Result<Option<(u64, Event)>, LedgerError> {
     let scan = SessionScan { since: Some(first_day(id)), session: Some(id.clone()), before: None };
     let mut events = ledger.sessions(scan);
     while let Some(next) = events.next().await {
-        let (_, event) = next?;
+        let (index, event) = next?;
         if event.session.as_ref() == Some(id) && Session::of_end(&event).is_some() {
-            return Ok(Some(event));
+            return Ok(Some((index, event)));
         }
     }
     Ok(None)

@@ -110,9 +110,10 @@ pub(crate) async fn sessions(
     frame.answer(&state, &viewer, status, now, &content).await
 }
 
-/// Looks up where the closing event of a session stands in the trail.
+/// Looks up where the closing event of a session stands in the trail, where that is not known: the session was live
+/// when it was read.
 async fn with_place(state: &AppState, mut view: SessionView) -> Result<SessionView, Problem> {
-    if let Some((event, place)) = &mut view.proven_by {
+    if let Some((event, place @ None)) = &mut view.proven_by {
         *place = Some(events::index_of(state, event).await?);
     }
     Ok(view)

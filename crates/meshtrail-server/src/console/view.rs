@@ -143,7 +143,7 @@ impl From<Session> for SessionView {
             anomalies: session.anomalies,
             width: session.width,
             height: session.height,
-            proven_by: session.event.map(|event| (event, None)),
+            proven_by: session.event.map(|event| (event, session.index)),
         }
     }
 }
