@@ -129,7 +129,7 @@ impl NetworkPage<'_> {
     /// The name of a part that an address names, as the picture has it.
     fn label(&self, key: &str) -> Markup {
         let ends = self.talks.iter().flat_map(|talk| [&talk.from, &talk.to]);
-        let parts = ends.flat_map(|end| By::ALL.map(|(by, _)| by.part(end)));
+        let parts = ends.flat_map(|end| By::ALL.iter().flat_map(|(by, _)| by.parts(end)));
         match parts.into_iter().find(|part| part.key == key) {
             Some(part) => words::clipped(short_name_of(&part), 40),
             None => words::clipped(key.split_once(':').map_or(key, |(_, rest)| rest), 40),
@@ -181,6 +181,7 @@ impl NetworkPage<'_> {
                     span { i.s1 {} "a little" } span { i.s3 {} "more" } span { i.s5 {} (words::size(grid.most)) }
                     span { i.s1b {} span.unsure { "counted by one end alone" } }
                     @if grid.others > 0 { span { "Whoever is not among the busiest " (SIZE) " stands together in the last row and column." } }
+                    @if self.asked.by == By::Group { span { "Whoever is in several groups counts in each of them." } }
                     @if self.asked.by != By::Device { span { "A device with several tags stands under its first. Choose a name to look into it." } }
                 }
                 p.small #matrix-said aria-live="polite" {}
@@ -255,7 +256,7 @@ impl NetworkPage<'_> {
     }
 
     fn line(&self, talk: &Talk) -> Markup {
-        let (from, to) = (By::Device.part(&talk.from), By::Device.part(&talk.to));
+        let (from, to) = (Part::device(&talk.from), Part::device(&talk.to));
         let href = match self.is_pair() {
             true => address("/events", &[("q", &self.events())]),
             false => self.asked.with(|ask| {

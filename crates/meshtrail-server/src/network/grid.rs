@@ -1,6 +1,7 @@
-//! Talks put together by person, tag or device, and ordered by how much went.
+//! Talks put together by person, group, tag or device, and ordered by how much went.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::talks::{End, Talk, Trust};
 
@@ -9,6 +10,8 @@ use super::talks::{End, Talk, Trust};
 pub(crate) enum By {
     /// By whose the device is: a login, or the first tag.
     Person,
+    /// By the groups of whose the device is: somebody in several stands in each. Tagged devices by the first tag.
+    Group,
     /// By the first tag; people's devices together.
     Tag,
     /// Each device by itself.
@@ -17,8 +20,8 @@ pub(crate) enum By {
 
 impl By {
     /// Every way, with its word.
-    pub(crate) const ALL: [(By, &'static str); 3] =
-        [(By::Person, "person"), (By::Tag, "tag"), (By::Device, "device")];
+    pub(crate) const ALL: [(By, &'static str); 4] =
+        [(By::Person, "person"), (By::Group, "group"), (By::Tag, "tag"), (By::Device, "device")];
 
     /// The way of this word.
     pub(crate) fn named(word: &str) -> By {
@@ -30,21 +33,20 @@ impl By {
         By::ALL.iter().find(|(by, _)| *by == self).map_or("person", |(_, name)| name)
     }
 
-    /// The part an end belongs to.
-    pub(crate) fn part(self, end: &End) -> Part {
-        match self {
-            By::Device => Part::device(end),
-            By::Person => match (&end.person, end.tags.first()) {
-                (_, Some(tag)) => Part::new("tag", tag, tag),
-                (Some(login), None) => Part::new("person", login, login),
-                (None, None) => Part::device(end),
-            },
-            By::Tag => match (&end.person, end.tags.first()) {
-                (_, Some(tag)) => Part::new("tag", tag, tag),
-                (Some(_), None) => Part::new("people", "", "people's devices"),
-                (None, None) => Part::new("unknown", "", "not known"),
-            },
-        }
+    /// The parts an end belongs to: one, but for somebody in several groups.
+    pub(crate) fn parts(self, end: &End) -> Vec<Part> {
+        let group = |group: &Arc<str>| Part::new("group", group, group.trim_start_matches("group:"));
+        let part = match (self, end.tags.first(), &end.person) {
+            (By::Device, ..) => Part::device(end),
+            (_, Some(tag), _) => Part::new("tag", tag, tag),
+            (By::Person, None, Some(login)) => Part::new("person", login, login),
+            (By::Group, None, Some(_)) if end.groups.is_empty() => Part::new("ungrouped", "", "in no group"),
+            (By::Group, None, Some(_)) => return end.groups.iter().map(group).collect(),
+            (By::Tag, None, Some(_)) => Part::new("people", "", "people's devices"),
+            (By::Person | By::Group, None, None) => Part::device(end),
+            (By::Tag, None, None) => Part::new("unknown", "", "not known"),
+        };
+        vec![part]
     }
 }
 
@@ -60,7 +62,8 @@ impl Part {
         Part { key: format!("{sort}:{value}"), label: label.to_owned() }
     }
 
-    fn device(end: &End) -> Part {
+    /// The device that an end is.
+    pub(crate) fn device(end: &End) -> Part {
         match (&end.id, &end.address) {
             (Some(id), _) => Part::new("device", id, end.name.as_deref().unwrap_or(id)),
             (None, Some(address)) => Part::new("address", address, address),
@@ -71,12 +74,13 @@ impl Part {
 
 /// Whether an end is within the part that an address names.
 pub(crate) fn is_in(end: &End, key: &str) -> bool {
-    let own = |by: By| by.part(end).key == key;
+    let own = |by: By| by.parts(end).iter().any(|part| part.key == key);
     match key.split_once(':') {
         Some(("person", login)) => {
             end.tags.is_empty() && end.person.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(login))
         }
         Some(("device" | "address", _)) => own(By::Device),
+        Some(("group" | "ungrouped", _)) => own(By::Group),
         _ => own(By::Tag),
     }
 }
@@ -111,8 +115,8 @@ impl Grid {
     pub(crate) fn of(talks: &[&Talk], by: By, size: usize) -> Grid {
         let mut volume: HashMap<Part, u64> = HashMap::new();
         for talk in talks {
-            for end in [&talk.from, &talk.to] {
-                *volume.entry(by.part(end)).or_default() += talk.bytes();
+            for part in [&talk.from, &talk.to].into_iter().flat_map(|end| by.parts(end)) {
+                *volume.entry(part).or_default() += talk.bytes();
             }
         }
         let mut parts: Vec<(Part, u64)> = volume.into_iter().collect();
@@ -127,15 +131,25 @@ impl Grid {
         }
         let mut grid = Grid { parts, others, cells: HashMap::new(), most: 0 };
         for talk in talks {
-            let place = |end: &End| places.get(&by.part(end)).copied().unwrap_or(rest);
-            let cell = grid.cells.entry((place(&talk.from), place(&talk.to))).or_default();
-            cell.bytes = cell.bytes.saturating_add(talk.bytes());
-            if matches!(talk.trust(), Trust::SenderOnly | Trust::ReceiverOnly) {
-                cell.one_sided = cell.one_sided.saturating_add(talk.bytes());
+            // Several groups of one person that stand among the others are one place there.
+            let at = |end: &End| -> BTreeSet<usize> {
+                by.parts(end).iter().map(|part| places.get(part).copied().unwrap_or(rest)).collect()
+            };
+            let (from, to) = (at(&talk.from), at(&talk.to));
+            for place in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
+                grid.add(place, talk);
             }
-            grid.most = grid.most.max(cell.bytes);
         }
         grid
+    }
+
+    fn add(&mut self, place: (usize, usize), talk: &Talk) {
+        let cell = self.cells.entry(place).or_default();
+        cell.bytes = cell.bytes.saturating_add(talk.bytes());
+        if matches!(talk.trust(), Trust::SenderOnly | Trust::ReceiverOnly) {
+            cell.one_sided = cell.one_sided.saturating_add(talk.bytes());
+        }
+        self.most = self.most.max(cell.bytes);
     }
 
     /// What one part sent to another.
@@ -146,8 +160,6 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use meshtrail_event::Timestamp;
 
     use super::*;
@@ -173,7 +185,7 @@ mod tests {
     #[test]
     fn a_tagged_device_stands_under_its_tag_and_never_under_the_person_who_registered_it() {
         let server = end("n1", Some("alice@example.com"), &["tag:db"]);
-        assert_eq!(By::Person.part(&server).key, "tag:tag:db");
+        assert_eq!(By::Person.parts(&server)[0].key, "tag:tag:db");
         assert!(!is_in(&server, "person:alice@example.com"));
         assert!(is_in(&server, "tag:tag:db") && is_in(&server, "device:n1"));
     }
@@ -189,6 +201,26 @@ mod tests {
         assert_eq!((grid.parts[0].label.as_str(), grid.parts[1].label.as_str()), ("tag:hub", "p49"));
         let sum: u64 = (0..11).filter_map(|from| grid.cell(from, 0)).map(|cell| cell.bytes).sum();
         assert_eq!(sum, (1..=50).sum::<u64>());
+    }
+
+    #[test]
+    fn somebody_in_several_groups_counts_in_each_and_nobody_counts_twice_in_one() {
+        let groups = |all: &[&str]| all.iter().map(|group| Arc::from(*group)).collect();
+        let of = |id: &str, all: &[&str]| {
+            let groups = groups(all);
+            Arc::new(End { id: Some(id.to_owned()), person: Some(id.to_owned()), groups, ..End::default() })
+        };
+        let (both, one, none) = (of("a", &["group:eng", "group:sre"]), of("b", &["group:eng"]), of("c", &[]));
+        let talks = [talk(&both, &one, 5), talk(&none, &one, 2)];
+        let sum = |of: &str| parts_of(&talks, of, "").iter().map(|talk| talk.bytes()).sum::<u64>();
+        assert_eq!((sum("group:group:sre"), sum("group:group:eng"), sum("ungrouped:")), (5, 7, 2));
+        let all: Vec<&Talk> = talks.iter().collect();
+        let grid = Grid::of(&all, By::Group, 10);
+        let place = |label: &str| grid.parts.iter().position(|part| part.label == label).unwrap();
+        let bytes = |from: &str, to: &str| grid.cell(place(from), place(to)).map_or(0, |cell| cell.bytes);
+        assert_eq!((bytes("eng", "eng"), bytes("sre", "eng"), bytes("in no group", "eng")), (5, 5, 2));
+        let squeezed = Grid::of(&all, By::Group, 0);
+        assert_eq!(squeezed.cell(0, 0).unwrap().bytes, 7, "groups that stand together count once");
     }
 
     #[test]

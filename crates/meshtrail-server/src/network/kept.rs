@@ -153,7 +153,7 @@ async fn made(
         until: now,
         whole_from: found.reaches_back_to.filter(|at| *at > since),
         left_out: found.total.saturating_sub(found.items.len()),
-        talks: talks(found.items),
+        talks: talks(found.items, state.history()),
     }))
 }
 

@@ -1,4 +1,4 @@
-//! Who talked to whom: both ends' counts side by side, put together by person, tag or device.
+//! Who talked to whom: both ends' counts side by side, put together by person, group, tag or device.
 //!
 //! - What one end sent and what the other received are two counts of the same traffic; they are never added up.
 //! - An end that reports nothing, or only what it sends, is said to; its silence is not taken for zero.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use meshtrail_event::Timestamp;
+use meshtrail_identity::{History, Texts};
 use meshtrail_query::flows::{self, Conversation, Party};
 
 /// One end of traffic.
@@ -13,6 +14,8 @@ pub(crate) struct End {
     pub(crate) name: Option<String>,
     /// The login of whose device it was.
     pub(crate) person: Option<String>,
+    /// The groups that person was in, as control planes told.
+    pub(crate) groups: Texts,
     /// The tags that owned it.
     pub(crate) tags: Vec<String>,
     /// The address, where no device is known.
@@ -73,15 +76,18 @@ impl Talk {
 }
 
 /// Each way of each conversation in which anything went, the most first.
-pub(super) fn talks(conversations: Vec<Conversation>) -> Vec<Talk> {
-    let mut talks: Vec<Talk> =
-        conversations.into_iter().flat_map(both_ways).filter(|talk| talk.bytes() > 0).collect();
+pub(super) fn talks(conversations: Vec<Conversation>, history: &History) -> Vec<Talk> {
+    let mut talks: Vec<Talk> = conversations
+        .into_iter()
+        .flat_map(|of| both_ways(of, history))
+        .filter(|talk| talk.bytes() > 0)
+        .collect();
     talks.sort_by_key(|talk| std::cmp::Reverse(talk.bytes()));
     talks
 }
 
-fn both_ways(of: Conversation) -> [Talk; 2] {
-    let (a, b) = (Arc::new(end(of.a)), Arc::new(end(of.b)));
+fn both_ways(of: Conversation, history: &History) -> [Talk; 2] {
+    let (a, b) = (Arc::new(end(of.a, of.last, history)), Arc::new(end(of.b, of.last, history)));
     let counted = |by: &flows::End, bytes: u64| (by.windows > 0).then_some(bytes);
     let talk = |from: &Arc<End>, to: &Arc<End>, sender: &flows::End, receiver: &flows::End| Talk {
         from: from.clone(),
@@ -95,9 +101,11 @@ fn both_ways(of: Conversation) -> [Talk; 2] {
     [talk(&a, &b, &of.by_a, &of.by_b), talk(&b, &a, &of.by_b, &of.by_a)]
 }
 
-fn end(party: Party) -> End {
+fn end(party: Party, at: Timestamp, history: &History) -> End {
     let address = (party.device.is_none() && !party.key.is_empty()).then_some(party.key);
-    End { id: party.device, name: party.name, person: party.login, tags: party.tags, address }
+    let person = party.login.as_deref().and_then(|login| history.person(login, at));
+    let groups = person.map(|known| known.facts.groups.clone()).unwrap_or_default();
+    End { id: party.device, name: party.name, person: party.login, groups, tags: party.tags, address }
 }
 
 #[cfg(test)]
@@ -111,18 +119,21 @@ mod tests {
     fn conversation(by_a: flows::End, by_b: flows::End) -> Vec<Talk> {
         let party = |id: &str| Party { key: id.to_owned(), device: Some(id.to_owned()), ..Party::default() };
         let time = Timestamp::from_nanos(1);
-        talks(vec![Conversation {
-            a: party("a"),
-            b: party("b"),
-            layer: "virtual".to_owned(),
-            proto: None,
-            by_a,
-            by_b,
-            a_to_b: flows::Way::default(),
-            b_to_a: flows::Way::default(),
-            first: time,
-            last: time,
-        }])
+        talks(
+            vec![Conversation {
+                a: party("a"),
+                b: party("b"),
+                layer: "virtual".to_owned(),
+                proto: None,
+                by_a,
+                by_b,
+                a_to_b: flows::Way::default(),
+                b_to_a: flows::Way::default(),
+                first: time,
+                last: time,
+            }],
+            &History::default(),
+        )
     }
 
     #[test]
