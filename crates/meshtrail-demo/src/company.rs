@@ -94,6 +94,7 @@ impl Company {
         let login = self.people[owner].state.login.clone();
         let name = format!("{}-{what}", login.split('@').next().unwrap_or("nobody").replace('.', "-"));
         let mut state = device(random, self.machines.len(), &name, os, founded);
+        state.expires = Some(founded.after(renewed(self.machines.len())));
         state.owner = Some(login);
         self.machines.push(Machine { state, userspace: false, present: true });
     }
@@ -203,6 +204,13 @@ pub(crate) fn contractor(founded: Timestamp) -> Member {
         },
         zone: 0,
     }
+}
+
+/// How long after the founding the key of the how-manyth device expires: people sign in again before it does, each on
+/// another day.
+fn renewed(number: usize) -> std::time::Duration {
+    const DAY: u64 = 86_400;
+    std::time::Duration::from_secs((240 + number as u64 * 7 % 120) * DAY)
 }
 
 /// A device that nobody owns yet; `number` gives it addresses that no other one has.
