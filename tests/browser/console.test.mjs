@@ -146,6 +146,26 @@ test("a recording plays, and what plays is proven; the view is in the trail", as
   await page.context().close();
 });
 
+test("the player's bar spans its stage at every width, and a terminal is never too small to read", async () => {
+  const { id } = await whole();
+  const page = await signedIn();
+  for (const [width, height] of [[1920, 1080], [1440, 900], [820, 1100], [390, 844]]) {
+    await page.setViewportSize({ width, height });
+    await page.goto(`${server.url}/sessions/${id}`);
+    await page.click("[data-play]");
+    await page.waitForSelector(".ap-control-bar", { state: "attached" });
+    await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("psql"), null, { timeout: 20000 });
+    const [stage, bar, type] = await page.evaluate(() => {
+      const wide = (selector) => document.querySelector(selector).getBoundingClientRect();
+      return [wide(".stage").width, wide(".ap-control-bar").width, parseFloat(getComputedStyle(document.querySelector(".ap-term")).fontSize)];
+    });
+    assert.ok(stage - bar < 30, `at ${width} px the bar has ${bar} of ${stage}`);
+    assert.ok(type > 9, `at ${width} px the type is ${type} px`);
+    await assertClean(page, `replay at ${width} px`);
+  }
+  await page.context().close();
+});
+
 test("an altered recording is not played as proven", async () => {
   const { id } = await whole();
   const page = await signedIn();

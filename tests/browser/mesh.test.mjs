@@ -35,7 +35,7 @@ const PATHS = [
   "/people", "/people?q=oncall", "/people?q=nobody-is-called-so", `/people/${ODD.login}`, `/people/${encodeURIComponent(ODD.rtl)}`, `/people/${encodeURIComponent(ODD.long)}`, `/people/${encodeURIComponent(ODD.markup)}`,
   "/devices", "/devices?show=tagged", "/devices?show=gone", "/devices?show=doubt", "/devices?from=400", "/devices/n4CNTRL", "/devices/n9CNTRL", "/devices/nNewCNTRL", "/devices/n3CNTRL",
   "/changes", "/changes?q=kind%3Apolicy&since=30d", "/changes?severity=high", "/changes?q=acotr%3Ax", "/sources",
-  "/network", "/network?by=device", "/network?by=tag", `/network?by=device&of=person%3A${ODD.login}`, "/network?by=device&of=device%3An9CNTRL&with=device%3An63CNTRL", "/network?layer=exit", "/people/nobody@nowhere.example", "/devices/none",
+  "/network", "/network?by=device", "/network?by=tag", "/network?by=group", "/network?by=group&of=group%3Agroup%3Aoncall", `/network?by=device&of=person%3A${ODD.login}`, "/network?by=device&of=device%3An9CNTRL&with=device%3An63CNTRL", "/network?layer=exit", "/people/nobody@nowhere.example", "/devices/none",
 ];
 
 for (const [look, options] of Object.entries(LOOKS)) {
@@ -124,6 +124,31 @@ test("the square of who talks to whom can be walked by keys, and leads down to t
   await page.locator("table.pairs a.open").first().click();
   await page.waitForURL("**/events?q=kind*");
   assert.ok(await page.locator("table.events tbody tr").count() > 0);
+  await page.context().close();
+});
+
+test("traffic is put together by the groups of its people, each group a way into it", async () => {
+  const page = await signedIn();
+  await page.goto(`${server.url}/network?by=group`);
+  const names = await page.locator("table.matrix tbody th").allTextContents();
+  for (const group of ["oncall", "team-1"]) assert.ok(names.includes(group), `${group} in ${names}`);
+  assert.match(await page.textContent(".legend"), /in several groups counts in each/);
+  await page.click("table.matrix tbody th a:has(:text-is('oncall'))");
+  await page.waitForURL("**/network?by=device&of=group:group:oncall");
+  assert.match(await page.textContent("h1"), /Who talks to whom: oncall/);
+  // The fifths of PEOPLE are on call: alice, and every person-N with a remainder of 1.
+  const rows = await page.locator("table.pairs tbody tr").allTextContents();
+  const onCall = (row) => row.includes(ODD.login) || [...row.matchAll(/person-(\d+)@/g)].some(([, number]) => number % 5 === 1);
+  assert.ok(rows.length > 3 && rows.every(onCall), rows.filter((row) => !onCall(row)).join("; "));
+  await page.context().close();
+});
+
+test("what is not there is said in its place, with the way to the others", async () => {
+  const page = await signedIn();
+  await page.goto(`${server.url}/people/nobody@nowhere.example`);
+  assert.equal(await page.textContent("nav [aria-current=page]"), "People");
+  await page.click("main a.button");
+  await page.waitForURL("**/people");
   await page.context().close();
 });
 

@@ -76,7 +76,6 @@ test("a value narrows, its opposite leaves out, and a second click takes it back
     return page.textContent("#histogram .extent b");
   };
   const all = await counted();
-  await page.waitForLoadState("networkidle");
   await page.click('#facets a.is[data-field="outcome"][data-value="denied"]');
   await page.waitForURL("**q=outcome:denied*");
   assert.equal(await counted(), "200 events");
@@ -89,6 +88,74 @@ test("a value narrows, its opposite leaves out, and a second click takes it back
   assert.equal(await page.locator("td.at-kind", { hasText: "ssh.login" }).count(), 0);
   await page.goBack();
   assert.equal(await counted(), all);
+  await page.context().close();
+});
+
+/** The timeline of a page whose counts are not whole at first; the whole ones come when `let go` is called. */
+async function withLateCounts(page) {
+  let letGo;
+  const gone = new Promise((done) => { letGo = done; });
+  await page.route("**/events*", async (route) => {
+    const request = route.request();
+    const late = request.url().includes("counts=all");
+    if (!late && !request.isNavigationRequest()) return route.continue();
+    const answer = await route.fetch();
+    if (late) await gone;
+    return route.fulfill({ response: answer, body: late ? await answer.text() : (await answer.text()).replaceAll('data-whole="true"', 'data-whole="false"') });
+  });
+  await page.goto(`${server.url}/events?q=since:30d`);
+  await page.waitForSelector("#histogram.counting");
+  return letGo;
+}
+
+test("a click made while the counts arrive goes where it was aimed at", async () => {
+  const page = await signedIn();
+  const letGo = await withLateCounts(page);
+  const value = page.locator('#facets a.is[data-field="outcome"]').first();
+  const aimed = await value.getAttribute("href");
+  await value.hover();
+  await page.mouse.down();
+  letGo();
+  await page.waitForSelector("#histogram:not(.counting)");
+  assert.equal(await page.getAttribute("#facets", "data-whole"), "false", "nothing is touched under a button that is held");
+  await page.mouse.up();
+  await page.waitForURL(server.url + aimed);
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await page.context().close();
+});
+
+test("counts that arrive change the numbers, not the things that are pointed at", async () => {
+  const page = await signedIn();
+  const letGo = await withLateCounts(page);
+  await page.mouse.move(1, 1);
+  const value = page.locator('#facets a.is[data-field="kind"]').first();
+  await value.evaluate((link) => { link.kept = true; });
+  await page.$eval("#histogram svg", (svg) => { svg.kept = true; });
+  letGo();
+  await page.waitForSelector("#facets[data-whole=true]");
+  assert.ok(await value.evaluate((link) => link.kept), "the link is the same one");
+  assert.ok(await page.$eval("#histogram svg", (svg) => svg.kept), "so is the drawing");
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await page.context().close();
+});
+
+test("a piece of a page is made to read as a newer one, in place; what is held still keeps its order", async () => {
+  const page = await signedIn();
+  const seen = await page.evaluate(async () => {
+    const at = (name) => new URL(name, document.querySelector("script[src*='timeline.js']").src).href;
+    const { retouch } = await import(at("retouch.js"));
+    const list = (...rows) => new DOMParser().parseFromString(`<ul data-whole="${rows.length > 2}">${rows.map(([name, many]) => `<li><a href="/${name}">${name}</a><b>${many}</b></li>`).join("")}</ul>`, "text/html").querySelector("ul");
+    const old = list(["one", 1], ["two", 2]);
+    const [one, two] = old.children;
+    const fresh = list(["three", 30], ["two", 20], ["one", 10]);
+    retouch(old, fresh, true);
+    const still = old.textContent;
+    retouch(old, fresh);
+    const moved = [old.textContent, old.dataset.whole, old.children[1] === two, old.children[2] === one];
+    retouch(old, list(["two", 5]));
+    return { still, moved, less: old.textContent, same: old.children[0] === two };
+  });
+  assert.deepEqual(seen, { still: "one10two20", moved: ["three30two20one10", "true", true, true], less: "two5", same: true });
   await page.context().close();
 });
 

@@ -63,7 +63,8 @@ async fn finish(State(state): State<AppState>, mut request: Request, next: Next)
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         log(&problem, &id, &method, &path);
-        response = if is_api { as_json(&problem, &id) } else { as_page(&problem, &id) };
+        response =
+            if is_api { as_json(&problem, &id) } else { as_page(&problem, &id, &path, state.banner()) };
     } else if response.status() == http::StatusCode::METHOD_NOT_ALLOWED && is_api {
         response = as_json(&Problem::method_not_allowed(), &id);
     }
@@ -85,8 +86,8 @@ fn log(problem: &Problem, id: &RequestId, method: &http::Method, path: &str) {
     }
 }
 
-fn as_page(problem: &Problem, id: &RequestId) -> Response {
-    let mut response = crate::console::problem_page(&problem.body(&id.0));
+fn as_page(problem: &Problem, id: &RequestId, path: &str, banner: Option<&str>) -> Response {
+    let mut response = crate::console::problem_page(&problem.body(&id.0), path, banner);
     *response.status_mut() = problem.status;
     response
 }

@@ -47,6 +47,7 @@ pub(crate) const ASSETS: &[Asset] = assets![
     "proof-line.js" as SCRIPT,
     "proof-view.js" as SCRIPT,
     "remember.js" as SCRIPT,
+    "retouch.js" as SCRIPT,
     "session.js" as SCRIPT,
     "session-proof.js" as SCRIPT,
     "sha256.js" as SCRIPT,

@@ -70,14 +70,16 @@ impl DevicePage<'_> {
         html! {
             (summary(doings, &format!("{} -kind:flow -kind:log", self.base()), &self.base()))
             @if doings.events > 0 {
-                (strip(doings, &format!("{} -kind:flow -kind:log", term("device", self.id)), self.now))
-                div.columns {
-                    (counted("What", &doings.kinds, &self.base(), Leads::Field("kind")))
-                    (counted("By whom", &doings.people, &self.base(), Leads::Person))
-                    (counted("On what", &doings.targets, &self.base(), Leads::Field("target")))
-                    (counted("From which devices", &doings.devices, &self.base(), Leads::Device))
+                div.did {
+                    (strip(doings, &format!("{} -kind:flow -kind:log", term("device", self.id)), self.now))
+                    div.columns {
+                        (counted("What", &doings.kinds, &self.base(), Leads::Field("kind")))
+                        (counted("By whom", &doings.people, &self.base(), Leads::Person))
+                        (counted("On what", &doings.targets, &self.base(), Leads::Field("target")))
+                        (counted("From which devices", &doings.devices, &self.base(), Leads::Device))
+                    }
                 }
-                (sessions(self.sessions, &term("device", self.id), self.now))
+                (sessions(self.sessions, &term("device", self.id), "All its sessions", self.now))
                 (changes(self.changes, &term("device", self.id), self.now))
                 (recent(&doings.recent, &self.base(), self.now))
             } @else {
@@ -144,8 +146,8 @@ impl DevicePage<'_> {
             @if let Some(os) = &state.os { dt { "system" } dd { (words::foreign(os)) } }
             @if let Some(version) = &state.client_version { dt { "client" } dd { (words::identifier(version, 26)) } }
             @if let Some(hostname) = &state.hostname { dt { "calls itself" } dd { (words::foreign(hostname)) } }
-            @if let Some(created) = state.created { dt { "joined" } dd { (words::clock(created, self.now)) } }
-            @if let Some(online) = state.online { dt { "online" } dd { @if online { "yes, as of " (words::clock(told.as_of, self.now)) } @else { "no" } } }
+            @if let Some(created) = state.created { dt { "joined" } dd { (words::clock(created, self.now)) span.q { " UTC" } } }
+            @if let Some(online) = state.online { dt { "online" } dd { @if online { "yes, as of " (words::clock(told.as_of, self.now)) " UTC" } @else { "no" } } }
         }
     }
 

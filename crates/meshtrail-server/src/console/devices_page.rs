@@ -71,7 +71,7 @@ impl DevicesPage<'_> {
             table.list.devices {
                 thead { tr {
                     th.c-name scope="col" { "Device" } th.c-owner scope="col" { "Whose" } th.c-address scope="col" { "Address" }
-                    th.c-os scope="col" { "System" } th.c-time scope="col" { "Told of (UTC)" } th scope="col" { "To know" }
+                    th.c-os scope="col" { "System" } th.c-time scope="col" { "Last told (UTC)" } th scope="col" { "To know" }
                 } }
                 tbody { @for told in self.rows { (self.row(told)) } }
             }

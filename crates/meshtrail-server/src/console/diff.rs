@@ -17,8 +17,9 @@ pub(crate) fn diff(text: &str) -> Markup {
     let added = lines.iter().filter(|line| line.sign == Sign::Added).count();
     let removed = lines.iter().filter(|line| line.sign == Sign::Removed).count();
     let said = html! {
-        span.added { (words::counted(added as u64, "line", "lines")) " added" } ", "
-        span.removed { (words::counted(removed as u64, "line", "lines")) " removed" }
+        @if added > 0 || removed == 0 { span.added { (words::counted(added as u64, "line", "lines")) " added" } }
+        @if added > 0 && removed > 0 { ", " }
+        @if removed > 0 { span.removed { (words::counted(removed as u64, "line", "lines")) " removed" } }
     };
     html! {
         @if lines.len() <= OPEN {

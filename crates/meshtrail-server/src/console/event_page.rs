@@ -113,7 +113,7 @@ impl EventPage<'_> {
                     dd { a href=(under("/sessions", session.as_str())) { (words::clipped(session.as_str(), 34)) } }
                 }
             }
-            h2 { "When" }
+            h2 { "When (UTC)" }
             dl {
                 dt { "happened" } dd { (words::exact_clock(event.time, self.now)) }
                 dt { "received" } dd { (words::exact_clock(event.received, self.now)) }

@@ -36,8 +36,9 @@ impl CountsView<'_> {
         html! {
             section.histogram #histogram aria-label="Events over time" data-whole=(histogram.extent.whole) {
                 p.extent {
-                    b { (words::counted(histogram.extent.matched, "event", "events")) }
+                    b { @if !histogram.extent.whole { "at least " } (words::counted(histogram.extent.matched, "event", "events")) }
                     (self.extent(&histogram.extent))
+                    @if let Some(scale) = scale(&histogram) { span.q.scale { " · " (scale) } }
                     @if histogram.outside > 0 {
                         span.unsure { " · " (words::count(histogram.outside)) " of them long before, by their own clock: not drawn" }
                     }
@@ -66,7 +67,7 @@ impl CountsView<'_> {
             return html! { @if extent.matched < extent.of { span.q { " of " (words::count(extent.of)) } } };
         }
         html! {
-            span.unsure { " among the newest " (words::count(extent.looked_at)) " looked at, of " (words::count(extent.of)) }
+            span.q { ", counted in the newest " (words::count(extent.looked_at)) " of " (words::count(extent.of)) }
             " " a.further href=(self.ask.shown("counts", "all")) { "count on" }
         }
     }
@@ -101,7 +102,7 @@ impl CountsView<'_> {
         html! {
             aside.facets #facets aria-label="Narrow down" data-whole=(facets.extent.whole) {
                 @for facet in facets.facets.iter().filter(|facet| shows(facet)) { (self.facet(facet)) }
-                @if !facets.extent.whole { p.q.small { "Counted among the newest " (words::count(facets.extent.looked_at)) "." } }
+                @if !facets.extent.whole { p.q.small { "Counted in the newest " (words::count(facets.extent.looked_at)) " events." } }
             }
         }
     }
@@ -109,7 +110,7 @@ impl CountsView<'_> {
     fn facet(&self, facet: &FacetValues) -> Markup {
         let most = facet.values.iter().map(|value| value.count).max().unwrap_or(1).max(1);
         html! {
-            section {
+            section data-key=(facet.facet) {
                 h2 { (heading(&facet.facet)) @if facet.others > 0 { span.q title="Rarer values were counted together" { " at least" } } }
                 ul {
                     @for value in &facet.values { (self.value(&facet.facet, value, most)) }
@@ -273,6 +274,13 @@ fn minute(at: Timestamp) -> String {
 /// An instant as a filter writes it, without a fraction.
 fn short(at: Timestamp) -> String {
     format!("{}Z", &at.to_string()[..19])
+}
+
+/// What a bar is, and how high the highest.
+fn scale(histogram: &Histogram) -> Option<String> {
+    let most = histogram.bars.iter().map(|bar| bar.counts.values().sum::<u64>()).max()?;
+    let width = words::span(std::time::Duration::from_secs(histogram.width));
+    Some(format!("a bar is {width}, the highest {}", words::count(most)))
 }
 
 /// Five labels below the bars.

@@ -41,7 +41,8 @@ impl EventsPage<'_> {
             h1.unseen { "Timeline" }
             (self.ask.form())
             (self.quick())
-            @if self.events.is_empty() && self.ask.is_open() { (self.nothing()) } @else {
+            // Where all was searched and nothing found, or nothing could be, there is nothing to count.
+            @if self.events.is_empty() && (self.counts.is_none() || self.paging.next.is_none()) { (self.nothing()) } @else {
                 div.timeline {
                     @if let Some(counts) = self.counts { (counts.facets()) }
                     div.main {

@@ -55,7 +55,7 @@ pub(super) async fn exports(
 ) -> Result<Response, Problem> {
     let (exports, now) = (state.exports().list(), Timestamp::now());
     let content = render(&asked, &exports, now);
-    let frame = Frame { title: "Exports", nav: Nav::Sources, plays: false };
+    let frame = Frame { title: "Exports", nav: Nav::Exports, plays: false };
     let mut answer = frame.answer(&state, &viewer, StatusCode::OK, now, &content).await?;
     if exports.iter().any(|export| !export.progress.is_over()) {
         answer.headers_mut().insert(header::REFRESH, AGAIN);
@@ -109,7 +109,7 @@ fn form(asked: &Asked) -> Markup {
                 option value="jsonl" { "JSON lines" } option value="csv" { "CSV (SQL)" } option value="parquet" { "Parquet (SQL)" }
             } }
             label.question { span.unseen { "Question" } textarea name="question" rows="3" required spellcheck="false" placeholder="select * from flow where time > now() - interval '1 day'" { (question) } }
-            button { "Make it" }
+            button.main { "Make the export" }
         }
     }
 }

@@ -18,13 +18,14 @@ pub(crate) enum Nav {
     Devices,
     Changes,
     Sources,
-    /// Sign-in and errors.
+    Exports,
+    /// Sign-in, and errors of no place.
     None,
 }
 
 impl Nav {
     /// The bar's entries, in their order: where each leads, and what it is called.
-    const ENTRIES: [(Nav, &'static str, &'static str); 7] = [
+    const ENTRIES: [(Nav, &'static str, &'static str); 8] = [
         (Nav::Timeline, "/events", "Timeline"),
         (Nav::Sessions, "/sessions", "Sessions"),
         (Nav::Network, "/network", "Network"),
@@ -32,13 +33,29 @@ impl Nav {
         (Nav::Devices, "/devices", "Devices"),
         (Nav::Changes, "/changes", "Changes"),
         (Nav::Sources, "/sources", "Sources"),
+        (Nav::Exports, "/exports", "Exports"),
     ];
+
+    /// The place that a path belongs to.
+    pub(crate) fn of_path(path: &str) -> Nav {
+        let within = |entry: &str| {
+            path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        Nav::ENTRIES.iter().find(|(_, entry, _)| within(entry)).map_or(Nav::None, |(nav, ..)| *nav)
+    }
+
+    /// The list of this place, and what it is called.
+    pub(crate) fn list(self) -> Option<(&'static str, &'static str)> {
+        Nav::ENTRIES.iter().find(|(nav, ..)| *nav == self).map(|(_, path, name)| (*path, *name))
+    }
 
     /// The styles that only this part of the console needs.
     fn style(self) -> Option<&'static str> {
         match self {
             Nav::Timeline => Some("timeline.css"),
-            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources => Some("pages.css"),
+            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources | Nav::Exports => {
+                Some("pages.css")
+            }
             Nav::Sessions | Nav::None => None,
         }
     }
@@ -47,7 +64,9 @@ impl Nav {
     fn script(self) -> Option<&'static str> {
         match self {
             Nav::Timeline => Some("timeline.js"),
-            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources => Some("pages.js"),
+            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources | Nav::Exports => {
+                Some("pages.js")
+            }
             Nav::Sessions | Nav::None => None,
         }
     }
@@ -105,9 +124,10 @@ impl Shell<'_> {
         html! {
             header.bar {
                 a.mark href="/events" { "mesh" i { "·" } "trail" }
-                @if self.looker.is_some() {
+                // What went wrong at a place still shows the way to the others; who looks is not known there.
+                @if self.looker.is_some() || self.nav != Nav::None {
                     nav aria-label="Pages" {
-                        @for (nav, path, name) in Nav::ENTRIES {
+                        @for (nav, path, name) in Nav::ENTRIES.into_iter().filter(|(nav, ..)| self.offers(*nav)) {
                             a href=(path) aria-current=[(self.nav == nav).then_some("page")] { (name) }
                         }
                     }
@@ -116,6 +136,10 @@ impl Shell<'_> {
                 @if let Some(looker) = self.looker { (whoami(looker)) }
             }
         }
+    }
+
+    fn offers(&self, nav: Nav) -> bool {
+        nav != Nav::Exports || self.nav == nav || self.looker.is_some_and(|looker| looker.may_export)
     }
 
     /// Counts are the server's word; the word "sound" is put there by this browser once it has checked.
@@ -320,24 +344,27 @@ pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now:
 
 fn how_known(identity: &Identity, now: Timestamp) -> Markup {
     let provider = match identity.provider.as_deref() {
-        Some("localapi") => "by the tailnet",
-        Some("directory") => "by the directory file",
-        Some("header") => "by the sender only",
-        Some("token") => "by an API token",
-        Some(_) => "by a provider",
-        None => "",
+        Some("localapi") => "by the tailnet".to_owned(),
+        Some("directory") => "by the directory file".to_owned(),
+        Some("header") => "by the sender only".to_owned(),
+        Some("token") => "by an API token".to_owned(),
+        Some("tailscale") => "by Tailscale".to_owned(),
+        Some("headscale") => "by Headscale".to_owned(),
+        Some("local") => "by this server".to_owned(),
+        Some(other) => format!("by {}", meshtrail_event::text::shortened(other, 24)),
+        None => String::new(),
     };
     html! {
         @match &identity.status {
-            IdentityStatus::Resolved => { span { "resolved " (provider) } }
+            IdentityStatus::Resolved => { span { "resolved " (words::foreign(&provider)) } }
             IdentityStatus::SelfReported => { span.unsure { "self-reported: nobody but the sender says so" } }
             IdentityStatus::Conflicting => {
-                span.unsure { "conflicting: the sender says one thing, " (provider.trim_start_matches("by ")) " another" }
+                span.unsure { "conflicting: the sender says one thing, " (words::foreign(provider.trim_start_matches("by "))) " another" }
             }
             IdentityStatus::Unresolved => { span.unsure { "unresolved: nobody knew at that time" } }
             IdentityStatus::Other(word) => { span.unsure { (words::foreign(word)) } }
         }
-        @if let Some(as_of) = identity.as_of { " " span.q { "as of " (words::clock(as_of, now)) } }
+        @if let Some(as_of) = identity.as_of { " " span.q { "as of " (words::clock(as_of, now)) " UTC" } }
         @if let Some(reason) = &identity.reason { br; span.unsure { (words::foreign(reason)) } }
     }
 }

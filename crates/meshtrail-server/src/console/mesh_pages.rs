@@ -21,7 +21,7 @@ use super::parts::{RANGES, Slice};
 use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
-use super::view::{Looker, SessionView};
+use super::view::SessionView;
 use crate::api::changes::{self, ChangesPage as Changes, ChangesQuery};
 use crate::api::events::{self, EventsQuery};
 use crate::api::listing::ListQuery;
@@ -235,8 +235,7 @@ fn severity(word: &str) -> Result<Option<Severity>, Problem> {
 pub(crate) async fn sources(State(state): State<AppState>, viewer: Viewer) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let sources = state.sources().report_at(now);
-    let may_export = Looker::from(&viewer).may_export;
-    let page = SourcesPage { sources: &sources, may_export, now };
+    let page = SourcesPage { sources: &sources, now };
     let frame = Frame { title: "Sources", nav: Nav::Sources, plays: false };
     frame.answer(&state, &viewer, StatusCode::OK, now, &page.render()).await
 }

@@ -22,24 +22,18 @@ pub(crate) struct Wanted {
 
 /// The sign-in page.
 pub(crate) async fn sign_in(State(state): State<AppState>, Query(wanted): Query<Wanted>) -> Response {
-    plain("Sign in", &plain_pages::sign_in(&wanted.to), state.banner())
+    plain("Sign in", Nav::None, &plain_pages::sign_in(&wanted.to), state.banner())
 }
 
-/// The page of a problem, for a browser.
-pub(crate) fn problem_page(body: &ProblemBody) -> Response {
-    plain(&body.title, &plain_pages::problem(body), None)
+/// The page of a problem at `path`, for a browser.
+pub(crate) fn problem_page(body: &ProblemBody, path: &str, banner: Option<&str>) -> Response {
+    // Whoever is not signed in is shown nothing but how to.
+    let nav = if body.status == 401 { Nav::None } else { Nav::of_path(path) };
+    plain(&body.title, nav, &plain_pages::problem(body, nav), banner)
 }
 
-fn plain(title: &str, content: &Markup, banner: Option<&str>) -> Response {
-    let shell = Shell {
-        title,
-        nav: Nav::None,
-        looker: None,
-        sound: None,
-        now: Timestamp::now(),
-        plays: false,
-        banner,
-    };
+fn plain(title: &str, nav: Nav, content: &Markup, banner: Option<&str>) -> Response {
+    let shell = Shell { title, nav, looker: None, sound: None, now: Timestamp::now(), plays: false, banner };
     super::page(StatusCode::OK, POLICY, shell.page(content))
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn history(stretches: &[Stretch], now: Timestamp) -> Markup {
             tbody {
                 @for stretch in stretches {
                     tr.over[stretch.until.is_some()] {
-                        td.q { (words::clipped(&stretch.what, 24)) }
+                        td.q { (words::clipped(if stretch.what == "there" { "in the mesh" } else { &stretch.what }, 24)) }
                         td.at-value { (value(stretch)) }
                         td.at-from { span.label { "from " } (moment(stretch.from, "before that is not known", now)) }
                         td.at-until { span.label { "until " } (moment(stretch.until, "now", now)) }
@@ -204,8 +204,8 @@ impl Slice {
         let end = self.range().end;
         html! {
             nav.pager aria-label="Pages of this list" {
-                @if self.from > 0 { a rel="prev" href=(to(self.from.saturating_sub(ROWS))) { "before" } }
-                @if end < self.all { a rel="next" href=(to(end)) { "after" } }
+                @if self.from > 0 { a rel="prev" href=(to(self.from.saturating_sub(ROWS))) { "earlier rows" } }
+                @if end < self.all { a rel="next" href=(to(end)) { "further rows" } }
                 span.q { (words::count(self.from as u64 + 1)) " to " (words::count(end as u64)) " of " (words::count(self.all as u64)) }
             }
         }

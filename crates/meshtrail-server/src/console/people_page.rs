@@ -64,7 +64,7 @@ impl PeoplePage<'_> {
             table.list.people {
                 thead { tr {
                     th.c-login scope="col" { "Who" } th.c-role scope="col" { "Role" } th scope="col" { "Groups" }
-                    th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Told of (UTC)" } th.c-by scope="col" { "Told by" }
+                    th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Last told (UTC)" } th.c-by scope="col" { "Told by" }
                 } }
                 tbody { @for row in self.rows { (self.row(row)) } }
             }

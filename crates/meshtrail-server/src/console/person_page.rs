@@ -48,14 +48,16 @@ impl PersonPage<'_> {
                     (ranges(&under("/people", self.login), self.since, &[]))
                     (summary(doings, &self.base(), &format!("{} -kind:flow -kind:log since:{}", term("actor", self.login), self.since)))
                     @if doings.events > 0 {
-                        (strip(doings, &format!("{} -kind:flow -kind:log", term("person", self.login)), self.now))
-                        div.columns {
-                            (counted("What", &doings.kinds, &self.base(), Leads::Field("kind")))
-                            (counted("On what", &doings.targets, &self.base(), Leads::Field("target")))
-                            (counted("From which devices", &doings.devices, &self.base(), Leads::Device))
-                            (counted("From which addresses", &doings.addresses, &self.base(), Leads::Field("address")))
+                        div.did {
+                            (strip(doings, &format!("{} -kind:flow -kind:log", term("person", self.login)), self.now))
+                            div.columns {
+                                (counted("What", &doings.kinds, &self.base(), Leads::Field("kind")))
+                                (counted("On what", &doings.targets, &self.base(), Leads::Field("target")))
+                                (counted("From which devices", &doings.devices, &self.base(), Leads::Device))
+                                (counted("From which addresses", &doings.addresses, &self.base(), Leads::Field("address")))
+                            }
                         }
-                        (sessions(self.sessions, &term("person", self.login), self.now))
+                        (sessions(self.sessions, &term("person", self.login), "All their sessions", self.now))
                         (changes(self.changes, &term("actor", self.login), self.now))
                         (recent(&doings.recent, &self.base(), self.now))
                     } @else { (self.nothing()) }
@@ -118,7 +120,7 @@ impl PersonPage<'_> {
             @if let Some(status) = &state.status { dt { "status" } dd { (words::foreign(status)) } }
             @if let Some(kind) = &state.of_type { dt { "type" } dd { (words::foreign(kind)) } }
             @if !groups.is_empty() { dt { "groups" } dd.tags { (all_groups(&groups)) } }
-            @if let Some(created) = state.created { dt { "added" } dd { (words::clock(created, self.now)) } }
+            @if let Some(created) = state.created { dt { "added" } dd { (words::clock(created, self.now)) span.q { " UTC" } } }
             @if !state.id.is_empty() { dt { "id" } dd { (words::identifier(&state.id, 26)) } }
         }
     }
@@ -172,8 +174,8 @@ fn span_of(first: Timestamp, last: Timestamp) -> Markup {
     html! { time datetime=(first) { (first[..16].replace('T', " ")) } span.q { " to " } time datetime=(last) { (last[..16].replace('T', " ")) } span.q { " UTC" } }
 }
 
-/// Their sessions, the newest few.
-pub(crate) fn sessions(sessions: &[SessionView], base: &str, now: Timestamp) -> Markup {
+/// The newest few sessions; `all` leads to the others.
+pub(crate) fn sessions(sessions: &[SessionView], base: &str, all: &str, now: Timestamp) -> Markup {
     html! {
         @if !sessions.is_empty() {
             h2 { "Sessions" }
@@ -192,7 +194,7 @@ pub(crate) fn sessions(sessions: &[SessionView], base: &str, now: Timestamp) -> 
                     }
                 }
             }
-            p.small { a href=(address("/sessions", &[("q", base)])) { "All their sessions" } }
+            p.small { a href=(address("/sessions", &[("q", base)])) { (all) } }
         }
     }
 }
@@ -264,7 +266,7 @@ pub(crate) fn disagree(conflict: Option<&str>, accounts: &[Account], now: Timest
                     dt { (words::foreign(&account.by)) }
                     dd {
                         @match &account.whose { Some(whose) => (words::foreign(whose)), None => span.unsure { "gone" } }
-                        br; span.q { "as of " (words::clock(account.as_of, now)) }
+                        br; span.q { "as of " (words::clock(account.as_of, now)) " UTC" }
                     }
                 }
             }
@@ -283,8 +285,8 @@ pub(crate) fn known(told: Option<(&str, Timestamp)>, doings: &Doings, now: Times
                 }
                 None => { dt { "told by" } dd.unsure { "events alone" } }
             }
-            @for often in doings.known_by.top.iter().take(4) {
-                dt { (words::clipped(&often.value, 14)) } dd { (words::counted(often.events, "event", "events")) }
+            @for (at, often) in doings.known_by.top.iter().take(4).enumerate() {
+                dt { @if at == 0 { "in events" } } dd { (words::clipped(&often.value, 20)) span.q { ", in " (words::count(often.events)) } }
             }
         }
     }

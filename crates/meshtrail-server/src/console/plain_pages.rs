@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::layout::Nav;
 use crate::problem::ProblemBody;
 
 /// The sign-in page; `to` is where the reader wanted to go.
@@ -41,8 +42,9 @@ pub(crate) fn sign_in(to: &str) -> Markup {
     }
 }
 
-/// What happened, what was kept, what to do next.
-pub(crate) fn problem(problem: &ProblemBody) -> Markup {
+/// What happened, what was kept, what to do next; `nav` is the place where it did.
+pub(crate) fn problem(problem: &ProblemBody, nav: Nav) -> Markup {
+    let (path, name) = nav.list().unwrap_or(("/events", "Timeline"));
     html! {
         div.narrow {
             p.crumb { span.n { (problem.status) } }
@@ -52,7 +54,7 @@ pub(crate) fn problem(problem: &ProblemBody) -> Markup {
             @if problem.status >= 500 { p { "Nothing that was recorded is affected: what has been acknowledged is on disk." } }
             p.acts {
                 @if problem.status == 401 { a.button href="/sign-in" { "Sign in" } }
-                @else { a.button href="/sessions" data-back { "Go to the sessions" } }
+                @else { a.button href=(path) data-back { "Back to " (name.to_lowercase()) } }
             }
             p.q.small { "In the server's log under " (super::words::identifier(&problem.id, 40)) }
         }

@@ -60,7 +60,7 @@ impl SessionPage<'_> {
                 span.q { " UTC" } " · "
                 span data-since=[(session.state == State::Live).then_some(session.started)] { (words::length(session.length(self.now))) }
             }
-            p.run { (run(session)) }
+            p.run { @if session.command.as_deref().is_none_or(|command| command.trim().is_empty()) { span.q { "an interactive shell" } } @else { (run(session)) } }
             @if let Some(reason) = &session.reason { p.unsure { (words::foreign(reason)) } }
             @if let Some(from) = &session.imported_from {
                 p.unsure {
@@ -200,7 +200,7 @@ impl SessionPage<'_> {
     fn beside(&self) -> Markup {
         let all = address("/events", &[("q", &super::ask::term("session", self.session.id.as_str()))]);
         html! {
-            h2 { "In the trail" }
+            h2 { "In the trail (UTC)" }
             @if self.beside.is_empty() { p.small.q { "No events of this session yet." } }
             ol.beside {
                 @for each in self.beside {

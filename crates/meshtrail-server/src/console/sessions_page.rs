@@ -18,6 +18,13 @@ pub(crate) struct SessionsPage<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// Common questions, beside what the filter says already.
+const QUICK: &[(&str, &str)] = &[
+    ("SSH", "kind:ssh"),
+    ("kubectl", "kind:kube"),
+    ("who is in doubt", "identity:conflicting,self-reported"),
+];
+
 impl SessionsPage<'_> {
     /// The page's content.
     pub(crate) fn render(&self) -> Markup {
@@ -35,11 +42,16 @@ impl SessionsPage<'_> {
         }
         let live = self.sessions.iter().filter(|session| session.state == State::Live).count();
         let rest = self.sessions.len() - live;
-        match (live, rest) {
-            (0, 0) => "No sessions".to_owned(),
-            (live, 0) => format!("{live} live"),
-            (0, rest) => format!("{rest} sessions, none live"),
-            (live, rest) => format!("{live} live, {rest} before"),
+        let counted = words::counted(rest as u64, "session", "sessions");
+        // A page is not the whole list: the number is the list's only where nothing stands before or after it.
+        match (live, rest, self.paging.inside, self.paging.next.is_some()) {
+            (0, 0, ..) => "No sessions".to_owned(),
+            (live, 0, ..) => format!("{live} live"),
+            (0, _, true, _) => format!("{counted} further back"),
+            (0, rest, false, true) => format!("The newest {rest} sessions, none live"),
+            (0, _, false, false) => format!("{counted}, none live"),
+            (live, rest, _, true) => format!("{live} live, then the newest {rest}"),
+            (live, rest, _, false) => format!("{live} live, {rest} before"),
         }
     }
 
@@ -50,7 +62,11 @@ impl SessionsPage<'_> {
                 @for (name, state) in [("all", ""), ("live", "live"), ("ended", "ended"), ("interrupted", "interrupted"), ("failed", "failed")] {
                     a href=(self.ask.in_state(state)) aria-current=[(self.ask.state == state).then_some("true")] { (name) }
                 }
-                a href=(self.ask.is("identity", "conflicting")) { "conflicting" }
+                span.apart {}
+                @for (name, term) in QUICK {
+                    @let chosen = self.ask.has(term);
+                    a href=(if chosen { self.ask.without(term) } else { self.ask.with(term) }) aria-current=[chosen.then_some("true")] { (name) }
+                }
             }
         }
     }

@@ -11,8 +11,6 @@ use super::words;
 /// What the page shows.
 pub(crate) struct SourcesPage<'a> {
     pub(crate) sources: &'a [SourceReport],
-    /// Whether whoever looks may take exports out.
-    pub(crate) may_export: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -26,7 +24,6 @@ impl SourcesPage<'_> {
             .count();
         html! {
             h1 { "Sources" }
-            @if self.may_export { nav.quick aria-label="What goes out" { a href="/exports" { "exports" } } }
             @if self.sources.is_empty() { (nothing()) } @else {
                 p {
                     (words::counted(self.sources.len() as u64, "source", "sources"))
@@ -86,7 +83,7 @@ impl SourcesPage<'_> {
     fn gaps(&self, source: &SourceReport) -> Markup {
         html! {
             details {
-                summary.unsure { (words::counted(source.recent_gaps.len() as u64, "newest gap", "newest gaps")) }
+                summary.unsure { "what was missed" }
                 ul.plain { @for gap in source.recent_gaps.iter().rev() { li { (self.gap(gap)) } } }
                 p { a href=(address("/events", &[("q", &format!("kind:meshtrail.source_gap {}", text(&source.name)))])) { "All of them, in the trail" } }
             }

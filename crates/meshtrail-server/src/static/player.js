@@ -4,6 +4,8 @@ import { element } from "./proof-view.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8];
 const IDLE_LIMIT = 2;
+/** The smallest type that is read without a glass, in pixels. */
+const LEAST_TYPE = 9.5;
 
 /** A read cast (its times in seconds) as a source of the player, which counts in milliseconds. */
 export const sourceOf = (cast) => ({
@@ -39,8 +41,14 @@ export class Replay {
     face.catch(() => {}).then(() => { if (!this.#player) this.#make(0); });
   }
 
-  /** As large as the width allows, but never so tall that the proof below is out of sight. */
+  /** As large as the width allows, but never so tall that the proof below is out of sight, nor so small that it can't
+   * be read: a wide terminal on a narrow screen is moved sideways under its control bar. */
   #size(cols, rows) {
+    const least = Math.ceil(cols * 0.6 * LEAST_TYPE + 2 * LEAST_TYPE);
+    if (least > this.#place.clientWidth) {
+      this.#place.style.width = `${least}px`;
+      this.#place.parentElement.classList.add("wide");
+    }
     const wanted = this.#place.clientWidth * (rows * 1.36) / (cols * 0.6);
     this.#place.style.height = `${Math.round(Math.max(200, Math.min(wanted, innerHeight * 0.56)) + 48)}px`;
   }

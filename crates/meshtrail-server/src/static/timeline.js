@@ -1,5 +1,6 @@
 // The timeline: counting on, brushing a stretch of time, and following events as they come in.
 import { element } from "./proof-view.js";
+import { retouch } from "./retouch.js";
 
 const page = async (address) => {
   const answer = await fetch(address, { headers: { accept: "text/html" } });
@@ -17,18 +18,40 @@ function address(more = {}) {
   return `${location.pathname}?${parameters}`;
 }
 
+const COUNTS = ["histogram", "facets"];
+/** Whether a button is held down over the counts: what is under it stays until the click is done. */
+let held = false;
+/** Counts that came while somebody was about to choose: what moves rows waits here until they are away. */
+let waiting = null;
+
+/** Whether a link of this part is pointed at, held or focused: then nothing in it may change its place. */
+const chosen = (part) => part.contains(document.activeElement) || part.querySelector("li:hover, a:hover") !== null;
+
 function replaceCounts(fresh) {
-  for (const id of ["histogram", "facets"]) {
+  waiting = null;
+  if (held || document.querySelector(".brush")) { waiting = fresh; return; }
+  for (const id of COUNTS) {
     const [old, come] = [document.getElementById(id), fresh.getElementById(id)];
-    if (old && come && !old.contains(document.activeElement) && !old.querySelector(".brush")) old.replaceWith(come);
+    if (!old || !come) continue;
+    const still = chosen(old);
+    retouch(old, come, still);
+    if (still) waiting = fresh;
   }
-  brush();
 }
+
+function settle() {
+  if (waiting && !held && !COUNTS.some((id) => { const part = document.getElementById(id); return part && chosen(part); })) replaceCounts(waiting);
+}
+
+document.addEventListener("pointerdown", (event) => { held = Boolean(event.target.closest?.("#histogram, #facets")); });
+// The click comes after the button is up.
+for (const over of ["pointerup", "pointercancel", "dragend"]) addEventListener(over, () => setTimeout(() => { held = false; settle(); }));
+for (const away of ["pointerout", "focusout"]) document.addEventListener(away, () => setTimeout(settle));
 
 /** What the page could not count in its own time is counted now. */
 async function countOn() {
   const histogram = document.getElementById("histogram");
-  const whole = ["histogram", "facets"].every((id) => document.getElementById(id)?.dataset.whole !== "false");
+  const whole = COUNTS.every((id) => document.getElementById(id)?.dataset.whole !== "false");
   if (whole || new URLSearchParams(location.search).get("counts") === "all") return;
   histogram?.classList.add("counting");
   try {
@@ -50,34 +73,36 @@ function narrow(from, to) {
 
 /** A stretch drawn with the pointer over the bars narrows to it; a click on one bar is the link that it is. */
 function brush() {
-  const svg = document.querySelector("#histogram svg");
-  if (!svg || svg.dataset.brush) return;
-  svg.dataset.brush = "on";
-  const [from, width, bars] = ["from", "width", "bars"].map((name) => Number(svg.dataset[name]));
-  const barAt = (x) => {
-    const box = svg.getBoundingClientRect();
-    return Math.min(bars - 1, Math.max(0, Math.floor(((x - box.left) / box.width) * bars)));
-  };
+  let svg = null;
   let start = null;
   let band = null;
-  const end = () => { band?.remove(); band = null; start = null; };
+  const end = () => { band?.remove(); band = null; svg = null; };
   const draw = (x) => {
-    const [first, last] = [Math.min(start, barAt(x)), Math.max(start, barAt(x))];
+    const [from, width, bars] = ["from", "width", "bars"].map((name) => Number(svg.dataset[name]));
     const [box, outer] = [svg.getBoundingClientRect(), svg.parentElement.getBoundingClientRect()];
+    const at = Math.min(bars - 1, Math.max(0, Math.floor(((x - box.left) / box.width) * bars)));
+    start ??= at;
+    const [first, last] = [Math.min(start, at), Math.max(start, at)];
     if (!band && first === last) return null;
     band ??= svg.parentElement.appendChild(element("div", { class: "brush" }));
     Object.assign(band.style, { left: `${box.left - outer.left + (first / bars) * box.width}px`, width: `${((last - first + 1) / bars) * box.width}px`, top: `${box.top - outer.top}px`, height: `${box.height}px` });
     return [from + first * width, from + (last + 1) * width];
   };
-  svg.addEventListener("pointerdown", (event) => { if (event.button === 0 && event.pointerType !== "touch") start = barAt(event.clientX); });
-  svg.addEventListener("dragstart", (event) => event.preventDefault());
-  addEventListener("pointermove", (event) => { if (start !== null) draw(event.clientX); });
+  const bars = (event) => event.target.closest?.("#histogram svg");
+  document.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || event.pointerType === "touch" || !bars(event)) return;
+    [svg, start] = [bars(event), null];
+    draw(event.clientX);
+  });
+  document.addEventListener("dragstart", (event) => { if (bars(event)) event.preventDefault(); });
+  addEventListener("pointermove", (event) => { if (svg) draw(event.clientX); });
   addEventListener("pointerup", (event) => {
-    if (start === null) return;
+    if (!svg) return;
+    const drawnOn = svg;
     const range = band && draw(event.clientX);
     end();
     if (!range) return;
-    svg.addEventListener("click", (click) => click.preventDefault(), { capture: true, once: true });
+    drawnOn.addEventListener("click", (click) => click.preventDefault(), { capture: true, once: true });
     narrow(...range);
   });
   addEventListener("keydown", (event) => { if (event.key === "Escape") end(); });
@@ -97,7 +122,6 @@ async function lookOn() {
     if (!fresh.querySelector("[data-goes-on]")) {
       document.querySelector(".timeline .main, main").replaceChildren(...fresh.querySelector(".timeline .main, main").childNodes);
       history.replaceState(history.state, "", next);
-      brush();
       return;
     }
     next = fresh.querySelector(".pager a[rel=next]")?.href;
