@@ -1,6 +1,10 @@
-//! The first look: everything as it is when the story begins, as snapshots.
+//! What a look at the control plane tells, as snapshots: everything when the story begins, and on the last evening who
+//! is there and who was seen when.
 
-use meshtrail_event::{Actor, Change, Detail, Kind, Target};
+use std::time::Duration;
+
+use meshtrail_event::{Actor, Change, Detail, Kind, Target, Timestamp};
+use meshtrail_identity::DeviceState;
 
 use super::plan::Plan;
 use super::world::{World, json, source};
@@ -9,29 +13,7 @@ use crate::company::as_person;
 pub(super) fn plan(plan: &mut Plan) {
     let begin = plan.days.begin;
     plan.add(begin, |world| {
-        for machine in 0..world.company.machines.len() {
-            let state = &world.company.machines[machine].state;
-            let target = Target {
-                id: Some(state.id.clone()),
-                name: state.name.clone(),
-                of_type: Some("device".to_owned()),
-                ..world.target(machine)
-            };
-            let new = json(state);
-            seen(world, "device", target, new);
-        }
-        for person in 0..world.company.people.len() {
-            let state = &world.company.people[person].state;
-            let target = Target {
-                id: Some(state.id.clone()),
-                name: Some(state.login.clone()),
-                of_type: Some("user".to_owned()),
-                person: Some(as_person(state).into()),
-                ..Target::default()
-            };
-            let new = json(state);
-            seen(world, "user", target, new);
-        }
+        devices_and_people(world);
         let policy = json(&world.policy);
         let named = |name: &str| Target {
             name: Some(name.to_owned()),
@@ -44,6 +26,50 @@ pub(super) fn plan(plan: &mut Plan) {
         }));
         seen(world, "dns", named("dns"), dns);
     });
+    plan.add(plan.days.at(1, 23, 55), devices_and_people);
+}
+
+fn devices_and_people(world: &mut World) {
+    for machine in 0..world.company.machines.len() {
+        if !world.company.machines[machine].present {
+            continue;
+        }
+        let mut state = world.company.machines[machine].state.clone();
+        let away = away(machine, &state);
+        state.online = Some(away.is_zero());
+        state.last_seen = Some(Timestamp::from_nanos(world.now).before(away));
+        let target = Target {
+            id: Some(state.id.clone()),
+            name: state.name.clone(),
+            of_type: Some("device".to_owned()),
+            ..world.target(machine)
+        };
+        seen(world, "device", target, json(&state));
+    }
+    for person in 0..world.company.people.len() {
+        let state = &world.company.people[person].state;
+        let target = Target {
+            id: Some(state.id.clone()),
+            name: Some(state.login.clone()),
+            of_type: Some("user".to_owned()),
+            person: Some(as_person(state).into()),
+            ..Target::default()
+        };
+        let new = json(state);
+        seen(world, "user", target, new);
+    }
+}
+
+/// How long a machine has been away: servers never are, of people's some are, a few for days.
+fn away(machine: usize, state: &DeviceState) -> Duration {
+    const MINUTE: u64 = 60;
+    const DAY: u64 = 24 * 60 * MINUTE;
+    let number = machine as u64;
+    match (state.tags.is_empty(), number % 11, number % 3) {
+        (true, 0, _) => Duration::from_secs((2 + number % 9) * DAY),
+        (true, _, 1) => Duration::from_secs((20 + number * 37 % 400) * MINUTE),
+        _ => Duration::ZERO,
+    }
 }
 
 fn seen(world: &mut World, property: &str, target: Target, new: meshtrail_event::Json) {
