@@ -71,7 +71,7 @@ impl DevicesPage<'_> {
             table.list.devices {
                 thead { tr {
                     th.c-name scope="col" { "Device" } th.c-owner scope="col" { "Whose" } th.c-address scope="col" { "Address" }
-                    th.c-os scope="col" { "System" } th.c-time scope="col" { "Last told (UTC)" } th scope="col" { "To know" }
+                    th.c-os scope="col" { "System" } th.c-time scope="col" { "Last seen (UTC)" } th scope="col" { "To know" }
                 } }
                 tbody { @for told in self.rows { (self.row(told)) } }
             }
@@ -88,7 +88,7 @@ impl DevicesPage<'_> {
                 td.at-owner { (owner(state.owner.as_deref(), &tags)) }
                 td.at-address { @match state.addresses.first() { Some(first) => code { (first) }, None => span.unsure { "none told" } } }
                 td.at-os.q { (words::clipped(state.os.as_deref().unwrap_or(""), 12)) }
-                td.at-time { span.label { "told " } (words::clock(told.as_of, self.now)) }
+                td.at-time { (super::parts::seen(state.online, state.last_seen, self.now)) }
                 td.at-know { (to_know(told, self.now)) }
             }
         }

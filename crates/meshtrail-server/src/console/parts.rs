@@ -172,6 +172,19 @@ pub(crate) fn moment(at: Option<Timestamp>, absent: &str, now: Timestamp) -> Mar
     }
 }
 
+/// How old the word that something is connected may be to be taken for now.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+/// When something was seen last, or that it is there now.
+pub(crate) fn seen(online: Option<bool>, last_seen: Option<Timestamp>, now: Timestamp) -> Markup {
+    match last_seen {
+        Some(at) if online == Some(true) && now.since(at) < FRESH => {
+            html! { span.state.connected { "online" } }
+        }
+        at => html! { span.label { "seen " } (moment(at, "not told", now)) },
+    }
+}
+
 /// A page of a list that is kept in memory: which rows, and the way to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slice {

@@ -64,7 +64,7 @@ impl PeoplePage<'_> {
             table.list.people {
                 thead { tr {
                     th.c-login scope="col" { "Who" } th.c-role scope="col" { "Role" } th scope="col" { "Groups" }
-                    th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Last told (UTC)" } th.c-by scope="col" { "Told by" }
+                    th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Last seen (UTC)" } th.c-by scope="col" { "Told by" }
                 } }
                 tbody { @for row in self.rows { (self.row(row)) } }
             }
@@ -80,7 +80,7 @@ impl PeoplePage<'_> {
                 td.at-role { (standing(told)) }
                 td.at-groups { (groups_shown(&groups)) }
                 td.at-few.r.n { span.label { "devices " } (row.devices) }
-                td.at-time { span.label { "told " } (words::clock(told.as_of, self.now)) }
+                td.at-time { (super::parts::seen(None, state.last_seen, self.now)) }
                 td.at-by.q { (words::clipped(&told.by, 18)) }
             }
         }
