@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use meshtrail_bench as _;
 use meshtrail_collect::Wiring;
 use meshtrail_collect::config::{SourcesConfig, SourcesFile};
 use meshtrail_collect::sources::Sources;

@@ -5,7 +5,8 @@
 //!
 //! Devices are renamed, retagged, given to others and removed; addresses go from one device to the next. Events ask
 //! for addresses as real ones do, a few devices making most of the traffic, and once more for all alike: then most
-//! answers are out of the processor's caches.
+//! answers are out of the processor's caches. Their times are of the last ten minutes, as when they come in, or of the
+//! last month, as when they are handed in late: a third of these ask for what has changed since.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -14,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use meshtrail_bench as _;
 use meshtrail_event::{Change, Detail, Draft, EventId, Json, Kind, SourceName, Target, Timestamp};
 use meshtrail_identity::{DeviceState, Ends, History, UserState};
 
@@ -68,7 +70,13 @@ fn main() -> anyhow::Result<()> {
         took / u32::try_from(leaves.len())?
     );
     drop(leaves);
-    for (name, skewed) in [("as real use", true), ("all alike", false)] {
+    let (minutes, month) = (600, YEAR / 12);
+    for (name, skewed, span) in [
+        ("as they come in", true, minutes),
+        ("as they come in, all devices alike", false, minutes),
+        ("a month late", true, month),
+        ("a month late, all devices alike", false, month),
+    ] {
         let mut random = Random(7);
         let mut ask = move || {
             let pick = |random: &mut Random| {
@@ -77,7 +85,7 @@ fn main() -> anyhow::Result<()> {
                 let skew = (u128::from(at).pow(3) / u128::from(args.devices).pow(2)) as u64;
                 address(if skewed { skew } else { at })
             };
-            let time = instant(YEAR - 1 - random.below(YEAR / 12));
+            let time = instant(YEAR - 1 - random.below(span));
             (pick(&mut random), pick(&mut random), time)
         };
         let at = each(args.seconds, &mut ask, |(near, _, time)| drop(black_box(history.at(near, time))));

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use futures::TryStreamExt;
+use meshtrail_bench as _;
 use meshtrail_demo::{Company, Masses, Size};
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_sql::{Budget, Engine, Limits};

@@ -21,6 +21,11 @@ use clap::Parser;
 
 use args::{Command, CommandLine, Events, Exports, Sessions, Tokens};
 
+/// Queries take and give back large buffers all the time, uploads many small ones: the system's allocator hands pages
+/// back to the kernel and fetches them again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     // Only the first call in a process can install a provider, and this is it.

@@ -353,8 +353,9 @@ impl Sealer {
         let key = self.shared.key("checkpoint");
         let older = match self.runtime.block_on(self.shared.store.get(&key)) {
             // One that can't be read, or says more than the manifests, is evidence: it stays for `verify` to tell of.
-            Ok(note) => Checkpoint::parse_unverified(&note)
-                .is_ok_and(|signed| signed.size < self.fold.size()),
+            Ok(note) => {
+                Checkpoint::parse_unverified(&note).is_ok_and(|signed| signed.size < self.fold.size())
+            }
             Err(GetError::Missing { .. }) => true,
             Err(source) => return Err(SealError::ReadBack { key, source }),
         };
