@@ -17,7 +17,7 @@ use std::time::Duration;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::DeviceState;
 
-use super::client::Client;
+use super::client::{Client, Scopes};
 use super::error::ApiError;
 use super::shapes::ApiDevice;
 use crate::config::TailscaleConfig;
@@ -57,7 +57,7 @@ impl StatePoll {
     async fn ask(&mut self, now: Timestamp) -> (Snapshot, Option<ApiError>) {
         let client = self.client.clone();
         let mut snapshot = Snapshot::new(Origin::Tailscale, self.client.their_time(now));
-        let mut trouble = None;
+        let (mut trouble, mut fresh) = (None, false);
         let users = self.part("users", ask::users(&client, now).await, &mut trouble);
         let logins = match &users {
             Some(users) => told::logins(users),
@@ -65,7 +65,12 @@ impl StatePoll {
         };
         if let Some(devices) = self.part("devices", ask::devices(&client, now).await, &mut trouble) {
             snapshot.others.insert("device_faults".to_owned(), told::faults(&devices));
-            snapshot.devices = Some(self.with_routes(devices).await);
+            match self.with_routes(devices, &mut fresh, now).await {
+                Ok(devices) => snapshot.devices = Some(devices),
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
         }
         snapshot.users = users.map(|users| users.into_iter().filter_map(told::user).collect());
         snapshot.policy = self.part("policy", ask::policy(&client, now).await, &mut trouble);
@@ -75,7 +80,7 @@ impl StatePoll {
         snapshot.dns = self.part("dns", ask::dns(&client, now).await, &mut trouble);
         if let Some(keys) = self.part("keys", ask::keys(&client, now).await, &mut trouble) {
             let keys = keys.into_iter().map(|key| told::key(key, &logins)).collect();
-            match self.with_unseen_kinds(keys, now).await {
+            match self.with_unseen_kinds(keys, &mut fresh, now).await {
                 Ok(keys) => snapshot.keys = Some(keys),
                 Err(error) => {
                     trouble.get_or_insert(error);
@@ -125,34 +130,62 @@ impl StatePoll {
         users.map(|user| (user.id.clone(), user.login.clone())).collect()
     }
 
-    /// The devices; where the credential may not read routes and none are told, with those that were seen last.
-    async fn with_routes(&self, devices: Vec<ApiDevice>) -> Vec<DeviceState> {
-        let scopes = self.client.scopes().await;
+    /// What the credential may do, where a part that was seen before is not told any more. A token that was made before
+    /// may not say it: a new one is made, once in a look, and not for what is known not to be visible.
+    async fn scopes(&self, part: &str, fresh: &mut bool, now: Timestamp) -> Part<Option<Scopes>> {
+        if self.source.is_unseen(part) || std::mem::replace(fresh, true) {
+            return Ok(self.client.scopes().await);
+        }
+        self.client.fresh_scopes(now).await
+    }
+
+    /// The devices; where no routes are told any more and the credential may not read them, with those that were seen
+    /// last.
+    async fn with_routes(
+        &self,
+        devices: Vec<ApiDevice>,
+        fresh: &mut bool,
+        now: Timestamp,
+    ) -> Part<Vec<DeviceState>> {
         let told = devices
             .iter()
             .any(|device| device.enabled_routes.is_some() || device.advertised_routes.is_some());
-        let hidden = !told && scopes.is_some_and(|scopes| !scopes.cover("devices:routes"));
-        if hidden {
-            let reason = "the credential may not read routes: it needs the scope devices:routes:read";
-            self.unseen("routes", "devices", reason);
-        } else {
-            self.source.seen("routes");
-        }
-        let known = |id: &str| self.observations.last()?.device(id);
         let mut states: Vec<DeviceState> = devices.into_iter().filter_map(told::device).collect();
-        for state in states.iter_mut().filter(|_| hidden) {
-            if let Some(known) = known(&state.id) {
-                state.advertised_routes.clone_from(&known.advertised_routes);
-                state.enabled_routes.clone_from(&known.enabled_routes);
+        let Some(last) = self.observations.last().filter(|_| !told) else {
+            self.source.seen("routes");
+            return Ok(states);
+        };
+        let routes = |state: &DeviceState| {
+            let known = last.device(&state.id)?;
+            let any = !known.advertised_routes.is_empty() || !known.enabled_routes.is_empty();
+            any.then(|| (known.advertised_routes.clone(), known.enabled_routes.clone()))
+        };
+        let visible = !states.iter().any(|state| routes(state).is_some()) || {
+            let scopes = self.scopes("routes", fresh, now).await?;
+            scopes.is_none_or(|scopes| scopes.cover("devices:routes"))
+        };
+        if visible {
+            self.source.seen("routes");
+            return Ok(states);
+        }
+        let reason = "the credential may not read routes: it needs the scope devices:routes:read";
+        self.unseen("routes", "devices", reason);
+        for state in &mut states {
+            if let Some(known) = routes(state) {
+                (state.advertised_routes, state.enabled_routes) = known;
             }
         }
-        states
+        Ok(states)
     }
 
     /// The keys of a list, and those of kinds that the credential has lost the scope for, as they were seen last: a list
     /// holds only the kinds that the scopes unlock, and does not say which.
-    async fn with_unseen_kinds(&self, mut keys: Vec<KeyState>, now: Timestamp) -> Part<Vec<KeyState>> {
-        let mut fresh = None;
+    async fn with_unseen_kinds(
+        &self,
+        mut keys: Vec<KeyState>,
+        fresh: &mut bool,
+        now: Timestamp,
+    ) -> Part<Vec<KeyState>> {
         for (kind, scope, part) in ask::KINDS {
             let of_kind = |key: &&KeyState| key.of_type.as_deref() == Some(*kind);
             let known: Vec<KeyState> = self
@@ -163,17 +196,12 @@ impl StatePoll {
                 .filter(of_kind)
                 .cloned()
                 .collect();
-            if known.is_empty() || keys.iter().any(|key| of_kind(&key)) {
-                self.source.seen(part);
-                continue;
-            }
-            // The last of them is gone, or the scope is. A token that is known not to see them is not made anew each time.
-            let scopes = if self.source.is_unseen(part) || fresh.is_some() {
-                self.client.scopes().await
-            } else {
-                fresh.insert(self.client.fresh_scopes(now).await?).clone()
+            // The last of them is gone, or the scope is.
+            let visible = known.is_empty() || keys.iter().any(|key| of_kind(&key)) || {
+                let scopes = self.scopes(part, fresh, now).await?;
+                scopes.is_none_or(|scopes| scopes.cover(scope))
             };
-            if scopes.is_none_or(|scopes| scopes.cover(scope)) {
+            if visible {
                 self.source.seen(part);
                 continue;
             }
