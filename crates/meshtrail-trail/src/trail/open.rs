@@ -139,19 +139,11 @@ pub(super) fn close(shared: &Arc<Shared>) {
     shared.bell.notify_all();
 }
 
-/// How much the sealer stands back for others; Linux counts it by thread.
-const SEALER_NICE: i32 = 5;
-
 /// Starts both threads. The writer is told to stop by the sealer, which is the one that sees the trail close.
 fn start(shared: &Arc<Shared>, writer: Writer, sealer: Sealer) -> std::io::Result<()> {
     let Access::Write(writing) = &shared.access else { return Ok(()) };
     let writer = std::thread::Builder::new().name("trail-writer".into()).spawn(move || writer.run())?;
-    let seal = move || {
-        // Sealing can wait, whoever sends can't. Where the kernel refuses, both run alike.
-        rustix::process::nice(SEALER_NICE).ok();
-        sealer.run(writer);
-    };
-    let sealer = std::thread::Builder::new().name("trail-sealer".into()).spawn(seal)?;
+    let sealer = std::thread::Builder::new().name("trail-sealer".into()).spawn(move || sealer.run(writer))?;
     writing.threads.lock().unwrap_or_else(PoisonError::into_inner).push(sealer);
     Ok(())
 }
