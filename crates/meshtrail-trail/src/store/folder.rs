@@ -191,7 +191,12 @@ impl Folder {
     fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.root.join(TEMPORARY))? {
             let entry = entry?;
-            let changed = entry.metadata()?.modified()?;
+            let changed = match entry.metadata() {
+                Ok(metadata) => metadata.modified()?,
+                // Whoever writes beside us has named it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             if SystemTime::now().duration_since(changed).unwrap_or_default() > ABANDONED {
                 discard(&entry.path());
             }
