@@ -26,7 +26,7 @@ use meshtrail_trail::{AppendError, Emitter, MAX_BATCH, Trail};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use event::Sheet;
-use party::{Parties, Written};
+use party::Parties;
 use seen::{Seen, connection_key, part_of, report_key};
 use wire::Message;
 
@@ -94,7 +94,6 @@ pub struct Flows(Arc<Inner>);
 struct Inner {
     trail: Trail,
     history: History,
-    written: Written,
     /// What was counted, by the reporter's part. Held while a report goes into the trail, so that the same report
     /// coming twice at once counts once.
     parts: Vec<Mutex<Seen>>,
@@ -106,7 +105,7 @@ impl Flows {
     /// Takes reports into `trail`, naming people and devices as `history` knows them.
     pub fn new(trail: Trail, history: History) -> Self {
         let parts = (0..seen::PARTS).map(|_| Mutex::default()).collect();
-        Self(Arc::new(Inner { trail, history, written: Written::default(), parts, ready: OnceCell::new() }))
+        Self(Arc::new(Inner { trail, history, parts, ready: OnceCell::new() }))
     }
 
     /// Whether `json` is a report that can be taken.
@@ -175,7 +174,7 @@ impl Inner {
             taken.duplicates += message.connections.len();
             return Ok(None);
         }
-        let mut sheet = Sheet::of(message, Parties::of(message, &self.history, &self.written));
+        let mut sheet = Sheet::of(message, Parties::of(message, &self.history));
         let mut at = 0;
         while at < message.connections.len() {
             let begun = at;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use meshtrail_event::{Actor, Claim, Device, Identity, IdentityStatus, Person, Timestamp};
 use meshtrail_identity::{History, Known};
@@ -29,33 +29,9 @@ pub(crate) struct Party {
     pub(crate) identity_text: Box<RawValue>,
 }
 
-/// Parties as they were last written out, by address: report after report names the same ones.
-#[derive(Default)]
-pub(crate) struct Written(Mutex<HashMap<IpAddr, (Known, Arc<Party>)>>);
-
-/// Addresses whose parties are kept, at most.
-const KEPT: usize = 1 << 16;
-
-impl Written {
-    /// The party of what the directory knows of an address.
-    fn party(&self, ip: IpAddr, known: Known) -> Arc<Party> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, party)) = kept.get(&ip).filter(|(written, _)| written.is_same(&known)) {
-            return party.clone();
-        }
-        let party = Arc::new(Facts::known(&known).written());
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(ip, (known, party.clone()));
-        party
-    }
-}
-
 /// Everybody in one report.
 pub(crate) struct Parties<'m> {
     history: &'m History,
-    written: &'m Written,
     at: Timestamp,
     told: HashMap<IpAddr, &'m Node<'m>>,
     found: HashMap<IpAddr, Option<Arc<Party>>>,
@@ -63,19 +39,12 @@ pub(crate) struct Parties<'m> {
 }
 
 impl<'m> Parties<'m> {
-    pub(crate) fn of(message: &'m Message<'_>, history: &'m History, written: &'m Written) -> Self {
+    pub(crate) fn of(message: &'m Message<'_>, history: &'m History) -> Self {
         let nodes = message.others.iter().chain(&message.reporter);
         let told = nodes.flat_map(|node| node.addresses.iter().map(move |ip| (*ip, node))).collect();
         let known = history.device(&message.node_id, message.start);
         let reporter = reporter(message, known.as_ref());
-        Self {
-            history,
-            written,
-            at: message.start,
-            told,
-            found: HashMap::new(),
-            reporter: Arc::new(reporter),
-        }
+        Self { history, at: message.start, told, found: HashMap::new(), reporter: Arc::new(reporter) }
     }
 
     /// Whoever has this address; none where nobody tells.
@@ -85,7 +54,7 @@ impl<'m> Parties<'m> {
         }
         let party = if let Some(known) = self.history.at(ip, self.at) {
             let own = known.device().id == self.reporter.device.id;
-            Some(if own { self.reporter.clone() } else { self.written.party(ip, known) })
+            Some(if own { self.reporter.clone() } else { Arc::new(Facts::known(&known).written()) })
         } else if self.reporter.addresses.contains(&ip) {
             Some(self.reporter.clone())
         } else {

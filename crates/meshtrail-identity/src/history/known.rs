@@ -43,14 +43,6 @@ impl Known {
         &self.facts.facts
     }
 
-    /// Whether this is the very same answer as the other, told apart by what they share: two that are equal may differ
-    /// here.
-    pub fn is_same(&self, other: &Known) -> bool {
-        Arc::ptr_eq(&self.facts, &other.facts)
-            && Arc::ptr_eq(&self.actor, &other.actor)
-            && (&self.provider, self.as_of, &self.conflict) == (&other.provider, other.as_of, &other.conflict)
-    }
-
     /// How the actor is known, as it stands in an event.
     pub fn identity(&self) -> Identity {
         self.identity_of(&self.actor)
