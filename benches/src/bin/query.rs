@@ -6,6 +6,8 @@
 //!   the next run and for `first_page`.
 //! - A needle is one person's events of one day: another person and day each time, so that no answer is from the
 //!   answer before. Full scans read every row of a table.
+//! - With `--program`, each question is asked of a worker process as well, as a server asks it: the answer comes as CSV
+//!   over its socket. Engine and worker take turns, so that both meet the same machine.
 //! - DuckDB gets the same two threads, the same memory and the same files by name; its views are made before the clock
 //!   runs, and its answers stay in its memory, so that no time goes into Python's objects. `--duckdb` names a Python that has the package.
 
@@ -23,9 +25,10 @@ use futures::TryStreamExt;
 use meshtrail_bench as _;
 use meshtrail_demo::{Company, Masses, Size};
 use meshtrail_event::{Event, Timestamp};
-use meshtrail_sql::{Budget, Engine, Limits};
+use meshtrail_sql::{Engine, Limits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Trail, TrailConfig};
+use meshtrail_worker::{Budget, Format, Question, Workers};
 
 /// How large the made-up company is.
 const SIZE: Size = Size { people: 400, devices: 1000 };
@@ -34,10 +37,15 @@ const BATCH: usize = 2000;
 const SEALED_AFTER: Duration = Duration::from_secs(10);
 /// The last day of the made-up year.
 const UNTIL: &str = "2026-11-20T00:00:00.000000000Z";
+/// Between two questions to workers.
+const BETWEEN: Duration = Duration::from_millis(400);
 const DAY: i64 = 86_400 * 1_000_000_000;
 
 #[derive(Parser)]
 struct Args {
+    /// The worker's program, `meshtrail-sql`: asks each question of a worker too.
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// Where the trail is, or is made.
     #[arg(long)]
     dir: PathBuf,
@@ -129,13 +137,25 @@ async fn main() -> Result<()> {
         budget: Budget { time: Duration::from_secs(600), rows: u64::MAX },
         ..Limits::default()
     };
-    let engine = Engine::new(trail, limits)?;
+    let budget = limits.budget.clone();
+    let engine = Engine::new(trail.clone(), limits)?;
+    let spill = tempfile::tempdir()?;
+    let workers = args.program.as_ref().map(|program| {
+        let limits = meshtrail_worker::Limits {
+            program: Some(program.clone()),
+            memory: args.memory << 20,
+            threads: args.threads,
+            budget,
+            ..meshtrail_worker::Limits::spilling_into(spill.path().to_owned())
+        };
+        Workers::new(trail, limits)
+    });
     let mut duck = args.duckdb.as_ref().map(|python| Duck::start(python, &args)).transpose()?;
     println!(
-        "| question | p50 | p95 | rows | DuckDB p50 | of it | peak memory |\n|---|---|---|---|---|---|---|"
+        "| question | p50 | p95 | rows | worker p50 | p95 | DuckDB p50 | engine of it | peak memory |\n|---|---|---|---|---|---|---|---|---|"
     );
     for case in CASES.iter().filter(|case| case.name.contains(&args.only)) {
-        measure(&args, case, &engine, duck.as_mut()).await?;
+        measure(&args, case, &engine, workers.as_ref(), duck.as_mut()).await?;
     }
     Ok(())
 }
@@ -203,9 +223,15 @@ fn asked(args: &Args, case: &Case, round: usize) -> Result<String> {
         .replace("{to}", &to.to_string()))
 }
 
-async fn measure(args: &Args, case: &Case, engine: &Engine, mut duck: Option<&mut Duck>) -> Result<()> {
+async fn measure(
+    args: &Args,
+    case: &Case,
+    engine: &Engine,
+    workers: Option<&Workers>,
+    mut duck: Option<&mut Duck>,
+) -> Result<()> {
     let rounds = if case.is_needle { args.needles } else { args.scans };
-    let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
+    let (mut ours, mut apart, mut theirs, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..rounds {
         let sql = asked(args, case, round)?;
         let begun = Instant::now();
@@ -213,6 +239,11 @@ async fn measure(args: &Args, case: &Case, engine: &Engine, mut duck: Option<&mu
         let batches: Vec<_> = answer.stream.try_collect().await?;
         ours.push(begun.elapsed());
         rows = batches.iter().map(|batch| batch.num_rows()).sum();
+        if let Some(workers) = workers {
+            // The next worker is made ready between two questions of a person.
+            tokio::time::sleep(BETWEEN).await;
+            apart.push(ask_worker(workers, &sql, rows).await?);
+        }
         if let Some(duck) = duck.as_deref_mut() {
             let (took, found) = duck.ask(&sql)?;
             ensure!(found == rows, "{}: {rows} rows here, {found} there: {sql}", case.name);
@@ -221,6 +252,10 @@ async fn measure(args: &Args, case: &Case, engine: &Engine, mut duck: Option<&mu
     }
     let (p50, p95) = (part(&mut ours, 50), part(&mut ours, 95));
     let mut line = format!("| {} | {p50:.1?} | {p95:.1?} | {rows} |", case.name);
+    match apart.is_empty() {
+        true => line.push_str(" | |"),
+        false => write!(line, " {:.1?} | {:.1?} |", part(&mut apart, 50), part(&mut apart, 95))?,
+    }
     if theirs.is_empty() {
         line.push_str(" | |");
     } else {
@@ -229,6 +264,17 @@ async fn measure(args: &Args, case: &Case, engine: &Engine, mut duck: Option<&mu
     }
     println!("{line} {} MB |", peak_memory()?);
     Ok(())
+}
+
+async fn ask_worker(workers: &Workers, sql: &str, rows: usize) -> Result<Duration> {
+    let budget = workers.budget().clone();
+    let begun = Instant::now();
+    let question = Question { sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
+    let mut answer = workers.ask(question).await?;
+    while answer.next().await?.is_some() {}
+    let took = begun.elapsed();
+    ensure!(answer.rows() == rows as u64, "{rows} rows here, {} of a worker: {sql}", answer.rows());
+    Ok(took)
 }
 
 fn part(took: &mut [Duration], percent: usize) -> Duration {

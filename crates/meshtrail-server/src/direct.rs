@@ -13,6 +13,7 @@ use meshtrail_identity::{History, Resolver};
 use meshtrail_recording::{RecordingConfig, Recordings};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{OpenError, Trail, TrailConfig};
+use meshtrail_worker::{Limits, Workers};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Grants;
@@ -55,9 +56,9 @@ pub enum ReadError {
         /// Why.
         source: Box<OpenError>,
     },
-    /// Tables over the trail can't be made.
-    #[error("tables over the trail can't be made")]
-    Sql(#[from] meshtrail_sql::QueryError),
+    /// There is no place for what questions in SQL spill.
+    #[error("there is no place for what questions in SQL spill")]
+    Spill(#[source] std::io::Error),
     /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),
@@ -97,7 +98,7 @@ fn state(reach: Reach, trail: &str, opened: Trail, recordings: Recordings) -> Re
         sources: meshtrail_collect::sources::Sources::none(),
         history,
         learned,
-        sql: meshtrail_sql::Engine::new(opened.clone(), meshtrail_sql::Limits::default())?,
+        sql: workers(&opened)?,
         network: crate::network::Kept::default(),
         exports: Exports::none(),
         trail: opened,
@@ -120,6 +121,13 @@ fn state(reach: Reach, trail: &str, opened: Trail, recordings: Recordings) -> Re
         requests: AtomicU64::new(1),
         refusals: std::sync::Mutex::default(),
     }))
+}
+
+/// Answers one question after another; what they spill lies among the system's temporary files, for this process alone.
+fn workers(trail: &Trail) -> Result<Workers, ReadError> {
+    let spill = tempfile::Builder::new().prefix("meshtrail-spill-").tempdir().map_err(ReadError::Spill)?;
+    let limits = Limits { keeps_one_ready: false, ..Limits::spilling_into(spill.path().to_owned()) };
+    Ok(Workers::new(trail.clone(), limits).holding(spill))
 }
 
 /// A store that no server runs over, opened to be written.

@@ -9,6 +9,7 @@ use meshtrail_event::Timestamp;
 use meshtrail_identity::{History, OwnNode, Resolver};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
+use meshtrail_worker::Workers;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::links::Links;
@@ -57,8 +58,8 @@ pub struct Parts {
     pub history: History,
     /// What became known late of events' people.
     pub learned: Learned,
-    /// Tables over the trail.
-    pub sql: meshtrail_sql::Engine,
+    /// Who answers questions in SQL.
+    pub sql: Workers,
     /// Export jobs.
     pub exports: Exports,
     /// Pictures of who talks to whom, kept for a while.
@@ -111,8 +112,8 @@ impl AppState {
         &self.0.trail_name
     }
 
-    /// Tables over the trail.
-    pub fn sql(&self) -> &meshtrail_sql::Engine {
+    /// Who answers questions in SQL.
+    pub fn sql(&self) -> &Workers {
         &self.0.sql
     }
 

@@ -1,4 +1,4 @@
-//! What one query may take: time, rows, and a place among those that run.
+//! What one query may take: time and rows.
 //!
 //! Every plan of a session is held to its budget, whoever executes it: the last rule of the optimizer puts a [`Held`]
 //! on top. The time counts from the first row asked for; a query that is dropped stops.
@@ -24,17 +24,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
 use futures::{Future, Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use meshtrail_worker::Budget;
 use tokio::time::{Sleep, sleep};
-
-/// What a query may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Budget {
-    /// How long it may run.
-    pub time: Duration,
-    /// How many rows it may give; one more is an error, never a silent end.
-    pub rows: u64,
-}
 
 /// Why a query was ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,12 +42,6 @@ pub enum Exceeded {
         /// How many it might give.
         rows: u64,
     },
-    /// Too many are running.
-    #[error("{running} queries are running already: try again in a moment")]
-    Busy {
-        /// How many may run.
-        running: usize,
-    },
 }
 
 impl From<Exceeded> for DataFusionError {
@@ -65,19 +50,10 @@ impl From<Exceeded> for DataFusionError {
     }
 }
 
-/// Places for queries that run at once, and how long one waits for a place.
-#[derive(Debug, Clone)]
-pub(crate) struct Places {
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) most: usize,
-    pub(crate) wait: Duration,
-}
-
 /// Puts a [`Held`] on top of every plan.
 #[derive(Debug)]
 pub(crate) struct HoldToBudget {
     pub(crate) budget: Budget,
-    pub(crate) places: Places,
 }
 
 impl PhysicalOptimizerRule for HoldToBudget {
@@ -93,7 +69,7 @@ impl PhysicalOptimizerRule for HoldToBudget {
                 Arc::new(SortPreservingMergeExec::new(ordering, plan)) as Arc<dyn ExecutionPlan>
             }
         };
-        Ok(Arc::new(Held::new(single, self.budget.clone(), self.places.clone())))
+        Ok(Arc::new(Held::new(single, self.budget.clone())))
     }
 
     fn name(&self) -> &str {
@@ -110,17 +86,16 @@ impl PhysicalOptimizerRule for HoldToBudget {
 pub(crate) struct Held {
     input: Arc<dyn ExecutionPlan>,
     budget: Budget,
-    places: Places,
     properties: Arc<PlanProperties>,
 }
 
 impl Held {
-    fn new(input: Arc<dyn ExecutionPlan>, budget: Budget, places: Places) -> Self {
+    fn new(input: Arc<dyn ExecutionPlan>, budget: Budget) -> Self {
         let of = input.properties();
         let equivalence: EquivalenceProperties = of.equivalence_properties().clone();
         let partitioning = Partitioning::UnknownPartitioning(1);
         let properties = PlanProperties::new(equivalence, partitioning, of.emission_type, of.boundedness);
-        Self { input, budget, places, properties: Arc::new(properties) }
+        Self { input, budget, properties: Arc::new(properties) }
     }
 }
 
@@ -152,23 +127,16 @@ impl ExecutionPlan for Held {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.len()) {
-            (Some(input), 0) => Ok(Arc::new(Self::new(input, self.budget.clone(), self.places.clone()))),
+            (Some(input), 0) => Ok(Arc::new(Self::new(input, self.budget.clone()))),
             _ => internal_err!("a plan that is held has one input"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (input, places) = (self.input.clone(), self.places.clone());
-        let schema = input.schema();
-        let begin = Box::pin(async move {
-            let place = places.places.clone().acquire_owned();
-            let place = tokio::time::timeout(places.wait, place).await;
-            let Ok(Ok(place)) = place else { return Err(Exceeded::Busy { running: places.most }.into()) };
-            Ok((place, input.execute(partition, context)?))
-        });
+        let rows = self.input.execute(partition, context)?;
         Ok(Box::pin(Rows {
-            schema,
-            state: State::Beginning(begin),
+            schema: self.input.schema(),
+            state: State::Running(rows),
             deadline: None,
             budget: self.budget.clone(),
             left: self.budget.rows,
@@ -194,15 +162,8 @@ impl ExecutionPlan for Held {
     }
 }
 
-type Begun = (OwnedSemaphorePermit, SendableRecordBatchStream);
-
 enum State {
-    Beginning(Pin<Box<dyn Future<Output = Result<Begun>> + Send>>),
-    Running {
-        #[expect(dead_code, reason = "held for as long as the query runs")]
-        place: OwnedSemaphorePermit,
-        rows: SendableRecordBatchStream,
-    },
+    Running(SendableRecordBatchStream),
     Done,
 }
 
@@ -232,14 +193,7 @@ impl Stream for Rows {
         }
         loop {
             match &mut self.state {
-                State::Beginning(begin) => match ready!(begin.as_mut().poll(context)) {
-                    Ok((place, rows)) => self.state = State::Running { place, rows },
-                    Err(error) => {
-                        self.state = State::Done;
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                },
-                State::Running { rows, .. } => match ready!(rows.poll_next_unpin(context)) {
+                State::Running(rows) => match ready!(rows.poll_next_unpin(context)) {
                     Some(Ok(batch)) => {
                         let rows = batch.num_rows() as u64;
                         match self.left.checked_sub(rows) {

@@ -12,7 +12,6 @@ use datafusion::catalog::{
 };
 use datafusion::common::{DataFusionError, config::Dialect};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -21,16 +20,18 @@ use datafusion::object_store::{ObjectStore, memory::InMemory};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
-use meshtrail_trail::Trail;
-use tokio::sync::Semaphore;
+use meshtrail_worker::{Budget, Fault, QueryError};
 
-use crate::budget::{Budget, HoldToBudget, Places};
-use crate::error::{Fault, QueryError, of};
+use crate::budget::HoldToBudget;
+use crate::error::of;
+use crate::files::Files;
+use crate::memory::GrantedPool;
 use crate::scan::{Kept, NOWHERE, Pinned};
+use crate::source::Source;
 use crate::statement::question;
 use crate::tables::Tables;
 use crate::threads::Threads;
-use crate::{CATALOG, SCHEMA, json};
+use crate::{CATALOG, SCHEMA, bounded, json};
 
 /// The stack that a query is planned on: the planner recurses as deep as a query nests.
 const PLANNING_STACK: usize = 32 << 20;
@@ -38,7 +39,7 @@ const PLANNING_STACK: usize = 32 << 20;
 /// What all queries together may take, and each alone.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes of memory for all running queries together; past it they spill to disk.
+    /// Bytes of memory for all running queries together, past which they spill to disk, and for what was read before.
     pub memory: usize,
     /// Where they spill to; the system's folder for temporary files if none.
     pub spill: Option<PathBuf>,
@@ -46,10 +47,6 @@ pub struct Limits {
     pub spill_bytes: u64,
     /// What one query may take, unless it is asked with another budget.
     pub budget: Budget,
-    /// How many queries run at once.
-    pub running: usize,
-    /// How long one waits for its turn.
-    pub wait: Duration,
     /// How many threads one query uses.
     pub threads: usize,
 }
@@ -61,8 +58,6 @@ impl Default for Limits {
             spill: None,
             spill_bytes: 8 << 30,
             budget: Budget { time: Duration::from_secs(60), rows: 1_000_000 },
-            running: 8,
-            wait: Duration::from_secs(5),
             threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
         }
     }
@@ -82,7 +77,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// SQL over one trail; cheap to clone.
+/// SQL over one source; cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -90,9 +85,11 @@ pub struct Engine {
 
 struct Inner {
     limits: Limits,
+    source: Arc<dyn Source>,
+    caches: Kept,
     tables: Arc<Tables>,
+    pool: Arc<GrantedPool>,
     runtime: Arc<RuntimeEnv>,
-    places: Places,
     context: SessionContext,
     threads: Threads,
 }
@@ -104,25 +101,44 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Tables over `trail`.
-    pub fn new(trail: Trail, limits: Limits) -> Result<Self, QueryError> {
-        let tables = Arc::new(Tables::of(&trail, &Kept::within(limits.memory / 4))?);
-        let runtime = runtime(&limits)?;
-        let places = Places {
-            places: Arc::new(Semaphore::new(limits.running)),
-            most: limits.running,
-            wait: limits.wait,
-        };
-        let context = session(&limits, &tables, &runtime, &places, &limits.budget)?;
+    /// Tables over `source`.
+    pub fn new(source: impl Source, limits: Limits) -> Result<Self, QueryError> {
+        let source: Arc<dyn Source> = Arc::new(source);
+        let caches = Kept::within(limits.memory / 4);
+        let tables = Arc::new(Tables::of(&source, &caches).map_err(|error| of(&error, None))?);
+        let pool = Arc::new(GrantedPool::new(limits.memory - limits.memory / 4));
+        let runtime = runtime(&limits, pool.clone()).map_err(|error| of(&error, None))?;
+        let context =
+            session(&limits, &tables, &runtime, &limits.budget).map_err(|error| of(&error, None))?;
         let threads = Threads::start(limits.threads).map_err(|error| {
             QueryError::new(Fault::Trail, format!("no threads to run queries on: {error}"))
         })?;
-        Ok(Self { inner: Arc::new(Inner { limits, tables, runtime, places, context, threads }) })
+        Ok(Self {
+            inner: Arc::new(Inner { limits, source, caches, tables, pool, runtime, context, threads }),
+        })
+    }
+
+    /// From here on queries have `bytes` of memory before they spill, in place of what the limits say.
+    pub fn grant(&self, bytes: usize) {
+        self.inner.pool.grant(bytes);
+    }
+
+    /// Reads ahead what questions need first: the ends of the newest files, as many as are kept.
+    pub async fn read_ahead(&self) -> Result<(), QueryError> {
+        let moment = self.inner.source.moment().await?;
+        let files = Files { moment: moment.clone(), footers: self.inner.caches.footers() };
+        files.read_ahead().await;
+        Ok(())
     }
 
     /// The threads that queries run on, for what speaks to a [`Engine::session`] itself.
     pub fn handle(&self) -> &tokio::runtime::Handle {
         self.inner.threads.handle()
+    }
+
+    /// How many threads one query uses.
+    pub fn threads(&self) -> usize {
+        self.inner.limits.threads
     }
 
     /// What a query may take unless it says otherwise.
@@ -143,8 +159,8 @@ impl Engine {
     /// A session for who speaks to DataFusion itself. Every plan it makes is held to `budget`; nothing in it can write,
     /// read files or reach the network. Statements that set options must be kept from it.
     pub fn session(&self, budget: &Budget) -> Result<SessionContext, QueryError> {
-        let Inner { limits, tables, runtime, places, .. } = &*self.inner;
-        Ok(session(limits, tables, runtime, places, budget)?)
+        let Inner { limits, tables, runtime, .. } = &*self.inner;
+        session(limits, tables, runtime, budget).map_err(|error| self.told(&error))
     }
 
     /// What `sql` would do, if it may be asked.
@@ -230,16 +246,14 @@ impl ObjectStoreRegistry for Nowhere {
     }
 }
 
-fn runtime(limits: &Limits) -> Result<Arc<RuntimeEnv>, QueryError> {
-    let five = std::num::NonZeroUsize::MIN.saturating_add(4);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory - limits.memory / 4), five);
+fn runtime(limits: &Limits, pool: Arc<GrantedPool>) -> datafusion::common::Result<Arc<RuntimeEnv>> {
     let disk = DiskManagerBuilder::default().with_max_temp_directory_size(limits.spill_bytes);
     let disk = match &limits.spill {
         Some(folder) => disk.with_mode(DiskManagerMode::Directories(vec![folder.clone()])),
         None => disk.with_mode(DiskManagerMode::OsTmpDirectory),
     };
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
+        .with_memory_pool(pool)
         .with_disk_manager_builder(disk)
         .with_object_store_registry(Arc::new(Nowhere(Arc::new(InMemory::new()))))
         .build_arc()?;
@@ -251,14 +265,13 @@ fn session(
     limits: &Limits,
     tables: &Arc<Tables>,
     runtime: &Arc<RuntimeEnv>,
-    places: &Places,
     budget: &Budget,
 ) -> datafusion::common::Result<SessionContext> {
     let schemas = MemoryCatalogProvider::new();
     schemas.register_schema(SCHEMA, tables.clone())?;
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(schemas));
-    let hold = HoldToBudget { budget: budget.clone(), places: places.clone() };
+    let hold = HoldToBudget { budget: budget.clone() };
     let mut state = SessionStateBuilder::new()
         .with_config(config(limits))
         .with_runtime_env(runtime.clone())
@@ -269,6 +282,7 @@ fn session(
         .with_physical_optimizer_rule(Arc::new(hold))
         .build();
     json::register(&mut state)?;
+    bounded::register(&mut state)?;
     Ok(SessionContext::new_with_state(state))
 }
 

@@ -3,65 +3,12 @@
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
 
+use meshtrail_worker::{Fault, QueryError};
+
 use crate::budget::Exceeded;
 
-/// Why a query has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.told())]
-pub struct QueryError {
-    /// What is wrong, and what would be right where that can be told.
-    pub message: String,
-    /// The line it stands in, from 1.
-    pub line: Option<u64>,
-    /// The column of that line, from 1.
-    pub column: Option<u64>,
-    /// Whose fault it is.
-    pub fault: Fault,
-}
-
-/// Whose fault it is that a query has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// The query can't be understood: another would do.
-    Query,
-    /// It asks for what nobody may: writing, files, the network, settings.
-    Refused,
-    /// It takes more time, rows, memory or disk than it may.
-    Budget,
-    /// Too many queries are running.
-    Busy,
-    /// The trail could not be read, or the engine failed.
-    Trail,
-}
-
-impl QueryError {
-    pub(crate) fn new(fault: Fault, message: impl Into<String>) -> Self {
-        Self { message: message.into(), line: None, column: None, fault }
-    }
-
-    pub(crate) fn at(mut self, line: u64, column: u64) -> Self {
-        if line > 0 && column > 0 {
-            (self.line, self.column) = (Some(line), Some(column));
-        }
-        self
-    }
-
-    fn told(&self) -> String {
-        match (self.line, self.column) {
-            (Some(line), Some(column)) => format!("{} (line {line}, column {column})", self.message),
-            _ => self.message.clone(),
-        }
-    }
-}
-
-impl From<DataFusionError> for QueryError {
-    fn from(error: DataFusionError) -> Self {
-        of(&error, None)
-    }
-}
-
 /// What an error of the engine means to whoever asked; `tables` are the names there are.
-pub(crate) fn of(error: &DataFusionError, tables: Option<&[&str]>) -> QueryError {
+pub fn of(error: &DataFusionError, tables: Option<&[&str]>) -> QueryError {
     if let DataFusionError::Collection(errors) = error
         && let Some(first) = errors.first()
     {
@@ -92,11 +39,13 @@ fn plain(error: &DataFusionError, diagnostic: Option<&Diagnostic>, tables: Optio
                 format!("the query takes more memory or disk than it may: {first}"),
             )
         }
-        DataFusionError::External(error) => match error.downcast_ref::<Exceeded>() {
-            Some(busy @ Exceeded::Busy { .. }) => QueryError::new(Fault::Busy, busy.to_string()),
-            Some(exceeded) => QueryError::new(Fault::Budget, exceeded.to_string()),
-            None => QueryError::new(Fault::Trail, text(error.as_ref())),
-        },
+        DataFusionError::External(error) => {
+            match (error.downcast_ref::<Exceeded>(), error.downcast_ref::<QueryError>()) {
+                (Some(exceeded), _) => QueryError::new(Fault::Budget, exceeded.to_string()),
+                (None, Some(error)) => error.clone(),
+                (None, None) => QueryError::new(Fault::Trail, text(error.as_ref())),
+            }
+        }
         other => QueryError::new(Fault::Trail, text(other)),
     }
 }
@@ -132,7 +81,6 @@ pub(crate) fn sqlstate(error: &DataFusionError) -> &'static str {
         DataFusionError::External(error) => match error.downcast_ref::<Exceeded>() {
             Some(Exceeded::Time { .. }) => "57014",
             Some(Exceeded::Rows { .. }) => "54000",
-            Some(Exceeded::Busy { .. }) => "53000",
             None => "58030",
         },
         _ => "XX000",

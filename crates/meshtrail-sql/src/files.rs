@@ -1,7 +1,6 @@
 //! A trail's files, for DataFusion's Parquet reader.
 //!
-//! - Bytes come through the trail's own store, so that a folder and a bucket read alike, and a bucket's first version
-//!   counts.
+//! - Bytes come through the source, so that a folder and a bucket read alike, and a bucket's first version counts.
 //! - A footer is used only after its checksum was found right; pages are checked by the reader. Footers are kept, up
 //!   to a bound.
 //! - A file that holds leaves kept whole is read as the file that it would be if columns could hold them: whoever asks
@@ -18,11 +17,11 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileMetrics;
 use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use meshtrail_trail::Snapshot;
+use futures::{FutureExt, StreamExt};
 use meshtrail_trail::manifest::SegmentFile;
-use meshtrail_trail::segment::{Columns, SegmentError, SegmentReader, Selection};
+use meshtrail_trail::segment::{Columns, SegmentReader, Selection};
+use meshtrail_worker::QueryError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -30,11 +29,12 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::columns::{Stored, batch};
+use crate::source::{Moment, unreadable};
 
 /// The column of leaves kept whole.
 const WHOLE: &str = "raw";
 
-/// A file of a snapshot: hung on what DataFusion knows of it.
+/// A file of a moment: hung on what DataFusion knows of it.
 #[derive(Clone)]
 pub(crate) struct SealedFile {
     pub(crate) path: Arc<str>,
@@ -74,6 +74,11 @@ impl Footers {
         Self { kept: Mutex::default(), limit }
     }
 
+    fn is_full(&self) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes > self.limit - self.limit / 8
+    }
+
     fn get(&self, path: &str, with_pages: bool) -> Option<Footer> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept
@@ -101,9 +106,9 @@ impl Footers {
     }
 }
 
-/// Opens the files of one snapshot.
+/// Opens the files of one moment.
 pub(crate) struct Files {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) moment: Arc<dyn Moment>,
     pub(crate) footers: Arc<Footers>,
 }
 
@@ -113,16 +118,33 @@ impl fmt::Debug for Files {
     }
 }
 
+/// Ends of files that are read ahead at once.
+const AHEAD: usize = 4;
+
 impl Files {
-    /// A file of the snapshot, read for its end alone.
+    /// Reads the ends of all files, the newest first, until no more are kept. What can't be read is left to whoever
+    /// asks for it.
+    pub(crate) async fn read_ahead(&self) {
+        let reads: Vec<BoxFuture<'_, ()>> =
+            self.moment.files().rev().map(|file| self.read_one_ahead(file).boxed()).collect();
+        futures::stream::iter(reads).buffer_unordered(AHEAD).collect::<()>().await;
+    }
+
+    async fn read_one_ahead(&self, file: &SegmentFile) {
+        if !self.footers.is_full() {
+            let _read = self.open(file).get_metadata(Some(&ArrowReaderOptions::new())).await;
+        }
+    }
+
+    /// A file of the moment, read for its end alone.
     pub(crate) fn open(&self, file: &SegmentFile) -> Box<dyn AsyncFileReader + Send> {
         let uncounted = ParquetFileMetrics::new(0, &file.path, &ExecutionPlanMetricsSet::new());
         Box::new(self.reader(SealedFile { path: file.path.as_str().into(), size: file.bytes }, uncounted))
     }
 
     fn reader(&self, file: SealedFile, metrics: ParquetFileMetrics) -> Reader {
-        let (snapshot, footers) = (self.snapshot.clone(), self.footers.clone());
-        Reader { snapshot, footers, file, stand_in: None, metrics }
+        let (moment, footers) = (self.moment.clone(), self.footers.clone());
+        Reader { moment, footers, file, stand_in: None, metrics }
     }
 }
 
@@ -143,14 +165,14 @@ impl ParquetFileReaderFactory for Files {
 }
 
 struct Reader {
-    snapshot: Snapshot,
+    moment: Arc<dyn Moment>,
     footers: Arc<Footers>,
     file: SealedFile,
     stand_in: Option<Bytes>,
     metrics: ParquetFileMetrics,
 }
 
-fn failed(error: SegmentError) -> ParquetError {
+fn failed(error: QueryError) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
 
@@ -218,7 +240,7 @@ impl Reader {
                 _ => joined.push(range.clone()),
             }
         }
-        let read = self.snapshot.read_ranges(&self.file.path, joined.clone()).await.map_err(failed)?;
+        let read = self.moment.read_ranges(&self.file.path, joined.clone()).await.map_err(failed)?;
         let part = |range: &Range<u64>| {
             let at = joined.partition_point(|whole| whole.end < range.end);
             let start = (range.start - joined[at].start) as usize;
@@ -228,13 +250,17 @@ impl Reader {
     }
 
     async fn footer(&self, with_pages: bool) -> ParquetResult<Footer> {
-        let end = self.snapshot.read_end(&self.file.path, self.file.size).await.map_err(failed)?;
+        let end = self.moment.read_end(&self.file.path, self.file.size).await.map_err(failed)?;
         let policy = if with_pages { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
-        let metadata = parse(&end.bytes, end.size, policy)?;
+        let metadata = parse(&end, self.file.size, policy)?;
         if !has_whole(&metadata) {
             return Ok(Footer { metadata: Arc::new(metadata), has_pages: with_pages, stand_in: None });
         }
-        let reader = self.snapshot.open(&self.file.path, self.file.size).await.map_err(failed)?;
+        let whole = std::iter::once(0..self.file.size).collect();
+        let mut file = self.moment.read_ranges(&self.file.path, whole).await.map_err(failed)?;
+        let file = file.pop().unwrap_or_default();
+        let reader =
+            SegmentReader::from_bytes(&self.file.path, file).map_err(|error| failed(unreadable(&error)))?;
         let file = Bytes::from(stand_in(&reader).await?);
         let metadata = parse(&file, file.len() as u64, PageIndexPolicy::Optional)?;
         Ok(Footer { metadata: Arc::new(metadata), has_pages: true, stand_in: Some(file) })
@@ -248,7 +274,7 @@ async fn stand_in(reader: &SegmentReader) -> ParquetResult<Vec<u8>> {
     let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
     let everything = Selection::of(0..u64::MAX);
     for page in reader.pages(&everything) {
-        let rows = reader.read_page(page, &everything).await.map_err(failed)?;
+        let rows = reader.read_page(page, &everything).await.map_err(|error| failed(unreadable(&error)))?;
         let leaves = rows.iter().map(|(index, leaf)| (*index, &leaf[..]));
         writer.write(&batch(&Columns::lenient(family, leaves), schema)?)?;
     }

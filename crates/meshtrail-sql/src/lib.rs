@@ -1,7 +1,7 @@
 //! SQL over a trail: a table per family of kinds, one over all, always up to date to the last acknowledged event.
 //!
 //! ```no_run
-//! # async fn example(trail: meshtrail_trail::Trail) -> Result<(), meshtrail_sql::QueryError> {
+//! # async fn example(trail: meshtrail_trail::Trail) -> Result<(), meshtrail_worker::QueryError> {
 //! use meshtrail_sql::{Engine, Limits};
 //!
 //! let engine = Engine::new(trail, Limits::default())?;
@@ -12,32 +12,36 @@
 //! # }
 //! ```
 //!
-//! - [`Engine`]: asks questions, within [`Limits`]; [`Budget`]: what one may take.
-//! - [`QueryError`]: what is wrong, and where.
+//! - [`Engine`]: asks questions of a [`Source`], within [`Limits`].
+//! - [`error`]: what the engine's errors mean to whoever asked.
 //! - [`output`]: answers as bytes; [`wire`]: the Postgres wire.
+//! - [`worker`]: the process that a server asks, and what it may not do.
 //!
 //! Nothing here writes, reads a file that is no segment, or reaches the network. Who may ask is not known here.
 
+mod bounded;
 mod budget;
 mod columns;
 mod engine;
-mod error;
+pub mod error;
 mod files;
 mod functions;
 mod json;
 mod log;
 mod lookup;
+mod memory;
 pub mod output;
 mod scan;
+pub mod source;
 mod statement;
 mod tables;
 mod threads;
 pub mod wire;
+pub mod worker;
 
-pub use budget::{Budget, Exceeded};
+pub use budget::Exceeded;
 pub use engine::{Answer, Engine, Limits};
-pub use error::{Fault, QueryError};
-pub use statement::MAX_QUERY;
+pub use source::{Moment, Source};
 
 /// The one catalog, as Postgres clients name a database.
 pub const CATALOG: &str = "meshtrail";

@@ -3,7 +3,6 @@
 //! - They are made into batches a stretch at a time, as they are asked for: how many there are costs no memory.
 //! - Stretches that are complete are kept, the newest of them, up to a bound: what is asked again and again is made
 //!   once.
-//! - What is sealed while it is read is read from its segment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,9 +20,10 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use meshtrail_event::Family;
 use meshtrail_trail::segment::Columns;
-use meshtrail_trail::{ReadError, Scan, Snapshot, Trail};
+use meshtrail_worker::QueryError;
 
 use crate::columns::{FAMILY, Stored, batch};
+use crate::source::Moment;
 
 /// Rows of one stretch.
 const STRETCH: u64 = 8192;
@@ -63,8 +63,7 @@ impl Stretches {
 
 /// The rows of the log in one snapshot.
 pub(crate) struct LogRows {
-    pub(crate) trail: Trail,
-    pub(crate) snapshot: Snapshot,
+    pub(crate) moment: Arc<dyn Moment>,
     pub(crate) stretches: Arc<Stretches>,
     pub(crate) stored: &'static Stored,
     pub(crate) schema: SchemaRef,
@@ -86,8 +85,7 @@ impl PartitionStream for LogRows {
         let first = indexes.start / STRETCH;
         let stretches: Vec<u64> = (first..indexes.end.div_ceil(STRETCH)).map(|at| at * STRETCH).collect();
         let rows = Arc::new(Self {
-            trail: self.trail.clone(),
-            snapshot: self.snapshot.clone(),
+            moment: self.moment.clone(),
             stretches: self.stretches.clone(),
             stored: self.stored,
             schema: self.schema.clone(),
@@ -107,7 +105,7 @@ impl PartitionStream for LogRows {
 impl LogRows {
     /// The rows' indexes.
     pub(crate) fn indexes(&self) -> Range<u64> {
-        self.snapshot.sealed().max(self.snapshot.first())..self.snapshot.end()
+        self.moment.sealed().max(self.moment.first())..self.moment.end()
     }
 
     /// The wanted rows of the stretch from `start` on.
@@ -121,7 +119,7 @@ impl LogRows {
             None => {
                 let batches = Arc::new(self.read(wanted).await?);
                 if is_whole {
-                    self.stretches.keep(start, &batches, self.snapshot.sealed());
+                    self.stretches.keep(start, &batches, self.moment.sealed());
                 }
                 batches
             }
@@ -131,21 +129,11 @@ impl LogRows {
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Vec<(Family, RecordBatch)>> {
-        let logged = self.snapshot.logged(range.clone()).await.map_err(failed)?;
+        let events = self.moment.events(range).await.map_err(failed)?;
         let mut batches = Vec::new();
         for family in Family::ALL {
-            let columns = match &logged {
-                Some(rows) => {
-                    let of = rows.iter().filter(|(_, of, _)| *of == family);
-                    Columns::of(family, of.map(|(index, _, leaf)| (*index, &leaf[..])))
-                }
-                // Sealed since: the same rows are in a segment now.
-                None => {
-                    let scan = Scan { families: vec![family], ..Scan::oldest(range.clone()) };
-                    let rows: Vec<_> = self.trail.scan(scan).try_collect().await.map_err(failed)?;
-                    Columns::lenient(family, rows.iter().map(|(index, leaf)| (*index, &leaf[..])))
-                }
-            };
+            let of = events.iter().filter(|(_, of, _)| *of == family);
+            let columns = Columns::lenient(family, of.map(|(index, _, leaf)| (*index, &leaf[..])));
             if columns.rows() > 0 {
                 batches.push((family, batch(&columns, &Stored::of(family).schema)?));
             }
@@ -174,6 +162,6 @@ impl LogRows {
     }
 }
 
-fn failed(error: ReadError) -> DataFusionError {
+fn failed(error: QueryError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

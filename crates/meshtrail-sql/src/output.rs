@@ -8,12 +8,13 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::csv::WriterBuilder;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{LineDelimited, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use meshtrail_worker::Format;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -24,48 +25,6 @@ const ROW_GROUP: usize = 64 * 1024;
 
 /// RFC 3339 with as many digits of a second as there are.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
-
-/// How an answer is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// One JSON object a line.
-    JsonLines,
-    /// Comma-separated values with a line of headings, RFC 4180.
-    Csv,
-    /// A Parquet file, zstd.
-    Parquet,
-    /// A line `{"columns":[{"name","type"}]}`, then one JSON array of texts (or null) a row, then `{"rows":N}`.
-    Rows,
-}
-
-impl Format {
-    /// The name it is asked for by.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::JsonLines => "jsonl",
-            Format::Csv => "csv",
-            Format::Parquet => "parquet",
-            Format::Rows => "rows",
-        }
-    }
-
-    /// The ending of a file's name.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Format::Rows => "jsonl",
-            format => format.name(),
-        }
-    }
-
-    /// The media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Format::JsonLines | Format::Rows => "application/x-ndjson",
-            Format::Csv => "text/csv; charset=utf-8; header=present",
-            Format::Parquet => "application/vnd.apache.parquet",
-        }
-    }
-}
 
 /// Why an answer could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +91,7 @@ impl Encoder {
                     .with_timestamp_format(TIME.to_owned());
                 Body::JsonLines(Box::new(builder.build(sink.clone())))
             }
-            Format::Csv => {
+            Format::Csv | Format::CsvSafe => {
                 let builder = WriterBuilder::new()
                     .with_header(true)
                     .with_timestamp_format(TIME.to_owned())
@@ -168,6 +127,9 @@ impl Encoder {
         let failed = |source| OutputError::Encode { format, source };
         match &mut self.body {
             Body::JsonLines(writer) => writer.write(batch).map_err(failed)?,
+            Body::Csv(writer) if format == Format::CsvSafe => {
+                writer.write(&without_formulas(batch).map_err(failed)?).map_err(failed)?;
+            }
             Body::Csv(writer) => writer.write(batch).map_err(failed)?,
             Body::Parquet(writer) => writer.write(batch).map_err(OutputError::Parquet)?,
             Body::Rows { began } => {
@@ -201,6 +163,32 @@ impl Encoder {
     }
 }
 
+/// What a spreadsheet takes for the beginning of a formula.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// The same rows, with an apostrophe before each text that a spreadsheet would take for a formula.
+fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        if !is_text {
+            fields.push(field.clone());
+            columns.push(column.clone());
+            continue;
+        }
+        let texts = arrow::compute::cast(column, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>().iter().map(|text| {
+            text.map(
+                |text| if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() },
+            )
+        });
+        columns.push(Arc::new(texts.collect::<StringArray>()));
+        fields.push(Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
 fn push_line(sink: &mut Sink, value: &serde_json::Value) {
     let mut line = value.to_string().into_bytes();
     line.push(b'\n');
@@ -211,7 +199,7 @@ fn write_columns(schema: &SchemaRef, sink: &mut Sink) {
     let columns = schema.fields().iter().map(|field| {
         let of = match field.data_type() {
             of if of.is_numeric() => "number",
-            arrow::datatypes::DataType::Timestamp(..) => "time",
+            DataType::Timestamp(..) => "time",
             _ => "text",
         };
         serde_json::json!({ "name": field.name(), "type": of })
@@ -239,8 +227,8 @@ fn write_rows(batch: &RecordBatch, sink: &mut Sink) -> Result<(), ArrowError> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampNanosecondArray};
-    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use arrow::array::{ArrayRef, Int64Array, TimestampNanosecondArray};
+    use arrow::datatypes::{Field, TimeUnit};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
@@ -284,6 +272,25 @@ mod tests {
              {\"name\":\"at\",\"type\":\"time\"}]}\n[\"a \\\"b\\\", c\\nd\",\"7\",\"1970-01-01T00:00:01.500Z\"]\n\
              [null,null,null]\n{\"rows\":2}\n"
         );
+    }
+
+    #[test]
+    fn a_text_is_no_formula_in_a_file_for_spreadsheets() {
+        let schema = Arc::new(Schema::new(vec![Field::new("command", DataType::Utf8View, true)]));
+        let texts = ["=cmd|' /C calc'!A1", "-1", "+x", "@sum", "\tx", "ls -l", ""];
+        let column: ArrayRef = Arc::new(arrow::array::StringViewArray::from(texts.to_vec()));
+        let batch = RecordBatch::try_new(schema.clone(), vec![column]).unwrap();
+        let written = |format| {
+            let mut encoder = Encoder::new(format, schema.clone()).unwrap();
+            let mut bytes = encoder.encode(&batch).unwrap();
+            bytes.extend(encoder.finish().unwrap());
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(
+            written(Format::CsvSafe),
+            "command\n'=cmd|' /C calc'!A1\n'-1\n'+x\n'@sum\n'\tx\nls -l\n\"\"\n"
+        );
+        assert!(written(Format::Csv).contains("\n=cmd|"), "exact where it is not asked for");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringViewArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -16,7 +16,9 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Column, ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
+use datafusion::common::{
+    Column, ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics,
+};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -31,31 +33,40 @@ use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::union::UnionExec;
 use meshtrail_event::Family;
 use meshtrail_trail::manifest::SegmentFile;
-use meshtrail_trail::{Snapshot, Trail};
 
 use crate::columns::{FAMILY, INDEX, Stored, TIME};
 use crate::files::{Files, Footers, SealedFile};
 use crate::log::{LogRows, Stretches};
 use crate::lookup;
+use crate::source::{Moment, Source};
 
 /// Where DataFusion believes the files to be; nothing is read from there.
 pub(crate) const NOWHERE: &str = "meshtrail://trail/";
 
-/// The snapshot that all tables of one query read, taken by the first; of one transaction, over the Postgres wire.
+/// The moment that all tables of one query read, taken by the first; of one transaction, over the Postgres wire.
 #[derive(Default)]
-pub(crate) struct Pinned(Mutex<Option<Snapshot>>);
+pub(crate) struct Pinned(tokio::sync::Mutex<Option<Arc<dyn Moment>>>);
 
 impl Pinned {
-    fn get(&self, trail: &Trail) -> Snapshot {
-        let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pinned.get_or_insert_with(|| trail.snapshot()).clone()
+    async fn get(&self, source: &dyn Source) -> Result<Arc<dyn Moment>> {
+        let mut pinned = self.0.lock().await;
+        if let Some(moment) = &*pinned {
+            return Ok(moment.clone());
+        }
+        let moment = moment_of(source).await?;
+        *pinned = Some(moment.clone());
+        Ok(moment)
     }
 
     /// What is asked next sees what is there then.
-    pub(crate) fn forget(&self) {
-        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(crate) async fn forget(&self) {
+        let gone = self.0.lock().await.take();
         drop(gone);
     }
+}
+
+async fn moment_of(source: &dyn Source) -> Result<Arc<dyn Moment>> {
+    source.moment().await.map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 /// What all tables keep of what they have read.
@@ -73,9 +84,16 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// The footers that are kept.
+    pub(crate) fn footers(&self) -> Arc<Footers> {
+        self.footers.clone()
+    }
+}
+
 /// The stored rows of some families.
 pub(crate) struct Rows {
-    trail: Trail,
+    source: Arc<dyn Source>,
     kept: Kept,
     stored: &'static Stored,
     schema: SchemaRef,
@@ -96,27 +114,27 @@ pub(crate) fn family_value(family: Family) -> ScalarValue {
 }
 
 impl Rows {
-    pub(crate) fn new(trail: Trail, kept: Kept, stored: &'static Stored) -> Self {
+    pub(crate) fn new(source: Arc<dyn Source>, kept: Kept, stored: &'static Stored) -> Self {
         let mut fields = stored.schema.fields().to_vec();
         if stored.has_family() {
             fields.push(Arc::new(family_field()));
         }
-        Self { trail, kept, stored, schema: Arc::new(Schema::new(fields)) }
+        Self { source, kept, stored, schema: Arc::new(Schema::new(fields)) }
     }
 
-    fn is_wanted(&self, snapshot: &Snapshot, file: &SegmentFile) -> bool {
-        self.stored.families.contains(&file.family) && file.last >= snapshot.first()
+    fn is_wanted(&self, moment: &dyn Moment, file: &SegmentFile) -> bool {
+        self.stored.families.contains(&file.family) && file.last >= moment.first()
     }
 
     /// The files that may hold rows that meet `filters`, newest first.
     fn files<'s>(
         &self,
         state: &dyn Session,
-        snapshot: &'s Snapshot,
+        moment: &'s dyn Moment,
         filters: &[Expr],
     ) -> Result<Vec<&'s SegmentFile>> {
         let files: Vec<&SegmentFile> =
-            snapshot.files().rev().filter(|file| self.is_wanted(snapshot, file)).collect();
+            moment.files().rev().filter(|file| self.is_wanted(moment, file)).collect();
         let keep = self.may_hold(state, &files, filters)?;
         Ok(files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
     }
@@ -135,7 +153,7 @@ impl Rows {
     fn sealed(
         &self,
         state: &dyn Session,
-        snapshot: &Snapshot,
+        moment: &Arc<dyn Moment>,
         files: &[&SegmentFile],
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
@@ -150,7 +168,7 @@ impl Rows {
                 ..TableParquetOptions::default()
             })
             .with_parquet_file_reader_factory(Arc::new(Files {
-                snapshot: snapshot.clone(),
+                moment: moment.clone(),
                 footers: self.kept.footers.clone(),
             }));
         let groups = state.config().target_partitions().min(files.len()).max(1);
@@ -317,18 +335,16 @@ impl TableProvider for Rows {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let snapshot = match state.config().get_extension::<Pinned>() {
-            Some(pinned) => pinned.get(&self.trail),
-            None => self.trail.snapshot(),
+        let moment = match state.config().get_extension::<Pinned>() {
+            Some(pinned) => pinned.get(&*self.source).await?,
+            None => moment_of(&*self.source).await?,
         };
-        let held = snapshot.clone();
-        let files = self.files(state, &held, filters)?;
-        let opened = Files { snapshot: snapshot.clone(), footers: self.kept.footers.clone() };
+        let files = self.files(state, &*moment, filters)?;
+        let opened = Files { moment: moment.clone(), footers: self.kept.footers.clone() };
         let files = lookup::narrow(files, filters, &opened).await;
-        let sealed = self.sealed(state, &snapshot, &files, projection, limit)?;
+        let sealed = self.sealed(state, &moment, &files, projection, limit)?;
         let log = LogRows {
-            trail: self.trail.clone(),
-            snapshot,
+            moment: moment.clone(),
             stretches: self.kept.stretches.clone(),
             stored: self.stored,
             schema: self.schema.clone(),

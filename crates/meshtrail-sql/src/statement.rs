@@ -11,10 +11,10 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use std::ops::ControlFlow;
 
-use crate::error::{Fault, QueryError, syntax};
+use meshtrail_worker::{Fault, MAX_QUERY, QueryError};
 
-/// The longest query, in bytes.
-pub const MAX_QUERY: usize = 256 * 1024;
+use crate::error::syntax;
+
 /// Words and signs of a query, at most.
 const MAX_TOKENS: usize = 40_000;
 /// Brackets and `CASE`s within each other.

@@ -16,11 +16,11 @@ use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, col, ident, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use meshtrail_event::{ColumnType, Family};
-use meshtrail_trail::Trail;
 
 use crate::columns::{FAMILY, INDEX, Stored, TIME};
 use crate::functions::{self, ACTOR, DEVICE, TARGET};
 use crate::scan::{Kept, Rows};
+use crate::source::Source;
 
 /// The table over every family.
 pub(crate) const EVENT: &str = "event";
@@ -39,10 +39,10 @@ impl fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// The tables of `trail`.
-    pub(crate) fn of(trail: &Trail, kept: &Kept) -> Result<Self> {
+    /// The tables of `source`.
+    pub(crate) fn of(source: &Arc<dyn Source>, kept: &Kept) -> Result<Self> {
         let mut tables = BTreeMap::new();
-        let rows = |stored| Arc::new(Rows::new(trail.clone(), kept.clone(), stored));
+        let rows = |stored| Arc::new(Rows::new(source.clone(), kept.clone(), stored));
         for family in Family::ALL {
             let plan = family_table(family, rows(Stored::of(family)))?;
             for (name, kinds) in views(family) {

@@ -81,9 +81,9 @@ async fn what(state: &AppState, new: NewExport) -> Result<(What, String, String)
         (Some(sql), None) if !sql.trim().is_empty() => {
             let format = match new.format {
                 AnswerFormat::Rows => {
-                    return Err(Problem::bad_request("format", "a file is jsonl, csv or parquet"));
+                    return Err(Problem::bad_request("format", "a file is jsonl, csv, csv-safe or parquet"));
                 }
-                format => meshtrail_sql::output::Format::from(format),
+                format => meshtrail_worker::Format::from(format),
             };
             state.sql().check(&sql).await?;
             Ok((What::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))

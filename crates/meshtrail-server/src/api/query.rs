@@ -1,18 +1,18 @@
 //! SQL over the trail.
 //!
 //! The question is in the trail before it runs. An answer that breaks off midway is cut off, never ended: a program
-//! can tell it from a whole one.
+//! can tell it from a whole one. Where the format has room for it, its last line says why.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use futures::{StreamExt, TryStreamExt};
+use bytes::Bytes;
+use futures::StreamExt;
 use http::{HeaderValue, header};
 use meshtrail_event::{Kind, Own};
-use meshtrail_sql::output::{Encoder, Format, OutputError};
-use meshtrail_sql::{Answer, Budget, Fault, QueryError};
+use meshtrail_worker::{Answer, Budget, Fault, Format, QueryError};
 use serde::Deserialize;
 
 use crate::auth::Viewer;
@@ -34,8 +34,11 @@ pub enum AnswerFormat {
     /// One JSON object a line.
     #[default]
     Jsonl,
-    /// Comma-separated values with headings.
+    /// Comma-separated values with headings; every value exactly as it is.
     Csv,
+    /// The same for spreadsheets: a text that one would take for a formula begins with an apostrophe.
+    #[serde(rename = "csv-safe")]
+    CsvSafe,
     /// A Parquet file.
     Parquet,
     /// A line that names the columns, one JSON array a row, and a line that counts them.
@@ -64,6 +67,7 @@ impl From<AnswerFormat> for Format {
         match format {
             AnswerFormat::Jsonl => Format::JsonLines,
             AnswerFormat::Csv => Format::Csv,
+            AnswerFormat::CsvSafe => Format::CsvSafe,
             AnswerFormat::Parquet => Format::Parquet,
             AnswerFormat::Rows => Format::Rows,
         }
@@ -80,12 +84,11 @@ pub(crate) async fn query(
 ) -> Result<Response, Problem> {
     let budget = budget(&question, state.sql().budget())?;
     write_down(&state, &viewer, "query", &question.sql).await?;
-    let answer = state.sql().query(&question.sql, &budget).await?;
     let format = Format::from(question.format);
-    let encoder = Encoder::new(format, answer.schema.clone()).map_err(unwritable)?;
+    let asked = meshtrail_worker::Question { sql: question.sql, format, budget, limit: question.limit };
+    let answer = state.sql().ask(asked).await?;
     let stop = state.stop().clone().cancelled_owned();
-    let mut response =
-        Response::new(Body::from_stream(encoded(answer, encoder, question.limit).take_until(stop)));
+    let mut response = Response::new(Body::from_stream(parts(answer).take_until(stop)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -128,33 +131,27 @@ fn budget(question: &Question, usual: &Budget) -> Result<Budget, Problem> {
     Ok(Budget { time, rows: usual.rows })
 }
 
-/// The bytes of an answer's first rows; an error in it ends the stream with an error, which cuts the body off.
-fn encoded(
-    answer: Answer,
-    encoder: Encoder,
-    limit: Option<u64>,
-) -> impl futures::Stream<Item = Result<Vec<u8>, CutOff>> + Send {
-    let left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let state = (Some(encoder), answer.stream, left);
-    futures::stream::try_unfold(state, |(encoder, mut batches, left)| async move {
-        let Some(mut encoder) = encoder else { return Ok(None) };
-        let next = if left == 0 { None } else { batches.try_next().await.map_err(cut)? };
-        match next {
-            Some(batch) => {
-                let batch = batch.slice(0, batch.num_rows().min(left));
-                let bytes = encoder.encode(&batch).map_err(CutOff::Output)?;
-                Ok(Some((bytes, (Some(encoder), batches, left - batch.num_rows()))))
+/// The bytes of an answer. An error in it ends the stream with an error, which cuts the body off, after a line that says
+/// why where the format has lines.
+fn parts(answer: Answer) -> impl futures::Stream<Item = Result<Bytes, QueryError>> + Send {
+    let state = Some((answer, None));
+    futures::stream::unfold(state, |state| async move {
+        let (mut answer, broken) = state?;
+        if let Some(error) = broken {
+            return Some((Err(error), None));
+        }
+        match answer.next().await {
+            Ok(None) => None,
+            Ok(Some(bytes)) => Some((Ok(bytes), Some((answer, None)))),
+            Err(error) => {
+                tracing::warn!(%error, "an answer in SQL was cut off");
+                match answer.format().error_line(&error) {
+                    Some(line) => Some((Ok(line.into()), Some((answer, Some(error))))),
+                    None => Some((Err(error), None)),
+                }
             }
-            None => Ok(Some((encoder.finish().map_err(CutOff::Output)?, (None, batches, 0)))),
         }
     })
-    .inspect_err(|error| {
-        tracing::warn!(error = error as &dyn std::error::Error, "an answer in SQL was cut off");
-    })
-}
-
-fn cut(error: impl Into<QueryError>) -> CutOff {
-    CutOff::Query(error.into())
 }
 
 impl From<QueryError> for Problem {
@@ -163,23 +160,8 @@ impl From<QueryError> for Problem {
         match error.fault {
             Fault::Query | Fault::Budget => Problem::bad_request("sql", told),
             Fault::Refused => Problem { field: Some("sql".to_owned()), ..Problem::forbidden(told) },
-            Fault::Busy => Problem::unavailable(told),
+            Fault::Busy | Fault::Missing => Problem::unavailable(told),
             Fault::Trail => Problem::internal("the question could not be answered").because(&error),
         }
     }
-}
-
-/// Why an answer broke off.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CutOff {
-    /// The question failed while it ran.
-    #[error("the question failed while it ran")]
-    Query(#[source] QueryError),
-    /// The answer could not be written.
-    #[error("the answer could not be written")]
-    Output(#[source] OutputError),
-}
-
-fn unwritable(error: OutputError) -> Problem {
-    Problem::internal("the answer can't be written in this format").because(&error)
 }

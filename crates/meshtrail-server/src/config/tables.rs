@@ -9,8 +9,10 @@ use serde::Deserialize;
 use super::{ConfigError, address, span_within, wrong};
 
 /// What questions in SQL may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuerySettings {
+    /// The program that answers; without it, `meshtrail-sql` beside this program or on `PATH`.
+    pub program: Option<PathBuf>,
     /// Bytes of memory for all questions together.
     pub memory: usize,
     /// How long one may take.
@@ -23,13 +25,20 @@ pub struct QuerySettings {
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        QuerySettings { memory: 512 << 20, time: Duration::from_secs(60), rows: 1_000_000, at_once: 8 }
+        QuerySettings {
+            program: None,
+            memory: 512 << 20,
+            time: Duration::from_secs(60),
+            rows: 1_000_000,
+            at_once: 8,
+        }
     }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct QueryFile {
+    program: Option<PathBuf>,
     memory_mb: Option<usize>,
     timeout: Option<String>,
     rows: Option<u64>,
@@ -55,6 +64,7 @@ impl TryFrom<QueryFile> for QuerySettings {
             return Err(wrong("query.rows", "an answer has at least one row"));
         }
         Ok(QuerySettings {
+            program: file.program,
             memory,
             time: span_within("query.timeout", file.timeout, second, day)?.unwrap_or(usual.time),
             rows: file.rows.unwrap_or(usual.rows),

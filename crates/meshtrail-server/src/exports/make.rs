@@ -4,12 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Kind, Outcome, Own, Timestamp};
 use meshtrail_query::{Ask, Filter, Order, Start, query};
-use meshtrail_sql::Budget;
-use meshtrail_sql::output::{Encoder, Format};
+use meshtrail_worker::{Budget, Format, Question};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -31,9 +29,7 @@ enum MakeError {
     #[error("the file could not be written")]
     File(#[from] std::io::Error),
     #[error("{0}")]
-    Query(#[from] meshtrail_sql::QueryError),
-    #[error("the answer could not be written in this format")]
-    Output(#[from] meshtrail_sql::output::OutputError),
+    Query(#[from] meshtrail_worker::QueryError),
     #[error("the trail could not be read")]
     Read(#[from] meshtrail_trail::ReadError),
     #[error("it was given up")]
@@ -110,14 +106,12 @@ async fn answer(
     file: &mut Output,
 ) -> Result<(), MakeError> {
     let budget = Budget { time: MAX_TIME, rows: u64::MAX };
-    let mut answer = state.sql().query(sql, &budget).await?;
-    let mut encoder = Encoder::new(format, answer.schema.clone())?;
-    while let Some(batch) = answer.stream.try_next().await.map_err(meshtrail_sql::QueryError::from)? {
-        file.write(&encoder.encode(&batch)?).await?;
-        exports.update(id, |export| (export.rows, export.bytes) = (encoder.rows(), file.bytes));
+    let mut answer = state.sql().ask(Question { sql: sql.to_owned(), format, budget, limit: None }).await?;
+    while let Some(bytes) = answer.next().await? {
+        file.write(&bytes).await?;
+        exports.update(id, |export| (export.rows, export.bytes) = (answer.rows(), file.bytes));
     }
-    file.write(&encoder.finish()?).await?;
-    exports.update(id, |export| export.bytes = file.bytes);
+    exports.update(id, |export| (export.rows, export.bytes) = (answer.rows(), file.bytes));
     Ok(())
 }
 

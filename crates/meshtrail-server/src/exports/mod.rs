@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 use meshtrail_query::Filter;
-use meshtrail_sql::output::Format;
+use meshtrail_worker::Format;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;

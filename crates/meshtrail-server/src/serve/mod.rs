@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshtrail_collect::{Collectors, Wiring};
-use meshtrail_event::Kind;
+use meshtrail_event::{Kind, Outcome, Own};
 use meshtrail_listen::HttpPort;
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
@@ -111,6 +111,9 @@ impl Server {
         tasks.spawn(keeper.run(stop.clone()));
         let (history, sources) = (state.history().clone(), state.sources().clone());
         collectors.start(&Wiring::new(trail.clone(), history, sources, tasks.clone(), stop.clone()));
+        if let Some(deaths) = state.sql().deaths() {
+            tasks.spawn(record_deaths(deaths, state.clone(), stop.clone()));
+        }
         if let Some(postgres) = postgres {
             tasks.spawn(postgres.serve(state.clone(), stop.clone()));
         }
@@ -131,6 +134,26 @@ impl Server {
         ServerNote::remove(&data);
         tasks.close();
         close(&state, trail, recordings, &tasks).await
+    }
+}
+
+/// Writes down workers that ended before they had answered.
+async fn record_deaths(
+    mut deaths: tokio::sync::mpsc::Receiver<meshtrail_worker::Death>,
+    state: AppState,
+    stop: CancellationToken,
+) {
+    while let Some(Some(death)) = stop.run_until_cancelled(deaths.recv()).await {
+        let mut entry =
+            Entry::new(Kind::MeshtrailViewed, "query that was ended").with_outcome(Outcome::Failure);
+        entry.own = Own {
+            message: Some(crate::api::query::kept(&death.sql)),
+            reason: Some(death.error.to_string()),
+            ..entry.own
+        };
+        if let Err(problem) = state.diary().write_own(entry).await {
+            tracing::error!(cause = problem.cause, "the end of a SQL worker could not be written down");
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use meshtrail_event::Timestamp;
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
 use meshtrail_listen::tls::TlsError;
 use meshtrail_recording::{RecordingConfig, Recordings};
-use meshtrail_sql::{Budget, Engine, Limits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{OpenError, Trail, TrailConfig};
+use meshtrail_worker::{Budget, Limits, Workers};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -84,9 +84,6 @@ pub enum StartError {
     /// What is to be collected can't be.
     #[error("the sources can't be opened")]
     Sources(#[from] meshtrail_collect::OpenError),
-    /// Tables over the trail can't be made.
-    #[error("tables over the trail can't be made")]
-    Sql(#[source] Box<meshtrail_sql::QueryError>),
     /// The Postgres wire can't be served.
     #[error("postgres.tls_cert")]
     Tls(#[from] TlsError),
@@ -137,7 +134,7 @@ impl Server {
             config.trail.name.clone(),
             admin_token_file.clone(),
         );
-        let sql = engine(&trail, &config.query, &local)?;
+        let sql = workers(&trail, &config.query, &local)?;
         let exports = Exports::open(local.join("exports"))
             .map_err(|source| StartError::Folder { path: local.join("exports"), source })?;
         let postgres = postgres::open(config.postgres.as_ref())?;
@@ -184,18 +181,28 @@ impl Server {
     }
 }
 
-/// Tables over the trail, within what the configuration allows.
-fn engine(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Engine, StartError> {
+/// Workers over the trail, within what the configuration allows.
+fn workers(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Workers, StartError> {
     let spill = local.join("spill");
-    make_folder(&spill)?;
+    // What workers of a server that was killed spilled is of no use to anybody.
+    match std::fs::remove_dir_all(&spill) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(StartError::Folder { path: spill, source });
+        }
+        _ => make_folder(&spill)?,
+    }
     let limits = Limits {
+        program: settings.program.clone(),
         memory: settings.memory,
-        spill: Some(spill),
         budget: Budget { time: settings.time, rows: settings.rows },
         running: settings.at_once,
-        ..Limits::default()
+        ..Limits::spilling_into(spill)
     };
-    Engine::new(trail.clone(), limits).map_err(|error| StartError::Sql(Box::new(error)))
+    let workers = Workers::new(trail.clone(), limits);
+    if let Err(error) = workers.is_there() {
+        tracing::warn!(%error, "no SQL: everything else works");
+    }
+    Ok(workers)
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

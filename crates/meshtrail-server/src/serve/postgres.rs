@@ -1,4 +1,4 @@
-//! The Postgres wire as this server serves it: guests are holders of API tokens, and what they ask is in the trail.
+//! The Postgres wire as this server serves it: clients are holders of API tokens, and what they ask is in the trail.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_event::Timestamp;
 use meshtrail_listen::{bind, tls};
-use meshtrail_sql::wire::{Door, Guest, Refused, Wire};
+use meshtrail_worker::postgres::{Authenticator, Client, Port, Refused};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +19,10 @@ use crate::config::PostgresSettings;
 use crate::state::AppState;
 
 /// Lets in whoever has a token that may read.
-pub(super) struct TokenDoor(pub(super) AppState);
+struct TokenAuthenticator(AppState);
 
-impl Door for TokenDoor {
-    fn admit(&self, user: &str, password: &str, peer: SocketAddr) -> Result<Arc<dyn Guest>, Refused> {
+impl Authenticator for TokenAuthenticator {
+    fn authenticate(&self, user: &str, password: &str, peer: SocketAddr) -> Result<Arc<dyn Client>, Refused> {
         let refused = |reason: &str| Refused { reason: reason.to_owned() };
         let found = self.0.token_holder(&Secret::presented(password), Timestamp::now());
         let (who, role) =
@@ -36,19 +36,19 @@ impl Door for TokenDoor {
         {
             return Err(refused(&format!("this token's name is {name:?}: connect with user={name}")));
         }
-        Ok(Arc::new(TokenGuest { state: self.0.clone(), who, role, peer }))
+        Ok(Arc::new(TokenClient { state: self.0.clone(), who, role, peer }))
     }
 }
 
-struct TokenGuest {
+struct TokenClient {
     state: AppState,
     who: Holder,
     role: Role,
     peer: SocketAddr,
 }
 
-impl Guest for TokenGuest {
-    fn asks<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
+impl Client for TokenClient {
+    fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
         let viewer =
             Viewer { who: self.who.clone(), role: self.role, via: Via::Token, address: Some(self.peer) };
         async move {
@@ -76,24 +76,18 @@ pub(super) fn open(settings: Option<&PostgresSettings>) -> Result<Option<Opened>
 }
 
 impl Opened {
-    /// Serves until `stop`, on the engine's own threads: what is asked here holds up nothing else.
+    /// Serves until `stop`.
     pub(super) async fn serve(self, state: AppState, stop: CancellationToken) {
-        let engine = state.sql().clone();
-        let served = engine.handle().spawn(async move {
-            let engine = state.sql().clone();
-            let door = Arc::new(TokenDoor(state));
-            let wire = Arc::new(Wire::new(&engine, door, self.tls, self.connections)?);
-            let listener = TcpListener::from_std(self.listener)?;
-            tracing::info!(address = ?listener.local_addr().ok(), "the Postgres wire listens");
-            wire.serve(listener, stop).await;
-            Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
-        });
-        match served.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(error = &*error as &dyn std::error::Error, "no Postgres wire"),
+        let listener = match TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the Postgres wire ended")
+                tracing::error!(error = &error as &dyn std::error::Error, "no Postgres wire");
+                return;
             }
-        }
+        };
+        tracing::info!(address = ?listener.local_addr().ok(), "the Postgres wire listens");
+        let workers = state.sql().clone();
+        let authenticator = Arc::new(TokenAuthenticator(state));
+        Arc::new(Port::new(workers, authenticator, self.tls, self.connections)).serve(listener, stop).await;
     }
 }

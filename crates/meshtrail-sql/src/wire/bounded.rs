@@ -25,20 +25,25 @@ use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NA
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::extendedquery::{
-    Describe, Execute, Parse, Sync as Synced, TARGET_TYPE_BYTE_PORTAL,
+    Close, CloseComplete, Describe, Execute, Parse, Sync as Synced, TARGET_TYPE_BYTE_PORTAL,
+    TARGET_TYPE_BYTE_STATEMENT,
 };
 use datafusion_postgres::pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 use datafusion_postgres::{DfSessionService, Parser};
+use futures::future::BoxFuture;
 use futures::future::{Either, select};
 use futures::{FutureExt, Sink, SinkExt};
 
 use super::cursors::Cursors;
 use super::lent;
-use super::told::{Told, refusal};
-use crate::budget::Budget;
+use super::prepared;
+use super::told::{Told, of_query, refusal};
+use meshtrail_worker::Budget;
+
 use crate::scan::Pinned;
 use crate::statement::{Bounds, check_size};
+use crate::worker::Statements;
 
 /// The service of one connection, behind the bounds.
 pub(super) struct Bounded {
@@ -48,6 +53,8 @@ pub(super) struct Bounded {
     pub(super) cursors: Arc<Cursors>,
     pub(super) told: Arc<Told>,
     pub(super) budget: Budget,
+    pub(super) statements: Statements,
+    pub(super) prepared: prepared::Prepared,
 }
 
 /// What the service keeps of a prepared statement.
@@ -59,20 +66,20 @@ fn check(sql: &str) -> PgWireResult<()> {
 
 impl Bounded {
     /// A statement begins: outside a transaction it sees what is there now.
-    fn begins<C: ClientInfo>(&self, client: &C) {
+    async fn begins<C: ClientInfo>(&self, client: &C) {
         if client.transaction_status() == TransactionStatus::Idle {
-            self.moment.forget();
+            self.moment.forget().await;
         }
     }
 
     /// A transaction ends, and with it all that was open in it.
-    fn ends<C: ClientPortalStore>(&self, client: &C)
+    async fn ends<C: ClientPortalStore>(&self, client: &C)
     where
         C::PortalStore: PortalStore,
     {
         client.portal_store().clear_portals();
         self.cursors.clear();
-        self.moment.forget();
+        self.moment.forget().await;
     }
 
     /// Answers with no rows; rows are given back.
@@ -96,7 +103,7 @@ impl Bounded {
             Response::TransactionEnd(tag) => {
                 send_execution_response(client, tag).await?;
                 client.set_transaction_status(status.to_idle_state());
-                self.ends(client);
+                self.ends(client).await;
             }
             Response::Error(error) => return Err(PgWireError::UserError(error)),
             Response::Query(_) | Response::CopyIn(_) | Response::CopyOut(_) | Response::CopyBoth(_) => {
@@ -117,11 +124,13 @@ impl Bounded {
         let state = portal.state();
         let mut state = state.lock().await;
         if matches!(*state, PortalExecutionState::Initial) {
-            self.begins(client);
-            match ExtendedQueryHandler::do_query(self, client, portal, most).await? {
+            self.begins(client).await;
+            let response = self.begin(client, portal, most).await;
+            let guards = self.statements.take_current();
+            match response? {
                 Response::Query(rows) => {
                     let time = lent::time(client, &self.budget);
-                    *state = PortalExecutionState::Suspended(lent::lend(rows, time, None));
+                    *state = PortalExecutionState::Suspended(lent::lend(rows, time, None, guards.into()));
                 }
                 other => return self.acknowledge(client, other).await,
             }
@@ -140,9 +149,10 @@ impl Bounded {
     }
 }
 
-#[async_trait]
-impl SimpleQueryHandler for Bounded {
-    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+/// What the handlers below do. Each is a function of one lifetime: for a future of several, the compiler proves anew at
+/// every use that it may be sent, which took it half a minute.
+impl Bounded {
+    async fn ask_simply<'a, C>(&'a self, client: &'a mut C, query: &'a str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore,
@@ -150,53 +160,73 @@ impl SimpleQueryHandler for Bounded {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         check(query)?;
-        self.begins(client);
+        self.begins(client).await;
         let responses = match SimpleQueryHandler::do_query(&self.service, client, query).await {
             Ok(responses) => responses,
-            Err(error) => return Err(self.told.located(error, query, &self.session).await),
+            Err(error) => {
+                let error = self.told.located(error, query, &self.session).await;
+                drop(self.statements.take_current());
+                return Err(error);
+            }
         };
+        let guards: Arc<[_]> = self.statements.take_current().into();
         if responses.iter().any(|response| matches!(response, Response::TransactionEnd(_))) {
-            self.ends(client);
+            self.ends(client).await;
         }
         let time = lent::time(client, &self.budget);
         // The last that is waited for: whoever called this waits for the cancelling that this ends.
         let cancelled = lent::cancelled(client).await;
         let lend = |response| match response {
-            Response::Query(rows) => Response::Query(lent::lend(rows, time, cancelled.clone())),
+            Response::Query(rows) => {
+                Response::Query(lent::lend(rows, time, cancelled.clone(), guards.clone()))
+            }
             other => other,
         };
         Ok(responses.into_iter().map(lend).collect())
     }
-}
 
-#[async_trait]
-impl ExtendedQueryHandler for Bounded {
-    type Statement = Prepared;
-    type QueryParser = Parser;
-
-    fn query_parser(&self) -> Arc<Self::QueryParser> {
-        self.service.query_parser()
-    }
-
-    async fn on_parse<C>(&self, client: &mut C, message: Parse) -> PgWireResult<()>
+    async fn prepare<'a, C>(&'a self, client: &'a mut C, message: Parse) -> PgWireResult<()>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         check(&message.query)?;
         let sql = message.query.clone();
-        match self.service.on_parse(client, message).await {
+        self.prepared.add(message.name.as_deref().unwrap_or_default(), sql.len())?;
+        // Planning takes time as well: it folds constants.
+        let guard = self.statements.begin(None, lent::time(client, &self.budget)).await.map_err(of_query)?;
+        let parsed = match self.service.on_parse(client, message).await {
             Ok(()) => Ok(()),
             Err(error) => Err(self.told.located(error, &sql, &self.session).await),
-        }
+        };
+        drop(guard);
+        parsed
     }
 
-    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    async fn close<'a, C>(&'a self, client: &'a mut C, message: Close) -> PgWireResult<()>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        if message.target_type == TARGET_TYPE_BYTE_STATEMENT {
+            self.prepared.remove(message.name.as_deref().unwrap_or_default());
+            client.portal_store().rm_statement(name);
+        } else {
+            client.portal_store().rm_portal(name);
+        }
+        client.send(PgWireBackendMessage::CloseComplete(CloseComplete::new())).await?;
+        Ok(())
+    }
+
+    async fn describe<'a, C>(&'a self, client: &'a mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
@@ -207,10 +237,10 @@ impl ExtendedQueryHandler for Bounded {
         }
     }
 
-    async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
+    async fn run<'a, C>(&'a self, client: &'a mut C, message: Execute) -> PgWireResult<()>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
@@ -233,17 +263,17 @@ impl ExtendedQueryHandler for Bounded {
         outcome
     }
 
-    async fn on_sync<C>(&self, client: &mut C, _: Synced) -> PgWireResult<()>
+    async fn synchronize<'a, C>(&'a self, client: &'a mut C) -> PgWireResult<()>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let status = client.transaction_status();
         // Outside a transaction, this is where one ends.
         if status == TransactionStatus::Idle {
-            self.ends(client);
+            self.ends(client).await;
         } else {
             client.portal_store().rm_portal(DEFAULT_NAME);
         }
@@ -251,15 +281,15 @@ impl ExtendedQueryHandler for Bounded {
         Ok(())
     }
 
-    async fn do_query<C>(
-        &self,
-        client: &mut C,
-        portal: &Portal<Self::Statement>,
+    async fn begin<'a, C>(
+        &'a self,
+        client: &'a mut C,
+        portal: &'a Portal<Prepared>,
         max_rows: usize,
     ) -> PgWireResult<Response>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::PortalStore: PortalStore<Statement = Prepared>,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
@@ -272,5 +302,133 @@ impl ExtendedQueryHandler for Bounded {
             }
             _ => ExtendedQueryHandler::do_query(&self.service, client, portal, max_rows).await,
         }
+    }
+}
+
+#[async_trait]
+impl SimpleQueryHandler for Bounded {
+    fn do_query<'life0, 'life1, 'life2, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        query: &'life2 str,
+    ) -> BoxFuture<'async_trait, PgWireResult<Vec<Response>>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+    {
+        Box::pin(self.ask_simply(client, query))
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for Bounded {
+    type Statement = Prepared;
+    type QueryParser = Parser;
+
+    fn query_parser(&self) -> Arc<Self::QueryParser> {
+        self.service.query_parser()
+    }
+
+    fn on_parse<'life0, 'life1, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        message: Parse,
+    ) -> BoxFuture<'async_trait, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+    {
+        Box::pin(self.prepare(client, message))
+    }
+
+    fn on_close<'life0, 'life1, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        message: Close,
+    ) -> BoxFuture<'async_trait, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+    {
+        Box::pin(self.close(client, message))
+    }
+
+    fn on_describe<'life0, 'life1, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        message: Describe,
+    ) -> BoxFuture<'async_trait, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+    {
+        Box::pin(self.describe(client, message))
+    }
+
+    fn on_execute<'life0, 'life1, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        message: Execute,
+    ) -> BoxFuture<'async_trait, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+    {
+        Box::pin(self.run(client, message))
+    }
+
+    fn on_sync<'life0, 'life1, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        _: Synced,
+    ) -> BoxFuture<'async_trait, PgWireResult<()>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+    {
+        Box::pin(self.synchronize(client))
+    }
+
+    fn do_query<'life0, 'life1, 'life2, 'async_trait, C>(
+        &'life0 self,
+        client: &'life1 mut C,
+        portal: &'life2 Portal<Prepared>,
+        max_rows: usize,
+    ) -> BoxFuture<'async_trait, PgWireResult<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync + 'async_trait,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+    {
+        Box::pin(self.begin(client, portal, max_rows))
     }
 }

@@ -26,8 +26,9 @@ use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::lent::Lent;
+use super::lent::{self, Lent};
 use super::told::refusal;
+use crate::worker::Guard;
 
 /// Cursors that one connection may have at once.
 const MOST: usize = 16;
@@ -44,7 +45,7 @@ struct Cursor {
 
 /// What is left of an answer.
 struct Rows {
-    batches: Lent<SendableRecordBatchStream>,
+    batches: Lent<lent::Guarded<SendableRecordBatchStream>>,
     begun: Option<RecordBatch>,
 }
 
@@ -94,6 +95,7 @@ impl Cursors {
         plan: &LogicalPlan,
         session: &SessionContext,
         (status, time): (TransactionStatus, Duration),
+        guards: Vec<Guard>,
     ) -> PgWireResult<Response> {
         let name = name_of(name);
         if status != TransactionStatus::Transaction {
@@ -109,7 +111,7 @@ impl Cursors {
         let frame = session.execute_logical_plan(question).await.map_err(failed)?;
         let batches = frame.execute_stream().await.map_err(failed)?;
         let schema = batches.schema();
-        let rows = Rows { batches: Lent::new(batches, time), begun: None };
+        let rows = Rows { batches: Lent::new(lent::Guarded::new(batches, guards.into()), time), begun: None };
         let cursor = Cursor { schema, rows: Arc::new(tokio::sync::Mutex::new(rows)) };
         self.all().insert(name, cursor);
         Ok(Response::Execution(Tag::new("DECLARE CURSOR")))

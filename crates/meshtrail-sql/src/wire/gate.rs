@@ -18,9 +18,9 @@ use datafusion_postgres::pgwire::types::format::FormatOptions;
 
 use super::cursors::{self, Cursors};
 use super::lent;
-use super::startup::Seat;
-use super::told::refusal as error;
-use crate::budget::Budget;
+use super::told::{of_query, refusal as error};
+use crate::worker::Statements;
+use meshtrail_worker::Budget;
 
 /// What a client may set: how values are shown, and names that programs give themselves. Nothing of it changes what a
 /// question may cost.
@@ -41,7 +41,7 @@ const SETTINGS: [&str; 12] = [
 
 /// Stands before every statement of a connection.
 pub(super) struct Gate {
-    pub(super) guest: Seat,
+    pub(super) statements: Statements,
     pub(super) cursors: Arc<Cursors>,
     pub(super) budget: Budget,
 }
@@ -59,13 +59,15 @@ enum Said {
 
 impl Gate {
     /// Turns a statement down, or writes it down; durable on return.
-    async fn pass(&self, statement: &Statement) -> PgWireResult<()> {
+    async fn pass(&self, statement: &Statement, time: std::time::Duration) -> PgWireResult<()> {
         match said(statement) {
             Said::SmallTalk => Ok(()),
             Said::No(why) => Err(error("25006", why.to_owned())),
             Said::Question => {
-                let guest = self.guest.get().ok_or_else(|| error("28000", "sign in first".to_owned()))?;
-                guest.asks(&statement.to_string()).await.map_err(|reason| error("58000", reason))
+                let sql = statement.to_string();
+                let guard = self.statements.begin(Some(&sql), time).await.map_err(of_query)?;
+                self.statements.set_current(guard);
+                Ok(())
             }
         }
     }
@@ -147,7 +149,8 @@ impl Gate {
                     },
                 };
                 let bounds = (client.transaction_status(), lent::time(client, &self.budget));
-                Some(self.cursors.declare(name, &plan, session, bounds).await)
+                let guards = self.statements.take_current();
+                Some(self.cursors.declare(name, &plan, session, bounds, guards).await)
             }
             Statement::Fetch { name, direction, .. } => {
                 let options = FormatOptions::from_client_metadata(client.metadata());
@@ -168,7 +171,7 @@ impl QueryHook for Gate {
         session: &SessionContext,
         client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        match self.pass(statement).await {
+        match self.pass(statement, lent::time(client, &self.budget)).await {
             Err(refused) => Some(Err(refused)),
             Ok(()) => self.cursor(statement, None, session, client).await,
         }
@@ -204,7 +207,7 @@ impl QueryHook for Gate {
         session: &SessionContext,
         client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        if let Err(refused) = self.pass(statement).await {
+        if let Err(refused) = self.pass(statement, lent::time(client, &self.budget)).await {
             return Some(Err(refused));
         }
         let plan = match statement {

@@ -17,7 +17,10 @@ use futures::future::{Fuse, Shared};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::budget::{Budget, Exceeded};
+use meshtrail_worker::Budget;
+
+use crate::budget::Exceeded;
+use crate::worker::Guard;
 
 /// Where the wire keeps what `set statement_timeout` says.
 const STATEMENT_TIMEOUT: &str = "statement_timeout_ms";
@@ -35,6 +38,27 @@ pub(super) async fn cancelled<C: ClientInfo + Sync>(client: &C) -> Option<Cancel
 pub(super) fn time<C: ClientInfo + ?Sized>(client: &C, budget: &Budget) -> Duration {
     let wished = client.metadata().get(STATEMENT_TIMEOUT).and_then(|millis| millis.parse().ok());
     wished.map_or(budget.time, |millis| budget.time.min(Duration::from_millis(millis)))
+}
+
+/// A stream that holds statements for as long as it is there: they end with it.
+pub(super) struct Guarded<S> {
+    stream: S,
+    #[expect(dead_code, reason = "held until the stream goes")]
+    guards: Arc<[Guard]>,
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(stream: S, guards: Arc<[Guard]>) -> Self {
+        Self { stream, guards }
+    }
+}
+
+impl<S: Stream + Unpin> Stream for Guarded<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.stream.poll_next_unpin(context)
+    }
 }
 
 /// A stream that is let go when its time is out.
@@ -95,6 +119,9 @@ impl<S: Stream + Unpin> Stream for Lent<S> {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(None)) => {
                 self.is_over = true;
+                // What it took is given back at once, whenever this is dropped.
+                let over = Held::of(&self.held).stream.take();
+                drop(over);
                 Poll::Ready(None)
             }
             None => {
@@ -105,10 +132,15 @@ impl<S: Stream + Unpin> Stream for Lent<S> {
     }
 }
 
-/// The same rows, lent for `time`, until the client cancels.
-pub(super) fn lend(mut answer: QueryResponse, time: Duration, cancelled: Option<Cancelled>) -> QueryResponse {
+/// The same rows, lent for `time`, until the client cancels; the statements that make them end with them.
+pub(super) fn lend(
+    mut answer: QueryResponse,
+    time: Duration,
+    cancelled: Option<Cancelled>,
+    guards: Arc<[Guard]>,
+) -> QueryResponse {
     let rows = std::mem::replace(answer.data_rows(), Box::pin(stream::empty()));
-    let mut rows = Lent::new(rows, time);
+    let mut rows = Lent::new(Guarded::new(rows, guards), time);
     let mut cancelled = cancelled.map_or_else(Fuse::terminated, FutureExt::fuse);
     let rows = stream::poll_fn(move |context| {
         if let Poll::Ready(Ok(())) = cancelled.poll_unpin(context) {

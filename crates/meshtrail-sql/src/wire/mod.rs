@@ -1,21 +1,19 @@
 //! The Postgres wire: psql, psycopg and whatever else speaks it ask the same tables.
 //!
-//! - Nobody is let in without a password, which is a token; a password travels in the clear only over TLS, loopback or
-//!   the mesh's own encryption, which the configuration sees to.
-//! - Reading only: `gate` turns down every statement that is not a question, and tells the [`Door`] of every question
+//! - Whoever is here was let in by the server, which hands over the startup message and what comes after it.
+//! - Reading only: `gate` turns down every statement that is not a question, and has the server write down every question
 //!   before it runs.
-//! - At most [`Wire::most`] connections at once; one more is told so and closed. Every plan is held to the engine's budget.
-//!
-//! Whose token it is, and where questions are written down, is the [`Door`]'s business.
+//! - Every plan is held to the engine's budget, and each statement to its time: see [`crate::worker`].
 
 mod bounded;
 mod cursors;
 mod gate;
 mod lent;
+mod prepared;
 mod startup;
 mod told;
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
@@ -26,135 +24,81 @@ use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::{ConnectionManager, ErrorHandler, PgWireServerHandlers};
-use datafusion_postgres::pgwire::tokio::{TlsAcceptor, process_socket};
+use datafusion_postgres::pgwire::messages::startup::SecretKey;
+use datafusion_postgres::pgwire::tokio::process_socket_unix;
 use datafusion_postgres::{DfSessionService, QueryHook};
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use meshtrail_listen::{Bound, accept};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use meshtrail_worker::message::Connect;
+use meshtrail_worker::{Budget, QueryError};
+use tokio::net::UnixStream;
 
 use crate::scan::Pinned;
-use crate::{Budget, CATALOG, Engine, QueryError};
+use crate::worker::Statements;
+use crate::{CATALOG, Engine};
 
-/// Connections beside those that are served: they are told that there are too many. What comes beyond them waits.
-const SPARE_CONNECTIONS: usize = 32;
-
-/// Who is let in, and where what they ask is written down.
-pub trait Door: Send + Sync + 'static {
-    /// The guest that `password` belongs to.
-    fn admit(&self, user: &str, password: &str, peer: SocketAddr) -> Result<Arc<dyn Guest>, Refused>;
-}
-
-/// Somebody who was let in.
-pub trait Guest: Send + Sync + 'static {
-    /// Writes down what they ask; the question does not run before this is durable, nor if it fails.
-    fn asks<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>>;
-}
-
-/// Nobody's password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Refused {
-    /// What the client is told.
-    pub reason: String,
-}
-
-/// Tables, over the Postgres wire.
-pub struct Wire {
+/// Tables, to one client of the Postgres wire.
+pub(crate) struct Wire {
     session: SessionContext,
     budget: Budget,
     told: Arc<told::Told>,
-    door: Arc<dyn Door>,
-    tls: Option<TlsAcceptor>,
-    connections: Arc<Semaphore>,
-    most: usize,
-    cancel: Arc<DefaultCancelHandler>,
+    statements: Statements,
     manager: Arc<ConnectionManager>,
-}
-
-/// Why the wire can't be served.
-#[derive(Debug, thiserror::Error)]
-pub enum WireError {
-    /// There is no session to ask by.
-    #[error("the Postgres wire has no session")]
-    Session(#[from] QueryError),
-    /// What clients ask about tables has no answer.
-    #[error("the Postgres catalog can't be set up")]
-    Catalog(#[source] Box<datafusion::error::DataFusionError>),
+    key: (i32, SecretKey),
 }
 
 impl Wire {
-    /// The tables of `engine`, to guests whom `door` lets in; with TLS where there is an acceptor.
-    pub fn new(
+    /// The tables of `engine`, to the client that `connect` tells of.
+    pub(crate) fn new(
         engine: &Engine,
-        door: Arc<dyn Door>,
-        tls: Option<TlsAcceptor>,
-        most: usize,
-    ) -> Result<Wire, WireError> {
-        let budget = engine.budget().clone();
+        statements: Statements,
+        connect: &Connect,
+    ) -> Result<Wire, QueryError> {
+        let budget = connect.budget.clone();
         let session = engine.session(&budget)?;
         let told = Arc::new(told::Told::new(engine.tables().map(str::to_owned).collect()));
-        setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(WireError::Catalog)?;
-        let manager = Arc::new(ConnectionManager::new());
-        Ok(Wire {
-            session,
-            budget,
-            told,
-            door,
-            tls,
-            connections: Arc::new(Semaphore::new(most)),
-            most,
-            cancel: Arc::new(DefaultCancelHandler::new(manager.clone())),
-            manager,
-        })
+        setup_pg_catalog(&session, CATALOG, EmptyContextProvider)
+            .map_err(|error| crate::error::of(&error, None))?;
+        let key = (connect.process, SecretKey::I32(connect.secret));
+        Ok(Wire { session, budget, told, statements, manager: Arc::new(ConnectionManager::new()), key })
     }
 
-    /// How many connections are served at once.
-    pub fn most(&self) -> usize {
-        self.most
-    }
-
-    /// Serves `listener` until `stop`; open connections end with it.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        let tasks = TaskTracker::new();
-        let serve = |socket, peer| {
-            let (wire, stop) = (self.clone(), stop.clone());
+    /// What ends the statement that runs.
+    pub(crate) fn canceller(&self) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static {
+        let (manager, (process, secret)) = (self.manager.clone(), self.key.clone());
+        move || {
+            let (manager, secret) = (manager.clone(), secret.clone());
+            // Whether there was something to cancel is not told to whoever asked.
             async move {
-                stop.run_until_cancelled(wire.connection(socket, peer)).await;
+                let _was_running = manager.cancel(process, &secret).await;
             }
-        };
-        let bound = Bound::Waits(self.most + SPARE_CONNECTIONS);
-        stop.run_until_cancelled(accept(listener, bound, &tasks, serve)).await;
-        tasks.close();
-        tasks.wait().await;
+            .boxed()
+        }
     }
 
-    async fn connection(&self, socket: TcpStream, peer: SocketAddr) {
-        let place = self.connections.clone().try_acquire_owned().ok();
-        let startup = startup::Startup::new(self.door.clone(), self.manager.clone(), peer, place.is_none());
-        let guest = startup.guest();
+    /// Serves the client until it goes.
+    pub(crate) async fn serve(&self, socket: UnixStream) -> io::Result<()> {
         let connection = Connection {
-            startup: Arc::new(startup),
-            service: Arc::new(self.service(guest)),
-            cancel: self.cancel.clone(),
+            startup: Arc::new(startup::Startup::new(self.manager.clone(), self.key.clone())),
+            service: Arc::new(self.service()),
+            cancel: Arc::new(DefaultCancelHandler::new(self.manager.clone())),
             told: self.told.clone(),
         };
-        if let Err(error) = process_socket(socket, self.tls.clone(), Arc::new(connection)).await {
-            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a Postgres connection broke");
-        }
-        drop(place);
+        process_socket_unix(socket, Arc::new(connection)).await
     }
 
     /// What answers one connection: the same tables, at moments of its own.
-    fn service(&self, guest: startup::Seat) -> bounded::Bounded {
+    fn service(&self) -> bounded::Bounded {
         let moment = Arc::new(Pinned::default());
         let mut state = self.session.state();
         state.config_mut().set_extension(moment.clone());
         let session = Arc::new(SessionContext::new_with_state(state));
         let cursors = Arc::new(cursors::Cursors::default());
-        let gate = gate::Gate { guest, cursors: cursors.clone(), budget: self.budget.clone() };
+        let gate = gate::Gate {
+            statements: self.statements.clone(),
+            cursors: cursors.clone(),
+            budget: self.budget.clone(),
+        };
         let hooks: Vec<Arc<dyn QueryHook>> =
             vec![Arc::new(gate), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
         bounded::Bounded {
@@ -164,6 +108,8 @@ impl Wire {
             cursors,
             told: self.told.clone(),
             budget: self.budget.clone(),
+            statements: self.statements.clone(),
+            prepared: prepared::Prepared::default(),
         }
     }
 }

@@ -10,7 +10,9 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_postgres::pgwire::api::{ClientInfo, ErrorHandler};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 
-use crate::error::{Fault, QueryError, of, sqlstate, syntax};
+use meshtrail_worker::{Fault, QueryError};
+
+use crate::error::{of, sqlstate, syntax};
 
 /// Tells errors; knows the tables' names, to tell which one was meant.
 pub(super) struct Told {
@@ -108,6 +110,16 @@ impl ErrorHandler for Told {
 /// An error of the wire's own.
 pub(super) fn refusal(state: &str, message: impl Into<String>) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".to_owned(), state.to_owned(), message.into())))
+}
+
+/// What the server says no to.
+pub(super) fn of_query(error: QueryError) -> PgWireError {
+    let state = match error.fault {
+        Fault::Busy => "53000",
+        Fault::Budget => "54000",
+        _ => "58000",
+    };
+    refusal(state, error.message)
 }
 
 /// The place of a character, counted from 1 over the whole query.

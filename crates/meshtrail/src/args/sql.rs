@@ -45,8 +45,10 @@ pub(crate) enum QueryFormat {
     Table,
     /// One JSON object a line
     Jsonl,
-    /// Comma-separated values with headings
+    /// Comma-separated values with headings, each exactly as it is
     Csv,
+    /// The same for spreadsheets: what one would take for a formula begins with an apostrophe
+    CsvSafe,
     /// A Parquet file
     Parquet,
 }
@@ -90,8 +92,10 @@ pub(crate) struct ExportsCreate {
 pub(crate) enum ExportFormat {
     /// One JSON object a line
     Jsonl,
-    /// Comma-separated values with headings
+    /// Comma-separated values with headings, each exactly as it is
     Csv,
+    /// The same for spreadsheets: what one would take for a formula begins with an apostrophe
+    CsvSafe,
     /// A Parquet file
     Parquet,
 }
@@ -102,6 +106,7 @@ impl ExportFormat {
         match self {
             ExportFormat::Jsonl => "jsonl",
             ExportFormat::Csv => "csv",
+            ExportFormat::CsvSafe => "csv-safe",
             ExportFormat::Parquet => "parquet",
         }
     }

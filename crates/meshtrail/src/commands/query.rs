@@ -29,6 +29,7 @@ pub(crate) async fn run(query: Query) -> Result<()> {
         QueryFormat::Table => "rows",
         QueryFormat::Jsonl => "jsonl",
         QueryFormat::Csv => "csv",
+        QueryFormat::CsvSafe => "csv-safe",
         QueryFormat::Parquet => "parquet",
     };
     let body = json!({ "sql": sql, "format": asked, "limit": query.limit, "timeout": query.timeout });
@@ -84,7 +85,7 @@ async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<u64> {
     Ok(bytes)
 }
 
-const CUT_OFF: &str = "the answer was cut off; the server's log says why";
+const CUT_OFF: &str = "the answer was cut off; its last line, or the server's log, says why";
 
 /// What the lines of an answer in rows are.
 #[derive(Deserialize)]
@@ -92,6 +93,7 @@ const CUT_OFF: &str = "the answer was cut off; the server's log says why";
 enum Line {
     Columns { columns: Vec<Column> },
     End { rows: u64 },
+    Error { error: String },
     Row(Vec<Option<String>>),
 }
 
@@ -113,6 +115,7 @@ async fn table(mut answer: Answer) -> Result<()> {
                 Line::Columns { columns: named } => columns = named,
                 Line::Row(row) => sheet.push(row),
                 Line::End { rows } => end = Some(rows),
+                Line::Error { error } => bail!("the answer broke off: {error}"),
             }
             if sheet.len() >= SHEET {
                 print(&columns, std::mem::take(&mut sheet))?;

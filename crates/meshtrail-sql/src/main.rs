@@ -1,0 +1,49 @@
+//! The program that answers questions in SQL. `meshtrail` starts it; nobody else needs to.
+//!
+//! `meshtrail-sql worker SETUP` serves one question over the sockets it was started with, and ends.
+
+use std::process::ExitCode;
+
+use meshtrail_event::text::with_causes;
+use meshtrail_sql::worker;
+use meshtrail_worker::message::{Setup, VERSION};
+
+/// Memory that queries give back is used again in place of going to the kernel and back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const HELP: &str = "\
+meshtrail-sql answers questions in SQL for `meshtrail`, which starts it by itself, each question in a process of its own.
+Keep it beside `meshtrail`, or set query.program to where it lies.
+
+Usage: meshtrail-sql --version | --help
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["worker", setup] => match serde_json::from_str::<Setup>(setup) {
+            Ok(setup) => match worker::run(&setup) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&with_causes(&error)),
+            },
+            Err(error) => fail(&format!("the setup is none: {error}")),
+        },
+        ["--version" | "-V"] => print(&format!("meshtrail-sql {VERSION}\n")),
+        ["--help" | "-h"] => print(HELP),
+        _ => fail(HELP),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    // Whoever reads may have gone.
+    let _written = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn fail(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    let _written = writeln!(std::io::stderr(), "{}", text.trim_end());
+    ExitCode::from(2)
+}

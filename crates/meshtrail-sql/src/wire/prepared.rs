@@ -1,0 +1,64 @@
+//! What one connection has prepared: bounded by number and by bytes, since each is kept until it is closed.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+
+use super::told::refusal;
+
+/// Statements that one connection may have prepared.
+const MOST: usize = 256;
+/// Bytes of SQL in them; what is planned of it takes a multiple.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Lengths of prepared statements by name.
+#[derive(Default)]
+pub(super) struct Prepared(Mutex<HashMap<String, usize>>);
+
+impl Prepared {
+    /// Counts one more, or says that it is too much.
+    pub(super) fn add(&self, name: &str, bytes: usize) -> PgWireResult<()> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = known.iter().filter(|(other, _)| *other != name);
+        let (number, sum) = others.fold((1, bytes), |(number, sum), (_, bytes)| (number + 1, sum + bytes));
+        if number > MOST || sum > MAX_BYTES {
+            return Err(too_much(number));
+        }
+        known.insert(name.to_owned(), bytes);
+        Ok(())
+    }
+
+    /// One is closed.
+    pub(super) fn remove(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+fn too_much(number: usize) -> PgWireError {
+    let what = if number > MOST { format!("{MOST} statements") } else { format!("{MAX_BYTES} bytes of SQL") };
+    // 53400: configuration limit exceeded.
+    refusal("53400", format!("a connection prepares at most {what}: close some first"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_bounded_by_number_and_bytes_and_a_name_counts_once() {
+        let prepared = Prepared::default();
+        for number in 0..MOST {
+            prepared.add(&number.to_string(), 10).unwrap();
+        }
+        prepared.add("0", 20).unwrap();
+        assert!(prepared.add("more", 1).is_err());
+        prepared.remove("7");
+        prepared.add("more", 1).unwrap();
+        let prepared = Prepared::default();
+        prepared.add("", MAX_BYTES).unwrap();
+        assert!(prepared.add("another", 1).is_err());
+        prepared.add("", 5).unwrap();
+        prepared.add("another", 1).unwrap();
+    }
+}

@@ -1,0 +1,276 @@
+//! Questions asked of real worker processes, beside an engine in this process that reads the same trail.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use meshtrail_event::{Draft, Event, EventId, Kind, Timestamp};
+use meshtrail_sql::output::Encoder;
+use meshtrail_sql::{Engine, Limits as EngineLimits};
+use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+use meshtrail_trail::{Trail, TrailConfig};
+use meshtrail_worker::{Budget, Fault, Format, Limits, QueryError, Question, Workers};
+
+const START: i64 = 1_780_000_000_000_000_000;
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    trail: Trail,
+    workers: Workers,
+    sequence: u64,
+}
+
+impl Fixture {
+    async fn new(change: impl FnOnce(&mut Limits)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::Folder(folder.path().join("store"));
+        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+        let mut config = TrailConfig::new("main");
+        config.segment_events = 500;
+        let trail = Trail::open(store, &folder.path().join("local"), config).await.unwrap();
+        let spill = folder.path().join("spill");
+        std::fs::create_dir(&spill).unwrap();
+        let mut limits = Limits {
+            program: Some(PathBuf::from(env!("CARGO_BIN_EXE_meshtrail-sql"))),
+            ..Limits::spilling_into(spill)
+        };
+        change(&mut limits);
+        let workers = Workers::new(trail.clone(), limits);
+        Self { folder, trail, workers, sequence: 0 }
+    }
+
+    async fn append(&mut self, count: u64) {
+        let events: Vec<Event> = (0..count)
+            .map(|_| {
+                self.sequence += 1;
+                let time =
+                    Timestamp::from_nanos(START + i64::try_from(self.sequence).unwrap() * 1_000_000_001);
+                let id = EventId { source: "test".parse().unwrap(), epoch: 1, sequence: self.sequence };
+                Draft::new(Kind::SshLogin, time).into_event(id, time)
+            })
+            .collect();
+        self.trail.append(events).await.unwrap();
+    }
+
+    async fn ask(&self, sql: &str) -> Result<String, QueryError> {
+        self.ask_for(sql, self.workers.budget().time).await
+    }
+
+    async fn ask_for(&self, sql: &str, time: Duration) -> Result<String, QueryError> {
+        let budget = Budget { time, ..self.workers.budget().clone() };
+        let question = Question { sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
+        let mut answer = self.workers.ask(question).await?;
+        let mut bytes = Vec::new();
+        while let Some(part) = answer.next().await? {
+            bytes.extend_from_slice(&part);
+        }
+        Ok(String::from_utf8(bytes).unwrap())
+    }
+
+    /// The answer of an engine in this process.
+    async fn expected(&self, sql: &str) -> String {
+        let engine = Engine::new(self.trail.clone(), EngineLimits::default()).unwrap();
+        let mut answer = engine.query(sql, engine.budget()).await.unwrap();
+        let mut encoder = Encoder::new(Format::JsonLines, answer.schema.clone()).unwrap();
+        let mut bytes = Vec::new();
+        while let Some(batch) = answer.stream.try_next().await.unwrap() {
+            bytes.extend(encoder.encode(&batch).unwrap());
+        }
+        bytes.extend(encoder.finish().unwrap());
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn spilled(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("spill")).unwrap().count()
+    }
+
+    /// The processes that this one has started and that are workers.
+    fn processes() -> Vec<u32> {
+        let own = std::process::id();
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.filter(|id| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let mut after = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ')).into_iter().flatten();
+            let state = after.next();
+            stat.contains("(meshtrail-sql)") && state != Some("Z") && after.next() == Some(&own.to_string())
+        })
+        .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_answers_as_the_engine_does_up_to_the_last_acknowledged_event() {
+    let mut fixture = Fixture::new(|_| {}).await;
+    for sql in [
+        "select count(*) from event",
+        "select \"index\", time, kind, id from event order by \"index\" desc limit 700",
+        "select leaf from event where \"index\" in (0, 499, 500, 1234) order by \"index\"",
+        "select kind, count(*), min(time), max(time) from login group by kind",
+    ] {
+        fixture.append(617).await;
+        assert_eq!(fixture.ask(sql).await.unwrap(), fixture.expected(sql).await, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_before_an_answer_begins() {
+    let fixture = Fixture::new(|_| {}).await;
+    let error = fixture.ask("select acotr from event").await.unwrap_err();
+    assert_eq!((error.fault, error.line), (Fault::Query, Some(1)), "{error}");
+    assert!(error.message.contains("did you mean actor?"), "{error}");
+    let error = fixture.ask("drop table event").await.unwrap_err();
+    assert_eq!(error.fault, Fault::Refused, "{error}");
+    assert_eq!(fixture.workers.check("select 1 from nothing").await.unwrap_err().fault, Fault::Query);
+    fixture.workers.check("select 1 from event").await.unwrap();
+}
+
+/// Statements that would take a server with them; each ends alone.
+const HOSTILE: [&str; 16] = [
+    "select cardinality(array_repeat(1,1000000000))",
+    "select cardinality(array_resize(make_array(1),2000000000))",
+    "select length(replace(repeat('a',100000),'a',repeat('b',100000)))",
+    "select length(repeat('x',2000000000))",
+    "select length(rpad('x',2147483647,'y'))",
+    "select length(lpad('x',2147483647,'y'))",
+    "select length(regexp_replace(repeat('a',100000),'a',repeat('b',100000),'g'))",
+    "select cardinality(range(0,9000000000))",
+    "select length(array_to_string(range(0,1000000), repeat('y', 100000)))",
+    "select levenshtein(repeat('a',500000),repeat('b',500000))",
+    "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,100000) c",
+    "select sum(a.value * b.value) from generate_series(1,1000000) a, generate_series(1,1000000) b",
+    "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r",
+    "with recursive r as (select 'aaaaaaaaaaaaaaaa' as t union all select t || t from r) select max(length(t)) from r",
+    "select count(*) from (select unnest(range(0, 10000000)) as n) t, generate_series(1, 100000) s where n % 7 = 1",
+    "select string_agg(repeat('z', 10000), 'y') from generate_series(1, 10000000)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_statements_end_in_time_and_take_nobody_along() {
+    let mut fixture = Fixture::new(|limits| limits.memory = 256 << 20).await;
+    fixture.append(10).await;
+    let time = Duration::from_secs(2);
+    for sql in HOSTILE {
+        let begun = Instant::now();
+        let error = fixture.ask_for(sql, time).await.expect_err(sql);
+        let took = begun.elapsed();
+        assert!(matches!(error.fault, Fault::Budget | Fault::Query), "{sql}: {error}");
+        // The kernel may be slow to take gigabytes back; a limit that does not fire would take for ever.
+        assert!(took < time + Duration::from_secs(20), "{sql} took {took:?}: {error}");
+        assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
+    let mut fixture = Fixture::new(|limits| limits.keeps_one_ready = false).await;
+    fixture.append(10).await;
+    let mut deaths = fixture.workers.deaths().unwrap();
+    let endless = "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,9) c";
+    let asking = fixture.ask(endless);
+    let killing = async {
+        let worker = loop {
+            match Fixture::processes().as_slice() {
+                // Its limits are set before it reads anything.
+                [id] if limit(*id, "Max core file size").starts_with('0') => break *id,
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        // Wait until it is confined: seccomp is the last step.
+        let mut text = status;
+        while !text.contains("Seccomp:\t2") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            text = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        }
+        assert!(text.contains("NoNewPrivs:\t1"), "{text}");
+        assert!(!limit(worker, "Max address space").starts_with("unlimited"));
+        let environment = std::fs::read(format!("/proc/{worker}/environ")).unwrap();
+        assert_eq!(String::from_utf8_lossy(&environment), "MIMALLOC_ARENA_RESERVE=32M\0");
+        assert!(!sockets_beside_its_own(worker), "it holds what its server has open");
+        let killed = std::process::Command::new("kill").args(["-SEGV", &worker.to_string()]).status();
+        assert!(killed.unwrap().success());
+    };
+    let (asked, ()) = tokio::join!(asking, killing);
+    let error = asked.unwrap_err();
+    assert_eq!(error.fault, Fault::Trail);
+    assert!(error.message.contains("signal 11"), "{error}");
+    let death = deaths.recv().await.unwrap();
+    assert_eq!((death.sql.as_str(), death.error), (endless, error));
+    assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
+    assert_eq!(fixture.workers.counts().died.load(Ordering::Relaxed), 1);
+}
+
+fn limit(id: u32, name: &str) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unlimited");
+    line.trim_start().to_owned()
+}
+
+/// Whether a process holds more sockets than the two that it was given, each once more for its own use.
+fn sockets_beside_its_own(id: u32) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let mut sockets: Vec<PathBuf> = targets.filter(|target| is_socket(target)).collect();
+    sockets.sort();
+    sockets.dedup();
+    // Its runtimes have a pair of their own for signals.
+    sockets.len() > 6
+}
+
+fn is_socket(target: &Path) -> bool {
+    target.to_string_lossy().starts_with("socket:")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asker_that_goes_takes_its_worker_along_and_nothing_spilled_stays() {
+    let fixture = Fixture::new(|limits| {
+        limits.keeps_one_ready = false;
+        limits.running = 1;
+        limits.wait = Duration::from_millis(50);
+    })
+    .await;
+    let budget = fixture.workers.budget().clone();
+    let sql = "select value from generate_series(1, 100000000)".to_owned();
+    let question = Question { sql, format: Format::Csv, budget, limit: None };
+    let mut answer = fixture.workers.ask(question).await.unwrap();
+    assert!(answer.next().await.unwrap().is_some());
+    assert_eq!(fixture.spilled(), 1);
+    let error = fixture.ask("select 1").await.unwrap_err();
+    assert_eq!(error.fault, Fault::Busy, "{error}");
+    drop(answer);
+    while fixture.spilled() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(fixture.workers.counts().died.load(Ordering::Relaxed), 0, "leaving is no death");
+    fixture.ask("select 1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_program_one_line_says_how_to_get_it() {
+    let fixture = Fixture::new(|limits| limits.program = Some("/nowhere/meshtrail-sql".into())).await;
+    let error = fixture.ask("select 1").await.unwrap_err();
+    assert_eq!(error.fault, Fault::Missing);
+    assert!(!error.message.contains('\n') && error.message.contains("-p meshtrail-sql"), "{error}");
+    let fixture = Fixture::new(|limits| limits.program = Some("/bin/false".into())).await;
+    let error = fixture.ask("select 1").await.unwrap_err();
+    assert!(error.message.contains("ended with status 1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_rows_than_allowed_are_an_error_and_a_limit_is_an_end() {
+    let fixture = Fixture::new(|limits| limits.budget.rows = 100_000).await;
+    let error = fixture.ask("select value from generate_series(1, 1000000)").await.unwrap_err();
+    assert_eq!(error.fault, Fault::Budget, "{error}");
+    let budget = fixture.workers.budget().clone();
+    let sql = "select value from generate_series(1, 1000000)".to_owned();
+    let question = Question { sql, format: Format::Csv, budget, limit: Some(50_000) };
+    let mut answer = fixture.workers.ask(question).await.unwrap();
+    let mut lines = 0;
+    while let Some(part) = answer.next().await.unwrap() {
+        lines += part.iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert_eq!((lines, answer.rows()), (50_001, 50_000));
+}

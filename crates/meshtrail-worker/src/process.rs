@@ -1,0 +1,392 @@
+//! One worker: a process, the two sockets to it, and its end.
+//!
+//! - The worker's standard input is the control socket, its standard output the data socket: it is given nothing else.
+//! - Dropped, its process is killed and waited for, and what it spilled is removed.
+//! - Why it was killed is kept, so that whoever asked hears it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::{mpsc, watch};
+
+use crate::feed::Feed;
+use crate::frame;
+use crate::message::{FromWorker, Setup, ToWorker, VERSION};
+use crate::question::{Fault, QueryError};
+use crate::watch::{Member, Watch};
+
+/// Bytes that wait in a socket, so that neither side wakes the other for each page.
+const SOCKET_BUFFER: usize = 1 << 20;
+/// Messages that wait to be written; past it whoever replies waits.
+const REPLIES_WAITING: usize = 16;
+/// Events of a worker that wait for whoever asked; past it the worker waits.
+const EVENTS_WAITING: usize = 64;
+/// The last bytes kept of what a worker says on standard error.
+const TAIL: usize = 4096;
+/// How long a new process may take until it is ready.
+const READY_TIME: Duration = Duration::from_secs(20);
+/// How long a process may take to end once its sockets are closed.
+const EXIT_TIME: Duration = Duration::from_secs(2);
+
+/// Why a worker was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kill {
+    /// A question took longer than it may.
+    Time(Duration),
+    /// All workers together took more memory than they may, and this one the most.
+    Memory(usize),
+    /// All workers together wrote more to disk than they may, and this one the most.
+    Disk(u64),
+    /// Nobody needs it any more.
+    Unneeded,
+}
+
+impl Kill {
+    fn error(self) -> QueryError {
+        match self {
+            Kill::Time(time) => QueryError::new(Fault::Budget, too_long(time)),
+            Kill::Memory(bytes) => QueryError::new(Fault::Budget, too_much_memory(bytes)),
+            Kill::Disk(bytes) => QueryError::new(
+                Fault::Budget,
+                format!("the query wrote more to disk than it may: all together have {} MB", bytes >> 20),
+            ),
+            Kill::Unneeded => QueryError::new(Fault::Trail, "the query was given up"),
+        }
+    }
+}
+
+pub(crate) fn too_long(time: Duration) -> String {
+    format!("the query took longer than {} s: narrow it, by time above all", time.as_secs_f32())
+}
+
+fn too_much_memory(bytes: usize) -> String {
+    format!(
+        "the query took more memory than it may (query.memory_mb is {}): narrow it, or ask for less at once",
+        bytes >> 20
+    )
+}
+
+/// Ends a process, for a reason that is kept; the first reason counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Killer {
+    reason: Arc<OnceLock<Kill>>,
+    kill: mpsc::Sender<()>,
+}
+
+impl Killer {
+    pub(crate) fn kill(&self, reason: Kill) {
+        let _first = self.reason.set(reason);
+        // One message is enough: a second finds the channel full.
+        let _told = self.kill.try_send(());
+    }
+
+    pub(crate) fn is_of_same_process(&self, other: &Self) -> bool {
+        self.kill.same_channel(&other.kill)
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) data: UnixStream,
+    pub(crate) events: mpsc::Receiver<FromWorker>,
+    pub(crate) feed: Arc<Feed>,
+    control: mpsc::Sender<Vec<u8>>,
+    killer: Killer,
+    exited: watch::Receiver<Option<ExitStatus>>,
+    standard_error: Arc<Mutex<Vec<u8>>>,
+    memory: usize,
+    #[expect(dead_code, reason = "counted for as long as the process lives")]
+    member: Member,
+}
+
+impl Process {
+    /// Starts a worker and waits until it is ready.
+    pub(crate) async fn start(
+        program: &Path,
+        setup: &Setup,
+        feed: Arc<Feed>,
+        watch: &Watch,
+    ) -> Result<Process, QueryError> {
+        let failed = |error: io::Error| {
+            QueryError::new(Fault::Trail, format!("{} can't be started: {error}", program.display()))
+        };
+        let spill = SpillFolder::make(&setup.spill).map_err(failed)?;
+        let setup = Setup { spill: spill.0.clone(), ..setup.clone() };
+        let (control, control_end) = pair().map_err(failed)?;
+        let (data, data_end) = pair().map_err(failed)?;
+        let arguments = serde_json::to_string(&setup).map_err(|error| failed(error.into()))?;
+        let mut child = Command::new(program)
+            .arg("worker")
+            .arg(arguments)
+            .env_clear()
+            // The allocator would set a gigabyte of addresses aside, which are counted here.
+            .env("MIMALLOC_ARENA_RESERVE", "32M")
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(control_end)))
+            .stdout(Stdio::from(OwnedFd::from(data_end)))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let id = child.id().unwrap_or_default();
+        let standard_error = Arc::default();
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(listen(stderr, Arc::clone(&standard_error), id));
+        }
+        let (kill, killed) = mpsc::channel(1);
+        let killer = Killer { reason: Arc::default(), kill };
+        let (exit, exited) = watch::channel(None);
+        let member = watch.add(id, killer.clone(), spill.0.clone());
+        tokio::spawn(supervise(child, killed, exit, spill));
+        let (reading, writing) = UnixStream::from_std(control).map_err(failed)?.into_split();
+        let (control, replies) = mpsc::channel(REPLIES_WAITING);
+        tokio::spawn(write(writing, replies));
+        let (send, events) = mpsc::channel(EVENTS_WAITING);
+        tokio::spawn(read(reading, feed.clone(), control.clone(), send));
+        let data = UnixStream::from_std(data).map_err(failed)?;
+        let memory = watch.memory();
+        let mut process =
+            Process { data, events, feed, control, killer, exited, standard_error, memory, member };
+        process.ready().await?;
+        Ok(process)
+    }
+
+    async fn ready(&mut self) -> Result<(), QueryError> {
+        match tokio::time::timeout(READY_TIME, self.events.recv()).await {
+            Ok(Some(FromWorker::Ready { version, confined })) if version == VERSION => {
+                tracing::debug!(confined, "a SQL worker is ready");
+                Ok(())
+            }
+            Ok(Some(FromWorker::Ready { version, .. })) => Err(QueryError::new(
+                Fault::Missing,
+                format!(
+                    "meshtrail-sql is of version {version}, this program of {VERSION}: build both from the same sources"
+                ),
+            )),
+            Ok(Some(FromWorker::Failed(error))) => Err(error),
+            Ok(_) => Err(self.died().await),
+            Err(_) => Err(QueryError::new(
+                Fault::Trail,
+                format!("meshtrail-sql was not ready within {} s", READY_TIME.as_secs()),
+            )),
+        }
+    }
+
+    /// Whether it still runs, as far as its control socket tells.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.events.is_closed() && self.exited.borrow().is_none()
+    }
+
+    pub(crate) fn killer(&self) -> &Killer {
+        &self.killer
+    }
+
+    /// Where messages to it go.
+    pub(crate) fn control(&self) -> Control {
+        Control(self.control.clone())
+    }
+
+    pub(crate) async fn send(&self, message: &ToWorker) -> Result<(), QueryError> {
+        if self.control().send(message).await { Ok(()) } else { Err(self.died().await) }
+    }
+
+    /// Whether its end is nobody's wish but its own, once it has one.
+    pub(crate) fn is_crash(&self) -> bool {
+        self.killer.reason.get().is_none_or(|reason| *reason != Kill::Unneeded)
+    }
+
+    /// Why it ended, once its sockets are closed.
+    pub(crate) async fn died(&self) -> QueryError {
+        if let Some(reason) = self.killer.reason.get() {
+            return reason.error();
+        }
+        let mut exited = self.exited.clone();
+        let status = tokio::time::timeout(EXIT_TIME, exited.wait_for(Option::is_some)).await;
+        let status = status.ok().and_then(|ended| ended.ok().and_then(|status| *status));
+        if let Some(reason) = self.killer.reason.get() {
+            return reason.error();
+        }
+        let said = self.standard_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = String::from_utf8_lossy(&said).into_owned();
+        death(status, &said, self.memory)
+    }
+}
+
+/// What the end of a process means to whoever asked.
+fn death(status: Option<ExitStatus>, said: &str, memory: usize) -> QueryError {
+    // What Rust says when the allocator has no more.
+    if said.contains("memory allocation of") {
+        return QueryError::new(Fault::Budget, too_much_memory(memory));
+    }
+    let signal = status.and_then(|status| status.signal());
+    if signal == Some(rustix::process::Signal::XCPU.as_raw()) {
+        return QueryError::new(Fault::Budget, "the query took more of the processor than it may: narrow it");
+    }
+    let how = match (signal, status.and_then(|status| status.code())) {
+        (Some(signal), _) => format!("by signal {signal}"),
+        (None, Some(code)) => format!("with status {code}"),
+        (None, None) => "without a status".to_owned(),
+    };
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let text = if last.is_empty() { String::new() } else { format!(": {last}") };
+    QueryError::new(Fault::Trail, format!("the process that answered ended {how}{text}"))
+}
+
+/// Sends messages to a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Control(mpsc::Sender<Vec<u8>>);
+
+impl Control {
+    /// Whether it still takes any.
+    pub(crate) async fn send(&self, message: &ToWorker) -> bool {
+        let Ok(frame) = frame::encode(message, &[]) else { return false };
+        self.0.send(frame).await.is_ok()
+    }
+
+    async fn reply(&self, message: &ToWorker, body: &[Bytes]) -> bool {
+        let Ok(frame) = frame::encode(message, body) else { return false };
+        self.0.send(frame).await.is_ok()
+    }
+}
+
+fn pair() -> io::Result<(StdUnixStream, StdUnixStream)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    for end in [&ours, &theirs] {
+        socket2::SockRef::from(end).set_send_buffer_size(SOCKET_BUFFER)?;
+    }
+    ours.set_nonblocking(true)?;
+    Ok((ours, theirs))
+}
+
+async fn write(mut into: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = frames.recv().await {
+        if tokio::io::AsyncWriteExt::write_all(&mut into, &frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Answers calls and hands the rest on, until the worker closes its end or says what is no message.
+async fn read(
+    mut from: OwnedReadHalf,
+    feed: Arc<Feed>,
+    control: mpsc::Sender<Vec<u8>>,
+    events: mpsc::Sender<FromWorker>,
+) {
+    loop {
+        match frame::read_async::<FromWorker>(&mut from).await {
+            Ok(Some((FromWorker::Call { call, what }, _))) => {
+                let (feed, control) = (feed.clone(), Control(control.clone()));
+                let Some(room) = feed.room().await else { return };
+                tokio::spawn(async move {
+                    let (reply, body) = feed.answer(what).await;
+                    // A worker that is gone needs no reply.
+                    let _told = control.reply(&ToWorker::Reply { call, reply }, &body).await;
+                    drop(room);
+                });
+            }
+            Ok(Some((FromWorker::Release { snapshot }, _))) => feed.release(snapshot),
+            Ok(Some((FromWorker::StatementEnded { statement }, _))) => feed.statement_ended(statement),
+            Ok(Some((event, _))) => {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a worker said what is no message");
+                return;
+            }
+        }
+    }
+}
+
+/// Keeps the last of what a worker says on standard error, and writes it to the log.
+async fn listen(mut from: ChildStderr, tail: Arc<Mutex<Vec<u8>>>, id: u32) {
+    let mut buffer = [0; 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
+        tracing::warn!(worker = id, text = text.trim_end(), "a SQL worker says");
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&buffer[..read]);
+        let gone = tail.len().saturating_sub(TAIL);
+        tail.drain(..gone);
+    }
+}
+
+/// Waits for the process, which it kills when it is told to, or when nobody is left to tell it.
+async fn supervise(
+    mut child: Child,
+    mut killed: mpsc::Receiver<()>,
+    exit: watch::Sender<Option<ExitStatus>>,
+    spill: SpillFolder,
+) {
+    let mut is_killed = false;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            _ = killed.recv(), if !is_killed => {
+                is_killed = true;
+                // It may have ended just now.
+                let _sent = child.start_kill();
+            }
+        }
+    };
+    drop(spill);
+    exit.send_replace(status.ok());
+}
+
+/// What one worker spills; removed with it.
+#[derive(Debug)]
+struct SpillFolder(PathBuf);
+
+impl SpillFolder {
+    fn make(below: &Path) -> io::Result<SpillFolder> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let path = below.join(format!("{:016x}", u64::from_ne_bytes(random)));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(SpillFolder(path))
+    }
+}
+
+impl Drop for SpillFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(error = &error as &dyn std::error::Error, path = %self.0.display(), "spilled files stay");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_memory_is_told_as_such_and_others_by_their_status() {
+        let said = "memory allocation of 8000000000 bytes failed\n";
+        let error = death(Some(ExitStatus::from_raw(6)), said, 512 << 20);
+        assert_eq!(error.fault, Fault::Budget);
+        assert!(error.message.contains("memory_mb is 512"), "{error}");
+        let error = death(Some(ExitStatus::from_raw(24)), "", 0);
+        assert!(error.message.contains("processor"), "{error}");
+        let error = death(Some(ExitStatus::from_raw(11)), "one\ntwo\n", 0);
+        assert_eq!(
+            (error.fault, error.message.as_str()),
+            (Fault::Trail, "the process that answered ended by signal 11: two")
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Keeps all workers together within their memory and disk, and counts them.
+//!
+//! While any worker runs, what each holds is read every [`LOOK`]; past the whole, the one that holds most is killed.
+//! Each one's address space is bounded as well, so that no single allocation gets far before it is seen.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::process::{Kill, Killer};
+
+/// How often workers are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Every so many looks, what they wrote to disk is counted.
+const DISK_LOOKS: u64 = 20;
+/// What a worker holds that has been asked nothing: its program, tables and threads. Not counted to a question.
+pub(crate) const OWN_MEMORY: usize = 64 << 20;
+
+/// How many workers there were, and how they ended.
+#[derive(Debug, Default)]
+pub struct WorkerCounts {
+    /// Processes that were started.
+    pub started: AtomicU64,
+    /// Processes that run now.
+    pub running: AtomicU64,
+    /// Questions that were answered whole.
+    pub answered: AtomicU64,
+    /// Processes that were killed or died while they answered.
+    pub died: AtomicU64,
+}
+
+/// All running workers of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    memory: usize,
+    disk: u64,
+    members: Mutex<Members>,
+    counts: WorkerCounts,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    by_id: HashMap<u32, (Killer, PathBuf)>,
+    is_watched: bool,
+}
+
+/// One of them; dropped, it is none any more.
+#[derive(Debug)]
+pub(crate) struct Member {
+    watch: Watch,
+    id: u32,
+}
+
+impl Watch {
+    /// At most `memory` and `disk` bytes for all together.
+    pub(crate) fn new(memory: usize, disk: u64) -> Self {
+        let counts = WorkerCounts::default();
+        Self(Arc::new(Inner { memory, disk, members: Mutex::default(), counts }))
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.0.memory
+    }
+
+    pub(crate) fn counts(&self) -> &WorkerCounts {
+        &self.0.counts
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, id: u32, killer: Killer, spill: PathBuf) -> Member {
+        self.0.counts.started.fetch_add(1, Ordering::Relaxed);
+        self.0.counts.running.fetch_add(1, Ordering::Relaxed);
+        let mut members = self.members();
+        members.by_id.insert(id, (killer, spill));
+        if !std::mem::replace(&mut members.is_watched, true) {
+            tokio::spawn(self.clone().look());
+        }
+        Member { watch: self.clone(), id }
+    }
+
+    async fn look(self) {
+        let mut looks = 0;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let members: Vec<(u32, Killer, PathBuf)> = {
+                let mut members = self.members();
+                if members.by_id.is_empty() {
+                    members.is_watched = false;
+                    return;
+                }
+                members
+                    .by_id
+                    .iter()
+                    .map(|(id, (killer, spill))| (*id, killer.clone(), spill.clone()))
+                    .collect()
+            };
+            let memory: Vec<u64> =
+                members.iter().map(|(id, ..)| resident(*id).saturating_sub(OWN_MEMORY as u64)).collect();
+            if let Some(most) = past(&memory, self.0.memory as u64) {
+                members[most].1.kill(Kill::Memory(self.0.memory));
+            }
+            looks += 1;
+            if looks % DISK_LOOKS == 0 {
+                let disk: Vec<u64> = members.iter().map(|(_, _, spill)| written(spill)).collect();
+                if let Some(most) = past(&disk, self.0.disk) {
+                    members[most].1.kill(Kill::Disk(self.0.disk));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let gone = self.watch.members().by_id.remove(&self.id);
+        drop(gone);
+        self.watch.0.counts.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The largest of `parts`, if together they are more than `whole`.
+fn past(parts: &[u64], whole: u64) -> Option<usize> {
+    let sum: u64 = parts.iter().sum();
+    let most = parts.iter().enumerate().max_by_key(|(_, part)| **part)?;
+    (sum > whole).then_some(most.0)
+}
+
+/// Bytes of memory that a process holds; 0 if it is gone.
+fn resident(id: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+/// Bytes of the files below a folder.
+fn written(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => written(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_is_to_go_once_all_together_are_too_much() {
+        assert_eq!(past(&[], 10), None);
+        assert_eq!(past(&[3, 4, 3], 10), None);
+        assert_eq!(past(&[3, 5, 3], 10), Some(1));
+    }
+
+    #[test]
+    fn what_a_process_holds_is_read_from_the_kernel() {
+        assert!(resident(std::process::id()) > 1 << 20);
+        assert_eq!(resident(0), 0);
+    }
+
+    #[test]
+    fn files_below_a_folder_are_counted_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        std::fs::write(folder.path().join("a/b"), [0; 300]).unwrap();
+        std::fs::write(folder.path().join("c"), [0; 20]).unwrap();
+        assert_eq!(written(folder.path()), 320);
+    }
+}
