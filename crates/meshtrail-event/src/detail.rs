@@ -59,6 +59,8 @@ detail! {
         height: Option<u64>,
         /// Where the recording was imported from; absent for one that was witnessed while it ran.
         imported_from: Option<String>,
+        /// SHA-256 of the recording's index as it lies in the store, in lower-case hex; absent where none was stored.
+        index_sha256: Option<String>,
         /// Number of marks made while it ran.
         marks: Option<u64>,
         /// What this kind of client does not send, as words.

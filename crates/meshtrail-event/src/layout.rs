@@ -131,6 +131,7 @@ const SESSION: &[Entry] = &[
     (&["detail", "ended"], Time),
     (&["detail", "height"], Int),
     (&["detail", "imported_from"], Text),
+    (&["detail", "index_sha256"], Sha256),
     (&["detail", "marks"], Int),
     (&["detail", "not_seen"], Json),
     (&["detail", "peer"], Address),

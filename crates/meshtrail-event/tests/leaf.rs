@@ -40,6 +40,7 @@ fn full_detail(family: Family) -> Detail {
             ended: Some(time()),
             height: Some(24),
             imported_from: text("i"),
+            index_sha256: sha256.clone(),
             marks: Some(2),
             not_seen: vec!["stdin".into()],
             peer: address,

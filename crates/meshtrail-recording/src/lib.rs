@@ -7,6 +7,7 @@
 //! - [`seal`]: how an ended recording lies in the store.
 //! - [`cast`]: asciicast v2, parsed tolerantly and repaired only when read.
 //! - [`check`]: whether a recording is what the trail says it is.
+//! - [`unsealed_sessions`]: which sessions' events are still to come.
 //!
 //! Who may look at a recording is not known here.
 
@@ -23,6 +24,7 @@ mod sessions;
 mod ship;
 #[cfg(test)]
 mod testing;
+mod unsealed;
 
 pub use ledger::{Indexed, Ledger, LedgerError, SessionScan};
 pub use portrait::SessionKind;
@@ -32,3 +34,4 @@ pub use sessions::{
     PlaceError, ReadError, RecordingConfig, Recordings, Refusal, STAGE, SessionsPage, StageError, Staged,
     Staging,
 };
+pub use unsealed::unsealed_sessions;

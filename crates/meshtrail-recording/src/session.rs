@@ -112,6 +112,9 @@ pub struct Session {
     /// Where its recording was imported from; absent for one that was witnessed while it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<String>,
+    /// SHA-256 of its index, where the event that ended it names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index_sha256: Option<String>,
     /// When the last byte came, of a live session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_output: Option<Timestamp>,
@@ -159,6 +162,7 @@ impl Session {
             connection: facts.connection,
             protocol: facts.protocol,
             imported_from: facts.imported_from,
+            index_sha256: facts.index_sha256,
             last_output: None,
         }
     }

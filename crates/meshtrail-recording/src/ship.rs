@@ -32,7 +32,7 @@ use crate::{
 /// How often sealed sessions' chunks are looked for when nothing else happens.
 const SWEEP: Duration = Duration::from_secs(30);
 
-fn folder_key(trail: &str) -> Key {
+pub(crate) fn folder_key(trail: &str) -> Key {
     Key::new(format!("recordings/journal/{trail}")).expect("a trail's name can stand in a key")
 }
 

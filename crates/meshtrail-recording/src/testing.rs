@@ -16,7 +16,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use meshtrail_event::{Draft, Event, EventId, Family, Kind, SessionId, Timestamp};
+use meshtrail_event::{Detail, Draft, Event, EventId, Family, Kind, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use tokio::{
@@ -77,6 +77,17 @@ impl MemoryLedger {
 
     pub(crate) fn kinds(&self) -> Vec<String> {
         self.events().iter().map(|event| event.kind.to_string()).collect()
+    }
+
+    /// Makes every event one of a version that bound no index.
+    pub(crate) fn unbind_indexes(&self) {
+        self.events.send_modify(|events| {
+            for event in events {
+                if let Some(Detail::Session(facts)) = &mut event.detail {
+                    facts.index_sha256 = None;
+                }
+            }
+        });
     }
 
     /// What a restart does to the epoch.

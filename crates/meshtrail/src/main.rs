@@ -1,6 +1,7 @@
 //! The command line of Meshtrail.
 //!
-//! - Exit status: 0 when done, 1 when not (or when `verify` finds something), 2 for a wrong command line.
+//! - Exit status: 0 when done, 1 when not (or when `verify` finds something), 2 for a wrong command line,
+//!   3 when `verify --offline` was not told whose the pack has to be.
 //! - Results go to standard output, everything else to standard error.
 //! - What is asked of a server or of a store goes through the same API ([`api`]).
 

@@ -47,7 +47,9 @@ async fn a_nodes_own_session_logs_come_in_with_their_bytes_once_and_marked_for_g
     let id = session["id"].as_str().context("a session has an id")?;
     let pack: PathBuf = folder.path().join("pack.html");
     server.ok(&["sessions", "export", id, "--pack", "--output", &pack.display().to_string()]).await?;
-    let said = server.ok(&["verify", "--offline", &pack.display().to_string()]).await?;
+    let head = server.json("/api/v1/checkpoint").await?;
+    let vkey = head["vkey"].as_str().context("a checkpoint names its key")?;
+    let said = server.ok(&["verify", "--offline", &pack.display().to_string(), "--vkey", vkey]).await?;
     ensure!(said.contains("imported from"), "the pack's check says so: {said}");
     Ok(())
 }

@@ -44,7 +44,7 @@ use tokio::sync::Semaphore;
 pub use chunk::{Chunk, ChunkError};
 pub use frame::{Frame, FrameKind, MAX_PAYLOAD, Scan, scan};
 pub use recover::Recovered;
-pub(crate) use recover::Sessions;
+pub(crate) use recover::{Sessions, sessions_left};
 pub use tape::{Closing, Durable, End, Opening, Room, Tape};
 
 use crate::faults::Faults;

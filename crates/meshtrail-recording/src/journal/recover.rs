@@ -1,13 +1,14 @@
 //! What a crash left: journal files that were not laid out, spool files of sessions that were open.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
+use meshtrail_event::SessionId;
 use tracing::{error, info};
 
 use super::{
@@ -69,6 +70,39 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Recovered>, JournalError> {
         shared.faults.around(Step::DeleteJournal, || fs::remove_file(&path)).map_err(failed)?;
     }
     sessions.finish().map_err(folder(spool))
+}
+
+/// The sessions of which spool or journal below `local` still hold something. Changes nothing, so that it can be asked
+/// beside a recorder.
+pub(crate) fn sessions_left(local: &Path) -> io::Result<HashSet<SessionId>> {
+    let mut left = HashSet::new();
+    for entry in folder_entries(&local.join("spool"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        left.extend(name.strip_suffix(".json").and_then(|session| session.parse::<SessionId>().ok()));
+    }
+    for entry in folder_entries(&local.join("journal"))? {
+        let path = entry?.path();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            // Laid out meanwhile: its sessions are in the spool, or sealed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(generation) = file::generation(&path, &bytes).map_err(io::Error::other)? else { continue };
+        let found = scan(bytes.get(to_usize(file::HEAD)..).unwrap_or_default(), generation);
+        let opened = found.frames.iter().filter(|(_, frame)| frame.kind == FrameKind::Open);
+        let openings = opened.filter_map(|(_, frame)| serde_json::from_slice::<Opening>(frame.payload).ok());
+        left.extend(openings.map(|opening| opening.session));
+    }
+    Ok(left)
+}
+
+fn folder_entries(folder: &Path) -> io::Result<Box<dyn Iterator<Item = io::Result<fs::DirEntry>>>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(Box::new(entries)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(std::iter::empty())),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn journal_files(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -2,6 +2,9 @@
 //!
 //! Packed JSON lines: one that tells the whole, then one for each place to jump to. It is derived from the
 //! recording alone and can be made again from it at any time.
+//!
+//! People look at what it says, so nothing in a stored one is believed before it is vouched for: by the event that
+//! ended the session, which names its SHA-256, or by the recording that it is made from once more.
 
 use std::{
     io::{self, Read},
@@ -9,6 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::FRAME;
 use crate::cast::{Anomalies, Piece, Repair, Screen, Size};
@@ -23,6 +27,9 @@ const MAX_SCREENS: usize = 32 << 20;
 
 /// How long drawing the screens of one recording may take.
 const BUDGET: Duration = Duration::from_secs(30);
+
+/// Places are only looked for where so many received bytes came, or twice as many, and so on.
+const STEP: usize = 64 << 10;
 
 /// Received bytes between two screens.
 const SCREEN_EACH: u64 = 4 * FRAME as u64;
@@ -141,15 +148,37 @@ impl Index {
         self.whole.bytes
     }
 
-    /// Whether two indexes say the same of the whole recording.
-    pub(super) fn same_whole(&self, other: &Index) -> bool {
-        self.whole == other.whole
+    /// Whether this index, as it was stored, is what the recording makes. `made` is made from the recording by
+    /// [`IndexBuilder::drawing_where`] or [`IndexBuilder::default`].
+    ///
+    /// A screen that only this index has agrees with nothing. One that only `made` has is no difference: drawing may
+    /// have run out of time when this index was made.
+    pub(crate) fn agrees_with(&self, made: &Index) -> bool {
+        let same = |(stored, made): (&Entry, &Entry)| {
+            let shown = |entry: &Entry| (entry.cols, entry.rows, entry.screen.clone());
+            (stored.offset, stored.time.to_bits()) == (made.offset, made.time.to_bits())
+                && (stored.screen.is_none() || shown(stored) == shown(made))
+        };
+        self.whole == made.whole
+            && self.entries.len() == made.entries.len()
+            && self.entries.iter().zip(&made.entries).all(same)
+    }
+
+    /// The same index without its screens.
+    pub(crate) fn without_screens(mut self) -> Index {
+        self.entries.iter_mut().for_each(|entry| entry.screen = None);
+        self
     }
 
     /// The places, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
+}
+
+/// The SHA-256 by which an event names a packed index, in lower-case hex.
+pub(crate) fn sha256_of(packed: &[u8]) -> String {
+    hex::encode(Sha256::digest(packed))
 }
 
 /// Makes an index from the received bytes as they are read.
@@ -162,6 +191,9 @@ pub struct IndexBuilder {
     screen_each: u64,
     next_entry: u64,
     next_screen: u64,
+    /// For each entry whether it gets a screen, where that is not for this builder to decide.
+    wanted: Option<Vec<bool>>,
+    drawn: bool,
 }
 
 impl Default for IndexBuilder {
@@ -175,21 +207,37 @@ impl Default for IndexBuilder {
             screen_each: SCREEN_EACH,
             next_entry: FRAME as u64,
             next_screen: SCREEN_EACH,
+            wanted: None,
+            drawn: true,
         }
     }
 }
 
 impl IndexBuilder {
-    /// Takes received bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(64 << 10) {
+    /// Draws a screen exactly where `stored` has one, so that each of its screens can be compared.
+    pub(super) fn drawing_where(stored: &Index) -> Self {
+        let wanted = stored.entries.iter().map(|entry| entry.screen.is_some()).collect();
+        Self { wanted: Some(wanted), ..Self::default() }
+    }
+
+    /// Whether every screen that was due could be drawn: a few bytes can ask for endless work.
+    pub(super) fn has_drawn_all(&self) -> bool {
+        self.drawn
+    }
+
+    /// Takes received bytes. However they are cut, the index comes out the same.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = STEP - usize::try_from(self.bytes % STEP as u64).expect("less than a step");
+            let piece;
+            (piece, bytes) = bytes.split_at(bytes.len().min(room));
             let screen = &mut self.screen;
             self.repair.push(piece, |piece| match piece {
                 Piece::Header(header) => *screen = Screen::new(header.size(), BUDGET),
                 Piece::Event { line, .. } => screen.feed(&line),
             });
             self.bytes += piece.len() as u64;
-            if self.bytes >= self.next_entry {
+            if self.bytes.is_multiple_of(STEP as u64) && self.bytes >= self.next_entry {
                 self.entry();
             }
         }
@@ -211,15 +259,19 @@ impl IndexBuilder {
     fn entry(&mut self) {
         self.next_entry = self.bytes + FRAME as u64;
         let Size { cols, rows } = self.screen.size();
-        let due = self.bytes >= self.next_screen;
+        let due = match &self.wanted {
+            Some(wanted) => wanted.get(self.entries.len()).copied().unwrap_or(false),
+            None => self.bytes >= self.next_screen,
+        };
         let screen = if due { self.screen.dump() } else { None };
+        self.drawn &= screen.is_some() || !due;
         if let Some(screen) = &screen {
             self.next_screen = self.bytes + self.screen_each;
             self.screens += screen.len();
         }
         let (offset, time) = (self.repair.line_start(), self.repair.time());
         self.entries.push(Entry { offset, time, cols, rows, screen });
-        if self.screens > MAX_SCREENS {
+        if self.screens > MAX_SCREENS && self.wanted.is_none() {
             self.thin_out();
         }
     }
@@ -258,6 +310,24 @@ mod tests {
         let last_line = format!("line {} of", place.time);
         assert!(place.screen.as_ref().unwrap().contains(&last_line));
         assert!(index.anomalies().is_empty());
+    }
+
+    #[test]
+    fn an_index_is_the_same_however_the_bytes_were_cut() {
+        let text: String = std::iter::once("{\"version\":2,\"width\":80,\"height\":24}\n".to_owned())
+            .chain(
+                (0..30_000)
+                    .map(|second| format!("[{second},\"o\",\"\\r\\nline {second}, and a few words\"]\n")),
+            )
+            .collect();
+        let made = |piece: usize| {
+            let mut builder = IndexBuilder::default();
+            text.as_bytes().chunks(piece).for_each(|piece| builder.push(piece));
+            builder.finish()
+        };
+        let whole = made(text.len());
+        assert!(whole.entries().len() > 3);
+        assert!([997, 65_536, 100_000].into_iter().all(|piece| made(piece) == whole));
     }
 
     #[test]

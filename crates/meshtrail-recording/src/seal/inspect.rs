@@ -12,7 +12,7 @@ use super::{Index, IndexBuilder, StoredError, StoredRecording, index_key};
 /// What is wrong with a sealed recording's objects.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// One of them can't be read.
+    /// One of them can't be read, or the index is not the one that the trail names.
     #[error(transparent)]
     Stored(#[from] StoredError),
     /// The index is not the one that the recording makes.
@@ -24,33 +24,39 @@ pub enum InspectError {
 }
 
 /// Reads a sealed recording and its index, where there is one; the recording may lack an index, never bytes.
-pub async fn inspect(store: &Store, session: &SessionId) -> Result<(), InspectError> {
+/// `index_sha256` is what the event that ended the session says of the index; older events say nothing, and then the
+/// index is made again and compared.
+pub async fn inspect(
+    store: &Store,
+    session: &SessionId,
+    index_sha256: Option<&str>,
+) -> Result<(), InspectError> {
     let recording = StoredRecording::open(store, session).await?;
-    let stored = StoredRecording::index(store, session).await?;
-    let mut builder = IndexBuilder::default();
+    let stored = match index_sha256 {
+        Some(sha256) => {
+            // Its bytes are the ones that sealing made: nothing more can be said against them.
+            StoredRecording::index(store, session, sha256).await?;
+            None
+        }
+        None => StoredRecording::unvouched_index(store, session).await?,
+    };
+    let mut builder = stored.as_ref().map(IndexBuilder::drawing_where);
     let mut pieces = std::pin::pin!(recording.stream(0));
     while let Some(piece) = pieces.try_next().await? {
-        builder.push(&piece);
-    }
-    match stored {
-        Some(stored) if !agree(&stored, &builder.finish()) => {
-            Err(InspectError::Index { key: index_key(session) })
+        if let Some(builder) = &mut builder {
+            builder.push(&piece);
         }
-        _ => Ok(()),
     }
-}
-
-/// Whether two indexes of one recording say the same; drawing may have run out of time in either, so a screen
-/// that only one of them has is no difference.
-fn agree(stored: &Index, made: &Index) -> bool {
-    let same_screen = |(stored, made): (&super::Entry, &super::Entry)| {
-        let screens = stored.screen.as_ref().zip(made.screen.as_ref());
-        (stored.offset, stored.time.to_bits()) == (made.offset, made.time.to_bits())
-            && screens.is_none_or(|(stored, made)| stored == made)
-    };
-    stored.same_whole(made)
-        && stored.entries().len() == made.entries().len()
-        && stored.entries().iter().zip(made.entries()).all(same_screen)
+    let (Some(mut stored), Some(builder)) = (stored, builder) else { return Ok(()) };
+    if !builder.has_drawn_all() {
+        // What takes too long to draw can't be compared. It is never shown either: a jump takes the screens that it
+        // draws itself.
+        stored = Index::without_screens(stored);
+    }
+    match stored.agrees_with(&builder.finish()) {
+        true => Ok(()),
+        false => Err(InspectError::Index { key: index_key(session) }),
+    }
 }
 
 #[cfg(test)]
@@ -76,8 +82,62 @@ mod tests {
             builder.push(text.as_bytes());
             let index = builder.finish().packed().unwrap();
             store.put_new(&index_key(&session), index.into()).await.unwrap();
-            let found = inspect(&store, &session).await;
+            let found = inspect(&store, &session, None).await;
             assert_eq!(found.is_ok(), number == 0, "{found:?}");
+        }
+    }
+
+    /// A recording of some megabytes in a store, with the index that `change` makes of its own; gives the index's hash.
+    async fn stored(change: impl Fn(&str) -> String) -> (tempfile::TempDir, Store, SessionId, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::Folder(folder.path().to_owned());
+        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+        let session: SessionId = "20261120-main-3-17".parse().unwrap();
+        let (mut writer, mut builder) = (SeekableWriter::new(Vec::new()).unwrap(), IndexBuilder::default());
+        let mut take = |text: &str| {
+            writer.push(text.as_bytes()).unwrap();
+            builder.push(text.as_bytes());
+        };
+        take("{\"version\":2,\"width\":80,\"height\":24}\n");
+        for second in 0..40_000 {
+            take(&format!(
+                "[{second},\"o\",\"\\r\\nline {second}, with some text to fill up the recording\"]\n"
+            ));
+        }
+        store.put_new(&recording_key(&session), writer.finish().unwrap().into()).await.unwrap();
+        let packed = builder.finish().packed().unwrap();
+        let sha256 = super::super::index::sha256_of(&packed);
+        let text = String::from_utf8(zstd::decode_all(packed.as_slice()).unwrap()).unwrap();
+        let changed = change(&text);
+        let packed = if changed == text { packed } else { zstd::encode_all(changed.as_bytes(), 3).unwrap() };
+        store.put_new(&index_key(&session), packed.into()).await.unwrap();
+        (folder, store, session, sha256)
+    }
+
+    /// Gives the first entry without a screen one that never was.
+    fn fabricate(text: &str) -> String {
+        let mut done = false;
+        let lines = text.lines().enumerate().map(|(at, line)| {
+            if at == 0 || done || line.contains("\"screen\"") {
+                return line.to_owned();
+            }
+            done = true;
+            format!("{},\"screen\":\"FABRICATED\"}}", line.strip_suffix('}').unwrap())
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test]
+    async fn a_screen_that_the_recording_never_showed_is_found_with_and_without_a_bound_index() {
+        let (_folder, store, session, sha256) = stored(str::to_owned).await;
+        inspect(&store, &session, None).await.unwrap();
+        inspect(&store, &session, Some(&sha256)).await.unwrap();
+
+        let (_folder, store, session, sha256) = stored(fabricate).await;
+        let key = index_key(&session).to_string();
+        for bound in [None, Some(sha256.as_str())] {
+            let found = inspect(&store, &session, bound).await.unwrap_err().to_string();
+            assert!(found.contains(&key), "{bound:?}: {found}");
         }
     }
 }

@@ -7,7 +7,7 @@ use futures::{Stream, stream};
 use meshtrail_event::SessionId;
 use meshtrail_trail::store::{GetError, Key, Store};
 
-use super::{Index, IndexError, SeekTable, TableError};
+use super::{Index, IndexError, SeekTable, TableError, index::sha256_of};
 
 /// How much of an object's end is read at first: the table of a 2 GiB recording.
 const TAIL: u64 = 64 << 10;
@@ -51,6 +51,19 @@ pub enum StoredError {
         key: Key,
         /// Why.
         source: IndexError,
+    },
+    /// Its index is another than the one that the trail names.
+    #[error(
+        "{key} was changed: its SHA-256 is {found}, but the event that ended the session names {expected}; \
+         what it says is not shown"
+    )]
+    IndexChanged {
+        /// Which object.
+        key: Key,
+        /// SHA-256 by the event.
+        expected: String,
+        /// SHA-256 of the object.
+        found: String,
     },
 }
 
@@ -158,16 +171,72 @@ impl StoredRecording {
         Ok(out)
     }
 
-    /// Reads a session's index; none where there is none.
-    pub async fn index(store: &Store, session: &SessionId) -> Result<Option<Index>, StoredError> {
+    /// Reads the index of a session whose last event names `sha256`; none where there is none.
+    pub async fn index(
+        store: &Store,
+        session: &SessionId,
+        sha256: &str,
+    ) -> Result<Option<Index>, StoredError> {
+        let Some(packed) = Self::packed_index(store, session).await? else { return Ok(None) };
+        let found = sha256_of(&packed);
+        if found != sha256 {
+            let (key, expected) = (index_key(session), sha256.to_owned());
+            return Err(StoredError::IndexChanged { key, expected, found });
+        }
+        unpacked(session, &packed).map(Some)
+    }
+
+    /// Reads a session's index without knowing whether it is the one that sealing made: nobody may be shown what it
+    /// says. None where there is none.
+    pub async fn unvouched_index(store: &Store, session: &SessionId) -> Result<Option<Index>, StoredError> {
+        let packed = Self::packed_index(store, session).await?;
+        packed.map(|packed| unpacked(session, &packed)).transpose()
+    }
+
+    async fn packed_index(store: &Store, session: &SessionId) -> Result<Option<Bytes>, StoredError> {
         let key = index_key(session);
         match store.get(&key).await {
-            Ok(packed) => match Index::read(&packed) {
-                Ok(index) => Ok(Some(index)),
-                Err(source) => Err(StoredError::Index { key, source }),
-            },
+            Ok(packed) => Ok(Some(packed)),
             Err(GetError::Missing { .. }) => Ok(None),
             Err(source) => Err(StoredError::Get { key, source }),
+        }
+    }
+}
+
+fn unpacked(session: &SessionId, packed: &[u8]) -> Result<Index, StoredError> {
+    Index::read(packed).map_err(|source| StoredError::Index { key: index_key(session), source })
+}
+
+/// What an object below `recordings/` is by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordingObject {
+    /// A session's recording, or its index.
+    OfSession(SessionId),
+    /// Bytes of sessions of this trail that were not sealed when they were shipped.
+    Journal {
+        /// The trail.
+        trail: String,
+    },
+    /// Nothing that a recorder puts there.
+    Foreign,
+}
+
+impl RecordingObject {
+    /// What the object of this name is.
+    pub fn of(key: &Key) -> Self {
+        let name = key.name();
+        let session = name.strip_suffix(".cast.zst").or_else(|| name.strip_suffix(".index.zst"));
+        if let Some(session) = session.and_then(|session| session.parse::<SessionId>().ok())
+            && [recording_key(&session), index_key(&session)].contains(key)
+        {
+            return Self::OfSession(session);
+        }
+        let parts: Vec<&str> = key.as_str().split('/').collect();
+        match parts[..] {
+            ["recordings", "journal", trail, chunk] if chunk.ends_with(".zst") => {
+                Self::Journal { trail: trail.to_owned() }
+            }
+            _ => Self::Foreign,
         }
     }
 }
@@ -217,5 +286,25 @@ mod tests {
             error,
             "recordings/2026/11/20/20261120-main-3-17.cast.zst is damaged: bytes from 0 can't be unpacked"
         );
+    }
+
+    #[test]
+    fn what_lies_below_recordings_is_told_by_its_whole_name() {
+        let of = |key: &str| RecordingObject::of(&Key::new(key).unwrap());
+        let session: SessionId = "20261120-main-3-17".parse().unwrap();
+        for ending in ["cast", "index"] {
+            let key = format!("recordings/2026/11/20/{session}.{ending}.zst");
+            assert_eq!(of(&key), RecordingObject::OfSession(session.clone()));
+        }
+        let journal = RecordingObject::Journal { trail: "main".to_owned() };
+        assert_eq!(of("recordings/journal/main/00000000004294967296.zst"), journal);
+        for foreign in [
+            "recordings/2026/11/21/20261120-main-3-17.cast.zst",
+            "recordings/2026/11/20/20261120-main-3-17.cast",
+            "recordings/2026/11/20/readme.txt",
+            "recordings/journal/main/readme.txt",
+        ] {
+            assert_eq!(of(foreign), RecordingObject::Foreign, "{foreign}");
+        }
     }
 }

@@ -22,7 +22,10 @@ use crate::{
     faults::{Moment, Step},
     journal::{Closing, End},
     ledger::LedgerError,
-    seal::{Index, IndexBuilder, SeekableWriter, StoredError, StoredRecording, index_key, recording_key},
+    seal::{
+        Index, IndexBuilder, SeekableWriter, StoredError, StoredRecording, index_key, recording_key,
+        sha256_of,
+    },
 };
 
 /// Bytes read from the spool at a time.
@@ -93,12 +96,13 @@ async fn attempt(
         let stored = put_recording(recordings, live, &packed, closing.sha256.as_deref()).await?;
         // A crash here leaves a recording without event: the next start packs it again, finds the same bytes
         // under its name, and goes on.
-        put_index(recordings, live.id(), &packed.index).await;
-        // A crash here leaves the index too, which changes nothing.
+        let mut portrait = live.portrait();
         if stored == Stored::Packed {
+            portrait.facts.index_sha256 = put_index(recordings, live.id(), &packed.index).await;
+            // A crash here leaves the index too. The next start makes the same one, which is bound then; where
+            // drawing came out otherwise, the one that is there stays unbound, and is never shown.
             packed.correct(&mut closing);
         }
-        let mut portrait = live.portrait();
         portrait.note(packed.index.anomalies());
         let faults = &recordings.config().faults;
         let failed = |source: io::Error| {
@@ -245,20 +249,32 @@ async fn sha256_in_store(recordings: &Recordings, live: &Live) -> Result<String,
     Ok(hex::encode(hash.await.map_err(SealError::Compare)?.finalize()))
 }
 
-/// Puts the index; a recording is whole without it.
-pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, index: &Index) {
+/// Puts the index; gives its SHA-256 once the store has exactly this one. A recording is whole without it.
+pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, index: &Index) -> Option<String> {
     let key = index_key(session);
     let faults = &recordings.config().faults;
     let put = async {
         faults.check(Step::PutIndex, Moment::Before).map_err(|error| error.to_string())?;
-        let packed = index.packed().map_err(|error| error.to_string())?;
-        match recordings.store().put_new(&key, packed.into()).await {
-            Ok(()) | Err(PutError::Exists { .. }) => Ok(()),
-            Err(error) => Err(with_causes(&error)),
+        let packed = Bytes::from(index.packed().map_err(|error| error.to_string())?);
+        match recordings.store().put_new(&key, packed.clone()).await {
+            Ok(()) => {}
+            Err(PutError::Exists { .. }) => {
+                let there = recordings.store().get(&key).await.map_err(|error| with_causes(&error))?;
+                if there != packed {
+                    return Err("another one is there already, which is not used".to_owned());
+                }
+            }
+            Err(error) => return Err(with_causes(&error)),
         }
+        faults.check(Step::PutIndex, Moment::After).map_err(|error| error.to_string())?;
+        Ok(sha256_of(&packed))
     };
-    if let Err(error) = put.await {
-        warn!(%key, error, "an index was not put; jumps into the recording will be slow");
+    match put.await {
+        Ok(sha256) => Some(sha256),
+        Err(error) => {
+            warn!(%key, error, "an index was not put; jumps into the recording will be slow");
+            None
+        }
     }
 }
 

@@ -133,8 +133,9 @@ impl Recordings {
         }
         let started = started(&read, &import).ok_or(Damage::NoStart)?;
         let id = self.name_session(started);
-        self.place(&id, import.file.to_owned(), (read.bytes, &read.sha256)).await?;
-        let portrait = portrait(id.clone(), started, &read, &import);
+        let index_sha256 = self.place(&id, import.file.to_owned(), (read.bytes, &read.sha256)).await?;
+        let mut portrait = portrait(id.clone(), started, &read, &import);
+        portrait.facts.index_sha256 = index_sha256;
         let closing = closing(started, &read);
         let draft = portrait.ended(&closing);
         let event = self.ledger().emit(draft.clone()).await?;

@@ -87,6 +87,8 @@ struct Inner {
     room: Mutex<DiskLook>,
     /// Which bytes are here already, for imports.
     by_digest: import::Digests,
+    /// Indexes of recordings whose last event names none.
+    rebuilt: playback::RebuiltIndexes,
 }
 
 /// When the disk was last looked at, and what was seen.

@@ -123,6 +123,7 @@ impl Recordings {
                 marking: Arc::new(Semaphore::new(MARKING_AT_ONCE)),
                 room: Mutex::default(),
                 by_digest: Arc::default(),
+                rebuilt: Default::default(),
             }),
         }
     }

@@ -1,11 +1,15 @@
 //! Playing a recording from anywhere in it: repaired lines, after a picture of what stood there before.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures::Stream;
-use meshtrail_event::SessionId;
-use tokio::sync::mpsc;
+use futures::{Stream, TryStreamExt};
+use meshtrail_event::{SessionId, text::with_causes};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
@@ -14,7 +18,7 @@ use super::{
 };
 use crate::{
     cast::{CastLine, Code, Header, Piece, Repair, Screen, Size},
-    seal::{Entry, StoredRecording},
+    seal::{Entry, Index, IndexBuilder, StoredRecording, index_key},
 };
 
 /// How long drawing the screen at the start of a playback may take.
@@ -22,6 +26,9 @@ const BUDGET: Duration = Duration::from_secs(5);
 
 /// Pieces that wait for a slow reader.
 const QUEUE: usize = 4;
+
+/// Indexes made again that are kept: at most 32 MiB of screens each.
+const REBUILT: usize = 4;
 
 impl Recordings {
     /// The recording from `from` on as asciicast v2 lines, each with its line feed: a header, the screen as it
@@ -46,19 +53,120 @@ impl Recordings {
         Ok(ReceiverStream::new(received))
     }
 
-    /// The place to start reading at; without an index, the start of the recording.
+    /// The place to start reading at; without an index that somebody vouches for, the start of the recording.
     async fn place_before(&self, source: &Source, id: &SessionId, from: Duration) -> Option<Entry> {
-        if from.is_zero() || matches!(source, Source::Local { .. }) {
+        let Source::Stored(recording) = source else { return None };
+        if from.is_zero() {
             return None;
         }
-        match StoredRecording::index(self.store(), id).await {
+        match self.vouched_index(recording, id).await {
             Ok(index) => index?.before(from.as_secs_f64()).cloned(),
             Err(error) => {
-                tracing::warn!(session = %id, %error, "the index can't be used; the recording is read from its start");
+                let error = with_causes(&error);
+                tracing::warn!(session = %id, error, "the index can't be used; the recording is read from its start");
                 None
             }
         }
     }
+
+    /// The index that the event that ended the session names; for an older event, which names none, one made from the
+    /// recording now.
+    async fn vouched_index(
+        &self,
+        recording: &StoredRecording,
+        id: &SessionId,
+    ) -> Result<Option<Arc<Index>>, ReadError> {
+        let Some(session) = self.session(id).await? else { return Ok(None) };
+        match &session.index_sha256 {
+            Some(sha256) => Ok(StoredRecording::index(self.store(), id, sha256).await?.map(Arc::new)),
+            None => self.rebuilt_index(recording, id).await.map(Some),
+        }
+    }
+
+    async fn rebuilt_index(
+        &self,
+        recording: &StoredRecording,
+        id: &SessionId,
+    ) -> Result<Arc<Index>, ReadError> {
+        let known = || self.inner.rebuilt.get(id);
+        if let Some(index) = known() {
+            return Ok(index);
+        }
+        // One at a time: reading a whole recording and drawing it is work, and whoever waits may want the same one.
+        let _turn = self.inner.rebuilt.turn.acquire().await.expect("the turns are never closed");
+        if let Some(index) = known() {
+            return Ok(index);
+        }
+        let index = Arc::new(rebuild(recording.clone()).await?);
+        self.hold_against_stored(&index, id).await;
+        self.inner.rebuilt.keep(id, &index);
+        Ok(index)
+    }
+
+    /// Says in the log when the stored index is not what the recording makes; it is not used either way.
+    async fn hold_against_stored(&self, made: &Index, id: &SessionId) {
+        // Which screens were kept is no matter here: `verify` compares each of them.
+        let stored = StoredRecording::unvouched_index(self.store(), id).await;
+        match stored.map(|stored| stored.map(Index::without_screens)) {
+            Ok(Some(stored)) if !stored.agrees_with(made) => tracing::warn!(
+                session = %id, key = %index_key(id),
+                "the stored index does not say what the recording says: run `meshtrail verify --all`"
+            ),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(session = %id, error = with_causes(&error), "the stored index can't be read")
+            }
+        }
+    }
+}
+
+/// Indexes that were made again because nothing vouches for the stored ones; the ones used last.
+pub(super) struct RebuiltIndexes {
+    newest: Mutex<VecDeque<(SessionId, Arc<Index>)>>,
+    turn: Semaphore,
+}
+
+impl Default for RebuiltIndexes {
+    fn default() -> Self {
+        Self { newest: Mutex::default(), turn: Semaphore::new(1) }
+    }
+}
+
+impl RebuiltIndexes {
+    fn get(&self, id: &SessionId) -> Option<Arc<Index>> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = newest.iter().position(|(session, _)| session == id)?;
+        let found = newest.remove(at)?;
+        let index = found.1.clone();
+        newest.push_front(found);
+        Some(index)
+    }
+
+    fn keep(&self, id: &SessionId, index: &Arc<Index>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.truncate(REBUILT - 1);
+        newest.push_front((id.clone(), index.clone()));
+    }
+}
+
+/// Makes a recording's index from its bytes, off the async threads.
+async fn rebuild(recording: StoredRecording) -> Result<Index, ReadError> {
+    let (pieces, mut received) = mpsc::channel::<Bytes>(QUEUE);
+    let making = tokio::task::spawn_blocking(move || {
+        let mut builder = IndexBuilder::default();
+        while let Some(piece) = received.blocking_recv() {
+            builder.push(&piece);
+        }
+        builder.finish()
+    });
+    let mut read = std::pin::pin!(recording.stream(0));
+    while let Some(piece) = read.try_next().await? {
+        if pieces.send(piece).await.is_err() {
+            break;
+        }
+    }
+    drop(pieces);
+    making.await.map_err(|panic| ReadError::Local(std::io::Error::other(panic)))
 }
 
 async fn first_header(source: &Source) -> Result<Header, ReadError> {

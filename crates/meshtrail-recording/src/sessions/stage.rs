@@ -51,6 +51,7 @@ pub struct Staged {
     portrait: Portrait,
     closing: Closing,
     marks: Vec<(Timestamp, Mark)>,
+    index_sha256: Option<String>,
 }
 
 /// Why a session can't be staged.
@@ -87,8 +88,8 @@ impl Recordings {
         std::fs::write(&file, staging.cast).map_err(StageError::Scratch)?;
         let placed = self.place(&session, file.clone(), (staging.cast.len() as u64, &sha256)).await;
         std::fs::remove_file(&file).map_err(StageError::Scratch)?;
-        placed?;
-        Ok(staged(session, staging, &header, sha256))
+        let index_sha256 = placed?;
+        Ok(Staged { index_sha256, ..staged(session, staging, &header, sha256) })
     }
 
     /// Tells that a staged session began.
@@ -100,7 +101,8 @@ impl Recordings {
 
     /// Tells its marks, and that it ended.
     pub async fn tell_end(&self, staged: Staged) -> Result<EventId, StageError> {
-        let Staged { portrait, closing, marks } = staged;
+        let Staged { mut portrait, closing, marks, index_sha256 } = staged;
+        portrait.facts.index_sha256 = index_sha256;
         for (time, mark) in marks {
             let draft = Draft {
                 detail: Some(Detail::Mark(mark)),
@@ -126,7 +128,7 @@ fn staged(session: SessionId, staging: Staging<'_>, header: &Header, sha256: Str
         bytes: cast.len() as u64,
         sha256: Some(sha256),
     };
-    Staged { portrait, closing, marks: marks(started, ended.since(started), cast) }
+    Staged { portrait, closing, index_sha256: None, marks: marks(started, ended.since(started), cast) }
 }
 
 /// Marks at even distances, each at the end of a line.

@@ -260,9 +260,8 @@ async fn a_follower_that_does_not_read_is_dropped_with_a_word_and_holds_up_nobod
     assert_eq!(last, Some(Followed::TooSlow));
 }
 
-#[tokio::test]
-async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
-    let recorder = Recorder::start(quick()).await;
+/// A recording of some megabytes: line N comes at N and a half seconds.
+async fn long_recording(recorder: &Recorder) -> Session {
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
     for block in 0..40 {
@@ -281,11 +280,20 @@ async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
     upload.frames().await;
     let session = recorder.ledger.ended().await;
     settled(&recorder.recordings).await;
-    let play = async |from: u64| {
-        let played = recorder.recordings.playback(&session.id, Duration::from_secs(from)).await.unwrap();
-        let played = played.try_collect::<Vec<Bytes>>().await.unwrap().concat();
-        String::from_utf8(played).unwrap().lines().map(str::to_owned).collect::<Vec<String>>()
-    };
+    session
+}
+
+async fn played(recorder: &Recorder, session: &Session, from: u64) -> Vec<String> {
+    let played = recorder.recordings.playback(&session.id, Duration::from_secs(from)).await.unwrap();
+    let played = played.try_collect::<Vec<Bytes>>().await.unwrap().concat();
+    String::from_utf8(played).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
+    let recorder = Recorder::start(quick()).await;
+    let session = long_recording(&recorder).await;
+    let play = async |from: u64| played(&recorder, &session, from).await;
     let whole = play(0).await;
     assert_eq!(whole.len(), 40_001);
     assert!(whole[1].starts_with("[0.5, \"o\""), "{}", whole[1]);
@@ -294,6 +302,80 @@ async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
     assert!(late[1].starts_with("[30000, \"o\"") && late[1].contains("line 29999 of many"), "{}", late[1]);
     assert!(late[2].starts_with("[30000.5, \"o\""), "{}", late[2]);
     assert_eq!(play(1_000_000).await.len(), 2, "past the end is the last screen");
+}
+
+/// Gives the first place of a stored index that has no screen one that never was.
+fn fabricate_screen(path: &std::path::Path) {
+    let text = String::from_utf8(zstd::decode_all(std::fs::read(path).unwrap().as_slice()).unwrap()).unwrap();
+    let at = text.lines().skip(1).find(|line| !line.contains("\"screen\"")).unwrap();
+    let changed = format!("{},\"screen\":\"FABRICATED\"}}", at.strip_suffix('}').unwrap());
+    std::fs::write(path, zstd::encode_all(text.replace(at, &changed).as_bytes(), 3).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_screen_that_nobody_can_vouch_for_is_never_shown() {
+    for bound in [true, false] {
+        let recorder = Recorder::start(quick()).await;
+        let session = long_recording(&recorder).await;
+        if !bound {
+            recorder.ledger.unbind_indexes();
+        }
+        let before = played(&recorder, &session, 30_000).await;
+        // A restart forgets what was made again.
+        let recorder = recorder.restarted(quick()).await;
+        let path = recorder.folder.path().join(crate::seal::index_key(&session.id).as_str());
+        fabricate_screen(&path);
+        let index = crate::seal::Index::read(&std::fs::read(&path).unwrap()).unwrap();
+        let places: Vec<f64> = index
+            .entries()
+            .iter()
+            .filter(|entry| entry.screen.as_deref() == Some("FABRICATED"))
+            .map(|entry| entry.time)
+            .collect();
+        assert_eq!(places.len(), 1);
+        // One second past the place: the jump would begin there.
+        let shown = played(&recorder, &session, places[0] as u64 + 1).await;
+        assert!(!shown.concat().contains("FABRICATED"), "bound: {bound}");
+        let expected = format!("line {} of many", places[0] as u64);
+        assert!(shown[1].contains(&expected), "bound: {bound}: {}", shown[1]);
+        assert_eq!(played(&recorder, &session, 30_000).await, before, "bound: {bound}");
+    }
+}
+
+#[tokio::test]
+async fn the_event_that_ends_a_session_names_its_index_whichever_step_a_crash_hits() {
+    for step in [Step::PutRecording, Step::PutIndex, Step::EndEvent, Step::RemoveSpool] {
+        for moment in [Moment::Before, Moment::After] {
+            let recorder = Recorder::start(RecordingConfig { faults: dying(step, moment), ..quick() }).await;
+            let mut upload = Client::connect(recorder.address).await.record().await;
+            upload.send(SSH).await;
+            upload.acked(SSH.len() as u64).await;
+            upload.end();
+            upload.frames().await;
+            let recorder = recorder.restarted(quick()).await;
+            let session = recorder.ledger.ended().await;
+            settled(&recorder.recordings).await;
+            let index =
+                std::fs::read(recorder.folder.path().join(crate::seal::index_key(&session.id).as_str()));
+            let expected = hex::encode(Sha256::digest(index.unwrap()));
+            assert_eq!(session.index_sha256, Some(expected), "{step:?} {moment:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_was_there_before_is_not_bound_and_not_used() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let store = store_at(folder.path()).await;
+    let today = SessionId::new(Timestamp::now(), "main", 1, 1).unwrap();
+    let planted = crate::seal::IndexBuilder::default().finish().packed().unwrap();
+    store.put_new(&crate::seal::index_key(&today), planted.into()).await.unwrap();
+    let recorder = Recorder::start_on(folder, MemoryLedger::new(), quick()).await;
+    let session = long_recording(&recorder).await;
+    assert_eq!(session.index_sha256, None);
+    let late = played(&recorder, &session, 30_000).await;
+    assert!(late[1].contains("line 29999 of many"), "{}", late[1]);
+    assert!(crate::seal::inspect(recorder.recordings.store(), &session.id, None).await.is_err());
 }
 
 #[tokio::test]

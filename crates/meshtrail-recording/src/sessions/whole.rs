@@ -136,13 +136,13 @@ impl Recordings {
             .expect("a trail's name can stand in a session's id")
     }
 
-    /// Packs a file's bytes and puts them and their index into the store.
+    /// Packs a file's bytes and puts them and their index into the store; gives the index's SHA-256, if it is there.
     pub(super) async fn place(
         &self,
         session: &SessionId,
         file: PathBuf,
         (bytes, sha256): (u64, &str),
-    ) -> Result<(), PlaceError> {
+    ) -> Result<Option<String>, PlaceError> {
         let scratch = self.inner.local.join(format!("spool/{session}.sealing"));
         let turn = self.inner.sealing.acquire().await.expect("the turns are never closed");
         let pack = move || {
@@ -162,7 +162,6 @@ impl Recordings {
         let key = recording_key(session);
         let put = self.store().put_new(&key, packed.object).await;
         put.map_err(|source| PlaceError::Put { key, source })?;
-        finish::put_index(self, session, &packed.index).await;
-        Ok(())
+        Ok(finish::put_index(self, session, &packed.index).await)
     }
 }

@@ -14,8 +14,9 @@ use super::Asking;
         meshtrail verify --all\n  \
         meshtrail verify 20261120-main-1-1 main.recorder.1.7\n  \
         meshtrail verify --all --checkpoint yesterday.note      that history was not rolled back\n  \
-        meshtrail verify --offline evidence.html                an evidence pack, without any server\n\n\
-        Exit status: 0 when all of it holds, 1 with a list of what does not, 2 for a wrong command line.",
+        meshtrail verify --offline evidence.html --vkey KEY     an evidence pack, without any server\n\n\
+        Exit status: 0 when all of it holds, 1 with a list of what does not, 2 for a wrong command line, 3 when a \
+        pack holds in itself but no --vkey said whose it has to be.",
     group = clap::ArgGroup::new("what").required(true).multiple(true).args(["ids", "all", "offline", "checkpoint"])
 )]
 pub(crate) struct Verify {

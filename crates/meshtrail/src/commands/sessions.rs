@@ -56,6 +56,9 @@ pub(crate) struct Session {
     /// Where its recording was imported from; absent where it was witnessed.
     #[serde(default)]
     pub(crate) imported_from: Option<String>,
+    /// The SHA-256 of its index, where the event that ended it names one.
+    #[serde(default)]
+    pub(crate) index_sha256: Option<String>,
     /// The event that says all this.
     #[serde(default)]
     pub(crate) event: Option<String>,

@@ -1,4 +1,5 @@
-//! `verify`: exits 0 only when all that was asked for was read and holds.
+//! `verify`: exits 0 only when all that was asked for was read and holds, and 3 when a pack holds but nobody said
+//! whose it has to be.
 //!
 //! - A pack is checked with nothing but its file.
 //! - Events and sessions are asked for by the API and checked here: hashes, paths and signatures are computed in
@@ -7,6 +8,7 @@
 
 mod asked;
 mod findings;
+mod unspoken;
 mod whole;
 
 use std::process::ExitCode;
@@ -17,6 +19,9 @@ use crate::api::Api;
 use crate::args::Verify;
 use crate::output::note;
 use findings::Findings;
+
+/// The exit status for a pack that holds in itself, signed by a key that nobody named.
+const WHOSE_IS_NOT_CHECKED: u8 = 3;
 
 /// Checks what is asked for.
 pub(crate) async fn run(verify: Verify) -> Result<ExitCode> {
@@ -29,8 +34,9 @@ pub(crate) async fn run(verify: Verify) -> Result<ExitCode> {
             Some(text)
         }
     };
+    let mut signer = Signer::Checked;
     if let Some(path) = &verify.offline {
-        pack(path, verify.vkey.as_deref(), &mut findings)?;
+        signer = pack(path, verify.vkey.as_deref(), &mut findings)?;
     } else if verify.all {
         whole::check(&verify.asking.source, verify.vkey.as_deref(), older, &mut findings).await?;
     } else {
@@ -44,10 +50,28 @@ pub(crate) async fn run(verify: Verify) -> Result<ExitCode> {
             }
         }
     }
-    Ok(if findings.conclude()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (findings.conclude()?, signer) {
+        (false, _) => ExitCode::FAILURE,
+        (true, Signer::Checked) => ExitCode::SUCCESS,
+        (true, Signer::Anybody(vkey)) => {
+            note(&format!(
+                "It is signed by {vkey}, which anybody could have made: compare it with the key you know of the \
+                 trail, or give that one with --vkey."
+            ));
+            WHOSE_IS_NOT_CHECKED.into()
+        }
+    })
 }
 
-fn pack(path: &std::path::Path, vkey: Option<&str>, findings: &mut Findings) -> Result<()> {
+/// Whether it was checked who signed.
+enum Signer {
+    /// It was.
+    Checked,
+    /// It holds under this key, which came with what was checked.
+    Anybody(String),
+}
+
+fn pack(path: &std::path::Path, vkey: Option<&str>, findings: &mut Findings) -> Result<Signer> {
     let html = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
     let report = meshtrail_server::pack::check(&html);
     for check in &report.checks {
@@ -62,10 +86,8 @@ fn pack(path: &std::path::Path, vkey: Option<&str>, findings: &mut Findings) -> 
             };
             findings.add("key", expected == found, said)?;
         }
-        (None, Some(found)) => {
-            note(&format!("Signed by {found}: compare this with the key you know of the trail."))
-        }
+        (None, Some(found)) => return Ok(Signer::Anybody(found.clone())),
         (_, None) => {}
     }
-    Ok(())
+    Ok(Signer::Checked)
 }

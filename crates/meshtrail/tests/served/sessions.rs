@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::running::{Serving, command, done, json_lines, run, soon};
 
-const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"command":"rm -rf \u001b]0;x\u0007 \u202e","srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"c"}"#;
+pub(crate) const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"command":"rm -rf \u001b]0;x\u0007 \u202e","srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"c"}"#;
 
-fn serve(folder: &Path) -> Serving {
+pub(crate) fn serve(folder: &Path) -> Serving {
     let ports = ["--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0"];
     Serving::start(folder, &[&["serve"][..], &ports].concat())
 }
 
 impl Serving {
     /// Uploads a whole recording by the older recorder protocol.
-    fn record(&self, lines: &[&str]) {
+    pub(crate) fn record(&self, lines: &[&str]) {
         let address = self.ready["recorder_listen"][0].as_str().unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let head = format!("POST /record HTTP/1.1\r\nHost: {address}\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -33,7 +33,7 @@ impl Serving {
     }
 }
 
-fn ended_session(folder: &Path) -> Value {
+pub(crate) fn ended_session(folder: &Path) -> Value {
     soon("the session ended", || {
         let listed = json_lines(&done(folder, &["sessions", "list", "--state", "ended", "--json"]));
         // Until its recording is sealed, no event tells of it.
@@ -68,7 +68,16 @@ fn a_session_is_recorded_listed_exported_and_verified() {
         std::fs::read_to_string(folder.join("out.cast")).unwrap()
     );
     done(folder, &["sessions", "export", id, "--pack", "--output", "pack.html"]);
-    assert!(done(folder, &["verify", "--offline", "pack.html"]).contains("holds"));
+    let head: Value = serde_json::from_str(&done(folder, &["checkpoint", "--json"])).unwrap();
+    let vkey = head["vkey"].as_str().unwrap();
+    assert!(done(folder, &["verify", "--offline", "pack.html", "--vkey", vkey]).contains("holds"));
+    let anybody = command(folder).args(["verify", "--offline", "pack.html"]).output().unwrap();
+    assert_eq!(anybody.status.code(), Some(3), "it holds, but nobody said whose it has to be");
+    assert!(String::from_utf8_lossy(&anybody.stderr).contains(vkey));
+    let changed = std::fs::read_to_string(folder.join("pack.html")).unwrap().replacen("hello", "jello", 1);
+    std::fs::write(folder.join("changed.html"), changed + " ").unwrap();
+    let changed = command(folder).args(["verify", "--offline", "changed.html"]).output().unwrap();
+    assert_eq!(changed.status.code(), Some(1));
 
     let event = session["event"].as_str().unwrap();
     let verified = done(folder, &["verify", id, event]);

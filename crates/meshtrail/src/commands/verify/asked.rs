@@ -148,10 +148,9 @@ fn in_tree(proven: &Proven, leaf: &[u8], vkey: &str) -> Verdict {
     Ok(format!("in the trail at index {} of {}", proof.index, proof.size))
 }
 
-/// The event that ended a session, if one did.
-pub(crate) async fn ending(api: &Api, id: &SessionId) -> Result<Option<EventId>> {
-    let session: Session = api.get_json(&format!("/api/v1/sessions/{}", encoded(id.as_str()))).await?;
-    Ok(session.event.map(|event| event.parse()).transpose()?)
+/// A session as it is shown.
+pub(crate) async fn shown(api: &Api, id: &SessionId) -> Result<Session> {
+    api.get_json(&format!("/api/v1/sessions/{}", encoded(id.as_str()))).await
 }
 
 /// Checks a session: its events when a key is given, and its recording against them.
@@ -162,7 +161,7 @@ pub(crate) async fn check_session(
     findings: &mut Findings,
 ) -> Result<()> {
     let subject = format!("session {id}");
-    let session: Session = api.get_json(&format!("/api/v1/sessions/{}", encoded(id.as_str()))).await?;
+    let session = shown(api, id).await?;
     let mut statements = Statements::default();
     for event in events_of(api, id).await? {
         if let Some(vkey) = vkey

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use meshtrail_event::SessionId;
+use meshtrail_event::{EventId, SessionId};
 use meshtrail_recording::seal::inspect;
 use meshtrail_server::serve::note::ServerNote;
 use meshtrail_trail::store::{Key, Store, StoreLocation, TamperingKind};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::asked;
 use super::findings::Findings;
+use super::unspoken::Unspoken;
 use crate::api::{Api, path};
 use crate::args::{Source, Verify};
 use crate::local;
@@ -63,8 +64,11 @@ pub(crate) async fn check_ids(
     }
     for id in &verify.ids {
         let (event, session) = match id.parse::<SessionId>() {
-            Ok(session) => (asked::ending(api, &session).await?, Some(session)),
-            Err(_) => (Some(id.parse()?), None),
+            Ok(session) => {
+                let shown = asked::shown(api, &session).await?;
+                (shown.event.as_deref().map(str::parse).transpose()?, Some((session, shown)))
+            }
+            Err(_) => (Some(id.parse::<EventId>()?), None),
         };
         if let Some(event) = event {
             let report = place.verify(Scope::Event(event.clone()), vkey, Vec::new()).await?;
@@ -74,7 +78,15 @@ pub(crate) async fn check_ids(
             }
             tell(&report, findings)?;
         }
-        if let Some(session) = session {
+        if let Some((session, shown)) = session {
+            if shown.event.is_some()
+                && let Err(error) =
+                    inspect(&place.open().await?, &session, shown.index_sha256.as_deref()).await
+            {
+                let said = format!("{:#}", anyhow::Error::new(error));
+                findings.add(&format!("session {session}"), false, &said)?;
+                continue;
+            }
             asked::check_session(api, &session, None, findings).await?;
         }
     }
@@ -92,10 +104,10 @@ fn tell(report: &Report, findings: &mut Findings) -> Result<()> {
 }
 
 /// Where the store and this machine's part of it are.
-struct Place {
+pub(super) struct Place {
     store: String,
     data: PathBuf,
-    trail: String,
+    pub(super) trail: String,
 }
 
 impl Place {
@@ -110,6 +122,17 @@ impl Place {
         Ok(Place { store, data, trail })
     }
 
+    /// The server's folder, where it is on this machine.
+    pub(super) fn local(&self) -> Option<PathBuf> {
+        Some(self.data.join("local")).filter(|local| local.is_dir())
+    }
+
+    /// The API's routes over it as it is now.
+    pub(super) async fn api(&self) -> Result<Api> {
+        let router = meshtrail_server::direct::open(&self.store, &self.data, &self.trail).await?;
+        Ok(Api::Direct(Box::new(router)))
+    }
+
     async fn open(&self) -> Result<Store> {
         let location: StoreLocation = self.store.parse()?;
         let store = Store::open_read_only(&location).await;
@@ -120,9 +143,7 @@ impl Place {
         let store = self.open().await?;
         let request =
             VerifyRequest { trail: self.trail.clone(), scope, vkey: vkey.map(str::to_owned), against };
-        let log = self.data.join("local");
-        let log = log.is_dir().then_some(log);
-        let report = verify(&store, log.as_deref(), &request, &show_progress).await;
+        let report = verify(&store, self.local().as_deref(), &request, &show_progress).await;
         clear_progress();
         Ok(report)
     }
@@ -135,6 +156,8 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         id: String,
         #[serde(default)]
         event: Option<String>,
+        #[serde(default)]
+        index_sha256: Option<String>,
     }
     #[derive(Deserialize)]
     struct Page {
@@ -142,15 +165,18 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         #[serde(default)]
         next: Option<String>,
     }
-    let router = match meshtrail_server::direct::open(&place.store, &place.data, &place.trail).await {
-        Ok(router) => router,
+    let store = place.open().await?;
+    // Listed before the trail is read: what is sealed meanwhile has its event by then.
+    let mut unspoken = match Unspoken::list(&store).await {
+        Ok(unspoken) => unspoken,
+        Err(error) => return findings.add("recordings", false, &format!("they can't be listed: {error:#}")),
+    };
+    let api = match place.api().await {
+        Ok(api) => api,
         Err(error) => {
-            let said = format!("they can't be looked for: {:#}", anyhow::Error::new(error));
-            return findings.add("recordings", false, &said);
+            return findings.add("recordings", false, &format!("they can't be looked for: {error:#}"));
         }
     };
-    let api = Api::Direct(Box::new(router));
-    let store = place.open().await?;
     shadowed(&store, findings).await?;
     let mut cursor = None;
     loop {
@@ -163,9 +189,12 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         };
         for listed in page.sessions {
             let id: SessionId = listed.id.parse()?;
+            if listed.event.is_some() {
+                unspoken.speak_of(&id);
+            }
             // What can't be read is named here by its object; the API names only the session.
             if listed.event.is_some()
-                && let Err(error) = inspect(&store, &id).await
+                && let Err(error) = inspect(&store, &id, listed.index_sha256.as_deref()).await
             {
                 findings.add(&format!("session {id}"), false, &format!("{:#}", anyhow::Error::new(error)))?;
                 continue;
@@ -176,7 +205,7 @@ async fn recordings(place: &Place, findings: &mut Findings) -> Result<()> {
         }
         match page.next {
             Some(next) => cursor = Some(next),
-            None => return Ok(()),
+            None => return unspoken.conclude(place, &store, findings).await,
         }
     }
 }
