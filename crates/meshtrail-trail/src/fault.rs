@@ -17,11 +17,13 @@ pub enum Step {
     PutManifest,
     ReplaceCheckpoint,
     WalDelete,
+    PutHead,
+    SyncHead,
 }
 
 impl Step {
-    /// Every step, in the order in which an event passes them.
-    pub const ALL: [Self; 9] = [
+    /// Every step: those that an event passes, in that order, then those of a head.
+    pub const ALL: [Self; 11] = [
         Self::WalCreate,
         Self::WalExtend,
         Self::WalWrite,
@@ -31,6 +33,8 @@ impl Step {
         Self::PutManifest,
         Self::ReplaceCheckpoint,
         Self::WalDelete,
+        Self::PutHead,
+        Self::SyncHead,
     ];
 }
 

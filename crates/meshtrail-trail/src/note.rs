@@ -131,6 +131,14 @@ impl Checkpoint {
         Self::from_text(Parts::of(note.as_ref())?.text)
     }
 
+    /// The origin of a note that has a signature under that same name: whose it says it is, where no key fits.
+    pub(crate) fn claimed_origin(note: &[u8]) -> Option<String> {
+        let parts = Parts::of(note).ok()?;
+        let origin = Self::from_text(parts.text).ok()?.origin;
+        let signature = format!("\u{2014} {origin} ");
+        parts.signatures.lines().any(|line| line.starts_with(&signature)).then_some(origin)
+    }
+
     fn from_text(text: &str) -> Result<Self, NoteError> {
         let mut lines = text.lines();
         let mut line = |line, expected| {

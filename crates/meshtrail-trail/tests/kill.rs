@@ -1,4 +1,5 @@
-//! SIGKILL at random moments under load: no acknowledged event is missing, none is there twice, and all of it verifies.
+//! SIGKILL at random moments under load: no acknowledged event is missing, none is there twice, all of it verifies, and
+//! it begins with every head that was given out.
 //!
 //! 20 kills in `cargo test`; by hand `MESHTRAIL_KILLS=1000 cargo test -p meshtrail-trail --release --test kill`.
 //! The process that is killed is this test binary itself, started to run [`load`] alone.
@@ -21,8 +22,14 @@ const SOURCES: u64 = 8;
 /// A fresh trail after so many kills, so that verification stays quick.
 const KILLS_PER_TRAIL: usize = 50;
 
-/// For each source, up to which sequence it was told yes.
-type Acked = BTreeMap<u64, u64>;
+/// What the killed processes had said.
+#[derive(Debug, Clone, Default)]
+struct Acked {
+    /// For each source, up to which sequence it was told yes.
+    sources: BTreeMap<u64, u64>,
+    /// The newest head that was given out.
+    head: Option<String>,
+}
 
 fn config() -> TrailConfig {
     let mut config = TrailConfig::new("main");
@@ -58,6 +65,15 @@ async fn load() {
     let folder = Path::new(&folder);
     let trail = Trail::open(store(folder).await, &folder.join("local"), config()).await.unwrap();
     say("open");
+    let asking = tokio::spawn({
+        let trail = trail.clone();
+        async move {
+            loop {
+                let head = trail.checkpoint().await.unwrap();
+                say(&format!("head {}", hex::encode(head.note)));
+            }
+        }
+    });
     let senders = from.split(',').zip(0..SOURCES).map(|(next, source)| {
         let (trail, mut next) = (trail.clone(), next.parse::<u64>().unwrap());
         tokio::spawn(async move {
@@ -71,6 +87,7 @@ async fn load() {
         })
     });
     futures::future::join_all(senders).await;
+    asking.await.unwrap();
 }
 
 /// One write a line: a killed process leaves whole lines.
@@ -82,7 +99,9 @@ fn say(line: &str) {
 
 fn start(folder: &Path, acked: &Acked) -> Child {
     let from: Vec<String> = (0..SOURCES)
-        .map(|source| acked.get(&source).map_or(1, |&acked| acked.saturating_sub(5).max(1)).to_string())
+        .map(|source| {
+            acked.sources.get(&source).map_or(1, |&acked| acked.saturating_sub(5).max(1)).to_string()
+        })
         .collect();
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "load", "--nocapture"])
@@ -111,9 +130,11 @@ fn kill(mut child: Child, acks: u64, time: Duration, acked: &mut Acked) {
         let line = line.unwrap();
         let Some((_, said)) = line.split_once("acked ") else { continue };
         lines += 1;
-        if let Some((source, sequence)) = said.split_once(' ') {
+        if let Some(note) = said.strip_prefix("head ") {
+            acked.head = Some(String::from_utf8(hex::decode(note).unwrap()).unwrap());
+        } else if let Some((source, sequence)) = said.split_once(' ') {
             let sequence: u64 = sequence.parse().unwrap();
-            let known = acked.entry(source.parse().unwrap()).or_default();
+            let known = acked.sources.entry(source.parse().unwrap()).or_default();
             *known = sequence.max(*known);
         }
         if lines == acks {
@@ -129,7 +150,7 @@ fn kill(mut child: Child, acks: u64, time: Duration, acked: &mut Acked) {
 #[derive(Default)]
 struct Known {
     size: u64,
-    seen: Acked,
+    seen: BTreeMap<u64, u64>,
     checkpoint: Option<String>,
 }
 
@@ -147,7 +168,7 @@ impl Known {
                 self.size += 1;
             }
         }
-        for (source, acked) in acked {
+        for (source, acked) in &acked.sources {
             let seen = self.seen.get(source).copied().unwrap_or(0);
             assert!(
                 seen >= *acked,
@@ -165,6 +186,7 @@ impl Known {
                 .replace(signed.note)
                 .into_iter()
                 .chain(self.checkpoint.clone())
+                .chain(acked.head.clone())
                 .collect(),
         };
         let report = verify(&store, Some(&folder.join("local")), &request, &|_| {}).await;
@@ -202,7 +224,7 @@ async fn no_kill_loses_what_was_acknowledged() {
     let (mut done, mut events, mut opening) = (0, 0, 0);
     while done < kills {
         let folder = tempfile::tempdir().unwrap();
-        let (mut acked, mut known) = (Acked::new(), Known::default());
+        let (mut acked, mut known) = (Acked::default(), Known::default());
         for _ in 0..KILLS_PER_TRAIL.min(kills - done) {
             let child = start(folder.path(), &acked);
             // One in four falls into opening or its first moments.

@@ -125,12 +125,29 @@ pub(crate) async fn head(state: &AppState) -> Result<Head, Problem> {
 }
 
 async fn signed(state: &AppState) -> Result<SignedCheckpoint, Problem> {
-    state.trail().checkpoint().await.map_err(|error| match &error {
+    state.trail().checkpoint().await.map_err(unsigned)
+}
+
+/// A head to prove the event at `index` under. Without a size that was asked for it is the newest that was given out,
+/// if that has the event, so that a hundred proofs need no hundred heads.
+async fn signed_over(state: &AppState, index: u64, size: Option<u64>) -> Result<SignedCheckpoint, Problem> {
+    match size {
+        None => state.trail().checkpoint_over(index).await.map_err(unsigned),
+        Some(_) => signed(state).await,
+    }
+}
+
+fn unsigned(error: ProofError) -> Problem {
+    match &error {
         ProofError::Checkpoint(GetError::Missing { .. }) => Problem::not_found(
             "no checkpoint is signed into this store yet; a running server signs one at any time",
         ),
+        ProofError::HeadObject(_) | ProofError::HeadFile { .. } => Problem::unavailable(
+            "a checkpoint is given out only once it is kept in the store and on the server's disk, which failed just now",
+        )
+        .because(&error),
         _ => unproven(error),
-    })
+    }
 }
 
 impl From<SignedCheckpoint> for Head {
@@ -147,17 +164,19 @@ pub(crate) async fn proof(
     State(state): State<AppState>,
     Asked(asked): Asked<ProofQuery>,
 ) -> Result<Json<ProofAnswer>, Problem> {
-    let head = signed(&state).await?;
     match asked {
         ProofQuery { event: Some(id), index: None, size, from: None, to: None } => {
             let id = parsed::<EventId>("event", &id)?;
             let index = super::events::index_of(&state, &id).await?;
+            let head = signed_over(&state, index, size).await?;
             Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, Some(id), size, head).await?)))
         }
         ProofQuery { event: None, index: Some(index), size, from: None, to: None } => {
+            let head = signed_over(&state, index, size).await?;
             Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, None, size, head).await?)))
         }
         ProofQuery { event: None, index: None, size: None, from: Some(from), to } => {
+            let head = signed(&state).await?;
             Ok(Json(ProofAnswer::Consistency(consistency(&state, from, to, head).await?)))
         }
         _ => Err(Problem::bad_request(

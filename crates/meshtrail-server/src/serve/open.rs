@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use meshtrail_collect::sources::Sources;
-use meshtrail_event::Timestamp;
+use meshtrail_event::{Detail, Draft, Kind, Own, Timestamp};
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
 use meshtrail_listen::tls::TlsError;
 use meshtrail_recording::{RecordingConfig, Recordings};
@@ -73,6 +73,11 @@ pub enum StartError {
     /// The recordings can't be opened.
     #[error("the recordings can't be opened")]
     Recordings(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The first event of a new trail can't be written.
+    #[error(
+        "the first event of the new trail, which names the newest heads of the store's other trails, can't be written"
+    )]
+    OtherHeads(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What the trail tells of devices and people can't be read.
     #[error(
         "the trail's events about devices and people can't be read; `meshtrail verify --all` tells what is wrong"
@@ -121,6 +126,9 @@ impl Server {
         let history = History::of_trail(&config.trail.name);
         let resolver = resolver(&config, socket, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
+        if config.banner.is_none() {
+            name_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
+        }
         let (learned, keeper) = directory(&history, &trail).await?;
         let recordings = recordings(store, &local, &trail, &resolver).await?;
         let (admin_token, admin_token_file) = admin_token::load_or_make(&local)?;
@@ -258,6 +266,25 @@ async fn open_trail(config: &Config, local: &Path) -> Result<(Store, Trail), Sta
         .await
         .map_err(|source| StartError::Trail { name: config.trail.name.clone(), source: Box::new(source) })?;
     Ok((store, trail))
+}
+
+/// Begins a new trail with the newest heads of the others in its store: one of them may have ended because what it
+/// had signed was lost, and then this says up to where it went. All of them are named, or the next start does it.
+async fn name_other_heads(trail: &Trail) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if trail.size() > 0 {
+        return Ok(());
+    }
+    let drafts = trail.heads_of_other_trails().await?.into_iter().map(|head| {
+        let message = format!(
+            "this trail comes after {}, whose newest head is over {} events with root {}",
+            head.origin, head.size, head.root
+        );
+        let own = Own { what: Some("trail".to_owned()), message: Some(message), ..Own::default() };
+        let detail = Some(Detail::Own(Box::new(own)));
+        Draft { detail, ..Draft::new(Kind::MeshtrailStarted, Timestamp::now()) }
+    });
+    trail.emitter("trail").emit_all(drafts.collect()).await?;
+    Ok(())
 }
 
 /// The trail's own configuration; what is not set keeps its default.

@@ -10,7 +10,7 @@ const MAX_KEY: usize = 800;
 
 /// The name of one object, parts divided by `/`, such as `trails/main/manifest/7.json`.
 ///
-/// A key whose last part is `checkpoint` may be replaced; every other key is written once and stays.
+/// A key whose last part is `checkpoint` or `head` may be replaced; every other key is written once and stays.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 
@@ -44,8 +44,13 @@ impl Key {
 
     /// Whether [`replace`](super::Store::replace) is allowed on this key.
     pub fn is_replaceable(&self) -> bool {
-        self.name() == "checkpoint"
+        is_replaceable_name(self.name())
     }
+}
+
+/// Whether a key with this last part may be replaced.
+pub(super) fn is_replaceable_name(name: &str) -> bool {
+    matches!(name, "checkpoint" | "head")
 }
 
 fn check_part(text: &str, part: &str) -> Result<(), KeyError> {
@@ -98,8 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn only_checkpoints_may_be_replaced() {
+    fn only_checkpoints_and_heads_may_be_replaced() {
         assert!(Key::new("trails/main/checkpoint").unwrap().is_replaceable());
+        assert!(Key::new("trails/main/head").unwrap().is_replaceable());
         assert!(!Key::new("trails/main/manifest/1.json").unwrap().is_replaceable());
     }
 }

@@ -28,6 +28,7 @@ use object_store::aws::AmazonS3Builder;
 
 pub use error::{Cause, GetError, KeyError, LocationError, PutError, StoreError};
 pub use key::Key;
+use key::is_replaceable_name;
 pub use location::StoreLocation;
 pub use s3::{ForeignBucket, ForeignError, ForeignObject};
 
@@ -211,7 +212,7 @@ impl Store {
         self.put(key, bytes, Keep::Transient).await
     }
 
-    /// Writes a checkpoint over the one before it.
+    /// Writes a checkpoint or head over the one before it.
     pub async fn replace(&self, key: &Key, bytes: Bytes) -> Result<(), StoreError> {
         if !key.is_replaceable() {
             return Err(StoreError::NotReplaceable { key: key.clone() });

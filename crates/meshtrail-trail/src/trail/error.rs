@@ -10,7 +10,8 @@ use crate::dedupe::SequenceError;
 use crate::manifest::LoadError;
 use crate::note::{KeyFileError, NoteError};
 use crate::segment::SegmentError;
-use crate::store::{GetError, Key, KeyError, PutError};
+use crate::store::{GetError, Key, KeyError, PutError, StoreError};
+use crate::tree::Hash;
 use crate::wal::WalError;
 
 /// Why a trail can't be opened.
@@ -80,6 +81,70 @@ pub enum OpenError {
     Tiles {
         /// The trail.
         trail: String,
+    },
+    /// Less is here than the newest head that was given out says.
+    #[error(
+        "{head} says that a head over {size} events was given out, but only {there} are here: the log in {wal} is \
+         missing, or older or shorter than it was. Put that folder back as it was. If it is lost, nothing smaller is \
+         ever signed and this trail ends: keep the store, move {wal} and {file} aside, and start with another \
+         `trail.name`; the first event of the new trail names the old head",
+        wal = local.join("wal").display(), file = local.join("head").display()
+    )]
+    HeadAhead {
+        /// The file or object that holds the head.
+        head: String,
+        /// Events under it.
+        size: u64,
+        /// Events there are.
+        there: u64,
+        /// This machine's folder.
+        local: PathBuf,
+    },
+    /// Other events are here than those under the newest head that was given out.
+    #[error(
+        "{head} signs root {signed} over {size} events, but those that are here have root {found}: events in {wal} \
+         were changed, or are of another copy. Put that folder back as it was. If it is lost, no other history is \
+         ever signed and this trail ends: keep the store, move {wal} and {file} aside, and start with another \
+         `trail.name`; the first event of the new trail names the old head",
+        wal = local.join("wal").display(), file = local.join("head").display()
+    )]
+    HeadChanged {
+        /// The file or object that holds the head.
+        head: String,
+        /// Events under it.
+        size: u64,
+        /// The root it signs.
+        signed: Hash,
+        /// The root of what is there.
+        found: Hash,
+        /// This machine's folder.
+        local: PathBuf,
+    },
+    /// The newest head that was given out can't be told.
+    #[error(
+        "{head} should hold the newest head that was given out, and is not one that this trail signed. Put it back \
+         from a copy. If there is none, check the trail with `meshtrail verify --all --checkpoint FILE` and a \
+         checkpoint that was kept elsewhere, then move {head} aside"
+    )]
+    HeadDamaged {
+        /// The file or object.
+        head: String,
+        /// What is wrong with it.
+        source: NoteError,
+    },
+    /// The folder on this machine belongs to another trail.
+    #[error(
+        "{head} is the newest head of another trail, {origin}: {local} is the folder of that trail. Give this one \
+         another folder with --data, or, if the other one ended, move {wal} and {head} aside",
+        local = local.display(), wal = local.join("wal").display()
+    )]
+    OtherTrailsHead {
+        /// The file or object.
+        head: String,
+        /// The other trail's origin.
+        origin: String,
+        /// This machine's folder.
+        local: PathBuf,
     },
     /// The log can't be read.
     #[error("failed to replay the log")]
@@ -217,6 +282,20 @@ pub enum ProofError {
         /// How it shows.
         source: crate::tree::ProofMismatch,
     },
+    /// The head could not be put into the store.
+    #[error("the newest head could not be kept in the store, so it is not given out")]
+    HeadObject(#[source] StoreError),
+    /// The head could not be synced to the local disk.
+    #[error("the newest head could not be kept in {}, so it is not given out", path.display())]
+    HeadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The trail is closed.
+    #[error("the trail is closed: no head is made any more")]
+    Closed,
     /// The stored checkpoint can't be read.
     #[error("failed to read the stored checkpoint")]
     Checkpoint(#[from] GetError),

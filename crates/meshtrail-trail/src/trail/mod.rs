@@ -12,10 +12,12 @@
 //!   does not take segments.
 //! - After a failed write or sync nothing more is taken: what reached the disk is not known then. A restart finds out.
 //! - A second writer on the same trail is found out at the manifest; from then on nothing is taken here.
+//! - A head is kept in the store and on disk before it is given out; a trail that has less does not open.
 
 mod append;
 mod config;
 mod error;
+mod head;
 mod hot;
 mod level0;
 mod open;
@@ -33,6 +35,7 @@ mod writer;
 pub use append::{Appended, Emitter, Leaves, MAX_BATCH};
 pub use config::TrailConfig;
 pub use error::{AppendError, OpenError, ProofError, ReadError};
+pub(crate) use head::FILE as HEAD;
 pub use scan::Scan;
 pub use shared::State;
 pub use snapshot::Snapshot;
@@ -40,7 +43,7 @@ pub use snapshot::Snapshot;
 use std::sync::Arc;
 
 use crate::note::SignedCheckpoint;
-use shared::Shared;
+use shared::{Access, Shared};
 
 /// A trail; cheap to clone. When the last handle and emitter go without [`Trail::close`], it closes behind them.
 #[derive(Clone)]
@@ -100,10 +103,28 @@ impl Trail {
         self.shared.vkey()
     }
 
-    /// The signed size and root of all that is durable.
+    /// The signed size and root of all that is durable, kept before it is given out: from then on this trail never
+    /// signs less. The same one is given again while nothing is appended; in a rush, several callers share one.
     ///
     /// Open for reading, it is the one that the store has: this process has no key.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ProofError> {
-        prove::checkpoint(&self.shared).await
+        match &self.shared.access {
+            Access::Write(_) => head::give_out(&self.shared, self.size()).await,
+            Access::Read { vkey } => prove::stored(&self.shared, vkey.as_deref()).await,
+        }
+    }
+
+    /// The newest head of each other trail in the store. A new trail names them in its first event: one of them may
+    /// have ended because what it had signed was lost.
+    pub async fn heads_of_other_trails(&self) -> Result<Vec<SignedCheckpoint>, ProofError> {
+        head::of_others(&self.shared).await
+    }
+
+    /// A signed head that has the event at `index` under it: the newest that was given out, if it does.
+    pub async fn checkpoint_over(&self, index: u64) -> Result<SignedCheckpoint, ProofError> {
+        match &self.shared.access {
+            Access::Write(_) if index < self.size() => head::give_out(&self.shared, index + 1).await,
+            _ => self.checkpoint().await,
+        }
     }
 }

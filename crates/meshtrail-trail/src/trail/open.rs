@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, watch};
 
 use super::append::Epochs;
+use super::head::{Heads, KeptHeads};
 use super::hot::{Closed, Commit, Hot, HotFile};
 use super::level0::Level0;
 use super::prove::Tiles;
@@ -44,16 +45,21 @@ impl Trail {
         let stored = manifest::load(&store, &root, Some(&verifier)).await?;
         let fold = stored.unwrap_or_else(|| Fold::new(config.name.clone(), key.name().to_owned()));
         let tail = tail_of(&store, &root, &fold).await?;
+        // Before the log, which is another trail's if the head here is.
+        let kept = KeptHeads::read(&store, &root, local, &key.vkey()).await?;
         let folder = local.join("wal");
         let failed = |source| OpenError::Local { path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
         let replayed = Replay::run(&folder, Dedupe::new(fold.dedupe()), tail, Mode::Repair)?;
+        kept.check(&replayed.edge.tail, local)?;
+        check_stored_checkpoint(&store, &root, local, &key, &fold, &replayed.edge.tail).await?;
         let (queue, messages) = mpsc::channel(QUEUE);
         let writing = Writing {
             queue,
             epochs: Mutex::new(Epochs::after(&replayed.seen, &config.name)),
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
+            heads: Heads::new(local, kept.newest()),
             key,
         };
         let Replay { seen, edge, next, generation, .. } = replayed;
@@ -63,7 +69,15 @@ impl Trail {
         let writer = Writer::new(shared.clone(), messages, folder.clone(), seen, next, generation + 1);
         let sealer = Sealer::new(shared.clone(), fold, tokio::runtime::Handle::current());
         start(&shared, writer, sealer).map_err(failed)?;
-        Ok(Self::of(shared))
+        let trail = Self::of(shared);
+        // What no head covers yet, as in a store of a version that kept none, is bound from now on.
+        if next > 0
+            && let Err(error) = trail.checkpoint().await
+        {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(trail = trail.name(), error, "no head over what is here could be kept yet");
+        }
+        Ok(trail)
     }
 
     /// Opens the trail for reading, beside a server that writes to it or without one. Nothing is locked or written.
@@ -115,6 +129,9 @@ impl Trail {
     /// shipped yet is shipped first.
     pub async fn close(self) {
         let shared = self.shared.clone();
+        if let Access::Write(writing) = &shared.access {
+            writing.heads.close().await;
+        }
         close(&shared);
         let joined = tokio::task::spawn_blocking(move || {
             let Access::Write(writing) = &shared.access else { return };
@@ -262,6 +279,28 @@ fn hostname() -> String {
     if plain.is_empty() { "localhost".into() } else { plain }
 }
 
+/// Whether what is here has all that the store's checkpoint signs; one that was destroyed is only warned of.
+async fn check_stored_checkpoint(
+    store: &Store,
+    root: &Key,
+    local: &Path,
+    key: &note::Key,
+    fold: &Fold,
+    tail: &Tail,
+) -> Result<(), OpenError> {
+    let mut stored = KeptHeads::default();
+    let name = root.join("checkpoint").expect("a trail's root leaves room");
+    let note = store.get(&name).await;
+    if let Some(wrong) = stored.take_stored(note.as_deref(), &name, &key.vkey(), fold) {
+        tracing::warn!(
+            checkpoint = %name, wrong,
+            "the stored checkpoint is not one that this trail signed: it was destroyed or removed. The next seal \
+             writes another; `meshtrail verify --all` says whether all else holds"
+        );
+    }
+    stored.check(tail, local)
+}
+
 /// The tree's right edge as the newest manifest left it.
 async fn tail_of(store: &Store, root: &Key, fold: &Fold) -> Result<Tail, OpenError> {
     let damaged = || OpenError::Tiles { trail: fold.trail().to_owned() };
@@ -351,9 +390,15 @@ impl Replay {
             // Prepared and never used, or left by a crash between the manifest and its removal: all is sealed.
             return if mode == Mode::Repair { fs::remove_file(&path).map_err(failed) } else { Ok(()) };
         };
-        if replayed.torn && mode == Mode::Repair {
+        match mode {
             // Nobody was told that the bytes behind the tail are durable.
-            drop(WalFile::resume(generation, &path, replayed.tail, &crate::fault::Faults::none())?);
+            Mode::Repair if replayed.torn => {
+                drop(WalFile::resume(generation, &path, replayed.tail, &crate::fault::Faults::none())?);
+            }
+            // Whole frames that were not synced before a crash are taken as they are; before a head may cover them, or
+            // a sender hear that they are there, they have to be durable.
+            Mode::Repair => hot.file.sync_data().map_err(failed)?,
+            Mode::Look => {}
         }
         self.edge.closed.push_back(Closed { generation, path, first, end, bytes: replayed.tail });
         Ok(())

@@ -1,4 +1,4 @@
-//! Heads, proofs and tiles: what a stranger needs to check the trail.
+//! Proofs and tiles: what a stranger needs to check the trail, beside a head.
 //!
 //! A tile comes from memory if it is at the tree's right edge, from the store above level 0, and is made anew from
 //! its events on level 0. Of what retention dropped the hashes remain that proofs of the rest need.
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::shared::{Access, Shared};
+use super::shared::Shared;
 use super::{ProofError, Trail};
 use crate::note::{self, Checkpoint, SignedCheckpoint};
 use crate::tree::plan::{self, Node, Part};
@@ -20,11 +20,10 @@ use crate::tree::{
 /// Full tiles that are kept: 8 KiB each.
 const KEPT: usize = 1024;
 
-/// The tiles read last, and the head signed last.
+/// The tiles read last.
 #[derive(Default)]
 pub(super) struct Tiles {
     kept: Mutex<VecDeque<(TileId, Arc<[Hash]>)>>,
-    signed: Mutex<Option<SignedCheckpoint>>,
     /// The size asked about last, with its root.
     root: Mutex<Option<(u64, Hash)>>,
 }
@@ -46,33 +45,8 @@ impl Tiles {
     }
 }
 
-/// The newest signed head: signed now, or the stored one where there is no key.
-pub(super) async fn checkpoint(shared: &Shared) -> Result<SignedCheckpoint, ProofError> {
-    match &shared.access {
-        Access::Write(writing) => {
-            let (size, root) = {
-                let edge = shared.edge();
-                let size = edge.tail.size();
-                (size, edge.tail.root_at(size).unwrap_or_else(Hash::of_nothing))
-            };
-            let last = shared.tiles.signed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            match last {
-                Some(last) if last.size == size && last.root == root => return Ok(last),
-                Some(last) => shared.check_growth(&last, size, root).await?,
-                None => {}
-            }
-            let signed = writing.key.sign(size, root);
-            let mut last = shared.tiles.signed.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.as_ref().is_none_or(|last| last.size <= size) {
-                *last = Some(signed.clone());
-            }
-            Ok(signed)
-        }
-        Access::Read { vkey } => stored(shared, vkey.as_deref()).await,
-    }
-}
-
-async fn stored(shared: &Shared, vkey: Option<&str>) -> Result<SignedCheckpoint, ProofError> {
+/// The stored head of what is sealed.
+pub(super) async fn stored(shared: &Shared, vkey: Option<&str>) -> Result<SignedCheckpoint, ProofError> {
     let bytes = shared.store.get(&shared.key("checkpoint")).await?;
     let Checkpoint { origin, size, root } = match vkey {
         Some(vkey) => note::verify_note(&bytes, vkey)?,
@@ -142,8 +116,17 @@ impl Trail {
 
 impl Shared {
     /// That the head about to be signed goes on from the one signed before: a fork is never signed.
-    async fn check_growth(&self, last: &SignedCheckpoint, size: u64, root: Hash) -> Result<(), ProofError> {
-        let hashes = self.parts(plan::consistency(last.size, size)).await?;
+    pub(super) async fn check_growth(
+        &self,
+        last: &SignedCheckpoint,
+        size: u64,
+        root: Hash,
+    ) -> Result<(), ProofError> {
+        let hashes = match self.parts(plan::consistency(last.size, size)).await {
+            // Retention dropped the events around its end: the signed manifests vouch for what they were.
+            Err(ProofError::Retired { retired }) if last.size < retired => return Ok(()),
+            hashes => hashes?,
+        };
         let (from, to, from_root, to_root) = (last.size, size, last.root, root);
         verify_consistency(&ConsistencyProof { from, to, from_root, to_root, hashes })
             .map_err(|source| ProofError::Forked { signed: last.size, size, source })

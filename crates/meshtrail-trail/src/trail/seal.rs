@@ -352,7 +352,8 @@ impl Sealer {
     fn sign_what_counts(&self) -> Result<(), SealError> {
         let key = self.shared.key("checkpoint");
         let older = match self.runtime.block_on(self.shared.store.get(&key)) {
-            // One that can't be read, or says more than the manifests, is evidence: it stays for `verify` to tell of.
+            // One that can't be read, or says more than the manifests, is evidence: it stays for `verify` to tell of
+            // until the next seal. The start warned of it.
             Ok(note) => {
                 Checkpoint::parse_unverified(&note).is_ok_and(|signed| signed.size < self.fold.size())
             }

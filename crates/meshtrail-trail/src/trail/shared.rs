@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{mpsc, watch};
 
 use super::TrailConfig;
+use super::head::Heads;
 use super::hot::Hot;
 use super::level0::Level0;
 use super::prove::Tiles;
@@ -57,6 +58,7 @@ pub(super) enum Access {
 
 pub(super) struct Writing {
     pub(super) key: note::Key,
+    pub(super) heads: Heads,
     pub(super) queue: mpsc::Sender<Message>,
     /// What was seen of sources when the trail was opened, and epochs given out since.
     pub(super) epochs: Mutex<super::append::Epochs>,

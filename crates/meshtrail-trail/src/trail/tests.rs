@@ -117,6 +117,9 @@ async fn what_was_acknowledged_survives_every_broken_step_and_a_failed_batch_is_
                     Ok(_) => acknowledged = end,
                     Err(_) => break,
                 }
+                if matches!(step, Step::PutHead | Step::SyncHead) {
+                    assert!(trail.checkpoint().await.is_err(), "{step:?}: it was given out");
+                }
                 tokio::task::yield_now().await;
             }
             trail.close().await;

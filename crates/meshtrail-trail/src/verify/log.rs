@@ -8,10 +8,10 @@ use meshtrail_event::EventId;
 use meshtrail_event::text::with_causes;
 
 use super::leaves::{contains, is};
-use super::report::{Report, Wrong};
+use super::report::{LogSeen, Report, Wrong};
 use super::{Scope, VerifyRequest};
 use crate::tree::{Hash, leaf_hash};
-use crate::wal::{Scanned, WalError, scan};
+use crate::wal::{Scanned, WalError, files_in, scan};
 
 /// How often the log is read again when it seems damaged: a server may be writing that very frame, or have sealed and
 /// removed a file since the folder was listed.
@@ -28,6 +28,8 @@ pub(super) struct Log {
     pub(super) hashes: Vec<Hash>,
     /// Where the event is that was looked for.
     pub(super) found: Option<u64>,
+    /// Whether there is one.
+    pub(super) seen: LogSeen,
     wrong: Vec<(String, Wrong)>,
 }
 
@@ -61,6 +63,10 @@ impl Log {
     fn read(folder: &Path, wanted: Option<&EventId>) -> Self {
         let mut log = Self { name: folder.display().to_string(), ..Self::default() };
         let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
+        log.seen = match files_in(folder) {
+            Ok(files) if files.is_empty() => LogSeen::Missing,
+            _ => LogSeen::Yes,
+        };
         let scanned = scan(folder, &mut |entry| {
             if log.hashes.is_empty() {
                 log.first = entry.index;

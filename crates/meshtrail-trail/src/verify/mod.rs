@@ -6,6 +6,8 @@
 //!   not hold.
 //! - It writes nothing and needs no lock: a server may go on beside it. It reads the checkpoint first and the log
 //!   last, so that what is added meanwhile is no contradiction.
+//! - The newest head that was given out counts like a checkpoint that was kept: on the server's machine the log must
+//!   have what it signs.
 //! - A copy of the store from yesterday holds in itself. Only a later checkpoint, kept elsewhere, shows it: give it
 //!   in [`VerifyRequest::against`].
 //!
@@ -95,11 +97,14 @@ pub async fn verify(
         }
     };
     let key = heads::key(store, &root, request.vkey.as_deref(), &mut report).await;
-    let heads = Heads::read(store, &root, key.as_ref(), &request.against, &mut report).await;
+    let mut heads = Heads::read(store, &root, key.as_ref(), local, &request.against, &mut report).await;
     let place = Place { store, root: &root, verifier: key.as_ref() };
     let (chain, log) = place.snapshot(local, request, &mut report).await;
     if key.is_none() && chain.sealed() > 0 {
         report.wrong(format!("{root}/vkey"), Wrong::KeyMissing);
+    }
+    if request.scope != Scope::All {
+        heads.leave_out_sealed(chain.sealed());
     }
     let mut run = Run { store, root: &root, request, progress, wanted: heads.sizes(), roots: Roots::new() };
     let frontier = run.sealed(&chain, &mut report).await;
@@ -112,7 +117,7 @@ pub async fn verify(
             retired: chain.retired(),
             sealed: chain.sealed(),
             there,
-            log: if local.is_some() { LogSeen::Yes } else { LogSeen::No },
+            log: log.seen,
         },
         &mut report,
     );

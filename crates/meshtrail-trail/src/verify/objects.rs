@@ -10,6 +10,7 @@ use super::tiles::Listed;
 use crate::manifest::manifest_number;
 use crate::retention::range_of;
 use crate::store::{Entry, Key, Store};
+use crate::trail::HEAD;
 use crate::tree::TileId;
 
 /// Lists the trail's objects; reports those that nothing speaks of, and gives the tiles among them.
@@ -49,7 +50,7 @@ enum Place {
 }
 
 fn place(name: &str, known: &BTreeSet<&str>, chain: &Chain) -> Place {
-    if name == "checkpoint" || name == "vkey" || known.contains(name) {
+    if name == "checkpoint" || name == HEAD || name == "vkey" || known.contains(name) {
         return Place::Known;
     }
     if let Some(number) = name.strip_prefix("manifest/").and_then(manifest_number) {

@@ -167,6 +167,12 @@ pub enum Wrong {
     /// No checkpoint, though there are events.
     #[error("missing: without a signed checkpoint nothing binds the trail to its key")]
     CheckpointMissing,
+    /// The store lacks the newest head, though this machine has one.
+    #[error("missing, though {} says that heads were given out: it was removed", visible(file))]
+    HeadMissing {
+        /// The copy on this machine.
+        file: String,
+    },
     /// Not a checkpoint, or not signed by the trail's key.
     #[error("{reason}")]
     Checkpoint {
@@ -196,8 +202,8 @@ pub enum Wrong {
     },
     /// The checkpoint signs more events than there are.
     #[error(
-        "signs {size} events, but only {there} are here{}: {} are missing, as after a roll-back to an older copy or \
-         the removal of the newest segments",
+        "signs {size} events, but only {there} are here{}: {} are missing, as after a roll-back to an older copy, or \
+         the removal of the newest segments or of the log",
         log.words(), Events(&(*there..*size))
     )]
     CheckpointAhead {
@@ -256,11 +262,14 @@ pub enum Wrong {
 }
 
 /// Whether this machine's log was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogSeen {
     /// It was.
     Yes,
+    /// It was looked for, and there is none.
+    Missing,
     /// Only the store was.
+    #[default]
     No,
 }
 
@@ -268,6 +277,7 @@ impl LogSeen {
     const fn words(self) -> &'static str {
         match self {
             Self::Yes => ", this machine's log included",
+            Self::Missing => ", and there is no log in this machine's local folder",
             Self::No => " (the server's log was not looked at)",
         }
     }
@@ -288,6 +298,23 @@ pub enum Note {
     NotInStoreYet {
         /// Which.
         events: Range<u64>,
+    },
+    /// A head was given out over events that only the server's log has, which was not looked at.
+    #[error(
+        "a head over {size} events was given out, {there} are in the store: the rest is in the server's log, which was \
+         not looked at; only on that machine can it be told whether it is whole"
+    )]
+    GivenOut {
+        /// Events under the head.
+        size: u64,
+        /// Events in the store.
+        there: u64,
+    },
+    /// The local folder's head is of another trail.
+    #[error("{file} is the newest head of another trail: this folder is not the one of this trail's server")]
+    OtherTrailsHead {
+        /// The file.
+        file: String,
     },
     /// A checkpoint is older than the manifests.
     #[error(

@@ -31,7 +31,10 @@ use self::connection::{Attempts, Connection, Resigning, Retain};
 use self::facts::BucketFacts;
 use self::versions::{Listed, Version, VersionKind};
 use super::error::{GetError, PutError, StoreError};
-use super::{Entry, Keep, Key, StoreFacts, StoreLocation, Tampering, TamperingKind, Versioning, WritePolicy};
+use super::{
+    Entry, Keep, Key, StoreFacts, StoreLocation, Tampering, TamperingKind, Versioning, WritePolicy,
+    is_replaceable_name,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Long enough for a segment on a slow line.
@@ -275,7 +278,7 @@ impl Bucket {
 
     fn tampering(&self, versions: &[Version]) -> Vec<Tampering> {
         let is_contents = |version: &Version| matches!(version.kind, VersionKind::Contents { .. });
-        let replaceable = versions[0].key.rsplit('/').next() == Some("checkpoint");
+        let replaceable = versions[0].key.rsplit('/').next().is_some_and(is_replaceable_name);
         let first = versions.iter().rposition(is_contents).unwrap_or(versions.len());
         let later = versions[..first].iter().filter_map(|version| {
             let what = match version.kind {
