@@ -160,7 +160,7 @@ impl Server {
             grants: config.grants,
             host_names: config.names,
             started: Timestamp::now(),
-            sign_ins: SignIns::default(),
+            sign_ins: SignIns::of_port(address.port()),
             links: Links::default(),
             requests: AtomicU64::new(1),
             refusals: std::sync::Mutex::default(),
