@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod first_look;
+mod private;
 mod running;
 mod sessions;
