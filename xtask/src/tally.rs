@@ -28,6 +28,11 @@ impl Tally {
         self.notes.push(format!("skipped: {what} ({count}): {why}"));
     }
 
+    /// Something to say at the end that counts neither way.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+
     /// Adds what a test run counted; one that failed without a failing test (did not compile) counts as one.
     pub(crate) fn add(&mut self, what: &str, counted: Counted, succeeded: bool) {
         self.passed += counted.passed;

@@ -32,6 +32,21 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The text as a cell of a table for a spreadsheet, which would run one that begins like a formula: such a cell gets an
+/// apostrophe in front, which spreadsheets show as text. The cell is then no longer what was stored, so that nothing
+/// that has to be exact is written this way.
+///
+/// ```
+/// use meshtrail_event::text::without_formula;
+/// assert_eq!(without_formula("=HYPERLINK(A1)"), "'=HYPERLINK(A1)");
+/// assert_eq!(without_formula("a=b"), "a=b");
+/// ```
+pub fn without_formula(cell: &str) -> Cow<'_, str> {
+    // What OWASP lists; full-width forms are taken for the others where Japanese, Chinese or Korean is set.
+    const BEGIN: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    if cell.starts_with(BEGIN) { Cow::Owned(format!("'{cell}")) } else { Cow::Borrowed(cell) }
+}
+
 /// At most `columns` characters of the visible text, with the middle left out where it is longer.
 pub fn shortened(text: &str, columns: usize) -> String {
     let shown = visible(text);
@@ -91,6 +106,16 @@ mod tests {
         assert!(!visible(&hostile).chars().any(is_unsafe));
         assert_eq!(visible("a\u{202e}b\u{9b}c\u{7f}"), "a\\u{202e}b\\u{9b}c␡");
         assert_eq!(visible("שלום 🙂 naïve"), "שלום 🙂 naïve");
+    }
+
+    #[test]
+    fn no_cell_begins_like_a_formula() {
+        for cell in ["=1+1", "+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1"] {
+            assert_eq!(without_formula(cell), format!("'{cell}"));
+        }
+        for cell in ["", "plain", "a=b", " =1", "'=1", "7"] {
+            assert_eq!(without_formula(cell), cell);
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Who is behind an address, and who says so.
 //!
 //! ```no_run
-//! # async fn example(peer: std::net::SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
-//! use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, Resolver, ResolverConfig};
+//! # async fn example(stream: &tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+//! use meshtrail_identity::{Connection, DEFAULT_SOCKET, DirectoryFile, Resolver, ResolverConfig};
 //!
 //! let config = ResolverConfig {
 //!     socket: Some(DEFAULT_SOCKET.into()),
@@ -10,13 +10,15 @@
 //!     ..ResolverConfig::default()
 //! };
 //! let resolver = Resolver::start(config);
-//! let resolution = resolver.who(peer).await;
+//! let connection = Connection { peer: stream.peer_addr()?, local: Some(stream.local_addr()?) };
+//! let resolution = resolver.who(connection).await;
 //! println!("{:?}, says {:?}, as of {}", resolution.actor, resolution.provider, resolution.as_of);
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! - [`Resolver`]: asks every provider, remembers answers for a moment, and tells when they disagree.
+//! - [`Connection`]: both ends of what was accepted; an address is an identity only on the way the mesh brings it.
 //! - [`Resolution`]: the actor and device behind an address, how far they are known, by whom, as of when.
 //! - [`ClaimCheck`]: what the providers say of a claim that a recording's header makes.
 //! - [`OwnNode`]: this machine's own place in its tailnet, and where to listen on it.
@@ -26,10 +28,12 @@
 //! ever about the address it was asked for. What an actor may do is not known here.
 
 mod claim;
+mod connection;
 mod directory;
 mod history;
 mod kept;
 mod local_api;
+mod loopback;
 mod own_node;
 mod resolution;
 mod resolver;
@@ -37,6 +41,7 @@ mod state;
 mod subject;
 
 pub use claim::ClaimCheck;
+pub use connection::Connection;
 pub use directory::{Directory, DirectoryError, DirectoryFile, DirectoryState};
 pub use history::{
     DeviceFacts, Ends, History, Known, KnownPerson, Period, PersonFacts, Prefix, Presence, Routed, Says,

@@ -138,6 +138,12 @@ impl LocalApi {
         &self.socket
     }
 
+    /// The number of the user that tailscaled runs as.
+    pub async fn user(&self) -> std::io::Result<u32> {
+        let connected = tokio::time::timeout(self.timeout, UnixStream::connect(&self.socket)).await?;
+        Ok(connected?.peer_cred()?.uid())
+    }
+
     /// Asks who is behind `peer`, the far end of a TCP connection that is open now. `None`: tailscaled knows nobody there.
     ///
     /// For a Tailscale address the port plays no part. For a loopback address it is what tells one

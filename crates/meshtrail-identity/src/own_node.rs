@@ -43,6 +43,8 @@ pub enum OwnNode {
         addresses: Vec<IpAddr>,
         /// Its full name, without a trailing dot.
         name: Option<String>,
+        /// The id that survives renames.
+        id: Option<String>,
         /// Its tags, written as a list, or `no tags`.
         tags: String,
         /// How connections to it arrive.
@@ -59,6 +61,17 @@ pub enum Arrival {
     Loopback,
 }
 
+/// What was known of the node when it was up last: enough to judge by which way a connection came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    /// Its addresses in the tailnet.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Its stable id.
+    pub(crate) id: Option<String>,
+    /// How connections to it arrive.
+    pub(crate) arrival: Arrival,
+}
+
 impl OwnNode {
     /// Where a service listens to be reached at the node's addresses; none while it is not up.
     pub fn listen_on(&self) -> Option<Vec<IpAddr>> {
@@ -69,9 +82,14 @@ impl OwnNode {
         }
     }
 
-    /// Whether connections arrive by an interface for certain, so that loopback peers are none of the mesh.
-    pub(crate) fn has_interface(&self) -> bool {
-        matches!(self, OwnNode::Running { arrival: Arrival::Interface, .. })
+    /// How the node stands in its tailnet; none while it is not up.
+    fn membership(&self) -> Option<Membership> {
+        match self {
+            OwnNode::Running { addresses, id, arrival, .. } => {
+                Some(Membership { addresses: addresses.clone(), id: id.clone(), arrival: *arrival })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -93,19 +111,34 @@ impl From<Result<Status, LocalApiError>> for OwnNode {
         OwnNode::Running {
             addresses,
             name: said(this.dns_name.trim_end_matches('.')),
+            id: said(&this.id),
             tags: tags_text(&this.tags.into_iter().collect()),
             arrival: if status.tun { Arrival::Interface } else { Arrival::Loopback },
         }
     }
 }
 
-/// Follows the node until nobody listens to either channel any more.
-pub(crate) async fn follow(
-    local_api: LocalApi,
-    look_every: Duration,
-    node: watch::Sender<OwnNode>,
-    listen_on: watch::Sender<Vec<IpAddr>>,
-) {
+/// What is found out of the node, for whoever wants to know.
+pub(crate) struct Findings {
+    /// Where it stands now.
+    pub(crate) node: watch::Sender<OwnNode>,
+    /// Where to listen to be reached at its addresses.
+    pub(crate) listen_on: watch::Sender<Vec<IpAddr>>,
+    /// How it stood in its tailnet when it was up last. An outage of tailscaled changes nothing here.
+    pub(crate) membership: watch::Sender<Option<Membership>>,
+}
+
+impl Findings {
+    async fn are_unwanted(&self) {
+        self.node.closed().await;
+        self.listen_on.closed().await;
+        self.membership.closed().await;
+    }
+}
+
+/// Follows the node until nobody listens to any channel any more.
+pub(crate) async fn follow(local_api: LocalApi, look_every: Duration, findings: Findings) {
+    let Findings { node, listen_on, membership } = &findings;
     let mut pause = FIRST_PAUSE;
     let mut bus = None;
     loop {
@@ -122,6 +155,14 @@ pub(crate) async fn follow(
             // An outage of tailscaled changes nothing here: the sockets that are open stay good.
             listen_on.send_if_modified(|known| std::mem::replace(known, addresses.clone()) != addresses);
         }
+        if let Some(member) = now.membership() {
+            // Before the node itself: whoever waits for that finds this.
+            membership.send_if_modified(|known| {
+                let changed = known.as_ref() != Some(&member);
+                *known = Some(member);
+                changed
+            });
+        }
         node.send_if_modified(|known| {
             let changed = *known != now;
             if changed {
@@ -132,7 +173,7 @@ pub(crate) async fn follow(
         });
         tokio::select! {
             () = next_look(&mut bus, pause, look_every) => {}
-            () = async { node.closed().await; listen_on.closed().await } => return,
+            () = findings.are_unwanted() => return,
         }
     }
 }

@@ -47,6 +47,14 @@ pub enum Unresolved {
     /// The address is none of the mesh, so that tailscaled was not asked, and no directory lists it.
     #[error("not an address of the mesh")]
     Outside,
+    /// It came from an address of this machine: that tells the device, not who runs programs on it.
+    #[error(
+        "the connection comes from this machine itself, where whoever can run a program could have made it"
+    )]
+    OwnMachine,
+    /// The address is one of the mesh, but the mesh did not bring the connection: another host may have taken it.
+    #[error("an address of the mesh, but the connection did not come by the mesh")]
+    AroundTheMesh,
     /// There is neither a tailscaled nor a directory to ask.
     #[error("no identity provider is set up")]
     NoProvider,
@@ -101,6 +109,12 @@ impl Resolution {
     /// The tags that stand in a person's place.
     pub fn tags(&self) -> &[String] {
         self.actor.as_ref().map_or(&[], |actor| &actor.tags)
+    }
+
+    /// The same device, and nobody: what is known of a connection that this machine made itself.
+    pub(crate) fn of_own_machine(self) -> Resolution {
+        let standing = Standing::Unresolved { why: Unresolved::OwnMachine };
+        Resolution { actor: None, standing, ..self }
     }
 
     pub(crate) fn unresolved(why: Unresolved, as_of: Timestamp) -> Resolution {

@@ -1,7 +1,10 @@
 //! Asks every provider who is behind an address, and tells when they disagree.
 //!
-//! - tailscaled is asked about tailnet addresses and, while it may forward connections to loopback, about loopback
-//!   peers; about others only when a setting says so: a miss holds up the whole of tailscaled for a while.
+//! - tailscaled is asked about the peers of connections that came by the mesh: see [`Connection`]. A peer from elsewhere
+//!   with an address of the mesh is nobody, whoever has that address.
+//! - A connection of this machine itself tells the device and no person.
+//! - tailscaled is never asked about addresses outside the mesh, unless a setting says so: a miss holds up the whole of
+//!   tailscaled for a while.
 //! - An answer about an address is kept for [`ResolverConfig::keep_known`]. One about a loopback port is not kept:
 //!   it belongs to a single connection.
 //! - Not knowing is kept for [`ResolverConfig::keep_unknown`], so that a flood of strangers is a trickle at
@@ -17,13 +20,16 @@ use std::time::Duration;
 
 use meshtrail_event::{Claim, Timestamp};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::claim::{ClaimCheck, Devices, verdict};
+use crate::connection::{Connection, Way, is_of_this_machine, way_of};
 use crate::directory::DirectoryFile;
 use crate::history::{History, Known};
 use crate::kept::Kept;
-use crate::local_api::{DEFAULT_TIMEOUT, LocalApi, Peers, canonical, is_tailnet_address};
-use crate::own_node::{self, OwnNode};
+use crate::local_api::{DEFAULT_TIMEOUT, LocalApi, Peers, is_tailnet_address};
+use crate::loopback::owner_of;
+use crate::own_node::{self, Findings, Membership, OwnNode};
 use crate::resolution::{Account, Resolution, Standing, Unresolved};
 use crate::subject::{Contradiction, Owner, Provider, Subject};
 
@@ -39,7 +45,7 @@ pub enum AskAbout {
     /// Tailnet addresses, and loopback ones of connections that a userspace tailscaled forwards.
     #[default]
     Mesh,
-    /// Any address: for a tailnet with prefixes of its own.
+    /// Any address, by whichever way the mesh brings connections: for a tailnet with prefixes of its own.
     Anything,
 }
 
@@ -97,6 +103,12 @@ struct Shared {
     devices: Kept<(), Result<Arc<Devices>, String>>,
     own_node: watch::Receiver<OwnNode>,
     listen_on: watch::Receiver<Vec<IpAddr>>,
+    membership: watch::Receiver<Option<Membership>>,
+}
+
+/// It is not known how the mesh brings connections to this machine.
+struct NoWay {
+    reason: Arc<str>,
 }
 
 /// What tailscaled told of one address.
@@ -115,8 +127,11 @@ impl Resolver {
             config.socket.clone().map(|socket| LocalApi::new(socket).with_timeout(config.timeout));
         let (node_sender, own_node) = watch::channel(OwnNode::Unasked);
         let (listen_sender, listen_on) = watch::channel(Vec::new());
+        let (membership_sender, membership) = watch::channel(None);
         if let Some(local_api) = local_api.clone() {
-            tokio::spawn(own_node::follow(local_api, config.look_every, node_sender, listen_sender));
+            let findings =
+                Findings { node: node_sender, listen_on: listen_sender, membership: membership_sender };
+            tokio::spawn(own_node::follow(local_api, config.look_every, findings));
         }
         let shared = Shared {
             local_api,
@@ -127,6 +142,7 @@ impl Resolver {
             devices: Kept::new(2),
             own_node,
             listen_on,
+            membership,
         };
         Resolver { shared: Arc::new(shared) }
     }
@@ -136,13 +152,58 @@ impl Resolver {
         Resolver::start(ResolverConfig::default())
     }
 
-    /// Who is behind `peer`, the far end of a TCP connection that is open now.
-    pub async fn who(&self, peer: SocketAddr) -> Resolution {
-        let peer = canonical(peer);
-        let told = self.ask_local_api(peer).await;
+    /// Who is at the far end of a TCP connection that is open now.
+    pub async fn who(&self, connection: Connection) -> Resolution {
+        let connection = connection.canonical();
+        let peer = connection.peer;
+        let until = Instant::now() + self.shared.config.patience;
+        let mut way = match timeout_at(until, self.way(connection)).await {
+            Ok(way) => way,
+            Err(_elapsed) => Err(NoWay { reason: "it has not told of this node yet".into() }),
+        };
+        if matches!(way, Ok(Way::Mesh))
+            && peer.ip().is_loopback()
+            && self.is_of_another_user(connection).await
+        {
+            way = Ok(Way::OwnMachine);
+        }
+        let told = match &way {
+            Ok(Way::Mesh) => self.ask_local_api(peer, until).await,
+            Ok(Way::OwnMachine) if self.may_have(peer.ip()) => self.ask_local_api(peer, until).await,
+            Ok(Way::AroundTheMesh) => {
+                return Resolution::unresolved(Unresolved::AroundTheMesh, Timestamp::now());
+            }
+            Ok(Way::OwnMachine | Way::Elsewhere) => None,
+            Err(NoWay { reason }) => Some(Told::Failed { reason: reason.clone(), as_of: Timestamp::now() }),
+        };
+        let is_own_machine = match (&way, &told) {
+            (Ok(Way::OwnMachine), _) => true,
+            // A userspace tailscaled forwards what a program here sent to the node by its proxy.
+            (Ok(Way::Mesh), Some(Told::Known { subject, .. })) => self.is_this_node(subject),
+            _ => false,
+        };
+        let found = self.put_together(peer.ip(), told);
+        if is_own_machine { found.of_own_machine() } else { found }
+    }
+
+    /// Who has `address` now. It says nothing of who is at the far end of a connection from there, and so is no reason
+    /// to let anybody in: ask [`Resolver::who`] about that.
+    pub async fn holder(&self, address: IpAddr) -> Resolution {
+        let address = address.to_canonical();
+        let told = if self.may_have(address) && !address.is_loopback() {
+            let until = Instant::now() + self.shared.config.patience;
+            self.ask_local_api(SocketAddr::new(address, 0), until).await
+        } else {
+            None
+        };
+        self.put_together(address, told)
+    }
+
+    /// The accounts of all providers about one address, the first one's account with what the others say against it.
+    fn put_together(&self, address: IpAddr, told: Option<Told>) -> Resolution {
         let directory = self.shared.directory.as_ref().map(DirectoryFile::current);
         let now = Timestamp::now();
-        let listed = directory.as_ref().and_then(|directory| directory.by_address(peer.ip()));
+        let listed = directory.as_ref().and_then(|directory| directory.by_address(address));
 
         let mut accounts = Vec::with_capacity(2);
         if let Some(Told::Known { subject, as_of }) = &told {
@@ -152,7 +213,7 @@ impl Resolver {
             accounts.push(Account { subject, provider: Provider::Directory, as_of: now });
         }
         let Some((&first, others)) = accounts.split_first() else {
-            if let Some(known) = self.shared.config.history.at(peer.ip(), now) {
+            if let Some(known) = self.shared.config.history.at(address, now) {
                 return remembered(&known);
             }
             let (why, as_of) = self.nobody(told, now);
@@ -208,15 +269,53 @@ impl Resolver {
         self.shared.directory.as_ref()
     }
 
-    /// What tailscaled tells of `peer`; none where it is not to be asked.
-    async fn ask_local_api(&self, peer: SocketAddr) -> Option<Told> {
-        let local_api = self.shared.local_api.as_ref()?;
-        if !self.may_ask(peer.ip()) {
-            return None;
+    /// By which way a connection came; an error while tailscaled has not told how the mesh brings them, if it could be
+    /// one of the mesh.
+    async fn way(&self, connection: Connection) -> Result<Way, NoWay> {
+        let peer = connection.peer.ip();
+        if self.shared.local_api.is_some() {
+            let mut node = self.shared.own_node.clone();
+            // The first look is under way from the start. The sender lives as long as this does.
+            let _looked_at = node.wait_for(|node| *node != OwnNode::Unasked).await;
         }
+        if let Some(membership) = &*self.shared.membership.borrow() {
+            let in_mesh = |address| self.may_have(address);
+            return Ok(way_of(connection, membership, in_mesh, is_of_this_machine));
+        }
+        if !peer.is_loopback() && is_of_this_machine(peer) {
+            return Ok(Way::OwnMachine);
+        }
+        if self.shared.local_api.is_none() || !(peer.is_loopback() || self.may_have(peer)) {
+            return Ok(Way::Elsewhere);
+        }
+        let reason = match &*self.shared.own_node.borrow() {
+            OwnNode::Unreachable { why } => why.as_str().into(),
+            OwnNode::Down { state } => format!("this node is not up: {state:?}").into(),
+            OwnNode::Unasked | OwnNode::Running { .. } => "it has not told of this node yet".into(),
+        };
+        Err(NoWay { reason })
+    }
+
+    /// Whether the far end of a loopback connection is the socket of another user than tailscaled runs as, which then did
+    /// not forward it. Where that can't be told, it is left to tailscaled to say whom it forwards.
+    async fn is_of_another_user(&self, connection: Connection) -> bool {
+        let Some((local_api, local)) = self.shared.local_api.as_ref().zip(connection.local) else {
+            return false;
+        };
+        let peer = connection.peer;
+        let owner = tokio::task::spawn_blocking(move || owner_of(peer, local)).await;
+        match (owner, local_api.user().await) {
+            (Ok(Some(owner)), Ok(tailscaled)) => owner != tailscaled,
+            _ => false,
+        }
+    }
+
+    /// What tailscaled tells of `peer`; none where there is no tailscaled.
+    async fn ask_local_api(&self, peer: SocketAddr, until: Instant) -> Option<Told> {
+        let local_api = self.shared.local_api.as_ref()?;
         let key = if peer.ip().is_loopback() { peer } else { SocketAddr::new(peer.ip(), 0) };
         let ask = self.shared.by_address.get_or_ask(key, async || self.ask_now(local_api, peer).await);
-        match tokio::time::timeout(self.shared.config.patience, ask).await {
+        match timeout_at(until, ask).await {
             Ok(told) => Some(told),
             Err(_elapsed) => {
                 let reason = "too many questions are waiting".into();
@@ -243,13 +342,18 @@ impl Resolver {
         }
     }
 
-    fn may_ask(&self, address: IpAddr) -> bool {
-        match self.shared.config.ask_about {
-            _ if is_tailnet_address(address) => true,
-            _ if address.is_loopback() => !self.shared.own_node.borrow().has_interface(),
-            AskAbout::Anything => true,
-            AskAbout::Mesh => false,
-        }
+    /// Whether `address` may be one that the mesh gives to its nodes.
+    fn may_have(&self, address: IpAddr) -> bool {
+        is_tailnet_address(address) || self.shared.config.ask_about == AskAbout::Anything
+    }
+
+    /// Whether `subject` is this machine's own node.
+    fn is_this_node(&self, subject: &Subject) -> bool {
+        let membership = self.shared.membership.borrow();
+        membership.as_ref().is_some_and(|node| {
+            let same_id = node.id.is_some() && node.id == subject.stable_id;
+            same_id || subject.addresses.iter().any(|address| node.addresses.contains(address))
+        })
     }
 
     fn nobody(&self, told: Option<Told>, now: Timestamp) -> (Unresolved, Timestamp) {

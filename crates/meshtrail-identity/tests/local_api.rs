@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use meshtrail_event::{Claim, IdentityStatus};
 use meshtrail_identity::{
-    AskAbout, ClaimCheck, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider, Resolver,
-    ResolverConfig, Standing, Unresolved,
+    AskAbout, ClaimCheck, Connection, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider,
+    Resolver, ResolverConfig, Standing, Unresolved,
 };
-use stand_in::{Answer, LocalApiStandIn, Turns};
+use stand_in::{Answer, LocalApiStandIn, RUNNING, Turns};
 
 const ALICE: &str = r#"{"Node":{"ID":7,"StableID":"n7","Name":"laptop.tail.example.","User":3,
     "Addresses":["100.64.0.7/32","fd7a:115c:a1e0::7/128"],"Hostinfo":{"OS":"macOS"},"Later":[]},
@@ -28,6 +28,9 @@ const STATUS: &str = r#"{"BackendState":"Running","TUN":true,"TailscaleIPs":["10
             "nodekey:bb":{"ID":"n8","DNSName":"web.tail.example.","UserID":9,"Tags":["tag:prod"]}},
     "User":{"3":{"ID":3,"LoginName":"alice@example.com","DisplayName":"Alice"}}}"#;
 
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(3_600);
+
 fn ok(body: &str) -> Answer {
     Answer::Whole("200 OK", body.to_owned())
 }
@@ -38,6 +41,20 @@ fn peer(text: &str) -> SocketAddr {
 
 fn laptop() -> SocketAddr {
     peer("100.64.0.7:51000")
+}
+
+/// A connection of which only the far end is known.
+fn from(peer: SocketAddr) -> Connection {
+    Connection::from_peer(peer)
+}
+
+fn between(peer: &str, local: &str) -> Connection {
+    Connection { peer: peer.parse().unwrap(), local: Some(local.parse().unwrap()) }
+}
+
+/// What a node says of itself whose tailscaled has no network interface.
+fn userspace() -> Answer {
+    ok(&RUNNING.replace("\"TUN\":true", "\"TUN\":false"))
 }
 
 fn resolver(stand_in: &LocalApiStandIn) -> Resolver {
@@ -54,7 +71,7 @@ fn directory(stand_in: &LocalApiStandIn, text: &str) -> DirectoryFile {
 async fn a_persons_device_resolves_to_the_person() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(ok(ALICE));
-    let found = resolver(&stand_in).who(laptop()).await;
+    let found = resolver(&stand_in).who(from(laptop())).await;
 
     assert_eq!((found.login(), found.groups()), (Some("alice@example.com"), &["group:sre".to_owned()][..]));
     let device = found.device.clone().unwrap();
@@ -77,7 +94,7 @@ async fn a_persons_device_resolves_to_the_person() {
 async fn a_tagged_device_resolves_to_its_tags_and_to_no_person() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(ok(TAGGED));
-    let found = resolver(&stand_in).who(peer("100.64.0.8:1")).await;
+    let found = resolver(&stand_in).who(from(peer("100.64.0.8:1"))).await;
     assert_eq!((found.login(), found.tags()), (None, &["tag:prod".to_owned()][..]));
     assert!(found.is_certain());
 }
@@ -86,7 +103,7 @@ async fn a_tagged_device_resolves_to_its_tags_and_to_no_person() {
 async fn a_device_whose_owner_is_not_told_is_known_and_its_actor_is_not() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(ok(r#"{"Node":{"StableID":"n7","Name":"laptop.tail.example."}}"#));
-    let found = resolver(&stand_in).who(laptop()).await;
+    let found = resolver(&stand_in).who(from(laptop())).await;
     assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::NoOwner });
     assert!(found.actor.is_none() && found.device.is_some());
 }
@@ -94,7 +111,7 @@ async fn a_device_whose_owner_is_not_told_is_known_and_its_actor_is_not() {
 #[tokio::test]
 async fn an_address_tailscaled_does_not_know_is_unresolved() {
     let stand_in = LocalApiStandIn::start();
-    let found = resolver(&stand_in).who(laptop()).await;
+    let found = resolver(&stand_in).who(from(laptop())).await;
     assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Unknown });
     assert_eq!((found.actor, found.device, found.provider), (None, None, None));
 }
@@ -127,7 +144,7 @@ async fn each_way_an_answer_can_be_bad_has_its_own_error() {
 async fn a_failing_tailscaled_leaves_the_address_unresolved_and_says_why() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(Answer::Whole("403 Forbidden", "read access denied".to_owned()));
-    let identity = resolver(&stand_in).who(laptop()).await.identity();
+    let identity = resolver(&stand_in).who(from(laptop())).await.identity();
     assert_eq!(identity.status, IdentityStatus::Unresolved);
     let reason = "tailscaled could not be asked: tailscaled refused whois: 403 Forbidden read access denied";
     assert_eq!(identity.reason.as_deref(), Some(reason));
@@ -137,7 +154,7 @@ async fn a_failing_tailscaled_leaves_the_address_unresolved_and_says_why() {
 async fn tailscaled_is_not_asked_about_addresses_outside_the_mesh_unless_told_to() {
     let stand_in = LocalApiStandIn::start();
     let stranger = peer("192.0.2.7:443");
-    let found = resolver(&stand_in).who(stranger).await;
+    let found = resolver(&stand_in).who(from(stranger)).await;
     assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
     assert!(stand_in.questions("whois").is_empty());
 
@@ -146,22 +163,123 @@ async fn tailscaled_is_not_asked_about_addresses_outside_the_mesh_unless_told_to
         socket: Some(stand_in.socket()),
         ..Default::default()
     };
-    Resolver::start(told).who(stranger).await;
+    Resolver::start(told).who(from(stranger)).await;
     assert_eq!(stand_in.questions("addr=192.0.2.7:443").len(), 1);
 }
 
 #[tokio::test]
-async fn one_address_is_asked_about_once_for_many_connections_and_a_loopback_port_each_time() {
+async fn one_address_is_asked_about_once_for_many_connections() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(ok(ALICE));
     let resolver = resolver(&stand_in);
-    let (a, b) = tokio::join!(resolver.who(laptop()), resolver.who(peer("[::ffff:100.64.0.7]:52000")));
+    let mapped = from(peer("[::ffff:100.64.0.7]:52000"));
+    let (a, b) = tokio::join!(resolver.who(from(laptop())), resolver.who(mapped));
     assert_eq!((a.as_of, a.login()), (b.as_of, b.login()));
     assert_eq!(stand_in.questions("whois").len(), 1);
+}
 
-    resolver.who(peer("127.0.0.1:40001")).await;
-    resolver.who(peer("127.0.0.1:40001")).await;
+#[tokio::test]
+async fn a_loopback_port_of_a_userspace_node_is_asked_about_each_time() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(userspace());
+    stand_in.whois_answers(ok(ALICE));
+    let resolver = resolver(&stand_in);
+    let forwarded = between("127.0.0.1:40001", "127.0.0.1:80");
+    assert_eq!(resolver.who(forwarded).await.login(), Some("alice@example.com"));
+    assert_eq!(resolver.who(forwarded).await.login(), Some("alice@example.com"));
     assert_eq!(stand_in.questions("addr=127.0.0.1:40001").len(), 2);
+}
+
+#[tokio::test]
+async fn a_loopback_connection_of_the_user_that_tailscaled_runs_as_is_left_to_it() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(userspace());
+    stand_in.whois_answers(ok(ALICE));
+    let api = LocalApi::new(stand_in.socket());
+    let us = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
+    assert_eq!(api.user().await.unwrap(), us);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let connection =
+        Connection { peer: far.local_addr().unwrap(), local: Some(listener.local_addr().unwrap()) };
+    assert_eq!(resolver(&stand_in).who(connection).await.login(), Some("alice@example.com"));
+}
+
+#[tokio::test]
+async fn without_an_interface_a_peer_with_an_address_of_the_mesh_is_nobody() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(userspace());
+    stand_in.whois_answers(ok(ALICE));
+    let directory = directory(
+        &stand_in,
+        "[[people]]\nlogin=\"alice@example.com\"\n[[devices]]\nname=\"laptop\"\naddresses=[\"100.64.0.7\"]\n\
+         owner=\"alice@example.com\"",
+    );
+    let config = ResolverConfig {
+        socket: Some(stand_in.socket()),
+        directory: Some(directory),
+        ..ResolverConfig::default()
+    };
+    let resolver = Resolver::start(config);
+    for connection in [from(laptop()), between("100.64.0.7:51000", "192.168.1.2:7411")] {
+        let found = resolver.who(connection).await;
+        assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::AroundTheMesh });
+        assert_eq!((found.actor, found.device), (None, None));
+    }
+    assert!(stand_in.questions("whois").is_empty());
+}
+
+#[tokio::test]
+async fn with_an_interface_a_peer_is_known_where_the_connection_is_to_the_nodes_own_address() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(ok(ALICE));
+    let resolver = resolver(&stand_in);
+    let by_the_mesh = resolver.who(between("100.64.0.7:51000", "[::ffff:100.64.0.9]:7411")).await;
+    assert_eq!(by_the_mesh.login(), Some("alice@example.com"));
+    let around_it = resolver.who(between("100.64.0.7:51000", "192.168.1.2:7411")).await;
+    assert_eq!(around_it.standing, Standing::Unresolved { why: Unresolved::AroundTheMesh });
+    assert!(around_it.actor.is_none() && !around_it.is_certain());
+}
+
+#[tokio::test]
+async fn a_connection_of_the_node_itself_tells_the_device_and_no_person() {
+    let stand_in = LocalApiStandIn::start();
+    let own = ALICE.replace("\"n7\"", "\"n9\"").replace("100.64.0.7", "100.64.0.9");
+    stand_in.whois_answers(ok(&own));
+    let by_address = resolver(&stand_in);
+    let found = by_address.who(between("100.64.0.9:51000", "100.64.0.9:7411")).await;
+    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::OwnMachine });
+    assert!(found.actor.is_none() && found.device.is_some() && !found.is_certain());
+    let holder = by_address.holder(peer("100.64.0.9:0").ip()).await;
+    assert_eq!(holder.login(), Some("alice@example.com"), "whose the address is can be asked all the same");
+
+    // A userspace tailscaled forwards what a local program sent to the node by its proxy.
+    stand_in.status_answers(userspace());
+    let found = resolver(&stand_in).who(between("127.0.0.1:40001", "127.0.0.1:7411")).await;
+    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::OwnMachine });
+    assert!(found.actor.is_none() && found.device.is_some());
+}
+
+#[tokio::test]
+async fn while_tailscaled_has_not_told_how_the_mesh_comes_nobody_is_believed() {
+    let stand_in = LocalApiStandIn::start();
+    stand_in.whois_answers(ok(ALICE));
+    let refused = Answer::Whole("500 Internal Server Error", String::new());
+    for (status, patience, why) in [
+        (Answer::Silent, Duration::from_millis(50), "it has not told of this node yet"),
+        (ok(r#"{"BackendState":"NeedsLogin","TUN":true}"#), LONG, "this node is not up: NeedsLogin"),
+        (refused, LONG, "tailscaled refused status"),
+    ] {
+        stand_in.status_answers(status);
+        let timeout = LONG;
+        let config =
+            ResolverConfig { socket: Some(stand_in.socket()), timeout, patience, ..Default::default() };
+        let found = Resolver::start(config).who(from(laptop())).await;
+        let reason = found.identity().reason.unwrap();
+        assert!(reason.starts_with("tailscaled could not be asked: ") && reason.contains(why), "{reason}");
+        assert!(found.actor.is_none());
+    }
+    assert!(stand_in.questions("whois").is_empty());
 }
 
 #[tokio::test]
@@ -171,7 +289,7 @@ async fn loopback_peers_of_a_node_with_an_interface_are_none_of_the_mesh() {
     let resolver = resolver(&stand_in);
     let mut own = resolver.own_node();
     own.wait_for(|node| matches!(node, OwnNode::Running { .. })).await.unwrap();
-    let found = resolver.who(peer("127.0.0.1:40001")).await;
+    let found = resolver.who(from(peer("127.0.0.1:40001"))).await;
     assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
     assert!(stand_in.questions("whois").is_empty());
 }
@@ -188,7 +306,7 @@ async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
     let mut asked = tokio::task::JoinSet::new();
     for peer in peers {
         let resolver = resolver.clone();
-        asked.spawn(async move { resolver.who(peer).await });
+        asked.spawn(async move { resolver.who(from(peer)).await });
     }
     while let Some(found) = asked.join_next().await {
         assert!(matches!(found.unwrap().standing, Standing::Unresolved { why: Unresolved::Failed { .. } }));
@@ -211,7 +329,7 @@ async fn tailscaled_has_so_many_questions_at_once_and_the_others_wait_their_turn
     let mut asked = tokio::task::JoinSet::new();
     for host in 0..100 {
         let resolver = resolver.clone();
-        asked.spawn(async move { resolver.who(SocketAddr::from(([100, 64, 1, host], 1))).await });
+        asked.spawn(async move { resolver.who(from(SocketAddr::from(([100, 64, 1, host], 1)))).await });
     }
     while let Some(found) = asked.join_next().await {
         assert_eq!(found.unwrap().login(), Some("alice@example.com"));
@@ -233,10 +351,10 @@ async fn the_directory_answers_where_tailscaled_does_not_know_and_adds_groups_wh
         directory: Some(directory),
         ..ResolverConfig::default()
     });
-    let bob = resolver.who(peer("10.8.0.2:9")).await;
+    let bob = resolver.who(from(peer("10.8.0.2:9"))).await;
     assert_eq!((bob.login(), bob.provider), (Some("bob@example.com"), Some(Provider::Directory)));
     assert_eq!(bob.groups(), ["group:ops"]);
-    assert_eq!(resolver.who(laptop()).await.groups(), ["group:ops", "group:sre"]);
+    assert_eq!(resolver.who(from(laptop())).await.groups(), ["group:ops", "group:sre"]);
 }
 
 #[tokio::test]
@@ -253,7 +371,7 @@ async fn providers_that_disagree_make_the_address_conflicting_and_both_are_named
         directory: Some(directory),
         ..ResolverConfig::default()
     };
-    let found = Resolver::start(config).who(laptop()).await;
+    let found = Resolver::start(config).who(from(laptop())).await;
     assert!(!found.is_certain());
     let identity = found.identity();
     assert_eq!(identity.status, IdentityStatus::Conflicting);
@@ -307,6 +425,7 @@ async fn a_confirmed_claim_brings_the_groups_of_the_directory() {
 #[tokio::test]
 async fn own_addresses_appear_change_and_outlive_an_outage() {
     let stand_in = LocalApiStandIn::start();
+    stand_in.status_answers(ok(r#"{"BackendState":"NoState"}"#));
     let resolver = Resolver::start(ResolverConfig {
         socket: Some(stand_in.socket()),
         look_every: Duration::from_millis(5),

@@ -30,6 +30,10 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(3);
 /// How often a peer on HTTP/2 is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
+/// Our end of the connection that a request came by: among its extensions, as its peer's ([`ConnectInfo`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress(pub SocketAddr);
+
 /// A port on which HTTP is spoken, and how much of it at a time.
 pub struct HttpPort {
     /// The port.
@@ -43,11 +47,14 @@ pub struct HttpPort {
 }
 
 impl HttpPort {
-    /// Serves `router`, whose requests know their peer ([`ConnectInfo`]), until `stop`.
+    /// Serves `router`, whose requests know both ends of their connection ([`ConnectInfo`], [`LocalAddress`]), until
+    /// `stop`.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let open = TaskTracker::new();
-        let connection = |stream, peer| {
-            let talk = Talk { peer, router: router.clone(), streams: self.streams, stop: stop.clone() };
+        let connection = |stream: TcpStream, peer| {
+            let local = stream.local_addr().ok();
+            let talk =
+                Talk { peer, local, router: router.clone(), streams: self.streams, stop: stop.clone() };
             talk.begin(stream, self.tls.clone())
         };
         stop.run_until_cancelled(accept(self.listener, Bound::Waits(self.connections), &open, connection))
@@ -60,6 +67,7 @@ impl HttpPort {
 /// One connection.
 struct Talk {
     peer: SocketAddr,
+    local: Option<SocketAddr>,
     router: Router,
     streams: u32,
     stop: CancellationToken,
@@ -82,9 +90,12 @@ impl Talk {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, router, streams, stop } = self;
+        let Self { peer, local, router, streams, stop } = self;
         let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(local) = local {
+                request.extensions_mut().insert(LocalAddress(local));
+            }
             request.map(axum::body::Body::new)
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());

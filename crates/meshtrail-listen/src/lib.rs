@@ -15,7 +15,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 pub use accept::{Bound, accept};
-pub use http::{DRAIN_TIME, HEADER_TIME, HttpPort};
+pub use http::{DRAIN_TIME, HEADER_TIME, HttpPort, LocalAddress};
 
 /// Takes a port; connections wait in its queue until it is served.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -11,7 +11,7 @@ use meshtrail_event::{
     Actor, Claim, Detail, Device, Draft, EventId, Identity, IdentityStatus, Kind, Outcome, Person,
     SessionFacts, SessionId, Target, Timestamp,
 };
-use meshtrail_identity::{ClaimCheck, Resolution, Resolver};
+use meshtrail_identity::{ClaimCheck, Connection, Resolution, Resolver};
 
 use crate::{
     cast::{Anomalies, Header},
@@ -78,7 +78,7 @@ impl Portrait {
     pub(crate) async fn resolve(&mut self, header: &Header, peer: Option<SocketAddr>, resolver: &Resolver) {
         let claim = claim_of(header);
         let node = match peer {
-            Some(peer) => Some(resolver.who(peer).await),
+            Some(peer) => Some(resolver.who(Connection::from_peer(peer)).await),
             None => None,
         };
         if let Some(node) = node {

@@ -3,13 +3,16 @@
 //! - Each request has an id: in `x-request-id`, in the log, and in the body of a problem.
 //! - A handler has [`HANDLER_TIME`] to begin its answer; a stream may then go on.
 //! - Every answer of a demo says that it is one.
+//! - A request that names its host twice, or not at all where it must, is refused before anything reads it.
+//! - Requests that are refused in masses are counted in the log in place of a line each.
 //! - Security headers are on everything; nothing may be cached that a handler did not allow to be.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};
@@ -19,7 +22,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 use crate::api::MAX_BODY;
+use crate::auth::names;
 use crate::problem::{PROBLEM_JSON, Problem};
+use crate::refusal_log::RefusalLog;
 use crate::state::AppState;
 
 /// How long a handler may take before its answer begins.
@@ -38,7 +43,7 @@ pub struct RequestId(pub String);
 pub(crate) fn wrap(router: Router<AppState>, state: AppState) -> Router {
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(state.clone(), finish))
+        .layer(from_fn_with_state((state.clone(), RefusalLog::default()), finish))
         .layer(compression())
         .with_state(state)
 }
@@ -51,18 +56,23 @@ fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(fitting)
 }
 
-async fn finish(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+async fn finish(
+    State((state, refusals)): State<(AppState, RefusalLog)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = RequestId(state.next_request_id());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let is_api = request.uri().path().starts_with("/api/");
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(id.clone());
     let began = std::time::Instant::now();
-    let mut response = match tokio::time::timeout(HANDLER_TIME, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::timeout("the answer was not ready within a minute; ask for less").into_response(),
+    let mut response = match names::check_host(&request) {
+        Ok(()) => run(request, next).await,
+        Err(ambiguous) => Problem::bad_request("Host", ambiguous.to_string()).into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        log(&problem, &id, &method, &path);
+        log(&problem, &id, (&method, &path), peer, &refusals);
         response =
             if is_api { as_json(&problem, &id) } else { as_page(&problem, &id, &path, state.banner()) };
     } else if response.status() == http::StatusCode::METHOD_NOT_ALLOWED && is_api {
@@ -76,13 +86,27 @@ async fn finish(State(state): State<AppState>, mut request: Request, next: Next)
     response
 }
 
-fn log(problem: &Problem, id: &RequestId, method: &http::Method, path: &str) {
+async fn run(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(HANDLER_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timeout("the answer was not ready within a minute; ask for less").into_response(),
+    }
+}
+
+fn log(
+    problem: &Problem,
+    id: &RequestId,
+    (method, path): (&http::Method, &str),
+    peer: Option<SocketAddr>,
+    refusals: &RefusalLog,
+) {
     let (status, detail) = (problem.status.as_u16(), problem.detail.as_str());
     let cause = problem.cause.as_deref().unwrap_or("");
     if problem.status.is_server_error() {
         tracing::error!(id = id.0, %method, path, status, detail, cause, "request failed");
-    } else {
-        tracing::info!(id = id.0, %method, path, status, detail, cause, "request refused");
+    } else if refusals.admits(problem.slug, peer) {
+        let peer = peer.map(tracing::field::display);
+        tracing::info!(id = id.0, peer, %method, path, status, detail, cause, "request refused");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::auth::Role;
 use crate::auth::names::HostNames;
 use crate::auth::roles::{Grants, Subject};
 
+mod store;
 mod tables;
 
 pub use meshtrail_collect::config::span::parse_span;
@@ -34,6 +35,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where events and recordings are kept: a folder or `s3://bucket/prefix`.
     pub store: String,
+    /// The group that may read what is kept in a folder, besides its owner: its number.
+    pub store_group: Option<u32>,
     /// The machine-local folder: the store itself when that is a folder.
     pub data: PathBuf,
     /// tailscaled's socket; `None` means the usual places.
@@ -139,7 +142,7 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields, default)]
 struct ConfigFile {
     listen: Option<String>,
-    store: Option<String>,
+    store: store::StoreFile,
     data: Option<PathBuf>,
     tailscale_socket: Option<PathBuf>,
     directory: Option<PathBuf>,
@@ -211,7 +214,7 @@ impl Config {
 
     fn overlay(mut file: ConfigFile, flags: Overlay) -> Result<Config, ConfigError> {
         file.listen = flags.listen.or(file.listen);
-        file.store = flags.store.or(file.store);
+        file.store.location = flags.store.or(file.store.location);
         file.data = flags.data.or(file.data);
         file.tailscale_socket = flags.tailscale_socket.or(file.tailscale_socket);
         file.directory = flags.directory.or(file.directory);
@@ -227,7 +230,11 @@ impl TryFrom<ConfigFile> for Config {
 
     fn try_from(file: ConfigFile) -> Result<Config, ConfigError> {
         let listen = address("listen", file.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
-        let (store, data) = places(file.store, file.data)?;
+        let store_group = file.store.group()?;
+        let (store, data) = places(file.store.location, file.data)?;
+        if store_group.is_some() && store.contains("://") {
+            return Err(wrong("store.group", "a bucket knows no groups; its policy says who may read"));
+        }
         let mut recorder_listen = Vec::new();
         for (at, text) in file.recorder.listen.iter().enumerate() {
             let listen = recorder_address(&format!("recorder.listen[{at}]"), text)?;
@@ -239,6 +246,7 @@ impl TryFrom<ConfigFile> for Config {
         Ok(Config {
             listen,
             store,
+            store_group,
             data,
             tailscale_socket: file.tailscale_socket,
             directory: file.directory,

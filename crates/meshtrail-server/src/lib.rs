@@ -27,6 +27,7 @@ pub mod mesh;
 pub mod network;
 pub mod pack;
 pub mod problem;
+mod refusal_log;
 pub mod routes;
 pub mod serve;
 mod sign_in;

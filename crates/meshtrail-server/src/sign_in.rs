@@ -7,17 +7,17 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Form};
 use http::{HeaderMap, HeaderValue, header};
 use meshtrail_event::{Kind, Outcome, Timestamp};
-use meshtrail_identity::Standing;
+use meshtrail_identity::{Connection, Standing, Unresolved};
+use meshtrail_listen::LocalAddress;
 use serde::Deserialize;
 
-use crate::auth::sessions::{clear_cookie, cookie_of, set_cookie};
 use crate::auth::{Capability, Holder, Role, Secret, Via, Viewer};
 use crate::diary::Entry;
 use crate::extract::Asked;
@@ -58,13 +58,19 @@ struct LinkQuery {
 async fn by_tailnet(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    local: Option<Extension<LocalAddress>>,
     form: Result<Form<TailnetForm>, FormRejection>,
 ) -> Result<Response, Problem> {
     let Form(form) = form.map_err(|error| bad_form(&error))?;
-    let resolution = state.resolver().who(peer).await;
+    let resolution = state.resolver().who(connection(peer, local)).await;
     let (identity, certain) = (resolution.identity(), resolution.is_certain());
     let actor = match (&resolution.standing, resolution.actor) {
         (Standing::Resolved, Some(actor)) if certain => actor,
+        (Standing::Unresolved { why: why @ Unresolved::OwnMachine }, _) => {
+            return Err(Problem::bad_credentials(format!(
+                "{why}; `meshtrail sign-in` prints a link for a browser here, to whoever may have one"
+            )));
+        }
         (Standing::Resolved, _) | (Standing::Unresolved { .. }, _) => {
             let why = identity.reason.unwrap_or_else(|| "nobody is known behind this address".to_owned());
             return Err(Problem::bad_credentials(format!(
@@ -84,6 +90,19 @@ async fn by_tailnet(
         return Err(refuse_stranger(&state, viewer).await);
     }
     admit(&state, viewer, "tailnet", &form.to).await
+}
+
+fn connection(peer: SocketAddr, local: Option<Extension<LocalAddress>>) -> Connection {
+    Connection { peer, local: local.map(|Extension(LocalAddress(local))| local) }
+}
+
+/// Whether the browser is on this machine: what comes from loopback, unless a userspace tailscaled forwarded it.
+async fn is_on_this_machine(state: &AppState, connection: Connection) -> bool {
+    if !connection.peer.ip().to_canonical().is_loopback() {
+        return false;
+    }
+    let found = state.resolver().who(connection).await;
+    found.device.is_none() || found.standing == Standing::Unresolved { why: Unresolved::OwnMachine }
 }
 
 /// Known to the mesh, but without a role here.
@@ -123,13 +142,14 @@ async fn by_token(
 async fn by_link(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    local: Option<Extension<LocalAddress>>,
     method: http::Method,
     Asked(query): Asked<LinkQuery>,
 ) -> Result<Response, Problem> {
     if method == http::Method::HEAD {
         return Ok(http::StatusCode::OK.into_response());
     }
-    if !peer.ip().to_canonical().is_loopback() {
+    if !is_on_this_machine(&state, connection(peer, local)).await {
         let detail =
             "a one-time link works on the server's own machine only; sign in by the tailnet or with a token";
         return Err(Problem::forbidden(detail));
@@ -162,10 +182,10 @@ async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     state.diary().write(&viewer, Entry::new(Kind::MeshtrailSignedOut, "sign-out")).await?;
-    if let Some(cookie) = cookie_of(&headers) {
+    if let Some(cookie) = state.sign_ins().cookie_of(&headers) {
         state.sign_ins().close(&cookie);
     }
-    Ok(with_cookie(Redirect::to("/sign-in").into_response(), &clear_cookie()))
+    Ok(with_cookie(Redirect::to("/sign-in").into_response(), &state.sign_ins().clear_cookie()))
 }
 
 async fn admit(state: &AppState, viewer: Viewer, method: &str, to: &str) -> Result<Response, Problem> {
@@ -176,7 +196,7 @@ async fn admit(state: &AppState, viewer: Viewer, method: &str, to: &str) -> Resu
         .sign_ins()
         .open(viewer.who, viewer.role, Instant::now())
         .map_err(|error| Problem::internal("nobody can be signed in now").because(&error))?;
-    Ok(with_cookie(Redirect::to(own_path(to)).into_response(), &set_cookie(&cookie)))
+    Ok(with_cookie(Redirect::to(own_path(to)).into_response(), &state.sign_ins().set_cookie(&cookie)))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {

@@ -42,6 +42,10 @@ fn main() -> ExitCode {
 }
 
 fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
+    if writes_a_store(&line.command) {
+        // What is recorded is its owner's alone, whatever the shell or the service manager set.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    }
     let mut builder = match &line.command {
         Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
@@ -51,6 +55,10 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     // Threads that still read the keyboard must not hold up the end.
     runtime.shutdown_background();
     code
+}
+
+fn writes_a_store(command: &Command) -> bool {
+    matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sessions(Sessions::Import(_)))
 }
 
 async fn act(command: Command) -> anyhow::Result<ExitCode> {

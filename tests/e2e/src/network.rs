@@ -1,5 +1,6 @@
 //! Network namespaces on a bridge, for nodes with a TUN device of their own.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -15,10 +16,13 @@ pub struct Network {
 /// The control server's namespace is the hub; nodes hang off it by one link each.
 pub const HUB: &str = "198.18.0.1";
 
+/// Tests of one process run at the same time, each with a network of its own.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
 impl Network {
     /// The hub and one namespace for each node.
     pub async fn new(nodes: &[&str]) -> Result<Self> {
-        let id = std::process::id();
+        let id = format!("{}-{}", std::process::id(), NETWORKS.fetch_add(1, Ordering::Relaxed));
         let mut network = Self { names: Vec::new() };
         let hub = network.add(&format!("mt{id}-hub")).await?;
         ip(&format!("-n {hub} link add br0 type bridge")).await?;
@@ -50,6 +54,24 @@ impl Network {
         self.names.push(name.to_owned());
         ip(&format!("-n {name} link set lo up")).await?;
         Ok(name.to_owned())
+    }
+
+    /// The address of a namespace on the bridge: 0 is the hub.
+    pub fn address(number: usize) -> String {
+        format!("198.18.0.{}", number + 1)
+    }
+
+    /// Runs `ip` on the interfaces, addresses and routes of a namespace.
+    pub async fn set(&self, number: usize, line: &str) -> Result<()> {
+        ip(&format!("-n {} {line}", self.of(number))).await
+    }
+
+    /// What a shell script prints in a namespace; its arguments are `$1` and so on.
+    pub async fn script(&self, number: usize, script: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = mortal("ip");
+        command.args(&inside(self.of(number))[1..]).args(["bash", "-c", script, "script"]).args(arguments);
+        let output = run("a script in a namespace", command, Duration::from_secs(30)).await?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The name of a namespace: 0 is the hub.

@@ -16,6 +16,8 @@ use crate::{http_client, until};
 pub struct Setup {
     /// `--store`; a folder below the test's when not given.
     pub store: Option<String>,
+    /// `--listen`; a free port on loopback when not given.
+    pub listen: Option<String>,
     /// `--recorder-listen`; a free port on loopback when empty.
     pub recorder: Vec<String>,
     /// `--tailscale-socket`
@@ -114,7 +116,8 @@ impl Server {
         ready: &Path,
     ) -> Result<Command> {
         let mut command = entered(&setup.entering, &meshtrail()?);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]);
+        let listen = setup.listen.as_deref().unwrap_or("127.0.0.1:0");
+        command.args(["serve", "--listen", listen, "--store", store]);
         command.arg("--data").arg(data).arg("--ready-file").arg(ready);
         let anywhere = ["127.0.0.1:0".to_owned()];
         for address in if setup.recorder.is_empty() { &anywhere[..] } else { &setup.recorder[..] } {

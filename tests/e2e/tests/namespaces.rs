@@ -1,18 +1,18 @@
-//! Nodes with a TUN device, each in a network namespace of its own: the recorder on `tailscale:80`, as a tailnet has it.
+//! Nodes in network namespaces of their own, as a tailnet has them: the recorder on `tailscale:80`, and who is let into
+//! the console by which way.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use meshtrail_e2e::network::{HUB, Network, inside};
-use meshtrail_e2e::{Enforcement, Node, Server, Setup, Ssh, Tailnet, mortal};
+use meshtrail_e2e::{Enforcement, Node, Server, Setup, Ssh, Tailnet, mortal, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_on_its_nodes_tailscale_address_sees_who_records() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let network = Network::new(&["rec", "web", "laptop"]).await?;
-    let mut control = mortal("ip");
-    control.args(&inside(network.of(0))[1..]).arg(meshtrail_e2e::peer("tailnet")?);
-    let tailnet = Tailnet::start_on(folder.path(), HUB, control).await?;
+    let tailnet = tailnet_in(folder.path(), &network).await?;
     let mut nodes = Vec::new();
     for (number, (name, flags)) in
         [("recorder", &["--advertise-tags=tag:recorder"][..]), ("web", &["--ssh"]), ("laptop", &[])]
@@ -63,4 +63,167 @@ async fn a_recorder_on_its_nodes_tailscale_address_sees_who_records() -> Result<
     let verdict = server.verify().await?;
     assert!(verdict.holds, "{}", verdict.text);
     Ok(())
+}
+
+/// A tailnet whose control server is at the hub.
+async fn tailnet_in(folder: &Path, network: &Network) -> Result<Tailnet> {
+    let mut control = mortal("ip");
+    control.args(&inside(network.of(0))[1..]).arg(meshtrail_e2e::peer("tailnet")?);
+    Tailnet::start_on(folder, HUB, control).await
+}
+
+/// The numbers of the namespaces, and what is in them: the server, somebody of the mesh, and somebody who is not.
+const CONSOLE: usize = 1;
+const LAPTOP: usize = 2;
+const LAN: usize = 3;
+
+/// A server in a tailnet that lets everybody of the mesh in, reachable by the mesh and by a plain network.
+struct Mesh {
+    network: Network,
+    console: Node,
+    laptop: Node,
+    server: Server,
+    port: String,
+    _tailnet: Tailnet,
+    _folder: tempfile::TempDir,
+}
+
+impl Mesh {
+    /// `tun` are the flags of the server's tailscaled.
+    async fn start(tun: &[&str]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let network = Network::new(&["console", "laptop", "lan"]).await?;
+        let tailnet = tailnet_in(folder.path(), &network).await?;
+        let node = async |number: usize, name: &str, flags: &[&str]| -> Result<Node> {
+            let node = Node::start(folder.path(), name, flags, &[], Some(network.of(number)))?;
+            node.up(&tailnet.control, "unused", &["--netfilter-mode=off"]).await?;
+            Ok(node)
+        };
+        let console = node(CONSOLE, "console", tun).await?;
+        let laptop = node(LAPTOP, "laptop", &["--tun=tailscale0"]).await?;
+        let setup = Setup {
+            listen: Some("0.0.0.0:0".to_owned()),
+            socket: Some(console.socket.clone()),
+            entering: inside(network.of(CONSOLE)),
+            config: Some("[roles]\nadmin = [\"*\"]".to_owned()),
+            ..Setup::default()
+        };
+        let server = Server::start(folder.path(), &setup).await?;
+        let port = server.url.rsplit(':').next().context("a port")?.to_owned();
+        Ok(Self { network, console, laptop, server, port, _tailnet: tailnet, _folder: folder })
+    }
+
+    /// Presses the button "sign in as who I am in the tailnet" in a namespace, of the console at `address`.
+    async fn sign_in(&self, from: usize, address: &str) -> Result<String> {
+        let script = format!("exec 3<>/dev/tcp/$1/$2 && {PRESS}");
+        self.network.script(from, &script, &[address, &self.port]).await
+    }
+
+    /// Gives the laptop's address to a host that is not of the mesh, and makes the server answer it by the plain network.
+    async fn take_the_laptops_address(&self) -> Result<()> {
+        let (stolen, console) = (self.laptop.address().await?, Network::address(CONSOLE));
+        self.network.set(LAN, &format!("addr add {stolen}/32 dev eth0")).await?;
+        self.network.set(LAN, &format!("route replace {console}/32 dev eth0 src {stolen}")).await?;
+        self.network.set(CONSOLE, &format!("rule add pref 100 to {stolen}/32 lookup 100")).await?;
+        let lan = Network::address(LAN);
+        self.network.set(CONSOLE, &format!("route add {stolen}/32 via {lan} dev eth0 table 100")).await
+    }
+
+    /// Who was signed in, by the events.
+    async fn signed_in(&self) -> Result<Vec<serde_json::Value>> {
+        let asked = ["events", "query", "kind:meshtrail.signed_in", "--json"];
+        // The wildcard address is no host to ask; the CLI runs in the server's namespace.
+        let url = format!("http://127.0.0.1:{}", self.port);
+        let output = self.server.ok(&[&asked[..], &["--server", &url]].concat()).await?;
+        output.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+}
+
+/// Sends the form over descriptor 3 and prints the answer; `$1` and `$2` are the console's address and port.
+const PRESS: &str = r#"printf 'POST /sign-in/tailnet HTTP/1.1\r\nHost: %s\r\nOrigin: http://%s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 4\r\nConnection: close\r\n\r\nto=/' "$1:$2" "$1:$2" >&3 && cat <&3"#;
+
+fn is_let_in(answer: &str) -> Result<()> {
+    ensure!(answer.starts_with("HTTP/1.1 303 ") && answer.contains("set-cookie: meshtrail-"), "{answer}");
+    Ok(())
+}
+
+fn is_refused(answer: &str, why: &str) -> Result<()> {
+    ensure!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("set-cookie"), "{answer}");
+    ensure!(answer.contains(why), "{answer}");
+    Ok(())
+}
+
+const OWN_MACHINE: &str = "comes from this machine itself";
+const AROUND_THE_MESH: &str = "did not come by the mesh";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_interface_only_what_comes_by_it_from_another_machine_is_an_identity() -> Result<()> {
+    let mesh = Mesh::start(&["--tun=tailscale0"]).await?;
+    let console = mesh.console.address().await?.to_string();
+    is_let_in(&mesh.sign_in(LAPTOP, &console).await?)?;
+    is_refused(&mesh.sign_in(CONSOLE, &console).await?, OWN_MACHINE)?;
+    is_refused(&mesh.sign_in(CONSOLE, "127.0.0.1").await?, "not an address of the mesh")?;
+    is_refused(&mesh.sign_in(CONSOLE, &Network::address(CONSOLE)).await?, OWN_MACHINE)?;
+    is_refused(&mesh.sign_in(LAN, &Network::address(CONSOLE)).await?, "not an address of the mesh")?;
+    mesh.take_the_laptops_address().await?;
+    is_refused(&mesh.sign_in(LAN, &Network::address(CONSOLE)).await?, AROUND_THE_MESH)?;
+
+    let signed_in = mesh.signed_in().await?;
+    assert_eq!(signed_in.len(), 1, "{signed_in:#?}");
+    assert_eq!(signed_in[0]["actor"]["device"]["name"], "laptop.tail.example");
+    // Whose the address is can be asked all the same, and tailscaled names the owner: who runs a program here is another
+    // question.
+    let url = format!("http://127.0.0.1:{}", mesh.port);
+    let who = mesh.server.ok(&["who", &console, "--json", "--server", &url]).await?;
+    let who: serde_json::Value = serde_json::from_str(&who)?;
+    assert_eq!(who["now"]["identity"]["status"], "resolved", "{who:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_interface_only_what_tailscaled_forwards_from_another_machine_is_an_identity() -> Result<()>
+{
+    let mesh = Mesh::start(&["--tun=userspace-networking"]).await?;
+    let console = mesh.console.address().await?.to_string();
+    is_let_in(&mesh.sign_in(LAPTOP, &console).await?)?;
+    is_refused(&mesh.sign_in(CONSOLE, "127.0.0.1").await?, "no provider knows this address")?;
+    is_refused(&mesh.sign_in(CONSOLE, &Network::address(CONSOLE)).await?, OWN_MACHINE)?;
+    mesh.take_the_laptops_address().await?;
+    is_refused(&mesh.sign_in(LAN, &Network::address(CONSOLE)).await?, AROUND_THE_MESH)?;
+
+    let signed_in = mesh.signed_in().await?;
+    assert_eq!(signed_in.len(), 1, "{signed_in:#?}");
+    assert_eq!(signed_in[0]["actor"]["device"]["name"], "laptop.tail.example");
+    Ok(())
+}
+
+/// tailscaled knows a forwarded connection by its port alone, which a program can share.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_on_the_port_of_a_forwarded_connection_is_not_the_peer() -> Result<()> {
+    let mesh = Mesh::start(&["--tun=userspace-networking"]).await?;
+    let console = mesh.console.address().await?.to_string();
+    let recorder = mesh.server.recorder.rsplit(':').next().context("a port")?.to_owned();
+    // The laptop is connected to another service on the server's machine.
+    let held = "exec 3<>/dev/tcp/$1/$2 && read -t 25 line <&3";
+    let held = mesh.network.script(LAPTOP, held, &[&console, &recorder]);
+    let attack = async {
+        let far = format!("0100007F:{:04X}", recorder.parse::<u16>()?);
+        let port = until("tailscaled to forward the connection", Duration::from_secs(20), async || {
+            let sockets = mesh.network.script(CONSOLE, "cat /proc/net/tcp", &[]).await.ok()?;
+            let line = sockets.lines().find(|line| line.split_whitespace().nth(2) == Some(&far))?;
+            u16::from_str_radix(line.split_whitespace().nth(1)?.split(':').nth(1)?, 16).ok()
+        })
+        .await?;
+        // From here on every connection made in this namespace has that port.
+        let range = "echo $1 $1 > /proc/sys/net/ipv4/ip_local_port_range";
+        mesh.network.script(CONSOLE, range, &[&port.to_string()]).await?;
+        let as_nobody = "exec setpriv --reuid=65534 --clear-groups bash -c \"$3\" press $1 $2";
+        let press = format!("exec 3<>/dev/tcp/$1/$2 && {PRESS}");
+        let answer = mesh.network.script(CONSOLE, as_nobody, &["127.0.0.1", &mesh.port, &press]).await?;
+        is_refused(&answer, OWN_MACHINE)
+    };
+    tokio::select! {
+        attacked = attack => attacked,
+        ended = held => anyhow::bail!("the laptop's connection ended early: {ended:?}"),
+    }
 }

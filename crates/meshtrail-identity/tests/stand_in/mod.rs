@@ -63,6 +63,10 @@ impl Turns {
     }
 }
 
+/// What a node says of itself that is up and has a network interface, until the test sets something else.
+pub(crate) const RUNNING: &str = r#"{"BackendState":"Running","TUN":true,"TailscaleIPs":["100.64.0.9","fd7a:115c:a1e0::9"],
+    "Self":{"ID":"n9","DNSName":"rec.tail.example.","UserID":3}}"#;
+
 /// A LocalAPI stand-in; it ends with the test's runtime.
 pub(crate) struct LocalApiStandIn {
     folder: tempfile::TempDir,
@@ -78,7 +82,7 @@ impl LocalApiStandIn {
         let stand_in = LocalApiStandIn {
             folder,
             whois: Arc::new(Mutex::new(Answer::Whole("404 Not Found", "no match for IP:port\n".to_owned()))),
-            status: Arc::new(Mutex::new(Answer::Whole("200 OK", r#"{"BackendState":"NoState"}"#.to_owned()))),
+            status: Arc::new(Mutex::new(Answer::Whole("200 OK", RUNNING.to_owned()))),
             questions: Arc::default(),
         };
         let (whois, status) = (stand_in.whois.clone(), stand_in.status.clone());

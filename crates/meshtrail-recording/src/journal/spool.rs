@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -29,7 +29,9 @@ pub(super) fn bytes_path(folder: &Path, session: &SessionId) -> PathBuf {
 
 /// Opens a session's bytes for writing, making the file if it is not there.
 pub(super) fn bytes_file(folder: &Path, session: &SessionId) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(bytes_path(folder, session))
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(bytes_path(folder, session))
 }
 
 /// Writes a small document; durable after the next [`sync`].

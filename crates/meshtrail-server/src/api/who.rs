@@ -1,6 +1,6 @@
 //! Who was behind an address, a device or a login at a time.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -300,7 +300,7 @@ fn state_span(state: &AppState, known: &Known, at: Timestamp) -> Option<(Timesta
 
 /// Who is behind the address now, by whoever can be asked now.
 async fn live(state: &AppState, address: IpAddr) -> Option<WhoNow> {
-    let found = state.resolver().who(SocketAddr::new(address, 0)).await;
+    let found = state.resolver().holder(address).await;
     if !found.is_certain() && found.device.is_none() {
         return None;
     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, header};
 use meshtrail_event::Timestamp;
 
 use super::names::{self, Foreign};
-use super::{Capability, Secret, Via, Viewer, sessions};
+use super::{Capability, Secret, Via, Viewer};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -70,8 +70,9 @@ fn identify(
         })?;
         return Ok(Some(Viewer { who, role, via: Via::Token, address }));
     }
-    let signed_in = sessions::cookie_of(headers)
-        .and_then(|cookie| state.sign_ins().find(&cookie, std::time::Instant::now()));
+    let sign_ins = state.sign_ins();
+    let signed_in =
+        sign_ins.cookie_of(headers).and_then(|cookie| sign_ins.find(&cookie, std::time::Instant::now()));
     Ok(signed_in.map(|(who, role)| Viewer { who, role, via: Via::Cookie, address }))
 }
 

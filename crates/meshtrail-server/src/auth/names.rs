@@ -5,8 +5,9 @@
 //! served only under an IP address, `localhost` and the names in the configuration. Requests with an API
 //! token are served under any name, since no page can make a browser send one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::ConnectInfo;
 use http::{HeaderMap, Method, header};
 
 /// The names besides addresses and `localhost`.
@@ -40,6 +41,29 @@ pub fn host_of<'a>(headers: &'a HeaderMap, uri: &'a http::Uri) -> Option<&'a str
     match headers.get(header::HOST) {
         Some(value) => value.to_str().ok(),
         None => uri.authority().map(http::uri::Authority::as_str),
+    }
+}
+
+/// Why it is not clear which host a request is for: RFC 9112 wants such a request refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AmbiguousHost {
+    /// Programs on the way may have gone by another one than we would.
+    #[error("the request names its host twice")]
+    Twice,
+    /// HTTP/1.1 demands it.
+    #[error("a request of HTTP/1.1 must say which host it is for")]
+    Missing,
+}
+
+/// Whether a request says which host it is for, once.
+pub fn check_host<B>(request: &http::Request<B>) -> Result<(), AmbiguousHost> {
+    let named = request.headers().get_all(header::HOST).iter().count();
+    let by_network = request.extensions().get::<ConnectInfo<SocketAddr>>().is_some();
+    match (named, request.version()) {
+        (2.., _) => Err(AmbiguousHost::Twice),
+        // What a command asks the store's files by itself goes to no host.
+        (0, http::Version::HTTP_11) if by_network => Err(AmbiguousHost::Missing),
+        _ => Ok(()),
     }
 }
 
@@ -92,6 +116,27 @@ mod tests {
         for host in ["evil.example:7411", "localhost.evil.example", "", "audit.tail.example.evil"] {
             assert!(!names.allows(host), "{host}");
         }
+    }
+
+    #[test]
+    fn a_request_names_its_host_once() {
+        let check = |hosts: &[&str], version, by_network: bool| {
+            let mut request = http::Request::builder().version(version);
+            for host in hosts {
+                request = request.header(header::HOST, *host);
+            }
+            if by_network {
+                request = request.extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+            }
+            check_host(&request.body(()).unwrap())
+        };
+        let (http_1, http_2) = (http::Version::HTTP_11, http::Version::HTTP_2);
+        assert_eq!(check(&["a"], http_1, true), Ok(()));
+        assert_eq!(check(&["a", "a"], http_1, true), Err(AmbiguousHost::Twice));
+        assert_eq!(check(&["a", "b"], http_2, true), Err(AmbiguousHost::Twice));
+        assert_eq!(check(&[], http_1, true), Err(AmbiguousHost::Missing));
+        assert_eq!(check(&[], http_2, true), Ok(()), "it is in the authority");
+        assert_eq!(check(&[], http_1, false), Ok(()));
     }
 
     #[test]

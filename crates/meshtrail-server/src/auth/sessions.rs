@@ -16,9 +16,6 @@ pub const SIGN_IN_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// How many browsers can be signed in at a time.
 pub const MAX_SIGNED_IN: usize = 4096;
 
-/// The cookie's name.
-pub const COOKIE: &str = "meshtrail_session";
-
 #[derive(Debug)]
 struct SignedIn {
     hash: SecretHash,
@@ -28,13 +25,51 @@ struct SignedIn {
 }
 
 /// Every browser that is signed in, in the order in which they expire.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SignIns {
+    /// The cookie's name. Browsers send a cookie to every port of a host: by the port in its name, one server does not
+    /// overwrite another's.
+    cookie: String,
     /// Guards the table; never held across an await.
     table: Mutex<Vec<SignedIn>>,
 }
 
+impl Default for SignIns {
+    /// Where no browser comes.
+    fn default() -> SignIns {
+        SignIns::of_port(0)
+    }
+}
+
 impl SignIns {
+    /// Nobody is signed in yet at the server of this port.
+    pub fn of_port(port: u16) -> SignIns {
+        SignIns { cookie: format!("meshtrail-{port}"), table: Mutex::default() }
+    }
+
+    /// The `Set-Cookie` value that signs a browser in.
+    pub fn set_cookie(&self, secret: &Secret) -> String {
+        let (name, seconds) = (&self.cookie, SIGN_IN_LIFETIME.as_secs());
+        format!("{name}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}", secret.reveal())
+    }
+
+    /// The `Set-Cookie` value that takes the cookie away.
+    pub fn clear_cookie(&self) -> String {
+        format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", self.cookie)
+    }
+
+    /// The cookie's value in a request's headers.
+    pub fn cookie_of(&self, headers: &http::HeaderMap) -> Option<Secret> {
+        headers
+            .get_all(http::header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, value)| *name == self.cookie && !value.is_empty())
+            .map(|(_, value)| Secret::presented(value))
+    }
+
     /// Signs a browser in and returns the cookie's value.
     pub fn open(&self, who: Holder, role: Role, now: Instant) -> Result<Secret, NoRandomness> {
         let secret = Secret::plain()?;
@@ -71,29 +106,6 @@ impl SignIns {
     }
 }
 
-/// The `Set-Cookie` value that signs a browser in.
-pub fn set_cookie(secret: &Secret) -> String {
-    let seconds = SIGN_IN_LIFETIME.as_secs();
-    format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}", secret.reveal())
-}
-
-/// The `Set-Cookie` value that takes the cookie away.
-pub fn clear_cookie() -> String {
-    format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
-}
-
-/// The cookie's value in a request's headers.
-pub fn cookie_of(headers: &http::HeaderMap) -> Option<Secret> {
-    headers
-        .get_all(http::header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE && !value.is_empty())
-        .map(|(_, value)| Secret::presented(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,10 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_found_among_others() {
+    fn the_cookie_is_found_among_others_and_not_another_ports() {
         let mut headers = http::HeaderMap::new();
-        headers.append(http::header::COOKIE, "a=1; meshtrail_session=".parse().unwrap());
-        headers.append(http::header::COOKIE, "b=2; meshtrail_session=xyz; c=3".parse().unwrap());
-        assert_eq!(cookie_of(&headers).unwrap().reveal(), "xyz");
+        headers.append(http::header::COOKIE, "a=1; meshtrail-7411=; meshtrail-7412=abc".parse().unwrap());
+        headers.append(http::header::COOKIE, "b=2; meshtrail-7411=xyz; c=3".parse().unwrap());
+        let (one, other) = (SignIns::of_port(7411), SignIns::of_port(7412));
+        assert_eq!(one.cookie_of(&headers).unwrap().reveal(), "xyz");
+        assert_eq!(other.cookie_of(&headers).unwrap().reveal(), "abc");
+        assert!(one.set_cookie(&Secret::presented("xyz")).starts_with("meshtrail-7411=xyz; "));
     }
 }

@@ -31,6 +31,10 @@ fn each_wrong_value_is_refused_by_its_key() {
         ("[trail]\nretention = \"ten days\"", "trail.retention"),
         ("[trail]\nsegment_events = 0", "trail.segment_events"),
         ("store = \"\"", "store"),
+        ("store = 7", "a table with `location` and `group`"),
+        ("[store]\ngruop = \"audit\"", "gruop"),
+        ("[store]\ngroup = \"no such group\"", "store.group"),
+        ("[store]\nlocation = \"s3://bucket/x\"\ngroup = \"1007\"", "store.group"),
         ("[object_lock]\nmode = \"compliance\"\nkeep = \"1h\"", "object_lock.keep"),
         ("[object_lock]\nmode = \"loose\"\nkeep = \"9d\"", "loose"),
         ("listen = 7411", "listen"),
@@ -55,6 +59,17 @@ fn flags_override_the_file() {
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!(config.recorder_listen.len(), 2);
     assert_eq!(config.data, Path::new(DEFAULT_DATA));
+}
+
+#[test]
+fn a_store_is_a_place_alone_or_a_table_with_who_else_may_read() {
+    let config = read("[store]\nlocation = \"/srv/mesh\"\ngroup = \"1007\"").unwrap();
+    assert_eq!((config.store.as_str(), config.data.as_path()), ("/srv/mesh", Path::new("/srv/mesh")));
+    assert_eq!(config.store_group, Some(1007));
+    let config = read("[store]\ngroup = \"1007\"").unwrap();
+    assert_eq!((config.store.as_str(), config.store_group), (DEFAULT_DATA, Some(1007)));
+    let config = read("store = \"/srv/mesh\"").unwrap();
+    assert_eq!((config.store.as_str(), config.store_group), ("/srv/mesh", None));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) fn sign_in(to: &str) -> Markup {
                 h2 { "With a link, on the server's own machine" }
                 p {
                     code { "meshtrail serve" }
-                    " prints a link when it starts. It works once, and makes you admin. For a fresh one:"
+                    " prints a link when it is started in a terminal. It works once, and makes you admin. For a fresh one:"
                 }
                 pre.command { code.copy data-copy="meshtrail sign-in" { "meshtrail sign-in" } }
             }

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod note;
 pub mod recorders;
 
+mod folders;
 mod open;
 mod postgres;
 

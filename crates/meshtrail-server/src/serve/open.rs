@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin_token::{self, AdminTokenError};
 use super::note::ServerNote;
-use super::{Server, postgres, recorders};
+use super::{Server, folders, postgres, recorders};
 use crate::auth::links::Links;
 use crate::auth::sessions::SignIns;
 use crate::auth::tokens::{Tokens, TokensError};
@@ -39,6 +39,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Everybody can write to the folder.
+    #[error("everybody on this machine can write to the folder {} (mode {mode:o}), and so put keys and recordings of their own in place of what is in it: `chmod o-w {}` closes it", path.display(), path.display())]
+    WritableByAll {
+        /// Which folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// The folder is a demo's.
     #[error("{} holds a demo, which never mixes with real data: serve it with `meshtrail demo --keep`, or name another folder", path.display())]
@@ -117,8 +125,7 @@ impl Server {
         if config.banner.is_none() && super::demo::is_demo(&config.data) {
             return Err(StartError::Demo { path: config.data });
         }
-        let local = config.data.join("local");
-        make_folder(&local)?;
+        let local = folders::prepare(&config)?;
         let listener = listen(config.listen)?;
         let recorders = recorder_listeners(&config.recorder_listen)?;
         let socket = socket(&config);
@@ -168,7 +175,7 @@ impl Server {
             grants: config.grants,
             host_names: config.names,
             started: Timestamp::now(),
-            sign_ins: SignIns::default(),
+            sign_ins: SignIns::of_port(address.port()),
             links: Links::default(),
             requests: AtomicU64::new(1),
             refusals: std::sync::Mutex::default(),
@@ -197,7 +204,7 @@ fn workers(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Work
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             return Err(StartError::Folder { path: spill, source });
         }
-        _ => make_folder(&spill)?,
+        _ => folders::make_private(&spill)?,
     }
     let limits = Limits {
         program: settings.program.clone(),
@@ -211,12 +218,6 @@ fn workers(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Work
         tracing::warn!(%error, "no SQL: everything else works");
     }
     Ok(workers)
-}
-
-fn make_folder(path: &Path) -> Result<(), StartError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::Folder { path: path.to_owned(), source })
 }
 
 /// What the trail tells of devices and people, and what keeps up with it.
@@ -259,9 +260,8 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 async fn open_trail(config: &Config, local: &Path) -> Result<(Store, Trail), StartError> {
     let failed = |source| StartError::Store { location: config.store.clone(), source };
     let location: StoreLocation = config.store.parse().map_err(|error| failed(Box::new(error)))?;
-    let store = Store::open(&location, &WritePolicy { retention: config.object_lock })
-        .await
-        .map_err(|error| failed(Box::new(error)))?;
+    let policy = WritePolicy { retention: config.object_lock, group: config.store_group };
+    let store = Store::open(&location, &policy).await.map_err(|error| failed(Box::new(error)))?;
     let trail = Trail::open(store.clone(), local, trail_config(&config.trail))
         .await
         .map_err(|source| StartError::Trail { name: config.trail.name.clone(), source: Box::new(source) })?;

@@ -5,6 +5,8 @@ use reqwest::{Method, Response};
 
 fn cookie(response: &Response) -> Option<String> {
     let set = response.headers().get("set-cookie")?.to_str().unwrap();
+    let port = response.url().port().unwrap();
+    assert!(set.starts_with(&format!("meshtrail-{port}=")), "{set}");
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && set.contains("Path=/"), "{set}");
     Some(set.split(';').next().unwrap().to_owned())
 }
@@ -98,6 +100,8 @@ async fn whom_the_mesh_knows_gets_the_role_of_the_configuration() {
         server.request(Method::GET, "/api/v1/whoami").header("cookie", cookie_value).send().await.unwrap();
     let who = json(who).await;
     assert_eq!((who["name"].as_str(), who["role"].as_str()), (Some("alice@example.com"), Some("auditor")));
+    let link = server.request(Method::GET, path_of(&server, &server.link)).send().await.unwrap();
+    assert_eq!(link.status(), 403, "what tailscaled forwards comes from another machine");
     let written = server.get("/api/v1/events?q=kind:meshtrail.signed_in").await;
     assert_eq!(written["events"][0]["identity"]["provider"], "localapi");
     assert_eq!(written["events"][0]["actor"]["device"]["name"], "laptop.tail.example");
@@ -113,13 +117,62 @@ async fn whom_the_mesh_knows_gets_the_role_of_the_configuration() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn whoever_can_run_a_program_on_the_server_is_not_the_owner_of_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = tokio::net::UnixListener::bind(folder.path().join("tailscaled.sock")).unwrap();
+    let own = r#"{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],"Self":{"ID":"7"}}"#;
+    tokio::spawn(tailscaled(listener, own));
+    let server = Running::start(folder.path(), "[roles]\nadmin = [\"alice@example.com\"]").await;
+    let answer = by_tailnet(&server).await;
+    assert_eq!(answer.status(), 401);
+    assert!(cookie(&answer).is_none());
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("this machine itself") && page.contains("meshtrail sign-in"), "{page}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_with_two_hosts_or_none_is_refused_on_every_route() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), "").await;
+    for path in ["/api/v1/health", "/sign-in", "/nowhere"] {
+        for hosts in ["Host: 127.0.0.1\r\nHost: evil.example\r\n", "Host: a\r\nHost: a\r\n", ""] {
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+            let answer = raw(&server, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{path} with {hosts:?}: {answer}");
+        }
+    }
+    let plain = raw(&server, "GET /api/v1/health HTTP/1.0\r\n\r\n").await;
+    assert!(plain.starts_with("HTTP/1.0 200 "), "HTTP/1.0 knows no host: {plain}");
+    server.stop().await;
+}
+
+/// What the server answers to these bytes.
+async fn raw(server: &Running, request: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 async fn by_tailnet(server: &Running) -> Response {
     let request = server.request(Method::POST, "/sign-in/tailnet").header("origin", &server.url);
     request.form(&[("to", "/")]).send().await.unwrap()
 }
 
-/// Answers as a userspace tailscaled whose every connection is alice's. What a real one does is tested end to end.
+/// A userspace tailscaled whose every connection is alice's.
 async fn userspace_tailscaled(listener: tokio::net::UnixListener) {
+    let own = r#"{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.9"],"Self":{}}"#;
+    tailscaled(listener, own).await;
+}
+
+/// Answers as a tailscaled that says `own` of its node and that every connection is alice's. What a real one does is
+/// tested end to end.
+async fn tailscaled(listener: tokio::net::UnixListener, own: &str) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     while let Ok((mut stream, _)) = listener.accept().await {
         let mut asked = [0; 4096];
@@ -127,13 +180,14 @@ async fn userspace_tailscaled(listener: tokio::net::UnixListener) {
         let body = if String::from_utf8_lossy(&asked[..read]).contains("/whois") {
             r#"{"Node":{"ID":7,"StableID":"7","Name":"laptop.tail.example.","Addresses":["100.64.0.7/32"]},"UserProfile":{"ID":3,"LoginName":"alice@example.com","DisplayName":"Alice"}}"#
         } else {
-            r#"{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.9"],"Self":{}}"#
+            own
         };
         let length = body.len();
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        // Who only looked whose the socket is asks nothing and is gone.
+        let _gone = stream.write_all(format!("{head}{body}").as_bytes()).await;
     }
 }
 

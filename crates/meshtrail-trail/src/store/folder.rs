@@ -4,6 +4,7 @@
 //!   that holds the name is synced before the call returns.
 //! - A name shows either nothing or the whole object, never a part.
 //! - Two writers of one key: exactly one wins, whatever process it is in.
+//! - What is written here can be read by its owner alone, or by one group besides, whatever the umask is.
 //!
 //! Unfinished files live in `.tmp`, which no key can name; a crash leaves them there and the next opening sweeps them.
 
@@ -11,7 +12,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,29 +29,118 @@ const TEMPORARY: &str = ".tmp";
 /// No write takes this long: what is older was left by a crash.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
+/// Who can read what is written: its owner, and the members of one group if one is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Readers {
+    group: Option<u32>,
+}
+
+impl Readers {
+    fn file_mode(self) -> u32 {
+        if self.group.is_some() { 0o640 } else { 0o600 }
+    }
+
+    fn folder_mode(self) -> u32 {
+        if self.group.is_some() { 0o750 } else { 0o700 }
+    }
+
+    /// Makes a file that only its owner can open until it is whole.
+    fn make_file(self, path: &Path) -> io::Result<File> {
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        if self.group.is_some() {
+            fchown(&file, None, self.group)?;
+        }
+        // Set once more: the umask may have taken bits away, and the file may be a crash's.
+        file.set_permissions(fs::Permissions::from_mode(self.file_mode()))?;
+        Ok(file)
+    }
+
+    /// Makes a folder whose parent is there; one that exists is left as it is.
+    fn make_folder(self, path: &Path) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) if self.group.is_some() => self.open_up(path, self.folder_mode()),
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets the group in, where it is not yet.
+    fn open_up(self, path: &Path, mode: u32) -> io::Result<()> {
+        let found = fs::symlink_metadata(path)?;
+        if self.group.is_some_and(|group| group != found.gid()) {
+            chown(path, None, self.group)?;
+        }
+        if found.mode() & 0o777 != mode {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+
+    /// Lets the group into everything below `folder`, as it was written before the group was set.
+    fn open_up_below(self, folder: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.open_up(&entry.path(), self.folder_mode())?;
+                self.open_up_below(&entry.path())?;
+            } else if kind.is_file() {
+                self.open_up(&entry.path(), self.file_mode())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of a store's folder the group may read: everything that is named by keys, never what is this machine's own.
+const SHARED: [&str; 2] = ["trails", "recordings"];
+
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
+    readers: Readers,
     /// Folders whose own names are known to be durable.
     synced: Mutex<HashSet<PathBuf>>,
     next: AtomicU64,
 }
 
 impl Folder {
-    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
-        let folder =
-            Self { root: root.to_owned(), synced: Mutex::new(HashSet::new()), next: AtomicU64::new(0) };
-        let ready = make_durable(root)
-            .and_then(|()| fs::create_dir_all(root.join(TEMPORARY)))
+    /// Opens the folder, which is made if it is not there. A `group` can read what is in it, and what will be.
+    pub(super) fn open(root: &Path, group: Option<u32>) -> Result<Self, StoreError> {
+        let folder = Self::at(root, Readers { group });
+        let ready = folder
+            .make_durable(root)
+            .and_then(|()| Readers { group: None }.make_folder(&root.join(TEMPORARY)))
             .and_then(|()| folder.sweep());
         ready.map_err(|error| folder.failed("open", ".", error))?;
+        folder.share().map_err(|error| folder.failed("let the group into", ".", error))?;
         Ok(folder)
+    }
+
+    fn at(root: &Path, readers: Readers) -> Self {
+        Self { root: root.to_owned(), readers, synced: Mutex::new(HashSet::new()), next: AtomicU64::new(0) }
+    }
+
+    /// Lets the group, if there is one, into what was written before it was set.
+    fn share(&self) -> io::Result<()> {
+        if self.readers.group.is_none() {
+            return Ok(());
+        }
+        self.readers.open_up(&self.root, self.readers.folder_mode())?;
+        for name in SHARED {
+            let shared = self.root.join(name);
+            if shared.is_dir() {
+                self.readers.open_up(&shared, self.readers.folder_mode())?;
+                self.readers.open_up_below(&shared)?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder as it is: nothing is made or swept, and one that is not there is an error.
     pub(super) fn open_read_only(root: &Path) -> Result<Self, StoreError> {
-        let folder =
-            Self { root: root.to_owned(), synced: Mutex::new(HashSet::new()), next: AtomicU64::new(0) };
+        let folder = Self::at(root, Readers { group: None });
         fs::read_dir(root).map_err(|error| folder.failed("open", ".", error))?;
         Ok(folder)
     }
@@ -151,16 +241,30 @@ impl Folder {
         let parent = target.parent().expect("a key has at least one part below the root");
         let known = self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(parent);
         if !known || !parent.exists() {
-            make_durable(parent).map_err(|error| self.failed("make the folder of", key.as_str(), error))?;
+            self.make_durable(parent)
+                .map_err(|error| self.failed("make the folder of", key.as_str(), error))?;
             self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_owned());
         }
         Ok(parent)
     }
 
+    fn make_durable(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let above = match folder.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        };
+        self.make_durable(above)?;
+        self.readers.make_folder(folder)?;
+        sync_folder(above)
+    }
+
     fn write_temporary(&self, key: &Key, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
-        let written = File::create(&path).and_then(|mut file| {
+        let written = self.readers.make_file(&path).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
         });
@@ -241,22 +345,56 @@ fn discard(temporary: &Path) {
     }
 }
 
-fn make_durable(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let above = match folder.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    };
-    make_durable(above)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_folder(above)
-}
-
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(folder: &Folder, name: &str) -> PathBuf {
+        let key = Key::new(name).unwrap();
+        folder.put_new(&key, b"bytes").unwrap();
+        folder.path(&key)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_reads_what_is_written_even_in_a_folder_that_is_open_to_all() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("open");
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        let folder = Folder::open(&root, None).unwrap();
+        let written = put(&folder, "recordings/2026/one");
+        folder.replace(&Key::new("trails/main/checkpoint").unwrap(), b"note").unwrap();
+        assert_eq!((mode(&written), mode(&root.join("trails/main/checkpoint"))), (0o600, 0o600));
+        for made in ["recordings", "recordings/2026", "trails", TEMPORARY] {
+            assert_eq!(mode(&root.join(made)), 0o700, "{made}");
+        }
+        assert_eq!(mode(&root), 0o755, "what somebody else made is not ours to change");
+    }
+
+    #[test]
+    fn a_group_reads_what_is_written_then_and_what_was_written_before_and_nothing_of_the_machines_own() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("store");
+        let before = put(&Folder::open(&root, None).unwrap(), "trails/main/segments/one");
+        fs::create_dir(root.join("local")).unwrap();
+        fs::set_permissions(root.join("local"), fs::Permissions::from_mode(0o700)).unwrap();
+        // One of our own groups: nobody but root may give files to another.
+        let group = fs::metadata(&root).unwrap().gid();
+        let after = put(&Folder::open(&root, Some(group)).unwrap(), "recordings/2026/two");
+        for file in [&before, &after] {
+            assert_eq!((mode(file), fs::metadata(file).unwrap().gid()), (0o640, group), "{}", file.display());
+        }
+        for shared in [".", "trails", "trails/main/segments", "recordings/2026"] {
+            assert_eq!(mode(&root.join(shared)), 0o750, "{shared}");
+        }
+        assert_eq!((mode(&root.join("local")), mode(&root.join(TEMPORARY))), (0o700, 0o700));
+    }
 }

@@ -47,6 +47,8 @@ pub struct Store {
 pub struct WritePolicy {
     /// How long the bucket shall refuse to delete what is written, where it has Object Lock.
     pub retention: Option<ObjectRetention>,
+    /// The group that may read what is written into a folder, besides the owner.
+    pub group: Option<u32>,
 }
 
 /// A retention as Object Lock knows it.
@@ -143,8 +145,8 @@ impl Store {
     pub async fn open(location: &StoreLocation, policy: &WritePolicy) -> Result<Self, StoreError> {
         let store = match location {
             StoreLocation::Folder(root) => {
-                let root = root.clone();
-                let folder = blocking(move || Folder::open(&root)).await?;
+                let (root, group) = (root.clone(), policy.group);
+                let folder = blocking(move || Folder::open(&root, group)).await?;
                 let facts = StoreFacts {
                     location: location.clone(),
                     versioning: Versioning::Off,

@@ -16,6 +16,7 @@ use super::*;
 
 const POLICY: WritePolicy = WritePolicy {
     retention: Some(ObjectRetention { mode: RetentionMode::Governance, keep: Duration::from_secs(3600) }),
+    group: None,
 };
 
 fn key(text: &str) -> Key {

@@ -37,12 +37,24 @@ pub(crate) async fn run(serve: Serve) -> Result<()> {
             "no recorder address is set: --recorder-listen ADDR:PORT (or tailscale:80) takes recordings"
         );
     }
+    let store = config.store.clone();
     let server = Server::open(config).await?;
     line(&format!("Console  {}", server.url()))?;
-    line(&format!("Sign in  {}  (once, within 15 minutes, on this machine)", server.sign_in_link()?))?;
+    line(&format!("Sign in  {}", how_to_sign_in(&server, &store)?))?;
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     until_stopped(server, stop, serve.ready_file).await
+}
+
+/// A link for whoever sits at the terminal. A journal or a file gets none: everyone who reads it within the link's time
+/// would be admin.
+fn how_to_sign_in(server: &Server, store: &str) -> Result<String> {
+    if std::io::stdout().is_terminal() {
+        return Ok(format!("{}  (once, within 15 minutes, on this machine)", server.sign_in_link()?));
+    }
+    Ok(format!(
+        "`meshtrail sign-in --store {store}` prints a link, to the user that serves and on this machine"
+    ))
 }
 
 /// Runs a server until `stop`; leaves its addresses in `ready_file` once everything listens.

@@ -3,6 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod first_look;
-mod proof;
-mod running;
-mod sessions;
+mod private;

@@ -1,7 +1,7 @@
 //! The command line in a folder, and a server there as a process of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl Serving {
             .args(arguments)
             .arg("--ready-file")
             .arg(&ready_file)
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(folder.join("serving.out")).unwrap())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();

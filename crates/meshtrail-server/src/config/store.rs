@@ -1,0 +1,91 @@
+//! `store`: where events and recordings are kept, alone or as a table with who else may read them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use super::{ConfigError, wrong};
+
+/// The system's list of groups.
+const GROUPS: &str = "/etc/group";
+
+/// `store = "PLACE"`, or `[store]` with `location` and `group`.
+#[derive(Debug, Default)]
+pub(super) struct StoreFile {
+    pub(super) location: Option<String>,
+    group: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreTable {
+    location: Option<String>,
+    group: Option<String>,
+}
+
+impl StoreFile {
+    /// The number of the group, if one is named.
+    pub(super) fn group(&self) -> Result<Option<u32>, ConfigError> {
+        let Some(name) = self.group.as_deref() else { return Ok(None) };
+        if let Ok(number) = name.parse() {
+            return Ok(Some(number));
+        }
+        let list = std::fs::read_to_string(GROUPS)
+            .map_err(|error| wrong("store.group", format!("{GROUPS} can't be read: {error}")))?;
+        let unknown = || {
+            let reason = format!("{GROUPS} lists no group {name:?}; make it, or write the group's number");
+            wrong("store.group", reason)
+        };
+        number_of(name, &list).ok_or_else(unknown).map(Some)
+    }
+}
+
+/// The number of a group in a list such as `/etc/group`: `name:password:number:members`.
+fn number_of(name: &str, list: &str) -> Option<u32> {
+    list.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        (parts.next() == Some(name)).then(|| parts.nth(1)?.parse().ok())?
+    })
+}
+
+impl<'de> Deserialize<'de> for StoreFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoreFile, D::Error> {
+        deserializer.deserialize_any(StoreVisitor)
+    }
+}
+
+struct StoreVisitor;
+
+impl<'de> Visitor<'de> for StoreVisitor {
+    type Value = StoreFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a folder or s3://bucket/prefix, or a table with `location` and `group`")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<StoreFile, E> {
+        Ok(StoreFile { location: Some(text.to_owned()), group: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StoreFile, A::Error> {
+        let StoreTable { location, group } = StoreTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(StoreFile { location, group })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_name_or_is_its_number() {
+        let list = "root:x:0:\n# a comment\naudit:x:1007:alice,bob\nauditors:x:1008:\nbroken\n";
+        assert_eq!(number_of("audit", list), Some(1007));
+        assert_eq!(number_of("auditors", list), Some(1008));
+        assert_eq!((number_of("broken", list), number_of("", list)), (None, None));
+        let numbered = StoreFile { location: None, group: Some("1007".to_owned()) };
+        assert_eq!(numbered.group().unwrap(), Some(1007));
+    }
+}
