@@ -6,6 +6,7 @@
 
 use meshtrail_event::Timestamp;
 use meshtrail_identity::History;
+use meshtrail_listen::Limits;
 use meshtrail_listen::tls::TlsError;
 use meshtrail_trail::Trail;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,10 @@ pub struct Wiring {
     pub tasks: TaskTracker,
     /// Ends everything.
     pub stop: CancellationToken,
+    /// Which part of what senders share one may have, and where that is counted.
+    pub limits: Limits,
+    /// How many connections each receiver serves at a time.
+    pub connections: usize,
 }
 
 impl Wiring {
@@ -49,7 +54,14 @@ impl Wiring {
     ) -> Self {
         let flows = Flows::new(trail.clone(), history.clone());
         let once = Once::new(trail.clone());
-        Self { trail, history, flows, once, sources, tasks, stop }
+        let (limits, connections) = (Limits::default(), receive::MAX_CONNECTIONS);
+        Self { trail, history, flows, once, sources, tasks, stop, limits, connections }
+    }
+
+    /// Wires receivers to these limits, each with so many connections at a time.
+    #[must_use]
+    pub fn within(self, limits: Limits, connections: usize) -> Self {
+        Self { limits, connections, ..self }
     }
 }
 
@@ -122,6 +134,11 @@ impl Collectors {
         self.receivers.addresses()
     }
 
+    /// How many receivers there are.
+    pub fn receivers(&self) -> usize {
+        self.receivers.count()
+    }
+
     /// Lets this machine's own tailscaled tell who is in the mesh, unless a control plane is asked.
     #[must_use]
     pub fn with_local_api(mut self, socket: Option<std::path::PathBuf>) -> Self {
@@ -144,7 +161,7 @@ impl Collectors {
         if let Some(socket) = self.local_api {
             crate::localapi::start(socket, wiring);
         }
-        self.receivers.start(wiring);
+        self.receivers.start(wiring, wiring.connections);
     }
 }
 

@@ -376,3 +376,50 @@ async fn a_webhook_counts_once_and_a_forged_one_not_at_all() {
     }
     assert_eq!(server.count(&Kind::DeviceAdded).await, 1);
 }
+
+/// What the receiver says first to a request that goes on and on.
+async fn begun(address: std::net::SocketAddr, request: &str) -> tokio::net::TcpStream {
+    use tokio::io::AsyncWriteExt as _;
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    stream
+}
+
+#[tokio::test]
+async fn slow_uploads_hold_up_no_other_receiver_and_not_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = logtail() + &receiving::guarded(folder.path(), "hec", TOKEN);
+    let server = Receiving::start(folder.path(), &config).await;
+    let address = server.address("sources.logtail.listen");
+    let mut slow = Vec::new();
+    for number in 0..100 {
+        let head =
+            format!("POST /c/x/{number:064x} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        slow.push(begun(address, &format!("{head}1\r\n[\r\n")).await);
+    }
+    let in_time = |request: reqwest::RequestBuilder| {
+        let sent = tokio::time::timeout(std::time::Duration::from_secs(20), request.send());
+        async move { sent.await.expect("it is answered while others drip").unwrap().status() }
+    };
+    let event = json!({"event": "hello"}).to_string();
+    let post = server.post("sources.hec.listen", "/services/collector/event");
+    assert_eq!(in_time(post.header("Authorization", format!("Splunk {TOKEN}")).body(event)).await, 200);
+    let path = format!("/c/tailnode.log.tailscale.io/{PRIVATE}");
+    let upload = server.post("sources.logtail.listen", &path).body(json!([entry(1, "one\n")]).to_string());
+    assert_eq!(in_time(upload).await, 200);
+    assert_eq!(server.lines().await.len(), 2);
+}
+
+#[tokio::test]
+async fn of_a_delivery_without_a_signature_nothing_is_read() {
+    use tokio::io::AsyncReadExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let server =
+        Receiving::start(folder.path(), &receiving::guarded(folder.path(), "webhook", "s3cr3t")).await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n";
+    let mut stream = begun(server.address("sources.webhook.listen"), head).await;
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(std::time::Duration::from_secs(20), stream.read_exact(&mut answer));
+    read.await.expect("it does not wait for the body").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+}

@@ -186,9 +186,17 @@ impl Recorder {
         ledger: Arc<MemoryLedger>,
         config: RecordingConfig,
     ) -> Recorder {
+        Self::start_knowing(folder, ledger, config, Resolver::knowing_nobody()).await
+    }
+
+    pub(crate) async fn start_knowing(
+        folder: Arc<tempfile::TempDir>,
+        ledger: Arc<MemoryLedger>,
+        config: RecordingConfig,
+        resolver: Resolver,
+    ) -> Recorder {
         let store = store_at(folder.path()).await;
         let local = folder.path().join("local");
-        let resolver = Resolver::knowing_nobody();
         let recordings = Recordings::open_on(store, &local, ledger.clone(), resolver, config).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -229,7 +237,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::connect_from(1, address).await
+    }
+
+    /// A connection from 127.0.0.`last`.
+    pub(crate) async fn connect_from(last: u8, address: SocketAddr) -> Client {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        let stream: TcpStream = socket.connect(address).await.unwrap();
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -242,6 +257,40 @@ impl Client {
         let uri = format!("http://{}{path}", self.address);
         let request = Request::builder().method(method).uri(uri).body(body).unwrap();
         (self.sender.send_request(request).await.unwrap(), sending)
+    }
+
+    /// Sends a whole body; the answer's status.
+    pub(crate) async fn post(&mut self, path: &str, body: &'static str) -> StatusCode {
+        let (sending, body_end) = mpsc::channel(16);
+        sending.send(Ok(Frame::data(Bytes::from_static(body.as_bytes())))).await.unwrap();
+        drop(sending);
+        self.ask(path, body_end).await.status()
+    }
+
+    /// Sends a byte each ten milliseconds until there is an answer.
+    pub(crate) async fn send_dripping(&mut self, path: &str) -> Response<Incoming> {
+        let (sending, body) = mpsc::channel(1);
+        let dripping = async {
+            while sending.send(Ok(Frame::data(Bytes::from_static(b" ")))).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            answer = self.ask(path, body) => answer,
+            () = dripping => unreachable!("it never ends"),
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        path: &str,
+        body: mpsc::Receiver<Result<Frame<Bytes>, std::io::Error>>,
+    ) -> Response<Incoming> {
+        let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(body));
+        let uri = format!("http://{}{path}", self.address);
+        let request = Request::builder().method("POST").uri(uri).body(body).unwrap();
+        self.sender.send_request(request).await.unwrap()
     }
 
     /// Starts an upload that is accepted.
@@ -298,6 +347,12 @@ impl Upload {
             }
         }
         panic!("the stream ended before {bytes} bytes were acknowledged");
+    }
+
+    /// Ends the upload and reads to the end of the stream.
+    pub(crate) async fn frames_after_end(mut self) {
+        self.end();
+        self.frames().await;
     }
 
     /// All frames until the end of the stream.

@@ -1,13 +1,13 @@
 //! What every answer has in common, put around the whole router once.
 //!
 //! - Each request has an id: in `x-request-id`, in the log, and in the body of a problem.
-//! - A handler has [`HANDLER_TIME`] to begin its answer; a stream may then go on.
+//! - A handler has [`HANDLER_TIME`] to take the whole body and begin its answer; a stream may then go on.
 //! - Every answer of a demo says that it is one.
 //! - A request that names its host twice, or not at all where it must, is refused before anything reads it.
 //! - Requests that are refused in masses are counted in the log in place of a line each.
 //! - Security headers are on everything; nothing may be cached that a handler did not allow to be.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,14 +17,14 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};
 
+use meshtrail_listen::Peer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
-use crate::api::MAX_BODY;
+use crate::api::{MAX_BODY, metrics};
 use crate::auth::names;
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::refusal_log::RefusalLog;
 use crate::state::AppState;
 
 /// How long a handler may take before its answer begins.
@@ -43,7 +43,7 @@ pub struct RequestId(pub String);
 pub(crate) fn wrap(router: Router<AppState>, state: AppState) -> Router {
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state((state.clone(), RefusalLog::default()), finish))
+        .layer(from_fn_with_state(state.clone(), finish))
         .layer(compression())
         .with_state(state)
 }
@@ -57,13 +57,13 @@ fn compression() -> CompressionLayer<impl Predicate> {
 }
 
 async fn finish(
-    State((state, refusals)): State<(AppState, RefusalLog)>,
+    State(state): State<AppState>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = RequestId(state.next_request_id());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_api = request.uri().path().starts_with("/api/") || request.uri().path() == metrics::PATH;
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(id.clone());
     let began = std::time::Instant::now();
@@ -72,11 +72,14 @@ async fn finish(
         Err(ambiguous) => Problem::bad_request("Host", ambiguous.to_string()).into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        log(&problem, &id, (&method, &path), peer, &refusals);
+        log(&state, &problem, &id, (&method, &path), address);
         response =
             if is_api { as_json(&problem, &id) } else { as_page(&problem, &id, &path, state.banner()) };
     } else if response.status() == http::StatusCode::METHOD_NOT_ALLOWED && is_api {
         response = as_json(&Problem::method_not_allowed(), &id);
+    }
+    if response.status() == http::StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("5"));
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), took = ?began.elapsed(), request = id.0, "answered");
     set_headers(&mut response, &id);
@@ -93,20 +96,31 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
+/// Each failure of this server is a line. What a peer can cause by asking is counted, and a few lines of it are written.
 fn log(
+    state: &AppState,
     problem: &Problem,
     id: &RequestId,
     (method, path): (&http::Method, &str),
-    peer: Option<SocketAddr>,
-    refusals: &RefusalLog,
+    address: Option<SocketAddr>,
 ) {
     let (status, detail) = (problem.status.as_u16(), problem.detail.as_str());
+    let help = "Requests that were answered with an error.";
+    state
+        .metrics()
+        .counter("meshtrail_requests_failed_total", help, &[("status", problem.status.as_str())])
+        .add();
     let cause = problem.cause.as_deref().unwrap_or("");
+    let own = problem.status.is_server_error() && problem.status != http::StatusCode::SERVICE_UNAVAILABLE;
+    if own {
+        return tracing::error!(id = id.0, %method, path, status, detail, cause, "request failed");
+    }
+    let peer = Peer::of(address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip()));
+    let Some(left_out) = state.refused_requests().line(&peer, std::time::Instant::now()) else { return };
     if problem.status.is_server_error() {
-        tracing::error!(id = id.0, %method, path, status, detail, cause, "request failed");
-    } else if refusals.admits(problem.slug, peer) {
-        let peer = peer.map(tracing::field::display);
-        tracing::info!(id = id.0, peer, %method, path, status, detail, cause, "request refused");
+        tracing::error!(id = id.0, %method, path, status, detail, cause, left_out, "request failed");
+    } else {
+        tracing::info!(id = id.0, %method, path, status, detail, cause, left_out, "request refused");
     }
 }
 
@@ -124,9 +138,6 @@ fn as_json(problem: &Problem, id: &RequestId) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     if problem.status == http::StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"meshtrail\""));
-    }
-    if problem.status == http::StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshtrail_collect::config::{SourcesConfig, SourcesFile, span};
+use meshtrail_listen::Shares;
 use meshtrail_trail::store::{ObjectRetention, RetentionMode};
 use serde::Deserialize;
 
@@ -16,6 +17,7 @@ use crate::auth::Role;
 use crate::auth::names::HostNames;
 use crate::auth::roles::{Grants, Subject};
 
+mod limits;
 mod store;
 mod tables;
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub query: QuerySettings,
     /// The Postgres wire, where it is served.
     pub postgres: Option<PostgresSettings>,
+    /// Which part of what all peers share one of them may have.
+    pub shares: Shares,
     /// What every page and answer says on top. No file and no flag sets it: only a demo does.
     pub banner: Option<String>,
 }
@@ -154,6 +158,7 @@ struct ConfigFile {
     sources: SourcesFile,
     query: tables::QueryFile,
     postgres: Option<tables::PostgresFile>,
+    limits: limits::LimitsFile,
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,6 +263,7 @@ impl TryFrom<ConfigFile> for Config {
             sources: SourcesConfig::try_from(file.sources)?,
             query: QuerySettings::try_from(file.query)?,
             postgres: file.postgres.map(PostgresSettings::try_from).transpose()?,
+            shares: Shares::try_from(file.limits)?,
             banner: None,
         })
     }

@@ -119,6 +119,8 @@ fn state(reach: Reach, trail: &str, opened: Trail, recordings: Recordings) -> Re
         sign_ins: SignIns::default(),
         links: Links::default(),
         requests: AtomicU64::new(1),
+        metrics: meshtrail_listen::Metrics::default(),
+        refused_requests: meshtrail_listen::Fold::default(),
         refusals: std::sync::Mutex::default(),
     }))
 }

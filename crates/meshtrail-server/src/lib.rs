@@ -27,7 +27,6 @@ pub mod mesh;
 pub mod network;
 pub mod pack;
 pub mod problem;
-mod refusal_log;
 pub mod routes;
 pub mod serve;
 mod sign_in;

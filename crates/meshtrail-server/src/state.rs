@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{History, OwnNode, Resolver};
+use meshtrail_listen::{Fold, Metrics};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use meshtrail_worker::Workers;
@@ -92,6 +93,10 @@ pub struct Parts {
     pub links: Links,
     /// The how-manyth request this is.
     pub requests: AtomicU64,
+    /// What is counted for `/metrics`. Whoever has something to count makes a counter of it.
+    pub metrics: Metrics,
+    /// Lines of the log about requests that were refused.
+    pub refused_requests: Fold,
     /// Refused sign-ins since the beginning of the window; never held across an await.
     pub refusals: Mutex<Option<(Instant, u32)>>,
 }
@@ -231,6 +236,16 @@ impl AppState {
             }
             _ => false,
         }
+    }
+
+    /// What is counted for `/metrics`.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Lines of the log about requests that were refused.
+    pub fn refused_requests(&self) -> &Fold {
+        &self.0.refused_requests
     }
 
     /// When this server started.

@@ -1,10 +1,11 @@
 //! An answer's bytes as they come.
 //!
-//! - Whoever asks has the first bytes, or the reason why there are none, before the answer begins.
+//! - Whoever asks has the first bytes, or the reason why there are none, before the answer begins, unless they take long.
 //! - An answer that breaks off is an error, never an end.
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -16,6 +17,9 @@ use crate::question::{Fault, Format, QueryError};
 
 /// Bytes that are read at a time.
 const READ: usize = 128 << 10;
+
+/// How long the first bytes are waited for before an answer begins: whoever asks over HTTP must hear something.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
 
 /// An answer. Dropped, its question stops.
 pub struct Answer {
@@ -51,10 +55,12 @@ enum Step {
 }
 
 impl Answer {
-    /// Waits until there are bytes, or the answer is whole without any.
+    /// Waits until there are bytes, or the answer is whole without any, but no longer than [`FIRST_BYTES`].
     pub(crate) async fn begin(running: Running, format: Format) -> Result<Answer, QueryError> {
         let mut answer = Answer { running, format, first: None, rows: 0, state: State::Open };
-        answer.first = answer.step().await?;
+        if let Ok(first) = tokio::time::timeout(FIRST_BYTES, answer.step()).await {
+            answer.first = first?;
+        }
         Ok(answer)
     }
 

@@ -19,17 +19,18 @@ use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::bodies::{self, Created};
 use super::body::{BodyError, Bounds};
 use super::hec::presented;
 use super::record::{Records, Sender, Wrapped};
 use super::token::Token;
+use super::{Shared, sender_of};
 use crate::catalogue::Groups;
 use crate::joined::joined;
 
 /// What is read of one request.
-const BOUNDS: Bounds = Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
+pub(super) const BOUNDS: Bounds =
+    Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
 /// The most documents of one request.
 const MAX_DOCUMENTS: usize = 1 << 17;
 
@@ -88,7 +89,7 @@ async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
         let reason = format!("Content-Type header [{media}] is not supported");
         return refusal(StatusCode::NOT_ACCEPTABLE, "media_type_header_exception", &reason);
     }
-    let read = match bulk.shared.room.read(&head.headers, body, BOUNDS).await {
+    let read = match bulk.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await {
         Ok(read) => read,
         Err(error) => return body_refusal(&error),
     };
@@ -252,6 +253,11 @@ fn refusal(status: StatusCode, of_type: &str, reason: &str) -> Response {
 }
 
 fn body_refusal(error: &BodyError) -> Response {
+    if let BodyError::NoRoom = error {
+        // Senders to Elasticsearch come again after this status.
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        return refusal(status, "es_rejected_execution_exception", &error.to_string());
+    }
     refusal(error.status(), "illegal_argument_exception", &error.to_string())
 }
 

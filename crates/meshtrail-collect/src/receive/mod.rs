@@ -3,7 +3,8 @@
 //! - A sender hears yes only once everything it sent is durable. What it sends again counts once.
 //! - Each receiver has a port of its own, bound before the server serves; what one sender gets wrong is said to that
 //!   sender and harms no other.
-//! - Bodies are bounded before and after decoding, connections and memory for each receiver too.
+//! - Bodies are bounded before and after decoding, and so are connections, requests and memory of each receiver; of
+//!   these a sender's address has a share. Nothing is read before a token is checked that is in the head.
 //! - Secrets are compared in constant time and read from their file anew when it changes.
 
 mod bodies;
@@ -21,7 +22,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use axum::Router;
-use meshtrail_listen::{HttpPort, tls};
+use http::Extensions;
+use meshtrail_listen::{HttpPort, Peer, PortPlaces, PortTimes, tls};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -29,8 +31,11 @@ use crate::config::SourcesConfig;
 use crate::start::{OpenError, Wiring};
 use token::Token;
 
-/// How many connections one receiver serves at a time, and how many requests on each.
-const MAX_CONNECTIONS: usize = 1024;
+/// How many connections one receiver serves at a time.
+pub const MAX_CONNECTIONS: usize = 1024;
+
+/// How many requests it answers at a time, and of these on one connection.
+const MAX_REQUESTS: usize = 1024;
 const MAX_STREAMS: u32 = 16;
 
 /// A place where a receiver listens.
@@ -48,11 +53,24 @@ pub struct Receivers {
     webhook: Option<(Token, Door)>,
 }
 
-/// What all receivers write to.
+/// What a receiver writes to, and where its bodies find room.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) wiring: Wiring,
     pub(crate) room: body::Room,
+}
+
+impl Shared {
+    fn new(port: &str, bounds: body::Bounds, wiring: &Wiring) -> Self {
+        let room = body::Room::new(port, bounds, &wiring.limits);
+        Self { wiring: wiring.clone(), room }
+    }
+}
+
+/// Whom a request counts for: its address, since a receiver's token tells no senders apart.
+pub(crate) fn sender_of(extensions: &Extensions) -> Peer {
+    let address = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
+    address.map_or(Peer::of(std::net::Ipv4Addr::UNSPECIFIED.into()), |address| Peer::at(address.0))
 }
 
 /// Binds every receiver that `config` names, in the runtime that will serve them.
@@ -121,27 +139,38 @@ impl Receivers {
             .collect()
     }
 
-    /// Serves every receiver until the wiring stops.
-    pub fn start(self, wiring: &Wiring) {
-        let shared = Shared { wiring: wiring.clone(), room: body::Room::new() };
+    /// How many receivers there are.
+    pub fn count(&self) -> usize {
+        let there = [self.logtail.is_some(), self.hec.is_some(), self.bulk.is_some(), self.webhook.is_some()];
+        there.into_iter().filter(|there| *there).count()
+    }
+
+    /// Serves every receiver until the wiring stops; each with at most `connections`.
+    pub fn start(self, wiring: &Wiring, connections: usize) {
+        let places =
+            |port: &str| PortPlaces::new(port, connections, MAX_REQUESTS, MAX_STREAMS, &wiring.limits);
         if let Some((config, doors)) = self.logtail {
-            let router = logtail::router(&shared, config);
-            doors.into_iter().for_each(|door| spawn(wiring, door, router.clone()));
+            let router = logtail::router(&Shared::new("logtail", logtail::BOUNDS, wiring), config);
+            let places = places("logtail");
+            doors.into_iter().for_each(|door| spawn(wiring, door, places.clone(), router.clone()));
         }
         if let Some((token, door)) = self.hec {
-            spawn(wiring, door, hec::router(&shared, token));
+            let router = hec::router(&Shared::new("hec", hec::BOUNDS, wiring), token);
+            spawn(wiring, door, places("hec"), router);
         }
         if let Some((token, door)) = self.bulk {
-            spawn(wiring, door, bulk::router(&shared, token));
+            let router = bulk::router(&Shared::new("bulk", bulk::BOUNDS, wiring), token);
+            spawn(wiring, door, places("bulk"), router);
         }
         if let Some((token, door)) = self.webhook {
-            spawn(wiring, door, webhook::router(&shared, token));
+            let router = webhook::router(&Shared::new("webhook", webhook::BOUNDS, wiring), token);
+            spawn(wiring, door, places("webhook"), router);
         }
     }
 }
 
-fn spawn(wiring: &Wiring, door: Door, router: Router) {
+fn spawn(wiring: &Wiring, door: Door, places: PortPlaces, router: Router) {
     let Door { listener, tls } = door;
-    let port = HttpPort { listener, tls, connections: MAX_CONNECTIONS, streams: MAX_STREAMS };
+    let port = HttpPort { listener, tls, places, times: PortTimes::default() };
     wiring.tasks.spawn(port.serve(router, wiring.stop.clone()));
 }

@@ -14,17 +14,17 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use meshtrail_event::Timestamp;
 use meshtrail_trail::Emitter;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::Shared;
 use super::body::{BodyError, Bounds};
 use super::store::hex;
 use super::token::Token;
+use super::{Shared, sender_of};
 use crate::catalogue;
 use crate::joined::joined;
 use crate::sources::Expect;
@@ -32,7 +32,8 @@ use crate::sources::Expect;
 /// How old a signature may be, and how far ahead another clock may go.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(300);
 /// What is read of one request: a policy file before and after a change, with room.
-const BOUNDS: Bounds = Bounds { received: 8 << 20, decoded: 8 << 20, time: Duration::from_secs(30) };
+pub(super) const BOUNDS: Bounds =
+    Bounds { received: 8 << 20, decoded: 8 << 20, time: Duration::from_secs(30) };
 /// The most events of one delivery.
 const MAX_EVENTS: usize = 10_000;
 /// The most signatures of one header that are looked at.
@@ -68,7 +69,11 @@ impl IntoResponse for Refused {
             Self::Event(_) => StatusCode::BAD_REQUEST,
             Self::Trail => StatusCode::SERVICE_UNAVAILABLE,
         };
-        (status, format!("{self}\n")).into_response()
+        let mut response = (status, format!("{self}\n")).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
     }
 }
 
@@ -84,7 +89,9 @@ async fn deliver(State(webhook): State<Arc<Webhook>>, request: Request) -> Resul
         return Err(Refused::Method);
     }
     let (head, body) = request.into_parts();
-    let read = webhook.shared.room.read(&head.headers, body, BOUNDS).await?;
+    // Of a signature that could not hold whatever comes, nothing is read.
+    Signature::of(&head.headers, Timestamp::now()).map_err(Refused::Signature)?;
+    let read = webhook.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await?;
     let secret = webhook.secret.secret();
     check(&head.headers, &read.bytes, secret.reveal(), Timestamp::now()).map_err(Refused::Signature)?;
     // Taking goes on to its end even if the sender goes away.
@@ -114,6 +121,42 @@ impl Webhook {
     }
 }
 
+/// What a request's header says of its body.
+struct Signature<'a> {
+    time: &'a str,
+    signatures: Vec<&'a str>,
+}
+
+impl<'a> Signature<'a> {
+    /// The signature of a request that came `now`: there, readable, and not too old.
+    fn of(headers: &'a HeaderMap, now: Timestamp) -> Result<Self, &'static str> {
+        let header = headers.get("tailscale-webhook-signature").ok_or("is missing")?;
+        let header = header.to_str().map_err(|_| "is not text")?;
+        let (mut time, mut signatures) = (None, Vec::new());
+        for (name, value) in header.split(',').filter_map(|part| part.trim().split_once('=')) {
+            match name {
+                "t" => time = Some(value),
+                "v1" if signatures.len() < MAX_SIGNATURES => signatures.push(value),
+                _ => {}
+            }
+        }
+        let time = time.ok_or("names no time t")?;
+        if signatures.is_empty() {
+            return Err("holds no signature v1");
+        }
+        let written: i64 = time.parse().map_err(|_| "its time t is no number of seconds")?;
+        let signed =
+            Timestamp::from_seconds(written).ok_or("its time t lies outside the years 1970 to 2262")?;
+        if now.since(signed) > MAX_AGE {
+            return Err("is older than 5 minutes");
+        }
+        if signed.since(now) > MAX_AGE {
+            return Err("lies more than 5 minutes in the future: is this machine's clock right?");
+        }
+        Ok(Self { time, signatures })
+    }
+}
+
 /// Whether a header of these signs `body` with `secret`, not too long before `now`.
 pub(crate) fn check(
     headers: &HeaderMap,
@@ -121,28 +164,7 @@ pub(crate) fn check(
     secret: &str,
     now: Timestamp,
 ) -> Result<(), &'static str> {
-    let header = headers.get("tailscale-webhook-signature").ok_or("is missing")?;
-    let header = header.to_str().map_err(|_| "is not text")?;
-    let (mut time, mut signatures) = (None, Vec::new());
-    for (name, value) in header.split(',').filter_map(|part| part.trim().split_once('=')) {
-        match name {
-            "t" => time = Some(value),
-            "v1" if signatures.len() < MAX_SIGNATURES => signatures.push(value),
-            _ => {}
-        }
-    }
-    let time = time.ok_or("names no time t")?;
-    if signatures.is_empty() {
-        return Err("holds no signature v1");
-    }
-    let written: i64 = time.parse().map_err(|_| "its time t is no number of seconds")?;
-    let signed = Timestamp::from_seconds(written).ok_or("its time t lies outside the years 1970 to 2262")?;
-    if now.since(signed) > MAX_AGE {
-        return Err("is older than 5 minutes");
-    }
-    if signed.since(now) > MAX_AGE {
-        return Err("lies more than 5 minutes in the future: is this machine's clock right?");
-    }
+    let Signature { time, signatures } = Signature::of(headers, now)?;
     let expected = hex(&hmac(secret.as_bytes(), &[time.as_bytes(), b".", body]));
     let fits = |given: &&str| bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
     if signatures.iter().filter(|given| fits(given)).count() == 0 {

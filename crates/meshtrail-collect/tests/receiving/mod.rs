@@ -44,10 +44,14 @@ impl Receiving {
         Self { trail, addresses, client: reqwest::Client::new(), stop, tasks }
     }
 
+    /// Where the receiver listens that the key of the configuration names.
+    pub(crate) fn address(&self, key: &str) -> SocketAddr {
+        self.addresses.iter().find(|(name, _)| *name == key).unwrap().1
+    }
+
     /// A request to the receiver that the key of the configuration names.
     pub(crate) fn post(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
-        let (_, address) = self.addresses.iter().find(|(name, _)| *name == key).unwrap();
-        self.client.post(format!("http://{address}{path}"))
+        self.client.post(format!("http://{}{path}", self.address(key)))
     }
 
     /// Everything in the trail.

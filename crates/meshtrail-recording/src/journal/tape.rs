@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use meshtrail_event::{SessionId, Timestamp};
+use meshtrail_listen::Taken;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -206,7 +207,8 @@ impl Tape {
         }
         drop(durable);
         let wanted = u32::try_from(length.min(self.shared.limits.in_all)).unwrap_or(u32::MAX);
-        self.shared.budget.clone().try_acquire_many_owned(wanted).ok().map(Room)
+        let permit = self.shared.budget.clone().try_acquire_many_owned(wanted).ok()?;
+        Some(Room { _budget: permit, _share: None })
     }
 
     /// How many of its bytes are on disk.
@@ -224,18 +226,18 @@ impl Tape {
         }
         let wanted = u32::try_from(length.min(self.shared.limits.in_all)).unwrap_or(u32::MAX);
         let permit = self.shared.budget.clone().acquire_many_owned(wanted).await;
-        Ok(Room(permit.expect("the budget is never closed")))
+        Ok(Room { _budget: permit.expect("the budget is never closed"), _share: None })
     }
 
     /// Queues bytes; they are durable when [`Tape::durable`] says so.
     pub fn append(&self, mut bytes: Bytes, room: Room) {
-        let mut room = Some(room.0);
+        let mut room = Some(room);
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(MAX_PAYLOAD));
             let offset = self.appended.fetch_add(piece.len() as u64, Ordering::AcqRel);
-            // The last piece carries the permit: when it is durable, all before it are.
-            let permit = if bytes.is_empty() { room.take() } else { None };
-            self.queue(FrameKind::Bytes, offset, piece, permit);
+            // The last piece carries the room: when it is durable, all before it are.
+            let carried = if bytes.is_empty() { room.take() } else { None };
+            self.queue(FrameKind::Bytes, offset, piece, carried);
         }
     }
 
@@ -281,13 +283,23 @@ impl Tape {
         spool::read(&self.shared, &self.state, from, length)
     }
 
-    fn queue(&self, kind: FrameKind, offset: u64, payload: Bytes, permit: Option<OwnedSemaphorePermit>) {
-        let item = Item { tape: self.state.clone(), kind, offset, payload, permit };
+    fn queue(&self, kind: FrameKind, offset: u64, payload: Bytes, room: Option<Room>) {
+        let item = Item { tape: self.state.clone(), kind, offset, payload, room };
         locked(&self.shared.queue).push(item);
         self.shared.bell.notify_one();
     }
 }
 
-/// Leave to append a number of bytes.
+/// Leave to append a number of bytes, given back when they are durable.
 #[must_use]
-pub struct Room(OwnedSemaphorePermit);
+pub struct Room {
+    _budget: OwnedSemaphorePermit,
+    _share: Option<Taken>,
+}
+
+impl Room {
+    /// With the sender's own part of what all may have on the way.
+    pub fn beside(self, share: Taken) -> Room {
+        Room { _share: Some(share), ..self }
+    }
+}

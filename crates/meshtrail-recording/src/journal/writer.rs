@@ -9,14 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, warn};
 
 use super::{
     Shared, file,
     frame::{Frame, FrameKind, HEAD},
     locked,
-    tape::{Extent, TapeState},
+    tape::{Extent, Room, TapeState},
 };
 use crate::faults::Step;
 
@@ -34,7 +33,7 @@ pub(super) struct Item {
     pub(super) payload: Bytes,
     /// Given back to the budget when the item is dropped: durable, or failed.
     #[expect(dead_code, reason = "held for what dropping it does")]
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<Room>,
 }
 
 /// What waits for the writer. Its size is bounded by the budget that senders take from.

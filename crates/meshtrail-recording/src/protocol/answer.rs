@@ -51,12 +51,19 @@ impl From<&RequestError> for Answered {
     fn from(error: &RequestError) -> Self {
         let status = match error {
             RequestError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            RequestError::Stalled | RequestError::Lost { .. } => StatusCode::REQUEST_TIMEOUT,
+            RequestError::Stalled | RequestError::Slow { .. } | RequestError::Lost { .. } => {
+                StatusCode::REQUEST_TIMEOUT
+            }
+            RequestError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             RequestError::NotJson { .. } | RequestError::Wrong { .. } | RequestError::Missing { .. } => {
                 StatusCode::BAD_REQUEST
             }
         };
-        problem(status, &error.to_string(), error.field())
+        let mut answer = problem(status, &error.to_string(), error.field());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        answer
     }
 }
 

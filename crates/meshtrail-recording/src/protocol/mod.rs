@@ -13,6 +13,9 @@
 //! - What can't be stored is refused with 503 before it is accepted; the sender then tries the next recorder.
 //! - Frames of the ack stream are never further apart than the configured keep-alive.
 //! - A peer costs at most its own bounds; errors name the field, and end that request alone.
+//! - A sender has a share of connections, sessions, events and memory, counted by its device where the mesh knows it,
+//!   else by its address: what is over is refused with 503 before it is accepted.
+//! - A first request's head, a recording's header line and a whole event each have a time; a recording has none.
 
 mod ack;
 mod answer;
@@ -22,4 +25,5 @@ mod server;
 mod tests;
 
 pub(crate) use ack::AckSlot;
+pub(crate) use request::MAX_EVENT;
 pub use request::{RequestError, RequestEvent, parse_request_event};

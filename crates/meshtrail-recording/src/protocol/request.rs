@@ -7,14 +7,15 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Json, Kind, KubeRequest, Outcome, Target, Timestamp, canonical_json};
+use meshtrail_listen::{PeerRoom, Taken};
 use serde_json::{Map, Value};
 
 use crate::{cast::type_of, portrait, sessions::Recordings};
 
 /// The longest event taken: the largest object an API server takes, as base64, and room around it.
-pub(super) const MAX_EVENT: usize = 8 << 20;
+pub(crate) const MAX_EVENT: usize = 8 << 20;
 
-/// How long a sender may pause within an event.
+/// How long a sender may pause within an event, and how long room for it is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest text taken over from an event into the trail.
@@ -29,6 +30,15 @@ pub enum RequestError {
     /// The sender stopped sending.
     #[error("body: nothing came for {} seconds", PATIENCE.as_secs())]
     Stalled,
+    /// It took too long as a whole.
+    #[error("body: it did not come whole within {patience:?}")]
+    Slow {
+        /// How long it may take.
+        patience: Duration,
+    },
+    /// Too many events are in memory.
+    #[error("body: no room in memory for {} seconds; send it again", PATIENCE.as_secs())]
+    NoRoom,
     /// The connection broke.
     #[error("body: {how}")]
     Lost {
@@ -217,21 +227,39 @@ impl RequestEvent {
     }
 }
 
-/// Reads a body within bounds.
-pub(super) async fn read_body<B>(mut body: B) -> Result<Bytes, RequestError>
+/// Reads a body within bounds and within `patience` as a whole; room in memory is taken as bytes come.
+pub(super) async fn read_body<B>(
+    body: B,
+    room: &PeerRoom,
+    patience: Duration,
+) -> Result<(Bytes, Taken), RequestError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error,
+{
+    let reading = tokio::time::timeout(patience, read_frames(body, room));
+    reading.await.map_err(|_| RequestError::Slow { patience })?
+}
+
+async fn read_frames<B>(mut body: B, room: &PeerRoom) -> Result<(Bytes, Taken), RequestError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error,
 {
     let mut whole = BytesMut::new();
+    let take = async |bytes: usize| {
+        tokio::time::timeout(PATIENCE, room.take(bytes)).await.map_err(|_| RequestError::NoRoom)
+    };
+    let mut taken = take(0).await?;
     loop {
         let next = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(|_| RequestError::Stalled)?;
-        let Some(frame) = next else { return Ok(whole.freeze()) };
+        let Some(frame) = next else { return Ok((whole.freeze(), taken)) };
         let frame = frame.map_err(|error| RequestError::Lost { how: with_causes(&error) })?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > MAX_EVENT {
             return Err(RequestError::TooLong {});
         }
+        taken.add(take(data.len()).await?);
         whole.extend_from_slice(&data);
     }
 }

@@ -8,46 +8,37 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use meshtrail_listen::{Bound, accept};
+use meshtrail_listen::{
+    Activity, HEADER_TIME, Patience, Peer, PeerRoom, Place, Refusal as TurnAway, Unused, accept,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     ack::{AckSlot, Answer, Held},
     answer::{Answered, empty, problem, wrong_method},
     request::{MAX_EVENT, parse_request_event, read_body},
 };
-use crate::sessions::{Cut, Pump, Recordings};
+use crate::sessions::{Cut, Pump, Recordings, Refusal, Sender};
 
 /// Time between the last ack and the end of the stream. A client that sees the end before it has noted that
 /// its own session is over takes it for a failure.
 const LAST_GAP: Duration = Duration::from_millis(50);
 
-/// Connections beside those that record: probes, events, and peers that are turned away.
-const SPARE_CONNECTIONS: usize = 1024;
-
-/// Events that are in memory at a time.
-const EVENTS_AT_ONCE: usize = 16;
-
 impl Recordings {
     /// Serves the recorder protocol until `stop`; then sessions that came in here end as interrupted, and this
     /// returns when every connection is done.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
-        let server = Server {
-            recordings: self.clone(),
-            events: Arc::new(Semaphore::new(EVENTS_AT_ONCE)),
-            halt: self.stopping().child_token(),
-        };
+        let server = Server { recordings: self.clone(), halt: self.stopping().child_token() };
         let open = TaskTracker::new();
+        let serve = |stream, peer, place| server.clone().connection(stream, peer, place);
         // Nothing of one more was accepted, so its sender goes on to the next recorder.
-        let bound = Bound::TurnsAway(self.config().max_sessions + SPARE_CONNECTIONS);
-        let serve = |stream, peer| server.clone().connection(stream, peer);
         tokio::select! {
-            () = accept(listener, bound, &open, serve) => {}
+            () = accept(listener, &self.places().connections, TurnAway::Http, &open, serve) => {}
             () = stop.cancelled() => {}
             () = server.halt.cancelled() => {}
         }
@@ -60,30 +51,35 @@ impl Recordings {
 #[derive(Clone)]
 struct Server {
     recordings: Recordings,
-    events: Arc<Semaphore>,
     /// Ends every session and connection of this listener.
     halt: CancellationToken,
 }
 
-/// Held by each request and answer of a connection, so that it shows when there is none.
-type InUse = Arc<()>;
+/// Who asks: from where, and whom it counts for.
+#[derive(Clone)]
+struct Asker {
+    address: SocketAddr,
+    sender: Arc<Sender>,
+}
 
 impl Server {
-    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self, stream: TcpStream, address: SocketAddr, place: Place) {
         keep_alive(&stream);
-        let config = self.recordings.config();
+        let idle = self.recordings.config().request_patience;
+        let patience = Patience { first: Instant::now() + HEADER_TIME.min(idle), idle };
         // A peer that connects and says nothing is let go before it costs buffers.
-        let first = tokio::time::timeout(config.request_patience, stream.readable()).await;
+        let first = tokio::time::timeout_at(patience.first, stream.readable()).await;
         if !matches!(first, Ok(Ok(()))) {
             return;
         }
         let builder = builder(&self.recordings);
-        let (serving, in_use) = (self.clone(), InUse::default());
-        let counted = in_use.clone();
+        let (serving, activity) = (self.clone(), Activity::default());
+        let (from, used) =
+            (Asker { address, sender: Arc::new(Sender::new(address, place)) }, activity.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let (server, in_use) = (serving.clone(), counted.clone());
+            let (server, in_use, from) = (serving.clone(), used.begin(), from.clone());
             // Boxed, so that what answering took is given back while the answer goes on for hours.
-            let answering = Box::pin(server.answer(request, peer));
+            let answering = Box::pin(server.answer(request, from));
             async move {
                 let answer = answering.await;
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _in_use: in_use }))
@@ -93,36 +89,25 @@ impl Server {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.no_longer_needed(&in_use) => {
+            unused = self.no_longer_needed(&activity, patience) => {
+                if unused == Some(Unused::NeverAsked) {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
         if let Err(error) = ended {
-            debug!(%peer, %error, "a connection ended early");
+            debug!(peer = %address, %error, "a connection ended early");
         }
     }
 
     /// Waits until the listener stops, or nobody has used the connection for a while.
-    async fn no_longer_needed(&self, in_use: &InUse) {
-        // The connection and its service hold it as well.
-        const HELD_ANYWAY: usize = 2;
-        let patience = self.recordings.config().request_patience;
-        let mut idle = false;
-        loop {
-            tokio::select! {
-                () = self.halt.cancelled() => return,
-                () = tokio::time::sleep(patience) => {}
-            }
-            let unused = Arc::strong_count(in_use) <= HELD_ANYWAY;
-            if unused && idle {
-                return;
-            }
-            idle = unused;
-        }
+    async fn no_longer_needed(&self, activity: &Activity, patience: Patience) -> Option<Unused> {
+        self.halt.run_until_cancelled(activity.unused(patience)).await
     }
 
-    async fn answer(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
+    async fn answer(self, request: Request<Incoming>, from: Asker) -> Answered {
         let http2 = request.version() == Version::HTTP_2;
         match (request.uri().path(), request.method()) {
             // Another version here would make the client believe that it has acks.
@@ -130,26 +115,25 @@ impl Server {
                 problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "use HTTP/2, or /record", None)
             }
             ("/v2/record", &Method::HEAD) => empty(StatusCode::OK),
-            ("/v2/record", &Method::POST) => self.record_v2(request, peer).await,
+            ("/v2/record", &Method::POST) => self.record_v2(request, &from).await,
             ("/v2/record", _) => wrong_method("HEAD, POST"),
-            ("/record", &Method::POST) => self.record_v1(request, peer).await,
+            ("/record", &Method::POST) => self.record_v1(request, &from).await,
             ("/record", _) => wrong_method("POST"),
             ("/v2/event", &Method::HEAD) => empty(StatusCode::OK),
-            ("/v2/event", &Method::POST) => self.event(request, peer).await,
+            ("/v2/event", &Method::POST) => self.event(request, &from).await,
             ("/v2/event", _) => wrong_method("HEAD, POST"),
             _ => problem(StatusCode::NOT_FOUND, "this is a session recorder", None),
         }
     }
 
     /// Answers at once and acks from a task of its own; what can't be kept is refused before that.
-    async fn record_v2(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
-        let live = match self.recordings.accept(peer, "v2").await {
-            Ok(live) => live,
-            Err(refusal) => return refused(peer, &refusal),
-        };
+    async fn record_v2(self, request: Request<Incoming>, from: &Asker) -> Answered {
         let acks = Arc::new(AckSlot::default());
         let body = (request.into_body(), Version::HTTP_2);
-        let pump = Pump::new(self.recordings.clone(), live, body, Some(acks.clone()), self.halt.clone());
+        let pump = match self.pump(body, Some(acks.clone()), from, "v2").await {
+            Ok(pump) => pump,
+            Err(refusal) => return self.refused(from, "recording", &refusal),
+        };
         let slot = acks.clone();
         self.recordings.tasks().spawn(async move {
             let cut = pump.run().await;
@@ -165,14 +149,12 @@ impl Server {
     }
 
     /// Reading the body sends the 100 that the client waits for; the answer comes when all is durable.
-    async fn record_v1(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
-        let live = match self.recordings.accept(peer, "v1").await {
-            Ok(live) => live,
-            Err(refusal) => return refused(peer, &refusal),
-        };
+    async fn record_v1(self, request: Request<Incoming>, from: &Asker) -> Answered {
         let version = request.version();
-        let pump =
-            Pump::new(self.recordings.clone(), live, (request.into_body(), version), None, self.halt.clone());
+        let pump = match self.pump((request.into_body(), version), None, from, "v1").await {
+            Ok(pump) => pump,
+            Err(refusal) => return self.refused(from, "recording", &refusal),
+        };
         // A task of its own: a connection that breaks takes this handler with it, but not the recording.
         match self.recordings.tasks().spawn(pump.run()).await {
             Ok(Cut::Ended | Cut::Lost { .. }) => empty(StatusCode::OK),
@@ -184,19 +166,43 @@ impl Server {
         }
     }
 
-    async fn event(self, request: Request<Incoming>, peer: SocketAddr) -> Answered {
+    /// Accepts a session, for whoever the connection counts for.
+    async fn pump(
+        &self,
+        body: (Incoming, Version),
+        acks: Option<Arc<AckSlot>>,
+        from: &Asker,
+        protocol: &str,
+    ) -> Result<Pump<Incoming>, Refusal> {
+        let sender = self.sender(from).await?;
+        let live = self.recordings.accept(from.address, sender, protocol).await?;
+        let share = self.recordings.places().journal.of(sender);
+        Ok(Pump::new(self.recordings.clone(), live, body, acks, (share, self.halt.clone())))
+    }
+
+    async fn sender<'a>(&self, from: &'a Asker) -> Result<&'a Peer, Refusal> {
+        Ok(from.sender.peer(self.recordings.resolver()).await?)
+    }
+
+    fn refused(&self, from: &Asker, what: &'static str, refusal: &Refusal) -> Answered {
+        self.recordings.count_refusal(from.address, what, refusal);
+        refusal.into()
+    }
+
+    async fn event(self, request: Request<Incoming>, from: &Asker) -> Answered {
         let length = request.headers().get(http::header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > MAX_EVENT as u64) {
             let detail = format!("body: more than {MAX_EVENT} bytes");
             return problem(StatusCode::PAYLOAD_TOO_LARGE, &detail, None);
         }
-        if let Err(refusal) = self.recordings.refusal() {
-            return refused(peer, &refusal);
-        }
-        let turn = self.events.acquire().await.expect("the turns are never closed");
-        let body = match read_body(request.into_body()).await {
-            Ok(body) => body,
+        let (place, room) = match self.event_place(from).await {
+            Ok(place) => place,
+            Err(refusal) => return self.refused(from, "event", &refusal),
+        };
+        let patience = self.recordings.config().event_patience;
+        let (body, taken) = match read_body(request.into_body(), &room, patience).await {
+            Ok(read) => read,
             Err(error) => return (&error).into(),
         };
         let event = match parse_request_event(&body) {
@@ -204,18 +210,23 @@ impl Server {
             Err(error) => return (&error).into(),
         };
         drop(body);
-        let draft = event.into_draft(&self.recordings, peer).await;
-        drop(turn);
-        match self.recordings.ledger().emit(draft).await {
+        let draft = event.into_draft(&self.recordings, from.address).await;
+        drop(taken);
+        let emitted = self.recordings.ledger().emit(draft).await;
+        drop(place);
+        match emitted {
             Ok(_) => empty(StatusCode::OK),
             Err(error) => (&error).into(),
         }
     }
-}
 
-fn refused(peer: SocketAddr, refusal: &crate::sessions::Refusal) -> Answered {
-    warn!(%peer, %refusal, "a recording was refused");
-    refusal.into()
+    /// A place for an event, and its sender's part of the memory for them.
+    async fn event_place(&self, from: &Asker) -> Result<(Place, PeerRoom), Refusal> {
+        self.recordings.refusal()?;
+        let sender = self.sender(from).await?;
+        let places = self.recordings.places();
+        Ok((places.events.take(sender)?, places.event_bytes.of(sender)))
+    }
 }
 
 /// Small buffers and windows of one session each: most connections are idle most of the time.

@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use meshtrail_event::{Actor, Identity, IdentityStatus, Kind};
+use meshtrail_listen::{Limits, Share, Shares};
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -467,11 +468,14 @@ impl hyper::body::Body for Silence {
 async fn silence_ends_nothing_and_every_turn_has_its_frame() {
     let keep_alive = Duration::from_millis(5);
     let recorder = Recorder::start(RecordingConfig { keep_alive, ..quick() }).await;
-    let live = recorder.recordings.accept(recorder.address, "v2").await.unwrap();
+    let here = meshtrail_listen::Peer::at(recorder.address);
+    let share = recorder.recordings.places().journal.of(&here);
+    let live = recorder.recordings.accept(recorder.address, &here, "v2").await.unwrap();
     let (acks, halt) = (Arc::new(super::AckSlot::default()), tokio_util::sync::CancellationToken::new());
     let (recordings, slot) = (recorder.recordings.clone(), Some(acks.clone()));
     let body = (Silence, http::Version::HTTP_2);
-    let running = tokio::spawn(crate::sessions::Pump::new(recordings, live, body, slot, halt.clone()).run());
+    let running =
+        tokio::spawn(crate::sessions::Pump::new(recordings, live, body, slot, (share, halt.clone())).run());
     let mut answer = super::ack::Answer::Acks(acks);
     for _ in 0..200 {
         let frame = answer.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -480,4 +484,117 @@ async fn silence_ends_nothing_and_every_turn_has_its_frame() {
     assert_eq!(recorder.recordings.live().len(), 1);
     halt.cancel();
     assert_eq!(running.await.unwrap(), crate::sessions::Cut::Stopped);
+}
+
+/// What a recorder says to one more recording.
+async fn refused(client: &mut Client) -> String {
+    let (answer, _) = client.send("POST", "/v2/record").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+/// A configuration in which each peer has a quarter of eight sessions.
+fn quarters() -> RecordingConfig {
+    let shares = Shares::each(Share::thousandths(250).unwrap());
+    let limits = Limits { shares, ..Limits::default() };
+    RecordingConfig { max_sessions: 8, limits, ..quick() }
+}
+
+#[tokio::test]
+async fn one_sender_can_not_take_the_sessions_of_another() {
+    let config = quarters();
+    let metrics = config.limits.metrics.clone();
+    let recorder = Recorder::start(config).await;
+    let mut flooding = Client::connect_from(1, recorder.address).await;
+    let mut held = vec![flooding.record().await, flooding.record().await];
+    let words = refused(&mut flooding).await;
+    assert!(words.contains("127.0.0.1 holds 2 sessions, which is one peer's share of 8"), "{words}");
+    refused(&mut Client::connect_from(1, recorder.address).await).await;
+    let mut other = Client::connect_from(2, recorder.address).await.record().await;
+    other.send(SSH).await;
+    other.acked(SSH.len() as u64).await;
+    let text = metrics.text();
+    assert!(text.contains("meshtrail_sessions_open{port=\"recorder\"} 3\n"), "{text}");
+    assert!(
+        text.contains("meshtrail_recorder_refused_total{what=\"recording\",reason=\"share\"} 2\n"),
+        "{text}"
+    );
+
+    held.pop().unwrap().frames_after_end().await;
+    flooding.record().await;
+}
+
+#[tokio::test]
+async fn a_device_is_one_sender_whichever_of_its_addresses_it_uses() {
+    let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    let device = "[[devices]]\nname = \"web-1.example\"\naddresses = [\"127.0.0.2\", \"127.0.0.3\"]\n";
+    std::fs::write(file.path(), device).unwrap();
+    let directory = meshtrail_identity::DirectoryFile::open(file.path()).unwrap();
+    let known = meshtrail_identity::ResolverConfig { directory: Some(directory), ..Default::default() };
+    let resolver = meshtrail_identity::Resolver::start(known);
+    let (folder, ledger) = (Arc::new(tempfile::tempdir().unwrap()), crate::testing::MemoryLedger::new());
+    let recorder = Recorder::start_knowing(folder, ledger, quarters(), resolver).await;
+    let mut second = Client::connect_from(3, recorder.address).await;
+    let _held = (Client::connect_from(2, recorder.address).await.record().await, second.record().await);
+    let words = refused(&mut second).await;
+    assert!(words.contains("web-1.example holds 2 sessions"), "{words}");
+    Client::connect_from(4, recorder.address).await.record().await;
+}
+
+#[tokio::test]
+async fn events_that_drip_hold_up_nobody_and_end_in_time() {
+    let config = RecordingConfig { event_patience: Duration::from_secs(2), ..quick() };
+    let recorder = Recorder::start(config).await;
+    let mut dripping = Client::connect(recorder.address).await;
+    let mut waiting = Vec::new();
+    for _ in 0..48 {
+        let mut client = dripping.clone();
+        waiting.push(tokio::spawn(async move {
+            let sending = client.send_dripping("/v2/event").await;
+            sending.status()
+        }));
+    }
+    let event = r#"{"type":"kubernetes-api-request","request":{"method":"GET","path":"/api"},"kubernetes":null,
+                    "source":{"node":"laptop","nodeUser":"alice@example.com"}}"#;
+    for last in [1, 2] {
+        let mut client = Client::connect_from(last, recorder.address).await;
+        assert_eq!(client.post("/v2/event", event).await, StatusCode::OK, "from 127.0.0.{last}");
+    }
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), StatusCode::REQUEST_TIMEOUT, "however steadily it drips");
+    }
+    assert_eq!(dripping.post("/v2/event", event).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_header_line_has_to_come_in_time_and_nothing_after_it() {
+    let config = RecordingConfig { header_patience: Duration::from_secs(2), ..quick() };
+    let recorder = Recorder::start(config).await;
+    let mut client = Client::connect(recorder.address).await;
+    let mut whole = client.record().await;
+    whole.send(SSH).await;
+    let mut half = client.record().await;
+    half.send(&SSH.as_bytes()[..40]).await;
+    let last = half.frames().await.pop().unwrap();
+    assert_eq!(last["error"], "no header line came within 2s");
+    let session = recorder.ledger.ended().await;
+    assert_eq!(session.state, SessionState::Failed);
+    assert!(session.reason.as_ref().unwrap().ends_with("no header line came within 2s"), "{session:?}");
+    // It was accepted before the other, whose time is over.
+    whole.send("[1,\"o\",\"on\"]\n").await;
+    whole.acked(SSH.len() as u64 + 13).await;
+}
+
+#[tokio::test]
+async fn half_a_preface_is_let_go_as_silence_is() {
+    let config = RecordingConfig { request_patience: Duration::from_millis(60), ..quick() };
+    let recorder = Recorder::start(config).await;
+    for begun in [&b"PRI * HTTP/2.0"[..], b"POST /record HTTP/1.1\r\nHost:"] {
+        let mut stream = TcpStream::connect(recorder.address).await.unwrap();
+        stream.write_all(begun).await.unwrap();
+        drop(stream.read_to_end(&mut Vec::new()).await);
+    }
+    assert_eq!(recorder.recordings.places().connections.taken(), 0);
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use meshtrail_listen::Limits;
+
 use crate::{faults::Faults, journal::JournalLimits};
 
 /// Bounds and intervals of a recorder.
@@ -11,6 +13,10 @@ pub struct RecordingConfig {
     pub journal: JournalLimits,
     /// Sessions open at a time; at more, senders are sent to another recorder.
     pub max_sessions: usize,
+    /// Connections open at a time, of all ports where recordings are taken.
+    pub max_connections: usize,
+    /// Which part of these, of events and of bytes on their way to the disk one peer may have.
+    pub limits: Limits,
     /// Free bytes on the local disk below which no session is accepted.
     pub min_free: u64,
     /// The longest time between two frames of the ack stream.
@@ -25,19 +31,28 @@ pub struct RecordingConfig {
     pub ping_every: Duration,
     /// How long it may take to answer.
     pub ping_patience: Duration,
-    /// How long a connection may take to send a request, and to send another.
+    /// How long a connection may take to send another request. The first has to be there as soon as on every port.
     pub request_patience: Duration,
+    /// How long a recording may take to send its header line. All after it may take as long as it takes.
+    pub header_patience: Duration,
+    /// How long an event may take to come whole.
+    pub event_patience: Duration,
     /// Bytes that may be on their way to the bucket's chunks before the oldest are given up.
     pub max_unshipped: u64,
     /// What goes wrong in a test.
     pub(crate) faults: Faults,
 }
 
+/// Connections beside those that record: probes, and events.
+const SPARE_CONNECTIONS: usize = 1024;
+
 impl Default for RecordingConfig {
     fn default() -> Self {
         Self {
             journal: JournalLimits::default(),
             max_sessions: 20_000,
+            max_connections: 20_000 + SPARE_CONNECTIONS,
+            limits: Limits::default(),
             min_free: 256 << 20,
             keep_alive: Duration::from_secs(5),
             ack_every: Duration::from_millis(100),
@@ -46,6 +61,8 @@ impl Default for RecordingConfig {
             ping_every: Duration::from_secs(20),
             ping_patience: Duration::from_secs(20),
             request_patience: Duration::from_secs(30),
+            header_patience: Duration::from_secs(30),
+            event_patience: Duration::from_secs(30),
             max_unshipped: 1 << 30,
             faults: Faults::none(),
         }

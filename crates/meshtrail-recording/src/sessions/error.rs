@@ -3,6 +3,7 @@
 use std::io;
 
 use meshtrail_event::SessionId;
+use meshtrail_listen::Full;
 
 use crate::{
     journal::{ChunkError, JournalError},
@@ -47,6 +48,9 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// The sender has as many as one may have.
+    #[error(transparent)]
+    Share(#[from] Full),
     /// The disk is nearly full.
     #[error("the recorder's disk has {free} bytes left, {least} are needed")]
     DiskFull {
@@ -73,6 +77,22 @@ pub enum Refusal {
     /// Recordings are only read here.
     #[error("nothing is recorded here")]
     ReadOnly,
+}
+
+impl Refusal {
+    /// The reason as a label of the counter of refusals.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Stopping => "stopping",
+            Self::TooMany { .. } | Self::Share(Full::All { .. }) => "all",
+            Self::Share(Full::Share { .. }) => "share",
+            Self::DiskFull { .. } => "disk",
+            Self::Trail { .. } => "trail",
+            Self::Journal { .. } => "journal",
+            Self::Slow => "slow",
+            Self::ReadOnly => "read-only",
+        }
+    }
 }
 
 /// Why a session can't be ended.

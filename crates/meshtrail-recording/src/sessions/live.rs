@@ -7,6 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use meshtrail_event::{EventId, SessionId, Timestamp};
+use meshtrail_listen::Place;
 use tokio::sync::{Notify, broadcast};
 
 use crate::{
@@ -43,6 +44,8 @@ pub(crate) struct Live {
     marks: AtomicU64,
     ordered: Notify,
     followers: Mutex<Option<broadcast::Sender<Heard>>>,
+    /// Its sender's place, until bytes no longer come.
+    place: Mutex<Option<Place>>,
 }
 
 #[derive(Default)]
@@ -54,7 +57,7 @@ struct Known {
 }
 
 impl Live {
-    pub(crate) fn new(tape: Tape) -> Self {
+    pub(crate) fn new(tape: Tape, place: Option<Place>) -> Self {
         let received = tape.durable_now().bytes;
         Self {
             tape,
@@ -64,6 +67,7 @@ impl Live {
             marks: AtomicU64::new(0),
             ordered: Notify::new(),
             followers: Mutex::default(),
+            place: Mutex::new(place),
         }
     }
 
@@ -88,6 +92,7 @@ impl Live {
     pub(crate) fn close(&self, closing: Closing) {
         self.known().closing = Some(Box::new(closing));
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn introduce(&self, portrait: Portrait) {

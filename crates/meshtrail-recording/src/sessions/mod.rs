@@ -13,6 +13,7 @@ mod import;
 mod list;
 mod live;
 mod open;
+mod places;
 mod playback;
 mod pump;
 mod source;
@@ -34,6 +35,7 @@ use std::{
 
 use meshtrail_event::{Actor, Detail, Draft, Identity, Kind, Own, SessionId, Target, Timestamp};
 use meshtrail_identity::Resolver;
+use meshtrail_listen::{Fold, Peer};
 use meshtrail_trail::store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,6 +46,7 @@ pub use follow::Followed;
 pub use import::{Import, ImportError, Imported, MAX_IMPORT};
 pub use list::{Cursor, CursorError, SessionsPage};
 pub(crate) use live::Live;
+pub(crate) use places::{RecorderPlaces, Sender};
 pub(crate) use pump::{Cut, Pump};
 pub use stage::{STAGE, StageError, Staged, Staging};
 pub use whole::{Damage, PlaceError};
@@ -85,6 +88,10 @@ struct Inner {
     /// How many marks may be on their way to the trail; sessions past it mark later.
     marking: Arc<Semaphore>,
     room: Mutex<DiskLook>,
+    /// What senders share.
+    places: RecorderPlaces,
+    /// Lines of the log about what was refused.
+    refusals: Fold,
     /// Which bytes are here already, for imports.
     by_digest: import::Digests,
     /// Indexes of recordings whose last event names none.
@@ -99,10 +106,16 @@ struct DiskLook {
 }
 
 impl Recordings {
-    /// Accepts a session: durable, with a number of its own, or refused with the reason.
-    pub(crate) async fn accept(&self, peer: SocketAddr, protocol: &str) -> Result<Arc<Live>, Refusal> {
+    /// Accepts a session of `sender`: durable, with a number of its own, or refused with the reason.
+    pub(crate) async fn accept(
+        &self,
+        peer: SocketAddr,
+        sender: &Peer,
+        protocol: &str,
+    ) -> Result<Arc<Live>, Refusal> {
         let journal = self.inner.journal.as_ref().ok_or(Refusal::ReadOnly)?;
         self.refusal()?;
+        let place = self.inner.places.sessions.take(sender)?;
         let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let (epoch, started) = (self.inner.ledger.epoch(), Timestamp::now());
         let session = SessionId::new(started, self.inner.ledger.trail(), epoch, number)
@@ -114,7 +127,7 @@ impl Recordings {
             peer: peer.to_string(),
             protocol: protocol.to_owned(),
         };
-        let live = Arc::new(Live::new(journal.begin(opening)));
+        let live = Arc::new(Live::new(journal.begin(opening), Some(place)));
         // Counted before it is durable, so that the limit holds against a crowd that comes at once.
         self.live_sessions().insert(session.clone(), live.clone());
         let opened = tokio::time::timeout(OPENING_PATIENCE, live.tape.opened()).await;
@@ -216,6 +229,20 @@ impl Recordings {
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {
         &*self.inner.ledger
+    }
+
+    pub(crate) fn places(&self) -> &RecorderPlaces {
+        &self.inner.places
+    }
+
+    /// Counts a refusal, and writes it into the log unless there are many.
+    pub(crate) fn count_refusal(&self, peer: SocketAddr, what: &'static str, refusal: &Refusal) {
+        let (name, help) = ("meshtrail_recorder_refused_total", "Recordings and events that were refused.");
+        let labels = [("what", what), ("reason", refusal.label())];
+        self.config().limits.metrics.counter(name, help, &labels).add();
+        if let Some(left_out) = self.inner.refusals.line(&Peer::at(peer), std::time::Instant::now()) {
+            tracing::warn!(%peer, %refusal, left_out, "refused: {what}");
+        }
     }
 
     pub(crate) fn resolver(&self) -> &Resolver {

@@ -10,6 +10,7 @@ use std::{
 use futures::StreamExt;
 use meshtrail_event::{Detail, Event, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
+use meshtrail_listen::Fold;
 use meshtrail_trail::{
     Trail,
     store::{Store, StoreLocation},
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Inner, Live, OpenError, RecordingConfig, Recordings, finish, list, pump};
+use super::{Inner, Live, OpenError, RecorderPlaces, RecordingConfig, Recordings, finish, list, pump};
 use crate::{
     cast::{Anomalies, Piece, Repair},
     journal::{Closing, End, Journal, Recovered},
@@ -107,8 +108,11 @@ impl Recordings {
         config: RecordingConfig,
         journal: Option<Journal>,
     ) -> Recordings {
+        let places = RecorderPlaces::new(&config);
         Recordings {
             inner: Arc::new(Inner {
+                places,
+                refusals: Fold::default(),
                 store,
                 ledger,
                 resolver,
@@ -154,7 +158,7 @@ impl Recordings {
     /// Goes on with one session where the stop left it.
     fn take_up(&self, found: Recovered, told: &HashMap<SessionId, Told>) {
         let journal = self.inner.journal.as_ref().expect("only a recorder takes sessions up");
-        let live = Arc::new(Live::new(journal.resume(&found)));
+        let live = Arc::new(Live::new(journal.resume(&found), None));
         let told = told.get(live.id());
         if told.is_some_and(|told| told.ended) {
             // Stopped between its event and the removal of its spool files.

@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Kind, Mark, Timestamp};
+use meshtrail_listen::PeerRoom;
 use sha2::{Digest, Sha256};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +42,8 @@ pub(crate) enum Cut {
     Lost { how: String },
     /// An operator ended it.
     Killed(KillOrder),
+    /// Its header line did not come in time.
+    Headless { after: Duration },
     /// The recorder stops.
     Stopped,
     /// The disk did not take it.
@@ -52,6 +56,7 @@ impl Cut {
         match self {
             Self::Ended | Self::Lost { .. } => None,
             Self::Killed(order) => Some(order.message.clone()),
+            Self::Headless { after } => Some(headless(*after)),
             Self::Stopped => Some("the recorder is stopping".to_owned()),
             Self::Disk { why } => Some(format!("the recorder can't write: {why}")),
         }
@@ -70,6 +75,9 @@ pub(crate) struct Pump<B> {
     version: hyper::Version,
     /// Told when whoever listens stops.
     halt: CancellationToken,
+    /// The sender's part of what may be on the way to the disk.
+    share: PeerRoom,
+    began: Instant,
     hasher: Sha256,
     received: u64,
     /// The first line as far as it came; nothing once it was read.
@@ -109,7 +117,7 @@ where
         live: Arc<Live>,
         (body, version): (B, hyper::Version),
         acks: Option<Arc<AckSlot>>,
-        halt: CancellationToken,
+        (share, halt): (PeerRoom, CancellationToken),
     ) -> Self {
         let now = Instant::now();
         let under_way = Arc::new(AtomicBool::new(false));
@@ -120,6 +128,8 @@ where
             acks,
             version,
             halt,
+            share,
+            began: now,
             hasher: Sha256::new(),
             received: 0,
             first_line: Some(Vec::new()),
@@ -166,19 +176,44 @@ where
                 () = tokio::time::sleep_until(next_turn) => Step::Nothing,
             };
             match step {
-                Step::Received(bytes) => match self.live.tape.room_now(bytes.len()) {
+                Step::Received(bytes) => match self.room_now(bytes.len()) {
                     Some(room) => self.keep(bytes, room),
                     None => {
-                        let (live, length) = (self.live.clone(), bytes.len());
-                        let room: WaitForRoom = Box::pin(async move { live.tape.room(length).await });
+                        let room = self.room(bytes.len());
                         waiting = Some((bytes, room));
                     }
                 },
                 Step::Nothing => {}
                 Step::Stop(cut) => return cut,
             }
+            // While there is no room, it is not the sender who is late.
+            if waiting.is_none()
+                && let Some(after) = self.is_headless()
+            {
+                return Cut::Headless { after };
+            }
             self.turn();
         }
+    }
+
+    /// Room for bytes, if there is some now: in the sender's own part, and in all.
+    fn room_now(&self, length: usize) -> Option<Room> {
+        let share = self.share.take_now(length)?;
+        Some(self.live.tape.room_now(length)?.beside(share))
+    }
+
+    fn room(&self, length: usize) -> WaitForRoom {
+        let (live, share) = (self.live.clone(), self.share.clone());
+        Box::pin(async move {
+            let share = share.take(length).await;
+            Ok(live.tape.room(length).await?.beside(share))
+        })
+    }
+
+    /// Whether the header line is overdue, and since when it was waited for.
+    fn is_headless(&self) -> Option<Duration> {
+        let patience = self.recordings.config().header_patience;
+        (self.first_line.is_some() && self.began.elapsed() >= patience).then_some(patience)
     }
 
     fn step_of(&self, frame: Option<Result<Frame<Bytes>, B::Error>>) -> Step {
@@ -232,6 +267,10 @@ where
     fn next_turn(&self) -> Instant {
         let config = self.recordings.config();
         let mut next = self.framed_at + config.keep_alive;
+        let header_due = self.began + config.header_patience;
+        if self.first_line.is_some() && header_due > Instant::now() {
+            next = next.min(header_due);
+        }
         if self.durable() > self.acked {
             next = next.min(self.acked_at + config.ack_every);
         }
@@ -239,7 +278,7 @@ where
             next = next.min(self.marks.at + config.mark_every);
         }
         // What is overdue for other reasons is looked at when those change.
-        next.max(Instant::now() + std::time::Duration::from_millis(1))
+        next.max(Instant::now() + Duration::from_millis(1))
     }
 
     fn turn(&mut self) {
@@ -332,6 +371,7 @@ where
             Cut::Ended => None,
             Cut::Lost { how } => Some(format!("the upload was cut off: {how}")),
             Cut::Killed(KillOrder { by, reason, .. }) => Some(format!("ended by {by}: {reason}")),
+            Cut::Headless { after } => Some(headless(*after)),
             Cut::Stopped => Some(STOPPED.to_owned()),
             Cut::Disk { why } => Some(format!("the recorder could not write: {why}")),
         };
@@ -347,6 +387,10 @@ where
             (Some(why), Some(also)) => (End::Failed, Some(format!("{why}; {also}"))),
         }
     }
+}
+
+fn headless(after: Duration) -> String {
+    format!("no header line came within {after:?}")
 }
 
 /// What is said of sessions that were open when the recorder stopped.

@@ -9,6 +9,7 @@ pub mod health;
 pub mod imports;
 pub mod listing;
 mod live;
+pub mod metrics;
 pub mod packs;
 pub mod people;
 pub mod proofs;
@@ -80,6 +81,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Administer, routes!(tokens::create)),
         Route::api(Administer, routes!(tokens::revoke)),
         Route::api(Administer, routes!(tokens::make_link)),
+        Route::page(metrics::PATH, Read, get(metrics::metrics)),
         Route::page("/api/openapi.json", Open, get(async || Json(crate::routes::openapi()))),
     ]
 }

@@ -10,9 +10,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, Method, header};
 use meshtrail_event::Timestamp;
+use meshtrail_listen::{Peer, RequestPlace};
 
 use super::names::{self, Foreign};
 use super::{Capability, Secret, Via, Viewer};
+use crate::api::metrics;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -45,12 +47,23 @@ fn admit(state: &AppState, needs: Capability, request: &Request) -> Result<Optio
     if !by_token && !harmless {
         check_browser(state, request)?;
     }
+    if let Some(viewer) = &viewer {
+        count(request, viewer)?;
+    }
     match viewer {
         _ if needs == Capability::Open => Ok(viewer),
         None => Err(Problem::unauthenticated()),
         Some(viewer) if viewer.role.may(needs) => Ok(Some(viewer)),
         Some(viewer) => Err(refusal(&viewer, needs)),
     }
+}
+
+/// Counts the request for whoever asks, and no longer for their address: many may come through one.
+fn count(request: &Request, viewer: &Viewer) -> Result<(), Problem> {
+    let Some(place) = request.extensions().get::<RequestPlace>() else { return Ok(()) };
+    place
+        .count_for(&Peer::known(viewer.who.identity()))
+        .map_err(|full| Problem::unavailable(full.to_string()))
 }
 
 fn identify(
@@ -104,7 +117,8 @@ fn refusal(viewer: &Viewer, needs: Capability) -> Problem {
 }
 
 fn is_page(request: &Request) -> bool {
-    request.method() == Method::GET && !request.uri().path().starts_with("/api/")
+    let path = request.uri().path();
+    request.method() == Method::GET && !path.starts_with("/api/") && path != metrics::PATH
 }
 
 fn to_sign_in(request: &Request) -> Response {

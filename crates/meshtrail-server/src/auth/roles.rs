@@ -6,7 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use meshtrail_event::{Actor, Identity, IdentityStatus};
+use meshtrail_event::{Actor, IdentityStatus};
+use meshtrail_listen::Identity;
 
 use super::Role;
 
@@ -59,7 +60,7 @@ pub enum Holder {
         /// Who.
         actor: Box<Actor>,
         /// Who says so, as of when.
-        identity: Box<Identity>,
+        identity: Box<meshtrail_event::Identity>,
     },
     /// Whoever holds an API token.
     Token {
@@ -74,19 +75,40 @@ pub enum Holder {
 
 impl Holder {
     /// As the actor of an event, with how it is known.
-    pub fn as_actor(&self) -> (Actor, Identity) {
+    pub fn as_actor(&self) -> (Actor, meshtrail_event::Identity) {
         let service = match self {
             Holder::Mesh { actor, identity } => return ((**actor).clone(), (**identity).clone()),
             Holder::Token { id, name } => format!("token {id} ({name})"),
             Holder::Local => self.to_string(),
         };
         let provider = if *self == Holder::Local { "local" } else { "token" };
-        let identity = Identity {
+        let identity = meshtrail_event::Identity {
             status: IdentityStatus::Resolved,
             provider: Some(provider.to_owned()),
-            ..Identity::default()
+            ..Default::default()
         };
         (Actor { service: Some(service), ..Actor::default() }, identity)
+    }
+}
+
+impl Holder {
+    /// Whose share of what is shared their requests count in.
+    pub fn identity(&self) -> Identity {
+        match self {
+            Holder::Mesh { actor, .. } => {
+                let person = actor.person.as_ref().filter(|_| actor.tags.is_empty());
+                let device = actor.device.as_ref();
+                let key = match (person, device) {
+                    (Some(person), _) => person.login.to_lowercase(),
+                    (None, Some(device)) => device.id.clone().or(device.name.clone()).unwrap_or_default(),
+                    (None, None) => self.to_string(),
+                };
+                let name = device.filter(|_| person.is_none()).and_then(|device| device.name.clone());
+                Identity::new(key, name.into_iter().chain(actor.tags.iter().cloned()))
+            }
+            Holder::Token { id, name } => Identity::new(format!("token {id}"), [format!("token:{name}")]),
+            Holder::Local => Identity::new("local administrator", []),
+        }
     }
 }
 

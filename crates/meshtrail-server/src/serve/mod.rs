@@ -11,6 +11,7 @@ pub mod recorders;
 
 mod folders;
 mod open;
+mod ports;
 mod postgres;
 
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use meshtrail_collect::{Collectors, Wiring};
 use meshtrail_event::{Kind, Outcome, Own};
-use meshtrail_listen::HttpPort;
+use meshtrail_listen::{HttpPort, PortTimes};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use tokio::net::TcpListener;
@@ -38,10 +39,6 @@ use note::{Ready, ServerNote};
 
 pub use open::StartError;
 
-/// How many connections the API and the console serve at a time, and how many requests on each.
-const MAX_CONNECTIONS: usize = 2048;
-const MAX_STREAMS: u32 = 64;
-
 /// How long live sessions may take to be closed at a stop.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
@@ -55,6 +52,7 @@ pub struct Server {
     listener: TcpListener,
     recorders: Vec<(RecorderListen, Option<TcpListener>)>,
     postgres: Option<postgres::Opened>,
+    ports: ports::Ports,
     data: PathBuf,
     note: ServerNote,
     admin_token_file: PathBuf,
@@ -96,6 +94,7 @@ impl Server {
             listener,
             recorders,
             postgres,
+            ports,
             data,
             note,
             admin_token_file,
@@ -105,18 +104,19 @@ impl Server {
         state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail))?;
         let tasks = TaskTracker::new();
         let router = routes::router(state.clone());
-        let port = HttpPort { listener, tls: None, connections: MAX_CONNECTIONS, streams: MAX_STREAMS };
+        let port = HttpPort { listener, tls: None, places: ports.console, times: PortTimes::default() };
         tasks.spawn(port.serve(router, stop.clone()));
         tasks.spawn(tell_reloads(state.clone(), stop.clone()));
         tasks.spawn(state.summaries().clone().keep(trail.clone(), stop.clone()));
         tasks.spawn(keeper.run(stop.clone()));
         let (history, sources) = (state.history().clone(), state.sources().clone());
-        collectors.start(&Wiring::new(trail.clone(), history, sources, tasks.clone(), stop.clone()));
+        let wiring = Wiring::new(trail.clone(), history, sources, tasks.clone(), stop.clone());
+        collectors.start(&wiring.within(ports.limits.clone(), ports.receiver));
         if let Some(deaths) = state.sql().deaths() {
             tasks.spawn(record_deaths(deaths, state.clone(), stop.clone()));
         }
         if let Some(postgres) = postgres {
-            tasks.spawn(postgres.serve(state.clone(), stop.clone()));
+            tasks.spawn(postgres.serve(state.clone(), ports.limits, stop.clone()));
         }
         let opened = serve_recorders(&tasks, &recordings, state.resolver(), recorders, &stop);
         if let Err(error) = note.leave(&data) {

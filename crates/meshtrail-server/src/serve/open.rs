@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::{Detail, Draft, Kind, Own, Timestamp};
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
+use meshtrail_listen::Fold;
 use meshtrail_listen::tls::TlsError;
 use meshtrail_recording::{RecordingConfig, Recordings};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin_token::{self, AdminTokenError};
 use super::note::ServerNote;
+use super::ports::Ports;
 use super::{Server, folders, postgres, recorders};
 use crate::auth::links::Links;
 use crate::auth::sessions::SignIns;
@@ -130,6 +132,7 @@ impl Server {
         let recorders = recorder_listeners(&config.recorder_listen)?;
         let socket = socket(&config);
         let collectors = meshtrail_collect::open(config.sources.clone())?.with_local_api(socket.clone());
+        let ports = Ports::within_descriptors(&config, collectors.receivers());
         let history = History::of_trail(&config.trail.name);
         let resolver = resolver(&config, socket, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
@@ -137,7 +140,7 @@ impl Server {
             name_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
         }
         let (learned, keeper) = directory(&history, &trail).await?;
-        let recordings = recordings(store, &local, &trail, &resolver).await?;
+        let recordings = recordings(store, &local, &trail, &resolver, ports.recording()).await?;
         let (admin_token, admin_token_file) = admin_token::load_or_make(&local)?;
         let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
         let address =
@@ -178,6 +181,8 @@ impl Server {
             sign_ins: SignIns::of_port(address.port()),
             links: Links::default(),
             requests: AtomicU64::new(1),
+            metrics: ports.limits.metrics.clone(),
+            refused_requests: Fold::default(),
             refusals: std::sync::Mutex::default(),
         });
         Ok(Server {
@@ -189,6 +194,7 @@ impl Server {
             listener,
             recorders,
             postgres,
+            ports,
             data: config.data,
             note,
             admin_token_file,
@@ -236,8 +242,9 @@ async fn recordings(
     local: &Path,
     trail: &Trail,
     resolver: &Resolver,
+    config: RecordingConfig,
 ) -> Result<Recordings, StartError> {
-    Recordings::open(store, local, trail.clone(), resolver.clone(), RecordingConfig::default())
+    Recordings::open(store, local, trail.clone(), resolver.clone(), config)
         .await
         .map_err(|error| StartError::Recordings(Box::new(error)))
 }

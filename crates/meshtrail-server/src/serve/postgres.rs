@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_event::Timestamp;
-use meshtrail_listen::{bind, tls};
+use meshtrail_listen::{Limits, Peer, bind, tls};
 use meshtrail_worker::postgres::{Authenticator, Client, Port, Refused};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -48,6 +48,10 @@ struct TokenClient {
 }
 
 impl Client for TokenClient {
+    fn peer(&self) -> Peer {
+        Peer::known(self.who.identity())
+    }
+
     fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
         let viewer =
             Viewer { who: self.who.clone(), role: self.role, via: Via::Token, address: Some(self.peer) };
@@ -77,7 +81,7 @@ pub(super) fn open(settings: Option<&PostgresSettings>) -> Result<Option<Opened>
 
 impl Opened {
     /// Serves until `stop`.
-    pub(super) async fn serve(self, state: AppState, stop: CancellationToken) {
+    pub(super) async fn serve(self, state: AppState, limits: Limits, stop: CancellationToken) {
         let listener = match TcpListener::from_std(self.listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -88,6 +92,7 @@ impl Opened {
         tracing::info!(address = ?listener.local_addr().ok(), "the Postgres wire listens");
         let workers = state.sql().clone();
         let authenticator = Arc::new(TokenAuthenticator(state));
-        Arc::new(Port::new(workers, authenticator, self.tls, self.connections)).serve(listener, stop).await;
+        let port = Port::new(workers, authenticator, self.tls, (self.connections, &limits));
+        Arc::new(port).serve(listener, stop).await;
     }
 }

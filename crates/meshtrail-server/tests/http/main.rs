@@ -5,6 +5,7 @@
 mod api;
 mod changes;
 mod imports;
+mod limits;
 mod mesh;
 mod recordings;
 mod running;

@@ -3,7 +3,8 @@
 //! - The server ends TLS and asks for the password, which is a token; no worker is started before it was right.
 //! - From then on bytes go between client and worker. Each question is written down before it runs, and takes a place
 //!   among all questions that run.
-//! - At most [`Port::most`] connections at once; one more is told so and closed. What says nothing is closed after
+//! - At most [`Port::most`] connections at once, and of those that wait for a password so many more; one more is told so
+//!   or closed. An address has a share of them, and after the password a token has. What says nothing is closed after
 //!   [`STARTUP_TIME`].
 //! - A worker that dies is an error to its client, and nothing to anybody else.
 //!
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use meshtrail_listen::{Bound, accept};
+use meshtrail_listen::{Limits, Peer, Place, Places, Refusal, Sort, accept};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -36,7 +37,8 @@ use crate::question::Fault;
 use startup::{Hello, StartupMessage};
 pub(crate) use statements::Statements;
 
-/// Connections beside those that are served: they are told that there are too many. What comes beyond them waits.
+/// Connections beside those that are served: they have not signed in yet, or are told that there are too many. What comes
+/// beyond them is closed.
 const SPARE_CONNECTIONS: usize = 32;
 /// From accepting a connection to a password that was right.
 pub const STARTUP_TIME: Duration = Duration::from_secs(10);
@@ -49,6 +51,9 @@ pub trait Authenticator: Send + Sync + 'static {
 
 /// Somebody who was let in.
 pub trait Client: Send + Sync + 'static {
+    /// Whom its connections count for.
+    fn peer(&self) -> Peer;
+
     /// Writes down what they ask; the question does not run before this is durable, nor if it fails.
     fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>>;
 }
@@ -66,6 +71,9 @@ pub struct Port {
     workers: Workers,
     authenticator: Arc<dyn Authenticator>,
     tls: Option<TlsAcceptor>,
+    /// All connections, those that have not signed in too.
+    places: Places,
+    /// Those that are served.
     connections: Arc<Semaphore>,
     most: usize,
     running: Mutex<HashMap<(i32, i32), Control>>,
@@ -77,10 +85,11 @@ impl Port {
         workers: Workers,
         authenticator: Arc<dyn Authenticator>,
         tls: Option<TlsAcceptor>,
-        most: usize,
+        (most, limits): (usize, &Limits),
     ) -> Port {
+        let places = Places::new("postgres", Sort::CONNECTIONS, most + SPARE_CONNECTIONS, limits);
         let connections = Arc::new(Semaphore::new(most));
-        Port { workers, authenticator, tls, connections, most, running: Mutex::default() }
+        Port { workers, authenticator, tls, places, connections, most, running: Mutex::default() }
     }
 
     /// How many connections are served at once.
@@ -91,24 +100,24 @@ impl Port {
     /// Serves `listener` until `stop`; open connections end with it.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        let serve = |socket, peer| {
+        let serve = |socket, peer, place| {
             let (port, stop) = (self.clone(), stop.clone());
             async move {
-                stop.run_until_cancelled(port.connection(socket, peer)).await;
+                stop.run_until_cancelled(port.connection(socket, peer, place)).await;
             }
         };
-        let bound = Bound::Waits(self.most + SPARE_CONNECTIONS);
-        stop.run_until_cancelled(accept(listener, bound, &tasks, serve)).await;
+        let accepting = accept(listener, &self.places, Refusal::Close, &tasks, serve);
+        stop.run_until_cancelled(accepting).await;
         tasks.close();
         tasks.wait().await;
     }
 
-    async fn connection(&self, socket: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
         // A client that waits for a few bytes must not wait for more of them.
         let _slower = socket.set_nodelay(true);
         let opened = tokio::time::timeout(STARTUP_TIME, startup::open(socket, self.tls.as_ref())).await;
         let served = match opened {
-            Ok(Ok((stream, Hello::Start(message)))) => self.start(stream, message, peer).await,
+            Ok(Ok((stream, Hello::Start(message)))) => self.start(stream, message, (peer, place)).await,
             Ok(Ok((_, Hello::Cancel { process, secret }))) => {
                 self.cancel(process, secret).await;
                 Ok(())
@@ -125,11 +134,8 @@ impl Port {
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send,
         message: StartupMessage,
-        peer: SocketAddr,
+        (peer, place): (SocketAddr, Place),
     ) -> io::Result<()> {
-        let Ok(place) = self.connections.clone().try_acquire_owned() else {
-            return startup::refuse(&mut stream, "53300", "too many connections: try again later").await;
-        };
         let password = tokio::time::timeout(STARTUP_TIME, startup::password(&mut stream)).await;
         let Ok(password) = password else { return Ok(()) };
         let client = match self.authenticator.authenticate(message.user(), &password?, peer) {
@@ -139,9 +145,15 @@ impl Port {
                 return startup::refuse(&mut stream, "28P01", &refused.reason).await;
             }
         };
-        let served = self.serve_client(stream, message, client).await;
-        drop(place);
-        served
+        if let Err(full) = place.count_for(&client.peer()) {
+            return startup::refuse(&mut stream, "53300", &full.to_string()).await;
+        }
+        let Ok(served) = self.connections.clone().try_acquire_owned() else {
+            return startup::refuse(&mut stream, "53300", "too many connections: try again later").await;
+        };
+        let ended = self.serve_client(stream, message, client).await;
+        drop((served, place));
+        ended
     }
 
     async fn serve_client(

@@ -79,6 +79,9 @@ impl Answer {
 
     /// A body that can't be taken.
     pub(crate) fn body(error: &BodyError) -> Self {
+        if let BodyError::NoRoom = error {
+            return Self::of(Code::Busy).because(error.to_string());
+        }
         Self { status: Some(error.status()), ..Self::of(Code::InvalidData).because(error.to_string()) }
     }
 }

@@ -25,10 +25,10 @@ use http::{HeaderMap, header};
 use meshtrail_event::{Detail, Draft, Kind, LogLine, Target, Timestamp};
 use serde::Deserialize;
 
-use super::Shared;
 use super::body::Bounds;
 use super::record::{Records, Sender};
 use super::token::Token;
+use super::{Shared, sender_of};
 use crate::joined::joined;
 use answer::{Answer, Code};
 use channels::Channels;
@@ -36,7 +36,8 @@ use channels::Channels;
 pub(crate) use auth::presented;
 
 /// What is read of one request.
-const BOUNDS: Bounds = Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
+pub(super) const BOUNDS: Bounds =
+    Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
 
 struct Hec {
     shared: Shared,
@@ -92,7 +93,7 @@ async fn events(State(hec): State<Arc<Hec>>, asked: Query<Asked>, request: Reque
     if let Some(media) = wrong_media(&head.headers) {
         return Answer::of(Code::InvalidData).because(format!("Content-Type: {media:?} is not JSON"));
     }
-    let read = match hec.shared.room.read(&head.headers, body, BOUNDS).await {
+    let read = match hec.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await {
         Ok(read) => read,
         Err(error) => return Answer::body(&error),
     };
@@ -111,7 +112,7 @@ async fn raw(State(hec): State<Arc<Hec>>, asked: Query<Asked>, request: Request)
         Ok(None) => return Answer::of(Code::NoChannel),
         Err(answer) => return answer,
     };
-    let read = match hec.shared.room.read(&head.headers, body, BOUNDS).await {
+    let read = match hec.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await {
         Ok(read) => read,
         Err(error) => return Answer::body(&error),
     };
@@ -143,8 +144,12 @@ async fn acks(
     let (head, body) = request.into_parts();
     let channel = hec.enter(&head.headers, &asked.0)?.ok_or_else(|| Answer::of(Code::NoChannel))?;
     let bounds = Bounds { received: 1 << 20, decoded: 1 << 20, ..BOUNDS };
-    let read =
-        hec.shared.room.read(&head.headers, body, bounds).await.map_err(|error| Answer::body(&error))?;
+    let read = hec
+        .shared
+        .room
+        .read(&sender_of(&head.extensions), &head.headers, body, bounds)
+        .await
+        .map_err(|error| Answer::body(&error))?;
     let question: AckQuestion = serde_json::from_slice(&read.bytes)
         .map_err(|error| Answer::of(Code::InvalidData).because(error.to_string()))?;
     let acks: serde_json::Map<_, _> = question

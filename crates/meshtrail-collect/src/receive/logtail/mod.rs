@@ -27,9 +27,9 @@ use meshtrail_event::{Draft, Family, Timestamp};
 use meshtrail_trail::{AppendError, Emitter};
 use sha2::{Digest as _, Sha256};
 
-use super::Shared;
 use super::body::{BodyError, Bounds, Spoiled};
 use super::store::emit_in_parts;
+use super::{Shared, sender_of};
 use crate::config::LogtailConfig;
 use crate::flow::FlowRecord;
 use crate::joined::joined;
@@ -40,7 +40,8 @@ use spoiled::{Allowance, Folded};
 use streams::{Stream, Streams};
 
 /// What clients send is half of this at most, and the lines of one entry may come on top.
-const BOUNDS: Bounds = Bounds { received: 4 << 20, decoded: 16 << 20, time: Duration::from_secs(60) };
+pub(super) const BOUNDS: Bounds =
+    Bounds { received: 4 << 20, decoded: 16 << 20, time: Duration::from_secs(60) };
 /// The most entries of one body.
 const MAX_ENTRIES: usize = 1 << 17;
 
@@ -85,6 +86,7 @@ impl IntoResponse for Refused {
             Self::Path => (StatusCode::NOT_FOUND, 300),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 300),
             Self::Unknown { .. } | Self::UnknownTailnet { .. } => (StatusCode::FORBIDDEN, 300),
+            Self::Body(BodyError::NoRoom) => (StatusCode::SERVICE_UNAVAILABLE, 5),
             Self::Body(_) => (StatusCode::REQUEST_TIMEOUT, 5),
             Self::TooOften { wait, .. } => (StatusCode::TOO_MANY_REQUESTS, wait.as_secs() + 1),
             Self::Trail => (StatusCode::SERVICE_UNAVAILABLE, 5),
@@ -122,7 +124,11 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
         return Err(Refused::UnknownTailnet { public: copy.as_str().to_owned() });
     }
     let (head, body) = request.into_parts();
-    let read = logtail.shared.room.read_or_spoiled(&head.headers, body, BOUNDS).await?;
+    let read = logtail
+        .shared
+        .room
+        .read_or_spoiled(&sender_of(&head.extensions), &head.headers, body, BOUNDS)
+        .await?;
     // Taking goes on to its end even if the sender goes away: what it sends again is known then.
     let work = tokio::spawn(async move {
         match read {

@@ -1,0 +1,113 @@
+//! A client of the recorder protocol's second version, from an address of its own: it hears what is durable.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::{Request, Response};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The first line of a recording.
+pub const HEADER: &str = concat!(
+    r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"srcNode":"laptop.tail.example","#,
+    r#""srcNodeID":"7","srcNodeUser":"alice@example.com","env":{"TERM":"xterm"},"sshUser":"root","localUser":"root"}"#,
+    "\n"
+);
+
+type Sending = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+type Body = StreamBody<ReceiverStream<Result<Frame<Bytes>, std::io::Error>>>;
+
+/// A connection to `address` from 127.0.0.`last`.
+pub async fn connect_from(last: u8, address: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A connection over which recordings are sent.
+#[derive(Clone)]
+pub struct Connection {
+    sender: SendRequest<Body>,
+    address: SocketAddr,
+}
+
+impl Connection {
+    /// From 127.0.0.`last`.
+    pub async fn open(last: u8, address: SocketAddr) -> Result<Connection> {
+        let stream = TokioIo::new(connect_from(last, address).await?);
+        let (sender, connection) = handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        Ok(Connection { sender, address })
+    }
+
+    /// Begins a request: where its body goes, and its answer, which may wait for all of the body.
+    pub fn begin(
+        &mut self,
+        path: &str,
+    ) -> Result<(Sending, impl Future<Output = hyper::Result<Response<Incoming>>> + use<>)> {
+        let (sending, body) = mpsc::channel(4);
+        let uri = format!("http://{}{path}", self.address);
+        let request = Request::post(uri).body(StreamBody::new(ReceiverStream::new(body)))?;
+        Ok((sending, self.sender.send_request(request)))
+    }
+}
+
+/// One recording.
+pub struct Upload {
+    sending: Sending,
+    acks: Incoming,
+    heard: Vec<u8>,
+    sent: u64,
+    acked: u64,
+}
+
+impl Upload {
+    /// Begins a recording that is accepted, and sends its header line.
+    pub async fn begin(connection: &mut Connection) -> Result<Upload> {
+        let (sending, answer) = connection.begin("/v2/record")?;
+        let answer = answer.await?;
+        ensure!(answer.status() == 200, "the recorder answered {}", answer.status());
+        let mut upload = Upload { sending, acks: answer.into_body(), heard: Vec::new(), sent: 0, acked: 0 };
+        upload.send(HEADER).await?;
+        Ok(upload)
+    }
+
+    /// Sends a piece.
+    pub async fn send(&mut self, text: impl Into<Bytes>) -> Result<()> {
+        let bytes = text.into();
+        self.sent += bytes.len() as u64;
+        self.sending.send(Ok(Frame::data(bytes))).await.context("the upload was cut off")
+    }
+
+    /// Sends a piece and waits until all of it is durable; how long that took.
+    pub async fn send_durably(&mut self, text: impl Into<Bytes>) -> Result<Duration> {
+        let began = Instant::now();
+        self.send(text).await?;
+        while self.acked < self.sent {
+            let frame = tokio::time::timeout(LIMIT, self.acks.frame()).await;
+            let frame = frame.context("waited for an ack")?.context("the acks ended")??;
+            let Ok(data) = frame.into_data() else { continue };
+            self.heard.extend_from_slice(&data);
+            while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.heard.drain(..=end).collect();
+                let frame: serde_json::Value = serde_json::from_slice(&line)?;
+                if let Some(error) = frame["error"].as_str() {
+                    bail!("the recorder failed: {error}");
+                }
+                self.acked = self.acked.max(frame["ack"].as_u64().unwrap_or(0));
+            }
+        }
+        Ok(began.elapsed())
+    }
+}
