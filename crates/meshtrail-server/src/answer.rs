@@ -56,11 +56,7 @@ fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(fitting)
 }
 
-async fn finish(
-    State(state): State<AppState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn finish(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = RequestId(state.next_request_id());
     let is_api = request.uri().path().starts_with("/api/") || request.uri().path() == metrics::PATH;
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);

@@ -43,6 +43,13 @@ pub struct RecordingConfig {
     pub(crate) faults: Faults,
 }
 
+impl RecordingConfig {
+    /// The usual, with so many connections, of which a peer has its part by `limits`.
+    pub fn within(max_connections: usize, limits: Limits) -> Self {
+        Self { max_connections, limits, ..Self::default() }
+    }
+}
+
 /// Connections beside those that record: probes, and events.
 const SPARE_CONNECTIONS: usize = 1024;
 

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use meshtrail_identity::{Provider, Resolution, Resolver};
+use meshtrail_identity::{Connection, Provider, Resolution, Resolver};
 use meshtrail_listen::{Full, Identity, Limits, Peer, Place, Places, SharedRoom, Sort};
 
 use super::RecordingConfig;
@@ -75,7 +75,8 @@ impl Sender {
     /// Whom what is asked over this connection counts for; from now on the connection does too.
     pub(crate) async fn peer(&self, resolver: &Resolver) -> Result<&Peer, Full> {
         let find = async || {
-            let asked = tokio::time::timeout(PATIENCE, resolver.who(self.address)).await;
+            let asked =
+                tokio::time::timeout(PATIENCE, resolver.who(Connection::from_peer(self.address))).await;
             let peer = asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::at(self.address));
             self.place.count_for(&peer)?;
             Ok(peer)

@@ -58,11 +58,7 @@ impl Ports {
 
     /// A recorder within them.
     pub(super) fn recording(&self) -> RecordingConfig {
-        RecordingConfig {
-            max_connections: self.recorder,
-            limits: self.limits.clone(),
-            ..RecordingConfig::default()
-        }
+        RecordingConfig::within(self.recorder, self.limits.clone())
     }
 }
 

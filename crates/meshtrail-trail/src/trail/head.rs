@@ -51,7 +51,6 @@ pub(super) struct Heads {
     closed: AtomicBool,
 }
 
-
 impl Heads {
     pub(super) fn new(local: &Path, newest: Option<SignedCheckpoint>) -> Self {
         let (path, newest) = (local.join(FILE), Mutex::new(newest));
