@@ -35,6 +35,10 @@ pub(crate) struct MemoryLedger {
     epoch: AtomicU64,
     pub(crate) refusal: Mutex<Option<String>>,
     pub(crate) failing: AtomicBool,
+    /// Runs when sessions are read next, before the first event is looked at.
+    pub(crate) before_read: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// While true, a terminal event is in the trail and its sender does not hear of it.
+    pub(crate) holding: watch::Sender<bool>,
 }
 
 impl MemoryLedger {
@@ -44,6 +48,8 @@ impl MemoryLedger {
             epoch: AtomicU64::new(1),
             refusal: Mutex::new(None),
             failing: AtomicBool::new(false),
+            before_read: Mutex::default(),
+            holding: watch::Sender::new(false),
         })
     }
 
@@ -106,6 +112,10 @@ impl Ledger for MemoryLedger {
         self.epoch.load(Ordering::SeqCst)
     }
 
+    fn size(&self) -> u64 {
+        self.events.borrow().len() as u64
+    }
+
     fn refusal(&self) -> Option<String> {
         self.refusal.lock().unwrap().clone()
     }
@@ -116,6 +126,7 @@ impl Ledger for MemoryLedger {
                 let source = std::io::Error::other("the trail is gone");
                 return Err(LedgerError { doing: "could not take an event", source: source.into() });
             }
+            let ends = draft.kind == Kind::SshSessionEnded;
             let mut id = None;
             self.events.send_modify(|events| {
                 let sequence = events.len() as u64;
@@ -126,21 +137,31 @@ impl Ledger for MemoryLedger {
                 events.push(event);
                 id = Some(event_id);
             });
+            if ends {
+                self.holding.subscribe().wait_for(|holding| !holding).await.unwrap();
+            }
             Ok(id.unwrap())
         }
         .boxed()
     }
 
     fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<Indexed, LedgerError>> {
-        let before = scan.before.unwrap_or(u64::MAX);
-        let found: Vec<_> = (0..)
-            .zip(self.events())
-            .filter(|(index, event)| *index < before && event.kind.family() == Family::Session)
-            .filter(|(_, event)| scan.since.is_none_or(|since| event.time >= since))
-            .filter(|(_, event)| scan.session.is_none() || scan.session == event.session)
-            .map(Ok)
-            .collect();
-        stream::iter(found.into_iter().rev()).boxed()
+        let before_read = self.before_read.lock().unwrap().take();
+        let read = async move {
+            if let Some(before_read) = before_read {
+                before_read.await;
+            }
+            let wanted = scan.from..scan.before.unwrap_or(u64::MAX);
+            let found: Vec<_> = (0..)
+                .zip(self.events())
+                .filter(|(index, event)| wanted.contains(index) && event.kind.family() == Family::Session)
+                .filter(|(_, event)| scan.since.is_none_or(|since| event.time >= since))
+                .filter(|(_, event)| scan.session.is_none() || scan.session == event.session)
+                .map(Ok)
+                .collect();
+            stream::iter(found.into_iter().rev())
+        };
+        stream::once(read).flatten().boxed()
     }
 
     fn marks(&self, session: SessionId, _: Timestamp) -> BoxFuture<'_, Result<Vec<Event>, LedgerError>> {

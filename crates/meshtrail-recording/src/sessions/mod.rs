@@ -44,7 +44,7 @@ pub use config::RecordingConfig;
 pub use error::{KillError, OpenError, ReadError, Refusal};
 pub use follow::Followed;
 pub use import::{Import, ImportError, Imported, MAX_IMPORT};
-pub use list::{Cursor, CursorError, SessionsPage};
+pub use list::{Bound, Cursor, CursorError, SessionsPage};
 pub(crate) use live::Live;
 pub(crate) use places::{RecorderPlaces, Sender};
 pub(crate) use pump::{Cut, Pump};
@@ -289,6 +289,16 @@ fn journal_number(epoch: u64, number: u64) -> u64 {
     (epoch << 32) | (number & 0xffff_ffff)
 }
 
+/// The number that a session of the trail `trail` had in the journal, by its id.
+fn number_of(id: &SessionId, trail: &str) -> Option<u64> {
+    if id.trail() != trail {
+        return None;
+    }
+    let mut parts = id.as_str().rsplit('-').map(|part| part.parse::<u64>().ok());
+    let (number, epoch) = (parts.next()??, parts.next()??);
+    Some(journal_number(epoch, number))
+}
+
 impl std::fmt::Debug for Recordings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recordings").field("live", &self.live_sessions().len()).finish_non_exhaustive()
@@ -298,7 +308,7 @@ impl std::fmt::Debug for Recordings {
 impl Recordings {
     /// Live sessions, newest first.
     pub fn live(&self) -> Vec<Session> {
-        self.unsealed(None).iter().filter(|live| live.is_open()).map(|live| live.session()).collect()
+        self.unsealed().iter().filter(|live| live.is_open()).map(|live| live.session()).collect()
     }
 
     /// How many sessions are live or not sealed yet.
