@@ -29,6 +29,9 @@ use crate::{
     Indexed, Ledger, LedgerError, RecordingConfig, Recordings, Session, SessionScan, journal::JournalLimits,
 };
 
+/// Bounds a wait that never ends; nothing depends on how long a step takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A trail in memory that can be told to fail.
 pub(crate) struct MemoryLedger {
     events: watch::Sender<Vec<Event>>,
@@ -66,7 +69,7 @@ impl MemoryLedger {
         let mut events = self.events.subscribe();
         let found = |events: &Vec<Event>| events.iter().any(|event| event.kind == kind);
         let waiting = async { events.wait_for(found).await.unwrap().clone() };
-        let events = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        let events = tokio::time::timeout(PATIENCE, waiting).await;
         let events = events.unwrap_or_else(|_| panic!("no {kind} came; there are {:?}", self.kinds()));
         events.into_iter().find(|event| event.kind == kind).unwrap()
     }
@@ -76,7 +79,7 @@ impl MemoryLedger {
         let mut events = self.events.subscribe();
         let ended = |events: &Vec<Event>| events.iter().any(|event| Session::of_end(event).is_some());
         let waiting = async { events.wait_for(ended).await.unwrap().clone() };
-        let events = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        let events = tokio::time::timeout(PATIENCE, waiting).await;
         let events = events.unwrap_or_else(|_| panic!("no session ended; there are {:?}", self.kinds()));
         events.iter().find_map(Session::of_end).unwrap()
     }
@@ -177,6 +180,7 @@ pub(crate) fn quick() -> RecordingConfig {
         journal: JournalLimits { gather: Duration::ZERO, ..JournalLimits::default() },
         ack_every: Duration::ZERO,
         min_free: 0,
+        opening_patience: PATIENCE,
         ..RecordingConfig::default()
     }
 }
@@ -353,7 +357,7 @@ impl Upload {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let next = tokio::time::timeout(Duration::from_secs(20), self.acks.frame()).await;
+            let next = tokio::time::timeout(PATIENCE, self.acks.frame()).await;
             let data = next.expect("a frame comes in time")?.ok()?.into_data().unwrap();
             self.rest.extend_from_slice(&data);
         }

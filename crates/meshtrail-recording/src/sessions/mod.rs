@@ -57,9 +57,6 @@ use crate::{
     session::Session,
 };
 
-/// How long an opening may take to become durable before the sender is sent to another recorder.
-const OPENING_PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long a stopping recorder goes on sealing; the next start does the rest.
 const SEALING_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -130,7 +127,7 @@ impl Recordings {
         let live = Arc::new(Live::new(journal.begin(opening), Some(place)));
         // Counted before it is durable, so that the limit holds against a crowd that comes at once.
         self.live_sessions().insert(session.clone(), live.clone());
-        let opened = tokio::time::timeout(OPENING_PATIENCE, live.tape.opened()).await;
+        let opened = tokio::time::timeout(self.inner.config.opening_patience, live.tape.opened()).await;
         let refused = match opened {
             Ok(Ok(())) => return Ok(live),
             Ok(Err(why)) => Refusal::Journal { why: why.to_string() },
