@@ -20,6 +20,8 @@ pub struct LedgerError {
 /// Which events of sessions to read, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct SessionScan {
+    /// Only events at or after this index.
+    pub from: u64,
     /// Only events below this index.
     pub before: Option<u64>,
     /// Only events at or after this time.
@@ -38,6 +40,9 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// A number that grows with each start; sessions and journal files are named by it.
     fn epoch(&self) -> u64;
+
+    /// How many events are durable; an event that is on its way gets this index or a later one.
+    fn size(&self) -> u64;
 
     /// Why it can't take events now, if it can't.
     fn refusal(&self) -> Option<String>;
@@ -100,7 +105,7 @@ impl TrailLedger {
             families: vec![family],
             times,
             predicates: session.into_iter().collect(),
-            ..Scan::newest(0..before)
+            ..Scan::newest(wanted.from.min(before)..before)
         }
     }
 }
@@ -116,6 +121,10 @@ impl Ledger for TrailLedger {
 
     fn epoch(&self) -> u64 {
         self.emitter.epoch()
+    }
+
+    fn size(&self) -> u64 {
+        self.trail.size()
     }
 
     fn refusal(&self) -> Option<String> {
@@ -153,7 +162,8 @@ impl Ledger for TrailLedger {
 
     fn marks(&self, session: SessionId, since: Timestamp) -> BoxFuture<'_, Result<Vec<Event>, LedgerError>> {
         async move {
-            let scan = SessionScan { since: Some(since), session: Some(session.clone()), before: None };
+            let scan =
+                SessionScan { since: Some(since), session: Some(session.clone()), ..SessionScan::default() };
             let mut marks = Vec::new();
             let mut events = self.scan(self.of(Family::Recording, scan));
             while let Some(row) = events.next().await {

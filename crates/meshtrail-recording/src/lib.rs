@@ -30,8 +30,8 @@ pub use ledger::{Indexed, Ledger, LedgerError, SessionScan};
 pub use portrait::SessionKind;
 pub use session::{Session, SessionState};
 pub use sessions::{
-    Cursor, CursorError, Damage, Followed, Import, ImportError, Imported, KillError, MAX_IMPORT, OpenError,
-    PlaceError, ReadError, RecordingConfig, Recordings, Refusal, STAGE, SessionsPage, StageError, Staged,
-    Staging,
+    Bound, Cursor, CursorError, Damage, Followed, Import, ImportError, Imported, KillError, MAX_IMPORT,
+    OpenError, PlaceError, ReadError, RecordingConfig, Recordings, Refusal, STAGE, SessionsPage, StageError,
+    Staged, Staging,
 };
 pub use unsealed::unsealed_sessions;

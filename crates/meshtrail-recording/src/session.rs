@@ -178,6 +178,23 @@ impl Session {
         Some(session)
     }
 
+    /// The session as it was at `time`: one that ended later was live.
+    pub(crate) fn as_of(self, time: Timestamp) -> Session {
+        if self.ended.is_none_or(|ended| ended <= time) {
+            return self;
+        }
+        Session {
+            state: SessionState::Live,
+            ended: None,
+            sha256: None,
+            index_sha256: None,
+            reason: None,
+            event: None,
+            index: None,
+            ..self
+        }
+    }
+
     /// The same for an event that was read at its place in the trail.
     pub(crate) fn of_end_at((index, event): &(u64, Event)) -> Option<Session> {
         Session::of_end(event).map(|session| Session { index: Some(*index), ..session })

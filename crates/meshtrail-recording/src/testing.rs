@@ -29,12 +29,19 @@ use crate::{
     Indexed, Ledger, LedgerError, RecordingConfig, Recordings, Session, SessionScan, journal::JournalLimits,
 };
 
+/// Bounds a wait that never ends; nothing depends on how long a step takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A trail in memory that can be told to fail.
 pub(crate) struct MemoryLedger {
     events: watch::Sender<Vec<Event>>,
     epoch: AtomicU64,
     pub(crate) refusal: Mutex<Option<String>>,
     pub(crate) failing: AtomicBool,
+    /// Runs when sessions are read next, before the first event is looked at.
+    pub(crate) before_read: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// While true, a terminal event is in the trail and its sender does not hear of it.
+    pub(crate) holding: watch::Sender<bool>,
 }
 
 impl MemoryLedger {
@@ -44,6 +51,8 @@ impl MemoryLedger {
             epoch: AtomicU64::new(1),
             refusal: Mutex::new(None),
             failing: AtomicBool::new(false),
+            before_read: Mutex::default(),
+            holding: watch::Sender::new(false),
         })
     }
 
@@ -60,7 +69,7 @@ impl MemoryLedger {
         let mut events = self.events.subscribe();
         let found = |events: &Vec<Event>| events.iter().any(|event| event.kind == kind);
         let waiting = async { events.wait_for(found).await.unwrap().clone() };
-        let events = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        let events = tokio::time::timeout(PATIENCE, waiting).await;
         let events = events.unwrap_or_else(|_| panic!("no {kind} came; there are {:?}", self.kinds()));
         events.into_iter().find(|event| event.kind == kind).unwrap()
     }
@@ -70,7 +79,7 @@ impl MemoryLedger {
         let mut events = self.events.subscribe();
         let ended = |events: &Vec<Event>| events.iter().any(|event| Session::of_end(event).is_some());
         let waiting = async { events.wait_for(ended).await.unwrap().clone() };
-        let events = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        let events = tokio::time::timeout(PATIENCE, waiting).await;
         let events = events.unwrap_or_else(|_| panic!("no session ended; there are {:?}", self.kinds()));
         events.iter().find_map(Session::of_end).unwrap()
     }
@@ -106,6 +115,10 @@ impl Ledger for MemoryLedger {
         self.epoch.load(Ordering::SeqCst)
     }
 
+    fn size(&self) -> u64 {
+        self.events.borrow().len() as u64
+    }
+
     fn refusal(&self) -> Option<String> {
         self.refusal.lock().unwrap().clone()
     }
@@ -116,6 +129,7 @@ impl Ledger for MemoryLedger {
                 let source = std::io::Error::other("the trail is gone");
                 return Err(LedgerError { doing: "could not take an event", source: source.into() });
             }
+            let ends = draft.kind == Kind::SshSessionEnded;
             let mut id = None;
             self.events.send_modify(|events| {
                 let sequence = events.len() as u64;
@@ -126,21 +140,31 @@ impl Ledger for MemoryLedger {
                 events.push(event);
                 id = Some(event_id);
             });
+            if ends {
+                self.holding.subscribe().wait_for(|holding| !holding).await.unwrap();
+            }
             Ok(id.unwrap())
         }
         .boxed()
     }
 
     fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<Indexed, LedgerError>> {
-        let before = scan.before.unwrap_or(u64::MAX);
-        let found: Vec<_> = (0..)
-            .zip(self.events())
-            .filter(|(index, event)| *index < before && event.kind.family() == Family::Session)
-            .filter(|(_, event)| scan.since.is_none_or(|since| event.time >= since))
-            .filter(|(_, event)| scan.session.is_none() || scan.session == event.session)
-            .map(Ok)
-            .collect();
-        stream::iter(found.into_iter().rev()).boxed()
+        let before_read = self.before_read.lock().unwrap().take();
+        let read = async move {
+            if let Some(before_read) = before_read {
+                before_read.await;
+            }
+            let wanted = scan.from..scan.before.unwrap_or(u64::MAX);
+            let found: Vec<_> = (0..)
+                .zip(self.events())
+                .filter(|(index, event)| wanted.contains(index) && event.kind.family() == Family::Session)
+                .filter(|(_, event)| scan.since.is_none_or(|since| event.time >= since))
+                .filter(|(_, event)| scan.session.is_none() || scan.session == event.session)
+                .map(Ok)
+                .collect();
+            stream::iter(found.into_iter().rev())
+        };
+        stream::once(read).flatten().boxed()
     }
 
     fn marks(&self, session: SessionId, _: Timestamp) -> BoxFuture<'_, Result<Vec<Event>, LedgerError>> {
@@ -156,6 +180,7 @@ pub(crate) fn quick() -> RecordingConfig {
         journal: JournalLimits { gather: Duration::ZERO, ..JournalLimits::default() },
         ack_every: Duration::ZERO,
         min_free: 0,
+        opening_patience: PATIENCE,
         ..RecordingConfig::default()
     }
 }
@@ -332,7 +357,7 @@ impl Upload {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let next = tokio::time::timeout(Duration::from_secs(20), self.acks.frame()).await;
+            let next = tokio::time::timeout(PATIENCE, self.acks.frame()).await;
             let data = next.expect("a frame comes in time")?.ok()?.into_data().unwrap();
             self.rest.extend_from_slice(&data);
         }

@@ -331,11 +331,14 @@ async fn request_events_are_durable_when_they_are_answered() {
     let recorder = Recorder::start(quick()).await;
     let post = async |body: &str| {
         let mut stream = TcpStream::connect(recorder.address).await.unwrap();
-        let head = format!("POST /v2/event HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /v2/event HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-        let mut answer = vec![0; 1024];
-        let length = stream.read(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer[..length]).into_owned()
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     };
     let event = r#"{"type":"kubernetes-api-request","request":{"method":"GET","path":"/api"},"kubernetes":null,
                     "source":{"node":"laptop","nodeUser":"alice@example.com"}}"#;
@@ -374,10 +377,9 @@ async fn a_sender_that_floods_is_slowed_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_host_that_is_dead_is_noticed_by_pings_and_an_idle_connection_is_let_go() {
-    let (ping_every, ping_patience) = (Duration::from_millis(40), Duration::from_millis(40));
-    let request_patience = Duration::from_millis(60);
-    let config = RecordingConfig { ping_every, ping_patience, request_patience, ..quick() };
-    let recorder = Recorder::start(config).await;
+    // Long enough for the request to be read first, however busy the machine is.
+    let (ping_every, ping_patience) = (Duration::from_secs(1), Duration::from_secs(1));
+    let recorder = Recorder::start(RecordingConfig { ping_every, ping_patience, ..quick() }).await;
     // A preface, settings, and a POST whose stream stays open; then this peer says nothing any more.
     let mut stream = TcpStream::connect(recorder.address).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
@@ -388,6 +390,8 @@ async fn a_host_that_is_dead_is_noticed_by_pings_and_an_idle_connection_is_let_g
     assert_eq!(session.state, SessionState::Failed);
     assert!(session.reason.as_ref().unwrap().contains("the upload was cut off"), "{:?}", session.reason);
 
+    let request_patience = Duration::from_millis(60);
+    let recorder = Recorder::start(RecordingConfig { request_patience, ..quick() }).await;
     let mut idle = TcpStream::connect(recorder.address).await.unwrap();
     assert_eq!(idle.read(&mut [0; 8]).await.unwrap(), 0, "a peer that says nothing is let go");
 }

@@ -39,6 +39,8 @@ pub struct RecordingConfig {
     pub event_patience: Duration,
     /// Bytes that may be on their way to the bucket's chunks before the oldest are given up.
     pub max_unshipped: u64,
+    /// How long an opening may take to become durable before the sender is sent to another recorder.
+    pub(crate) opening_patience: Duration,
     /// What goes wrong in a test.
     pub(crate) faults: Faults,
 }
@@ -71,6 +73,7 @@ impl Default for RecordingConfig {
             header_patience: Duration::from_secs(30),
             event_patience: Duration::from_secs(30),
             max_unshipped: 1 << 30,
+            opening_patience: Duration::from_secs(5),
             faults: Faults::none(),
         }
     }

@@ -109,6 +109,7 @@ async fn attempt(
             SealError::Event(LedgerError { doing: "could not take an event", source: source.into() })
         };
         faults.check(Step::EndEvent, Moment::Before).map_err(failed)?;
+        live.seal_from(recordings.ledger().size());
         recordings.ledger().emit(portrait.ended(&closing)).await.map_err(SealError::Event)?;
         faults.check(Step::EndEvent, Moment::After).map_err(failed)?;
     }

@@ -1,12 +1,17 @@
-//! Sessions, newest first: those that are live from memory, the others from the events that ended them.
+//! Sessions, newest first: those that are not sealed from memory, the others from the events that ended them.
+//!
+//! - A list is of one moment, that of its first page: each session there was then stands in it exactly once, as it
+//!   stood then, whatever is sealed between the two halves or between two pages.
+//! - The moment is a size of the trail, read together with the sessions in memory: a session whose terminal event is
+//!   below it belongs to the second half, every other one to the first.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use meshtrail_event::{Event, SessionId, Timestamp};
 
-use super::{Live, ReadError, Recordings, source::Source};
+use super::{Live, ReadError, Recordings, number_of, source::Source};
 use crate::{
     ledger::{Ledger, LedgerError, SessionScan},
     session::Session,
@@ -15,11 +20,25 @@ use crate::{
 /// Clocks may be set back while a session runs; by more than a day would show elsewhere first.
 const DAY_SECONDS: i64 = 86_400;
 
+/// The moment that a list of sessions is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The trail's size: what has a terminal event below it was sealed.
+    pub size: u64,
+    /// The time, by our clock.
+    pub time: Timestamp,
+}
+
 /// Where a list of sessions goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cursor {
-    /// Live sessions below this number, then all others.
-    Live(u64),
+    /// Sessions below a number that were not sealed at a moment, then all others.
+    Unsealed {
+        /// The number.
+        below: u64,
+        /// The moment.
+        bound: Bound,
+    },
     /// Sessions whose end is below this index of the trail.
     Below(u64),
 }
@@ -32,7 +51,9 @@ pub struct CursorError;
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Live(number) => write!(f, "live-{number}"),
+            Self::Unsealed { below, bound } => {
+                write!(f, "live-{below}-{}-{}", bound.size, bound.time.as_nanos())
+            }
             Self::Below(index) => write!(f, "{index}"),
         }
     }
@@ -43,10 +64,11 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let number = |text: &str| text.parse().map_err(|_| CursorError);
-        match text.strip_prefix("live-") {
-            Some(rest) => Ok(Self::Live(number(rest)?)),
-            None => Ok(Self::Below(number(text)?)),
-        }
+        let Some(rest) = text.strip_prefix("live-") else { return Ok(Self::Below(number(text)?)) };
+        let parts: Vec<&str> = rest.splitn(3, '-').collect();
+        let [below, size, time] = parts[..] else { return Err(CursorError) };
+        let time = Timestamp::from_nanos(time.parse().map_err(|_| CursorError)?);
+        Ok(Self::Unsealed { below: number(below)?, bound: Bound { size: number(size)?, time } })
     }
 }
 
@@ -59,6 +81,14 @@ pub struct SessionsPage {
     pub next: Option<Cursor>,
 }
 
+/// A session that was not sealed at the moment of a list.
+enum Unsealed {
+    /// It is still in memory.
+    Live(Arc<Live>),
+    /// It was sealed since.
+    Sealed(Box<Session>),
+}
+
 impl Recordings {
     /// A page of at most `limit` sessions for which `wanted` holds.
     pub async fn sessions(
@@ -68,44 +98,103 @@ impl Recordings {
         wanted: impl Fn(&Session) -> bool + Send,
     ) -> Result<SessionsPage, ReadError> {
         let mut sessions = Vec::new();
-        if !matches!(cursor, Some(Cursor::Below(_))) {
-            for live in self.unsealed(cursor) {
-                if sessions.len() >= limit {
-                    return Ok(SessionsPage { sessions, next: Some(Cursor::Live(live.number() + 1)) });
-                }
-                sessions.push(live.session());
-                sessions.pop_if(|session| !wanted(session));
-            }
-        }
         let before = match cursor {
-            Some(Cursor::Below(index)) => Some(index),
-            _ => None,
+            Some(Cursor::Below(index)) => index,
+            Some(Cursor::Unsealed { .. }) | None => {
+                let (below, bound) = match cursor {
+                    Some(Cursor::Unsealed { below, bound }) => (below, Some(bound)),
+                    _ => (u64::MAX, None),
+                };
+                let (bound, unsealed) = self.unsealed_at(bound, below).await?;
+                for (number, session) in unsealed.into_iter().rev() {
+                    if sessions.len() >= limit {
+                        let next = Some(Cursor::Unsealed { below: number + 1, bound });
+                        return Ok(SessionsPage { sessions, next });
+                    }
+                    let session = match session {
+                        Unsealed::Live(live) => live.session(),
+                        Unsealed::Sealed(session) => *session,
+                    };
+                    sessions.push(session.as_of(bound.time));
+                    sessions.pop_if(|session| !wanted(session));
+                }
+                bound.size
+            }
         };
-        let mut ended = self.ledger().sessions(SessionScan { before, ..SessionScan::default() });
+        let scan = SessionScan { before: Some(before), ..SessionScan::default() };
+        let mut ended = self.ledger().sessions(scan);
         let mut lowest = None;
         while let Some(next) = ended.next().await {
             let next = next?;
             let index = next.0;
+            let Some(session) = Session::of_end_at(&next) else { continue };
             if sessions.len() >= limit {
                 let below = lowest.unwrap_or(index + 1);
                 return Ok(SessionsPage { sessions, next: Some(Cursor::Below(below)) });
             }
             lowest = Some(index);
-            // Between its event and the end of sealing a session is on both lists.
-            let shown = Session::of_end_at(&next).filter(|session| self.known(&session.id).is_none());
-            sessions.extend(shown.filter(|session| wanted(session)));
+            sessions.push(session);
+            sessions.pop_if(|session| !wanted(session));
         }
         Ok(SessionsPage { sessions, next: None })
     }
 
+    /// Sessions with numbers below `below` that were not sealed at the moment `bound`, by number; now without one.
+    async fn unsealed_at(
+        &self,
+        bound: Option<Bound>,
+        below: u64,
+    ) -> Result<(Bound, BTreeMap<u64, Unsealed>), LedgerError> {
+        let (live, now) = self.unsealed_now(below);
+        let bound = bound.unwrap_or(now);
+        // A terminal event is in the trail before its session leaves memory.
+        let first = live.iter().filter_map(|live| live.sealed_from()).min();
+        let mut unsealed: BTreeMap<u64, Unsealed> =
+            live.into_iter().map(|live| (live.number(), Unsealed::Live(live))).collect();
+        if let Some(from) = first.filter(|from| *from < bound.size) {
+            let mut sealed = self.sealed_between(from, bound.size);
+            while let Some((number, _)) = sealed.try_next().await? {
+                unsealed.remove(&number);
+            }
+        }
+        if bound.size < now.size {
+            let mut sealed = self.sealed_between(bound.size, now.size);
+            while let Some((number, session)) = sealed.try_next().await? {
+                // An import was never live, whenever it got its number.
+                if number < below && session.imported_from.is_none() {
+                    unsealed.entry(number).or_insert_with(|| Unsealed::Sealed(Box::new(session)));
+                }
+            }
+        }
+        Ok((bound, unsealed))
+    }
+
+    /// Sessions in memory with numbers below `below`, and the moment at which they were just those.
+    fn unsealed_now(&self, below: u64) -> (Vec<Arc<Live>>, Bound) {
+        let sessions = self.live_sessions();
+        // Read under the lock: what left memory before has its event below this size.
+        let bound = Bound { size: self.ledger().size(), time: Timestamp::now() };
+        (sessions.values().filter(|live| live.number() < below).cloned().collect(), bound)
+    }
+
+    /// Sessions whose terminal events have these indices, with their numbers.
+    fn sealed_between(
+        &self,
+        from: u64,
+        before: u64,
+    ) -> impl Stream<Item = Result<(u64, Session), LedgerError>> + Send + Unpin {
+        let scan = SessionScan { from, before: Some(before), ..SessionScan::default() };
+        let trail = self.ledger().trail();
+        self.ledger().sessions(scan).try_filter_map(move |next| {
+            let session = Session::of_end_at(&next);
+            let numbered = session.and_then(|session| Some((number_of(&session.id, trail)?, session)));
+            std::future::ready(Ok(numbered))
+        })
+    }
+
     /// Sessions that are not sealed, newest first.
-    pub(super) fn unsealed(&self, cursor: Option<Cursor>) -> Vec<Arc<Live>> {
-        let below = match cursor {
-            Some(Cursor::Live(number)) => number,
-            _ => u64::MAX,
-        };
-        let mut live: Vec<Arc<Live>> =
-            self.live_sessions().values().filter(|live| live.number() < below).cloned().collect();
+    pub(super) fn unsealed(&self) -> Vec<Arc<Live>> {
+        let (mut live, _) = self.unsealed_now(u64::MAX);
         live.sort_by_key(|live| std::cmp::Reverse(live.number()));
         live
     }
@@ -145,7 +234,8 @@ impl Recordings {
 
 /// The event that ended a session, and its index.
 pub(super) async fn end_of(ledger: &dyn Ledger, id: &SessionId) -> Result<Option<(u64, Event)>, LedgerError> {
-    let scan = SessionScan { since: Some(first_day(id)), session: Some(id.clone()), before: None };
+    let scan =
+        SessionScan { since: Some(first_day(id)), session: Some(id.clone()), ..SessionScan::default() };
     let mut events = ledger.sessions(scan);
     while let Some(next) = events.next().await {
         let (index, event) = next?;

@@ -1,7 +1,7 @@
 //! One session that is not sealed yet.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Live {
     followers: Mutex<Option<broadcast::Sender<Heard>>>,
     /// Its sender's place, until bytes no longer come.
     place: Mutex<Option<Place>>,
+    /// The size of the trail before its terminal event was first sent there.
+    sealing_from: OnceLock<u64>,
 }
 
 #[derive(Default)]
@@ -68,6 +70,7 @@ impl Live {
             ordered: Notify::new(),
             followers: Mutex::default(),
             place: Mutex::new(place),
+            sealing_from: OnceLock::new(),
         }
     }
 
@@ -116,6 +119,16 @@ impl Live {
         };
         portrait.count(self.marks.load(Ordering::Relaxed), known.started_event.clone());
         portrait
+    }
+
+    /// Notes that its terminal event is about to be sent to a trail of this size.
+    pub(super) fn seal_from(&self, size: u64) {
+        self.sealing_from.get_or_init(|| size);
+    }
+
+    /// The lowest index that its terminal event can have; none while it was not sent.
+    pub(super) fn sealed_from(&self) -> Option<u64> {
+        self.sealing_from.get().copied()
     }
 
     /// The session as the outside sees it.

@@ -44,7 +44,7 @@ pub use config::RecordingConfig;
 pub use error::{KillError, OpenError, ReadError, Refusal};
 pub use follow::Followed;
 pub use import::{Import, ImportError, Imported, MAX_IMPORT};
-pub use list::{Cursor, CursorError, SessionsPage};
+pub use list::{Bound, Cursor, CursorError, SessionsPage};
 pub(crate) use live::Live;
 pub(crate) use places::{RecorderPlaces, Sender};
 pub(crate) use pump::{Cut, Pump};
@@ -56,9 +56,6 @@ use crate::{
     ledger::Ledger,
     session::Session,
 };
-
-/// How long an opening may take to become durable before the sender is sent to another recorder.
-const OPENING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a stopping recorder goes on sealing; the next start does the rest.
 const SEALING_PATIENCE: Duration = Duration::from_secs(8);
@@ -130,7 +127,7 @@ impl Recordings {
         let live = Arc::new(Live::new(journal.begin(opening), Some(place)));
         // Counted before it is durable, so that the limit holds against a crowd that comes at once.
         self.live_sessions().insert(session.clone(), live.clone());
-        let opened = tokio::time::timeout(OPENING_PATIENCE, live.tape.opened()).await;
+        let opened = tokio::time::timeout(self.inner.config.opening_patience, live.tape.opened()).await;
         let refused = match opened {
             Ok(Ok(())) => return Ok(live),
             Ok(Err(why)) => Refusal::Journal { why: why.to_string() },
@@ -289,6 +286,16 @@ fn journal_number(epoch: u64, number: u64) -> u64 {
     (epoch << 32) | (number & 0xffff_ffff)
 }
 
+/// The number that a session of the trail `trail` had in the journal, by its id.
+fn number_of(id: &SessionId, trail: &str) -> Option<u64> {
+    if id.trail() != trail {
+        return None;
+    }
+    let mut parts = id.as_str().rsplit('-').map(|part| part.parse::<u64>().ok());
+    let (number, epoch) = (parts.next()??, parts.next()??);
+    Some(journal_number(epoch, number))
+}
+
 impl std::fmt::Debug for Recordings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recordings").field("live", &self.live_sessions().len()).finish_non_exhaustive()
@@ -298,7 +305,7 @@ impl std::fmt::Debug for Recordings {
 impl Recordings {
     /// Live sessions, newest first.
     pub fn live(&self) -> Vec<Session> {
-        self.unsealed(None).iter().filter(|live| live.is_open()).map(|live| live.session()).collect()
+        self.unsealed().iter().filter(|live| live.is_open()).map(|live| live.session()).collect()
     }
 
     /// How many sessions are live or not sealed yet.

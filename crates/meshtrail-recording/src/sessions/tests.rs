@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::{
-    SessionState,
+    SessionState::{self, Ended, Interrupted, Live as Running},
     check::{Checker, Statement},
     faults::{Faults, Moment, Step},
     seal::recording_key,
-    testing::{Client, MemoryLedger, Recorder, SSH, quick, store_at},
+    testing::{Client, MemoryLedger, Recorder, SSH, Upload, quick, store_at},
 };
 
 async fn bytes_of(recordings: &Recordings, id: &SessionId) -> Vec<u8> {
@@ -409,6 +409,136 @@ async fn sessions_are_listed_live_first_then_newest_first_in_pages() {
     let nobody: SessionId = "20200101-main-1-1".parse().unwrap();
     assert_eq!(recorder.recordings.session(&nobody).await.unwrap(), None);
     assert!(matches!(recorder.recordings.received(&nobody).await.err(), Some(ReadError::Unknown { .. })));
+}
+
+/// Begins this many uploads, one after the other; each session is known by its start event.
+async fn uploads(recorder: &Recorder, count: usize) -> Vec<Upload> {
+    let mut client = Client::connect(recorder.address).await;
+    let mut uploads = Vec::new();
+    for _ in 0..count {
+        let mut upload = client.record().await;
+        upload.send(SSH).await;
+        upload.acked(SSH.len() as u64).await;
+        uploads.push(upload);
+    }
+    uploads
+}
+
+/// Ends an upload, and waits until its session is sealed.
+async fn seal(recordings: &Recordings, mut upload: Upload) {
+    let unsealed = recordings.unsealed_count();
+    upload.end();
+    upload.frames().await;
+    while recordings.unsealed_count() >= unsealed {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The numbers and states of listed sessions.
+fn listed(page: &SessionsPage) -> Vec<(u64, SessionState)> {
+    let number = |session: &Session| number_of(&session.id, "main").unwrap() & 0xffff_ffff;
+    page.sessions.iter().map(|session| (number(session), session.state)).collect()
+}
+
+/// The page after `page`, by a cursor that went through its text.
+async fn page_after(recordings: &Recordings, page: &SessionsPage) -> SessionsPage {
+    let cursor = page.next.expect("there is a next page").to_string().parse().unwrap();
+    recordings.sessions(Some(cursor), 1, |_| true).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_session_sealed_between_the_halves_of_a_list_stands_in_it_once_as_it_was() {
+    let recorder = Recorder::start(quick()).await;
+    let mut uploads = uploads(&recorder, 3).await;
+    seal(&recorder.recordings, uploads.remove(0)).await;
+    let (recordings, newest) = (recorder.recordings.clone(), uploads.pop().unwrap());
+    let sealing = Box::pin(async move { seal(&recordings, newest).await });
+    *recorder.ledger.before_read.lock().unwrap() = Some(sealing);
+    let page = recorder.recordings.sessions(None, 10, |_| true).await.unwrap();
+    assert_eq!(listed(&page), [(3, Running), (2, Running), (1, Ended)]);
+    assert_eq!((&page.sessions[0].event, page.sessions[0].ended), (&None, None));
+    let page = recorder.recordings.sessions(None, 10, |_| true).await.unwrap();
+    assert_eq!(listed(&page), [(2, Running), (3, Ended), (1, Ended)]);
+}
+
+#[tokio::test]
+async fn a_session_sealed_between_two_pages_stands_on_one_of_them_as_it_was() {
+    let recorder = Recorder::start(quick()).await;
+    let recordings = &recorder.recordings;
+    let mut open = uploads(&recorder, 5).await;
+    seal(recordings, open.remove(0)).await;
+    let live = |session: &Session| session.state == Running;
+    let first_live = recordings.sessions(None, 1, live).await.unwrap();
+    let first = recordings.sessions(None, 1, |_| true).await.unwrap();
+    assert_eq!(listed(&first), [(5, Running)]);
+    // One that was shown, and one that comes next.
+    seal(recordings, open.remove(3)).await;
+    seal(recordings, open.remove(2)).await;
+    let second = page_after(recordings, &first).await;
+    assert_eq!(listed(&second), [(4, Running)]);
+    // One that began after the list.
+    seal(recordings, uploads(&recorder, 1).await.remove(0)).await;
+    let (sealing, last) = (recordings.clone(), open.remove(0));
+    let sealing = Box::pin(async move { seal(&sealing, last).await });
+    *recorder.ledger.before_read.lock().unwrap() = Some(sealing);
+    let third = page_after(recordings, &second).await;
+    assert_eq!(listed(&third), [(3, Running)]);
+    let fourth = page_after(recordings, &third).await;
+    assert_eq!(listed(&fourth), [(2, Running)]);
+    let fifth = page_after(recordings, &fourth).await;
+    assert_eq!((listed(&fifth), fifth.next), (vec![(1, Ended)], None));
+    // What a filter finds is of that moment too.
+    let rest = recordings.sessions(first_live.next, 10, live).await.unwrap();
+    assert_eq!(listed(&rest), [(4, Running), (3, Running), (2, Running)]);
+}
+
+#[tokio::test]
+async fn a_session_whose_event_is_in_the_trail_before_its_recorder_knows_is_listed_as_ended_once() {
+    let recorder = Recorder::start(quick()).await;
+    let recordings = &recorder.recordings;
+    let mut open = uploads(&recorder, 3).await;
+    seal(recordings, open.remove(0)).await;
+    recorder.ledger.holding.send_replace(true);
+    let (sealing, newest) = (recordings.clone(), open.remove(1));
+    let sealing = tokio::spawn(async move { seal(&sealing, newest).await });
+    while recorder.ledger.of_kind(&Kind::SshSessionEnded).len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let all = recordings.sessions(None, 10, |_| true).await.unwrap();
+    assert_eq!(listed(&all), [(2, Running), (3, Ended), (1, Ended)]);
+    assert!(all.sessions[1].event.is_some());
+    let first = recordings.sessions(None, 1, |_| true).await.unwrap();
+    assert_eq!(listed(&first), [(2, Running)]);
+    recorder.ledger.holding.send_replace(false);
+    sealing.await.unwrap();
+    let second = page_after(recordings, &first).await;
+    assert_eq!(listed(&second), [(3, Ended)]);
+    assert_eq!(listed(&page_after(recordings, &second).await), [(1, Ended)]);
+}
+
+#[tokio::test]
+async fn a_list_goes_on_after_a_restart_that_sealed_what_was_live() {
+    let recorder = Recorder::start(quick()).await;
+    let mut open = uploads(&recorder, 3).await;
+    seal(&recorder.recordings, open.remove(0)).await;
+    let first = recorder.recordings.sessions(None, 1, |_| true).await.unwrap();
+    assert_eq!(listed(&first), [(3, Running)]);
+    let recorder = recorder.restarted(quick()).await;
+    settled(&recorder.recordings).await;
+    seal(&recorder.recordings, uploads(&recorder, 1).await.remove(0)).await;
+    let second = page_after(&recorder.recordings, &first).await;
+    assert_eq!(listed(&second), [(2, Running)]);
+    let third = page_after(&recorder.recordings, &second).await;
+    assert_eq!((listed(&third), third.next), (vec![(1, Ended)], None));
+    let again = recorder.recordings.sessions(None, 10, |_| true).await.unwrap();
+    assert_eq!(again.sessions.iter().filter(|session| session.state == Interrupted).count(), 2);
+}
+
+#[test]
+fn a_cursor_that_no_list_gave_is_refused() {
+    for text in ["", "live-", "live-1", "live-1-2", "live-1-2-x", "live--1-2-3", "1-2", "-1"] {
+        assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+    }
 }
 
 #[tokio::test]

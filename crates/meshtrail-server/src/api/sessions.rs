@@ -80,7 +80,7 @@ pub struct SessionsQuery {
     pub state: Option<String>,
     /// At most this many: 1 to 500, 50 without it.
     pub limit: Option<usize>,
-    /// Where the last answer's `next` left off.
+    /// Where the last answer's `next` left off. All pages of a list are of the moment of its first.
     pub cursor: Option<String>,
 }
 
