@@ -86,18 +86,16 @@ impl Fixture {
         std::fs::read_dir(self.folder.path().join("spill")).unwrap().count()
     }
 
-    /// The processes that this one has started and that are workers.
-    fn processes() -> Vec<u32> {
-        let own = std::process::id();
+    /// This fixture's worker, if it runs: its spill folder is among its arguments.
+    fn worker(&self) -> Option<u32> {
+        let spill = self.folder.path().join("spill");
         let all = std::fs::read_dir("/proc").unwrap().flatten();
-        let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        ids.filter(|id| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            let mut after = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ')).into_iter().flatten();
-            let state = after.next();
-            stat.contains("(meshtrail-sql)") && state != Some("Z") && after.next() == Some(&own.to_string())
+        let mut ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.find(|id| {
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("meshtrail-sql\0worker") && line.contains(&*spill.to_string_lossy())
         })
-        .collect()
     }
 }
 
@@ -171,32 +169,28 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     let endless = "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,9) c";
     let asking = fixture.ask(endless);
     let killing = async {
-        let worker = loop {
-            match Fixture::processes().as_slice() {
-                // Its limits are set before it reads anything.
-                [id] if limit(*id, "Max core file size").starts_with('0') => break *id,
+        // Until it is confined: seccomp is the last step.
+        let (worker, text) = loop {
+            let worker = fixture.worker();
+            let status = worker.map(|id| (id, std::fs::read_to_string(format!("/proc/{id}/status"))));
+            match status {
+                Some((id, Ok(text))) if text.contains("Seccomp:\t2") => break (id, text),
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
-        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-        // Wait until it is confined: seccomp is the last step.
-        let mut text = status;
-        while !text.contains("Seccomp:\t2") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            text = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-        }
+        assert!(limit(worker, "Max core file size").starts_with('0'));
         assert!(text.contains("NoNewPrivs:\t1"), "{text}");
         assert!(!limit(worker, "Max address space").starts_with("unlimited"));
         let environment = std::fs::read(format!("/proc/{worker}/environ")).unwrap();
         assert_eq!(String::from_utf8_lossy(&environment), "MIMALLOC_ARENA_RESERVE=32M\0");
         assert!(!sockets_beside_its_own(worker), "it holds what its server has open");
-        let killed = std::process::Command::new("kill").args(["-SEGV", &worker.to_string()]).status();
+        let killed = std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status();
         assert!(killed.unwrap().success());
     };
     let (asked, ()) = tokio::join!(asking, killing);
     let error = asked.unwrap_err();
     assert_eq!(error.fault, Fault::Trail);
-    assert!(error.message.contains("signal 11"), "{error}");
+    assert!(error.message.contains("signal 9"), "{error}");
     let death = deaths.recv().await.unwrap();
     assert_eq!((death.sql.as_str(), death.error), (endless, error));
     assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
