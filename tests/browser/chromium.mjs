@@ -20,7 +20,8 @@ export const launch = () => chromium.launch({ executablePath: process.env.CHROMI
 /** A page that remembers what went wrong in it. */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ ...LOOKS.light, ...options });
-  context.setDefaultTimeout(10_000);
+  // Bounds a wait that never ends; a machine whose cores are all taken is slow.
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   page.troubles = [];
   page.asked = new Set();

@@ -26,7 +26,9 @@ before(async () => {
   broken.break();
   live = await record(server, { command: "top" });
   await live.write([0.2, "o", "\u001b[2J\u001b[Htop - 14:02:11 up 12 days\r\n"]);
-  await untilSession(server, ({ state }) => state === "interrupted");
+  // What was sealed has an event; lists and pages of it are complete from then on.
+  for (const part of ["psql", "gzip", "שלום", "kubectl"]) await untilSession(server, ({ command, event }) => command?.includes(part) && event);
+  await untilSession(server, ({ state, event }) => state === "interrupted" && event);
   await untilSession(server, ({ state, bytes }) => state === "live" && bytes > 100);
 });
 
@@ -46,7 +48,7 @@ async function signedIn(options) {
   return page;
 }
 
-const whole = () => untilSession(server, ({ command, state }) => command === "psql billing" && state === "ended");
+const whole = () => untilSession(server, ({ command, event }) => command === "psql billing" && event);
 
 for (const [look, options] of Object.entries(LOOKS)) {
   test(`every page is clean, accessible and quiet (${look})`, async () => {
@@ -134,7 +136,7 @@ test("a recording plays, and what plays is proven; the view is in the trail", as
   await page.waitForSelector(".proof.open");
   await page.keyboard.press(" ");
   await page.waitForSelector(".proof.good");
-  await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("invoices"), null, { timeout: 20000 });
+  await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("invoices"));
   const elapsed = await page.textContent(".ap-time-elapsed");
   assert.match(elapsed, /^00:0[2-3]$/, "it plays in its own time");
   await page.keyboard.press(">");
@@ -154,7 +156,7 @@ test("the player's bar spans its stage at every width, and a terminal is never t
     await page.goto(`${server.url}/sessions/${id}`);
     await page.click("[data-play]");
     await page.waitForSelector(".ap-control-bar", { state: "attached" });
-    await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("psql"), null, { timeout: 20000 });
+    await page.waitForFunction(() => document.querySelector(".ap-term-text")?.textContent.includes("psql"));
     const [stage, bar, type] = await page.evaluate(() => {
       const wide = (selector) => document.querySelector(selector).getBoundingClientRect();
       return [wide(".stage").width, wide(".ap-control-bar").width, parseFloat(getComputedStyle(document.querySelector(".ap-term")).fontSize)];
@@ -235,8 +237,12 @@ test("a page weighs less than 150 KB without the player, and paints soon", async
   await page.goto(`${server.url}/sessions`, { waitUntil: "networkidle" });
   const weight = await page.evaluate(() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind)).reduce((sum, entry) => sum + (entry.transferSize || entry.encodedBodySize), 0));
   assert.ok(weight > 20_000 && weight < 150_000, `${weight} bytes as they are sent`);
-  const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
-  assert.ok(painted < 1000, `first paint after ${painted} ms`);
+  const paint = () => page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime).then((handle) => handle.jsonValue());
+  const painted = await paint();
+  // What the browser takes for next to nothing tells how busy the machine is.
+  await page.goto("data:text/html,<p>next to nothing", { waitUntil: "networkidle" });
+  const least = await paint();
+  assert.ok(painted < 1000 + 10 * least, `first paint after ${painted} ms, of next to nothing after ${least} ms`);
   await page.context().close();
 });
 
@@ -263,7 +269,7 @@ test("a live session is watched as it goes on, and a new one comes into the list
   await page.waitForURL(`**/sessions/${id}`);
   await page.waitForSelector(".proof.open");
   await page.keyboard.press("f");
-  const shows = (text) => page.waitForFunction((wanted) => document.querySelector(".ap-term-text")?.textContent.includes(wanted), text, { timeout: 20000 });
+  const shows = (text) => page.waitForFunction((wanted) => document.querySelector(".ap-term-text")?.textContent.includes(wanted), text);
   await shows("up 12 days");
   await live.write([3, "o", "load average: 0.42\r\n"]);
   await shows("load average");
@@ -272,7 +278,7 @@ test("a live session is watched as it goes on, and a new one comes into the list
   await page.goto(`${server.url}/sessions`);
   await page.mouse.move(1, 1);
   const other = await record(server, { command: "uptime" });
-  await page.waitForFunction(() => document.querySelector("table.sessions").textContent.includes("uptime"), null, { timeout: 20000 });
+  await page.waitForFunction(() => document.querySelector("table.sessions").textContent.includes("uptime"));
   assert.equal(await other.end(), 200);
   await page.context().close();
 });

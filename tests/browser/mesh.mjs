@@ -1,7 +1,6 @@
 // A mesh of people and devices with their changes and traffic, handed in through the API as a collector would:
 // long names, right-to-left ones, forty tags, a name that tries to be markup, an address that three devices had.
-import { setTimeout as pause } from "node:timers/promises";
-import { ask } from "./server.mjs";
+import { ask, until } from "./server.mjs";
 
 const NOW = Date.now();
 const HOUR = 3600_000;
@@ -132,10 +131,9 @@ export async function fill(server, { devices = 500, windows = 6000, days = 28 } 
     }
   }
   if (lines.length) await send();
-  for (let tries = 0; tries < 300; tries += 1) {
+  await until("the directory to learn the devices", async () => {
     const { known: count } = await (await ask(server, "/api/v1/devices?limit=1")).json();
-    if (count >= devices + 3) return sequence;
-    await pause(100);
-  }
-  throw new Error("the directory did not learn the devices");
+    return count >= devices + 3;
+  });
+  return sequence;
 }

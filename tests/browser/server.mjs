@@ -7,6 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
+// Bounds a wait that never ends; a machine whose cores are all taken is slow.
+const PATIENCE = 120_000;
+
 const binary = process.env.MESHTRAIL_BIN ?? "meshtrail";
 
 /** `directory`: the text of a directory file (TOML), for sessions of people whom the mesh knows. */
@@ -20,8 +23,9 @@ export async function serve({ directory } = {}) {
   const process_ = spawn(binary, ["serve", ...options], { stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   process_.stderr.on("data", (text) => { log = (log + text).slice(-20000); });
-  for (let tries = 0; !existsSync(ready) || readFileSync(ready, "utf8") === ""; tries += 1) {
-    if (tries > 300 || process_.exitCode !== null) throw new Error(`meshtrail serve did not become ready:\n${log}`);
+  const began = performance.now();
+  while (!existsSync(ready) || readFileSync(ready, "utf8") === "") {
+    if (performance.now() - began > PATIENCE || process_.exitCode !== null) throw new Error(`meshtrail serve did not become ready:\n${log}`);
     await pause(100);
   }
   const { listen, recorder_listen: [recorder], admin_token_file: tokenFile } = JSON.parse(readFileSync(ready, "utf8"));
@@ -79,11 +83,17 @@ export async function recordWhole(server, header, outputs) {
 
 /** The session that `pick` finds, once the server has it in that state. */
 export async function untilSession(server, pick) {
-  for (let tries = 0; tries < 200; tries += 1) {
+  return until("a session", async () => {
     const { sessions } = await (await ask(server, "/api/v1/sessions?limit=100")).json();
-    const found = sessions.find(pick);
+    return sessions.find(pick);
+  });
+}
+
+/** What `look` finds, once it finds something. */
+export async function until(what, look) {
+  for (const began = performance.now(); performance.now() - began < PATIENCE; await pause(100)) {
+    const found = await look();
     if (found) return found;
-    await pause(100);
   }
-  throw new Error("no session came that was waited for");
+  throw new Error(`waited for ${what}, which did not come`);
 }

@@ -57,14 +57,35 @@ fn userspace() -> Answer {
     ok(&RUNNING.replace("\"TUN\":true", "\"TUN\":false"))
 }
 
+/// Longer than any answer takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A resolver that waits for the stand-in, and keeps what it said.
+fn patient(stand_in: &LocalApiStandIn) -> ResolverConfig {
+    ResolverConfig {
+        socket: Some(stand_in.socket()),
+        timeout: PATIENCE,
+        patience: PATIENCE,
+        keep_known: PATIENCE,
+        ..ResolverConfig::default()
+    }
+}
+
 fn resolver(stand_in: &LocalApiStandIn) -> Resolver {
-    Resolver::start(ResolverConfig { socket: Some(stand_in.socket()), ..ResolverConfig::default() })
+    Resolver::start(patient(stand_in))
 }
 
 fn directory(stand_in: &LocalApiStandIn, text: &str) -> DirectoryFile {
     let path = stand_in.folder().join("directory.toml");
     std::fs::write(&path, text).unwrap();
     DirectoryFile::open_looking_every(path, Duration::from_millis(5)).unwrap()
+}
+
+/// Puts another text in the file's place, as a whole.
+fn replace(file: &DirectoryFile, text: &str) {
+    let new = file.path().with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, file.path()).unwrap();
 }
 
 #[tokio::test]
@@ -119,18 +140,19 @@ async fn an_address_tailscaled_does_not_know_is_unresolved() {
 #[tokio::test]
 async fn each_way_an_answer_can_be_bad_has_its_own_error() {
     let stand_in = LocalApiStandIn::start();
-    let local_api = LocalApi::new(stand_in.socket()).with_timeout(Duration::from_millis(300));
-    let ask = async |answer: Answer| {
+    let within = async |timeout: Duration, answer: Answer| {
         stand_in.whois_answers(answer);
-        local_api.whois(laptop()).await.unwrap_err()
+        LocalApi::new(stand_in.socket()).with_timeout(timeout).whois(laptop()).await.unwrap_err()
     };
+    let ask = async |answer: Answer| within(PATIENCE, answer).await;
+    let hurried = async |answer: Answer| within(Duration::from_millis(50), answer).await;
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"Node\":".to_vec();
     assert!(matches!(ask(Answer::Raw(cut)).await, LocalApiError::Body { .. }));
     assert!(matches!(ask(Answer::Raw(b"SSH-2.0-x\r\n".to_vec())).await, LocalApiError::Transport { .. }));
     assert!(matches!(ask(Answer::Raw(Vec::new())).await, LocalApiError::Transport { .. }));
     assert!(matches!(ask(Answer::Huge(2 << 20)).await, LocalApiError::TooLong { limit: 0x10_0000, .. }));
-    assert!(matches!(ask(Answer::Stalls).await, LocalApiError::Timeout { .. }));
-    assert!(matches!(ask(Answer::Silent).await, LocalApiError::Timeout { .. }));
+    assert!(matches!(hurried(Answer::Stalls).await, LocalApiError::Timeout { .. }));
+    assert!(matches!(hurried(Answer::Silent).await, LocalApiError::Timeout { .. }));
     for body in ["", "hello", "[]", "null", r#"{"Node":7}"#, r#"{"Node":{"Tags":"x"}}"#, "{\"Node\":{}}{"] {
         assert!(matches!(ask(ok(body)).await, LocalApiError::Json { .. }), "{body}");
     }
@@ -160,8 +182,7 @@ async fn tailscaled_is_not_asked_about_addresses_outside_the_mesh_unless_told_to
 
     let told = ResolverConfig {
         ask_about: AskAbout::Anything,
-        socket: Some(stand_in.socket()),
-        ..Default::default()
+        ..patient(&stand_in)
     };
     Resolver::start(told).who(from(stranger)).await;
     assert_eq!(stand_in.questions("addr=192.0.2.7:443").len(), 1);
@@ -347,9 +368,8 @@ async fn the_directory_answers_where_tailscaled_does_not_know_and_adds_groups_wh
     );
     stand_in.whois_answers(ok(ALICE));
     let resolver = Resolver::start(ResolverConfig {
-        socket: Some(stand_in.socket()),
         directory: Some(directory),
-        ..ResolverConfig::default()
+        ..patient(&stand_in)
     });
     let bob = resolver.who(from(peer("10.8.0.2:9"))).await;
     assert_eq!((bob.login(), bob.provider), (Some("bob@example.com"), Some(Provider::Directory)));
@@ -367,9 +387,8 @@ async fn providers_that_disagree_make_the_address_conflicting_and_both_are_named
     );
     stand_in.whois_answers(ok(ALICE));
     let config = ResolverConfig {
-        socket: Some(stand_in.socket()),
         directory: Some(directory),
-        ..ResolverConfig::default()
+        ..patient(&stand_in)
     };
     let found = Resolver::start(config).who(from(laptop())).await;
     assert!(!found.is_certain());
@@ -410,11 +429,7 @@ async fn a_confirmed_claim_brings_the_groups_of_the_directory() {
     let stand_in = LocalApiStandIn::start();
     stand_in.status_answers(ok(STATUS));
     let directory = directory(&stand_in, "[groups]\nops=[\"alice@example.com\"]");
-    let config = ResolverConfig {
-        socket: Some(stand_in.socket()),
-        directory: Some(directory),
-        ..ResolverConfig::default()
-    };
+    let config = ResolverConfig { directory: Some(directory), ..patient(&stand_in) };
     let claim = Claim { node_id: Some("n7".to_owned()), ..Claim::default() };
     let ClaimCheck::Agrees { subject, .. } = Resolver::start(config).claim(&claim).await else {
         panic!("tailscaled knows this device");
@@ -427,9 +442,8 @@ async fn own_addresses_appear_change_and_outlive_an_outage() {
     let stand_in = LocalApiStandIn::start();
     stand_in.status_answers(ok(r#"{"BackendState":"NoState"}"#));
     let resolver = Resolver::start(ResolverConfig {
-        socket: Some(stand_in.socket()),
         look_every: Duration::from_millis(5),
-        ..ResolverConfig::default()
+        ..patient(&stand_in)
     });
     let mut addresses = resolver.own_addresses();
     assert!(addresses.borrow().is_empty());
@@ -451,11 +465,11 @@ async fn a_changed_directory_file_is_taken_and_a_bad_one_is_not() {
     let stand_in = LocalApiStandIn::start();
     let file = directory(&stand_in, "[groups]\nops=[\"a@b\"]");
     let mut state = file.subscribe();
-    std::fs::write(file.path(), "[groups]\nops=[\"a@b\"]\ndev=[\"a@b\"]").unwrap();
+    replace(&file, "[groups]\nops=[\"a@b\"]\ndev=[\"a@b\"]");
     state.wait_for(|state| state.reloads == 1).await.unwrap();
     assert_eq!(file.current().counts(), (0, 0, 2));
 
-    std::fs::write(file.path(), "[groups]\nops=7").unwrap();
+    replace(&file, "[groups]\nops=7");
     let problem = state.wait_for(|state| state.problem.is_some()).await.unwrap().problem.clone().unwrap();
     assert_eq!(problem.to_string(), "directory: groups.ops: must be a list, not a number");
     assert_eq!(file.current().counts(), (0, 0, 2));

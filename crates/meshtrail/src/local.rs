@@ -11,8 +11,9 @@ use meshtrail_server::serve::note::ServerNote;
 use crate::args::Source;
 use crate::remote::Remote;
 
-/// How long a server on this machine may take to say that it is there.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// How long a server on this machine may take to say that it is there: long enough for a machine whose cores are all
+/// taken. One that has stopped refuses at once.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// The server that runs on this machine over the asked-for data, if one does.
 pub(crate) async fn running(source: &Source) -> Result<Option<Remote>> {

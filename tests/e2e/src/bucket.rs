@@ -2,13 +2,12 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::process::{Process, mortal, peer, run};
-use crate::{http_client, until};
+use crate::{PATIENCE, http_client, until};
 
 /// A MinIO server with one versioned bucket under Object Lock.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl Bucket {
     async fn answers(&self) -> Result<()> {
         let http = http_client();
         let live = format!("{}/minio/health/ready", self.endpoint);
-        until("MinIO to answer", Duration::from_secs(20), async || {
+        until("MinIO to answer", PATIENCE, async || {
             http.get(&live).send().await.ok()?.status().is_success().then_some(())
         })
         .await
@@ -129,7 +128,7 @@ impl Bucket {
         let (verb, rest) = arguments.split_first().context("a verb")?;
         command.arg("-c").arg(format!("exec \"$@\" < '{from}'")).arg("sh").arg(peer("bucket")?);
         command.arg(verb).arg(&self.name).args(rest).envs(self.environment());
-        let output = run(&format!("bucket {verb}"), command, Duration::from_secs(60)).await?;
+        let output = run(&format!("bucket {verb}"), command, PATIENCE).await?;
         ensure!(output.status.success(), "bucket {verb}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(output.stdout)
     }

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::process::{Process, mortal, peer, run};
-use crate::until;
+use crate::{PATIENCE, until};
 
 /// A Headscale on loopback with relays of its own.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl Headscale {
             _process: process,
         };
         let socket = folder.join("headscale.sock");
-        until("Headscale's socket", Duration::from_secs(20), async || socket.exists().then_some(()))
+        until("Headscale's socket", PATIENCE, async || socket.exists().then_some(()))
             .await
             .with_context(|| headscale._process.tail())?;
         Ok(headscale)
@@ -88,8 +87,7 @@ impl Headscale {
     pub async fn run(&self, arguments: &[&str]) -> Result<Value> {
         let mut command = headscale(&self.config)?;
         command.args(arguments).args(["--output", "json"]);
-        let output =
-            run(&format!("headscale {}", arguments.join(" ")), command, Duration::from_secs(20)).await?;
+        let output = run(&format!("headscale {}", arguments.join(" ")), command, PATIENCE).await?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "headscale {}: {complaint}", arguments.join(" "));
         Ok(serde_json::from_slice(&output.stdout)?)

@@ -33,7 +33,7 @@ pub use ssh::{Shell, Ssh};
 pub use tailnet::{ENDED, Enforcement, Node, REFUSED, Tailnet, ssh_policy};
 pub use tree::{copy_tree, files_below};
 pub use upload::{Connection, HEADER, Upload, connect_from};
-pub use wait::until;
+pub use wait::{PATIENCE, until};
 
 /// Makes the TLS stack of the HTTP client known, which no test uses; harmless to call again.
 pub(crate) fn prepare_tls() {
@@ -44,7 +44,7 @@ pub(crate) fn prepare_tls() {
 pub(crate) fn http_client() -> reqwest::Client {
     prepare_tls();
     reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(60))
+        .timeout(PATIENCE)
         .build()
         .expect("a client without any certificate can be built")
 }

@@ -1,10 +1,10 @@
 //! Network namespaces on a bridge, for nodes with a TUN device of their own.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::PATIENCE;
 use crate::process::{mortal, run};
 
 /// A bridge between namespaces, with this machine's end on a link of its own; all gone when dropped.
@@ -70,7 +70,7 @@ impl Network {
     pub async fn script(&self, number: usize, script: &str, arguments: &[&str]) -> Result<String> {
         let mut command = mortal("ip");
         command.args(&inside(self.of(number))[1..]).args(["bash", "-c", script, "script"]).args(arguments);
-        let output = run("a script in a namespace", command, Duration::from_secs(30)).await?;
+        let output = run("a script in a namespace", command, PATIENCE).await?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -97,7 +97,7 @@ fn hosts_folder(namespace: &str) -> std::path::PathBuf {
 async fn ip(line: &str) -> Result<()> {
     let mut command = mortal("ip");
     command.args(line.split(' '));
-    let output = run(&format!("ip {line}"), command, Duration::from_secs(10)).await?;
+    let output = run(&format!("ip {line}"), command, PATIENCE).await?;
     ensure!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

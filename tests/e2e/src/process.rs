@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::until;
+use crate::{PATIENCE, until};
 
 /// A running child with its output in files.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Process {
     /// Ends it without asking (SIGKILL) and waits.
     pub async fn kill(&mut self) -> Result<ExitStatus> {
         kill_process_group(self.pid(), Signal::KILL).ok();
-        self.ended(Duration::from_secs(10)).await
+        self.ended(PATIENCE).await
     }
 
     /// Waits for its end.

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const LIMIT: Duration = Duration::from_secs(20);
+use crate::PATIENCE;
+
+/// How long a recorder may leave a line where it is.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// One upload.
 #[derive(Debug)]
@@ -76,7 +79,8 @@ impl Recording {
             }
             std::io::Result::Ok(())
         };
-        let read = tokio::time::timeout(LIMIT, reading).await.context("waited for the recorder's answer")?;
+        let read =
+            tokio::time::timeout(PATIENCE, reading).await.context("waited for the recorder's answer")?;
         read.with_context(|| format!("the recorder hung up after {:?}", String::from_utf8_lossy(&answer)))?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::process::{Process, mortal, run};
 use crate::tailnet::entered;
-use crate::{http_client, until};
+use crate::{PATIENCE, http_client, until};
 
 /// How a server is started.
 #[derive(Debug, Clone, Default)]
@@ -146,11 +146,7 @@ impl Server {
             if !process.is_alive() {
                 bail!("the server ended before it was ready; {}", process.tail());
             }
-            ensure!(
-                started.elapsed() < Duration::from_secs(30),
-                "waited 30 s for the server; {}",
-                process.tail()
-            );
+            ensure!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for the server; {}", process.tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -169,7 +165,7 @@ impl Server {
 
     /// Stops it in order.
     pub async fn stop(&mut self) -> Result<()> {
-        let status = self.process.stop(Duration::from_secs(30)).await?;
+        let status = self.process.stop(PATIENCE).await?;
         ensure!(status.success(), "the server ended with {status}; {}", self.process.tail());
         Ok(())
     }
@@ -216,7 +212,7 @@ impl Server {
 
     /// Waits for a session that fits.
     pub async fn session(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
-        let found = until(what, Duration::from_secs(20), async || {
+        let found = until(what, PATIENCE, async || {
             self.sessions().await.ok()?.into_iter().find(|session| fits(session))
         });
         match found.await {
@@ -231,7 +227,7 @@ impl Server {
     pub async fn cli(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = entered(&self.setup.entering, &meshtrail()?);
         command.args(arguments).env("MESHTRAIL_SERVER", &self.url).env("MESHTRAIL_TOKEN", &self.token);
-        run(&format!("meshtrail {}", arguments.join(" ")), command, Duration::from_secs(60)).await
+        run(&format!("meshtrail {}", arguments.join(" ")), command, PATIENCE).await
     }
 
     /// The same; anything but success is an error. What it printed.
@@ -262,7 +258,7 @@ impl Server {
             .arg(&self.data)
             .args(arguments);
         command.envs(self.setup.environment.iter().map(|(name, value)| (name, value)));
-        Ok(Verdict::of(&run("meshtrail verify", command, Duration::from_secs(120)).await?))
+        Ok(Verdict::of(&run("meshtrail verify", command, PATIENCE).await?))
     }
 
     /// A token for a sender of that name.

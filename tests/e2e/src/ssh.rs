@@ -10,10 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::process::{Started, mortal, peer, run};
 use crate::tailnet::Node;
-use crate::until;
-
-/// How long a session of a test may take at most.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::{PATIENCE, until};
 
 /// Sessions from one node to another, as root.
 #[derive(Debug, Clone)]
@@ -45,7 +42,7 @@ impl Ssh {
     pub async fn command(&self, command: &str) -> Result<Output> {
         let mut ssh = self.client("ssh");
         ssh.arg(self.user_at_host()).arg(command);
-        run(&format!("ssh {command}"), ssh, LIMIT).await
+        run(&format!("ssh {command}"), ssh, PATIENCE).await
     }
 
     /// `ssh`, `scp` or `sftp` with the options that this tailnet needs.
@@ -82,7 +79,7 @@ impl Ssh {
             scp.arg("-O");
         }
         scp.arg(from).arg(format!("{}:{to}", self.user_at_host()));
-        run("scp", scp, LIMIT).await
+        run("scp", scp, PATIENCE).await
     }
 }
 
@@ -91,6 +88,7 @@ pub struct Shell {
     started: Option<Started>,
     input: Option<ChildStdin>,
     seen: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Shell {
@@ -101,14 +99,14 @@ impl Shell {
         let mut output = child.stdout.take().context("standard output is piped")?;
         let seen = Arc::new(Mutex::new(String::new()));
         let screen = Arc::clone(&seen);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..count]);
                 screen.lock().expect("no reader of the screen panics").push_str(&text);
             }
         });
-        Ok(Self { started: Some(started), input, seen })
+        Ok(Self { started: Some(started), input, seen, reader: Some(reader) })
     }
 
     /// Types a line.
@@ -134,7 +132,7 @@ impl Shell {
     /// Waits until the screen has shown a text.
     pub async fn sees(&self, text: &str) -> Result<()> {
         let what = format!("{text:?} on the screen");
-        until(&what, Duration::from_secs(30), async || self.seen().contains(text).then_some(()))
+        until(&what, PATIENCE, async || self.seen().contains(text).then_some(()))
             .await
             .with_context(|| format!("the screen shows:\n{}", self.seen()))
     }
@@ -146,7 +144,7 @@ impl Shell {
         let terminal = terminal_below(script).context("ssh has a terminal")?;
         let mut stty = mortal("stty");
         stty.args(["-F", &terminal, "rows", &rows.to_string(), "cols", &columns.to_string()]);
-        run("stty", stty, Duration::from_secs(5)).await?;
+        run("stty", stty, PATIENCE).await?;
         Ok(())
     }
 
@@ -161,14 +159,23 @@ impl Shell {
                 break status;
             }
             anyhow::ensure!(
-                begun.elapsed() < LIMIT,
-                "waited {LIMIT:?} for the session to end; {}",
+                begun.elapsed() < PATIENCE,
+                "waited {PATIENCE:?} for the session to end; {}",
                 self.seen()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        // The reader may be a few bytes behind.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // The reader may be a few bytes behind; what else held the terminal ends with the process group.
+        self.started = None;
+        if let Some(reader) = self.reader.take() {
+            let read = tokio::task::spawn_blocking(move || reader.join());
+            let read = tokio::time::timeout(PATIENCE, read).await;
+            anyhow::ensure!(
+                matches!(read, Ok(Ok(Ok(())))),
+                "the screen is never read to its end; {}",
+                self.seen()
+            );
+        }
         Ok((self.seen(), status.code()))
     }
 }

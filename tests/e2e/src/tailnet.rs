@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::process::{Process, mortal, peer, run};
-use crate::{prepare_tls, until};
+use crate::{PATIENCE, prepare_tls, until};
 
 /// What a node does when its session cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +45,7 @@ impl Tailnet {
         let admin = folder.join("admin.sock");
         command.args(["-address", address]).arg("-admin").arg(&admin);
         let mut process = Process::start("tailnet", folder, command)?;
-        let line = process.first_line(Duration::from_secs(10)).await?;
+        let line = process.first_line(PATIENCE).await?;
         prepare_tls();
         let addresses: Value = serde_json::from_str(&line)?;
         Ok(Self {
@@ -71,7 +70,7 @@ impl Tailnet {
         let answer = self.http.put("http://admin/ssh-policy").json(&policy).send().await?;
         ensure!(answer.status().is_success(), "the policy was refused: {}", answer.text().await?);
         let wanted = policy["rules"][0]["action"].clone();
-        until(&format!("{} to have its SSH policy", node.name), Duration::from_secs(10), async || {
+        until(&format!("{} to have its SSH policy", node.name), PATIENCE, async || {
             let map: Value =
                 serde_json::from_slice(&node.tailscale(&["debug", "netmap"]).await.ok()?.stdout).ok()?;
             (map["SSHPolicy"]["rules"][0]["action"] == wanted).then_some(())
@@ -155,7 +154,7 @@ impl Node {
 
     /// Logs in, and waits until the node runs.
     pub async fn up(&self, control: &str, key: &str, flags: &[&str]) -> Result<()> {
-        until(&format!("{} to open its socket", self.name), Duration::from_secs(10), async || {
+        until(&format!("{} to open its socket", self.name), PATIENCE, async || {
             self.socket.exists().then_some(())
         })
         .await
@@ -163,7 +162,7 @@ impl Node {
         let (server, key) = (format!("--login-server={control}"), format!("--auth-key={key}"));
         let name = format!("--hostname={}", self.name);
         let mut line =
-            vec!["up", &server, &key, &name, "--accept-dns=false", "--accept-risk=all", "--timeout=20s"];
+            vec!["up", &server, &key, &name, "--accept-dns=false", "--accept-risk=all", "--timeout=150s"];
         line.extend(flags);
         let output = self.tailscale(&line).await?;
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -180,7 +179,7 @@ impl Node {
     pub async fn tailscale(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = entered(&self.entering, &peer("tailscale")?);
         command.arg(format!("--socket={}", self.socket.display())).args(arguments);
-        run(&format!("tailscale {}", arguments.join(" ")), command, Duration::from_secs(30)).await
+        run(&format!("tailscale {}", arguments.join(" ")), command, PATIENCE).await
     }
 
     /// `tailscale status --json`

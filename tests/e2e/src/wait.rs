@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// Bounds a wait that never ends. A step may take this long beside a load that holds every core: nothing is asserted of
+/// how quick it is.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
 /// Asks again and again until there is an answer; the error says what was waited for.
 pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> Result<T> {
     let started = Instant::now();

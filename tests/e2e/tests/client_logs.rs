@@ -2,10 +2,9 @@
 //! the server meanwhile.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Node, Server, Setup, Tailnet, until};
+use meshtrail_e2e::{Node, PATIENCE, Server, Setup, Tailnet, until};
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +57,7 @@ fn text(line: &Value) -> &str {
 
 /// The node's lines, once they are as wanted. A client that found no server waits half a minute to a minute.
 async fn lines(server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Result<Vec<Value>> {
-    until("the node's lines to arrive", Duration::from_secs(150), async || {
+    until("the node's lines to arrive", PATIENCE, async || {
         let mut all = Vec::new();
         let mut path = "/api/v1/events?q=kind:log.line&order=oldest&limit=1000".to_owned();
         loop {

@@ -2,11 +2,10 @@
 //! device each, and a transfer whose size is known.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use meshtrail_e2e::network::{HUB, Network, inside};
-use meshtrail_e2e::{Node, Server, Setup, Tailnet, meshtrail, mortal, python, run, until};
+use meshtrail_e2e::{Node, PATIENCE, Server, Setup, Tailnet, meshtrail, mortal, python, run, until};
 use serde_json::Value;
 
 const PAYLOAD: u64 = 5_000_000;
@@ -53,7 +52,7 @@ async fn a_transfer_of_known_size_shows_up_once_with_both_ends_counts_under_thei
     tailnet.flow_logs(web, &"a1".repeat(32)).await?;
     tailnet.flow_logs(laptop, &"b2".repeat(32)).await?;
     for node in &nodes {
-        until("the flow logger to start", Duration::from_secs(20), async || {
+        until("the flow logger to start", PATIENCE, async || {
             node.logged().contains("starting up network logger").then_some(())
         })
         .await
@@ -62,7 +61,7 @@ async fn a_transfer_of_known_size_shows_up_once_with_both_ends_counts_under_thei
     transfer(web, laptop).await?;
 
     let path = format!("/api/v1/flows?since=1h&by=connection&layer=virtual&port={PORT}");
-    let found = until("both ends to report", Duration::from_secs(60), async || {
+    let found = until("both ends to report", PATIENCE, async || {
         let page = get(&server, network.of(0), &path).await.ok()?;
         let all = page["conversations"].as_array()?.clone();
         let whole = |one: &Value| {
@@ -99,7 +98,7 @@ async fn set_up(made: &Path) -> Result<()> {
     let mut command = mortal(meshtrail()?);
     command.args(["setup", "flow-logs", "--address", HUB, "--output"]).arg(made);
     command.arg("--server-folder").arg(made.join("server"));
-    let output = run("meshtrail setup flow-logs", command, Duration::from_secs(20)).await?;
+    let output = run("meshtrail setup flow-logs", command, PATIENCE).await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
@@ -109,13 +108,13 @@ async fn transfer(from: &Node, to: &Node) -> Result<()> {
     let serve = format!(
         "import socket; s=socket.create_server(('', {PORT})); c,_=s.accept(); c.sendall(b'x'*{PAYLOAD}); c.close()"
     );
-    let serving = tokio::spawn(run("serving", script(from, &serve)?, Duration::from_secs(60)));
+    let serving = tokio::spawn(run("serving", script(from, &serve)?, PATIENCE));
     let address = from.address().await?;
     let fetch = format!(
         "import socket,time\nfor i in range(100):\n  try: c=socket.create_connection(('{address}',{PORT}),5); break\n  \
          except OSError: time.sleep(0.1)\nn=0\nwhile True:\n  b=c.recv(65536)\n  if not b: break\n  n+=len(b)\nprint(n)"
     );
-    let fetched = run("fetching", script(to, &fetch)?, Duration::from_secs(60)).await?;
+    let fetched = run("fetching", script(to, &fetch)?, PATIENCE).await?;
     let count = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
     ensure!(count == PAYLOAD.to_string(), "fetched {count}: {}", String::from_utf8_lossy(&fetched.stderr));
     serving.await??;
@@ -138,7 +137,7 @@ async fn get(server: &Server, namespace: &str, path: &str) -> Result<Value> {
     let entering = inside(namespace);
     let mut command = mortal(&entering[0]);
     command.args(&entering[1..]).arg(python()?).args(["-c", &text]);
-    let output = run("asking the API", command, Duration::from_secs(20)).await?;
+    let output = run("asking the API", command, PATIENCE).await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
 }

@@ -1,14 +1,11 @@
 //! What happens in a real Headscale with three real nodes is told, each thing once, by a server that is only given its
 //! URL and a key.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Headscale, Node, Server, Setup, until};
+use meshtrail_e2e::{Headscale, Node, PATIENCE, Server, Setup, until};
 use serde_json::Value;
 
 /// How long a change may take until it is told: Headscale is asked every second.
-const SOON: Duration = Duration::from_secs(30);
 
 /// Kinds that this test has an eye on, and says everything of.
 const KINDS: [&str; 4] = ["device.", "route.", "policy.", "key.expired"];
@@ -34,7 +31,7 @@ async fn told(server: &Server) -> Result<Vec<String>> {
 }
 
 async fn is_told(server: &Server, wanted: &str) -> Result<()> {
-    let asked = until(wanted, SOON, async || {
+    let asked = until(wanted, PATIENCE, async || {
         let told = told(server).await.ok()?;
         told.iter().any(|told| told == wanted).then_some(())
     });
@@ -52,11 +49,12 @@ async fn asked_again(server: &Server) -> Result<()> {
             sources["sources"].as_array()?.iter().find(|source| source["name"] == "headscale")?.clone();
         headscale["last_heard"].as_str().map(str::to_owned)
     };
-    let first = until("Headscale to be heard", SOON, heard).await?;
+    let first = until("Headscale to be heard", PATIENCE, heard).await?;
     let mut seen = first;
     for _ in 0..2 {
-        seen = until("Headscale to be heard again", SOON, async || heard().await.filter(|now| *now > seen))
-            .await?;
+        seen =
+            until("Headscale to be heard again", PATIENCE, async || heard().await.filter(|now| *now > seen))
+                .await?;
     }
     Ok(())
 }
@@ -159,7 +157,7 @@ async fn findings(server: &Server) -> Result<()> {
         found.sort();
         (found.len() >= 4).then_some(found)
     };
-    let found = until("findings", SOON, found).await?;
+    let found = until("findings", PATIENCE, found).await?;
     let expected = [
         "mesh.device_added medium",
         "mesh.device_added medium",

@@ -2,11 +2,10 @@
 //! the console by which way.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use meshtrail_e2e::network::{HUB, Network, inside};
-use meshtrail_e2e::{Enforcement, Node, Server, Setup, Ssh, Tailnet, mortal, until};
+use meshtrail_e2e::{Enforcement, Node, PATIENCE, Server, Setup, Ssh, Tailnet, mortal, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_on_its_nodes_tailscale_address_sees_who_records() -> Result<()> {
@@ -48,7 +47,7 @@ async fn a_recorder_on_its_nodes_tailscale_address_sees_who_records() -> Result<
     );
     // The API listens on the namespace's loopback: only commands inside reach it.
     let list = async || server.ok(&["sessions", "list", "--json", "--state", "ended"]).await.ok();
-    let line = meshtrail_e2e::until("the session to end", Duration::from_secs(20), async || {
+    let line = meshtrail_e2e::until("the session to end", PATIENCE, async || {
         list().await.filter(|text| !text.is_empty())
     })
     .await?;
@@ -208,7 +207,7 @@ async fn a_program_on_the_port_of_a_forwarded_connection_is_not_the_peer() -> Re
     let held = mesh.network.script(LAPTOP, held, &[&console, &recorder]);
     let attack = async {
         let far = format!("0100007F:{:04X}", recorder.parse::<u16>()?);
-        let port = until("tailscaled to forward the connection", Duration::from_secs(20), async || {
+        let port = until("tailscaled to forward the connection", PATIENCE, async || {
             let sockets = mesh.network.script(CONSOLE, "cat /proc/net/tcp", &[]).await.ok()?;
             let line = sockets.lines().find(|line| line.split_whitespace().nth(2) == Some(&far))?;
             u16::from_str_radix(line.split_whitespace().nth(1)?.split(':').nth(1)?, 16).ok()

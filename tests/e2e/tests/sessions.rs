@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Enforcement, Node, Server, Setup, Ssh, Tailnet, mortal, run, sha256, until};
+use meshtrail_e2e::{Enforcement, Node, PATIENCE, Server, Setup, Ssh, Tailnet, mortal, run, sha256, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ async fn asciinema(file: &Path) -> Result<String> {
     ]);
     // It makes itself an install id on first use.
     command.env("HOME", file.parent().context("a file lies in a folder")?);
-    let output = run("asciinema cat", command, Duration::from_secs(30)).await?;
+    let output = run("asciinema cat", command, PATIENCE).await?;
     let shown = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
     ensure!(output.status.success(), "asciinema: {shown}");
     Ok(shown)
@@ -129,7 +129,7 @@ async fn a_shell_on_a_terminal_is_live_can_be_resized_and_plays() -> Result<()> 
 
     shell.resize(40, 132).await?;
     // The new size travels beside the keystrokes.
-    until("the new size to arrive", Duration::from_secs(10), async || {
+    until("the new size to arrive", PATIENCE, async || {
         shell.type_line("stty size").ok()?;
         tokio::time::sleep(Duration::from_millis(100)).await;
         shell.seen().contains("40 132").then_some(())
@@ -159,7 +159,13 @@ async fn a_live_session_is_followed_from_the_middle_until_its_end() -> Result<()
     let id = live["id"].as_str().context("an id")?.to_owned();
     let follow = ["sessions", "follow", &id, "--json"];
     let (followed, typed) = tokio::join!(place.server.ok(&follow), async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Whoever follows is in the trail once they are joined to it.
+        let question = format!("/api/v1/events?q=kind:meshtrail.viewed%20session:{id}");
+        until("somebody to follow", PATIENCE, async || {
+            let viewed = place.server.json(&question).await.ok()?;
+            viewed["events"].as_array()?.iter().any(|one| one["detail"]["what"] == "follow").then_some(())
+        })
+        .await?;
         shell.type_line("echo after; exit")?;
         shell.end().await
     });
@@ -186,7 +192,7 @@ async fn file_copies_work_and_only_the_old_scp_is_a_recorded_session() -> Result
     let batch = place.folder.path().join("batch");
     std::fs::write(&batch, format!("put {} {}\n", file.display(), target("by-batch")))?;
     sftp.arg("-b").arg(&batch).arg(place.ssh.user_at_host());
-    let output = run("sftp", sftp, Duration::from_secs(30)).await?;
+    let output = run("sftp", sftp, PATIENCE).await?;
     ensure!(output.status.success(), "sftp: {}", String::from_utf8_lossy(&output.stderr));
     for name in ["by-sftp", "by-scp", "by-batch"] {
         assert_eq!(std::fs::read_to_string(target(name))?, "a file that is sent\n");
@@ -205,11 +211,11 @@ async fn a_forwarded_agent_works_and_the_session_is_recorded() -> Result<()> {
     let mut agent = mortal("ssh-agent");
     agent.args(["-D", "-a"]).arg(&socket);
     let _agent = meshtrail_e2e::Process::start("agent", place.folder.path(), agent)?;
-    until("the agent's socket", Duration::from_secs(5), async || socket.exists().then_some(())).await?;
+    until("the agent's socket", PATIENCE, async || socket.exists().then_some(())).await?;
     let mut ssh = place.ssh.client("ssh");
     ssh.args(["-A"]).arg(place.ssh.user_at_host()).arg("test -S \"$SSH_AUTH_SOCK\" && echo forwarded");
     ssh.env("SSH_AUTH_SOCK", &socket);
-    let output = run("ssh -A", ssh, Duration::from_secs(30)).await?;
+    let output = run("ssh -A", ssh, PATIENCE).await?;
     assert_eq!(output.stdout, b"forwarded\n", "{}", String::from_utf8_lossy(&output.stderr));
     let session = place.server.session("the session to end", |one| one["state"] == "ended").await?;
     assert!(place.export(&session).await?.contains("forwarded"));
@@ -227,7 +233,7 @@ async fn a_killed_session_ends_where_recording_is_enforced_and_its_user_reads_wh
     let (seen, status) = shell.end().await?;
     assert!(seen.contains(meshtrail_e2e::ENDED), "the policy's message is shown: {seen}");
     assert_ne!(status, Some(0));
-    until("tailscaled to log the operator's message", Duration::from_secs(10), async || {
+    until("tailscaled to log the operator's message", PATIENCE, async || {
         place.node.logged().contains("please call ops").then_some(())
     })
     .await?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Bucket, Sender, Server, Setup, mortal, python, run, sha256, until};
+use meshtrail_e2e::{Bucket, PATIENCE, Sender, Server, Setup, mortal, python, run, sha256, until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +33,7 @@ async fn psql(port: u16, user: &str, password: &str, sql: &str) -> Result<(bool,
     command
         .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql, &address])
         .env("PGPASSWORD", password);
-    let output = run("psql", command, Duration::from_secs(60)).await?;
+    let output = run("psql", command, PATIENCE).await?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), text.trim().to_owned()))
@@ -43,7 +43,7 @@ async fn asked_in_python(script: &str, arguments: &[&str]) -> Result<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
     let mut command = mortal(python()?);
     command.arg(path).args(arguments);
-    let output = run(script, command, Duration::from_secs(120)).await?;
+    let output = run(script, command, PATIENCE).await?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{script} ended with {}: {complaint}", output.status);
     Ok(serde_json::from_slice(&output.stdout)?)
@@ -159,7 +159,7 @@ async fn portals_give_rows_in_portions_and_who_is_not_let_in_is_told_why() -> Re
     assert_eq!(told["let_in"], json!(["28P01", null, "53300"]));
     // One of the four has its place again once the program above has ended.
     let memory = "select string_agg(repeat('x', 1000), '') from generate_series(1, 200000)";
-    let told = until("a free connection", Duration::from_secs(20), async || {
+    let told = until("a free connection", PATIENCE, async || {
         let (holds, text) = psql(port, "auditor", &password, memory).await.ok()?;
         (!holds && !text.contains("53300")).then_some(text)
     });
@@ -230,7 +230,7 @@ impl Meter {
     async fn at_rest(&self) -> u64 {
         loop {
             let before = self.sent.load(Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
             if self.sent.load(Ordering::Relaxed) == before {
                 return before;
             }
@@ -298,7 +298,7 @@ async fn duckdb_reads_the_segments_of_a_running_server() -> Result<()> {
     let (folder, port) = (tempfile::tempdir()?, free_port()?);
     let server = Server::start(folder.path(), &setup(port)).await?;
     Sender::new(&server, "agent").await?.send(&server, 3000).await?;
-    let read = until("DuckDB to see every event", Duration::from_secs(60), async || {
+    let read = until("DuckDB to see every event", PATIENCE, async || {
         let told = asked_in_python("files.py", &[server.store()]).await.ok()?;
         (told["events"] == 3000).then_some(told)
     });

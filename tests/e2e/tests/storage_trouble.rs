@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Bucket, Process, Recording, Sender, Server, Setup, sha256};
+use meshtrail_e2e::{Bucket, PATIENCE, Process, Recording, Sender, Server, Setup, sha256, until};
 
 /// A small file system of its own, gone when dropped.
 struct SmallDisk(PathBuf);
@@ -63,10 +63,9 @@ async fn a_full_disk_refuses_what_is_new_keeps_what_was_acked_and_heals() -> Res
     server.json("/api/v1/events/agent.1.1").await.context("what is there can be read")?;
 
     std::fs::remove_file(filler)?;
-    let taken =
-        meshtrail_e2e::until("the server to take events again", Duration::from_secs(20), async || {
-            sender.hand_in(&server, &batch).await.ok()
-        });
+    let taken = until("the server to take events again", PATIENCE, async || {
+        sender.hand_in(&server, &batch).await.ok()
+    });
     acked += taken.await?;
     let last = server.json(&format!("/api/v1/events/agent.1.{acked}")).await;
     last.context("every acked event is there")?;
@@ -122,7 +121,7 @@ async fn a_second_server_on_one_folder_is_refused_and_harms_nothing() -> Result<
     let (ready, data) = (folder.path().join("second.json"), server.data());
     let command = Server::command("second", folder.path(), &Setup::default(), server.store(), data, &ready)?;
     let mut second = Process::start("second", folder.path(), command)?;
-    let status = second.ended(Duration::from_secs(15)).await?;
+    let status = second.ended(PATIENCE).await?;
     assert!(!status.success());
     let said = second.logged() + &second.printed();
     assert!(said.contains("another") || said.contains("lock"), "{said}");
@@ -149,18 +148,12 @@ async fn two_servers_on_one_bucket_never_both_write_one_trail() -> Result<()> {
     if let Ok(mut second) = second {
         let mut other = Sender::new(&second, "other").await?;
         // Either may find out first; what it then refuses is not acked.
-        for _ in 0..20 {
-            sender.send(&first, 10).await.ok();
-            other.send(&second, 10).await.ok();
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        let both = sender.send(&first, 1).await.is_ok() && other.send(&second, 1).await.is_ok();
-        assert!(
-            !both,
-            "one of them must have found out; {}\n{}",
-            first.process.tail(),
-            second.process.tail()
-        );
+        let found_out = until("one of them to find out", PATIENCE, async || {
+            let both = sender.send(&first, 10).await.is_ok() && other.send(&second, 10).await.is_ok();
+            (!both).then_some(())
+        });
+        let found_out = found_out.await;
+        found_out.with_context(|| format!("{}\n{}", first.process.tail(), second.process.tail()))?;
         second.process.kill().await?;
     }
     first.process.kill().await?;

@@ -1,9 +1,9 @@
 //! One suite for every kind of store: what works on a folder works on a bucket.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use meshtrail_e2e::{Bucket, Enforcement, Node, Sender, Server, Setup, Ssh, Tailnet, sha256, until};
+use meshtrail_e2e::{
+    Bucket, Enforcement, Node, PATIENCE, Sender, Server, Setup, Ssh, Tailnet, sha256, until,
+};
 use tempfile::TempDir;
 
 /// A store under test, and what keeps it alive.
@@ -68,7 +68,7 @@ async fn keeps_everything(ground: Ground) -> Result<()> {
         if round == 0 {
             // A bucket has no checkpoint before the first shipment, a second after the first event.
             let shipped = async || server.verify().await.ok().filter(|verdict| verdict.holds);
-            until("the first shipment", Duration::from_secs(20), shipped).await?;
+            until("the first shipment", PATIENCE, shipped).await?;
         }
         let verdict = server.verify().await?;
         assert!(verdict.holds, "round {round}: {}", verdict.text);

@@ -1,10 +1,9 @@
 //! A trail proves itself to programs that share no code with Meshtrail: Tessera's client and Merkle library.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Sender, Server, Setup, mortal, peer, run};
+use meshtrail_e2e::{PATIENCE, Sender, Server, Setup, mortal, peer, run};
 use serde_json::Value;
 
 async fn tlogverify(server: &Server, arguments: &[&str]) -> Result<(bool, String)> {
@@ -12,7 +11,7 @@ async fn tlogverify(server: &Server, arguments: &[&str]) -> Result<(bool, String
     let vkey = checkpoint["vkey"].as_str().context("a vkey")?;
     let mut command = mortal(peer("tlogverify")?);
     command.args(["-server", &server.url, "-token", &server.token, "-vkey", vkey]).args(arguments);
-    let output = run("tlogverify", command, Duration::from_secs(120)).await?;
+    let output = run("tlogverify", command, PATIENCE).await?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), text))

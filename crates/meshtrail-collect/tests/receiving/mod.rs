@@ -85,7 +85,7 @@ impl Receiving {
                 size.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), found).await.unwrap()
+        tokio::time::timeout(Duration::from_secs(120), found).await.unwrap()
     }
 
     /// Stops in order.

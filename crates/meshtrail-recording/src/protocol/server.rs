@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, StatusCode, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -32,7 +33,12 @@ const LAST_GAP: Duration = Duration::from_millis(50);
 impl Recordings {
     /// Serves the recorder protocol until `stop`; then sessions that came in here end as interrupted, and this
     /// returns when every connection is done.
-    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+    pub fn serve(&self, listener: TcpListener, stop: CancellationToken) -> BoxFuture<'_, ()> {
+        // Boxed here: a bare future would be compiled again by every crate that awaits it.
+        self.serve_on(listener, stop).boxed()
+    }
+
+    async fn serve_on(&self, listener: TcpListener, stop: CancellationToken) {
         let server = Server { recordings: self.clone(), halt: self.stopping().child_token() };
         let open = TaskTracker::new();
         let serve = |stream, peer, place| server.clone().connection(stream, peer, place);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use meshtrail_event::{Detail, Event, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
 use meshtrail_listen::Fold;
@@ -41,7 +41,18 @@ const MARKING_AT_ONCE: usize = 256;
 impl Recordings {
     /// Opens recordings on a trail; takes up what the last stop left open. `local` is this machine's folder.
     /// With a bucket as store, the journal is shipped there as well.
-    pub async fn open(
+    pub fn open(
+        store: Store,
+        local: &Path,
+        trail: Trail,
+        resolver: Resolver,
+        config: RecordingConfig,
+    ) -> BoxFuture<'_, Result<Recordings, OpenError>> {
+        // Boxed here: a bare future would be compiled again by every crate that awaits it.
+        Self::open_on_trail(store, local, trail, resolver, config).boxed()
+    }
+
+    async fn open_on_trail(
         store: Store,
         local: &Path,
         trail: Trail,

@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use meshtrail_collect::{Collectors, Wiring};
 use meshtrail_event::{Kind, Outcome, Own};
 use meshtrail_listen::{HttpPort, PortTimes};
@@ -41,6 +43,9 @@ pub use open::StartError;
 
 /// How long live sessions may take to be closed at a stop.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
+
+/// What is called once everything listens.
+type WhenReady<'a> = Box<dyn FnOnce(Ready) + Send + 'a>;
 
 /// Everything opened, nothing served yet.
 pub struct Server {
@@ -80,11 +85,20 @@ impl Server {
     }
 
     /// Serves until `stop`, then closes everything in order. `ready` is called once, when everything listens.
-    pub async fn run(
+    pub fn run<'a>(
         self,
         stop: CancellationToken,
-        ready: impl FnOnce(Ready) + Send,
-    ) -> Result<(), StopError> {
+        ready: impl FnOnce(Ready) + Send + 'a,
+    ) -> BoxFuture<'a, Result<(), StopError>> {
+        self.run_boxed(stop, Box::new(ready))
+    }
+
+    /// Boxed here, and not generic: a bare future would be compiled again by every crate that awaits it.
+    fn run_boxed(self, stop: CancellationToken, ready: WhenReady<'_>) -> BoxFuture<'_, Result<(), StopError>> {
+        self.run_until(stop, ready).boxed()
+    }
+
+    async fn run_until(self, stop: CancellationToken, ready: WhenReady<'_>) -> Result<(), StopError> {
         let Server {
             state,
             trail,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::{Detail, Draft, Kind, Own, Timestamp};
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
@@ -123,7 +125,12 @@ fn hint(error: &io::Error) -> &'static str {
 
 impl Server {
     /// Opens everything; nothing is served before [`Server::run`].
-    pub async fn open(config: Config) -> Result<Server, StartError> {
+    pub fn open(config: Config) -> BoxFuture<'static, Result<Server, StartError>> {
+        // Boxed here: a bare future would be compiled again by every crate that awaits it.
+        Self::open_all(config).boxed()
+    }
+
+    async fn open_all(config: Config) -> Result<Server, StartError> {
         if config.banner.is_none() && super::demo::is_demo(&config.data) {
             return Err(StartError::Demo { path: config.data });
         }

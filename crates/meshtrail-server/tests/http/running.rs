@@ -1,7 +1,7 @@
 //! A server over a temporary store, on a real listener, and a client for it.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meshtrail_server::config::{Config, Overlay};
 use meshtrail_server::serve::{Server, StopError};
@@ -9,6 +9,9 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// Bounds a wait that never ends; nothing depends on how long a step takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server that runs until it is stopped or dropped.
 pub(crate) struct Running {
@@ -72,9 +75,10 @@ impl Running {
         response.json().await.unwrap()
     }
 
-    /// Asks until the directory, which follows the trail, has learned what was handed in.
+    /// Asks until what follows the trail (the directory) or a recording's end (its sealing) has come that far.
     pub(crate) async fn until(&self, path: &str, there: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..500 {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
             let answer = self.get(path).await;
             if there(&answer) {
                 return answer;

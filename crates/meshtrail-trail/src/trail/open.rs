@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use meshtrail_event::{SourceName, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, watch};
@@ -37,7 +39,16 @@ impl Trail {
     /// Opens the trail named in `config`, or begins it. `local` is this machine's folder for it.
     ///
     /// What was acknowledged before a crash is there; a torn end of the log is dropped.
-    pub async fn open(store: Store, local: &Path, config: TrailConfig) -> Result<Self, OpenError> {
+    pub fn open(
+        store: Store,
+        local: &Path,
+        config: TrailConfig,
+    ) -> BoxFuture<'_, Result<Self, OpenError>> {
+        // Boxed here: a bare future would be compiled again by every crate that awaits it.
+        Self::open_to_write(store, local, config).boxed()
+    }
+
+    async fn open_to_write(store: Store, local: &Path, config: TrailConfig) -> Result<Self, OpenError> {
         let root = root_of(&config)?;
         let lock = lock(local)?;
         let key = key_of(&store, &root, local, &config).await?;
@@ -83,7 +94,15 @@ impl Trail {
     /// Opens the trail for reading, beside a server that writes to it or without one. Nothing is locked or written.
     ///
     /// With `local`, events that only the log has are there as well, up to this moment.
-    pub async fn open_read_only(
+    pub fn open_read_only(
+        store: Store,
+        local: Option<&Path>,
+        config: TrailConfig,
+    ) -> BoxFuture<'_, Result<Self, OpenError>> {
+        Self::open_to_read(store, local, config).boxed()
+    }
+
+    async fn open_to_read(
         store: Store,
         local: Option<&Path>,
         config: TrailConfig,

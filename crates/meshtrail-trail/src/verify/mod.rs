@@ -29,7 +29,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use meshtrail_event::EventId;
 use meshtrail_event::text::with_causes;
 
@@ -82,7 +83,17 @@ pub struct Progress {
 }
 
 /// Verifies a trail. `local` is the server's folder with the log, where it is on this machine.
-pub async fn verify(
+pub fn verify<'a>(
+    store: &'a Store,
+    local: Option<&'a Path>,
+    request: &'a VerifyRequest,
+    progress: &'a (dyn Fn(Progress) + Send + Sync),
+) -> BoxFuture<'a, Report> {
+    // Boxed here: a bare future would be compiled again by every crate that awaits it.
+    verify_there(store, local, request, progress).boxed()
+}
+
+async fn verify_there(
     store: &Store,
     local: Option<&Path>,
     request: &VerifyRequest,
