@@ -180,10 +180,7 @@ async fn tailscaled_is_not_asked_about_addresses_outside_the_mesh_unless_told_to
     assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
     assert!(stand_in.questions("whois").is_empty());
 
-    let told = ResolverConfig {
-        ask_about: AskAbout::Anything,
-        ..patient(&stand_in)
-    };
+    let told = ResolverConfig { ask_about: AskAbout::Anything, ..patient(&stand_in) };
     Resolver::start(told).who(from(stranger)).await;
     assert_eq!(stand_in.questions("addr=192.0.2.7:443").len(), 1);
 }
@@ -367,10 +364,7 @@ async fn the_directory_answers_where_tailscaled_does_not_know_and_adds_groups_wh
          owner=\"bob@example.com\"\n[groups]\nops=[\"alice@example.com\",\"bob@example.com\"]",
     );
     stand_in.whois_answers(ok(ALICE));
-    let resolver = Resolver::start(ResolverConfig {
-        directory: Some(directory),
-        ..patient(&stand_in)
-    });
+    let resolver = Resolver::start(ResolverConfig { directory: Some(directory), ..patient(&stand_in) });
     let bob = resolver.who(from(peer("10.8.0.2:9"))).await;
     assert_eq!((bob.login(), bob.provider), (Some("bob@example.com"), Some(Provider::Directory)));
     assert_eq!(bob.groups(), ["group:ops"]);
@@ -386,10 +380,7 @@ async fn providers_that_disagree_make_the_address_conflicting_and_both_are_named
          owner=\"bob@example.com\"",
     );
     stand_in.whois_answers(ok(ALICE));
-    let config = ResolverConfig {
-        directory: Some(directory),
-        ..patient(&stand_in)
-    };
+    let config = ResolverConfig { directory: Some(directory), ..patient(&stand_in) };
     let found = Resolver::start(config).who(from(laptop())).await;
     assert!(!found.is_certain());
     let identity = found.identity();
@@ -441,10 +432,8 @@ async fn a_confirmed_claim_brings_the_groups_of_the_directory() {
 async fn own_addresses_appear_change_and_outlive_an_outage() {
     let stand_in = LocalApiStandIn::start();
     stand_in.status_answers(ok(r#"{"BackendState":"NoState"}"#));
-    let resolver = Resolver::start(ResolverConfig {
-        look_every: Duration::from_millis(5),
-        ..patient(&stand_in)
-    });
+    let resolver =
+        Resolver::start(ResolverConfig { look_every: Duration::from_millis(5), ..patient(&stand_in) });
     let mut addresses = resolver.own_addresses();
     assert!(addresses.borrow().is_empty());
     stand_in.status_answers(ok(STATUS));

@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use meshtrail_demo::{Item, Story, Told};
 use meshtrail_event::{Event, SessionId, Timestamp};
 use meshtrail_recording::{Recordings, STAGE, StageError, Staged, Staging};
@@ -145,28 +144,7 @@ impl DemoPlace {
     }
 
     /// Tells the story into the server's trail; `progress` hears how much of it is told, from 0 to 100.
-    pub fn tell<'a>(
-        self,
-        server: &'a Server,
-        progress: impl Fn(u64) + Send + Sync + 'a,
-    ) -> BoxFuture<'a, Result<(), DemoError>> {
-        self.tell_boxed(server, Box::new(progress))
-    }
-
-    /// Boxed here, and not generic: a bare future would be compiled again by every crate that awaits it.
-    fn tell_boxed<'a>(
-        self,
-        server: &'a Server,
-        progress: Box<dyn Fn(u64) + Send + Sync + 'a>,
-    ) -> BoxFuture<'a, Result<(), DemoError>> {
-        self.tell_whole(server, progress).boxed()
-    }
-
-    async fn tell_whole(
-        mut self,
-        server: &Server,
-        progress: Box<dyn Fn(u64) + Send + Sync + '_>,
-    ) -> Result<(), DemoError> {
+    pub async fn tell(mut self, server: &Server, progress: impl Fn(u64)) -> Result<(), DemoError> {
         let story = Story::new(self.note.seed, self.note.until, STAGE);
         tell(server, story, progress).await?;
         self.note.whole = true;

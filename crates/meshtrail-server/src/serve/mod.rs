@@ -94,7 +94,11 @@ impl Server {
     }
 
     /// Boxed here, and not generic: a bare future would be compiled again by every crate that awaits it.
-    fn run_boxed(self, stop: CancellationToken, ready: WhenReady<'_>) -> BoxFuture<'_, Result<(), StopError>> {
+    fn run_boxed(
+        self,
+        stop: CancellationToken,
+        ready: WhenReady<'_>,
+    ) -> BoxFuture<'_, Result<(), StopError>> {
         self.run_until(stop, ready).boxed()
     }
 

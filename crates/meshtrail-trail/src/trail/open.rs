@@ -39,11 +39,7 @@ impl Trail {
     /// Opens the trail named in `config`, or begins it. `local` is this machine's folder for it.
     ///
     /// What was acknowledged before a crash is there; a torn end of the log is dropped.
-    pub fn open(
-        store: Store,
-        local: &Path,
-        config: TrailConfig,
-    ) -> BoxFuture<'_, Result<Self, OpenError>> {
+    pub fn open(store: Store, local: &Path, config: TrailConfig) -> BoxFuture<'_, Result<Self, OpenError>> {
         // Boxed here: a bare future would be compiled again by every crate that awaits it.
         Self::open_to_write(store, local, config).boxed()
     }

@@ -29,8 +29,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, stream};
+use futures::{StreamExt, stream};
 use meshtrail_event::EventId;
 use meshtrail_event::text::with_causes;
 
@@ -83,17 +82,7 @@ pub struct Progress {
 }
 
 /// Verifies a trail. `local` is the server's folder with the log, where it is on this machine.
-pub fn verify<'a>(
-    store: &'a Store,
-    local: Option<&'a Path>,
-    request: &'a VerifyRequest,
-    progress: &'a (dyn Fn(Progress) + Send + Sync),
-) -> BoxFuture<'a, Report> {
-    // Boxed here: a bare future would be compiled again by every crate that awaits it.
-    verify_there(store, local, request, progress).boxed()
-}
-
-async fn verify_there(
+pub async fn verify(
     store: &Store,
     local: Option<&Path>,
     request: &VerifyRequest,

@@ -4,3 +4,6 @@
 
 mod first_look;
 mod private;
+mod proof;
+mod running;
+mod sessions;
