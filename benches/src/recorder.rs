@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use meshtrail_identity::Resolver;
+use meshtrail_listen::{Limits, Share, Shares};
 use meshtrail_recording::{RecordingConfig, Recordings};
 use meshtrail_trail::{
     Trail, TrailConfig,
@@ -19,7 +20,10 @@ pub async fn serve(folder: &Path) -> Result<()> {
     let local = folder.join("local");
     let trail = Trail::open(store.clone(), &local, TrailConfig::new("bench")).await?;
     let resolver = Resolver::knowing_nobody();
-    let recordings = Recordings::open(store, &local, trail, resolver, RecordingConfig::default()).await?;
+    // All sessions come from one address here, which elsewhere has an eighth of them.
+    let limits = Limits { shares: Shares::each(Share::ALL), ..Limits::default() };
+    let config = RecordingConfig::within(RecordingConfig::default().max_connections, limits);
+    let recordings = Recordings::open(store, &local, trail, resolver, config).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     recordings.serve(listener, CancellationToken::new()).await;

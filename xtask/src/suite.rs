@@ -17,7 +17,7 @@ struct Topic {
 
 const TAILNET: &[&str] = &["ssh", "tailnet", "tailscaled", "tailscale"];
 
-const TOPICS: [Topic; 14] = [
+const TOPICS: [Topic; 15] = [
     Topic { name: "sessions", needs: &["ssh", "asciinema", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "failures", needs: TAILNET },
     Topic { name: "headscale", needs: &["ssh", "headscale", "tailscaled", "tailscale"] },
@@ -31,6 +31,7 @@ const TOPICS: [Topic; 14] = [
     Topic { name: "tampering", needs: &["minio", "bucket"] },
     Topic { name: "strangers", needs: &["tlogverify"] },
     Topic { name: "kills", needs: &[] },
+    Topic { name: "floods", needs: &[] },
     Topic { name: "sql", needs: &["psql", "python"] },
 ];
 

@@ -171,6 +171,11 @@ impl Places {
         Ok(Place { places: self.clone(), peer: Mutex::new(peer.clone()) })
     }
 
+    /// How many this peer holds.
+    pub fn held(&self, peer: &Peer) -> usize {
+        self.0.counts().by_peer.get(peer).copied().unwrap_or(0)
+    }
+
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.0.counts().taken
@@ -420,6 +425,7 @@ mod tests {
             "127.0.0.1 holds 2 connections, which is one peer's share of 16; try again later, or have it raised in \
              [limits.shares]"
         );
+        assert_eq!((places.held(&peer(1)), places.held(&peer(2))), (2, 0));
         let others: Vec<Place> = (2..9)
             .flat_map(|last| [places.take(&peer(last)).unwrap(), places.take(&peer(last)).unwrap()])
             .collect();

@@ -12,6 +12,7 @@
 //! - What [`Tape::durable`] says is on disk survives a crash at any instant.
 //! - Bytes of one session are laid out in order and without holes, each exactly once.
 //! - Queued bytes are bounded per session and in all; a sender past them waits in [`Tape::room`].
+//! - Senders take turns: what one has queued does not stand before another's.
 //! - A failed write or sync is final for every session that had bytes in it: nothing is retried behind a
 //!   sender's back, since what reached the disk is not known then.
 //! - A file of a newer version is refused, never touched.
@@ -214,9 +215,10 @@ impl Journal {
         Ok((Journal { shared, threads }, recovered))
     }
 
-    /// Starts a session's tape; it is durable once [`Tape::opened`] returns.
-    pub fn begin(&self, opening: Opening) -> Tape {
-        let state = Arc::new(TapeState::new(opening));
+    /// Starts a session's tape; it is durable once [`Tape::opened`] returns. Sessions of one `lane` take turns with those
+    /// of others.
+    pub fn begin(&self, opening: Opening, lane: u64) -> Tape {
+        let state = Arc::new(TapeState::new(opening, lane));
         locked(&self.shared.tapes).insert(state.number(), state.clone());
         Tape::started(state, self.shared.clone())
     }

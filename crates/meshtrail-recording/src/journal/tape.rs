@@ -105,6 +105,8 @@ pub(super) struct Spooled {
 /// One session as all threads see it.
 pub(super) struct TapeState {
     pub(super) opening: Opening,
+    /// Whose turn it is when its bytes are written: one number for each sender.
+    pub(super) lane: u64,
     pub(super) durable: watch::Sender<Durable>,
     pub(super) placed: Mutex<Placed>,
     pub(super) closing: Mutex<Option<Closing>>,
@@ -113,9 +115,10 @@ pub(super) struct TapeState {
 }
 
 impl TapeState {
-    pub(super) fn new(opening: Opening) -> Self {
+    pub(super) fn new(opening: Opening, lane: u64) -> Self {
         Self {
             opening,
+            lane,
             durable: watch::Sender::new(Durable::default()),
             placed: Mutex::default(),
             closing: Mutex::default(),
@@ -124,7 +127,7 @@ impl TapeState {
     }
 
     pub(super) fn spooled(recovered: &Recovered) -> Self {
-        let state = Self::new(recovered.opening.clone());
+        let state = Self::new(recovered.opening.clone(), recovered.opening.number);
         let closed = recovered.closing.is_some();
         let durable = Durable { opened: true, bytes: recovered.bytes, closed, failed: None };
         state.durable.send_replace(durable);

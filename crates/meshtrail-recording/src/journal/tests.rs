@@ -59,7 +59,7 @@ fn dying(step: Step, moment: Moment, nth: usize) -> Faults {
 
 /// Three sessions write in turns until something fails; returns what each was told is durable.
 async fn write_until_it_fails(journal: &Journal) -> Vec<(u64, u64)> {
-    let tapes: Vec<Tape> = (1..=3).map(|number| journal.begin(opening(number))).collect();
+    let tapes: Vec<Tape> = (1..=3).map(|number| journal.begin(opening(number), number)).collect();
     for round in 0..60 {
         for tape in &tapes {
             if append(tape, round * 1000, 1000).await.is_err() {
@@ -78,7 +78,7 @@ async fn bytes_are_read_back_from_journal_and_spool_alike() {
     assert!(recovered.is_empty());
     let told = write_until_it_fails(&journal).await;
     assert_eq!(told, [(1, 60_000), (2, 60_000), (3, 60_000)]);
-    let tape = journal.begin(opening(4));
+    let tape = journal.begin(opening(4), 4);
     append(&tape, 0, 5000).await.unwrap();
     tape.flushed().await.unwrap();
     assert_eq!(read_all(&tape), bytes(4, 0, 5000));
@@ -133,7 +133,7 @@ async fn a_failed_write_ends_the_sessions_in_it_and_no_others() {
         if hit { Err(io::Error::other("no space left")) } else { Ok(()) }
     });
     let (journal, _) = open(local.path(), 1, faults).unwrap();
-    let (hit, spared) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    let (hit, spared) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     append(&hit, 0, 100).await.unwrap();
     append(&spared, 0, 100).await.unwrap();
     spared.flushed().await.unwrap();
@@ -168,7 +168,7 @@ async fn a_failed_write_ends_the_sessions_in_it_and_no_others() {
 async fn a_sealed_session_leaves_nothing_and_a_start_finds_nothing_of_it() {
     let local = tempfile::tempdir().unwrap();
     let (journal, _) = open(local.path(), 1, Faults::none()).unwrap();
-    let (short, long) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    let (short, long) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     append(&short, 0, 10).await.unwrap();
     append(&long, 0, 100_000).await.unwrap();
     short.flushed().await.unwrap();
@@ -186,7 +186,7 @@ async fn a_sealed_session_leaves_nothing_and_a_start_finds_nothing_of_it() {
 async fn a_flipped_byte_in_the_journal_keeps_what_stands_before_it_and_is_named() {
     let local = tempfile::tempdir().unwrap();
     let (journal, _) = open(local.path(), 1, dying(Step::AppendSpool, Moment::Before, 0)).unwrap();
-    let (hit, spared) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    let (hit, spared) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     for round in 0..5 {
         for tape in [&hit, &spared] {
             append(tape, round * 100, 100).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_sender_past_its_bound_waits_and_the_others_do_not() {
     });
     let small = JournalLimits { per_session: 1000, in_all: 4000, ..limits() };
     let (journal, _) = Journal::open(local.path(), 1, small, faults).unwrap();
-    let (flood, other) = (journal.begin(opening(1)), journal.begin(opening(2)));
+    let (flood, other) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     append(&flood, 0, 1500).await.unwrap();
     let waiting = tokio::time::timeout(Duration::from_millis(20), flood.room(1)).await;
     assert!(waiting.is_err(), "the session is past its bound");

@@ -1,6 +1,7 @@
 //! The writer thread: one write and one fdatasync for all that is queued.
 
 use std::{
+    collections::{HashMap, VecDeque},
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -19,8 +20,11 @@ use super::{
 };
 use crate::faults::Step;
 
-/// The most that goes into one commit, so that nobody waits for a flood that stands before them.
-const MAX_BATCH: usize = 4 << 20;
+/// The most that goes into one commit, so that nobody waits long for one that is under way.
+const MAX_BATCH: usize = 1 << 20;
+
+/// What one sender has in a commit before the next one's turn.
+const QUANTUM: usize = 64 << 10;
 
 /// Once a batch is this large, waiting for more gains nothing.
 const WORTH_COMMITTING: usize = 256 << 10;
@@ -37,9 +41,13 @@ pub(super) struct Item {
 }
 
 /// What waits for the writer. Its size is bounded by the budget that senders take from.
+///
+/// Each sender has a lane, and the lanes take turns: who sends much waits behind themselves. In a lane all is in order.
 #[derive(Default)]
 pub(super) struct Queue {
-    items: std::collections::VecDeque<Item>,
+    lanes: HashMap<u64, VecDeque<Item>>,
+    /// Lanes that hold something, the one whose turn is next first.
+    turns: VecDeque<u64>,
     bytes: usize,
     pub(super) rotate: bool,
     pub(super) stop: bool,
@@ -50,20 +58,39 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn push(&mut self, item: Item) {
         self.bytes += item.payload.len();
-        self.items.push_back(item);
+        let lane = item.tape.lane;
+        let waiting = self.lanes.entry(lane).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(lane);
+        }
+        waiting.push_back(item);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.turns.is_empty()
     }
 
     fn take(&mut self) -> Vec<Item> {
-        let (mut count, mut size) = (0, 0);
-        for item in &self.items {
-            size += Frame::size(item.payload.len());
-            if count > 0 && size > MAX_BATCH {
-                break;
+        let (mut taken, mut size) = (Vec::new(), 0);
+        while size < MAX_BATCH
+            && let Some(lane) = self.turns.pop_front()
+        {
+            let waiting = self.lanes.get_mut(&lane).expect("a lane with a turn holds something");
+            let mut turn = 0;
+            while turn < QUANTUM
+                && let Some(item) = waiting.pop_front()
+            {
+                turn += Frame::size(item.payload.len());
+                self.bytes -= item.payload.len();
+                taken.push(item);
             }
-            count += 1;
+            size += turn;
+            if waiting.is_empty() {
+                self.lanes.remove(&lane);
+            } else {
+                self.turns.push_back(lane);
+            }
         }
-        let taken: Vec<Item> = self.items.drain(..count).collect();
-        self.bytes -= taken.iter().map(|item| item.payload.len()).sum::<usize>();
         taken
     }
 }
@@ -110,7 +137,7 @@ impl Writer {
         let mut queue = locked(&self.shared.queue);
         let mut gathered = self.shared.limits.gather.is_zero();
         loop {
-            if !queue.items.is_empty() {
+            if !queue.is_empty() {
                 if gathered || queue.stop || queue.bytes >= WORTH_COMMITTING {
                     return Turn::Commit(queue.take());
                 }
@@ -251,5 +278,49 @@ impl Writer {
                 durable.failed.get_or_insert_with(|| why.clone());
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshtrail_event::{SessionId, Timestamp};
+
+    use super::*;
+    use crate::journal::Opening;
+
+    fn tape(number: u64, lane: u64) -> Arc<TapeState> {
+        let started = Timestamp::from_seconds(1_790_000_000).unwrap();
+        let session = SessionId::new(started, "main", 1, number).unwrap();
+        let (peer, protocol) = ("127.0.0.1:9".into(), "v2".into());
+        Arc::new(TapeState::new(Opening { session, number, started, peer, protocol }, lane))
+    }
+
+    #[test]
+    fn a_senders_flood_stands_before_nobody_else_and_keeps_its_order() {
+        let mut queue = Queue::default();
+        let (flood, other) = ([tape(1, 7), tape(2, 7)], tape(3, 8));
+        let item = |tape: &Arc<TapeState>, offset, length| Item {
+            tape: tape.clone(),
+            kind: FrameKind::Bytes,
+            offset,
+            payload: Bytes::from(vec![0; length]),
+            room: None,
+        };
+        for offset in 0..200 {
+            queue.push(item(&flood[offset % 2], offset as u64, 40_000));
+        }
+        queue.push(item(&other, 0, 10));
+        let first = queue.take();
+        assert!(first.iter().any(|item| item.tape.number() == 3), "the other's turn comes at once");
+        let size: usize = first.iter().map(|item| item.payload.len()).sum();
+        assert!(size <= MAX_BATCH + QUANTUM + 40_000, "{size}");
+        let mut flooded: Vec<u64> = Vec::new();
+        let mut taken = first;
+        while !taken.is_empty() {
+            flooded.extend(taken.iter().filter(|item| item.tape.lane == 7).map(|item| item.offset));
+            taken = queue.take();
+        }
+        assert!(flooded.is_sorted() && flooded.len() == 200);
+        assert!(queue.is_empty() && queue.bytes == 0 && queue.lanes.is_empty());
     }
 }

@@ -24,7 +24,7 @@ use super::{
     answer::{Answered, empty, problem, wrong_method},
     request::{MAX_EVENT, parse_request_event, read_body},
 };
-use crate::sessions::{Cut, Pump, Recordings, Refusal, Sender};
+use crate::sessions::{Cut, Pump, RecorderPlaces, Recordings, Refusal, Sender};
 
 /// Time between the last ack and the end of the stream. A client that sees the end before it has noted that
 /// its own session is over takes it for a failure.
@@ -78,7 +78,7 @@ impl Server {
         if !matches!(first, Ok(Ok(()))) {
             return;
         }
-        let builder = builder(&self.recordings);
+        let builder = builder(&self.recordings, Window::of(self.recordings.places(), &place.peer()));
         let (serving, activity) = (self.clone(), Activity::default());
         let (from, used) =
             (Asker { address, sender: Arc::new(Sender::new(address, place)) }, activity.clone());
@@ -235,8 +235,26 @@ impl Server {
     }
 }
 
-/// Small buffers and windows of one session each: most connections are idle most of the time.
-fn builder(recordings: &Recordings) -> auto::Builder<TokioExecutor> {
+/// How many bytes a peer may send on one connection, and on one stream of it, before they are read.
+struct Window {
+    stream: u32,
+    connection: u32,
+}
+
+impl Window {
+    /// What one of few connections needs to be fast is too much memory for each of thousands.
+    fn of(places: &RecorderPlaces, peer: &Peer) -> Window {
+        const FEW: usize = 64;
+        if places.connections.held(peer) <= FEW {
+            Window { stream: 1 << 20, connection: 2 << 20 }
+        } else {
+            Window { stream: 64 << 10, connection: 128 << 10 }
+        }
+    }
+}
+
+/// Small buffers: most connections are idle most of the time.
+fn builder(recordings: &Recordings, window: Window) -> auto::Builder<TokioExecutor> {
     let config = recordings.config();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -249,8 +267,8 @@ fn builder(recordings: &Recordings) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(config.ping_every)
         .keep_alive_timeout(config.ping_patience)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(2 << 20)
+        .initial_stream_window_size(window.stream)
+        .initial_connection_window_size(window.connection)
         .max_frame_size(64 << 10)
         .max_concurrent_streams(64)
         .max_send_buf_size(16 << 10);

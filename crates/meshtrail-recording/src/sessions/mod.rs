@@ -24,6 +24,7 @@ mod whole;
 
 use std::{
     collections::HashMap,
+    hash::{Hash as _, Hasher as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
@@ -124,7 +125,7 @@ impl Recordings {
             peer: peer.to_string(),
             protocol: protocol.to_owned(),
         };
-        let live = Arc::new(Live::new(journal.begin(opening), Some(place)));
+        let live = Arc::new(Live::new(journal.begin(opening, lane_of(sender)), Some(place)));
         // Counted before it is durable, so that the limit holds against a crowd that comes at once.
         self.live_sessions().insert(session.clone(), live.clone());
         let opened = tokio::time::timeout(self.inner.config.opening_patience, live.tape.opened()).await;
@@ -279,6 +280,13 @@ impl Recordings {
 fn free_space(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// The sender's place in the journal's order; two that share one only share their turn.
+fn lane_of(sender: &Peer) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    sender.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A number that no session had before: epochs grow with each start.
