@@ -269,7 +269,8 @@ async fn measure(
 async fn ask_worker(workers: &Workers, sql: &str, rows: usize) -> Result<Duration> {
     let budget = workers.budget().clone();
     let begun = Instant::now();
-    let question = Question { sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
+    let asker = "bench".to_owned();
+    let question = Question { asker, sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
     let mut answer = workers.ask(question).await?;
     while answer.next().await?.is_some() {}
     let took = begun.elapsed();

@@ -60,7 +60,8 @@ impl Fixture {
 
     async fn ask_for(&self, sql: &str, time: Duration) -> Result<String, QueryError> {
         let budget = Budget { time, ..self.workers.budget().clone() };
-        let question = Question { sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
+        let asker = "alice".to_owned();
+        let question = Question { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
         let mut answer = self.workers.ask(question).await?;
         let mut bytes = Vec::new();
         while let Some(part) = answer.next().await? {
@@ -121,8 +122,8 @@ async fn what_is_wrong_is_told_before_an_answer_begins() {
     assert!(error.message.contains("did you mean actor?"), "{error}");
     let error = fixture.ask("drop table event").await.unwrap_err();
     assert_eq!(error.fault, Fault::Refused, "{error}");
-    assert_eq!(fixture.workers.check("select 1 from nothing").await.unwrap_err().fault, Fault::Query);
-    fixture.workers.check("select 1 from event").await.unwrap();
+    assert_eq!(fixture.workers.check("alice", "select 1 from nothing").await.unwrap_err().fault, Fault::Query);
+    fixture.workers.check("alice", "select 1 from event").await.unwrap();
 }
 
 /// Statements that would take a server with them; each ends alone.
@@ -189,10 +190,10 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     };
     let (asked, ()) = tokio::join!(asking, killing);
     let error = asked.unwrap_err();
-    assert_eq!(error.fault, Fault::Trail);
+    assert_eq!(error.fault, Fault::Died);
     assert!(error.message.contains("signal 9"), "{error}");
     let death = deaths.recv().await.unwrap();
-    assert_eq!((death.sql.as_str(), death.error), (endless, error));
+    assert_eq!((death.asker.as_str(), death.sql.as_str(), death.error), ("alice", endless, error));
     assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
     assert_eq!(fixture.workers.counts().died.load(Ordering::Relaxed), 1);
 }
@@ -228,7 +229,7 @@ async fn an_asker_that_goes_takes_its_worker_along_and_nothing_spilled_stays() {
     .await;
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 100000000)".to_owned();
-    let question = Question { sql, format: Format::Csv, budget, limit: None };
+    let question = Question { asker: "bob".to_owned(), sql, format: Format::Csv, budget, limit: None };
     let mut answer = fixture.workers.ask(question).await.unwrap();
     assert!(answer.next().await.unwrap().is_some());
     assert_eq!(fixture.spilled(), 1);
@@ -260,11 +261,32 @@ async fn more_rows_than_allowed_are_an_error_and_a_limit_is_an_end() {
     assert_eq!(error.fault, Fault::Budget, "{error}");
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 1000000)".to_owned();
-    let question = Question { sql, format: Format::Csv, budget, limit: Some(50_000) };
+    let asker = "alice".to_owned();
+    let question = Question { asker, sql, format: Format::Csv, budget, limit: Some(50_000) };
     let mut answer = fixture.workers.ask(question).await.unwrap();
     let mut lines = 0;
     while let Some(part) = answer.next().await.unwrap() {
         lines += part.iter().filter(|byte| **byte == b'\n').count();
     }
     assert_eq!((lines, answer.rows()), (50_001, 50_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_asker_has_half_of_the_places_and_another_is_answered_meanwhile() {
+    let fixture = Fixture::new(|limits| {
+        limits.running = 2;
+        limits.wait = Duration::from_secs(60);
+    })
+    .await;
+    let budget = fixture.workers.budget().clone();
+    let sql = "select value from generate_series(1, 100000000)".to_owned();
+    let question = Question { asker: "alice".to_owned(), sql, format: Format::Csv, budget, limit: None };
+    let running = fixture.workers.ask(question.clone()).await.unwrap();
+    let error = fixture.workers.ask(question.clone()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Busy, "{error}");
+    assert!(error.message.contains("of alice"), "{error}");
+    let other = Question { asker: "bob".to_owned(), sql: "select 1".to_owned(), ..question.clone() };
+    fixture.workers.ask(other).await.unwrap();
+    drop(running);
+    fixture.workers.ask(question).await.unwrap();
 }

@@ -1,9 +1,11 @@
 //! Questions, each in a worker of its own; one more is kept ready for the next.
 //!
-//! - At most [`Limits::running`] run at once; one more waits, and is then told that too many do.
+//! - At most [`Limits::running`] run at once, half of them of one asker; one more waits, and is then told that too many
+//!   do.
 //! - A question that passes its time by [`GRACE`] has its worker killed, whatever that does.
 //! - Starting is tried again at growing intervals when it fails; until then whoever asks hears why.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -78,6 +80,8 @@ impl Limits {
 /// A question for [`Workers::ask`].
 #[derive(Debug, Clone)]
 pub struct Question {
+    /// Who asks, by a name that is theirs: one asker never has all places.
+    pub asker: String,
     /// In SQL.
     pub sql: String,
     /// How the answer is written.
@@ -91,6 +95,8 @@ pub struct Question {
 /// A worker that ended before its question was answered.
 #[derive(Debug, Clone)]
 pub struct Death {
+    /// Who asked.
+    pub asker: String,
     /// What it was asked, as far as that is known.
     pub sql: String,
     /// Why it ended.
@@ -108,6 +114,7 @@ struct Inner {
     watch: Watch,
     ledger: Ledger,
     places: Arc<Semaphore>,
+    running: Mutex<HashMap<String, usize>>,
     ready: Mutex<Ready>,
     deaths: mpsc::Sender<Death>,
     deaths_to_tell: Mutex<Option<mpsc::Receiver<Death>>>,
@@ -148,6 +155,7 @@ impl Workers {
             watch: Watch::new(limits.memory, limits.spill_bytes),
             ledger: Ledger::new(limits.memory - limits.memory / 4),
             places: Arc::new(Semaphore::new(limits.running)),
+            running: Mutex::default(),
             ready: Mutex::default(),
             deaths,
             deaths_to_tell: Mutex::new(Some(deaths_to_tell)),
@@ -185,10 +193,10 @@ impl Workers {
     }
 
     /// Whether `sql` may be asked.
-    pub async fn check(&self, sql: &str) -> Result<(), QueryError> {
+    pub async fn check(&self, asker: &str, sql: &str) -> Result<(), QueryError> {
         let budget = self.budget().clone();
         let ask = Ask { sql: sql.to_owned(), format: None, budget, limit: None, memory: 0 };
-        let mut running = self.start(ask).await?;
+        let mut running = self.start(asker, ask).await?;
         match running.process.events.recv().await {
             Some(FromWorker::Checked) => Ok(()),
             Some(FromWorker::Failed(error)) => Err(error),
@@ -198,27 +206,28 @@ impl Workers {
 
     /// Asks, and waits for the first bytes of the answer. It sees everything that was acknowledged before the call.
     pub async fn ask(&self, question: Question) -> Result<Answer, QueryError> {
-        let Question { sql, format, budget, limit } = question;
-        let running = self.start(Ask { sql, format: Some(format), budget, limit, memory: 0 }).await?;
+        let Question { asker, sql, format, budget, limit } = question;
+        let running = self.start(&asker, Ask { sql, format: Some(format), budget, limit, memory: 0 }).await?;
         Answer::begin(running, format).await
     }
 
-    async fn start(&self, ask: Ask) -> Result<Running, QueryError> {
-        let place = self.place().await?;
+    async fn start(&self, asker: &str, ask: Ask) -> Result<Running, QueryError> {
+        let place = self.place(asker).await?;
         let grant = self.0.ledger.grant();
         let process = self.process().await?;
         let ask = Ask { memory: grant.bytes(), ..ask };
         let clock = Clock::start(process.killer().clone(), ask.budget.time);
-        let running = Running { sql: ask.sql.clone(), process, workers: self.clone(), clock, place, grant };
+        let running = Running { asker: asker.to_owned(), sql: ask.sql.clone(), process, workers: self.clone(), clock, place, grant };
         running.process.send(&ToWorker::Ask(ask)).await?;
         Ok(running)
     }
 
     /// A place among the questions that run.
-    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    pub(crate) async fn place(&self, asker: &str) -> Result<QuestionPlace, QueryError> {
         let Limits { running, wait, .. } = self.0.limits;
+        let counted = Counted::new(self, asker)?;
         match tokio::time::timeout(wait, self.0.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
+            Ok(Ok(place)) => Ok(QuestionPlace { place, counted }),
             _ => Err(QueryError::new(
                 Fault::Busy,
                 format!("{running} queries are running already: try again in a moment"),
@@ -324,15 +333,60 @@ impl Workers {
     }
 }
 
+/// A place among the questions that run, which counts for its asker.
+#[derive(Debug)]
+pub(crate) struct QuestionPlace {
+    #[expect(dead_code, reason = "held until it is given back")]
+    place: OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held until it is given back")]
+    counted: Counted,
+}
+
+/// One question of an asker, running or waiting.
+#[derive(Debug)]
+struct Counted {
+    workers: Workers,
+    asker: String,
+}
+
+impl Counted {
+    fn new(workers: &Workers, asker: &str) -> Result<Self, QueryError> {
+        let most = workers.0.limits.running.div_ceil(2);
+        let mut running = workers.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = running.entry(asker.to_owned()).or_default();
+        if *own >= most {
+            return Err(QueryError::new(
+                Fault::Busy,
+                format!("{own} queries of {asker} are running already, half of all that may: try again in a moment"),
+            ));
+        }
+        *own += 1;
+        Ok(Self { workers: workers.clone(), asker: asker.to_owned() })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut running = self.workers.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = running.get_mut(&self.asker) {
+            *own -= 1;
+            if *own == 0 {
+                running.remove(&self.asker);
+            }
+        }
+    }
+}
+
 /// A question that runs. Dropped, its worker is killed.
 pub(crate) struct Running {
     pub(crate) process: Process,
+    asker: String,
     sql: String,
     workers: Workers,
     #[expect(dead_code, reason = "stops when the question does")]
     clock: Clock,
     #[expect(dead_code, reason = "held for as long as the question runs")]
-    place: OwnedSemaphorePermit,
+    place: QuestionPlace,
     #[expect(dead_code, reason = "held for as long as the question runs")]
     grant: Grant,
 }
@@ -341,9 +395,8 @@ impl Running {
     /// Its worker ended without a word: why, which is recorded.
     pub(crate) async fn died(&self) -> QueryError {
         let error = self.process.died().await;
-        if self.process.is_crash() {
-            self.workers.record(Death { sql: self.sql.clone(), error: error.clone() });
-        }
+        let (asker, sql) = (self.asker.clone(), self.sql.clone());
+        self.workers.record(Death { asker, sql, error: error.clone() });
         error
     }
 

@@ -48,8 +48,6 @@ pub(crate) enum Kill {
     Memory(usize),
     /// All workers together wrote more to disk than they may, and this one the most.
     Disk(u64),
-    /// Nobody needs it any more.
-    Unneeded,
 }
 
 impl Kill {
@@ -61,7 +59,6 @@ impl Kill {
                 Fault::Budget,
                 format!("the query wrote more to disk than it may: all together have {} MB", bytes >> 20),
             ),
-            Kill::Unneeded => QueryError::new(Fault::Trail, "the query was given up"),
         }
     }
 }
@@ -202,11 +199,6 @@ impl Process {
         if self.control().send(message).await { Ok(()) } else { Err(self.died().await) }
     }
 
-    /// Whether its end is nobody's wish but its own, once it has one.
-    pub(crate) fn is_crash(&self) -> bool {
-        self.killer.reason.get().is_none_or(|reason| *reason != Kill::Unneeded)
-    }
-
     /// Why it ended, once its sockets are closed.
     pub(crate) async fn died(&self) -> QueryError {
         if let Some(reason) = self.killer.reason.get() {
@@ -241,7 +233,7 @@ fn death(status: Option<ExitStatus>, said: &str, memory: usize) -> QueryError {
     };
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     let text = if last.is_empty() { String::new() } else { format!(": {last}") };
-    QueryError::new(Fault::Trail, format!("the process that answered ended {how}{text}"))
+    QueryError::new(Fault::Died, format!("the process that answered ended {how}{text}"))
 }
 
 /// Sends messages to a worker.
@@ -386,7 +378,7 @@ mod tests {
         let error = death(Some(ExitStatus::from_raw(11)), "one\ntwo\n", 0);
         assert_eq!(
             (error.fault, error.message.as_str()),
-            (Fault::Trail, "the process that answered ended by signal 11: two")
+            (Fault::Died, "the process that answered ended by signal 11: two")
         );
     }
 }

@@ -101,6 +101,8 @@ pub enum Fault {
     Busy,
     /// There is no program to answer it.
     Missing,
+    /// The process that answered ended by itself.
+    Died,
     /// The trail could not be read, or the engine failed.
     Trail,
 }

@@ -14,6 +14,7 @@ use http::{HeaderValue, header};
 use meshtrail_event::{Kind, Own};
 use meshtrail_worker::{Answer, Budget, Fault, Format, QueryError};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Viewer;
 use crate::diary::Entry;
@@ -85,10 +86,10 @@ pub(crate) async fn query(
     let budget = budget(&question, state.sql().budget())?;
     write_down(&state, &viewer, "query", &question.sql).await?;
     let format = Format::from(question.format);
-    let asked = meshtrail_worker::Question { sql: question.sql, format, budget, limit: question.limit };
+    let asker = viewer.who.name();
+    let asked = meshtrail_worker::Question { asker, sql: question.sql, format, budget, limit: question.limit };
     let answer = state.sql().ask(asked).await?;
-    let stop = state.stop().clone().cancelled_owned();
-    let mut response = Response::new(Body::from_stream(parts(answer).take_until(stop)));
+    let mut response = Response::new(Body::from_stream(until_stop(parts(answer), state.stop().clone())));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -154,6 +155,22 @@ fn parts(answer: Answer) -> impl futures::Stream<Item = Result<Bytes, QueryError
     })
 }
 
+/// The same, cut off when the server stops: an answer that breaks off never looks whole.
+fn until_stop(
+    parts: impl futures::Stream<Item = Result<Bytes, QueryError>> + Send,
+    stop: CancellationToken,
+) -> impl futures::Stream<Item = Result<Bytes, QueryError>> + Send {
+    let stopped = futures::stream::once(stop.cancelled_owned())
+        .map(|()| Some(Err(QueryError::new(Fault::Busy, "the server stops: ask again in a moment"))));
+    let parts = parts.map(Some).chain(futures::stream::iter([None]));
+    futures::stream::select(parts, stopped)
+        .scan(false, |broken, part| {
+            let next = if *broken { None } else { part };
+            *broken |= matches!(next, Some(Err(_)));
+            futures::future::ready(next)
+        })
+}
+
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Problem {
         let told = error.to_string();
@@ -161,6 +178,7 @@ impl From<QueryError> for Problem {
             Fault::Query | Fault::Budget => Problem::bad_request("sql", told),
             Fault::Refused => Problem { field: Some("sql".to_owned()), ..Problem::forbidden(told) },
             Fault::Busy | Fault::Missing => Problem::unavailable(told),
+            Fault::Died => Problem::internal(told),
             Fault::Trail => Problem::internal("the question could not be answered").because(&error),
         }
     }

@@ -167,7 +167,7 @@ async fn record_deaths(
             Entry::new(Kind::MeshtrailViewed, "query that was ended").with_outcome(Outcome::Failure);
         entry.own = Own {
             message: Some(crate::api::query::kept(&death.sql)),
-            reason: Some(death.error.to_string()),
+            reason: Some(format!("asked by {}: {}", death.asker, death.error)),
             ..entry.own
         };
         if let Err(problem) = state.diary().write_own(entry).await {

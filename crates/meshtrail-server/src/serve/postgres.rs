@@ -52,6 +52,10 @@ impl Client for TokenClient {
         Peer::known(self.who.identity())
     }
 
+    fn name(&self) -> String {
+        self.who.name()
+    }
+
     fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
         let viewer =
             Viewer { who: self.who.clone(), role: self.role, via: Via::Token, address: Some(self.peer) };

@@ -26,6 +26,7 @@ use meshtrail_listen::{Limits, Peer, Place, Places, Refusal, Sort, accept};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -54,6 +55,8 @@ pub trait Client: Send + Sync + 'static {
     /// Whom its connections count for.
     fn peer(&self) -> Peer;
 
+    /// The name that is theirs, whatever connection they use.
+    fn name(&self) -> String;
     /// Writes down what they ask; the question does not run before this is durable, nor if it fails.
     fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>>;
 }
@@ -115,9 +118,10 @@ impl Port {
     async fn connection(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
         // A client that waits for a few bytes must not wait for more of them.
         let _slower = socket.set_nodelay(true);
-        let opened = tokio::time::timeout(STARTUP_TIME, startup::open(socket, self.tls.as_ref())).await;
+        let until = Instant::now() + STARTUP_TIME;
+        let opened = tokio::time::timeout_at(until, startup::open(socket, self.tls.as_ref())).await;
         let served = match opened {
-            Ok(Ok((stream, Hello::Start(message)))) => self.start(stream, message, (peer, place)).await,
+            Ok(Ok((stream, Hello::Start(message)))) => self.start(stream, message, (peer, place, until)).await,
             Ok(Ok((_, Hello::Cancel { process, secret }))) => {
                 self.cancel(process, secret).await;
                 Ok(())
@@ -134,9 +138,9 @@ impl Port {
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send,
         message: StartupMessage,
-        (peer, place): (SocketAddr, Place),
+        (peer, place, until): (SocketAddr, Place, Instant),
     ) -> io::Result<()> {
-        let password = tokio::time::timeout(STARTUP_TIME, startup::password(&mut stream)).await;
+        let password = tokio::time::timeout_at(until, startup::password(&mut stream)).await;
         let Ok(password) = password else { return Ok(()) };
         let client = match self.authenticator.authenticate(message.user(), &password?, peer) {
             Ok(client) => client,
@@ -169,6 +173,7 @@ impl Port {
                 return startup::refuse(&mut stream, state, &error.to_string()).await;
             }
         };
+        let asker = client.name();
         let statements = Arc::new(Statements::new(self.workers.clone(), client, process.killer().clone()));
         process.feed.connect(statements.clone());
         let key = startup::key()?;
@@ -183,8 +188,8 @@ impl Port {
         drop(registered);
         if let Ok(relay::End::Worker { at_boundary }) = relayed {
             let error = process.died().await;
-            if process.is_crash() && !statements.is_idle() {
-                self.workers.record(crate::pool::Death { sql: statements.newest(), error: error.clone() });
+            if let Some(sql) = statements.newest() {
+                self.workers.record(crate::pool::Death { asker, sql, error: error.clone() });
             }
             // In the middle of a message nothing more can be said.
             if at_boundary {

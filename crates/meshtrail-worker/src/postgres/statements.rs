@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Client;
 use crate::ledger::Grant;
 use crate::message::Reply;
-use crate::pool::{Clock, Workers};
+use crate::pool::{Clock, QuestionPlace, Workers};
 use crate::process::Killer;
 use crate::question::{Fault, QueryError};
 
@@ -28,7 +26,7 @@ pub(crate) struct Statements {
 struct Running {
     by_number: BTreeMap<u64, Statement>,
     next: u64,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<QuestionPlace>,
 }
 
 struct Statement {
@@ -48,19 +46,9 @@ impl Statements {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing runs.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.running().by_number.is_empty()
-    }
-
     /// What was asked last of what runs.
-    pub(crate) fn newest(&self) -> String {
-        self.running()
-            .by_number
-            .values()
-            .next_back()
-            .map(|statement| statement.sql.clone())
-            .unwrap_or_default()
+    pub(crate) fn newest(&self) -> Option<String> {
+        self.running().by_number.values().next_back().map(|statement| statement.sql.clone())
     }
 
     /// Lets a statement run for at most `time` once it is written down; one without SQL is only planned.
@@ -76,7 +64,7 @@ impl Statements {
             recorded.map_err(|reason| QueryError::new(Fault::Trail, reason))?;
         }
         // Statements of one connection run by turns: they share one place.
-        let place = if self.running().place.is_none() { Some(self.workers.place().await?) } else { None };
+        let place = if self.running().place.is_none() { Some(self.workers.place(&self.client.name()).await?) } else { None };
         let time = time.min(self.workers.budget().time);
         let clock = Clock::start(self.killer.clone(), time);
         let grant = self.workers.grant();
