@@ -204,7 +204,8 @@ async fn a_program_on_the_port_of_a_forwarded_connection_is_not_the_peer() -> Re
     let recorder = mesh.server.recorder.rsplit(':').next().context("a port")?.to_owned();
     // The laptop is connected to another service on the server's machine.
     let held = "exec 3<>/dev/tcp/$1/$2 && read -t 25 line <&3";
-    let held = mesh.network.script(LAPTOP, held, &[&console, &recorder]);
+    let to_recorder = [console.as_str(), recorder.as_str()];
+    let held = mesh.network.script(LAPTOP, held, &to_recorder);
     let attack = async {
         let far = format!("0100007F:{:04X}", recorder.parse::<u16>()?);
         let port = until("tailscaled to forward the connection", PATIENCE, async || {
