@@ -92,7 +92,10 @@ pub(crate) fn end_to_end(run: &Run, topic: Option<&str>, arguments: &[String]) -
 pub(crate) fn browser(run: &Run) -> Result<()> {
     let mut run = run.clone();
     let tools = tools::set_up(&mut run)?;
-    run.must(run.command("cargo", &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"]))?;
+    run.must(run.command(
+        "cargo",
+        &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"],
+    ))?;
     let mut tally = Tally::default();
     browser_tests(&run, &tools, &mut tally)?;
     conclude(&run, &tally)
@@ -178,7 +181,10 @@ fn run_topics(
     arguments: &[String],
     tally: &mut Tally,
 ) -> Result<()> {
-    run.must(run.command("cargo", &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"]))?;
+    run.must(run.command(
+        "cargo",
+        &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"],
+    ))?;
     let mut known = false;
     for topic in TOPICS.iter().filter(|topic| only.is_none_or(|name| name == topic.name)) {
         known = true;

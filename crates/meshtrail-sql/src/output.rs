@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{LineDelimited, Writer as JsonWriter, WriterBuilder as JsonWriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use meshtrail_event::text::without_formula;
 use meshtrail_worker::Format;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -163,9 +164,6 @@ impl Encoder {
     }
 }
 
-/// What a spreadsheet takes for the beginning of a formula.
-const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
-
 /// The same rows, with an apostrophe before each text that a spreadsheet would take for a formula.
 fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
@@ -178,11 +176,7 @@ fn without_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
             continue;
         }
         let texts = arrow::compute::cast(column, &DataType::Utf8)?;
-        let texts = texts.as_string::<i32>().iter().map(|text| {
-            text.map(
-                |text| if text.starts_with(FORMULA_STARTS) { format!("'{text}") } else { text.to_owned() },
-            )
-        });
+        let texts = texts.as_string::<i32>().iter().map(|text| text.map(without_formula));
         columns.push(Arc::new(texts.collect::<StringArray>()));
         fields.push(Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)));
     }

@@ -61,7 +61,8 @@ impl Fixture {
     async fn ask_for(&self, sql: &str, time: Duration) -> Result<String, QueryError> {
         let budget = Budget { time, ..self.workers.budget().clone() };
         let asker = "alice".to_owned();
-        let question = Question { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
+        let question =
+            Question { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
         let mut answer = self.workers.ask(question).await?;
         let mut bytes = Vec::new();
         while let Some(part) = answer.next().await? {
@@ -122,7 +123,10 @@ async fn what_is_wrong_is_told_before_an_answer_begins() {
     assert!(error.message.contains("did you mean actor?"), "{error}");
     let error = fixture.ask("drop table event").await.unwrap_err();
     assert_eq!(error.fault, Fault::Refused, "{error}");
-    assert_eq!(fixture.workers.check("alice", "select 1 from nothing").await.unwrap_err().fault, Fault::Query);
+    assert_eq!(
+        fixture.workers.check("alice", "select 1 from nothing").await.unwrap_err().fault,
+        Fault::Query
+    );
     fixture.workers.check("alice", "select 1 from event").await.unwrap();
 }
 

@@ -16,13 +16,14 @@ use meshtrail_trail::segment::{SegmentEnd, SegmentError};
 use meshtrail_trail::{ReadError, Scan, Snapshot, Trail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::frame::MAX_BODY;
 use crate::message::{Call, Reply};
 use crate::postgres::Statements;
 use crate::question::{Fault, QueryError};
 
 /// Calls of one worker that are answered at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
+/// Bytes of files in one reply.
+const MAX_RANGES: u64 = 128 << 20;
 /// Snapshots that one worker may hold.
 const MAX_SNAPSHOTS: usize = 64;
 /// Events that are read at a time, and bytes of them in a reply.
@@ -171,7 +172,7 @@ impl Feed {
         let snapshot = self.file(snapshot, path)?;
         let wanted =
             ranges.iter().try_fold(0u64, |sum, range| sum.checked_add(range.end.checked_sub(range.start)?));
-        if wanted.is_none_or(|bytes| bytes > MAX_BODY as u64) {
+        if wanted.is_none_or(|bytes| bytes > MAX_RANGES) {
             return Err(QueryError::new(
                 Fault::Refused,
                 "ranges that are too long, or end before they begin",

@@ -66,22 +66,26 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<(T, 
     Ok(Some((message, bytes.into())))
 }
 
-/// The next frame; none at the end.
-pub async fn read_async<T: DeserializeOwned>(
-    from: &mut (impl AsyncRead + Unpin),
-) -> io::Result<Option<(T, Bytes)>> {
+/// The longest header that a worker sends, in bytes: a question, or what is wrong with one.
+pub const MAX_FROM_WORKER: usize = 4 << 20;
+
+/// A worker's next message, which has no body; none at the end. A worker may be anybody's by now: it is given no memory.
+pub async fn read_async<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
     let mut start = [0; 8];
     match from.read_exact(&mut start).await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         other => drop(other?),
     }
     let (header, body) = lengths(start)?;
+    if header > MAX_FROM_WORKER || body > 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a worker's message of {header} and {body} bytes"),
+        ));
+    }
     let mut bytes = vec![0; header];
     from.read_exact(&mut bytes).await?;
-    let message = serde_json::from_slice(&bytes)?;
-    let mut bytes = vec![0; body];
-    from.read_exact(&mut bytes).await?;
-    Ok(Some((message, bytes.into())))
+    Ok(Some(serde_json::from_slice(&bytes)?))
 }
 
 #[cfg(test)]
@@ -98,8 +102,11 @@ mod tests {
         assert!(matches!(message, FromWorker::Progress { rows: 7 }));
         assert_eq!(&bytes[..], b"onetwo");
         assert!(read::<FromWorker>(&mut once).unwrap().is_none());
-        let (_, bytes) = read_async::<FromWorker>(&mut frame.as_slice()).await.unwrap().unwrap();
-        assert_eq!(&bytes[..], b"onetwo");
+        let small = encode(&FromWorker::Progress { rows: 7 }, &[]).unwrap();
+        let message = read_async::<FromWorker>(&mut small.as_slice()).await.unwrap().unwrap();
+        assert!(matches!(message, FromWorker::Progress { rows: 7 }));
+        let error = read_async::<FromWorker>(&mut frame.as_slice()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "a worker's message has no body");
     }
 
     #[tokio::test]

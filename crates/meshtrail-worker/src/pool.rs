@@ -217,7 +217,15 @@ impl Workers {
         let process = self.process().await?;
         let ask = Ask { memory: grant.bytes(), ..ask };
         let clock = Clock::start(process.killer().clone(), ask.budget.time);
-        let running = Running { asker: asker.to_owned(), sql: ask.sql.clone(), process, workers: self.clone(), clock, place, grant };
+        let running = Running {
+            asker: asker.to_owned(),
+            sql: ask.sql.clone(),
+            process,
+            workers: self.clone(),
+            clock,
+            place,
+            grant,
+        };
         running.process.send(&ToWorker::Ask(ask)).await?;
         Ok(running)
     }
@@ -357,7 +365,9 @@ impl Counted {
         if *own >= most {
             return Err(QueryError::new(
                 Fault::Busy,
-                format!("{own} queries of {asker} are running already, half of all that may: try again in a moment"),
+                format!(
+                    "{own} queries of {asker} are running already, half of all that may: try again in a moment"
+                ),
             ));
         }
         *own += 1;

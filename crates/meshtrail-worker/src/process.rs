@@ -279,7 +279,7 @@ async fn read(
 ) {
     loop {
         match frame::read_async::<FromWorker>(&mut from).await {
-            Ok(Some((FromWorker::Call { call, what }, _))) => {
+            Ok(Some(FromWorker::Call { call, what })) => {
                 let (feed, control) = (feed.clone(), Control(control.clone()));
                 let Some(room) = feed.room().await else { return };
                 tokio::spawn(async move {
@@ -289,9 +289,9 @@ async fn read(
                     drop(room);
                 });
             }
-            Ok(Some((FromWorker::Release { snapshot }, _))) => feed.release(snapshot),
-            Ok(Some((FromWorker::StatementEnded { statement }, _))) => feed.statement_ended(statement),
-            Ok(Some((event, _))) => {
+            Ok(Some(FromWorker::Release { snapshot })) => feed.release(snapshot),
+            Ok(Some(FromWorker::StatementEnded { statement })) => feed.statement_ended(statement),
+            Ok(Some(event)) => {
                 if events.send(event).await.is_err() {
                     return;
                 }

@@ -52,7 +52,7 @@ pub(crate) async fn create(
 
 /// Begins an export that was asked for by `viewer`; asking is in the trail on return.
 pub(crate) async fn begin(state: &AppState, viewer: &Viewer, new: NewExport) -> Result<Export, Problem> {
-    let (what, question, format) = what(state, new).await?;
+    let (what, question, format) = what(state, &viewer.who.to_string(), new).await?;
     let now = Timestamp::now();
     let export = Export {
         bytes: 0,
@@ -76,7 +76,7 @@ pub(crate) async fn begin(state: &AppState, viewer: &Viewer, new: NewExport) -> 
     begun.map_err(|error| Problem::conflict(error.to_string()))
 }
 
-async fn what(state: &AppState, new: NewExport) -> Result<(What, String, String), Problem> {
+async fn what(state: &AppState, asker: &str, new: NewExport) -> Result<(What, String, String), Problem> {
     match (new.sql, new.filter) {
         (Some(sql), None) if !sql.trim().is_empty() => {
             let format = match new.format {
@@ -85,7 +85,7 @@ async fn what(state: &AppState, new: NewExport) -> Result<(What, String, String)
                 }
                 format => meshtrail_worker::Format::from(format),
             };
-            state.sql().check(&sql).await?;
+            state.sql().check(asker, &sql).await?;
             Ok((What::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))
         }
         (None, Some(text)) => {

@@ -86,8 +86,9 @@ pub(crate) async fn query(
     let budget = budget(&question, state.sql().budget())?;
     write_down(&state, &viewer, "query", &question.sql).await?;
     let format = Format::from(question.format);
-    let asker = viewer.who.name();
-    let asked = meshtrail_worker::Question { asker, sql: question.sql, format, budget, limit: question.limit };
+    let asker = viewer.who.to_string();
+    let asked =
+        meshtrail_worker::Question { asker, sql: question.sql, format, budget, limit: question.limit };
     let answer = state.sql().ask(asked).await?;
     let mut response = Response::new(Body::from_stream(until_stop(parts(answer), state.stop().clone())));
     let headers = response.headers_mut();
@@ -163,12 +164,11 @@ fn until_stop(
     let stopped = futures::stream::once(stop.cancelled_owned())
         .map(|()| Some(Err(QueryError::new(Fault::Busy, "the server stops: ask again in a moment"))));
     let parts = parts.map(Some).chain(futures::stream::iter([None]));
-    futures::stream::select(parts, stopped)
-        .scan(false, |broken, part| {
-            let next = if *broken { None } else { part };
-            *broken |= matches!(next, Some(Err(_)));
-            futures::future::ready(next)
-        })
+    futures::stream::select(parts, stopped).scan(false, |broken, part| {
+        let next = if *broken { None } else { part };
+        *broken |= matches!(next, Some(Err(_)));
+        futures::future::ready(next)
+    })
 }
 
 impl From<QueryError> for Problem {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Kind, Outcome, Own, Timestamp};
 use meshtrail_query::{Ask, Filter, Order, Start, query};
-use meshtrail_worker::{Budget, Format, Question};
+use meshtrail_worker::{Budget, Fault, Format, Question};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -19,6 +19,9 @@ use crate::state::AppState;
 
 /// How long the answer to an exported question may take to make.
 const MAX_TIME: Duration = Duration::from_secs(6 * 3600);
+
+/// How long an export waits before it asks again for a place among the questions that run.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Leaves that are asked for at a time, and how long a round of asking may take.
 const ROUND: (usize, Duration) = (1000, Duration::from_secs(2));
@@ -106,7 +109,15 @@ async fn answer(
     file: &mut Output,
 ) -> Result<(), MakeError> {
     let budget = Budget { time: MAX_TIME, rows: u64::MAX };
-    let mut answer = state.sql().ask(Question { sql: sql.to_owned(), format, budget, limit: None }).await?;
+    // Exports have turns of their own, and time: they wait for a place for as long as it takes.
+    let asker = format!("export {id}");
+    let question = Question { asker, sql: sql.to_owned(), format, budget, limit: None };
+    let mut answer = loop {
+        match state.sql().ask(question.clone()).await {
+            Err(error) if error.fault == Fault::Busy => tokio::time::sleep(AGAIN).await,
+            asked => break asked?,
+        }
+    };
     while let Some(bytes) = answer.next().await? {
         file.write(&bytes).await?;
         exports.update(id, |export| (export.rows, export.bytes) = (answer.rows(), file.bytes));

@@ -114,7 +114,9 @@ pub struct Export {
 impl Export {
     /// The name of its file, for whoever takes it away.
     pub fn file_name(&self) -> String {
-        format!("{}.{}", self.id, self.format)
+        let extension =
+            if self.format == Format::CsvSafe.name() { Format::CsvSafe.extension() } else { &self.format };
+        format!("{}.{extension}", self.id)
     }
 }
 

@@ -53,7 +53,7 @@ impl Client for TokenClient {
     }
 
     fn name(&self) -> String {
-        self.who.name()
+        self.who.to_string()
     }
 
     fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {

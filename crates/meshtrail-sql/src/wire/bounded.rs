@@ -160,6 +160,11 @@ impl Bounded {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         check(query)?;
+        if let Some(name) = prepared::deallocated(query) {
+            self.prepared.remove(&name);
+            client.portal_store().rm_statement(&name);
+            return Ok(vec![Response::Execution(Tag::new("DEALLOCATE"))]);
+        }
         self.begins(client).await;
         let responses = match SimpleQueryHandler::do_query(&self.service, client, query).await {
             Ok(responses) => responses,
@@ -194,12 +199,16 @@ impl Bounded {
     {
         check(&message.query)?;
         let sql = message.query.clone();
-        self.prepared.add(message.name.as_deref().unwrap_or_default(), sql.len())?;
+        let name = message.name.clone().unwrap_or_default();
+        self.prepared.add(&name, sql.len())?;
         // Planning takes time as well: it folds constants.
         let guard = self.statements.begin(None, lent::time(client, &self.budget)).await.map_err(of_query)?;
         let parsed = match self.service.on_parse(client, message).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.told.located(error, &sql, &self.session).await),
+            Err(error) => {
+                self.prepared.remove(&name);
+                Err(self.told.located(error, &sql, &self.session).await)
+            }
         };
         drop(guard);
         parsed

@@ -35,6 +35,21 @@ impl Prepared {
     }
 }
 
+/// The prepared statement that `query` asks to forget: `DEALLOCATE [PREPARE] name`, as drivers ask that keep few.
+pub(super) fn deallocated(query: &str) -> Option<String> {
+    let mut words = query.trim().trim_end_matches(';').split_whitespace();
+    if !words.next()?.eq_ignore_ascii_case("deallocate") {
+        return None;
+    }
+    let name = words.next()?;
+    let name = if name.eq_ignore_ascii_case("prepare") { words.next()? } else { name };
+    if words.next().is_some() || name.eq_ignore_ascii_case("all") {
+        return None;
+    }
+    let quoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    Some(quoted.map_or_else(|| name.to_lowercase(), |name| name.replace("\"\"", "\"")))
+}
+
 fn too_much(number: usize) -> PgWireError {
     let what = if number > MOST { format!("{MOST} statements") } else { format!("{MAX_BYTES} bytes of SQL") };
     // 53400: configuration limit exceeded.
@@ -44,6 +59,14 @@ fn too_much(number: usize) -> PgWireError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_driver_may_forget_what_it_prepared() {
+        assert_eq!(deallocated("DEALLOCATE \"_pg3_7\"").as_deref(), Some("_pg3_7"));
+        assert_eq!(deallocated("deallocate prepare S_1;").as_deref(), Some("s_1"));
+        assert_eq!(deallocated("deallocate all"), None);
+        assert_eq!(deallocated("select 1"), None);
+    }
 
     #[test]
     fn statements_are_bounded_by_number_and_bytes_and_a_name_counts_once() {

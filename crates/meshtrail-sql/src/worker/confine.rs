@@ -3,7 +3,7 @@
 //! - Address space, processor time, open files and the length of files are limited by the kernel; it leaves no core.
 //! - It is nice to everybody else.
 //! - With seccomp it opens no socket, starts no program and looks into no other process; with Landlock it opens no file
-//!   but below its spill folder, and no port. A kernel without them is said to be so, and the limits hold all the same.
+//!   but below its spill folder, and no port. A kernel without Landlock is said to be so, and the rest holds all the same.
 
 use std::collections::BTreeMap;
 use std::io;

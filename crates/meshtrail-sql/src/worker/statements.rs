@@ -35,6 +35,8 @@ struct Inner {
     link: Arc<Link>,
     engine: Engine,
     running: AtomicUsize,
+    /// Bytes that the server has granted to what runs.
+    granted: AtomicUsize,
     current: Mutex<Vec<Guard>>,
 }
 
@@ -42,6 +44,7 @@ struct Inner {
 pub(crate) struct Guard {
     statements: Statements,
     statement: u64,
+    memory: usize,
 }
 
 impl fmt::Debug for Statements {
@@ -52,7 +55,13 @@ impl fmt::Debug for Statements {
 
 impl Statements {
     pub(super) fn new(link: Arc<Link>, engine: Engine) -> Self {
-        Self(Arc::new(Inner { link, engine, running: AtomicUsize::new(0), current: Mutex::default() }))
+        Self(Arc::new(Inner {
+            link,
+            engine,
+            running: AtomicUsize::new(0),
+            granted: AtomicUsize::new(0),
+            current: Mutex::default(),
+        }))
     }
 
     /// Has the server let a statement run, which it writes down first; `sql` is none if it is only planned.
@@ -62,9 +71,10 @@ impl Statements {
             return Err(super::remote::unexpected());
         };
         self.0.running.fetch_add(1, Ordering::Relaxed);
-        self.0.engine.grant(memory);
+        let granted = self.0.granted.fetch_add(memory, Ordering::Relaxed) + memory;
+        self.0.engine.grant(granted);
         confine::allow_processor(processor_time(time, self.0.engine.threads()));
-        Ok(Guard { statements: self.clone(), statement })
+        Ok(Guard { statements: self.clone(), statement, memory })
     }
 
     /// Keeps a statement for whoever makes its rows.
@@ -81,6 +91,10 @@ impl Statements {
 impl Drop for Guard {
     fn drop(&mut self) {
         let (statements, statement) = (self.statements.clone(), self.statement);
+        let granted = statements.0.granted.fetch_sub(self.memory, Ordering::Relaxed) - self.memory;
+        if granted > 0 {
+            statements.0.engine.grant(granted);
+        }
         let watcher = std::thread::Builder::new().name("statement".to_owned());
         let started = watcher.spawn(move || {
             let Inner { link, engine, running, .. } = &*statements.0;

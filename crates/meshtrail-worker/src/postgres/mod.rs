@@ -121,7 +121,9 @@ impl Port {
         let until = Instant::now() + STARTUP_TIME;
         let opened = tokio::time::timeout_at(until, startup::open(socket, self.tls.as_ref())).await;
         let served = match opened {
-            Ok(Ok((stream, Hello::Start(message)))) => self.start(stream, message, (peer, place, until)).await,
+            Ok(Ok((stream, Hello::Start(message)))) => {
+                self.start(stream, message, (peer, place, until)).await
+            }
             Ok(Ok((_, Hello::Cancel { process, secret }))) => {
                 self.cancel(process, secret).await;
                 Ok(())

@@ -64,7 +64,11 @@ impl Statements {
             recorded.map_err(|reason| QueryError::new(Fault::Trail, reason))?;
         }
         // Statements of one connection run by turns: they share one place.
-        let place = if self.running().place.is_none() { Some(self.workers.place(&self.client.name()).await?) } else { None };
+        let place = if self.running().place.is_none() {
+            Some(self.workers.place(&self.client.name()).await?)
+        } else {
+            None
+        };
         let time = time.min(self.workers.budget().time);
         let clock = Clock::start(self.killer.clone(), time);
         let grant = self.workers.grant();
