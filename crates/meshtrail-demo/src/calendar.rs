@@ -39,13 +39,19 @@ impl Days {
         Self { begin: until - i64::try_from(days).unwrap_or(30) * DAY, until }
     }
 
-    /// The moment so many days before the end, at a time of day in UTC; weekends give the Friday before.
+    /// The moment so many days before the end, at a time of day in UTC; weekends give the Friday before, or the Monday
+    /// after where that Friday is before the beginning.
     pub(crate) fn at(&self, days_ago: i64, hour: i64, minute: i64) -> i64 {
+        let is_weekend = |midnight: i64| (midnight / DAY + 3) % 7 > 4;
+        let time = hour * HOUR + minute * MINUTE;
         let mut midnight = (self.until - days_ago * DAY) / DAY * DAY;
-        while (midnight / DAY + 3) % 7 > 4 {
+        while is_weekend(midnight) {
             midnight -= DAY;
         }
-        midnight + hour * HOUR + minute * MINUTE
+        while midnight + time < self.begin || is_weekend(midnight) {
+            midnight += DAY;
+        }
+        midnight + time
     }
 
     /// Some moment of working time where clocks are `zone` minutes ahead.
@@ -70,6 +76,18 @@ impl Days {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_within_the_days_on_whichever_day_and_hour_they_end() {
+        for hours in 0..14 * 24 {
+            let days = Days::before(Timestamp::from_nanos(1_780_000_000_000_000_000 + hours * HOUR), 30);
+            for days_ago in 1..29 {
+                let at = days.at(days_ago, 9, 15);
+                assert!(at >= days.begin && at < days.until, "{days_ago} days before hour {hours}");
+                assert!((at / DAY + 3) % 7 <= 4, "a weekend");
+            }
+        }
+    }
 
     #[test]
     fn nine_to_six_on_weekdays_where_they_are() {
