@@ -189,6 +189,22 @@ async fn an_event_that_was_edited_in_the_log_with_mended_checksums_is_found_at_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_start_leaves_the_log_as_it_found_it() {
+    let (folder, _) = given_out().await;
+    let path = log_files(folder.path()).pop().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut cut = whole.clone();
+    let end = cut.iter().rposition(|&byte| byte != 0).unwrap();
+    // The mark is gone, and the last frame is not whole: as far as the log itself tells, it was never acknowledged.
+    cut[end - 200..].fill(0);
+    std::fs::write(&path, &cut).unwrap();
+    assert!(refused(folder.path()).await.contains("a head over 250 events was given out"));
+    assert!(std::fs::read(&path).unwrap() == cut, "the start changed it");
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(open(folder.path()).await.size(), 250);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_gone_from_the_log_are_missed_at_the_start_and_by_verify() {
     let (folder, _) = given_out().await;
     for path in log_files(folder.path()) {

@@ -57,9 +57,11 @@ impl Trail {
         let folder = local.join("wal");
         let failed = |source| OpenError::Local { path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
-        let replayed = Replay::run(&folder, Dedupe::new(fold.dedupe()), tail, Mode::Repair)?;
+        let mut replayed = Replay::run(&folder, Dedupe::new(fold.dedupe()), tail)?;
         kept.check(&replayed.edge.tail, local)?;
         check_stored_checkpoint(&store, &root, local, &key, &fold, &replayed.edge.tail).await?;
+        // Only now: a start that is refused leaves the log as it found it.
+        std::mem::take(&mut replayed.mends).into_iter().try_for_each(Mend::apply)?;
         let (queue, messages) = mpsc::channel(QUEUE);
         let writing = Writing {
             queue,
@@ -130,7 +132,7 @@ impl Trail {
         let (edge, next) = match local {
             Some(local) => {
                 let seen = Dedupe::new(fold.dedupe());
-                let replayed = Replay::run(&local.join("wal"), seen, tail, Mode::Look)?;
+                let replayed = Replay::run(&local.join("wal"), seen, tail)?;
                 (replayed.edge, replayed.next)
             }
             None => (Edge::of(tail), fold.size()),
@@ -340,13 +342,29 @@ impl Edge {
     }
 }
 
-/// Whether a replay may mend what it finds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// Drop torn ends and files that are no longer needed.
-    Repair,
-    /// Change nothing.
-    Look,
+/// What a start does to a log file that a stop or a crash left.
+enum Mend {
+    /// Prepared and never used, or left by a crash between the manifest and its removal: all is sealed.
+    Remove(PathBuf),
+    /// It ends in a write that a crash cut off. Nobody was told that the bytes behind the tail are durable.
+    Clear { generation: u64, path: PathBuf, tail: u64 },
+    /// Whole frames that were not synced before a crash are taken as they are; before a head may cover them, or a
+    /// sender hear that they are there, they have to be durable.
+    Sync(Arc<HotFile>),
+}
+
+impl Mend {
+    fn apply(self) -> Result<(), OpenError> {
+        let failed = |path: PathBuf| move |source| OpenError::Local { path, source };
+        match self {
+            Self::Remove(path) => fs::remove_file(&path).map_err(failed(path)),
+            Self::Clear { generation, path, tail } => {
+                drop(WalFile::resume(generation, &path, tail, &crate::fault::Faults::none())?);
+                Ok(())
+            }
+            Self::Sync(hot) => hot.file.sync_data().map_err(failed(hot.path.clone())),
+        }
+    }
 }
 
 /// The log, read once.
@@ -359,20 +377,23 @@ struct Replay {
     generation: u64,
     /// Where a file ends in a write that a crash cut off.
     torn: Option<(PathBuf, u64)>,
+    /// What is to be done to the files, if they may be written.
+    mends: Vec<Mend>,
 }
 
 impl Replay {
-    fn run(folder: &Path, seen: Dedupe, tail: Tail, mode: Mode) -> Result<Self, OpenError> {
+    fn run(folder: &Path, seen: Dedupe, tail: Tail) -> Result<Self, OpenError> {
         let next = tail.size();
-        let mut replay = Self { seen, edge: Edge::of(tail), next, generation: 0, torn: None };
+        let mut replay =
+            Self { seen, edge: Edge::of(tail), next, generation: 0, torn: None, mends: Vec::new() };
         for (generation, path) in files_in(folder)? {
             replay.generation = generation;
-            replay.file(generation, path, mode)?;
+            replay.file(generation, path)?;
         }
         Ok(replay)
     }
 
-    fn file(&mut self, generation: u64, path: PathBuf, mode: Mode) -> Result<(), OpenError> {
+    fn file(&mut self, generation: u64, path: PathBuf) -> Result<(), OpenError> {
         let failed = |source| OpenError::Local { path: path.clone(), source };
         let hot = Arc::new(HotFile {
             generation,
@@ -402,19 +423,13 @@ impl Replay {
         }
         let unsealed = self.edge.hot.commits.front().map_or(self.next, |commit| commit.first);
         let Some(first) = first.filter(|_| end > unsealed) else {
-            // Prepared and never used, or left by a crash between the manifest and its removal: all is sealed.
-            return if mode == Mode::Repair { fs::remove_file(&path).map_err(failed) } else { Ok(()) };
+            self.mends.push(Mend::Remove(path));
+            return Ok(());
         };
-        match mode {
-            // Nobody was told that the bytes behind the tail are durable.
-            Mode::Repair if replayed.torn => {
-                drop(WalFile::resume(generation, &path, replayed.tail, &crate::fault::Faults::none())?);
-            }
-            // Whole frames that were not synced before a crash are taken as they are; before a head may cover them, or
-            // a sender hear that they are there, they have to be durable.
-            Mode::Repair => hot.file.sync_data().map_err(failed)?,
-            Mode::Look => {}
-        }
+        self.mends.push(match replayed.torn {
+            true => Mend::Clear { generation, path: path.clone(), tail: replayed.tail },
+            false => Mend::Sync(hot),
+        });
         self.edge.closed.push_back(Closed { generation, path, first, end, bytes: replayed.tail });
         Ok(())
     }
