@@ -279,7 +279,7 @@ impl<'a> Source<'a> {
 
     fn write_plain_number(&self, number: i64, out: &mut Vec<u8>) {
         match self.form {
-            Form::Port => out.extend_from_slice(&(number as i32).to_le_bytes()),
+            Form::Port | Form::Nanos => out.extend_from_slice(&(number as i32).to_le_bytes()),
             _ => out.extend_from_slice(&number.to_le_bytes()),
         }
     }
