@@ -165,6 +165,7 @@ const FIELDS: &[(i32, &str, Form)] = {
         (153, "source", Text),
         (154, "what", Text),
         (155, "detail", Text),
+        (156, "index_sha256", Hash),
     ]
 };
 
