@@ -50,7 +50,7 @@ async fn holds(store: &Path, note: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_any_older_version_is_read_proven_and_gone_on_with() {
-    for name in ["store-1.tar.gz"] {
+    for name in ["store-1.tar.gz", "store-2.tar.gz"] {
         let (_folder, store, note) = unpacked(name);
         let kept = Checkpoint::parse_unverified(&note).unwrap();
         let trail = open(&store).await;
