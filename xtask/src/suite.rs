@@ -17,7 +17,7 @@ struct Topic {
 
 const TAILNET: &[&str] = &["ssh", "tailnet", "tailscaled", "tailscale"];
 
-const TOPICS: [Topic; 15] = [
+const TOPICS: [Topic; 17] = [
     Topic { name: "sessions", needs: &["ssh", "asciinema", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "failures", needs: TAILNET },
     Topic { name: "headscale", needs: &["ssh", "headscale", "tailscaled", "tailscale"] },
@@ -33,6 +33,8 @@ const TOPICS: [Topic; 15] = [
     Topic { name: "kills", needs: &[] },
     Topic { name: "floods", needs: &[] },
     Topic { name: "sql", needs: &["psql", "python"] },
+    Topic { name: "engines", needs: &["python", "java"] },
+    Topic { name: "older_stores", needs: &[] },
 ];
 
 /// Everything, as CI runs it.

@@ -10,18 +10,19 @@ use anyhow::{Result, bail};
 use crate::run::{Run, say};
 
 /// Debian's packages for programs, and what each is for.
-const DEBIAN: [(&str, &str, &str); 7] = [
+const DEBIAN: [(&str, &str, &str); 8] = [
     ("ssh", "openssh-client", "drives the sessions"),
     ("asciinema", "asciinema", "plays exported recordings"),
     ("chromium", "chromium", "opens the console and evidence packs"),
     ("ip", "iproute2", "network namespaces for nodes with a TUN device"),
     ("psql", "postgresql-client", "asks over the Postgres wire"),
     ("cc", "build-essential", "links, and compiles zstd and ring"),
+    ("java", "default-jre-headless", "runs Spark, which reads segments"),
     ("python3", "python3-venv", "installs Go and Node.js where the machine's are too old"),
 ];
 
 /// Clients that are not ours: of the Postgres wire, and of Parquet files.
-const PYTHON: [&str; 2] = ["duckdb==2.0.0", "psycopg[binary]==3.3.9"];
+const PYTHON: [&str; 3] = ["duckdb==2.0.0", "psycopg[binary]==3.3.9", "pyspark==3.5.6"];
 const CARGO_DENY: &str = "0.20.2";
 const GO: &str = "1.26.6";
 const NODE: &str = "22.20.0";

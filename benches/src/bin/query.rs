@@ -303,8 +303,8 @@ import sys, time, duckdb
 root, threads, memory = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 db = duckdb.connect(config={"threads": threads, "memory_limit": memory + "MB"})
 for family in ["session", "flow", "kube"]:
-    db.sql(f"create view {family} as select * from read_parquet('{root}/kind={family}/*/*.parquet', hive_partitioning=false)")
-db.sql(f"create view event as select * from read_parquet('{root}/kind=*/*/*.parquet', union_by_name=true, hive_partitioning=false)")
+    db.sql(f"create view {family} as select * from read_parquet('{root}/family={family}/*/*.parquet')")
+db.sql(f"create view event as select * from read_parquet('{root}/family=*/*/*.parquet', union_by_name=true)")
 print("ready", flush=True)
 for line in sys.stdin:
     begun = time.perf_counter()

@@ -45,7 +45,7 @@ impl Family {
         Self::Other,
     ];
 
-    /// The name as it stands in a path: `kind=flow`.
+    /// The name as it stands in a path: `family=flow`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",

@@ -36,6 +36,7 @@ pub mod source;
 mod statement;
 mod tables;
 mod threads;
+mod times;
 pub mod wire;
 pub mod worker;
 

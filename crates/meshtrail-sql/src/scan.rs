@@ -39,6 +39,7 @@ use crate::files::{Files, Footers, SealedFile};
 use crate::log::{LogRows, Stretches};
 use crate::lookup;
 use crate::source::{Moment, Source};
+use crate::times::FileTimes;
 
 /// Where DataFusion believes the files to be; nothing is read from there.
 pub(crate) const NOWHERE: &str = "meshtrail://trail/";
@@ -180,6 +181,7 @@ impl Rows {
             .with_file_groups(grouped.into_iter().map(FileGroup::new).collect())
             .with_statistics(self.statistics(files))
             .with_projection_indices(projection.cloned())?
+            .with_expr_adapter(Some(Arc::new(FileTimes)))
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))

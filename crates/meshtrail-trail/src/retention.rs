@@ -141,7 +141,7 @@ mod tests {
     async fn what_a_crash_left_behind_is_deleted_by_the_next_sweep() {
         let mut sealed = Sealed::of(&[100, 200]).await;
         let (store, root) = (sealed.store.clone(), sealed.root.clone());
-        let name = "segments/kind=flow/date=2026-11-20/0-99.parquet";
+        let name = "segments/family=flow/date=2026-11-20/0-99.parquet";
         let kept = std::fs::read(sealed.path(name)).unwrap();
         sweep(&store, &root, &signing(), &mut sealed.fold, HOUR, hour(99)).await.unwrap();
         std::fs::write(sealed.path(name), kept).unwrap();

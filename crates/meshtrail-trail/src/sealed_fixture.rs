@@ -97,7 +97,7 @@ impl Sealed {
             .collect();
         let (&(low, _), &(high, _)) = (rows.first()?, rows.last()?);
         let encoded = encode(family, "main", &rows).unwrap();
-        let path = format!("segments/kind={family}/date=2026-11-20/{first}-{}.parquet", end - 1);
+        let path = format!("segments/family={family}/date=2026-11-20/{first}-{}.parquet", end - 1);
         let (min, max) = encoded.times.unwrap();
         let span = SequenceSpan { epoch: 1, first: low + 1, last: high + 1 };
         let file = SegmentFile {

@@ -10,7 +10,7 @@ import duckdb
 
 
 def main(store):
-    files = f"{store}/trails/main/segments/kind=flow/*/*.parquet"
+    files = f"{store}/trails/main/segments/family=flow/*/*.parquet"
     row = duckdb.sql(
         f"select count(*), count(distinct actor_login), sum(tx_bytes)::bigint from read_parquet('{files}')"
     ).fetchall()[0]

@@ -269,7 +269,7 @@ async fn a_trail_in_a_bucket_is_asked_and_only_what_a_question_needs_is_read() -
     let server = server.restart().await?;
     sender.send(&server, 5).await?;
     let versions = bucket.versions().await?;
-    let is_flows = |key: &str| key.contains("kind=flow") && key.ends_with(".parquet");
+    let is_flows = |key: &str| key.contains("family=flow") && key.ends_with(".parquet");
     let size: u64 = versions.iter().filter(|one| is_flows(&one.key)).map(|one| one.size).sum();
     ensure!(size > 1 << 20, "{size} bytes are sealed: too few to tell what is read of them");
     let before = meter.at_rest().await;

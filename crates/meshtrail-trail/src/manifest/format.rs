@@ -94,7 +94,8 @@ pub struct SegmentFile {
     pub first: u64,
     /// Index of the last event in it; events of other families may lie between.
     pub last: u64,
-    /// Its key below the trail's root: `segments/kind=…/date=…/….parquet`.
+    /// Its key below the trail's root: `segments/family=…/date=…/….parquet`, or with `kind=…` in place of `family=…`
+    /// if it was sealed by version 1.
     pub path: String,
     /// Events in it.
     pub rows: u64,
@@ -242,11 +243,11 @@ impl Manifest {
         if self.complete.is_some() != self.number.is_multiple_of(super::ROLLUP) {
             return Err(Fault::value("complete", "on every 256th manifest, and on no other"));
         }
-        check_segments("sealed", &self.sealed)?;
+        check_segments(self.version, "sealed", &self.sealed)?;
         check_sources("dedupe", &self.dedupe)?;
         check_retired("retired", self.retired.as_ref())?;
         if let Some(complete) = &self.complete {
-            check_segments("complete.sealed", &complete.sealed)?;
+            check_segments(self.version, "complete.sealed", &complete.sealed)?;
             check_sources("complete.dedupe", &complete.dedupe)?;
             check_retired("complete.retired", complete.retired.as_ref())?;
         }
@@ -261,12 +262,12 @@ fn check_version(bytes: &[u8]) -> Result<(), Fault> {
     let version = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse().ok());
     match version {
         Some(version) if version > VERSION => Err(Fault::Newer { version }),
-        Some(VERSION) => Ok(()),
+        Some(1..=VERSION) => Ok(()),
         _ => Err(Fault::NotOurs),
     }
 }
 
-fn check_segments(field: &str, segments: &[Segment]) -> Result<(), Fault> {
+fn check_segments(version: u64, field: &str, segments: &[Segment]) -> Result<(), Fault> {
     for (at, segment) in segments.iter().enumerate() {
         let field = || format!("{field}[{at}]");
         if segment.first > segment.last || segment.last >= MAX_EXACT_INTEGER {
@@ -277,7 +278,7 @@ fn check_segments(field: &str, segments: &[Segment]) -> Result<(), Fault> {
             return Err(Fault::value(field() + ".subtrees", "not one hash for each subtree of the range"));
         }
         for (at, file) in segment.files.iter().enumerate() {
-            check_file(segment, file)
+            check_file(version, segment, file)
                 .map_err(|reason| Fault::value(format!("{}.files[{at}]", field()), reason))?;
         }
         let rows = segment.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.rows));
@@ -291,7 +292,7 @@ fn check_segments(field: &str, segments: &[Segment]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_file(segment: &Segment, file: &SegmentFile) -> Result<(), &'static str> {
+fn check_file(version: u64, segment: &Segment, file: &SegmentFile) -> Result<(), &'static str> {
     let inside = segment.first <= file.first && file.first <= file.last && file.last <= segment.last;
     if !inside || file.rows == 0 || file.rows > file.last - file.first + 1 {
         return Err("first, last or rows do not fit the segment");
@@ -299,8 +300,9 @@ fn check_file(segment: &Segment, file: &SegmentFile) -> Result<(), &'static str>
     if file.times.min > file.times.max {
         return Err("times.min is later than times.max");
     }
-    let beginning = format!("segments/kind={}/", file.family);
-    if !file.path.starts_with(&beginning) || crate::store::Key::new(file.path.as_str()).is_err() {
+    let is_under = |folder: &str| file.path.starts_with(&format!("segments/{folder}={}/", file.family));
+    let is_in_place = is_under("kind") || (version > 1 && is_under("family"));
+    if !is_in_place || crate::store::Key::new(file.path.as_str()).is_err() {
         return Err("path is not one of a segment file of this family");
     }
     Ok(())

@@ -38,8 +38,11 @@ use crate::store::{Key, KeyError};
 /// How many manifests one complete one stands for.
 pub const ROLLUP: u64 = 256;
 
-/// The newest format this program knows.
-pub const VERSION: u64 = 1;
+/// The newest format this program knows, and writes.
+///
+/// - 1: segments lie under `segments/kind=…`.
+/// - 2: those of this version lie under `segments/family=…`; older ones stay where they are.
+pub const VERSION: u64 = 2;
 
 /// The largest manifest that is read or written, in bytes.
 pub const MAX_MANIFEST: usize = 256 << 20;

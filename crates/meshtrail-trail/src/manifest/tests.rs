@@ -15,7 +15,7 @@ fn leaf(index: u64) -> Hash {
 fn segment(first: u64, end: u64) -> Segment {
     let mut tail = Tail::new();
     (0..end).for_each(|index| tail.push(leaf(index)));
-    let name = format!("segments/kind=flow/date=2026-11-20/{first}-{}.parquet", end - 1);
+    let name = format!("segments/family=flow/date=2026-11-20/{first}-{}.parquet", end - 1);
     let time = Timestamp::from_seconds(1_790_000_000).unwrap();
     let file = SegmentFile {
         bytes: 100,
@@ -76,7 +76,7 @@ fn a_manifest_is_canonical_json_that_begins_with_its_version() {
     for bytes in [&files[0], &files[99], &files[255], &files[256]] {
         let value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
         assert_eq!(meshtrail_event::canonical_json(&value), String::from_utf8_lossy(bytes));
-        assert!(bytes.starts_with(b"{\"$manifest\":1,"));
+        assert!(bytes.starts_with(b"{\"$manifest\":2,"));
     }
 }
 
@@ -167,16 +167,18 @@ fn no_byte_of_a_chain_can_be_changed() {
 fn an_error_names_the_file_and_the_field() {
     let (files, _) = chain(2);
     let text = String::from_utf8(files[1].clone()).unwrap();
-    let hash = Hash::of(b"segments/kind=flow/date=2026-11-20/3-5.parquet").to_string();
+    let hash = Hash::of(b"segments/family=flow/date=2026-11-20/3-5.parquet").to_string();
     let cases = [
-        (text.replace("{\"$manifest\":1", "{\"$manifest\":2"), "version 2"),
-        (text.replace("{\"$manifest\":1", "{\"x\":1"), "not a manifest"),
+        (text.replace("{\"$manifest\":2", "{\"$manifest\":3"), "version 3"),
+        (text.replace("{\"$manifest\":2", "{\"$manifest\":1"), "sealed[0].files[0]"),
+        (text.replace("{\"$manifest\":2", "{\"$manifest\":0"), "not a manifest"),
+        (text.replace("{\"$manifest\":2", "{\"x\":2"), "not a manifest"),
         (text.replace(&hash, "00"), "sealed[0].files[0].sha256"),
         (text.replace("\"rows\":3", "\"rows\":4"), "sealed[0].files[0]"),
         (text.replace("\"rows\":3", "\"rows\":-1"), "sealed[0].files[0].rows"),
         (text.replace("\"number\":2", "\"number\":2,\"novel\":1"), "novel"),
         (text.replace("\"missing\":[[1,2]]", "\"missing\":[[2,1]]"), "dedupe.agent.a"),
-        (text.replace("segments/kind=flow", "../../etc"), "sealed[0].files[0]"),
+        (text.replace("segments/family=flow", "../../etc"), "sealed[0].files[0]"),
         (text.replace("\"number\":2", "\"number\": 2"), "canonical"),
         (text.clone() + " ", "canonical"),
         (text[..text.len() - 2].to_owned(), "field"),

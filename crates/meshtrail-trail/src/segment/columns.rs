@@ -1,6 +1,6 @@
 //! Leaves as columns, and columns as leaves, for readers that are not this module's.
 //!
-//! - [`Columns`] holds what a file of the same leaves would hold, without a file.
+//! - [`Columns`] holds what a file of the same leaves would hold, without a file; times are whole, in nanoseconds.
 //! - [`Rows`] gives back the bytes of leaves whose columns somebody else read.
 //! - A leaf that no columns can hold is in `raw`, as in a file; its members are sorted into columns all the same, as
 //!   far as it is JSON at all, so that nobody who asks for columns misses it.
@@ -44,13 +44,15 @@ impl From<Form> for ColumnForm {
             Form::Text => Self::Text,
             Form::Binary => Self::Binary,
             Form::Hash => Self::Hash,
+            Form::Micros | Form::Nanos => unreachable!("times are whole in memory"),
         }
     }
 }
 
-/// The columns of a family's files, in order: the index first, `rest` and `raw` last.
+/// The columns of a family in memory, in order: the index first, `rest` and `raw` last. A file has a time in two
+/// columns, of microseconds and of the nanoseconds below.
 pub fn columns(family: Family) -> impl Iterator<Item = (&'static str, ColumnForm)> {
-    Plan::of(family).columns.iter().map(|column| (column.name.as_str(), column.form.into()))
+    Plan::in_memory(family).columns.iter().map(|column| (column.name.as_str(), column.form.into()))
 }
 
 /// Leaves of one family, by column.
@@ -86,7 +88,7 @@ pub enum ColumnTexts<'a> {
 impl Columns {
     /// Sorts `leaves`, pairs of index and leaf, into columns.
     pub fn of<'l>(family: Family, leaves: impl IntoIterator<Item = (u64, &'l [u8])>) -> Self {
-        let plan = Plan::of(family);
+        let plan = Plan::in_memory(family);
         let mut splitter = Splitter::new(plan);
         let mut rows = 0;
         for (index, leaf) in leaves {
@@ -99,7 +101,7 @@ impl Columns {
     /// The same for leaves of which some had to be kept whole: they are in `raw`, and in columns as far as they are
     /// JSON.
     pub fn lenient<'l>(family: Family, leaves: impl IntoIterator<Item = (u64, &'l [u8])>) -> Self {
-        let plan = Plan::of(family);
+        let plan = Plan::in_memory(family);
         let mut splitter = Splitter::new(plan);
         let mut rows = 0;
         for (index, leaf) in leaves {
@@ -144,7 +146,7 @@ pub struct Rows {
 impl Rows {
     /// `rows` rows of a family, without any value yet.
     pub fn new(family: Family, rows: usize) -> Self {
-        let plan = Plan::of(family);
+        let plan = Plan::in_memory(family);
         Self { plan, columns: vec![Column::Nothing; plan.columns.len()], rows }
     }
 

@@ -10,7 +10,7 @@ use parquet::errors::ParquetError;
 use super::chunk::{Chunk, ChunkWriter};
 use super::footer::FileEnd;
 use super::outline::{self, Outline};
-use super::plan::{INDEX, Plan};
+use super::plan::{Format, INDEX, Plan, nanos_of};
 use super::split::{Gathered, Splitter, Values};
 use super::{SegmentError, ZSTD_LEVEL};
 
@@ -86,8 +86,17 @@ pub struct Segment {
 
 /// Makes a segment of `rows`, which are pairs of index and leaf with ascending indexes.
 pub fn encode(family: Family, trail: &str, rows: &[(u64, &[u8])]) -> Result<Segment, EncodeError> {
+    encode_as(Plan::of(Format::NEWEST, family), trail, rows)
+}
+
+/// The same with columns that need not be today's.
+pub(super) fn encode_as(
+    plan: &'static Plan,
+    trail: &str,
+    rows: &[(u64, &[u8])],
+) -> Result<Segment, EncodeError> {
     check(rows)?;
-    let plan = Plan::of(family);
+    let family = plan.layout.family;
     let mut whole = BTreeSet::new();
     let mut written = write(plan, trail, rows, &whole)?;
     let unfaithful = compare(&written, rows)?;
@@ -161,7 +170,18 @@ fn write(
 
 /// The earliest and the latest time, of leaves kept whole too: readers pass over files by it.
 fn times(plan: &Plan, gathered: &[Gathered]) -> Option<(Timestamp, Timestamp)> {
-    let of_columns = numbers(&gathered[plan.time]).unwrap_or_default();
+    let numbers = |column: usize| match &gathered[column].values {
+        Values::Numbers(numbers) => numbers.as_slice(),
+        _ => &[],
+    };
+    let of_columns: Vec<i64> = match plan.format {
+        Format::One => numbers(plan.time).to_vec(),
+        // Both columns have a value in the same rows.
+        Format::Two => {
+            let parts = numbers(plan.time).iter().zip(numbers(plan.time + 1));
+            parts.map(|(&micros, &below)| nanos_of(micros, below)).collect()
+        }
+    };
     let of_whole = match &gathered[plan.raw].values {
         Values::Texts { distinct, .. } => distinct.iter().filter_map(time_of).collect(),
         _ => Vec::new(),
@@ -173,13 +193,6 @@ fn times(plan: &Plan, gathered: &[Gathered]) -> Option<(Timestamp, Timestamp)> {
 fn time_of(leaf: &[u8]) -> Option<i64> {
     let leaf: serde_json::Value = serde_json::from_slice(leaf).ok()?;
     leaf["time"].as_str()?.parse().ok().map(Timestamp::as_nanos)
-}
-
-fn numbers(gathered: &Gathered) -> Option<&[i64]> {
-    match &gathered.values {
-        Values::Numbers(numbers) => Some(numbers),
-        _ => None,
-    }
 }
 
 /// Reads the file back, page by page, and gives the rows whose leaf is another.

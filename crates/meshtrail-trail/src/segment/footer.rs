@@ -16,7 +16,7 @@ use super::chunk::Chunk;
 use super::plan::{Form, INDEX, Plan};
 use super::split::{Gathered, Values};
 use super::thrift::{PageEncoding, write_column_index, write_offset_index};
-use super::{FORMAT, ZSTD_LEVEL, outline};
+use super::{ZSTD_LEVEL, outline};
 
 /// Longer texts are no use as a column's bounds.
 const LONGEST_BOUND: usize = 64;
@@ -66,7 +66,7 @@ impl FileEnd<'_> {
     /// What the footer tells in words.
     fn told(&self) -> Vec<KeyValue> {
         let told = [
-            ("meshtrail.format", FORMAT.to_string()),
+            ("meshtrail.format", self.plan.format.number().to_string()),
             ("meshtrail.trail", self.trail.to_owned()),
             ("meshtrail.family", self.plan.layout.family.to_string()),
             ("meshtrail.first", self.indexes.0.to_string()),
@@ -147,7 +147,7 @@ fn column_metadata(
 fn statistics(form: Form, gathered: &Gathered, nulls: u64) -> Option<Statistics> {
     let nulls = Some(nulls);
     Some(match &gathered.values {
-        Values::Numbers(numbers) if form == Form::Port => {
+        Values::Numbers(numbers) if matches!(form, Form::Port | Form::Nanos) => {
             let bound = |number: Option<&i64>| number.map(|&number| number as i32);
             Statistics::int32(bound(numbers.iter().min()), bound(numbers.iter().max()), None, nulls, false)
         }

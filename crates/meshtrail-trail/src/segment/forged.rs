@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::outline::{self, Outline, slice};
 use super::page::PageReader;
-use super::plan::{Form, Plan};
+use super::plan::{Form, Format, Plan};
 use super::tests::{borrow, flows};
 use super::thrift::{PageHeader, PageKind};
 use super::{MAX_PAGE_ROWS, encode};
@@ -51,7 +51,7 @@ proptest! {
         let rows = flows(300);
         let file = encode(meshtrail_event::Family::Flow, "main", &borrow(&rows)).unwrap().bytes;
         let outline = Outline::read_whole(&"forged".into(), &file).unwrap();
-        let plan = Plan::of(meshtrail_event::Family::Flow);
+        let plan = Plan::of(Format::NEWEST, meshtrail_event::Family::Flow);
         let parts = outline.parts(0, 0..plan.columns.len());
         for part in &parts {
             let page = forge(slice(&file, &part.range).unwrap(), &changes, compressed);

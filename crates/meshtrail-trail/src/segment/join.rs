@@ -105,7 +105,12 @@ impl<'p> Joiner<'p> {
             ColumnType::Text | ColumnType::Symbol => values.write_quoted(row, out),
             ColumnType::Json => out.extend_from_slice(values.text(row).unwrap_or_default()),
             ColumnType::Int => write_integer(values.number(row).unwrap_or_default(), out),
-            ColumnType::Time => values.write_time(row, &mut self.times, out),
+            ColumnType::Time => {
+                out.push(b'"');
+                let nanos = self.plan.nanos(self.columns, first, row).unwrap_or_default();
+                self.times.write(nanos, out);
+                out.push(b'"');
+            }
             ColumnType::Sha256 => {
                 out.push(b'"');
                 write_hash(values.hash(row).unwrap_or_default(), out);

@@ -16,6 +16,7 @@ mod bits;
 mod chunk;
 mod columns;
 mod encode;
+mod fields;
 mod footer;
 #[cfg(test)]
 mod forged;
@@ -41,8 +42,6 @@ pub use reader::{Predicate, SegmentReader, Selection};
 
 use crate::store::GetError;
 
-/// Version of what this module writes beyond plain Parquet.
-const FORMAT: u32 = 1;
 const ZSTD_LEVEL: i32 = 3;
 /// Rows of a page, at most.
 const MAX_PAGE_ROWS: usize = 2048;
@@ -69,7 +68,7 @@ pub enum SegmentError {
         offset: u64,
     },
     /// Written by another version.
-    #[error("segment {file} has format {format}, this version reads format {FORMAT}: use a newer Meshtrail")]
+    #[error("segment {file} has format {format}, this version reads formats up to {}: use a newer Meshtrail", plan::Format::NEWEST.number())]
     Format {
         /// Which file.
         file: Arc<str>,

@@ -13,9 +13,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use super::encode::MAX_ROWS;
 use super::join::Joiner;
 use super::page::{Column, Dictionary, PageReader};
-use super::plan::{Form, INDEX, Plan};
+use super::plan::{Form, Format, INDEX, Plan};
 use super::thrift::{PageSpan, read_column_index, read_offset_index};
-use super::{FORMAT, MAX_PAGE_ROWS, SegmentError};
+use super::{MAX_PAGE_ROWS, SegmentError};
 
 const GUARD: &[u8; 4] = b"MTG1";
 const GUARD_LENGTH: usize = 16;
@@ -157,7 +157,7 @@ impl Outline {
     }
 
     fn build(told: &Told, metadata: &ParquetMetaData, end: &[u8], offset: u64) -> Option<Self> {
-        let plan = Plan::of(told.family);
+        let plan = Plan::of(told.format, told.family);
         let rows =
             usize::try_from(metadata.file_metadata().num_rows()).ok().filter(|&rows| rows <= MAX_ROWS)?;
         if metadata.num_row_groups() != 1 {
@@ -177,6 +177,11 @@ impl Outline {
 
     pub(super) fn pages(&self) -> usize {
         self.rows.div_ceil(self.page_rows)
+    }
+
+    /// Between which nanoseconds the times of a page lie.
+    pub(super) fn times(&self, page: usize) -> Option<(i64, i64)> {
+        self.bounds(self.plan.time, page).map(|bounds| self.plan.nanos_between(bounds))
     }
 
     /// The least and greatest number of a column with bounds in one page.
@@ -335,6 +340,7 @@ fn range(offset: Option<i64>, length: Option<i32>) -> Option<Range<u64>> {
 /// What the footer tells in words.
 struct Told {
     name: Arc<str>,
+    format: Format,
     family: Family,
     trail: String,
     indexes: (u64, u64),
@@ -346,12 +352,12 @@ impl Told {
         let told = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
         let value =
             |key: &str| told.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
-        let Some(format) = value("meshtrail.format").and_then(|format| format.parse::<u32>().ok()) else {
+        let Some(number) = value("meshtrail.format").and_then(|format| format.parse::<u32>().ok()) else {
             return Err(SegmentError::Damaged { file: name.clone(), what: "it is no segment of a trail" });
         };
-        if format != FORMAT {
-            return Err(SegmentError::Format { file: name.clone(), format });
-        }
+        let Some(format) = Format::of(number) else {
+            return Err(SegmentError::Format { file: name.clone(), format: number });
+        };
         let read = || {
             let family = value("meshtrail.family")?;
             let family = Family::ALL.into_iter().find(|one| one.as_str() == family)?;
@@ -360,6 +366,7 @@ impl Told {
             let trail = value("meshtrail.trail")?.to_owned();
             (1..=MAX_PAGE_ROWS).contains(&page_rows).then(|| Self {
                 name: name.clone(),
+                format,
                 family,
                 trail,
                 indexes,
@@ -389,6 +396,11 @@ impl Page {
 
     pub(super) fn index(&self, row: usize) -> Option<u64> {
         self.columns[INDEX].number(row).and_then(|index| u64::try_from(index).ok())
+    }
+
+    /// The time of the event at `row`, in nanoseconds.
+    pub(super) fn time(&self, row: usize) -> Option<i64> {
+        self.plan.nanos(&self.columns, self.plan.time, row)
     }
 
     pub(super) fn column(&self, column: usize) -> &Column {

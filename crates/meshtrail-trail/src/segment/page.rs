@@ -9,7 +9,6 @@ use std::sync::Arc;
 use zstd::bulk::Decompressor;
 
 use super::bits::{PADDING, read_delta, read_hybrid};
-use super::forms::TimeWriter;
 use super::json::write_string;
 use super::plan::Form;
 use super::thrift::{PageEncoding, PageHeader, PageKind};
@@ -162,15 +161,6 @@ impl Column {
             out.extend_from_slice(texts.quoted(ids[row]));
         } else if let Some(text) = self.text(row) {
             write_string(text, out);
-        }
-    }
-
-    #[inline]
-    pub(super) fn write_time(&self, row: usize, times: &mut TimeWriter, out: &mut Vec<u8>) {
-        if let Some(nanos) = self.number(row) {
-            out.push(b'"');
-            times.write(nanos, out);
-            out.push(b'"');
         }
     }
 }
@@ -336,10 +326,10 @@ impl Body<'_> {
         let plain = &self.bytes[..self.length];
         match (encoding, form) {
             (PageEncoding::Dictionary, _) => self.read_ids(dictionary?, present, rows, count),
-            (PageEncoding::Delta, Form::Int | Form::Time | Form::Port) => {
+            (PageEncoding::Delta, Form::Int | Form::Time | Form::Micros | Form::Port | Form::Nanos) => {
                 numbers(read_delta(self.bytes, &mut 0, count)?, present, rows)
             }
-            (PageEncoding::Plain, Form::Int | Form::Time | Form::Port) => {
+            (PageEncoding::Plain, Form::Int | Form::Time | Form::Micros | Form::Port | Form::Nanos) => {
                 numbers(plain_numbers(plain, form, count)?, present, rows)
             }
             (PageEncoding::Plain, Form::Hash) => {
@@ -455,7 +445,9 @@ fn texts(
 
 fn plain_numbers(bytes: &[u8], form: Form, count: usize) -> Option<Vec<i64>> {
     let numbers: Vec<i64> = match form {
-        Form::Port => bytes.as_chunks().0.iter().map(|&four| i64::from(i32::from_le_bytes(four))).collect(),
+        Form::Port | Form::Nanos => {
+            bytes.as_chunks().0.iter().map(|&four| i64::from(i32::from_le_bytes(four))).collect()
+        }
         _ => bytes.as_chunks().0.iter().map(|&eight| i64::from_le_bytes(eight)).collect(),
     };
     (numbers.len() == count).then_some(numbers)

@@ -120,8 +120,7 @@ impl SegmentReader {
         }
         let Some((from, to)) = selection.times else { return true };
         let overlaps = |(least, most)| most >= from.as_nanos() && least <= to.as_nanos();
-        !outline.is_certain(outline.plan.time)
-            || outline.bounds(outline.plan.time, page).is_some_and(overlaps)
+        !outline.is_certain(outline.plan.time) || outline.times(page).is_some_and(overlaps)
     }
 
     /// The selected rows of one page as pairs of index and leaf, ascending.
@@ -140,7 +139,8 @@ impl SegmentReader {
                 (0..all.rows()).filter(|&row| in_range(&all, row, &selection.indexes)).collect();
             return self.join(&all, &rows);
         }
-        let mut columns = vec![INDEX, outline.plan.time, outline.plan.rest, outline.plan.raw];
+        let mut columns = vec![INDEX, outline.plan.rest, outline.plan.raw];
+        columns.extend(outline.plan.time_columns());
         columns.extend(
             selection.predicates.iter().filter_map(|predicate| outline.plan.column(&predicate.column)),
         );
@@ -192,8 +192,7 @@ impl SegmentReader {
         let mut accepted = vec![true; page.rows()];
         if let Some((from, to)) = selection.times {
             let times = page.column(plan.time);
-            let in_time =
-                |row| times.number(row).is_some_and(|at| at >= from.as_nanos() && at <= to.as_nanos());
+            let in_time = |row| page.time(row).is_some_and(|at| at >= from.as_nanos() && at <= to.as_nanos());
             for (row, accepted) in accepted.iter_mut().enumerate() {
                 *accepted = in_time(row) || is_elsewhere(times, row);
             }

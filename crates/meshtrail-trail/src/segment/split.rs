@@ -5,7 +5,7 @@ use meshtrail_event::{ColumnType, EventId, Member};
 use super::forms::{parse_hash, parse_time, split_address};
 use super::intern::Interner;
 use super::json::{Cursor, Quoted, unescape};
-use super::plan::{Form, INDEX, Plan};
+use super::plan::{Form, Format, INDEX, Plan, split_nanos};
 
 /// The values of one column, without those rows that have none.
 pub(super) struct Gathered {
@@ -183,8 +183,15 @@ impl Splitter {
                 self.number(first, number);
             }
             ColumnType::Time => {
-                let time = parse_time(cursor.string()?.inner)?;
-                self.number(first, time);
+                let nanos = parse_time(cursor.string()?.inner)?;
+                match self.plan.format {
+                    Format::One => self.number(first, nanos),
+                    Format::Two => {
+                        let (micros, below) = split_nanos(nanos);
+                        self.number(first, micros);
+                        self.number(first + 1, below);
+                    }
+                }
             }
             ColumnType::Sha256 => {
                 let hash = parse_hash(cursor.string()?.inner)?;
@@ -280,7 +287,7 @@ fn comma(text: &mut Vec<u8>) {
 impl Gathered {
     fn new(form: Form) -> Self {
         let values = match form {
-            Form::Int | Form::Port | Form::Time => Values::Numbers(Vec::new()),
+            Form::Int | Form::Port | Form::Time | Form::Micros | Form::Nanos => Values::Numbers(Vec::new()),
             Form::Text | Form::Binary => Values::Texts { ids: Vec::new(), distinct: Interner::default() },
             Form::Hash => Values::Hashes(Vec::new()),
         };

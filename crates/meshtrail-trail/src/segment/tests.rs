@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use meshtrail_event::{ColumnType, EventId, Family, Timestamp, canonical_json};
+use meshtrail_event::{ColumnType, EventId, Family, Layout, Member, Timestamp, canonical_json};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use super::encode::encode_as;
+use super::plan::{Format, Plan};
 use super::*;
 use crate::store::{Key, Store, StoreLocation, WritePolicy};
 
@@ -59,7 +61,7 @@ async fn rows_come_back_by_index_from_a_store() {
     let rows = flows(3 * MAX_PAGE_ROWS as u64 + 17);
     let segment = encoded(Family::Flow, &rows);
     assert_eq!(segment.kept_whole, 0);
-    let key = Key::new("segments/kind=flow/1.parquet").unwrap();
+    let key = Key::new("segments/family=flow/1.parquet").unwrap();
     store.put_new(&key, Bytes::from(segment.bytes.clone())).await.unwrap();
 
     let reader = SegmentReader::open(&store, &key, segment.bytes.len() as u64).await.unwrap();
@@ -93,6 +95,77 @@ async fn selections_skip_pages_and_never_miss_a_row() {
         .map(|row| rows[row].clone())
         .collect();
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn times_are_selected_to_the_nanosecond_in_files_of_every_format() {
+    let leaf = |nanos: i64| {
+        let leaf = json!({"kind": "flow.counted", "time": Timestamp::from_nanos(nanos)});
+        canonical_json(&leaf).into_bytes()
+    };
+    let rows: Vec<(u64, Vec<u8>)> = (0..2000).map(|row| (row, leaf(5_000_000 + row as i64))).collect();
+    for format in [Format::One, Format::Two] {
+        let plan = Plan::of(format, Family::Flow);
+        let segment = encode_as(plan, "main", &borrow(&rows)).unwrap();
+        let whole = (Timestamp::from_nanos(5_000_000), Timestamp::from_nanos(5_001_999));
+        assert_eq!((segment.kept_whole, segment.times), (0, Some(whole)), "{format:?}");
+        let reader = open(&segment);
+        assert_eq!(owned(reader.read(0..u64::MAX).await.unwrap()), rows, "{format:?}");
+        for (from, to) in [(5_000_001, 5_000_998), (5_000_999, 5_001_000), (5_001_500, 9_000_000)] {
+            let times = Some((Timestamp::from_nanos(from), Timestamp::from_nanos(to)));
+            let selection = Selection { indexes: 0..u64::MAX, times, predicates: Vec::new() };
+            let found = owned(reader.read_page(0, &selection).await.unwrap());
+            let is_wanted = |row: &u64| (from..=to).contains(&(5_000_000 + *row as i64));
+            assert!(found.iter().map(|row| row.0).eq((0..2000).filter(is_wanted)), "{format:?} {from}");
+        }
+        let later = Some((Timestamp::from_nanos(5_002_000), Timestamp::from_nanos(i64::MAX)));
+        let selection = Selection { indexes: 0..u64::MAX, times: later, predicates: Vec::new() };
+        assert_eq!(reader.pages(&selection), [] as [usize; 0], "{format:?}");
+    }
+}
+
+/// A family's layout as it was before it had a column.
+fn without(layout: &Layout, name: &str) -> &'static Layout {
+    fn take_out(members: &mut Vec<(&'static str, Member)>, gone: usize) {
+        members.retain_mut(|(_, member)| match member {
+            Member::Column(number) if *number == gone => false,
+            Member::Column(number) => {
+                *number -= usize::from(*number > gone);
+                true
+            }
+            Member::Object(members) => {
+                take_out(members, gone);
+                !members.is_empty()
+            }
+        });
+    }
+    let mut layout = layout.clone();
+    let gone = layout.columns.iter().position(|column| column.name == name).unwrap();
+    layout.columns.remove(gone);
+    take_out(&mut layout.members, gone);
+    Box::leak(Box::new(layout))
+}
+
+#[tokio::test]
+async fn a_file_from_before_a_column_came_in_between_gives_back_the_same_leaves() {
+    let rows = flows(MAX_PAGE_ROWS as u64 + 7);
+    let before = without(Family::Flow.layout(), "rx_bytes");
+    let plan = Box::leak(Box::new(Plan::build(Format::NEWEST, before)));
+    let segment = encode_as(plan, "main", &borrow(&rows)).unwrap();
+    assert_eq!(segment.kept_whole, 0);
+    assert_eq!(owned(open(&segment).read(0..u64::MAX).await.unwrap()), rows);
+    // What has the same id is the same column.
+    let fields = |bytes: &Vec<u8>| {
+        let reader = SerializedFileReader::new(Bytes::from(bytes.clone())).unwrap();
+        let schema = reader.metadata().file_metadata().schema().clone();
+        let field = |field: &std::sync::Arc<parquet::schema::types::Type>| {
+            (field.get_basic_info().id(), field.name().to_owned())
+        };
+        schema.get_fields().iter().map(field).collect::<BTreeMap<_, _>>()
+    };
+    let (older, newer) = (fields(&segment.bytes), fields(&encoded(Family::Flow, &rows).bytes));
+    assert_eq!(newer.len(), older.len() + 1);
+    assert!(older.iter().all(|(id, name)| newer.get(id) == Some(name)));
 }
 
 #[tokio::test]
@@ -143,6 +216,11 @@ fn another_parquet_reader_sees_the_same_columns() {
         );
         assert_eq!(row["rx_bytes"], Field::Long(leaf["detail"]["rx_bytes"].as_i64().unwrap()));
         assert_eq!(row["dst_port"], Field::Int(443));
+        let time: Timestamp = leaf["time"].as_str().unwrap().parse().unwrap();
+        let nanos = time.as_nanos();
+        assert_eq!(row["time"], Field::TimestampMicros(nanos / 1000));
+        assert_eq!(row["time_ns"], Field::Int((nanos % 1000) as i32));
+        assert_eq!(row["logged_ns"], Field::Null);
         assert_eq!(row["rest"] != Field::Null, leaf["detail"]["of_the_future"].is_object());
         read += 1;
     }

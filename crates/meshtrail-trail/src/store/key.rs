@@ -96,7 +96,7 @@ mod tests {
         for good in [
             "checkpoint",
             "trails/main/tile/1/x001/067.p/12",
-            "segments/kind=flow/date=2026-11-20/1-2.parquet",
+            "segments/family=flow/date=2026-11-20/1-2.parquet",
         ] {
             assert_eq!(Key::new(good).unwrap().as_str(), good);
         }

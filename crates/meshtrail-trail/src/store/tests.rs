@@ -127,7 +127,7 @@ async fn suite(store: &Store) {
 }
 
 async fn what_was_put_is_read_back(store: &Store) {
-    let name = key("t/kind=flow/date=2026-11-20/1-2.parquet");
+    let name = key("t/family=flow/date=2026-11-20/1-2.parquet");
     let bytes: Bytes = (0..100_000u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>().into();
     store.put_new(&name, bytes.clone()).await.unwrap();
     assert_eq!(store.get(&name).await.unwrap(), bytes);
@@ -140,7 +140,7 @@ async fn what_was_put_is_read_back(store: &Store) {
     let empty = key("t/empty");
     store.put_new(&empty, Bytes::new()).await.unwrap();
     assert_eq!(store.get(&empty).await.unwrap(), Bytes::new());
-    for missing in ["t/none", "t", "t/kind=flow"] {
+    for missing in ["t/none", "t", "t/family=flow"] {
         assert!(matches!(store.get(&key(missing)).await, Err(GetError::Missing { .. })), "{missing}");
         assert!(matches!(store.size(&key(missing)).await, Err(GetError::Missing { .. })), "{missing}");
     }

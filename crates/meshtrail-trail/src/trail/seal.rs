@@ -289,7 +289,7 @@ impl Sealer {
         let mut files = Vec::new();
         for (family, OneFamily { rows, sources }) in families {
             let path = format!(
-                "segments/kind={family}/date={year:04}-{month:02}-{day:02}/{first:012}-{:012}.parquet",
+                "segments/family={family}/date={year:04}-{month:02}-{day:02}/{first:012}-{:012}.parquet",
                 end - 1
             );
             let encoded = encode(family, &self.shared.config.name, &rows)?;

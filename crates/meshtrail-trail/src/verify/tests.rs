@@ -211,11 +211,11 @@ async fn what_nobody_speaks_of_is_told_apart() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, b"x").unwrap();
     };
-    put("segments/kind=flow/date=2026-11-20/300-400.parquet");
+    put("segments/family=flow/date=2026-11-20/300-400.parquet");
     put("tile/1/005");
     let report = run(&sealed, &all()).await;
     assert!(report.holds() && report.notes.len() == 2, "a seal may be under way: {:?}", words(&report));
-    put("segments/kind=flow/date=2026-11-20/0-7.parquet");
+    put("segments/family=flow/date=2026-11-20/0-7.parquet");
     put("tile/0/000");
     put("notes.txt");
     let report = run(&sealed, &all()).await;
@@ -226,7 +226,7 @@ async fn what_nobody_speaks_of_is_told_apart() {
 #[tokio::test]
 async fn what_can_not_be_read_is_not_called_wrong() {
     let sealed = signed(&[300]).await;
-    let path = sealed.path("segments/kind=flow/date=2026-11-20/0-299.parquet");
+    let path = sealed.path("segments/family=flow/date=2026-11-20/0-299.parquet");
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink(&path, &path).unwrap();
     let report = run(&sealed, &all()).await;
