@@ -115,7 +115,7 @@ impl Recordings {
                         Unsealed::Live(live) => live.session(),
                         Unsealed::Sealed(session) => *session,
                     };
-                    sessions.push(session.as_of(bound.time));
+                    sessions.push(session.at(bound.time));
                     sessions.pop_if(|session| !wanted(session));
                 }
                 bound.size
