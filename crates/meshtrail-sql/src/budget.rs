@@ -191,27 +191,25 @@ impl Stream for Rows {
         if deadline.as_mut().poll(context).is_ready() {
             return self.end(Exceeded::Time { time });
         }
-        loop {
-            match &mut self.state {
-                State::Running(rows) => match ready!(rows.poll_next_unpin(context)) {
-                    Some(Ok(batch)) => {
-                        let rows = batch.num_rows() as u64;
-                        match self.left.checked_sub(rows) {
-                            Some(left) => self.left = left,
-                            None => {
-                                let rows = self.budget.rows;
-                                return self.end(Exceeded::Rows { rows });
-                            }
+        match &mut self.state {
+            State::Running(rows) => match ready!(rows.poll_next_unpin(context)) {
+                Some(Ok(batch)) => {
+                    let rows = batch.num_rows() as u64;
+                    match self.left.checked_sub(rows) {
+                        Some(left) => self.left = left,
+                        None => {
+                            let rows = self.budget.rows;
+                            return self.end(Exceeded::Rows { rows });
                         }
-                        return Poll::Ready(Some(Ok(batch)));
                     }
-                    other => {
-                        self.state = State::Done;
-                        return Poll::Ready(other);
-                    }
-                },
-                State::Done => return Poll::Ready(None),
-            }
+                    Poll::Ready(Some(Ok(batch)))
+                }
+                other => {
+                    self.state = State::Done;
+                    Poll::Ready(other)
+                }
+            },
+            State::Done => Poll::Ready(None),
         }
     }
 }

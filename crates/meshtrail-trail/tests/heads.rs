@@ -394,7 +394,7 @@ async fn a_lost_local_folder_goes_on_where_nothing_given_out_is_lost_and_otherwi
     std::fs::remove_dir_all(folder.path().join("local/wal")).unwrap();
     let next = TrailConfig { segment_events: 200, ..TrailConfig::new("next") };
     let trail = try_open(folder.path(), next).await.unwrap();
-    assert_eq!(trail.heads_of_other_trails().await.unwrap(), [head.clone()]);
+    assert_eq!(trail.heads_of_other_trails().await.unwrap(), std::slice::from_ref(&head));
     trail.append(events(1..11)).await.unwrap();
     trail.checkpoint().await.unwrap();
     trail.close().await;

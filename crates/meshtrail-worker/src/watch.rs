@@ -133,11 +133,13 @@ fn past(parts: &[u64], whole: u64) -> Option<usize> {
     (sum > whole).then_some(most.0)
 }
 
-/// Bytes of memory that a process holds; 0 if it is gone.
+/// Bytes of memory that a process holds for itself; 0 if it is gone. Its program, which it shares with others and the
+/// file, is not among them.
 fn resident(id: u32) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    let mut pages = statm.split(' ').skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0));
+    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(shared) * rustix::param::page_size() as u64
 }
 
 /// Bytes of the files below a folder.
@@ -166,7 +168,9 @@ mod tests {
 
     #[test]
     fn what_a_process_holds_is_read_from_the_kernel() {
-        assert!(resident(std::process::id()) > 1 << 20);
+        let held = vec![1u8; 8 << 20];
+        assert!(resident(std::process::id()) > 4 << 20);
+        drop(held);
         assert_eq!(resident(0), 0);
     }
 

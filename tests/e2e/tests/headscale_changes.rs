@@ -5,8 +5,6 @@ use anyhow::{Context, Result, ensure};
 use meshtrail_e2e::{Headscale, Node, PATIENCE, Server, Setup, until};
 use serde_json::Value;
 
-/// How long a change may take until it is told: Headscale is asked every second.
-
 /// Kinds that this test has an eye on, and says everything of.
 const KINDS: [&str; 4] = ["device.", "route.", "policy.", "key.expired"];
 
