@@ -199,6 +199,16 @@ impl Process {
         if self.control().send(message).await { Ok(()) } else { Err(self.died().await) }
     }
 
+    /// The SQLSTATE that Postgres has for its end.
+    pub(crate) fn sqlstate(&self, error: &QueryError) -> &'static str {
+        match (self.killer.reason.get(), error.fault) {
+            (Some(Kill::Time(_)), _) => "57014",
+            (Some(Kill::Disk(_)), _) => "53100",
+            (Some(Kill::Memory(_)), _) | (None, Fault::Budget) => "53200",
+            (None, _) => "58000",
+        }
+    }
+
     /// Why it ended, once its sockets are closed.
     pub(crate) async fn died(&self) -> QueryError {
         if let Some(reason) = self.killer.reason.get() {

@@ -195,7 +195,7 @@ impl Port {
             }
             // In the middle of a message nothing more can be said.
             if at_boundary {
-                let state = if error.fault == Fault::Budget { "57014" } else { "58000" };
+                let state = process.sqlstate(&error);
                 let text = format!("{error}; this connection ends with it");
                 return startup::refuse(&mut stream, state, &text).await;
             }
