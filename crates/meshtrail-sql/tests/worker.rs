@@ -174,12 +174,12 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     let endless = "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,9) c";
     let asking = fixture.ask(endless);
     let killing = async {
-        // Until it is confined: seccomp is the last step.
+        // Until it is confined, seccomp being the last step, and has been asked.
         let (worker, text) = loop {
             let worker = fixture.worker();
             let status = worker.map(|id| (id, std::fs::read_to_string(format!("/proc/{id}/status"))));
             match status {
-                Some((id, Ok(text))) if text.contains("Seccomp:\t2") => break (id, text),
+                Some((id, Ok(text))) if text.contains("Seccomp:\t2") && is_asked(id) => break (id, text),
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
@@ -200,6 +200,13 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     assert_eq!((death.asker.as_str(), death.sql.as_str(), death.error), ("alice", endless, error));
     assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
     assert_eq!(fixture.workers.counts().died.load(Ordering::Relaxed), 1);
+}
+
+/// Whether a worker has a question, whose time a thread of its own keeps.
+fn is_asked(id: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let mut names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+    names.any(|name| name.trim() == "deadline")
 }
 
 fn limit(id: u32, name: &str) -> String {

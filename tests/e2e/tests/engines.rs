@@ -62,7 +62,7 @@ fn comparable(row: &Value) -> Result<Row> {
 
 /// The same of `meshtrail query`, which has one column for a time, of nanoseconds.
 async fn ours(server: &Server, sql: &str) -> Result<Vec<Row>> {
-    let whole = sql.contains("time_ns") || sql.contains('*');
+    let whole = sql.contains("time_ns") || sql.contains("select *");
     let plain = sql.replace(", time_ns desc", "").replace(", time_ns", "");
     let text = server.ok(&["query", "--json", &plain]).await?;
     let mut found = Vec::new();
