@@ -2,7 +2,7 @@
 //!
 //! - At most [`Limits::running`] run at once, half of them of one asker; one more waits, and is then told that too many
 //!   do.
-//! - A question that passes its time by [`GRACE`] has its worker killed, whatever that does.
+//! - A question that passes its time by a second has its worker killed, whatever that does.
 //! - Starting is tried again at growing intervals when it fails; until then whoever asks hears why.
 
 use std::collections::HashMap;
@@ -416,7 +416,7 @@ impl Running {
     }
 }
 
-/// Kills a worker whose question passes its time by [`GRACE`]; dropped, it does nothing any more.
+/// Kills a worker whose question passes its time by a second; dropped, it does nothing any more.
 #[derive(Debug)]
 pub(crate) struct Clock(tokio::task::JoinHandle<()>);
 

@@ -1,7 +1,7 @@
 //! A worker: the process that answers one question, or one client of the Postgres wire, and ends.
 //!
 //! - It is started by a server with two sockets, its standard input for messages and its standard output for bytes of
-//!   answers, and [`Setup`] as its argument. It confines itself before it reads anything: see [`confine`].
+//!   answers, and [`Setup`] as its argument. It confines itself before it reads anything: see `confine`.
 //! - When the server goes, so does the worker, whatever it is doing.
 
 mod confine;
