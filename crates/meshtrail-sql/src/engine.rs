@@ -39,7 +39,7 @@ const PLANNING_STACK: usize = 32 << 20;
 /// What all queries together may take, and each alone.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes of memory for all running queries together, past which they spill to disk, and for what was read before.
+    /// Bytes of memory for the queries of this engine, past which they spill to disk, and for what was read before.
     pub memory: usize,
     /// Where they spill to; the system's folder for temporary files if none.
     pub spill: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! Threads of the engine's own: what a query computes holds up neither a recorder's acknowledgements nor a page.
+//! Threads of the engine's own: what a query computes does not hold up whoever speaks to it.
 
 use std::io;
 
