@@ -17,7 +17,7 @@ struct Topic {
 
 const TAILNET: &[&str] = &["ssh", "tailnet", "tailscaled", "tailscale"];
 
-const TOPICS: [Topic; 16] = [
+const TOPICS: [Topic; 17] = [
     Topic { name: "sessions", needs: &["ssh", "asciinema", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "failures", needs: TAILNET },
     Topic { name: "headscale", needs: &["ssh", "headscale", "tailscaled", "tailscale"] },
@@ -32,6 +32,7 @@ const TOPICS: [Topic; 16] = [
     Topic { name: "strangers", needs: &["tlogverify"] },
     Topic { name: "kills", needs: &[] },
     Topic { name: "sql", needs: &["psql", "python"] },
+    Topic { name: "hostile_sql", needs: &[] },
     Topic { name: "engines", needs: &["python", "java"] },
     Topic { name: "older_stores", needs: &[] },
 ];

@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
 use meshtrail_event::Family;
 use meshtrail_event::text::with_causes;
 use meshtrail_trail::manifest::SegmentFile;
-use meshtrail_trail::{Scan, Snapshot, Trail};
+use meshtrail_trail::{Snapshot, Trail};
 use meshtrail_worker::{Fault, QueryError};
 
 /// An event that is in no sealed file: its index, family and leaf.
@@ -53,37 +53,33 @@ pub(crate) fn unreadable(error: &dyn std::error::Error) -> QueryError {
 
 impl Source for Trail {
     fn moment(&self) -> BoxFuture<'_, Result<Arc<dyn Moment>, QueryError>> {
-        let moment = TrailMoment { trail: self.clone(), snapshot: self.snapshot() };
-        futures::future::ready(Ok(Arc::new(moment) as Arc<dyn Moment>)).boxed()
+        futures::future::ready(Ok(Arc::new(TrailMoment(self.snapshot())) as Arc<dyn Moment>)).boxed()
     }
 }
 
 /// A moment of a trail in this process.
-struct TrailMoment {
-    trail: Trail,
-    snapshot: Snapshot,
-}
+struct TrailMoment(Snapshot);
 
 impl Moment for TrailMoment {
     fn first(&self) -> u64 {
-        self.snapshot.first()
+        self.0.first()
     }
 
     fn sealed(&self) -> u64 {
-        self.snapshot.sealed()
+        self.0.sealed()
     }
 
     fn end(&self) -> u64 {
-        self.snapshot.end()
+        self.0.end()
     }
 
     fn files(&self) -> Box<dyn DoubleEndedIterator<Item = &SegmentFile> + Send + '_> {
-        Box::new(self.snapshot.files())
+        Box::new(self.0.files())
     }
 
     fn read_end<'a>(&'a self, path: &'a str, size: u64) -> BoxFuture<'a, Result<Bytes, QueryError>> {
         let read = async move {
-            let end = self.snapshot.read_end(path, size).await;
+            let end = self.0.read_end(path, size).await;
             end.map(|end| end.bytes).map_err(|error| unreadable(&error))
         };
         read.boxed()
@@ -94,28 +90,12 @@ impl Moment for TrailMoment {
         path: &'a str,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'a, Result<Vec<Bytes>, QueryError>> {
-        let read =
-            async move { self.snapshot.read_ranges(path, ranges).await.map_err(|error| unreadable(&error)) };
+        let read = async move { self.0.read_ranges(path, ranges).await.map_err(|error| unreadable(&error)) };
         read.boxed()
     }
 
     fn events(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<LogEvent>, QueryError>> {
-        let read = async move {
-            let logged = self.snapshot.logged(range.clone()).await.map_err(|error| unreadable(&error))?;
-            if let Some(events) = logged {
-                return Ok(events);
-            }
-            // Sealed since: the same events are in segments now.
-            let mut events = Vec::new();
-            for family in Family::ALL {
-                let scan = Scan { families: vec![family], ..Scan::oldest(range.clone()) };
-                let found: Vec<_> =
-                    self.trail.scan(scan).try_collect().await.map_err(|error| unreadable(&error))?;
-                events.extend(found.into_iter().map(|(index, leaf)| (index, family, leaf)));
-            }
-            events.sort_unstable_by_key(|(index, ..)| *index);
-            Ok(events)
-        };
+        let read = async move { self.0.events(range).await.map_err(|error| unreadable(&error)) };
         read.boxed()
     }
 }

@@ -130,40 +130,30 @@ async fn what_is_wrong_is_told_before_an_answer_begins() {
     fixture.workers.check("alice", "select 1 from event").await.unwrap();
 }
 
-/// Statements that would take a server with them; each ends alone.
-const HOSTILE: [&str; 16] = [
-    "select cardinality(array_repeat(1,1000000000))",
-    "select cardinality(array_resize(make_array(1),2000000000))",
-    "select length(replace(repeat('a',100000),'a',repeat('b',100000)))",
-    "select length(repeat('x',2000000000))",
-    "select length(rpad('x',2147483647,'y'))",
-    "select length(lpad('x',2147483647,'y'))",
-    "select length(regexp_replace(repeat('a',100000),'a',repeat('b',100000),'g'))",
-    "select cardinality(range(0,9000000000))",
-    "select length(array_to_string(range(0,1000000), repeat('y', 100000)))",
-    "select levenshtein(repeat('a',500000),repeat('b',500000))",
-    "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,100000) c",
-    "select sum(a.value * b.value) from generate_series(1,1000000) a, generate_series(1,1000000) b",
-    "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r",
-    "with recursive r as (select 'aaaaaaaaaaaaaaaa' as t union all select t || t from r) select max(length(t)) from r",
-    "select count(*) from (select unnest(range(0, 10000000)) as n) t, generate_series(1, 100000) s where n % 7 = 1",
-    "select string_agg(repeat('z', 10000), 'y') from generate_series(1, 10000000)",
-];
+/// The list that a whole server is asked, recordings beside it, end to end.
+const HOSTILE: &str = include_str!("hostile.sql");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_statements_end_in_time_and_take_nobody_along() {
+async fn a_deadline_holds_for_every_operator_and_while_planning() {
     let mut fixture = Fixture::new(|limits| limits.memory = 256 << 20).await;
     fixture.append(10).await;
-    let time = Duration::from_secs(2);
-    for sql in HOSTILE {
-        let begun = Instant::now();
-        let error = fixture.ask_for(sql, time).await.expect_err(sql);
-        let took = begun.elapsed();
-        assert!(matches!(error.fault, Fault::Budget | Fault::Query), "{sql}: {error}");
-        // The kernel may be slow to take gigabytes back; a limit that does not fire would take for ever.
-        assert!(took < time + Duration::from_secs(20), "{sql} took {took:?}: {error}");
-        assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
+    let time = Duration::from_millis(500);
+    for sql in HOSTILE.lines().filter(|line| !line.starts_with("--")) {
+        let sql = sql.replace("{n}", "9");
+        let mut took = Vec::new();
+        // A machine that is busy with something else has two more tries.
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let error = fixture.ask_for(&sql, time).await.expect_err(&sql);
+            took.push(begun.elapsed());
+            assert!(matches!(error.fault, Fault::Budget | Fault::Query), "{sql}: {error}");
+            if begun.elapsed() < time + Duration::from_secs(1) {
+                break;
+            }
+        }
+        assert!(took.last().unwrap() < &(time + Duration::from_secs(1)), "{sql} took {took:?}");
     }
+    assert_eq!(fixture.ask("select count(*) as n from event").await.unwrap(), "{\"n\":10}\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,10 +10,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use meshtrail_event::Family;
 use meshtrail_trail::segment::{SegmentEnd, SegmentError};
-use meshtrail_trail::{ReadError, Scan, Snapshot, Trail};
+use meshtrail_trail::{ReadError, Snapshot, Trail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::message::{Call, Reply};
@@ -190,7 +188,9 @@ impl Feed {
         let (mut events, mut leaves) = (Vec::new(), Vec::new());
         while to < range.end && bytes < EVENTS_BYTES {
             let step = to..range.end.min(to + EVENTS_STEP);
-            for (index, family, leaf) in self.read(&snapshot, step.clone()).await? {
+            for (index, family, leaf) in
+                snapshot.events(step.clone()).await.map_err(|error| unread(&error))?
+            {
                 events.push((index, family, u32::try_from(leaf.len()).unwrap_or(u32::MAX)));
                 bytes += leaf.len();
                 leaves.push(leaf);
@@ -198,26 +198,6 @@ impl Feed {
             to = step.end;
         }
         Ok((Reply::Events { events, to }, leaves))
-    }
-
-    async fn read(
-        &self,
-        snapshot: &Snapshot,
-        range: Range<u64>,
-    ) -> Result<Vec<(u64, Family, Bytes)>, QueryError> {
-        if let Some(events) = snapshot.logged(range.clone()).await.map_err(|error| unread(&error))? {
-            return Ok(events);
-        }
-        // Sealed since: the same events are in segments now.
-        let mut events = Vec::new();
-        for family in Family::ALL {
-            let scan = Scan { families: vec![family], ..Scan::oldest(range.clone()) };
-            let found: Vec<_> =
-                self.source.trail.scan(scan).try_collect().await.map_err(|error| unread(&error))?;
-            events.extend(found.into_iter().map(|(index, leaf)| (index, family, leaf)));
-        }
-        events.sort_unstable_by_key(|(index, ..)| *index);
-        Ok(events)
     }
 }
 

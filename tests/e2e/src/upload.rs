@@ -10,6 +10,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -68,6 +69,7 @@ pub struct Upload {
     sending: Sending,
     acks: Incoming,
     heard: Vec<u8>,
+    hash: Sha256,
     sent: u64,
     acked: u64,
 }
@@ -78,7 +80,8 @@ impl Upload {
         let (sending, answer) = connection.begin("/v2/record")?;
         let answer = answer.await?;
         ensure!(answer.status() == 200, "the recorder answered {}", answer.status());
-        let mut upload = Upload { sending, acks: answer.into_body(), heard: Vec::new(), sent: 0, acked: 0 };
+        let (acks, hash) = (answer.into_body(), Sha256::new());
+        let mut upload = Upload { sending, acks, heard: Vec::new(), hash, sent: 0, acked: 0 };
         upload.send(HEADER).await?;
         Ok(upload)
     }
@@ -87,6 +90,7 @@ impl Upload {
     pub async fn send(&mut self, text: impl Into<Bytes>) -> Result<()> {
         let bytes = text.into();
         self.sent += bytes.len() as u64;
+        self.hash.update(&bytes);
         self.sending.send(Ok(Frame::data(bytes))).await.context("the upload was cut off")
     }
 
@@ -109,5 +113,18 @@ impl Upload {
             }
         }
         Ok(began.elapsed())
+    }
+
+    /// Ends it in order, once all of it is durable; SHA-256 of what was sent, in hexadecimal.
+    pub async fn end(mut self) -> Result<String> {
+        drop(self.sending);
+        let rest = async {
+            while let Some(frame) = self.acks.frame().await {
+                frame?;
+            }
+            hyper::Result::Ok(())
+        };
+        tokio::time::timeout(LIMIT, rest).await.context("waited for the acks to end")??;
+        Ok(hex::encode(self.hash.finalize()))
     }
 }

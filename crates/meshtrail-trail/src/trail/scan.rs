@@ -59,10 +59,19 @@ impl Scan {
 impl Trail {
     /// The events that `scan` asks for. What retention dropped is passed over.
     pub fn scan(&self, scan: Scan) -> impl Stream<Item = Result<(u64, Bytes), ReadError>> + Send + use<> {
-        let left = scan.indexes.start..scan.indexes.end.min(self.size());
-        let run = Run { shared: self.shared.clone(), scan, left, ready: VecDeque::new(), merge: Vec::new() };
-        stream::try_unfold(run, |mut run| async move { Ok(run.next().await?.map(|row| (row, run))) })
+        rows(self.shared.clone(), self.size(), scan)
     }
+}
+
+/// The events before `end` that `scan` asks for.
+pub(super) fn rows(
+    shared: Arc<Shared>,
+    end: u64,
+    scan: Scan,
+) -> impl Stream<Item = Result<(u64, Bytes), ReadError>> + Send + use<> {
+    let left = scan.indexes.start..scan.indexes.end.min(end);
+    let run = Run { shared, scan, left, ready: VecDeque::new(), merge: Vec::new() };
+    stream::try_unfold(run, |mut run| async move { Ok(run.next().await?.map(|row| (row, run))) })
 }
 
 struct Run {

@@ -1,18 +1,20 @@
 //! The trail as it is at one moment, for readers that take many rows of few columns.
 //!
 //! - Each durable event is in it once: in a sealed file, or among the rows of the log behind the last of them.
-//! - Taking one reads nothing. Sealed files never change; rows of the log may be sealed and their log file put to new
-//!   use before they are read, which [`Snapshot::logged`] says: take another snapshot then.
+//! - Taking one reads nothing. Sealed files never change; rows of the log that are sealed before they are read are read
+//!   from their segments.
 //! - Retention may delete a file while it is read: an error, never fewer rows than asked for.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use meshtrail_event::Family;
 
 use super::hot::Commit;
 use super::read::blocking;
+use super::scan::{self, Scan};
 use super::shared::{Sealed, Shared};
 use super::{ReadError, Trail};
 use crate::manifest::SegmentFile;
@@ -78,9 +80,25 @@ impl Snapshot {
         SegmentReader::open(&self.shared.store, &self.shared.key(path), size).await
     }
 
-    /// The rows of the log with an index in `range`, in order, with their families. None if they were sealed since.
-    pub async fn logged(&self, range: Range<u64>) -> Result<Option<Vec<(u64, Family, Bytes)>>, ReadError> {
+    /// The events with an index in `range` that were in no sealed file at this moment, in order, with their families.
+    pub async fn events(&self, range: Range<u64>) -> Result<Vec<(u64, Family, Bytes)>, ReadError> {
         let range = range.start.max(self.sealed.size)..range.end.min(self.end);
+        if let Some(events) = self.logged(range.clone()).await? {
+            return Ok(events);
+        }
+        // Sealed since: the same events are in segments now.
+        let mut events = Vec::new();
+        for family in Family::ALL {
+            let scan = Scan { families: vec![family], ..Scan::oldest(range.clone()) };
+            let found: Vec<_> = scan::rows(self.shared.clone(), self.end, scan).try_collect().await?;
+            events.extend(found.into_iter().map(|(index, leaf)| (index, family, leaf)));
+        }
+        events.sort_unstable_by_key(|(index, ..)| *index);
+        Ok(events)
+    }
+
+    /// The rows of the log with an index in `range`. None if they were sealed, and their log file put to new use, since.
+    async fn logged(&self, range: Range<u64>) -> Result<Option<Vec<(u64, Family, Bytes)>>, ReadError> {
         if range.is_empty() {
             return Ok(Some(Vec::new()));
         }
