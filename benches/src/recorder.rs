@@ -21,7 +21,7 @@ pub async fn serve(folder: &Path) -> Result<()> {
     let trail = Trail::open(store.clone(), &local, TrailConfig::new("bench")).await?;
     let resolver = Resolver::knowing_nobody();
     // All sessions come from one address here, which elsewhere has an eighth of them.
-    let limits = Limits { shares: Shares::each(Share::ALL), ..Limits::default() };
+    let limits = Limits { shares: Shares::uniform(Share::ALL), ..Limits::default() };
     let config = RecordingConfig::within(RecordingConfig::default().max_connections, limits);
     let recordings = Recordings::open(store, &local, trail, resolver, config).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtrail_collect::receive::reading;
+use meshtrail_collect::receive::dry_run;
 use meshtrail_event::Timestamp;
 
 /// The most bytes that a body decodes to here.
@@ -16,23 +16,23 @@ fuzz_target!(|bytes: &[u8]| {
     let now = Timestamp::from_seconds(1_795_167_106).expect("a time");
     match which % 6 {
         0 => {
-            for draft in reading::logtail(bytes, now) {
-                reading::holds(draft, now).expect("a line fits into a trail");
+            for draft in dry_run::logtail(bytes, now) {
+                dry_run::check(draft, now).expect("a line fits into a trail");
             }
         }
         1 => {
-            let _taken = reading::hec(bytes);
+            let _taken = dry_run::hec(bytes);
         }
         2 => {
-            let _documents = reading::bulk(bytes);
+            let _documents = dry_run::bulk(bytes);
         }
         3 => {
             let half = bytes.len() / 2;
             let header = String::from_utf8_lossy(&bytes[..half]);
-            assert!(!reading::webhook(&header, &bytes[half..], "a secret that nobody knows", now));
+            assert!(!dry_run::webhook(&header, &bytes[half..], "a secret that nobody knows", now));
         }
         gzip => {
-            let decoded = reading::unpacked(bytes, gzip == 4, MOST);
+            let decoded = dry_run::decode(bytes, gzip == 4, MOST);
             assert!(decoded.is_none_or(|decoded| decoded.len() <= MOST));
         }
     }

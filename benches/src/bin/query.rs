@@ -28,7 +28,7 @@ use meshtrail_event::{Event, Timestamp};
 use meshtrail_sql::{Engine, Limits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Trail, TrailConfig};
-use meshtrail_worker::{Budget, Format, Question, Workers};
+use meshtrail_worker::{Budget, Format, Query, Workers};
 
 /// How large the made-up company is.
 const SIZE: Size = Size { people: 400, devices: 1000 };
@@ -146,7 +146,7 @@ async fn main() -> Result<()> {
             memory: args.memory << 20,
             threads: args.threads,
             budget,
-            ..meshtrail_worker::Limits::spilling_into(spill.path().to_owned())
+            ..meshtrail_worker::Limits::with_spill_folder(spill.path().to_owned())
         };
         Workers::new(trail, limits)
     });
@@ -270,7 +270,7 @@ async fn ask_worker(workers: &Workers, sql: &str, rows: usize) -> Result<Duratio
     let budget = workers.budget().clone();
     let begun = Instant::now();
     let asker = "bench".to_owned();
-    let question = Question { asker, sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
+    let question = Query { asker, sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
     let mut answer = workers.ask(question).await?;
     while answer.next().await?.is_some() {}
     let took = begun.elapsed();

@@ -16,7 +16,7 @@ fn cpu_seconds() -> f64 {
 use anyhow::{Context, Result};
 use meshtrail_bench::made;
 use meshtrail_event::{Event, Family};
-use meshtrail_trail::segment::{Segment, SegmentReader, Selection, encode};
+use meshtrail_trail::segment::{EncodedSegment, SegmentReader, Selection, encode};
 use meshtrail_trail::store::{Key, Store, StoreLocation, WritePolicy};
 
 #[tokio::main]
@@ -44,7 +44,7 @@ async fn measure(name: &str, families: &BTreeMap<Family, Rows>) -> Result<()> {
     let per_event = |since: f64| (cpu_seconds() - since) * 1e6 / events as f64;
     println!("{name}: {events} events, {} bytes each, {} families", bytes / events, families.len());
 
-    let mut segments: Vec<Segment> = Vec::new();
+    let mut segments: Vec<EncodedSegment> = Vec::new();
     let start = cpu_seconds();
     for (&family, rows) in families {
         let rows: Vec<(u64, &[u8])> = rows.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect();
@@ -68,7 +68,7 @@ async fn measure(name: &str, families: &BTreeMap<Family, Rows>) -> Result<()> {
 }
 
 /// 256 neighbours from files, as an inclusion proof needs them.
-async fn groups(segments: &[Segment], events: u64) -> Result<()> {
+async fn groups(segments: &[EncodedSegment], events: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store =
         Store::open(&StoreLocation::Folder(folder.path().to_owned()), &WritePolicy::default()).await?;

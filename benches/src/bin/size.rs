@@ -47,7 +47,7 @@ fn compare(name: &str, made: impl Iterator<Item = Event>, folder: &Path) -> Resu
         let rows: Vec<(u64, &[u8])> = rows.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect();
         let file = folder.join(format!("{name}-{family}.parquet"));
         let segment = encode(*family, "main", &rows)?;
-        ensure!(segment.kept_whole == 0, "{} leaves of {family} were kept whole", segment.kept_whole);
+        ensure!(segment.stored_whole == 0, "{} leaves of {family} were kept whole", segment.stored_whole);
         ours += segment.bytes.len();
         std::fs::write(&file, segment.bytes)?;
         duck = duck.zip(duckdb(&file, "V1")).map(|(all, one)| all + one);

@@ -1,8 +1,8 @@
-//! What of the mesh's changes is worth a finding.
+//! Raises findings for changes in the mesh.
 //!
-//! - One finding per cause, whichever origin told of it first; the finding names that event.
-//! - Nothing is kept outside the trail: the newest finding says how far it was read, and what lies a while before it is
-//!   read again to know the causes.
+//! - One finding per cause, by the first event that reports it, whichever its origin; the finding names that event.
+//! - No state is kept outside the trail: the newest finding tells how far the trail was read, and at a start some events
+//!   before that are read again to restore the causes.
 //!
 //! The rules and severities are in [`RULES`].
 
@@ -14,26 +14,27 @@ use meshtrail_event::{Detail, Draft, Event, Family, Finding, Identity, Kind, Out
 use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
-use crate::weight::Severity;
-use crate::witness::{LATEST, Topic, latest};
+use crate::corroborate::{MAX_CANDIDATES, Topic, latest};
+use crate::severity::Severity;
+use crate::snapshot::{UNSEEN_FINDING_DAYS, unseen_property};
 
-/// How many events of the trail are read again at a start, to know causes that others may still tell of.
+/// How many events are read again at a start, to restore causes that later events of other origins may corroborate.
 const LOOK_BACK: u64 = 200_000;
 
-/// How many events are read at a time.
+/// The number of events read between two appends.
 const STEP: u64 = 20_000;
 
-/// Causes that are remembered; the oldest go first.
-const CAUSES: usize = 50_000;
+/// The most causes in memory; the oldest are dropped first.
+const MAX_CAUSES: usize = 50_000;
 
-/// One rule: what raises a finding.
+/// One rule that raises a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Its name, in `detail.rule`.
     pub name: &'static str,
-    /// How much it matters.
+    /// The finding's severity.
     pub severity: Severity,
-    /// The finding's short name.
+    /// The finding's title.
     pub title: &'static str,
 }
 
@@ -52,7 +53,7 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// The rule that an event meets.
+/// The rule that an event matches.
 fn rule(event: &Event) -> Option<&'static Rule> {
     let Some(Detail::Change(change)) = &event.detail else { return None };
     if event.outcome != Outcome::Success {
@@ -66,11 +67,13 @@ fn rule(event: &Event) -> Option<&'static Rule> {
         }
         Kind::DeviceAdded => named("mesh.device_added"),
         Kind::DeviceRemoved => named("mesh.device_removed"),
-        // Where both texts are known and only comments differ, `lines` is empty but the diff is not.
+        // If both texts are known and only comments differ, `lines` is empty but the diff is not.
         Kind::PolicyChanged if change.lines.is_empty() && change.diff.is_some() => None,
         Kind::PolicyChanged => named("mesh.policy_changed"),
         Kind::DeviceUnauthorized => named("mesh.device_unauthorized"),
-        Kind::DeviceUnseen if change.property.as_deref() == Some("unseen_90_days") => {
+        Kind::DeviceUnseen
+            if change.property.as_deref() == Some(unseen_property(UNSEEN_FINDING_DAYS).as_str()) =>
+        {
             let never = change.new.as_ref().map(meshtrail_event::Json::value);
             let never = never.and_then(|new| new.get("key_expiry_disabled")?.as_bool()) == Some(true);
             named(if never { "mesh.device_unseen_key_never_expires" } else { "mesh.device_unseen" })
@@ -79,7 +82,7 @@ fn rule(event: &Event) -> Option<&'static Rule> {
     }
 }
 
-/// The causes that findings were raised for, or would have been.
+/// The causes of findings, so that each raises one finding only.
 #[derive(Debug, Default)]
 pub struct Causes {
     causes: BTreeMap<u64, Cause>,
@@ -94,25 +97,25 @@ struct Cause {
 }
 
 impl Causes {
-    /// The finding of an event; none where it meets no rule, or is one more witness of a cause that is known.
+    /// The finding for an event; none where it matches no rule, or corroborates an earlier cause.
     pub fn judge(&mut self, event: &Event) -> Option<Draft> {
         let rule = rule(event)?;
         if let Some(topic) = Topic::of(event)
-            && !self.is_new(topic)
+            && !self.insert(topic)
         {
             return None;
         }
         Some(finding(rule, event))
     }
 
-    /// Remembers the topic; whether no other origin told of its cause before.
-    fn is_new(&mut self, topic: Topic) -> bool {
-        let known = topic.keys().filter_map(|key| self.by_topic.get(&key));
-        let places: Vec<u64> = known.flat_map(|places| latest(places)).copied().collect();
+    /// Adds the topic to the cause that it corroborates, or as a new cause; returns whether it is a new one.
+    fn insert(&mut self, topic: Topic) -> bool {
+        let candidates = topic.keys().filter_map(|key| self.by_topic.get(&key));
+        let places: Vec<u64> = candidates.flat_map(|places| latest(places)).copied().collect();
         for place in places {
             let Some(cause) = self.causes.get_mut(&place) else { continue };
-            let told = cause.origins.contains(&topic.origin);
-            if !told && cause.topics.iter().any(|known| known.same(&topic)) {
+            let same_origin = cause.origins.contains(&topic.origin);
+            if !same_origin && cause.topics.iter().any(|other| other.matches(&topic)) {
                 cause.origins.insert(topic.origin.clone());
                 cause.topics.push(topic);
                 return false;
@@ -121,23 +124,23 @@ impl Causes {
         for key in topic.keys() {
             let places = self.by_topic.entry(key).or_default();
             places.push(self.next);
-            if places.len() > 2 * LATEST {
-                places.drain(..LATEST);
+            if places.len() > 2 * MAX_CANDIDATES {
+                places.drain(..MAX_CANDIDATES);
             }
         }
         let origins = HashSet::from([topic.origin.clone()]);
         self.causes.insert(self.next, Cause { topics: vec![topic], origins });
         self.next += 1;
-        self.forget();
+        self.drop_oldest();
         true
     }
 
-    fn forget(&mut self) {
-        while self.causes.len() > CAUSES {
+    fn drop_oldest(&mut self) {
+        while self.causes.len() > MAX_CAUSES {
             let Some((place, cause)) = self.causes.pop_first() else { return };
             for key in cause.topics.iter().flat_map(Topic::keys) {
                 if let Some(places) = self.by_topic.get_mut(&key) {
-                    places.retain(|known| *known != place);
+                    places.retain(|other| *other != place);
                     if places.is_empty() {
                         self.by_topic.remove(&key);
                     }
@@ -177,18 +180,17 @@ fn finding(rule: &Rule, event: &Event) -> Draft {
     draft
 }
 
-/// Why findings can't be raised any more.
+/// Why raising findings ended.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum AnomalyError {
-    /// The trail can't be read.
     #[error("the trail can't be read")]
     Read(#[source] ReadError),
-    /// The trail takes nothing.
     #[error("the trail takes no findings")]
     Append(#[source] AppendError),
 }
 
-/// Raises findings over what the trail holds, and over what comes, until `stop`.
+/// Raises findings for the events in the trail, then for new ones, until `stop`.
 pub async fn follow(trail: &Trail, emitter: &Emitter, stop: CancellationToken) -> Result<(), AnomalyError> {
     let read = AnomalyError::Read;
     let mut causes = Causes::default();
@@ -221,7 +223,7 @@ fn batches(mut drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
     batches
 }
 
-/// The findings of a stretch of the trail.
+/// The findings for a range of the trail.
 async fn judge(
     trail: &Trail,
     range: std::ops::Range<u64>,
@@ -237,8 +239,7 @@ async fn judge(
     Ok(drafts)
 }
 
-/// Where reading goes on: behind the event that the newest finding of ours rests on. The causes before it are known
-/// again then.
+/// Where reading continues: after the event of the newest `mesh.*` finding. Restores the causes before it.
 async fn resume(trail: &Trail, causes: &mut Causes) -> Result<u64, ReadError> {
     let scan = Scan { families: vec![Family::Finding], ..Scan::newest(0..trail.size()) };
     let mut newest = None;

@@ -1,9 +1,9 @@
-//! Members of foreign JSON that are not always what they should be.
+//! Lenient deserializers for JSON of control planes.
 
 use meshtrail_event::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-/// A list that may be `null`: an empty one, as Go writes it.
+/// A list that may be `null`, as Go writes an empty one.
 pub(crate) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -12,8 +12,8 @@ where
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A list that may be `null`, or not be there at all: then it is not told.
-pub(crate) fn told_list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+/// A list that may be absent: with `#[serde(default)]`, an absent one is `None`, and `null` is an empty one.
+pub(crate) fn optional_list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -21,8 +21,8 @@ where
     null_is_empty(deserializer).map(Some)
 }
 
-/// A time that may be empty, `null`, or the zero time of Go: none. One that can't be read is none too: it is a detail
-/// of a thing that is there.
+/// A time; an empty text, `null`, the zero time of Go and an unreadable text are `None`. A bad time must not discard the
+/// object around it.
 pub(crate) fn lenient_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
@@ -30,7 +30,7 @@ pub(crate) fn lenient_time<'de, D: Deserializer<'de>>(
     Ok(text.and_then(|text| text.parse().ok()).filter(|time: &Timestamp| time.as_nanos() > 0))
 }
 
-/// An id, as text or as a number.
+/// An id, written as text or as a number; `null` is empty.
 pub(crate) fn any_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -45,7 +45,7 @@ pub(crate) fn any_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strin
     })
 }
 
-/// A text that says something.
-pub(crate) fn said(text: Option<String>) -> Option<String> {
+/// The text, unless it is empty.
+pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }

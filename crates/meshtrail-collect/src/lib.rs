@@ -1,36 +1,38 @@
-//! What the mesh and its control planes tell.
+//! Collecting: pollers of control planes, receivers of what senders push, and what is derived from both.
 //!
 //! - [`config`]: the `[sources.*]` sections of the configuration.
-//! - [`snapshot`]: what a control plane is like, and what changed since it was last looked at.
-//! - [`diff`]: what changed between two states, in sentences.
+//! - [`snapshot`]: snapshots of a control plane's state, and the changes between two of them.
+//! - [`diff`]: the difference between two states, in sentences.
 //! - [`catalogue`]: audit records and webhooks as events.
-//! - [`once`]: an audit record is in the trail once.
-//! - [`witness`], [`anomalies`]: one change that several tell of, and what is worth a finding.
-//! - [`weight`]: how much a change matters.
-//! - [`tailscale`], `headscale`: their APIs, asked again and again; `localapi`: this node's own view, without either.
-//! - [`start`]: everything that collects, opened and started.
-//! - [`sources`]: how each source does.
+//! - [`dedupe`]: writes each audit record once, on whichever path it arrives.
+//! - [`corroborate`]: groups events of several origins that report the same change. [`anomalies`]: findings for changes.
+//! - [`severity`]: the severity of a change.
+//! - [`tailscale`], `headscale`: pollers of their APIs; `localapi`: this node's own view of the mesh, where neither is
+//!   configured.
+//! - [`receive`], [`flow`]: HTTP receivers; flow reports as events. [`setup`]: files that make nodes send flow logs here.
+//! - [`start`]: opens and starts all of it.
+//! - [`sources`]: the state of each source: last contact, lag, gaps.
 
 pub mod anomalies;
 pub mod catalogue;
 pub mod config;
+pub mod corroborate;
+pub mod dedupe;
+mod detached;
 pub mod diff;
 pub mod flow;
 mod headscale;
 pub mod hujson;
-mod joined;
 mod json;
 mod localapi;
-pub mod once;
+mod poll;
 pub mod receive;
 pub mod setup;
+pub mod severity;
 pub mod snapshot;
 pub mod sources;
 pub mod start;
 pub mod tailscale;
-mod turn;
 mod web;
-pub mod weight;
-pub mod witness;
 
 pub use start::{Collectors, OpenError, Wiring, open};

@@ -1,10 +1,10 @@
-//! Who is in the mesh, as this machine's own node sees it: for a mesh whose control plane is not asked.
+//! Devices and people of the mesh as this machine's own tailscaled sees them, for a mesh whose control plane is not polled.
 //!
-//! - tailscaled's bus rings when a peer changed; then, and every few minutes, its status is taken as a snapshot.
-//! - The node sees only what its netmap holds: devices the policy lets it talk to, or be talked to by. A device that
-//!   leaves its sight counts as removed here, and one that was never in sight is never told of. Policy, DNS, keys and
-//!   roles are not in it at all. Whoever can, configures the control plane instead.
-//! - While tailscaled is away nothing is told; pauses grow to a minute.
+//! - A snapshot is made of tailscaled's status whenever its IPN bus reports a change, and at least every five minutes.
+//! - The node sees only its netmap: devices that the policy lets it talk to, or be talked to by. A device that leaves the
+//!   netmap counts as removed; one that was never in it is not known. Policy, DNS, keys and roles are not in it at all.
+//!   Configuring the control plane is better where that is possible.
+//! - While tailscaled can't be reached no snapshot is made; pauses between tries grow to a minute.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use meshtrail_event::Timestamp;
 use meshtrail_identity::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
 
 use crate::snapshot::{Observations, Origin, Snapshot};
-use crate::sources::{Expect, Source, Sources};
+use crate::sources::{Cadence, Source, Sources};
 use crate::start::Wiring;
-use crate::turn::{Turn, causes, spawn};
+use crate::poll::{Poller, causes, spawn};
 
-/// How often the status is asked for though the bus is silent.
-const LOOK_ANYWAY: Duration = Duration::from_secs(300);
+/// The status is read at least this often, also if the bus reports no change.
+const MAX_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How often it is asked for where there is no bus.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often the status is read where there is no bus.
+const INTERVAL_WITHOUT_BUS: Duration = Duration::from_secs(30);
 
-/// What rings once often rings again at once; a status is long in a large mesh.
+/// The wait after a change, so that several in a row cause one request: a status is long in a large mesh.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The first pause after a failure; doubled up to [`LONGEST_PAUSE`].
@@ -32,11 +32,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Begins to look at the mesh through the tailscaled at `socket`.
+/// Spawns the poller of the tailscaled at `socket`.
 pub(crate) fn start(socket: PathBuf, wiring: &Wiring) {
     spawn(
         wiring,
-        Watch {
+        StatusPoller {
             local_api: LocalApi::new(socket).with_timeout(Duration::from_secs(10)),
             observations: Observations::new(wiring, "localapi", Origin::LocalApi),
             sources: wiring.sources.clone(),
@@ -47,7 +47,7 @@ pub(crate) fn start(socket: PathBuf, wiring: &Wiring) {
     );
 }
 
-struct Watch {
+struct StatusPoller {
     local_api: LocalApi,
     observations: Observations,
     sources: Sources,
@@ -57,27 +57,27 @@ struct Watch {
     pause: Duration,
 }
 
-impl Turn for Watch {
-    async fn turn(&mut self, _now: Timestamp) -> Duration {
+impl Poller for StatusPoller {
+    async fn poll(&mut self, _now: Timestamp) -> Duration {
         if let Some(bus) = &mut self.bus {
-            match tokio::time::timeout(LOOK_ANYWAY, bus.rings()).await {
+            match tokio::time::timeout(MAX_INTERVAL, bus.changed()).await {
                 Ok(Ok(())) => tokio::time::sleep(SETTLE).await,
                 Ok(Err(_broken)) => self.bus = None,
                 Err(_silent) => {}
             }
         }
         if self.bus.is_none() {
-            // Opened before the status is asked for, so that nothing happens unseen between the two.
+            // Opened before the status is read, so that no change between the two is missed.
             self.bus = self.local_api.bus().await.ok();
         }
-        match self.look().await {
+        match self.record_status().await {
             Ok(()) => {
                 self.pause = FIRST_PAUSE;
-                if self.bus.is_some() { Duration::ZERO } else { LOOK_EVERY }
+                if self.bus.is_some() { Duration::ZERO } else { INTERVAL_WITHOUT_BUS }
             }
             Err(trouble) => {
                 if let Some(source) = &self.source {
-                    source.trouble(&trouble);
+                    source.record_trouble(&trouble);
                 }
                 self.bus = None;
                 let pause = self.pause;
@@ -88,9 +88,9 @@ impl Turn for Watch {
     }
 }
 
-impl Watch {
-    /// Takes a snapshot and writes down what it says.
-    async fn look(&mut self) -> Result<(), String> {
+impl StatusPoller {
+    /// Reads the status and records it as a snapshot.
+    async fn record_status(&mut self) -> Result<(), String> {
         let status = self.local_api.status(Peers::Listed).await;
         let status = status.map_err(|error: LocalApiError| causes(&error))?;
         let taken = Timestamp::now();
@@ -98,13 +98,13 @@ impl Watch {
             return Err(format!("the node is not up: {:?}", status.backend_state));
         };
         let count = self.observations.record(snapshot).await.map_err(|error| causes(&error))?;
-        let register = || self.sources.register("localapi", Expect::Every(LOOK_ANYWAY));
-        self.source.get_or_insert_with(register).heard(count as u64, (count > 0).then_some(taken));
+        let register = || self.sources.register("localapi", Cadence::Every(MAX_INTERVAL));
+        self.source.get_or_insert_with(register).record_contact(count as u64, (count > 0).then_some(taken));
         Ok(())
     }
 }
 
-/// What a status says of the mesh; nothing while the node is not up: an empty list of peers is no news then.
+/// The snapshot of a status; none while the node is not up, because its list of peers is empty then.
 fn snapshot(status: &Status, taken: Timestamp) -> Option<Snapshot> {
     (status.backend_state == BackendState::Running).then(|| Snapshot {
         devices: Some(status.devices()),

@@ -1,8 +1,8 @@
-//! Everything that collects, opened before the server serves and started when it does.
+//! Opens all pollers and receivers before the server serves, and starts them when it does.
 //!
-//! - [`open`] reads every secret and binds every port: what is wrong with the configuration stops the start, and says
-//!   what to do. What a control plane answers later never does.
-//! - [`Collectors::start`] puts each poller and receiver on the tracker; all end at `stop`.
+//! - [`open`] reads every secret and binds every port. An error in the configuration stops the start, with a message that
+//!   says what to do; what a control plane answers later never does.
+//! - [`Collectors::start`] spawns each poller and receiver on [`Wiring::tasks`]; all end at [`Wiring::stop`].
 
 use meshtrail_event::Timestamp;
 use meshtrail_identity::History;
@@ -13,38 +13,38 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{SecretError, SecretPlace, SourcesConfig};
+use crate::dedupe::RecordDedupe;
 use crate::flow::Flows;
 use crate::headscale::Headscale;
-use crate::once::Once;
 use crate::receive::{self, Receivers};
 use crate::sources::Sources;
 use crate::tailscale::Tailscale;
 
-/// What collectors are wired to.
+/// The parts of the server that pollers and receivers write to.
 #[derive(Clone)]
 pub struct Wiring {
-    /// Where events go.
+    /// Events are appended here.
     pub trail: Trail,
-    /// Who was who, to name what comes by an address alone.
+    /// Resolves addresses to devices and people, as of a time.
     pub history: History,
-    /// Where flow reports go, whichever way they come: each counts once.
+    /// Takes flow reports from every source; a report counts once.
     pub flows: Flows,
-    /// Where audit records go, whichever way they come: each is written once.
-    pub once: Once,
-    /// Where each source says how it does.
+    /// Takes audit records from every source; a record is written once.
+    pub dedupe: RecordDedupe,
+    /// The state of each source.
     pub sources: Sources,
-    /// What is spawned, so that a stop can wait for it.
+    /// All spawned tasks, so that a stop can wait for them.
     pub tasks: TaskTracker,
-    /// Ends everything.
+    /// Cancelled at shutdown.
     pub stop: CancellationToken,
-    /// Which part of what senders share one may have, and where that is counted.
+    /// The share of connections, requests and memory that one peer may have, with its counters.
     pub limits: Limits,
-    /// How many connections each receiver serves at a time.
+    /// The most connections of each receiver at a time.
     pub connections: usize,
 }
 
 impl Wiring {
-    /// Wires collectors to a trail and to what the server knows.
+    /// With default limits.
     pub fn new(
         trail: Trail,
         history: History,
@@ -53,105 +53,81 @@ impl Wiring {
         stop: CancellationToken,
     ) -> Self {
         let flows = Flows::new(trail.clone(), history.clone());
-        let once = Once::new(trail.clone());
+        let dedupe = RecordDedupe::new(trail.clone());
         let (limits, connections) = (Limits::default(), receive::MAX_CONNECTIONS);
-        Self { trail, history, flows, once, sources, tasks, stop, limits, connections }
+        Self { trail, history, flows, dedupe, sources, tasks, stop, limits, connections }
     }
 
-    /// Wires receivers to these limits, each with so many connections at a time.
+    /// The same with these limits, and with this many connections for each receiver.
     #[must_use]
-    pub fn within(self, limits: Limits, connections: usize) -> Self {
+    pub fn with_limits(self, limits: Limits, connections: usize) -> Self {
         Self { limits, connections, ..self }
     }
 }
 
-/// Why collecting can't begin.
+/// Why collecting can't begin. `key` is the key of the configuration at fault.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum OpenError {
-    /// A secret is not there.
     #[error("{key}")]
-    Secret {
-        /// The key of the configuration that names its place.
-        key: &'static str,
-        /// Why not.
-        source: SecretError,
-    },
-    /// An address can't be listened on.
+    Secret { key: &'static str, source: SecretError },
     #[error("{key}: {address} can't be listened on; is another program there, or is it not this machine's?")]
-    Listen {
-        /// The key of the configuration.
-        key: &'static str,
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A certificate can't be used.
+    Listen { key: &'static str, address: std::net::SocketAddr, source: std::io::Error },
     #[error("{key}")]
-    Tls {
-        /// The key of the configuration.
-        key: &'static str,
-        /// Why not.
-        source: TlsError,
-    },
-    /// An API can't be asked at all.
+    Tls { key: &'static str, source: TlsError },
+    /// No HTTP client could be built for the API of this section.
     #[error("{key}")]
-    Web {
-        /// The section of the configuration.
-        key: &'static str,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Web { key: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
-/// Everything that collects, opened.
+/// Opened pollers and receivers, not started yet.
 pub struct Collectors {
     tailscale: Option<Tailscale>,
     headscale: Option<Headscale>,
     receivers: Receivers,
-    /// tailscaled's socket, where no control plane is asked.
+    /// tailscaled's socket; none where a control plane is polled.
     local_api: Option<std::path::PathBuf>,
 }
 
-/// Opens everything that `config` names.
+/// Opens every poller and receiver that `config` names.
 pub fn open(config: SourcesConfig) -> Result<Collectors, OpenError> {
     let web = |key: &'static str| move |error| OpenError::Web { key, source: Box::new(error) };
     if let Some(tailscale) = &config.tailscale {
-        check(tailscale.credentials.key(), tailscale.credentials.place())?;
+        check_secret(tailscale.credentials.key(), tailscale.credentials.place())?;
     }
     if let Some(headscale) = &config.headscale {
-        check("sources.headscale.api_key_file", &headscale.api_key)?;
+        check_secret("sources.headscale.api_key_file", &headscale.api_key)?;
     }
-    let receivers = receive::open(&config)?;
+    let receivers = receive::open(&config.receivers)?;
     let tailscale = config.tailscale.map(Tailscale::open).transpose().map_err(web("sources.tailscale"))?;
     let headscale = config.headscale.map(Headscale::open).transpose().map_err(web("sources.headscale"))?;
     Ok(Collectors { tailscale, headscale, receivers, local_api: None })
 }
 
 impl Collectors {
-    /// Where each receiver listens, by the key of the configuration that says so.
+    /// The listening addresses of receivers, each with its key in the configuration.
     pub fn addresses(&self) -> Vec<(&'static str, std::net::SocketAddr)> {
         self.receivers.addresses()
     }
 
-    /// How many receivers there are.
+    /// Number of receivers.
     pub fn receivers(&self) -> usize {
         self.receivers.count()
     }
 
-    /// Lets this machine's own tailscaled tell who is in the mesh, unless a control plane is asked.
+    /// Polls the tailscaled at `socket` for devices and people, unless a control plane is polled.
     #[must_use]
     pub fn with_local_api(mut self, socket: Option<std::path::PathBuf>) -> Self {
         self.local_api = socket.filter(|_| self.tailscale.is_none() && self.headscale.is_none());
         self
     }
 
-    /// Begins to collect.
+    /// Spawns everything.
     pub fn start(self, wiring: &Wiring) {
         let Wiring { trail, sources, tasks, stop, .. } = wiring;
-        tasks.spawn(sources.clone().tell(stop.clone()));
-        tasks.spawn(watch(sources.clone(), trail.clone(), stop.clone()));
-        tasks.spawn(raise(trail.clone(), stop.clone()));
+        tasks.spawn(sources.clone().write_events(stop.clone()));
+        tasks.spawn(follow_sources(sources.clone(), trail.clone(), stop.clone()));
+        tasks.spawn(raise_findings(trail.clone(), stop.clone()));
         if let Some(tailscale) = self.tailscale {
             tailscale.start(wiring);
         }
@@ -165,8 +141,8 @@ impl Collectors {
     }
 }
 
-/// Raises findings over what changes in the mesh, from whichever source.
-async fn raise(trail: Trail, stop: CancellationToken) {
+/// Raises findings about changes in the mesh, from all sources.
+async fn raise_findings(trail: Trail, stop: CancellationToken) {
     let emitter = trail.emitter("anomalies");
     if let Err(error) = crate::anomalies::follow(&trail, &emitter, stop).await {
         let error = &error as &dyn std::error::Error;
@@ -174,18 +150,18 @@ async fn raise(trail: Trail, stop: CancellationToken) {
     }
 }
 
-/// Remembers who was there, then follows the recorder.
-async fn watch(sources: Sources, trail: Trail, stop: CancellationToken) {
+/// Loads the state of sources from the trail, then follows what the recorder writes.
+async fn follow_sources(sources: Sources, trail: Trail, stop: CancellationToken) {
     let size = trail.size();
-    if let Err(error) = sources.remember(&trail, Timestamp::now()).await {
+    if let Err(error) = sources.load_from_trail(&trail, Timestamp::now()).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "the trail could not be read for the sources that were there");
     }
-    sources.follow(trail, size, stop).await;
+    sources.follow_recorder(trail, size, stop).await;
 }
 
-/// Reads the secret once, so that a missing one stops the start; warns of a file that others can read.
-fn check(key: &'static str, place: &SecretPlace) -> Result<(), OpenError> {
+/// Reads a secret once, so that a missing one stops the start. Logs a warning if others can read its file.
+fn check_secret(key: &'static str, place: &SecretPlace) -> Result<(), OpenError> {
     if let Some(exposure) = place.exposure() {
         tracing::warn!(key, "{exposure}");
     }

@@ -75,7 +75,7 @@ async fn what_a_client_gets_wrong_is_kept_and_harms_no_neighbour() {
 }
 
 /// Uploads that can't be read, each with its encoding and a word of the reason.
-fn spoiled() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+fn unreadable_bodies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let bomb = zstd::encode_all(&vec![b' '; 64 << 20][..], 3).expect("memory takes it");
     let half = zstd::encode_all(&b"[{\"text\":\"half of it\"}]"[..], 3).expect("memory takes it");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -98,7 +98,7 @@ async fn a_body_that_cannot_be_read_is_kept_as_a_finding_and_blocks_no_sender() 
     let server = Receiving::start(folder.path(), &logtail()).await;
     let path = format!("/c/tailnode.log.tailscale.io/{PRIVATE}");
     let mut sent = Vec::new();
-    for (encoding, body, _) in spoiled().into_iter().chain(spoiled()) {
+    for (encoding, body, _) in unreadable_bodies().into_iter().chain(unreadable_bodies()) {
         let post = server.post("sources.logtail.listen", &path).header("Content-Encoding", encoding);
         let answer = post.body(body.clone()).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, String::new()));
@@ -106,8 +106,8 @@ async fn a_body_that_cannot_be_read_is_kept_as_a_finding_and_blocks_no_sender() 
     }
     let events = server.events().await;
     let found: Vec<_> = events.iter().filter(|event| event.kind == Kind::FindingRaised).collect();
-    assert_eq!(found.len(), spoiled().len(), "each once, however often it comes");
-    for ((_, body, word), event) in spoiled().iter().zip(found) {
+    assert_eq!(found.len(), unreadable_bodies().len(), "each once, however often it comes");
+    for ((_, body, word), event) in unreadable_bodies().iter().zip(found) {
         let Some(Detail::Finding(finding)) = &event.detail else { panic!() };
         let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
         let summary = finding.summary.as_deref().unwrap();
@@ -130,7 +130,7 @@ async fn a_body_that_cannot_be_read_is_kept_as_a_finding_and_blocks_no_sender() 
     let server = Receiving::start(folder.path(), &logtail()).await;
     let post = server.post("sources.logtail.listen", &path).header("Content-Encoding", "br");
     assert_eq!(post.body("[]").send().await.unwrap().status(), 200);
-    assert_eq!(server.count(&Kind::FindingRaised).await, spoiled().len(), "known again after a restart");
+    assert_eq!(server.count(&Kind::FindingRaised).await, unreadable_bodies().len(), "known again after a restart");
 }
 
 #[tokio::test]
@@ -377,7 +377,7 @@ async fn a_webhook_counts_once_and_a_forged_one_not_at_all() {
     assert_eq!(server.count(&Kind::DeviceAdded).await, 1);
 }
 
-/// What the receiver says first to a request that goes on and on.
+/// Sends the beginning of a request and leaves the connection open.
 async fn begun(address: std::net::SocketAddr, request: &str) -> tokio::net::TcpStream {
     use tokio::io::AsyncWriteExt as _;
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");

@@ -1,4 +1,4 @@
-//! Checks what a sender claims of a device against what the providers know of it.
+//! Checks a sender's claim about a device against the providers.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,32 +8,32 @@ use crate::local_api::Status;
 use crate::resolution::Unresolved;
 use crate::subject::{Contradiction, Owner, Provider, Subject, same_name, tags_text};
 
-/// What the providers say of a claim.
+/// The result of checking a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimCheck {
-    /// A provider knows the device, and all that was claimed of it is so.
+    /// A provider knows the device, and the claim is true.
     Agrees {
         /// The device and its owner, as the provider knows them.
         subject: Box<Subject>,
-        /// Who knows.
+        /// The provider.
         provider: Provider,
-        /// As of when.
+        /// The time of the provider's answer.
         as_of: Timestamp,
     },
-    /// A provider knows the device, and something else of it than was claimed.
+    /// A provider knows the device, and contradicts the claim.
     Conflicts {
-        /// What was claimed against what is known.
+        /// The contradictions between the claim and the provider's answer.
         what: Vec<Contradiction>,
         /// The device and its owner, as the provider knows them.
         subject: Box<Subject>,
-        /// Who knows.
+        /// The provider.
         provider: Provider,
-        /// As of when.
+        /// The time of the provider's answer.
         as_of: Timestamp,
     },
     /// No provider knows the device.
     Unknown {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
@@ -49,7 +49,7 @@ impl ClaimCheck {
     }
 }
 
-/// Devices by their names, from one provider at one moment.
+/// All devices of one provider at one moment, by id and name.
 pub(crate) struct Devices {
     subjects: Vec<Subject>,
     by_id: HashMap<String, usize>,
@@ -58,7 +58,7 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    pub(crate) fn of_status(status: &Status, as_of: Timestamp) -> Devices {
+    pub(crate) fn from_status(status: &Status, as_of: Timestamp) -> Devices {
         let subjects: Vec<Subject> = status.subjects().collect();
         let mut devices =
             Devices { subjects: Vec::new(), by_id: HashMap::new(), by_name: HashMap::new(), as_of };
@@ -69,7 +69,7 @@ impl Devices {
         Devices { subjects, ..devices }
     }
 
-    /// The device the claim is about: by its id, and only without one known, by its name.
+    /// The device that the claim is about: by id, or by name if the id is unknown.
     pub(crate) fn find(&self, claim: &Claim) -> Option<&Subject> {
         let by_id = claim.node_id.as_ref().and_then(|id| self.by_id.get(id));
         let named = |name: &String| self.by_name.get(&name.trim_end_matches('.').to_ascii_lowercase());
@@ -77,8 +77,8 @@ impl Devices {
     }
 }
 
-/// Where a claim differs from what is known. What was not claimed is no difference, but for whose the device is:
-/// a claim without a login and without tags says nothing; one with either says both.
+/// The contradictions between a claim and a known device. A property that is not claimed does not contradict, with one
+/// exception: a claim with either login or tags claims both.
 pub(crate) fn contradictions(claim: &Claim, known: &Subject) -> Vec<Contradiction> {
     let mut found = Vec::new();
     let mut differ = |what, one: String, other: String| found.push(Contradiction { what, one, other });
@@ -92,7 +92,7 @@ pub(crate) fn contradictions(claim: &Claim, known: &Subject) -> Vec<Contradictio
     {
         differ("node name", claimed.clone(), known.clone());
     }
-    if !says_whose(claim) || !known.says_whose() {
+    if !names_owner(claim) || !known.names_owner() {
         return found;
     }
     let login = claim.login.as_ref().map(|login| login.to_lowercase());
@@ -107,14 +107,14 @@ pub(crate) fn contradictions(claim: &Claim, known: &Subject) -> Vec<Contradictio
     found
 }
 
-fn says_whose(claim: &Claim) -> bool {
+fn names_owner(claim: &Claim) -> bool {
     claim.login.is_some() || !claim.tags.is_empty()
 }
 
-/// One provider's verdict on a claim about a device it knows.
+/// One provider's verdict on a claim about a known device.
 pub(crate) fn verdict(claim: &Claim, known: &Subject, provider: Provider, as_of: Timestamp) -> ClaimCheck {
     let what = contradictions(claim, known);
-    if what.is_empty() && says_whose(claim) && !known.says_whose() {
+    if what.is_empty() && names_owner(claim) && !known.names_owner() {
         return ClaimCheck::Unknown { why: Unresolved::NoOwner.to_string() };
     }
     let subject = Box::new(known.clone());

@@ -1,10 +1,10 @@
-//! The way a connection came, which decides whether its peer's address says anything about who is there.
+//! The ingress of a connection, which decides whether its peer's address identifies anybody.
 //!
-//! - The mesh brings connections by its network interface, to one of the node's own addresses, or, without an interface,
-//!   from loopback: tailscaled forwards them. An address of the mesh that comes by another way says nothing: any host on
-//!   a network that this machine is in can give itself one.
-//! - A connection from one of this machine's own addresses says which machine it is, never who: whoever can run a
-//!   program here can make one.
+//! - The mesh delivers connections by its network interface, to one of the node's own addresses, or, without an interface,
+//!   from loopback, where tailscaled forwards them. An address of the mesh on any other connection identifies nobody: every
+//!   host on a network of this machine can take one.
+//! - A connection from one of this machine's own addresses identifies the machine, but no person: every local program can
+//!   open one.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -15,14 +15,14 @@ use crate::own_node::{Arrival, Membership};
 /// Both ends of a connection that this machine accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// The far end.
+    /// The peer's address.
     pub peer: SocketAddr,
-    /// Our end; none where it is not known.
+    /// This machine's address; none if it is not known.
     pub local: Option<SocketAddr>,
 }
 
 impl Connection {
-    /// A connection of which only the far end is known.
+    /// A connection of which only the peer is known.
     pub fn from_peer(peer: SocketAddr) -> Connection {
         Connection { peer, local: None }
     }
@@ -32,50 +32,50 @@ impl Connection {
     }
 }
 
-/// The way a connection came.
+/// How a connection reached this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// By the mesh: tailscaled knows whose the peer is.
+pub(crate) enum Ingress {
+    /// Delivered by the mesh: tailscaled knows the peer.
     Mesh,
     /// From an address of this machine.
     OwnMachine,
-    /// With an address of the mesh, but not by it.
+    /// From an address of the mesh, but not delivered by it.
     AroundTheMesh,
-    /// From elsewhere.
+    /// From an address outside the mesh.
     Elsewhere,
 }
 
-/// Decides by which way a connection came into a node of the mesh. `in_mesh` says whether an address is one that the
-/// mesh gives to its nodes.
-pub(crate) fn way_of(
+/// The ingress of a connection to a node of the mesh. `in_mesh` is whether an address is one that the mesh assigns to its
+/// nodes.
+pub(crate) fn classify(
     connection: Connection,
     node: &Membership,
     in_mesh: impl Fn(IpAddr) -> bool,
     is_own: impl Fn(IpAddr) -> bool,
-) -> Way {
+) -> Ingress {
     let peer = connection.peer.ip();
     let by_interface = node.arrival == Arrival::Interface;
     if peer.is_loopback() {
-        // tailscaled tells apart what it forwards and what a local program opened.
-        return if by_interface { Way::Elsewhere } else { Way::Mesh };
+        // tailscaled distinguishes connections that it forwards from those of local programs.
+        return if by_interface { Ingress::Elsewhere } else { Ingress::Mesh };
     }
     if node.addresses.contains(&peer) || is_own(peer) {
-        return Way::OwnMachine;
+        return Ingress::OwnMachine;
     }
     if !in_mesh(peer) {
-        return Way::Elsewhere;
+        return Ingress::Elsewhere;
     }
     let to_the_node = connection.local.is_none_or(|local| node.addresses.contains(&local.ip()));
-    if by_interface && to_the_node { Way::Mesh } else { Way::AroundTheMesh }
+    if by_interface && to_the_node { Ingress::Mesh } else { Ingress::AroundTheMesh }
 }
 
 /// Whether `address` is one of this machine's.
 pub(crate) fn is_of_this_machine(address: IpAddr) -> bool {
-    // Only an address of this machine can be bound, and nothing is sent by that.
+    // Only an address of this machine can be bound. Binding sends nothing.
     match UdpSocket::bind((address, 0)) {
         Ok(_) if binds_foreign_addresses(address) => is_its_own_source(address),
         Ok(_) => true,
-        // A link-local address can't be bound without its interface; such a one is no identity anyhow.
+        // A link-local address can't be bound without its interface; it identifies nobody anyway.
         Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::InvalidInput) => false,
         Err(error) => {
             tracing::debug!(%address, %error, "can't tell whether this address is the machine's own; taken as if it were");
@@ -84,7 +84,7 @@ pub(crate) fn is_of_this_machine(address: IpAddr) -> bool {
     }
 }
 
-/// Whether the system lets programs bind addresses that it does not have (`ip_nonlocal_bind`).
+/// Whether the system allows binding addresses that it does not have (`ip_nonlocal_bind`).
 fn binds_foreign_addresses(like: IpAddr) -> bool {
     // Addresses for documentation, which no machine has.
     let foreign: IpAddr = match like {
@@ -94,7 +94,7 @@ fn binds_foreign_addresses(like: IpAddr) -> bool {
     UdpSocket::bind((foreign, 0)).is_ok()
 }
 
-/// Whether what is sent to `address` would be sent from `address`: so it is with a machine's own.
+/// Whether the source address for packets to `address` is `address` itself, as for a machine's own addresses.
 fn is_its_own_source(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -113,43 +113,43 @@ mod tests {
     use super::*;
     use crate::local_api::is_tailnet_address;
 
-    fn way(peer: &str, local: Option<&str>, arrival: Arrival) -> Way {
+    fn ingress(peer: &str, local: Option<&str>, arrival: Arrival) -> Ingress {
         let addresses = vec!["100.64.0.9".parse().unwrap(), "fd7a:115c:a1e0::9".parse().unwrap()];
         let node = Membership { addresses, id: None, arrival };
         let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 4000);
         let connection = Connection { peer: address(peer), local: local.map(address) };
-        way_of(connection.canonical(), &node, is_tailnet_address, |address| {
+        classify(connection.canonical(), &node, is_tailnet_address, |address| {
             address == IpAddr::from([192, 168, 1, 2])
         })
     }
 
     #[test]
     fn with_an_interface_the_mesh_brings_its_addresses_to_the_nodes_own_and_nothing_else() {
-        let arrives = |peer, local| way(peer, local, Arrival::Interface);
-        assert_eq!(arrives("100.64.0.7", Some("100.64.0.9")), Way::Mesh);
-        assert_eq!(arrives("::ffff:100.64.0.7", Some("::ffff:100.64.0.9")), Way::Mesh);
-        assert_eq!(arrives("fd7a:115c:a1e0::7", Some("fd7a:115c:a1e0::9")), Way::Mesh);
-        assert_eq!(arrives("100.64.0.7", None), Way::Mesh, "our end is not known everywhere");
-        assert_eq!(arrives("100.64.0.7", Some("192.168.1.2")), Way::AroundTheMesh);
-        assert_eq!(arrives("192.168.1.7", Some("192.168.1.2")), Way::Elsewhere);
-        assert_eq!(arrives("127.0.0.1", Some("127.0.0.1")), Way::Elsewhere);
+        let arrives = |peer, local| ingress(peer, local, Arrival::Interface);
+        assert_eq!(arrives("100.64.0.7", Some("100.64.0.9")), Ingress::Mesh);
+        assert_eq!(arrives("::ffff:100.64.0.7", Some("::ffff:100.64.0.9")), Ingress::Mesh);
+        assert_eq!(arrives("fd7a:115c:a1e0::7", Some("fd7a:115c:a1e0::9")), Ingress::Mesh);
+        assert_eq!(arrives("100.64.0.7", None), Ingress::Mesh, "our end is not known everywhere");
+        assert_eq!(arrives("100.64.0.7", Some("192.168.1.2")), Ingress::AroundTheMesh);
+        assert_eq!(arrives("192.168.1.7", Some("192.168.1.2")), Ingress::Elsewhere);
+        assert_eq!(arrives("127.0.0.1", Some("127.0.0.1")), Ingress::Elsewhere);
     }
 
     #[test]
     fn without_an_interface_the_mesh_comes_by_loopback_alone() {
-        let arrives = |peer, local| way(peer, local, Arrival::Loopback);
-        assert_eq!(arrives("127.0.0.1", Some("127.0.0.1")), Way::Mesh);
-        assert_eq!(arrives("100.64.0.7", Some("192.168.1.2")), Way::AroundTheMesh);
-        assert_eq!(arrives("100.64.0.7", None), Way::AroundTheMesh);
-        assert_eq!(arrives("192.168.1.7", None), Way::Elsewhere);
+        let arrives = |peer, local| ingress(peer, local, Arrival::Loopback);
+        assert_eq!(arrives("127.0.0.1", Some("127.0.0.1")), Ingress::Mesh);
+        assert_eq!(arrives("100.64.0.7", Some("192.168.1.2")), Ingress::AroundTheMesh);
+        assert_eq!(arrives("100.64.0.7", None), Ingress::AroundTheMesh);
+        assert_eq!(arrives("192.168.1.7", None), Ingress::Elsewhere);
     }
 
     #[test]
     fn an_address_of_the_machine_itself_is_nobodys() {
         for arrival in [Arrival::Interface, Arrival::Loopback] {
-            assert_eq!(way("100.64.0.9", Some("100.64.0.9"), arrival), Way::OwnMachine);
-            assert_eq!(way("::ffff:100.64.0.9", None, arrival), Way::OwnMachine);
-            assert_eq!(way("192.168.1.2", None, arrival), Way::OwnMachine);
+            assert_eq!(ingress("100.64.0.9", Some("100.64.0.9"), arrival), Ingress::OwnMachine);
+            assert_eq!(ingress("::ffff:100.64.0.9", None, arrival), Ingress::OwnMachine);
+            assert_eq!(ingress("192.168.1.2", None, arrival), Ingress::OwnMachine);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The directory file: people, devices and groups of a mesh that cannot be asked.
+//! The directory file: people, devices and groups of a mesh without an API.
 //!
 //! ```toml
 //! [[people]]
@@ -20,10 +20,10 @@
 //! ops = ["alice@example.com"]
 //! ```
 //!
-//! - Every error names the key it is about; an unknown key is one.
+//! - Every error names its key; an unknown key is an error.
 //! - An address belongs to one device, and a device to one person or to its tags, never both.
-//! - Addresses are single ones: a prefix would make a guess of which device in it is meant.
-//! - A directory, once loaded, does not change: a changed file is a new directory.
+//! - Prefixes are refused: the device within a prefix would be a guess.
+//! - A loaded directory is immutable: a changed file is loaded as a new directory.
 
 mod follow;
 mod reader;
@@ -39,52 +39,29 @@ use crate::subject::{Owner, Subject, same_name};
 /// The longest directory file that is read.
 pub(crate) const MAX_FILE: u64 = 16 << 20;
 
-/// Why a directory file was not taken.
+/// Why a directory file can't be loaded.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum DirectoryError {
-    /// The file could not be read.
     #[error("cannot read the directory file {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is longer than any directory should be.
+    Read { path: PathBuf, source: std::io::Error },
     #[error("the directory file {} is longer than {MAX_FILE} bytes", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The name says neither TOML nor JSON.
+    TooLong { path: PathBuf },
     #[error("the directory file {} must be named .toml or .json", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is not TOML.
+    Format { path: PathBuf },
     #[error("the directory file is not TOML")]
-    Toml {
-        /// Where it went wrong.
-        source: Box<toml::de::Error>,
-    },
-    /// The file is not JSON.
+    Toml { source: Box<toml::de::Error> },
     #[error("the directory file is not JSON")]
-    Json {
-        /// Where it went wrong.
-        source: serde_json::Error,
-    },
-    /// A key has a wrong value.
+    Json { source: serde_json::Error },
     #[error("directory: {key}: {problem}")]
     Key {
-        /// Which key, such as `devices[2].addresses[0]`.
+        /// The key, such as `devices[2].addresses[0]`.
         key: String,
-        /// What is wrong with it.
         problem: String,
     },
 }
 
-/// People, devices and groups, as a file says.
+/// The people, devices and groups of a directory file.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     devices: Vec<Subject>,
@@ -94,7 +71,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads a directory file, whose name ends in `.toml` or `.json`.
+    /// Loads a directory file, whose name ends in `.toml` or `.json`.
     pub fn load(path: &Path) -> Result<Directory, DirectoryError> {
         let read = |source| DirectoryError::Read { path: path.to_owned(), source };
         if std::fs::metadata(path).map_err(read)?.len() > MAX_FILE {
@@ -108,20 +85,20 @@ impl Directory {
         }
     }
 
-    /// Reads a directory written in TOML.
+    /// Parses a directory in TOML.
     pub fn from_toml(text: &str) -> Result<Directory, DirectoryError> {
         let value =
             toml::from_str(text).map_err(|source| DirectoryError::Toml { source: Box::new(source) })?;
         reader::read(&value)
     }
 
-    /// Reads a directory written in JSON, with the same members.
+    /// Parses a directory in JSON, with the same members.
     pub fn from_json(text: &str) -> Result<Directory, DirectoryError> {
         let value = serde_json::from_str(text).map_err(|source| DirectoryError::Json { source })?;
         reader::read(&value)
     }
 
-    /// The device that has this address.
+    /// The device with this address.
     pub fn by_address(&self, address: IpAddr) -> Option<&Subject> {
         self.by_address.get(&address.to_canonical()).map(|&index| &self.devices[index])
     }
@@ -143,13 +120,13 @@ impl Directory {
         listing.map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many people, devices and groups it lists.
+    /// Number of people, devices and groups.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.people, self.devices.len(), self.groups.len())
     }
 }
 
-/// What the reader has gathered, to be made into a directory.
+/// The entries of a file, before they are indexed.
 struct Entries {
     people: HashMap<String, Owner>,
     devices: Vec<Subject>,

@@ -1,4 +1,4 @@
-//! Who is behind an address, and who says so.
+//! Resolves addresses to devices and people, and names the provider of each answer.
 //!
 //! ```no_run
 //! # async fn example(stream: &tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
@@ -12,26 +12,28 @@
 //! let resolver = Resolver::start(config);
 //! let connection = Connection { peer: stream.peer_addr()?, local: Some(stream.local_addr()?) };
 //! let resolution = resolver.who(connection).await;
-//! println!("{:?}, says {:?}, as of {}", resolution.actor, resolution.provider, resolution.as_of);
+//! println!("{:?}, provider {:?}, as of {}", resolution.actor, resolution.provider, resolution.as_of);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! - [`Resolver`]: asks every provider, remembers answers for a moment, and tells when they disagree.
-//! - [`Connection`]: both ends of what was accepted; an address is an identity only on the way the mesh brings it.
-//! - [`Resolution`]: the actor and device behind an address, how far they are known, by whom, as of when.
-//! - [`ClaimCheck`]: what the providers say of a claim that a recording's header makes.
-//! - [`OwnNode`]: this machine's own place in its tailnet, and where to listen on it.
-//! - [`LocalApi`]: tailscaled's own account. [`Directory`]: a file's account.
+//! - [`Resolver`]: queries all providers, caches their answers for some seconds, and reports when they disagree.
+//! - [`Connection`]: both ends of an accepted connection. An address identifies its device only if the mesh delivered the
+//!   connection.
+//! - [`Resolution`]: the actor and device behind an address, with status, provider and time.
+//! - [`ClaimCheck`]: the result of checking a recording header's claim against the providers.
+//! - [`OwnNode`]: this machine's node in its tailnet, and the addresses to listen on.
+//! - [`History`]: devices and people over time, from the trail's events.
+//! - [`LocalApi`]: a client of tailscaled's LocalAPI. [`Directory`]: the directory file.
 //!
-//! Never a guess: an address that no provider knows is unresolved, with the reason, and an account is only
-//! ever about the address it was asked for. What an actor may do is not known here.
+//! Nothing is guessed: an address that no provider knows is unresolved, with the reason, and an answer is only about the
+//! address that was queried. What an actor may do is not known here.
 
+mod answer_cache;
 mod claim;
 mod connection;
 mod directory;
 mod history;
-mod kept;
 mod local_api;
 mod loopback;
 mod own_node;
@@ -44,7 +46,7 @@ pub use claim::ClaimCheck;
 pub use connection::Connection;
 pub use directory::{Directory, DirectoryError, DirectoryFile, DirectoryState};
 pub use history::{
-    DeviceFacts, Ends, History, Known, KnownPerson, Period, PersonFacts, Prefix, Presence, Routed, Says,
+    DeviceFacts, EventAddresses, History, DeviceAsOf, PersonAsOf, Period, PersonFacts, Prefix, Presence, SubnetRoute, OriginAccount,
     Tenure, Texts,
 };
 pub use local_api::{
@@ -52,7 +54,7 @@ pub use local_api::{
     Status, StatusPeer, UserProfile, WhoIs, is_tailnet_address,
 };
 pub use own_node::{Arrival, OwnNode};
-pub use resolution::{Resolution, Standing, Unresolved};
-pub use resolver::{AskAbout, Resolver, ResolverConfig};
+pub use resolution::{Resolution, ResolutionStatus, Unresolved};
+pub use resolver::{QueryScope, Resolver, ResolverConfig};
 pub use state::{DeviceState, UserState};
 pub use subject::{Contradiction, Owner, Provider, Subject};

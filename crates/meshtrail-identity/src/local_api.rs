@@ -1,14 +1,14 @@
-//! A client of tailscaled's LocalAPI: who is behind an address, and what this node knows of its tailnet.
+//! A read-only client of tailscaled's LocalAPI: the device behind an address, and the state of this node.
 //!
-//! - One request opens one connection to the unix socket and is over, body included, within the timeout.
-//! - A body is read up to a limit; a longer one is an error, not memory.
-//! - An answer of 404 is "not known"; everything else that is not a good answer is an error that says so.
-//! - Nothing here is cached: an answer is as of the moment it came.
+//! - A request opens one connection to the unix socket, and ends within the timeout, including its body.
+//! - A body is read up to a limit; a longer one is an error.
+//! - Status 404 means "not known"; every other status but 200 is an error.
+//! - Nothing is cached: an answer is as of the moment of the request.
 //!
-//! Reading needs no privilege; nothing here writes.
+//! Reading needs no privilege.
 
-mod accounts;
 mod bus;
+mod convert;
 mod shapes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,90 +26,53 @@ pub use bus::Bus;
 pub(crate) use shapes::address as single_address;
 pub use shapes::{BackendState, CurrentTailnet, Node, Status, StatusPeer, UserProfile, WhoIs};
 
-/// Where tailscaled listens on Linux and BSD when not told otherwise.
+/// tailscaled's default socket on Linux and BSD.
 pub const DEFAULT_SOCKET: &str = "/var/run/tailscale/tailscaled.sock";
 
-/// How long one question may take, from connecting to the last byte of the answer.
+/// The default timeout of a request, from connecting to the last byte of the response.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A WhoIs answer is about one node; its capability map is the only part that may grow.
+/// The most bytes of a WhoIs response. It is about one node; only its capability map may be long.
 const WHOIS_LIMIT: usize = 1 << 20;
 
-/// A status lists every peer, at about a kilobyte each.
+/// The most bytes of a status, which lists every peer at about a kilobyte each.
 const STATUS_LIMIT: usize = 64 << 20;
 
-/// Of an error's body, as much as a log line can use.
+/// The most bytes of an error's body, for a log line.
 const ERROR_TEXT_LIMIT: usize = 300;
 
-/// Why tailscaled could not be asked, or what was wrong with its answer.
+/// Why a request to tailscaled failed. `question` names the endpoint.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum LocalApiError {
-    /// The socket is not there, or nobody listens on it.
     #[error("cannot connect to tailscaled at {}", socket.display())]
-    Connect {
-        /// The socket that was tried.
-        socket: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The answer was not complete in time.
+    Connect { socket: PathBuf, source: std::io::Error },
     #[error("tailscaled did not answer {question} within {} ms", after.as_millis())]
-    Timeout {
-        /// What was asked.
-        question: &'static str,
-        /// How long was waited.
-        after: Duration,
-    },
-    /// The connection broke, or what came was not HTTP.
+    Timeout { question: &'static str, after: Duration },
     #[error("tailscaled's answer to {question} broke off or was not HTTP")]
-    Transport {
-        /// What was asked.
-        question: &'static str,
-        /// What the HTTP client said.
-        source: hyper::Error,
-    },
-    /// The answer broke off inside its body.
+    Transport { question: &'static str, source: hyper::Error },
     #[error("tailscaled's answer to {question} broke off inside its body")]
-    Body {
-        /// What was asked.
-        question: &'static str,
-        /// What the HTTP client said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The answer is longer than any honest one.
+    Body { question: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("tailscaled's answer to {question} is longer than {limit} bytes")]
-    TooLong {
-        /// What was asked.
-        question: &'static str,
-        /// The most that is read.
-        limit: usize,
-    },
-    /// tailscaled refused: no permission to read, or the question was malformed.
+    TooLong { question: &'static str, limit: usize },
+    /// No permission to read, or a malformed request.
     #[error("tailscaled refused {question}: {status} {text}")]
     Refused {
-        /// What was asked.
         question: &'static str,
-        /// The HTTP status.
         status: StatusCode,
-        /// The beginning of the body, control characters removed.
+        /// The beginning of the body, without control characters.
         text: String,
     },
-    /// The body is not the JSON it should be.
     #[error("tailscaled's answer to {question} is not the JSON it should be")]
-    Json {
-        /// What was asked.
-        question: &'static str,
-        /// Where it went wrong.
-        source: serde_json::Error,
-    },
+    Json { question: &'static str, source: serde_json::Error },
 }
 
 /// Whether a status lists the peers or only this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// With every peer this node may know of.
+    /// With all peers in this node's netmap.
     Listed,
-    /// Only this node: a short answer, whatever the size of the tailnet.
+    /// Only this node: a short response, whatever the size of the tailnet.
     Skipped,
 }
 
@@ -121,40 +84,40 @@ pub struct LocalApi {
 }
 
 impl LocalApi {
-    /// The LocalAPI at `socket`; it need not be there yet.
+    /// The LocalAPI at `socket`, which need not exist yet.
     pub fn new(socket: impl Into<PathBuf>) -> LocalApi {
         LocalApi { socket: socket.into(), timeout: DEFAULT_TIMEOUT }
     }
 
-    /// The same LocalAPI, asked with another timeout.
+    /// The same LocalAPI with another timeout.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> LocalApi {
         self.timeout = timeout;
         self
     }
 
-    /// The socket that is asked.
+    /// Path of the socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// The number of the user that tailscaled runs as.
-    pub async fn user(&self) -> std::io::Result<u32> {
+    /// The uid that tailscaled runs as.
+    pub async fn daemon_uid(&self) -> std::io::Result<u32> {
         let connected = tokio::time::timeout(self.timeout, UnixStream::connect(&self.socket)).await?;
         Ok(connected?.peer_cred()?.uid())
     }
 
-    /// Asks who is behind `peer`, the far end of a TCP connection that is open now. `None`: tailscaled knows nobody there.
+    /// Looks up `peer`, the peer of an open TCP connection; none if tailscaled does not know it.
     ///
-    /// For a Tailscale address the port plays no part. For a loopback address it is what tells one
-    /// connection that a userspace tailscaled forwarded from another.
+    /// For a Tailscale address the port is ignored. For a loopback address it identifies one of the connections that a
+    /// userspace tailscaled forwards.
     pub async fn whois(&self, peer: SocketAddr) -> Result<Option<WhoIs>, LocalApiError> {
         let peer = canonical(peer);
         let path = format!("/localapi/v0/whois?proto=tcp&addr={}", escaped(&peer.to_string()));
         self.get("whois", &path, WHOIS_LIMIT).await
     }
 
-    /// Asks for this node's state, its addresses and, if wanted, its peers.
+    /// Requests this node's state, its addresses and, on request, its peers.
     pub async fn status(&self, peers: Peers) -> Result<Status, LocalApiError> {
         let path = match peers {
             Peers::Listed => "/localapi/v0/status",
@@ -204,7 +167,7 @@ impl LocalApi {
             .body(Empty::<Bytes>::new())
             .expect("the path is made of escaped parts and the headers are constants");
 
-        // The connection is driven from within this future, so that giving up on it closes the socket too.
+        // The connection is driven by this future, so that dropping it closes the socket too.
         let answer = async {
             let response = sender.send_request(request).await.map_err(transport)?;
             let status = response.status();
@@ -221,13 +184,13 @@ impl LocalApi {
         tokio::select! {
             biased;
             answer = &mut answer => answer,
-            // An error here reaches the answer as well; a clean end may leave it buffered bytes to read.
+            // An error is returned by `answer` as well; after a clean end it may have buffered bytes to read.
             _ended = &mut connection => answer.await,
         }
     }
 }
 
-/// Whether `address` is one that a tailnet gives to its nodes.
+/// Whether `address` is in the ranges that Tailscale assigns to nodes.
 pub fn is_tailnet_address(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -239,7 +202,7 @@ pub fn is_tailnet_address(address: IpAddr) -> bool {
     }
 }
 
-/// An IPv4 address that came in by an IPv6 socket is an IPv4 address.
+/// Maps an IPv4-mapped IPv6 address to IPv4.
 pub(crate) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }

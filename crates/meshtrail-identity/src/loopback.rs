@@ -1,18 +1,18 @@
-//! Whose socket the far end of a loopback connection is.
+//! The user that owns the far socket of a loopback connection.
 //!
-//! A userspace tailscaled says who is behind a loopback port from which it forwards. It knows the port alone: a program
-//! of another user can connect from the same port to somewhere else at that moment, and would be taken for the peer. The
-//! system knows whose socket each end is.
+//! A userspace tailscaled knows the peer of a loopback port from which it forwards, but it knows the port only: a program of
+//! another user could connect from the same port to a different address at that moment, and would be taken for the peer. The
+//! system knows the user of each socket.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The system's lists of TCP sockets: a socket for IPv6 may have an address of IPv4 too.
+/// The system's lists of TCP sockets; an IPv6 socket may have an IPv4 address too.
 const LISTS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
-/// The user whose socket on this machine is connected from `near` to `far`; none where it can't be told. It reads a list
-/// of all sockets.
+/// The user of this machine's socket that is connected from `near` to `far`; none if it is not found. Reads the list of all
+/// sockets.
 pub(crate) fn owner_of(near: SocketAddr, far: SocketAddr) -> Option<u32> {
     let lists = LISTS.iter().filter_map(|path| File::open(path).ok());
     lists.flat_map(|list| BufReader::new(list).lines().map_while(Result::ok)).find_map(|line| {
@@ -21,7 +21,7 @@ pub(crate) fn owner_of(near: SocketAddr, far: SocketAddr) -> Option<u32> {
     })
 }
 
-/// One line of such a list.
+/// One line of the list.
 #[derive(Debug, PartialEq, Eq)]
 struct Socket {
     near: SocketAddr,
@@ -30,7 +30,7 @@ struct Socket {
 }
 
 impl Socket {
-    /// Reads `sl near far state queues timer retransmits user …`; none for the heading.
+    /// Parses `sl near far state queues timer retransmits user …`; none for the heading.
     fn parse(line: &str) -> Option<Socket> {
         let mut parts = line.split_ascii_whitespace().skip(1);
         let (near, far) = (address(parts.next()?)?, address(parts.next()?)?);
@@ -38,7 +38,7 @@ impl Socket {
     }
 }
 
-/// `0100007F:1F90`: words of an address in the machine's byte order, and a port.
+/// Parses `0100007F:1F90`: 32-bit words of an address in the machine's byte order, and a port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (words, port) = text.split_once(':')?;
     let mut bytes = Vec::with_capacity(16);

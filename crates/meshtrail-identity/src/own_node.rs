@@ -1,8 +1,7 @@
-//! This machine's own place in its tailnet, followed while it changes.
+//! Follows this machine's own node in its tailnet.
 //!
-//! tailscaled's bus rings when something changed, and the status without peers, which is short, says what. Where there
-//! is no bus the status is simply asked for again and again: every few seconds while all is well, and with growing
-//! pauses while tailscaled is away.
+//! When tailscaled's IPN bus reports a change, the status is read without peers, which is short. Without a bus the status is
+//! polled: every few seconds while the node is up, and with growing pauses while it is not.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -10,15 +9,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::local_api::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
-use crate::subject::{said, tags_text};
+use crate::subject::{non_empty, tags_text};
 
-/// The first pause after a failure or while the node is on its way up; doubled up to the usual one.
+/// The first pause after a failure or while the node is starting; doubled up to the usual interval.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long the node is left alone while the bus is silent.
-const LOOK_ANYWAY: Duration = Duration::from_secs(60);
+/// The status is read at least this often, also if the bus reports no change.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What rings once often rings again at once.
+/// The wait after a change, since several often come in a row.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// This machine as a node of its tailnet.
@@ -27,14 +26,14 @@ pub enum OwnNode {
     /// tailscaled has not answered yet.
     #[default]
     Unasked,
-    /// tailscaled can't be asked. The node's addresses may well still work.
+    /// tailscaled can't be reached. The node's addresses may still work.
     Unreachable {
-        /// Why not.
+        /// The error.
         why: String,
     },
     /// tailscaled answers, but the node is not up.
     Down {
-        /// Where it stands.
+        /// Its state.
         state: BackendState,
     },
     /// The node is up.
@@ -45,7 +44,7 @@ pub enum OwnNode {
         name: Option<String>,
         /// The id that survives renames.
         id: Option<String>,
-        /// Its tags, written as a list, or `no tags`.
+        /// Its tags as text: a list, or `no tags`.
         tags: String,
         /// How connections to it arrive.
         arrival: Arrival,
@@ -55,13 +54,13 @@ pub enum OwnNode {
 /// How connections to a node's addresses arrive on its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// By a network interface, which has the node's addresses.
+    /// On a network interface, which has the node's addresses.
     Interface,
     /// Forwarded to 127.0.0.1 by a userspace tailscaled; the addresses exist only inside it.
     Loopback,
 }
 
-/// What was known of the node when it was up last: enough to judge by which way a connection came.
+/// The node's membership in its tailnet when it was up last: what is needed to classify a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
     /// Its addresses in the tailnet.
@@ -73,7 +72,7 @@ pub(crate) struct Membership {
 }
 
 impl OwnNode {
-    /// Where a service listens to be reached at the node's addresses; none while it is not up.
+    /// The addresses on which a service must listen to be reachable at the node's addresses; none while it is not up.
     pub fn listen_on(&self) -> Option<Vec<IpAddr>> {
         match self {
             OwnNode::Running { arrival: Arrival::Loopback, .. } => Some(vec![Ipv4Addr::LOCALHOST.into()]),
@@ -82,7 +81,7 @@ impl OwnNode {
         }
     }
 
-    /// How the node stands in its tailnet; none while it is not up.
+    /// The node's membership; none while it is not up.
     fn membership(&self) -> Option<Membership> {
         match self {
             OwnNode::Running { addresses, id, arrival, .. } => {
@@ -110,53 +109,53 @@ impl From<Result<Status, LocalApiError>> for OwnNode {
         addresses.sort_unstable();
         OwnNode::Running {
             addresses,
-            name: said(this.dns_name.trim_end_matches('.')),
-            id: said(&this.id),
+            name: non_empty(this.dns_name.trim_end_matches('.')),
+            id: non_empty(&this.id),
             tags: tags_text(&this.tags.into_iter().collect()),
             arrival: if status.tun { Arrival::Interface } else { Arrival::Loopback },
         }
     }
 }
 
-/// What is found out of the node, for whoever wants to know.
-pub(crate) struct Findings {
-    /// Where it stands now.
+/// Channels that publish the state of the node.
+pub(crate) struct NodeChannels {
+    /// Its current state.
     pub(crate) node: watch::Sender<OwnNode>,
-    /// Where to listen to be reached at its addresses.
+    /// The addresses to listen on.
     pub(crate) listen_on: watch::Sender<Vec<IpAddr>>,
-    /// How it stood in its tailnet when it was up last. An outage of tailscaled changes nothing here.
+    /// Its membership when it was up last; not changed by an outage of tailscaled.
     pub(crate) membership: watch::Sender<Option<Membership>>,
 }
 
-impl Findings {
-    async fn are_unwanted(&self) {
+impl NodeChannels {
+    async fn all_closed(&self) {
         self.node.closed().await;
         self.listen_on.closed().await;
         self.membership.closed().await;
     }
 }
 
-/// Follows the node until nobody listens to any channel any more.
-pub(crate) async fn follow(local_api: LocalApi, look_every: Duration, findings: Findings) {
-    let Findings { node, listen_on, membership } = &findings;
+/// Follows the node until all channels have lost their receivers.
+pub(crate) async fn follow(local_api: LocalApi, poll_interval: Duration, channels: NodeChannels) {
+    let NodeChannels { node, listen_on, membership } = &channels;
     let mut pause = FIRST_PAUSE;
     let mut bus = None;
     loop {
         if bus.is_none() {
-            // Opened before the status is asked for, so that nothing happens unseen between the two.
+            // Opened before the status is read, so that no change between the two is missed.
             bus = local_api.bus().await.ok();
         }
         let now = OwnNode::from(local_api.status(Peers::Skipped).await);
         pause = match &now {
-            OwnNode::Running { .. } => look_every,
-            _ => (pause * 2).min(look_every),
+            OwnNode::Running { .. } => poll_interval,
+            _ => (pause * 2).min(poll_interval),
         };
         if let Some(addresses) = now.listen_on() {
-            // An outage of tailscaled changes nothing here: the sockets that are open stay good.
+            // An outage of tailscaled changes nothing here: open sockets stay usable.
             listen_on.send_if_modified(|known| std::mem::replace(known, addresses.clone()) != addresses);
         }
         if let Some(member) = now.membership() {
-            // Before the node itself: whoever waits for that finds this.
+            // Sent before the node itself, so that a receiver of the node finds its membership.
             membership.send_if_modified(|known| {
                 let changed = known.as_ref() != Some(&member);
                 *known = Some(member);
@@ -172,16 +171,16 @@ pub(crate) async fn follow(local_api: LocalApi, look_every: Duration, findings: 
             changed
         });
         tokio::select! {
-            () = next_look(&mut bus, pause, look_every) => {}
-            () = findings.are_unwanted() => return,
+            () = wait_for_change(&mut bus, pause, poll_interval) => {}
+            () = channels.all_closed() => return,
         }
     }
 }
 
-/// Waits until the bus rings; without one that works, for `pause`.
-async fn next_look(bus: &mut Option<Bus>, pause: Duration, look_every: Duration) {
+/// Waits until the bus reports a change; without a working bus, for `pause`.
+async fn wait_for_change(bus: &mut Option<Bus>, pause: Duration, poll_interval: Duration) {
     if let Some(open) = bus {
-        match tokio::time::timeout(LOOK_ANYWAY.max(look_every), open.rings()).await {
+        match tokio::time::timeout(MAX_INTERVAL.max(poll_interval), open.changed()).await {
             Ok(Ok(())) => return tokio::time::sleep(SETTLE).await,
             Ok(Err(_broken)) => *bus = None,
             Err(_silent) => return,

@@ -1,4 +1,4 @@
-//! The answer to "who is behind this address".
+//! The result of resolving an address.
 
 use std::collections::BTreeSet;
 
@@ -6,79 +6,79 @@ use meshtrail_event::{Actor, Device, Identity, IdentityStatus, Timestamp};
 
 use crate::subject::{Contradiction, Provider, Subject};
 
-/// Who is behind an address, how far that is known, by whom and as of when.
+/// The actor and the device behind an address, with status, provider and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// The person or the tags, with the device; none where neither is known.
+    /// The person or the tags, with the device; none if neither is known.
     pub actor: Option<Actor>,
-    /// The device; known also where its owner is not.
+    /// The device; it may be known without an owner.
     pub device: Option<Device>,
-    /// How far it is known.
-    pub standing: Standing,
-    /// Whose account this is; none where no provider had one.
+    /// Status.
+    pub status: ResolutionStatus,
+    /// The provider of this answer; none if no provider had one.
     pub provider: Option<Provider>,
-    /// The moment the account was true of.
+    /// The moment that the answer is about.
     pub as_of: Timestamp,
 }
 
-/// How far an address is resolved.
+/// Whether an address is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A provider knows, and no other says otherwise.
+pub enum ResolutionStatus {
+    /// A provider knows, and no other contradicts it.
     Resolved,
-    /// Two providers know different things; the account is that of the one asked first.
+    /// Two providers contradict each other; the answer is that of the first one queried.
     Conflicting {
-        /// What they differ in.
+        /// The contradictions.
         what: Vec<Contradiction>,
     },
-    /// Nobody knows who.
+    /// No provider knows.
     Unresolved {
-        /// Why not.
+        /// The reason.
         why: Unresolved,
     },
 }
 
-/// Why nobody is known behind an address.
+/// Why an address is unresolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
-    /// Every provider was asked, and none knows the address.
+    /// No provider knows the address.
     #[error("no provider knows this address")]
     Unknown,
-    /// The address is none of the mesh, so that tailscaled was not asked, and no directory lists it.
+    /// The address is not one of the mesh, so that tailscaled was not queried, and no directory lists it.
     #[error("not an address of the mesh")]
     Outside,
-    /// It came from an address of this machine: that tells the device, not who runs programs on it.
+    /// The connection came from an address of this machine: the device is known, but not who runs programs on it.
     #[error(
         "the connection comes from this machine itself, where whoever can run a program could have made it"
     )]
     OwnMachine,
-    /// The address is one of the mesh, but the mesh did not bring the connection: another host may have taken it.
+    /// The address is one of the mesh, but the mesh did not deliver the connection: another host may have taken the address.
     #[error("an address of the mesh, but the connection did not come by the mesh")]
     AroundTheMesh,
-    /// There is neither a tailscaled nor a directory to ask.
+    /// There is neither a tailscaled nor a directory.
     #[error("no identity provider is set up")]
     NoProvider,
     /// The device is known, but belongs to no person and has no tags.
     #[error("the device is known, its owner is not")]
     NoOwner,
-    /// tailscaled could not be asked.
+    /// The query to tailscaled failed.
     #[error("tailscaled could not be asked: {reason}")]
     Failed {
-        /// What went wrong.
+        /// The error.
         reason: String,
     },
 }
 
 impl Resolution {
-    /// How the actor was resolved, as it stands in an event.
+    /// The `identity` member of an event.
     pub fn identity(&self) -> Identity {
-        let (status, reason) = match &self.standing {
-            Standing::Resolved => (IdentityStatus::Resolved, None),
-            Standing::Conflicting { what } => {
+        let (status, reason) = match &self.status {
+            ResolutionStatus::Resolved => (IdentityStatus::Resolved, None),
+            ResolutionStatus::Conflicting { what } => {
                 let texts: Vec<String> = what.iter().map(Contradiction::to_string).collect();
                 (IdentityStatus::Conflicting, Some(format!("providers disagree: {}", texts.join("; "))))
             }
-            Standing::Unresolved { why } => (IdentityStatus::Unresolved, Some(why.to_string())),
+            ResolutionStatus::Unresolved { why } => (IdentityStatus::Unresolved, Some(why.to_string())),
         };
         Identity {
             as_of: Some(self.as_of),
@@ -89,10 +89,10 @@ impl Resolution {
         }
     }
 
-    /// Whether a provider knows who, and no other says otherwise: what access may be given on. What was told some
-    /// time ago is not enough for that: an address can have another owner since.
+    /// Whether access may be granted on this answer: a live provider knows the owner, and no other contradicts it. The
+    /// history does not suffice, since the address may have another owner by now.
     pub fn is_certain(&self) -> bool {
-        self.standing == Standing::Resolved && self.provider != Some(Provider::History)
+        self.status == ResolutionStatus::Resolved && self.provider != Some(Provider::History)
     }
 
     /// The person's login.
@@ -106,47 +106,47 @@ impl Resolution {
         person.map_or(&[], |person| &person.groups)
     }
 
-    /// The tags that stand in a person's place.
+    /// The tags that own the device in place of a person.
     pub fn tags(&self) -> &[String] {
         self.actor.as_ref().map_or(&[], |actor| &actor.tags)
     }
 
-    /// The same device, and nobody: what is known of a connection that this machine made itself.
+    /// The same device without an actor, for a connection that this machine made itself.
     pub(crate) fn of_own_machine(self) -> Resolution {
-        let standing = Standing::Unresolved { why: Unresolved::OwnMachine };
-        Resolution { actor: None, standing, ..self }
+        let status = ResolutionStatus::Unresolved { why: Unresolved::OwnMachine };
+        Resolution { actor: None, status, ..self }
     }
 
     pub(crate) fn unresolved(why: Unresolved, as_of: Timestamp) -> Resolution {
         Resolution {
             actor: None,
             device: None,
-            standing: Standing::Unresolved { why },
+            status: ResolutionStatus::Unresolved { why },
             provider: None,
             as_of,
         }
     }
 
-    /// One provider's account, with the groups that the directory adds and what another provider contradicts.
+    /// One provider's account, with the directory's groups and other providers' contradictions.
     pub(crate) fn of(account: Account<'_>, groups: BTreeSet<String>, what: Vec<Contradiction>) -> Resolution {
         let Account { subject, provider, as_of } = account;
         let mut subject = subject.clone();
         if let Some(owner) = &mut subject.owner {
             owner.groups.extend(groups);
         }
-        let standing = if !what.is_empty() {
-            Standing::Conflicting { what }
-        } else if subject.says_whose() {
-            Standing::Resolved
+        let status = if !what.is_empty() {
+            ResolutionStatus::Conflicting { what }
+        } else if subject.names_owner() {
+            ResolutionStatus::Resolved
         } else {
-            Standing::Unresolved { why: Unresolved::NoOwner }
+            ResolutionStatus::Unresolved { why: Unresolved::NoOwner }
         };
-        let actor = subject.says_whose().then(|| subject.actor());
-        Resolution { actor, device: Some(subject.device()), standing, provider: Some(provider), as_of }
+        let actor = subject.names_owner().then(|| subject.actor());
+        Resolution { actor, device: Some(subject.device()), status, provider: Some(provider), as_of }
     }
 }
 
-/// What one provider says, and as of when.
+/// One provider's account of a device, and its time.
 #[derive(Clone, Copy)]
 pub(crate) struct Account<'a> {
     pub(crate) subject: &'a Subject,

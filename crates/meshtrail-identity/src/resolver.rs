@@ -1,17 +1,16 @@
-//! Asks every provider who is behind an address, and tells when they disagree.
+//! Queries all providers about an address, and reports when they disagree.
 //!
-//! - tailscaled is asked about the peers of connections that came by the mesh: see [`Connection`]. A peer from elsewhere
-//!   with an address of the mesh is nobody, whoever has that address.
-//! - A connection of this machine itself tells the device and no person.
-//! - tailscaled is never asked about addresses outside the mesh, unless a setting says so: a miss holds up the whole of
+//! - tailscaled is queried about the peers of connections that the mesh delivered: see [`Connection`]. Another peer with an
+//!   address of the mesh is unresolved, whoever has that address.
+//! - A connection of this machine itself resolves to the device, without a person.
+//! - tailscaled is never queried about addresses outside the mesh, unless a setting says so: a miss blocks all of
 //!   tailscaled for a while.
-//! - An answer about an address is kept for [`ResolverConfig::keep_known`]. One about a loopback port is not kept:
-//!   it belongs to a single connection.
-//! - Not knowing is kept for [`ResolverConfig::keep_unknown`], so that a flood of strangers is a trickle at
-//!   tailscaled.
-//! - What neither tailscaled nor the file knows is looked up in the history of the trail, as of when it was told.
-//!   Nobody is let in on that: see [`Resolution::is_certain`].
-//! - [`Resolver::who`] always answers, at the latest after [`ResolverConfig::patience`].
+//! - An answer about an address is cached for [`ResolverConfig::known_ttl`]. One about a loopback port is not cached: it is
+//!   about a single connection.
+//! - A negative answer is cached for [`ResolverConfig::unknown_ttl`], so that a flood from unknown peers causes few queries.
+//! - An address that neither tailscaled nor the directory knows is looked up in the history of the trail. Access is never
+//!   granted on that: see [`Resolution::is_certain`].
+//! - [`Resolver::who`] always answers, at the latest after [`ResolverConfig::total_timeout`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,53 +22,53 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::claim::{ClaimCheck, Devices, verdict};
-use crate::connection::{Connection, Way, is_of_this_machine, way_of};
+use crate::connection::{Connection, Ingress, classify, is_of_this_machine};
 use crate::directory::DirectoryFile;
-use crate::history::{History, Known};
-use crate::kept::Kept;
+use crate::history::{DeviceAsOf, History};
+use crate::answer_cache::AnswerCache;
 use crate::local_api::{DEFAULT_TIMEOUT, LocalApi, Peers, is_tailnet_address};
 use crate::loopback::owner_of;
-use crate::own_node::{self, Findings, Membership, OwnNode};
-use crate::resolution::{Account, Resolution, Standing, Unresolved};
+use crate::own_node::{self, Membership, NodeChannels, OwnNode};
+use crate::resolution::{Account, Resolution, ResolutionStatus, Unresolved};
 use crate::subject::{Contradiction, Owner, Provider, Subject};
 
-/// How many questions are with tailscaled at the same time; the others wait.
-const AT_ONCE: usize = 16;
+/// The most concurrent queries to tailscaled; further ones wait.
+const MAX_QUERIES: usize = 16;
 
-/// How many addresses are kept in mind.
-const ADDRESSES: usize = 8192;
+/// The most cached addresses.
+const MAX_ADDRESSES: usize = 8192;
 
-/// About which addresses tailscaled is asked.
+/// The addresses that tailscaled is queried about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AskAbout {
+pub enum QueryScope {
     /// Tailnet addresses, and loopback ones of connections that a userspace tailscaled forwards.
     #[default]
     Mesh,
-    /// Any address, by whichever way the mesh brings connections: for a tailnet with prefixes of its own.
+    /// All addresses, for a tailnet with custom prefixes.
     Anything,
 }
 
-/// Whom to ask, and how long answers are kept.
+/// The providers, and how long their answers are cached.
 #[derive(Clone, Debug)]
 pub struct ResolverConfig {
-    /// tailscaled's socket; none where there is no tailscaled.
+    /// tailscaled's socket, if there is a tailscaled.
     pub socket: Option<PathBuf>,
-    /// The directory file; none where there is none.
+    /// The directory file, if there is one.
     pub directory: Option<DirectoryFile>,
-    /// What the trail's events told, asked last; an empty one knows nobody.
+    /// The history of the trail's events, which is queried last.
     pub history: History,
-    /// About which addresses tailscaled is asked.
-    pub ask_about: AskAbout,
-    /// How long one question to tailscaled may take.
+    /// The addresses that tailscaled is queried about.
+    pub query_scope: QueryScope,
+    /// The timeout of one query to tailscaled.
     pub timeout: Duration,
-    /// How long an answer may take, waiting for a turn included.
-    pub patience: Duration,
-    /// How long an answer is kept.
-    pub keep_known: Duration,
-    /// How long not knowing, or not being able to ask, is kept.
-    pub keep_unknown: Duration,
-    /// How often this machine's own node is looked at.
-    pub look_every: Duration,
+    /// The timeout of a resolution, including the wait for a permit to query tailscaled.
+    pub total_timeout: Duration,
+    /// How long an answer is cached.
+    pub known_ttl: Duration,
+    /// How long a negative answer or an error is cached.
+    pub unknown_ttl: Duration,
+    /// The interval at which this machine's own node is polled.
+    pub poll_interval: Duration,
 }
 
 impl Default for ResolverConfig {
@@ -78,12 +77,12 @@ impl Default for ResolverConfig {
             socket: None,
             directory: None,
             history: History::new(),
-            ask_about: AskAbout::Mesh,
+            query_scope: QueryScope::Mesh,
             timeout: DEFAULT_TIMEOUT,
-            patience: DEFAULT_TIMEOUT + Duration::from_secs(1),
-            keep_known: Duration::from_secs(10),
-            keep_unknown: Duration::from_secs(1),
-            look_every: Duration::from_secs(5),
+            total_timeout: DEFAULT_TIMEOUT + Duration::from_secs(1),
+            known_ttl: Duration::from_secs(10),
+            unknown_ttl: Duration::from_secs(1),
+            poll_interval: Duration::from_secs(5),
         }
     }
 }
@@ -98,30 +97,30 @@ struct Shared {
     local_api: Option<LocalApi>,
     directory: Option<DirectoryFile>,
     config: ResolverConfig,
-    turns: Semaphore,
-    by_address: Kept<SocketAddr, Told>,
-    devices: Kept<(), Result<Arc<Devices>, String>>,
+    query_permits: Semaphore,
+    by_address: AnswerCache<SocketAddr, WhoisAnswer>,
+    devices: AnswerCache<(), Result<Arc<Devices>, String>>,
     own_node: watch::Receiver<OwnNode>,
     listen_on: watch::Receiver<Vec<IpAddr>>,
     membership: watch::Receiver<Option<Membership>>,
 }
 
-/// It is not known how the mesh brings connections to this machine.
-struct NoWay {
+/// It is unknown how the mesh delivers connections to this machine.
+struct UnknownIngress {
     reason: Arc<str>,
 }
 
-/// What tailscaled told of one address.
+/// tailscaled's answer about one address.
 #[derive(Clone)]
-enum Told {
+enum WhoisAnswer {
     Known { subject: Arc<Subject>, as_of: Timestamp },
     Unknown { as_of: Timestamp },
     Failed { reason: Arc<str>, as_of: Timestamp },
 }
 
 impl Resolver {
-    /// Starts to resolve; with a socket, also to follow this machine's own node, in a task that ends with the last
-    /// clone. Must be called within a tokio runtime.
+    /// Starts a resolver. With a socket it spawns a task that follows this machine's own node and ends with the last clone.
+    /// Must be called within a tokio runtime.
     pub fn start(config: ResolverConfig) -> Resolver {
         let local_api =
             config.socket.clone().map(|socket| LocalApi::new(socket).with_timeout(config.timeout));
@@ -129,17 +128,17 @@ impl Resolver {
         let (listen_sender, listen_on) = watch::channel(Vec::new());
         let (membership_sender, membership) = watch::channel(None);
         if let Some(local_api) = local_api.clone() {
-            let findings =
-                Findings { node: node_sender, listen_on: listen_sender, membership: membership_sender };
-            tokio::spawn(own_node::follow(local_api, config.look_every, findings));
+            let channels =
+                NodeChannels { node: node_sender, listen_on: listen_sender, membership: membership_sender };
+            tokio::spawn(own_node::follow(local_api, config.poll_interval, channels));
         }
         let shared = Shared {
             local_api,
             directory: config.directory.clone(),
             config,
-            turns: Semaphore::new(AT_ONCE),
-            by_address: Kept::new(ADDRESSES),
-            devices: Kept::new(2),
+            query_permits: Semaphore::new(MAX_QUERIES),
+            by_address: AnswerCache::new(MAX_ADDRESSES),
+            devices: AnswerCache::new(2),
             own_node,
             listen_on,
             membership,
@@ -147,66 +146,66 @@ impl Resolver {
         Resolver { shared: Arc::new(shared) }
     }
 
-    /// A resolver without any provider: everything is unresolved.
-    pub fn knowing_nobody() -> Resolver {
+    /// A resolver without providers: every address is unresolved.
+    pub fn without_providers() -> Resolver {
         Resolver::start(ResolverConfig::default())
     }
 
-    /// Who is at the far end of a TCP connection that is open now.
+    /// Resolves the peer of an open TCP connection.
     pub async fn who(&self, connection: Connection) -> Resolution {
         let connection = connection.canonical();
         let peer = connection.peer;
-        let until = Instant::now() + self.shared.config.patience;
-        let mut way = match timeout_at(until, self.way(connection)).await {
-            Ok(way) => way,
-            Err(_elapsed) => Err(NoWay { reason: "it has not told of this node yet".into() }),
+        let until = Instant::now() + self.shared.config.total_timeout;
+        let mut ingress = match timeout_at(until, self.ingress(connection)).await {
+            Ok(ingress) => ingress,
+            Err(_elapsed) => Err(UnknownIngress { reason: "it has not told of this node yet".into() }),
         };
-        if matches!(way, Ok(Way::Mesh))
+        if matches!(ingress, Ok(Ingress::Mesh))
             && peer.ip().is_loopback()
             && self.is_of_another_user(connection).await
         {
-            way = Ok(Way::OwnMachine);
+            ingress = Ok(Ingress::OwnMachine);
         }
-        let told = match &way {
-            Ok(Way::Mesh) => self.ask_local_api(peer, until).await,
-            Ok(Way::OwnMachine) if self.may_have(peer.ip()) => self.ask_local_api(peer, until).await,
-            Ok(Way::AroundTheMesh) => {
+        let answer = match &ingress {
+            Ok(Ingress::Mesh) => self.query_local_api(peer, until).await,
+            Ok(Ingress::OwnMachine) if self.may_be_in_mesh(peer.ip()) => self.query_local_api(peer, until).await,
+            Ok(Ingress::AroundTheMesh) => {
                 return Resolution::unresolved(Unresolved::AroundTheMesh, Timestamp::now());
             }
-            Ok(Way::OwnMachine | Way::Elsewhere) => None,
-            Err(NoWay { reason }) => Some(Told::Failed { reason: reason.clone(), as_of: Timestamp::now() }),
+            Ok(Ingress::OwnMachine | Ingress::Elsewhere) => None,
+            Err(UnknownIngress { reason }) => Some(WhoisAnswer::Failed { reason: reason.clone(), as_of: Timestamp::now() }),
         };
-        let is_own_machine = match (&way, &told) {
-            (Ok(Way::OwnMachine), _) => true,
-            // A userspace tailscaled forwards what a program here sent to the node by its proxy.
-            (Ok(Way::Mesh), Some(Told::Known { subject, .. })) => self.is_this_node(subject),
+        let is_own_machine = match (&ingress, &answer) {
+            (Ok(Ingress::OwnMachine), _) => true,
+            // A userspace tailscaled forwards connections that a local program opened through its proxy.
+            (Ok(Ingress::Mesh), Some(WhoisAnswer::Known { subject, .. })) => self.is_this_node(subject),
             _ => false,
         };
-        let found = self.put_together(peer.ip(), told);
+        let found = self.combine(peer.ip(), answer);
         if is_own_machine { found.of_own_machine() } else { found }
     }
 
-    /// Who has `address` now. It says nothing of who is at the far end of a connection from there, and so is no reason
-    /// to let anybody in: ask [`Resolver::who`] about that.
+    /// Resolves the current holder of `address`. The peer of a connection from there may be somebody else, so never grant
+    /// access on this: use [`Resolver::who`].
     pub async fn holder(&self, address: IpAddr) -> Resolution {
         let address = address.to_canonical();
-        let told = if self.may_have(address) && !address.is_loopback() {
-            let until = Instant::now() + self.shared.config.patience;
-            self.ask_local_api(SocketAddr::new(address, 0), until).await
+        let answer = if self.may_be_in_mesh(address) && !address.is_loopback() {
+            let until = Instant::now() + self.shared.config.total_timeout;
+            self.query_local_api(SocketAddr::new(address, 0), until).await
         } else {
             None
         };
-        self.put_together(address, told)
+        self.combine(address, answer)
     }
 
-    /// The accounts of all providers about one address, the first one's account with what the others say against it.
-    fn put_together(&self, address: IpAddr, told: Option<Told>) -> Resolution {
+    /// Combines the accounts of all providers: the first one's, with the contradictions of the others.
+    fn combine(&self, address: IpAddr, answer: Option<WhoisAnswer>) -> Resolution {
         let directory = self.shared.directory.as_ref().map(DirectoryFile::current);
         let now = Timestamp::now();
         let listed = directory.as_ref().and_then(|directory| directory.by_address(address));
 
         let mut accounts = Vec::with_capacity(2);
-        if let Some(Told::Known { subject, as_of }) = &told {
+        if let Some(WhoisAnswer::Known { subject, as_of }) = &answer {
             accounts.push(Account { subject, provider: Provider::LocalApi, as_of: *as_of });
         }
         if let Some(subject) = listed {
@@ -214,9 +213,9 @@ impl Resolver {
         }
         let Some((&first, others)) = accounts.split_first() else {
             if let Some(known) = self.shared.config.history.at(address, now) {
-                return remembered(&known);
+                return from_history(&known);
             }
-            let (why, as_of) = self.nobody(told, now);
+            let (why, as_of) = self.unresolved_reason(answer, now);
             return Resolution::unresolved(why, as_of);
         };
         let what = others.iter().flat_map(|other| first.subject.contradictions(other.subject)).collect();
@@ -225,25 +224,24 @@ impl Resolver {
         Resolution::of(first, groups.unwrap_or_default(), what)
     }
 
-    /// What the providers say of a claim about a device and whose it is. Every provider that knows the device is
-    /// heard, and one that contradicts outweighs one that agrees.
+    /// Checks a claim about a device and its owner with all providers; one that contradicts outweighs one that agrees.
     pub async fn claim(&self, claim: &Claim) -> ClaimCheck {
-        let heard = [self.claim_at_local_api(claim).await, self.claim_in_directory(claim)];
+        let checks = [self.check_with_local_api(claim).await, self.check_in_directory(claim)];
         let weight = |check: &ClaimCheck| match check {
             ClaimCheck::Conflicts { .. } => 0,
             ClaimCheck::Agrees { .. } => 1,
             ClaimCheck::Unknown { .. } => 2,
         };
-        // The first of equals is kept: the provider asked first.
-        let mut check = heard
+        // `min_by_key` returns the first of equals: the provider that is queried first.
+        let mut check = checks
             .into_iter()
             .flatten()
             .min_by_key(weight)
             .unwrap_or_else(|| ClaimCheck::Unknown { why: Unresolved::NoProvider.to_string() });
         if matches!(check, ClaimCheck::Unknown { .. })
-            && let Some(remembered) = self.claim_in_history(claim)
+            && let Some(from_history) = self.check_in_history(claim)
         {
-            check = remembered;
+            check = from_history;
         }
         let directory = self.shared.directory.as_ref().map(DirectoryFile::current);
         if let (Some(directory), Some(owner)) = (directory, check.owner_mut()) {
@@ -258,8 +256,8 @@ impl Resolver {
         self.shared.own_node.clone()
     }
 
-    /// Where to listen to be reached at the node's own addresses: empty until the node is first up, then changed
-    /// only when the addresses do. While tailscaled is away, the last ones stand.
+    /// The addresses to listen on to be reachable at the node's own addresses: empty until the node is up for the first time,
+    /// then changed only when the addresses do. While tailscaled is away, the last ones stay.
     pub fn own_addresses(&self) -> watch::Receiver<Vec<IpAddr>> {
         self.shared.listen_on.clone()
     }
@@ -269,82 +267,81 @@ impl Resolver {
         self.shared.directory.as_ref()
     }
 
-    /// By which way a connection came; an error while tailscaled has not told how the mesh brings them, if it could be
-    /// one of the mesh.
-    async fn way(&self, connection: Connection) -> Result<Way, NoWay> {
+    /// The ingress of a connection; an error if it may be one of the mesh, and the node's state is not known yet.
+    async fn ingress(&self, connection: Connection) -> Result<Ingress, UnknownIngress> {
         let peer = connection.peer.ip();
         if self.shared.local_api.is_some() {
             let mut node = self.shared.own_node.clone();
-            // The first look is under way from the start. The sender lives as long as this does.
-            let _looked_at = node.wait_for(|node| *node != OwnNode::Unasked).await;
+            // The first status is requested at start. The sender lives as long as this resolver.
+            let _first_status = node.wait_for(|node| *node != OwnNode::Unasked).await;
         }
         if let Some(membership) = &*self.shared.membership.borrow() {
-            let in_mesh = |address| self.may_have(address);
-            return Ok(way_of(connection, membership, in_mesh, is_of_this_machine));
+            let in_mesh = |address| self.may_be_in_mesh(address);
+            return Ok(classify(connection, membership, in_mesh, is_of_this_machine));
         }
         if !peer.is_loopback() && is_of_this_machine(peer) {
-            return Ok(Way::OwnMachine);
+            return Ok(Ingress::OwnMachine);
         }
-        if self.shared.local_api.is_none() || !(peer.is_loopback() || self.may_have(peer)) {
-            return Ok(Way::Elsewhere);
+        if self.shared.local_api.is_none() || !(peer.is_loopback() || self.may_be_in_mesh(peer)) {
+            return Ok(Ingress::Elsewhere);
         }
         let reason = match &*self.shared.own_node.borrow() {
             OwnNode::Unreachable { why } => why.as_str().into(),
             OwnNode::Down { state } => format!("this node is not up: {state:?}").into(),
             OwnNode::Unasked | OwnNode::Running { .. } => "it has not told of this node yet".into(),
         };
-        Err(NoWay { reason })
+        Err(UnknownIngress { reason })
     }
 
-    /// Whether the far end of a loopback connection is the socket of another user than tailscaled runs as, which then did
-    /// not forward it. Where that can't be told, it is left to tailscaled to say whom it forwards.
+    /// Whether the far socket of a loopback connection belongs to another user than tailscaled's, so that tailscaled did not
+    /// forward it. False if that can't be determined: then tailscaled's answer decides.
     async fn is_of_another_user(&self, connection: Connection) -> bool {
         let Some((local_api, local)) = self.shared.local_api.as_ref().zip(connection.local) else {
             return false;
         };
         let peer = connection.peer;
         let owner = tokio::task::spawn_blocking(move || owner_of(peer, local)).await;
-        match (owner, local_api.user().await) {
+        match (owner, local_api.daemon_uid().await) {
             (Ok(Some(owner)), Ok(tailscaled)) => owner != tailscaled,
             _ => false,
         }
     }
 
-    /// What tailscaled tells of `peer`; none where there is no tailscaled.
-    async fn ask_local_api(&self, peer: SocketAddr, until: Instant) -> Option<Told> {
+    /// tailscaled's answer about `peer`; none without a tailscaled.
+    async fn query_local_api(&self, peer: SocketAddr, until: Instant) -> Option<WhoisAnswer> {
         let local_api = self.shared.local_api.as_ref()?;
         let key = if peer.ip().is_loopback() { peer } else { SocketAddr::new(peer.ip(), 0) };
-        let ask = self.shared.by_address.get_or_ask(key, async || self.ask_now(local_api, peer).await);
-        match timeout_at(until, ask).await {
-            Ok(told) => Some(told),
+        let query = self.shared.by_address.get_or_query(key, async || self.query_now(local_api, peer).await);
+        match timeout_at(until, query).await {
+            Ok(answer) => Some(answer),
             Err(_elapsed) => {
                 let reason = "too many questions are waiting".into();
-                Some(Told::Failed { reason, as_of: Timestamp::now() })
+                Some(WhoisAnswer::Failed { reason, as_of: Timestamp::now() })
             }
         }
     }
 
-    async fn ask_now(&self, local_api: &LocalApi, peer: SocketAddr) -> (Told, Duration) {
+    async fn query_now(&self, local_api: &LocalApi, peer: SocketAddr) -> (WhoisAnswer, Duration) {
         let config = &self.shared.config;
-        let _turn = self.shared.turns.acquire().await.expect("the semaphore is never closed");
+        let _permit = self.shared.query_permits.acquire().await.expect("the semaphore is never closed");
         let answer = local_api.whois(peer).await;
         let as_of = Timestamp::now();
         match answer {
             Ok(Some(whois)) => {
-                let keep_for = if peer.ip().is_loopback() { Duration::ZERO } else { config.keep_known };
-                (Told::Known { subject: Arc::new(whois.subject()), as_of }, keep_for)
+                let ttl = if peer.ip().is_loopback() { Duration::ZERO } else { config.known_ttl };
+                (WhoisAnswer::Known { subject: Arc::new(whois.subject()), as_of }, ttl)
             }
-            Ok(None) => (Told::Unknown { as_of }, config.keep_unknown),
+            Ok(None) => (WhoisAnswer::Unknown { as_of }, config.unknown_ttl),
             Err(error) => {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "whois failed");
-                (Told::Failed { reason: error.to_string().into(), as_of }, config.keep_unknown)
+                (WhoisAnswer::Failed { reason: error.to_string().into(), as_of }, config.unknown_ttl)
             }
         }
     }
 
-    /// Whether `address` may be one that the mesh gives to its nodes.
-    fn may_have(&self, address: IpAddr) -> bool {
-        is_tailnet_address(address) || self.shared.config.ask_about == AskAbout::Anything
+    /// Whether `address` may be one that the mesh assigns to its nodes.
+    fn may_be_in_mesh(&self, address: IpAddr) -> bool {
+        is_tailnet_address(address) || self.shared.config.query_scope == QueryScope::Anything
     }
 
     /// Whether `subject` is this machine's own node.
@@ -356,12 +353,12 @@ impl Resolver {
         })
     }
 
-    fn nobody(&self, told: Option<Told>, now: Timestamp) -> (Unresolved, Timestamp) {
-        match told {
-            Some(Told::Failed { reason, as_of }) => {
+    fn unresolved_reason(&self, answer: Option<WhoisAnswer>, now: Timestamp) -> (Unresolved, Timestamp) {
+        match answer {
+            Some(WhoisAnswer::Failed { reason, as_of }) => {
                 (Unresolved::Failed { reason: reason.to_string() }, as_of)
             }
-            Some(Told::Unknown { as_of } | Told::Known { as_of, .. }) => (Unresolved::Unknown, as_of),
+            Some(WhoisAnswer::Unknown { as_of } | WhoisAnswer::Known { as_of, .. }) => (Unresolved::Unknown, as_of),
             None if self.shared.local_api.is_some() => (Unresolved::Outside, now),
             None if self.shared.directory.is_some() => (Unresolved::Unknown, now),
             None => (Unresolved::NoProvider, now),
@@ -369,7 +366,7 @@ impl Resolver {
     }
 
     /// None without a tailscaled.
-    async fn claim_at_local_api(&self, claim: &Claim) -> Option<ClaimCheck> {
+    async fn check_with_local_api(&self, claim: &Claim) -> Option<ClaimCheck> {
         Some(match self.devices().await? {
             Ok(devices) => match devices.find(claim) {
                 Some(known) => verdict(claim, known, Provider::LocalApi, devices.as_of),
@@ -380,7 +377,7 @@ impl Resolver {
     }
 
     /// None without a directory.
-    fn claim_in_directory(&self, claim: &Claim) -> Option<ClaimCheck> {
+    fn check_in_directory(&self, claim: &Claim) -> Option<ClaimCheck> {
         let directory = self.shared.directory.as_ref().map(DirectoryFile::current)?;
         let by_id = claim.node_id.as_deref().and_then(|id| directory.by_id(id));
         let known = by_id.or_else(|| claim.node.as_deref().and_then(|name| directory.by_name(name)));
@@ -388,11 +385,11 @@ impl Resolver {
         Some(known.map_or_else(unknown_device, verdict))
     }
 
-    /// None where no event told of the device.
-    fn claim_in_history(&self, claim: &Claim) -> Option<ClaimCheck> {
+    /// None if no event is about the device.
+    fn check_in_history(&self, claim: &Claim) -> Option<ClaimCheck> {
         let (history, now) = (&self.shared.config.history, Timestamp::now());
         let by_id = claim.node_id.as_deref().and_then(|id| history.device(id, now));
-        let known = by_id.or_else(|| match &history.named(claim.node.as_deref()?, now)[..] {
+        let known = by_id.or_else(|| match &history.devices_by_name(claim.node.as_deref()?, now)[..] {
             [one] => Some(one.clone()),
             _ => None,
         })?;
@@ -403,28 +400,28 @@ impl Resolver {
     async fn devices(&self) -> Option<Result<Arc<Devices>, String>> {
         let local_api = self.shared.local_api.as_ref()?;
         let config = &self.shared.config;
-        let ask = self.shared.devices.get_or_ask((), async || match local_api.status(Peers::Listed).await {
-            Ok(status) => (Ok(Arc::new(Devices::of_status(&status, Timestamp::now()))), config.keep_known),
-            Err(error) => (Err(error.to_string()), config.keep_unknown),
+        let query = self.shared.devices.get_or_query((), async || match local_api.status(Peers::Listed).await {
+            Ok(status) => (Ok(Arc::new(Devices::from_status(&status, Timestamp::now()))), config.known_ttl),
+            Err(error) => (Err(error.to_string()), config.unknown_ttl),
         });
-        let waited = tokio::time::timeout(config.patience, ask).await;
-        Some(waited.unwrap_or_else(|_elapsed| Err("too many questions are waiting".to_owned())))
+        let answer = tokio::time::timeout(config.total_timeout, query).await;
+        Some(answer.unwrap_or_else(|_elapsed| Err("too many questions are waiting".to_owned())))
     }
 }
 
-/// A device and whose it was, when the trail was last told.
-fn remembered(known: &Known) -> Resolution {
+/// The last known state of a device, from the trail's events.
+fn from_history(known: &DeviceAsOf) -> Resolution {
     let subject = subject_of(known);
     let account = Account { subject: &subject, provider: Provider::History, as_of: known.as_of };
     let mut resolution = Resolution::of(account, std::collections::BTreeSet::new(), Vec::new());
     if let Some(conflict) = &known.conflict {
-        let what = Contradiction { what: "history", one: known.facts().whose(), other: conflict.to_string() };
-        resolution.standing = Standing::Conflicting { what: vec![what] };
+        let what = Contradiction { what: "history", one: known.facts().owner_label(), other: conflict.to_string() };
+        resolution.status = ResolutionStatus::Conflicting { what: vec![what] };
     }
     resolution
 }
 
-fn subject_of(known: &Known) -> Subject {
+fn subject_of(known: &DeviceAsOf) -> Subject {
     let (facts, device) = (known.facts(), known.device());
     Subject {
         name: device.name.clone(),

@@ -1,8 +1,7 @@
-//! A device's and a person's whole state at one moment, in the one form every control plane's answer is brought into.
+//! The complete state of a device or a person at one moment, in a common form for all control planes.
 //!
-//! This is what stands in `detail.new` and `detail.old` of events about devices and users, so that a directory can be
-//! built again from the trail alone. Members stand in canonical order; what a control plane does not tell is absent,
-//! never guessed.
+//! It is stored in `detail.new` and `detail.old` of events about devices and users, so that the directory can be rebuilt
+//! from the trail alone. Members are in canonical order; what a control plane does not report is absent, never guessed.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,23 +10,23 @@ use meshtrail_event::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A device as a control plane told of it.
+/// A device as a control plane reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeviceState {
     /// Its addresses in the mesh.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
-    /// Subnet routes it offers, as CIDR; `0.0.0.0/0` and `::/0` are an exit node's.
+    /// Subnet routes that it advertises, as CIDR; `0.0.0.0/0` and `::/0` are those of an exit node.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub advertised_routes: BTreeSet<String>,
-    /// Whether the control plane lets it in.
+    /// Whether the control plane has authorised it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorized: Option<bool>,
-    /// Whether it takes no connections from others ("shields up").
+    /// Whether it refuses incoming connections ("shields up").
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks_incoming: Option<bool>,
-    /// The client's version, as it says.
+    /// The client's version, self-reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_version: Option<String>,
     /// When it joined.
@@ -36,10 +35,10 @@ pub struct DeviceState {
     /// Subnet routes that are in force.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub enabled_routes: BTreeSet<String>,
-    /// Whether it goes when it disconnects.
+    /// Whether it is removed when it disconnects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<bool>,
-    /// Whether its node key was said to be expired.
+    /// Whether its node key is reported as expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired: Option<bool>,
     /// When its node key expires.
@@ -48,7 +47,7 @@ pub struct DeviceState {
     /// Whether it was shared in from another tailnet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<bool>,
-    /// The name its operating system has.
+    /// The host name of its operating system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// The id that survives renames.
@@ -74,50 +73,50 @@ pub struct DeviceState {
     /// Its operating system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
-    /// What else the control plane tells of it, as it writes it.
+    /// Other members that the control plane reports, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub others: Option<Value>,
-    /// The login of the person it belongs to; absent where tags own it.
+    /// The login of its owner; absent for a tagged device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The serial numbers of its hardware, as it says.
+    /// The serial numbers of its hardware, self-reported.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub serial_numbers: BTreeSet<String>,
-    /// Whether it takes Tailscale SSH.
+    /// Whether it accepts Tailscale SSH.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_enabled: Option<bool>,
-    /// The tags that own it in a person's place.
+    /// Its tags; they own it in place of a person.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
-    /// Why its node key is not signed as the tailnet's lock asks.
+    /// The error of tailnet lock about its node key's signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tailnet_lock_error: Option<String>,
-    /// Whether it does not tell its serial numbers.
+    /// Whether it does not report its serial numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withholds_posture: Option<bool>,
 }
 
-/// A person as a control plane told of them.
+/// A person as a control plane reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UserState {
     /// When they were added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
-    /// Groups, written `group:name`, where the control plane or the policy tells.
+    /// Groups, written `group:name`, where the control plane or the policy lists them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
-    /// The control plane's id of them.
+    /// The control plane's id of the person.
     pub id: String,
     /// When they were last seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// What they sign in with.
+    /// The name that they sign in with.
     pub login: String,
-    /// The name to show.
+    /// Display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether they are connected with a device now.
+    /// Whether one of their devices is connected now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub online: Option<bool>,
     /// `owner`, `admin`, `member`, …

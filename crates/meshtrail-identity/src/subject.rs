@@ -1,4 +1,4 @@
-//! What one provider says about one device: the shape every provider's answer is brought into.
+//! One provider's account of a device, in a common form for all providers.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use meshtrail_event::{Actor, Device, Person};
 use serde::Serialize;
 
-/// Who says so.
+/// A provider of identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
@@ -15,12 +15,12 @@ pub enum Provider {
     LocalApi,
     /// The directory file.
     Directory,
-    /// The directory made from the trail's own events: what a control plane told last.
+    /// The history of the trail's events: the last state that a control plane reported.
     History,
 }
 
 impl Provider {
-    /// The name as it stands in an event's identity.
+    /// The name in an event's `identity`.
     pub fn as_str(self) -> &'static str {
         match self {
             Provider::LocalApi => "localapi",
@@ -36,7 +36,7 @@ impl std::fmt::Display for Provider {
     }
 }
 
-/// A device and whose it is, as one provider knows it.
+/// A device and its owner, as one provider knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// The device's full name, without a trailing dot.
@@ -58,22 +58,22 @@ pub struct Subject {
 pub struct Owner {
     /// The control plane's id of the person.
     pub id: Option<String>,
-    /// What the person signs in with.
+    /// The name that the person signs in with.
     pub login: String,
-    /// The name to show.
+    /// Display name.
     pub display_name: Option<String>,
-    /// The groups the provider tells of, written `group:name`.
+    /// The groups that the provider reports, written `group:name`.
     pub groups: BTreeSet<String>,
 }
 
-/// One point in which two accounts of the same device differ.
+/// A property in which two accounts of the same device differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contradiction {
-    /// What they differ in: `node id`, `node name`, `login`, `tags` or `history`.
+    /// The property: `node id`, `node name`, `login`, `tags` or `history`.
     pub what: &'static str,
-    /// What the first says: the claim, or the provider asked first.
+    /// Its value in the first account: the claim, or that of the provider queried first.
     pub one: String,
-    /// What the other says.
+    /// Its value in the other account.
     pub other: String,
 }
 
@@ -84,7 +84,7 @@ impl std::fmt::Display for Contradiction {
 }
 
 impl Subject {
-    /// The device as it stands in an event.
+    /// The `device` member of an event.
     pub fn device(&self) -> Device {
         Device {
             addresses: self.addresses.iter().map(IpAddr::to_string).collect(),
@@ -95,7 +95,7 @@ impl Subject {
         }
     }
 
-    /// The actor as it stands in an event: the person or the tags, with the device.
+    /// The `actor` member of an event: the person or the tags, with the device.
     pub fn actor(&self) -> Actor {
         let person = self.owner.as_ref().map(|owner| Person {
             groups: owner.groups.iter().cloned().collect(),
@@ -107,16 +107,16 @@ impl Subject {
         Actor { device: Some(self.device().into()), person: person.map(Arc::new), tags, ..Actor::default() }
     }
 
-    /// Where two accounts of the same address differ in what decides: whose it is, and which device.
+    /// The contradictions between two accounts of the same address, in the owner and the device's id.
     ///
-    /// What only one of them tells is no difference.
+    /// A property that only one of them has is no contradiction.
     pub(crate) fn contradictions(&self, other: &Subject) -> Vec<Contradiction> {
         let mut found = Vec::new();
         let mut differ = |what, one: String, other: String| found.push(Contradiction { what, one, other });
-        if self.login() != other.login() && self.says_whose() && other.says_whose() {
+        if self.login() != other.login() && self.names_owner() && other.names_owner() {
             differ("login", self.login_text(), other.login_text());
         }
-        if self.tags != other.tags && self.says_whose() && other.says_whose() {
+        if self.tags != other.tags && self.names_owner() && other.names_owner() {
             differ("tags", tags_text(&self.tags), tags_text(&other.tags));
         }
         if let (Some(one), Some(two)) = (&self.stable_id, &other.stable_id)
@@ -132,8 +132,8 @@ impl Subject {
         self.owner.as_ref().map(|owner| owner.login.to_lowercase())
     }
 
-    /// Whether this account says anything of whose the device is.
-    pub(crate) fn says_whose(&self) -> bool {
+    /// Whether this account names an owner: a person or tags.
+    pub(crate) fn names_owner(&self) -> bool {
         self.owner.is_some() || !self.tags.is_empty()
     }
 
@@ -150,18 +150,18 @@ pub(crate) fn tags_text(tags: &BTreeSet<String>) -> String {
     }
 }
 
-/// A name without the dot that ends a full name, and without regard to case.
+/// Compares names without the trailing dot, ignoring case.
 pub(crate) fn same_name(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
-/// A text, unless there is nothing in it.
-pub(crate) fn said(text: &str) -> Option<String> {
+/// A text without surrounding white space, unless it is empty.
+pub(crate) fn non_empty(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// A group's name as roles write it.
+/// A group's name in the form that roles use.
 pub(crate) fn group_name(name: &str) -> String {
     if name.starts_with("group:") || name.contains('@') { name.to_owned() } else { format!("group:{name}") }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use meshtrail_event::{Claim, IdentityStatus};
 use meshtrail_identity::{
-    AskAbout, ClaimCheck, Connection, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider,
-    Resolver, ResolverConfig, Standing, Unresolved,
+    QueryScope, ClaimCheck, Connection, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider,
+    Resolver, ResolverConfig, ResolutionStatus, Unresolved,
 };
-use stand_in::{Answer, LocalApiStandIn, RUNNING, Turns};
+use stand_in::{Answer, LocalApiStandIn, RUNNING, QueryBarrier};
 
 const ALICE: &str = r#"{"Node":{"ID":7,"StableID":"n7","Name":"laptop.tail.example.","User":3,
     "Addresses":["100.64.0.7/32","fd7a:115c:a1e0::7/128"],"Hostinfo":{"OS":"macOS"},"Later":[]},
@@ -65,8 +65,8 @@ fn patient(stand_in: &LocalApiStandIn) -> ResolverConfig {
     ResolverConfig {
         socket: Some(stand_in.socket()),
         timeout: PATIENCE,
-        patience: PATIENCE,
-        keep_known: PATIENCE,
+        total_timeout: PATIENCE,
+        known_ttl: PATIENCE,
         ..ResolverConfig::default()
     }
 }
@@ -78,7 +78,7 @@ fn resolver(stand_in: &LocalApiStandIn) -> Resolver {
 fn directory(stand_in: &LocalApiStandIn, text: &str) -> DirectoryFile {
     let path = stand_in.folder().join("directory.toml");
     std::fs::write(&path, text).unwrap();
-    DirectoryFile::open_looking_every(path, Duration::from_millis(5)).unwrap()
+    DirectoryFile::open_with_interval(path, Duration::from_millis(5)).unwrap()
 }
 
 /// Puts another text in the file's place, as a whole.
@@ -125,7 +125,7 @@ async fn a_device_whose_owner_is_not_told_is_known_and_its_actor_is_not() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(ok(r#"{"Node":{"StableID":"n7","Name":"laptop.tail.example."}}"#));
     let found = resolver(&stand_in).who(from(laptop())).await;
-    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::NoOwner });
+    assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::NoOwner });
     assert!(found.actor.is_none() && found.device.is_some());
 }
 
@@ -133,7 +133,7 @@ async fn a_device_whose_owner_is_not_told_is_known_and_its_actor_is_not() {
 async fn an_address_tailscaled_does_not_know_is_unresolved() {
     let stand_in = LocalApiStandIn::start();
     let found = resolver(&stand_in).who(from(laptop())).await;
-    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Unknown });
+    assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::Unknown });
     assert_eq!((found.actor, found.device, found.provider), (None, None, None));
 }
 
@@ -177,10 +177,10 @@ async fn tailscaled_is_not_asked_about_addresses_outside_the_mesh_unless_told_to
     let stand_in = LocalApiStandIn::start();
     let stranger = peer("192.0.2.7:443");
     let found = resolver(&stand_in).who(from(stranger)).await;
-    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
+    assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::Outside });
     assert!(stand_in.questions("whois").is_empty());
 
-    let told = ResolverConfig { ask_about: AskAbout::Anything, ..patient(&stand_in) };
+    let told = ResolverConfig { query_scope: QueryScope::Anything, ..patient(&stand_in) };
     Resolver::start(told).who(from(stranger)).await;
     assert_eq!(stand_in.questions("addr=192.0.2.7:443").len(), 1);
 }
@@ -215,7 +215,7 @@ async fn a_loopback_connection_of_the_user_that_tailscaled_runs_as_is_left_to_it
     stand_in.whois_answers(ok(ALICE));
     let api = LocalApi::new(stand_in.socket());
     let us = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
-    assert_eq!(api.user().await.unwrap(), us);
+    assert_eq!(api.daemon_uid().await.unwrap(), us);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let connection =
@@ -241,7 +241,7 @@ async fn without_an_interface_a_peer_with_an_address_of_the_mesh_is_nobody() {
     let resolver = Resolver::start(config);
     for connection in [from(laptop()), between("100.64.0.7:51000", "192.168.1.2:7411")] {
         let found = resolver.who(connection).await;
-        assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::AroundTheMesh });
+        assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::AroundTheMesh });
         assert_eq!((found.actor, found.device), (None, None));
     }
     assert!(stand_in.questions("whois").is_empty());
@@ -255,7 +255,7 @@ async fn with_an_interface_a_peer_is_known_where_the_connection_is_to_the_nodes_
     let by_the_mesh = resolver.who(between("100.64.0.7:51000", "[::ffff:100.64.0.9]:7411")).await;
     assert_eq!(by_the_mesh.login(), Some("alice@example.com"));
     let around_it = resolver.who(between("100.64.0.7:51000", "192.168.1.2:7411")).await;
-    assert_eq!(around_it.standing, Standing::Unresolved { why: Unresolved::AroundTheMesh });
+    assert_eq!(around_it.status, ResolutionStatus::Unresolved { why: Unresolved::AroundTheMesh });
     assert!(around_it.actor.is_none() && !around_it.is_certain());
 }
 
@@ -266,7 +266,7 @@ async fn a_connection_of_the_node_itself_tells_the_device_and_no_person() {
     stand_in.whois_answers(ok(&own));
     let by_address = resolver(&stand_in);
     let found = by_address.who(between("100.64.0.9:51000", "100.64.0.9:7411")).await;
-    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::OwnMachine });
+    assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::OwnMachine });
     assert!(found.actor.is_none() && found.device.is_some() && !found.is_certain());
     let holder = by_address.holder(peer("100.64.0.9:0").ip()).await;
     assert_eq!(holder.login(), Some("alice@example.com"), "whose the address is can be asked all the same");
@@ -274,7 +274,7 @@ async fn a_connection_of_the_node_itself_tells_the_device_and_no_person() {
     // A userspace tailscaled forwards what a local program sent to the node by its proxy.
     stand_in.status_answers(userspace());
     let found = resolver(&stand_in).who(between("127.0.0.1:40001", "127.0.0.1:7411")).await;
-    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::OwnMachine });
+    assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::OwnMachine });
     assert!(found.actor.is_none() && found.device.is_some());
 }
 
@@ -283,7 +283,7 @@ async fn while_tailscaled_has_not_told_how_the_mesh_comes_nobody_is_believed() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(ok(ALICE));
     let refused = Answer::Whole("500 Internal Server Error", String::new());
-    for (status, patience, why) in [
+    for (status, total_timeout, why) in [
         (Answer::Silent, Duration::from_millis(50), "it has not told of this node yet"),
         (ok(r#"{"BackendState":"NeedsLogin","TUN":true}"#), LONG, "this node is not up: NeedsLogin"),
         (refused, LONG, "tailscaled refused status"),
@@ -291,7 +291,7 @@ async fn while_tailscaled_has_not_told_how_the_mesh_comes_nobody_is_believed() {
         stand_in.status_answers(status);
         let timeout = LONG;
         let config =
-            ResolverConfig { socket: Some(stand_in.socket()), timeout, patience, ..Default::default() };
+            ResolverConfig { socket: Some(stand_in.socket()), timeout, total_timeout, ..Default::default() };
         let found = Resolver::start(config).who(from(laptop())).await;
         let reason = found.identity().reason.unwrap();
         assert!(reason.starts_with("tailscaled could not be asked: ") && reason.contains(why), "{reason}");
@@ -308,7 +308,7 @@ async fn loopback_peers_of_a_node_with_an_interface_are_none_of_the_mesh() {
     let mut own = resolver.own_node();
     own.wait_for(|node| matches!(node, OwnNode::Running { .. })).await.unwrap();
     let found = resolver.who(from(peer("127.0.0.1:40001"))).await;
-    assert_eq!(found.standing, Standing::Unresolved { why: Unresolved::Outside });
+    assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::Outside });
     assert!(stand_in.questions("whois").is_empty());
 }
 
@@ -316,10 +316,10 @@ async fn loopback_peers_of_a_node_with_an_interface_are_none_of_the_mesh() {
 async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(Answer::Silent);
-    let (timeout, patience) = (Duration::from_secs(60), Duration::from_millis(50));
-    let config = ResolverConfig { socket: Some(stand_in.socket()), timeout, patience, ..Default::default() };
+    let (timeout, total_timeout) = (Duration::from_secs(60), Duration::from_millis(50));
+    let config = ResolverConfig { socket: Some(stand_in.socket()), timeout, total_timeout, ..Default::default() };
     let resolver = Resolver::start(config);
-    // Whoever gives up leaves a turn to the next: how many are asked in all depends on who is still waiting then.
+    // A request that times out leaves its permit to the next: the number of queries depends on which are still waiting.
     let peers = (0..100).map(|host| SocketAddr::from(([100, 64, 1, host], 1)));
     let mut asked = tokio::task::JoinSet::new();
     for peer in peers {
@@ -327,20 +327,20 @@ async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
         asked.spawn(async move { resolver.who(from(peer)).await });
     }
     while let Some(found) = asked.join_next().await {
-        assert!(matches!(found.unwrap().standing, Standing::Unresolved { why: Unresolved::Failed { .. } }));
+        assert!(matches!(found.unwrap().status, ResolutionStatus::Unresolved { why: Unresolved::Failed { .. } }));
     }
 }
 
 #[tokio::test]
 async fn tailscaled_has_so_many_questions_at_once_and_the_others_wait_their_turn() {
     let stand_in = LocalApiStandIn::start();
-    let turns = Turns::new(16, 100);
-    stand_in.whois_answers(Answer::InTurns(turns.clone(), ALICE.to_owned()));
+    let barrier = QueryBarrier::new(16, 100);
+    stand_in.whois_answers(Answer::AtBarrier(barrier.clone(), ALICE.to_owned()));
     let hour = Duration::from_secs(3_600);
     let config = ResolverConfig {
         socket: Some(stand_in.socket()),
         timeout: hour,
-        patience: hour,
+        total_timeout: hour,
         ..Default::default()
     };
     let resolver = Resolver::start(config);
@@ -352,7 +352,7 @@ async fn tailscaled_has_so_many_questions_at_once_and_the_others_wait_their_turn
     while let Some(found) = asked.join_next().await {
         assert_eq!(found.unwrap().login(), Some("alice@example.com"));
     }
-    assert_eq!((turns.most(), stand_in.questions("whois").len()), (16, 100));
+    assert_eq!((barrier.most(), stand_in.questions("whois").len()), (16, 100));
 }
 
 #[tokio::test]
@@ -433,7 +433,7 @@ async fn own_addresses_appear_change_and_outlive_an_outage() {
     let stand_in = LocalApiStandIn::start();
     stand_in.status_answers(ok(r#"{"BackendState":"NoState"}"#));
     let resolver =
-        Resolver::start(ResolverConfig { look_every: Duration::from_millis(5), ..patient(&stand_in) });
+        Resolver::start(ResolverConfig { poll_interval: Duration::from_millis(5), ..patient(&stand_in) });
     let mut addresses = resolver.own_addresses();
     assert!(addresses.borrow().is_empty());
     stand_in.status_answers(ok(STATUS));

@@ -1,10 +1,10 @@
-//! HTTP/1.1 and HTTP/2 on a port, in the clear or over TLS.
+//! HTTP/1.1 and HTTP/2 on a port, with TLS or without.
 //!
-//! - From the accept to the end of the first request's head there is one deadline, [`HEADER_TIME`], whatever is said
-//!   until then: nothing, half a handshake, half a preface, half a head. Later heads have as long each.
-//! - A connection over which nothing is asked for [`IDLE_TIME`] ends, and so does a peer that answers no ping of HTTP/2.
-//! - Connections and requests have places ([`Places`]), of which a peer has a share; one more is answered with 503.
-//! - On stop, answers that have begun get [`DRAIN_TIME`] to finish; what is left then is cut.
+//! - From the accept to the end of the first request's head there is one deadline, [`HEADER_TIME`], whatever is sent until
+//!   then: nothing, half a handshake, half a preface, half a head. Each later head has as long.
+//! - A connection is closed after [`IDLE_TIME`] without a request, or if an HTTP/2 ping is not answered.
+//! - Connections and requests take slots ([`Slots`]), of which a peer has a share; beyond them the answer is 503.
+//! - On stop, answers that have begun get [`DRAIN_TIME`] to finish, then their connections are cut.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,114 +30,114 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::accept::accept;
-use crate::activity::{Activity, InUse, Patience, Unused};
-use crate::fold::Fold;
-use crate::places::{Full, Limits, Place, Places, Sort};
+use crate::idle::{IdleLimits, IdleReason, RequestActivity, RequestGuard};
+use crate::log_throttle::LogThrottle;
 use crate::refusal::{RETRY_AFTER, Refusal};
 use crate::shares::Peer;
+use crate::slots::{Limits, Slot, SlotKind, Slots, SlotsFull};
 
-/// How long a peer may take from the accept to the end of its first request's head, and for each later head.
+/// The time from the accept to the end of the first request's head, and for each later head.
 pub const HEADER_TIME: Duration = Duration::from_secs(15);
 
-/// How long a connection may be without a request.
+/// The longest time without a request.
 pub const IDLE_TIME: Duration = Duration::from_secs(60);
 
-/// How long answers that have begun may take after a stop.
+/// The time for answers that have begun after a stop.
 pub const DRAIN_TIME: Duration = Duration::from_secs(3);
 
-/// How often a peer on HTTP/2 is asked whether it is still there.
+/// The interval of HTTP/2 pings.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-/// Our end of the connection that a request came by: among its extensions, as its peer's ([`ConnectInfo`]).
+/// The local address of a request's connection: a request extension, like the peer's address ([`ConnectInfo`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalAddress(pub SocketAddr);
 
-/// A port on which HTTP is spoken, and how much of it at a time.
+/// An HTTP port and its limits.
 pub struct HttpPort {
-    /// The port.
+    /// The bound port.
     pub listener: TcpListener,
-    /// What answers TLS; without it, HTTP is spoken in the clear.
+    /// The TLS acceptor; if none, the port speaks plain HTTP.
     pub tls: Option<TlsAcceptor>,
-    /// What is served on it at a time.
-    pub places: PortPlaces,
-    /// How long its peers are waited for.
-    pub times: PortTimes,
+    /// The limits on connections and requests.
+    pub slots: PortSlots,
+    /// The timeouts.
+    pub timeouts: PortTimeouts,
 }
 
-/// What is served on a port at a time; cheap to clone, for ports that share their places.
+/// The slots of a port; cheap to clone, for ports that share them.
 #[derive(Debug, Clone)]
-pub struct PortPlaces {
-    /// Connections.
-    pub connections: Places,
-    /// Requests, of all connections together.
-    pub requests: Places,
-    /// Requests of one connection.
+pub struct PortSlots {
+    /// Slots of connections.
+    pub connections: Slots,
+    /// Slots of requests, over all connections.
+    pub requests: Slots,
+    /// Concurrent requests of one connection.
     pub streams: u32,
 }
 
-impl PortPlaces {
-    /// So many connections and requests of a port that is called `port` at `/metrics`.
+impl PortSlots {
+    /// Slots for so many connections and requests; `port` is the label in metrics.
     pub fn new(port: &str, connections: usize, requests: usize, streams: u32, limits: &Limits) -> Self {
         Self {
-            connections: Places::new(port, Sort::CONNECTIONS, connections, limits),
-            requests: Places::new(port, Sort::REQUESTS, requests, limits),
+            connections: Slots::new(port, SlotKind::CONNECTIONS, connections, limits),
+            requests: Slots::new(port, SlotKind::REQUESTS, requests, limits),
             streams,
         }
     }
 }
 
-/// How long the peers of a port are waited for.
+/// The timeouts of a port.
 #[derive(Debug, Clone, Copy)]
-pub struct PortTimes {
+pub struct PortTimeouts {
     /// See [`HEADER_TIME`].
     pub header: Duration,
     /// See [`IDLE_TIME`].
     pub idle: Duration,
 }
 
-impl Default for PortTimes {
+impl Default for PortTimeouts {
     fn default() -> Self {
         Self { header: HEADER_TIME, idle: IDLE_TIME }
     }
 }
 
-/// The place of a request, which every request brings along: whoever finds out who asks can count it for them.
+/// The slot of a request, a request extension: authentication moves it from the address to the identity.
 #[derive(Debug, Clone)]
-pub struct RequestPlace(Arc<Place>);
+pub struct RequestSlot(Arc<Slot>);
 
-impl RequestPlace {
-    /// Counts the request for somebody who is known, instead of for its address.
-    pub fn count_for(&self, peer: &Peer) -> Result<(), Full> {
-        self.0.count_for(peer)
+impl RequestSlot {
+    /// Counts the request for an identity instead of its address.
+    pub fn assign_to(&self, peer: &Peer) -> Result<(), SlotsFull> {
+        self.0.assign_to(peer)
     }
 }
 
 impl HttpPort {
-    /// Serves `router`, whose requests know both ends of their connection ([`ConnectInfo`], [`LocalAddress`]) and their
-    /// place ([`RequestPlace`]), until `stop`.
+    /// Serves `router` until `stop`. Requests have both addresses of their connection ([`ConnectInfo`], [`LocalAddress`])
+    /// and their slot ([`RequestSlot`]) as extensions.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        let Self { listener, tls, places, times } = self;
-        let (open, failed) = (TaskTracker::new(), Arc::new(Fold::default()));
+        let Self { listener, tls, slots, timeouts } = self;
+        let (open, failed_handshakes) = (TaskTracker::new(), Arc::new(LogThrottle::default()));
         let refusal = if tls.is_some() { Refusal::Close } else { Refusal::Http };
-        let connection = |stream: TcpStream, peer, place| {
-            let talk = Talk {
+        let connection = |stream: TcpStream, peer, slot| {
+            let connection = Connection {
                 peer,
                 local: stream.local_addr().ok(),
                 router: router.clone(),
-                requests: places.requests.clone(),
-                streams: places.streams,
-                first: Instant::now() + times.header,
-                times,
-                failed: failed.clone(),
+                requests: slots.requests.clone(),
+                streams: slots.streams,
+                first: Instant::now() + timeouts.header,
+                timeouts,
+                failed_handshakes: failed_handshakes.clone(),
                 stop: stop.clone(),
             };
             let tls = tls.clone();
             async move {
-                talk.begin(stream, tls).await;
-                drop(place);
+                connection.begin(stream, tls).await;
+                drop(slot);
             }
         };
-        let accepting = accept(listener, &places.connections, refusal, &open, connection);
+        let accepting = accept(listener, &slots.connections, refusal, &open, connection);
         stop.run_until_cancelled(accepting).await;
         open.close();
         open.wait().await;
@@ -145,28 +145,30 @@ impl HttpPort {
 }
 
 /// One connection.
-struct Talk {
+struct Connection {
     peer: SocketAddr,
     local: Option<SocketAddr>,
     router: Router,
-    requests: Places,
+    requests: Slots,
     streams: u32,
-    /// By when its first request's head has to be there.
+    /// The deadline of its first request's head.
     first: Instant,
-    times: PortTimes,
-    failed: Arc<Fold>,
+    timeouts: PortTimeouts,
+    failed_handshakes: Arc<LogThrottle>,
     stop: CancellationToken,
 }
 
-impl Talk {
+impl Connection {
     async fn begin(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let Some(tls) = tls else { return self.go_on(stream).await };
+        let Some(tls) = tls else { return self.serve(stream).await };
         let peer = self.peer;
         let handshake = tokio::time::timeout_at(self.first, tls.accept(stream));
         match self.stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.go_on(stream).await,
+            Some(Ok(Ok(stream))) => self.serve(stream).await,
             Some(Ok(Err(error))) => {
-                if let Some(left_out) = self.failed.line(&Peer::at(peer), std::time::Instant::now()) {
+                if let Some(left_out) =
+                    self.failed_handshakes.allow(&Peer::from_socket(peer), std::time::Instant::now())
+                {
                     tracing::info!(%peer, %error, left_out, "a TLS handshake failed");
                 }
             }
@@ -175,23 +177,23 @@ impl Talk {
         }
     }
 
-    async fn go_on<S>(self, stream: S)
+    async fn serve<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { peer, local, router, requests, streams, first, times, stop, .. } = self;
-        let activity = Activity::default();
+        let Self { peer, local, router, requests, streams, first, timeouts, stop, .. } = self;
+        let activity = RequestActivity::default();
         let used = activity.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(local) = local {
                 request.extensions_mut().insert(LocalAddress(local));
             }
-            let (place, in_use) = (requests.take(&Peer::at(peer)), used.begin());
+            let (slot, in_use) = (requests.acquire(&Peer::from_socket(peer)), used.begin());
             let router = router.clone();
-            async move { Ok::<_, Infallible>(answer(router, request, peer, place, in_use).await) }
+            async move { Ok::<_, Infallible>(respond(router, request, peer, slot, in_use).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(times.header);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(timeouts.header);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -199,18 +201,18 @@ impl Talk {
             .keep_alive_interval(PING_EVERY);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let patience = Patience { first, idle: times.idle };
+        let limits = IdleLimits { first, idle: timeouts.idle };
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            unused = activity.unused(patience) => {
-                if unused == Unused::NeverAsked {
+            reason = activity.wait_until_idle(limits) => {
+                if reason == IdleReason::NoRequest {
                     return tracing::debug!(%peer, "a connection was closed: no request came in time");
                 }
                 connection.as_mut().graceful_shutdown();
-                let patience = Patience { first, idle: DRAIN_TIME };
+                let limits = IdleLimits { first, idle: DRAIN_TIME };
                 tokio::select! {
                     ended = connection.as_mut() => ended,
-                    _ = activity.unused(patience) => return,
+                    _ = activity.wait_until_idle(limits) => return,
                     () = stop.cancelled() => return,
                 }
             }
@@ -228,40 +230,40 @@ impl Talk {
     }
 }
 
-async fn answer(
+async fn respond(
     router: Router,
     request: Request<Incoming>,
     peer: SocketAddr,
-    place: Result<Place, Full>,
-    in_use: InUse,
-) -> Response<Held> {
-    let (response, place) = match place {
-        Ok(place) => {
-            let place = RequestPlace(Arc::new(place));
+    slot: Result<Slot, SlotsFull>,
+    in_use: RequestGuard,
+) -> Response<GuardedBody> {
+    let (response, slot) = match slot {
+        Ok(slot) => {
+            let slot = RequestSlot(Arc::new(slot));
             let mut request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(place.clone());
-            (router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}), Some(place))
+            request.extensions_mut().insert(slot.clone());
+            (router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}), Some(slot))
         }
-        Err(full) => (refused(&full), None),
+        Err(full) => (unavailable(&full), None),
     };
-    response.map(|body| Held { body, _place: place, _in_use: in_use })
+    response.map(|body| GuardedBody { body, _slot: slot, _in_use: in_use })
 }
 
-/// What a request is answered for which there is no place.
-fn refused(full: &Full) -> axum::response::Response {
+/// The answer to a request without a slot.
+fn unavailable(full: &SlotsFull) -> axum::response::Response {
     let headers = [(header::RETRY_AFTER, RETRY_AFTER)];
     (StatusCode::SERVICE_UNAVAILABLE, headers, format!("{full}\n")).into_response()
 }
 
-/// An answer that has its request's place until it is sent or given up.
-struct Held {
+/// The body of an answer, which holds its request's slot until it is sent or dropped.
+struct GuardedBody {
     body: axum::body::Body,
-    _place: Option<RequestPlace>,
-    _in_use: InUse,
+    _slot: Option<RequestSlot>,
+    _in_use: RequestGuard,
 }
 
-impl Body for Held {
+impl Body for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -295,25 +297,25 @@ mod tests {
         address: SocketAddr,
         stop: CancellationToken,
         task: tokio::task::JoinHandle<()>,
-        places: PortPlaces,
+        slots: PortSlots,
     }
 
-    async fn serving(router: Router, requests: usize, times: PortTimes) -> Serving {
+    async fn start_server(router: Router, requests: usize, timeouts: PortTimeouts) -> Serving {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let places = PortPlaces::new("test", 64, requests, 8, &Limits::default());
-        let port = HttpPort { listener, tls: None, places: places.clone(), times };
+        let slots = PortSlots::new("test", 64, requests, 8, &Limits::default());
+        let port = HttpPort { listener, tls: None, slots: slots.clone(), timeouts };
         let task = tokio::spawn(port.serve(router, stop.clone()));
-        Serving { address, stop, task, places }
+        Serving { address, stop, task, slots }
     }
 
-    async fn asked(address: SocketAddr) -> TcpStream {
+    async fn send_request(address: SocketAddr) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
         stream
     }
 
-    async fn to_the_end(mut stream: TcpStream) -> Vec<u8> {
+    async fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
         let mut heard = Vec::new();
         // A connection that is cut over unread bytes ends with an error, which is an end.
         drop(stream.read_to_end(&mut heard).await);
@@ -330,10 +332,10 @@ mod tests {
             peer.to_string()
         };
         let Serving { address, stop, task, .. } =
-            serving(Router::new().route("/", get(answer)), 64, PortTimes::default()).await;
+            start_server(Router::new().route("/", get(answer)), 64, PortTimeouts::default()).await;
 
         let mut idle = TcpStream::connect(address).await.unwrap();
-        let mut one = asked(address).await;
+        let mut one = send_request(address).await;
         begun.cancelled().await;
         stop.cancel();
         assert_eq!(idle.read(&mut [0; 8]).await.unwrap(), 0, "who asks nothing is not waited for");
@@ -348,8 +350,8 @@ mod tests {
 
     #[tokio::test]
     async fn whatever_is_no_whole_head_by_the_deadline_is_closed() {
-        let times = PortTimes { header: Duration::from_millis(80), ..PortTimes::default() };
-        let port = serving(Router::new(), 64, times).await;
+        let timeouts = PortTimeouts { header: Duration::from_millis(80), ..PortTimeouts::default() };
+        let port = start_server(Router::new(), 64, timeouts).await;
         let mut streams = Vec::new();
         for begun in
             [&b""[..], b"G", b"GET / HTTP/1.1\r\nHost: he", b"PRI * HTTP/2.0", &PREFACE[..24], PREFACE]
@@ -359,17 +361,17 @@ mod tests {
             streams.push(stream);
         }
         for stream in streams {
-            to_the_end(stream).await;
+            read_to_end(stream).await;
         }
         port.stop.cancel();
         port.task.await.unwrap();
-        assert_eq!(port.places.connections.taken(), 0);
+        assert_eq!(port.slots.connections.in_use(), 0);
     }
 
     #[tokio::test]
     async fn a_head_that_drips_is_closed_at_the_same_deadline() {
-        let times = PortTimes { header: Duration::from_millis(200), ..PortTimes::default() };
-        let port = serving(Router::new(), 64, times).await;
+        let timeouts = PortTimeouts { header: Duration::from_millis(200), ..PortTimeouts::default() };
+        let port = start_server(Router::new(), 64, timeouts).await;
         let mut stream = TcpStream::connect(port.address).await.unwrap();
         let began = Instant::now();
         let dripping = async {
@@ -381,19 +383,19 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), dripping).await.expect("it is closed");
-        assert!(began.elapsed() >= times.header);
+        assert!(began.elapsed() >= timeouts.header);
     }
 
     #[tokio::test]
     async fn an_http_2_connection_that_is_idle_ends() {
-        let times = PortTimes { idle: Duration::from_millis(50), ..PortTimes::default() };
-        let port = serving(Router::new().route("/", get(async || "hello")), 64, times).await;
+        let timeouts = PortTimeouts { idle: Duration::from_millis(50), ..PortTimeouts::default() };
+        let port = start_server(Router::new().route("/", get(async || "hello")), 64, timeouts).await;
         let mut stream = TcpStream::connect(port.address).await.unwrap();
         stream.write_all(PREFACE).await.unwrap();
         // GET / with Host x, the whole request in one frame.
         let headers = b"\x82\x86\x84\x01\x01x";
         stream.write_all(&[&[0, 0, 6, 1, 5, 0, 0, 0, 1][..], headers].concat()).await.unwrap();
-        let heard = to_the_end(stream).await;
+        let heard = read_to_end(stream).await;
         assert!(heard.windows(5).any(|part| part == b"hello"), "it was answered before");
     }
 
@@ -401,25 +403,25 @@ mod tests {
     async fn requests_beyond_a_peers_share_are_refused_and_a_known_peer_has_its_own() {
         let (begun, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), CancellationToken::new());
         let (begins, until) = (begun.clone(), go_on.clone());
-        let wait = async move |axum::Extension(place): axum::Extension<RequestPlace>| {
-            let known = place.count_for(&Peer::known(Identity::new("one", [])));
+        let wait = async move |axum::Extension(slot): axum::Extension<RequestSlot>| {
+            let known = slot.assign_to(&Peer::from_identity(Identity::new("one", [])));
             begins.add_permits(1);
             until.cancelled().await;
             known.map_or_else(|full| full.to_string(), |()| "counted".to_owned())
         };
-        let port = serving(
+        let port = start_server(
             Router::new().route("/", get(wait)).route("/free", get(async || "")),
             16,
-            PortTimes::default(),
+            PortTimeouts::default(),
         )
         .await;
         // Two are the share of a sixteenth: known ones make room for two more of the same address.
         let mut streams = Vec::new();
         for _ in 0..4 {
-            streams.push(asked(port.address).await);
+            streams.push(send_request(port.address).await);
             begun.acquire().await.unwrap().forget();
         }
-        let mut one_more = asked(port.address).await;
+        let mut one_more = send_request(port.address).await;
         let mut told = vec![0; 12];
         one_more.read_exact(&mut told).await.unwrap();
         assert_eq!(told, b"HTTP/1.1 503");
@@ -427,11 +429,11 @@ mod tests {
         port.stop.cancel();
         let mut counted = Vec::new();
         for stream in streams {
-            let told = String::from_utf8(to_the_end(stream).await).unwrap();
+            let told = String::from_utf8(read_to_end(stream).await).unwrap();
             counted.push(told.ends_with("counted"));
         }
         assert_eq!(counted, [true, true, false, false]);
         port.task.await.unwrap();
-        assert_eq!(port.places.requests.taken(), 0);
+        assert_eq!(port.slots.requests.in_use(), 0);
     }
 }

@@ -1,8 +1,8 @@
-//! What a server counts, as Prometheus reads it.
+//! Counters and gauges in Prometheus' text format.
 //!
-//! - A counter only grows. A gauge is read when somebody asks, so that it can't go wrong by half a change.
-//! - A series is made once; asking for the same one again gives the same counter.
-//! - Labels are chosen by this program, never by a peer: the number of series is bounded.
+//! - A counter only grows. A gauge is a function that is called at each scrape, so that it can't drift.
+//! - A series is created once; a second request for it returns the same counter.
+//! - Label values are chosen by this program, never by a peer, so that the number of series is bounded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,55 +11,55 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The media type of [`Metrics::text`].
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Labels of a series, as they are written.
+/// The labels of a series.
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
-/// Everything that is counted; cheap to clone.
+/// A registry of metrics; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<BTreeMap<&'static str, Family>>>);
+pub struct Metrics(Arc<Mutex<BTreeMap<&'static str, MetricFamily>>>);
 
-/// A number that only grows; cheap to clone.
+/// A counter; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Counter(Arc<AtomicU64>);
 
-struct Family {
+struct MetricFamily {
     kind: &'static str,
     help: &'static str,
-    /// By their labels as written, so that the text is the same each time.
-    series: BTreeMap<String, Source>,
+    /// By formatted labels, so that the order of the text is stable.
+    series: BTreeMap<String, Reading>,
 }
 
-enum Source {
+enum Reading {
     Counter(Counter),
     Gauge(Box<dyn Fn() -> u64 + Send + Sync>),
 }
 
 impl Counter {
-    /// Counts one more.
+    /// Adds one.
     pub fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// The current value.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Metrics {
-    /// The counter of this name (`meshtrail_…_total`) and these labels.
+    /// Returns the counter with this name (`meshtrail_…_total`) and these labels.
     pub fn counter(&self, name: &'static str, help: &'static str, labels: Labels<'_>) -> Counter {
         let mut families = self.families();
-        let family = families.entry(name).or_insert_with(|| Family::new("counter", help));
-        let new = || Source::Counter(Counter::default());
-        match family.series.entry(written(labels)).or_insert_with(new) {
-            Source::Counter(counter) => counter.clone(),
-            // A name that is a gauge already: what is counted here would show nowhere, but counting works.
-            Source::Gauge(_) => Counter::default(),
+        let family = families.entry(name).or_insert_with(|| MetricFamily::new("counter", help));
+        let new = || Reading::Counter(Counter::default());
+        match family.series.entry(format_labels(labels)).or_insert_with(new) {
+            Reading::Counter(counter) => counter.clone(),
+            // The name belongs to a gauge: the counter works, but is not exported.
+            Reading::Gauge(_) => Counter::default(),
         }
     }
 
-    /// Shows what `read` returns under this name and these labels; one that was there before is replaced.
+    /// Registers `read` as the gauge with this name and these labels, replacing an earlier one.
     pub fn gauge(
         &self,
         name: &'static str,
@@ -68,23 +68,23 @@ impl Metrics {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
         let mut families = self.families();
-        let family = families.entry(name).or_insert_with(|| Family::new("gauge", help));
-        family.series.insert(written(labels), Source::Gauge(Box::new(read)));
+        let family = families.entry(name).or_insert_with(|| MetricFamily::new("gauge", help));
+        family.series.insert(format_labels(labels), Reading::Gauge(Box::new(read)));
     }
 
-    /// Shows a number that something else counted.
-    pub fn counted(&self, name: &'static str, help: &'static str, labels: Labels<'_>, value: u64) {
+    /// Sets a counter to a value that was counted elsewhere.
+    pub fn set_counter(&self, name: &'static str, help: &'static str, labels: Labels<'_>, value: u64) {
         let counter = Counter(Arc::new(AtomicU64::new(value)));
         let mut families = self.families();
-        let family = families.entry(name).or_insert_with(|| Family::new("counter", help));
-        family.series.insert(written(labels), Source::Counter(counter));
+        let family = families.entry(name).or_insert_with(|| MetricFamily::new("counter", help));
+        family.series.insert(format_labels(labels), Reading::Counter(counter));
     }
 
-    /// All of it in Prometheus' text format.
+    /// All metrics in Prometheus' text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, family) in &*self.families() {
-            let Family { kind, help, series } = family;
+            let MetricFamily { kind, help, series } = family;
             text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
             for (labels, source) in series {
                 text.push_str(&format!("{name}{labels} {}\n", source.value()));
@@ -93,18 +93,18 @@ impl Metrics {
         text
     }
 
-    fn families(&self) -> MutexGuard<'_, BTreeMap<&'static str, Family>> {
+    fn families(&self) -> MutexGuard<'_, BTreeMap<&'static str, MetricFamily>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Family {
+impl MetricFamily {
     fn new(kind: &'static str, help: &'static str) -> Self {
         Self { kind, help, series: BTreeMap::new() }
     }
 }
 
-impl Source {
+impl Reading {
     fn value(&self) -> u64 {
         match self {
             Self::Counter(counter) => counter.value(),
@@ -113,7 +113,7 @@ impl Source {
     }
 }
 
-fn written(labels: Labels<'_>) -> String {
+fn format_labels(labels: Labels<'_>) -> String {
     if labels.is_empty() {
         return String::new();
     }

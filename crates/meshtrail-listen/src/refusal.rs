@@ -1,4 +1,4 @@
-//! A refusal in the words of the protocol that is spoken, before anything of it is served.
+//! Refusing a connection with an error in its protocol, before anything is served.
 
 use std::io;
 use std::time::Duration;
@@ -6,37 +6,37 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// In which words one more connection is refused.
+/// How a connection beyond the limits is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// In none: it is closed.
+    /// Closed without an error.
     Close,
-    /// By HTTP/1.1 or HTTP/2, whichever it begins with.
+    /// With an error in HTTP/1.1 or HTTP/2, whichever the client begins with.
     Http,
 }
 
-/// How long telling it may take.
-const TIME: Duration = Duration::from_secs(2);
+/// The time limit of sending the error.
+const SEND_TIME: Duration = Duration::from_secs(2);
 
-/// How much is read of what the other side sends: a connection that is closed over unread bytes loses the answer.
-const READ_ON: u64 = 64 << 10;
+/// Bytes that are read before closing: closing with unread bytes resets the connection, which loses the error.
+const MAX_UNREAD: u64 = 64 << 10;
 
-/// Seconds after which to come again.
+/// The value of `Retry-After`, in seconds.
 pub(crate) const RETRY_AFTER: &str = "10";
 
-/// Tells a peer that it is refused, and closes.
-pub(crate) async fn by_http(stream: TcpStream, words: &str) {
-    // Who does not listen has heard enough.
-    drop(tokio::time::timeout(TIME, tell(stream, words)).await);
+/// Sends an error to a peer, and closes the connection.
+pub(crate) async fn refuse_over_http(stream: TcpStream, words: &str) {
+    // A peer that does not read in time gets no error.
+    drop(tokio::time::timeout(SEND_TIME, send_refusal(stream, words)).await);
 }
 
-async fn tell(mut stream: TcpStream, words: &str) -> io::Result<()> {
+async fn send_refusal(mut stream: TcpStream, words: &str) -> io::Result<()> {
     let mut first = [0; 24];
     let heard = stream.read(&mut first).await?;
     let answer = if first[..heard].starts_with(b"PRI ") { http_2(words) } else { http_1(words) };
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
-    tokio::io::copy(&mut stream.take(READ_ON), &mut tokio::io::sink()).await?;
+    tokio::io::copy(&mut stream.take(MAX_UNREAD), &mut tokio::io::sink()).await?;
     Ok(())
 }
 
@@ -49,7 +49,7 @@ fn http_1(words: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Settings, then GOAWAY (RFC 9113, section 6.8): no stream was looked at, so all of it can be tried elsewhere.
+/// SETTINGS, then GOAWAY (RFC 9113, section 6.8) with last stream 0: the client may safely retry all requests.
 fn http_2(words: &str) -> Vec<u8> {
     const ENHANCE_YOUR_CALM: u8 = 11;
     let words = &words.as_bytes()[..words.len().min(1024)];

@@ -1,10 +1,10 @@
-//! Shares: which part of what all peers use one peer may have.
+//! Shares: the part of a limit that one peer may use.
 //!
-//! - [`Peer`]: whom something is counted for. Before anybody is known that is an address, afterwards an identity.
-//! - [`Shares`]: how large a peer's part is: the same for each, unless its name says otherwise.
-//! - A peer's part is never less than one place.
+//! - [`Peer`]: what usage is counted by: an address, or an identity once it is known.
+//! - [`Shares`]: the share of each peer: the same for all, unless it is configured for the peer.
+//! - A peer's part is at least one.
 //!
-//! What is shared is not known here: see [`crate::Places`] and [`crate::SharedRoom`].
+//! The limits themselves are [`crate::Slots`] and [`crate::SharedRoom`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,20 +12,19 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-/// Bits of an IPv6 address that one peer is counted by: what a network gives to one machine.
+/// The prefix of an IPv6 address that counts as one peer: what a network assigns to one machine.
 const IPV6_BITS: u8 = 64;
 
-/// Whom something is counted for.
+/// What usage is counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Peer {
-    /// Whoever comes from an address. Of IPv6 the first 64 bits count, but in a tailnet, where all of it belongs to
-    /// one device.
+    /// An address. For IPv6 the first 64 bits, except in a tailnet, where each address belongs to a device.
     Address(IpAddr),
-    /// Somebody who is known: a device of the mesh, a person, a token.
-    Known(Arc<Identity>),
+    /// An identity: a device of the mesh, a person, a token.
+    Identified(Arc<Identity>),
 }
 
-/// Somebody who is known. Equal by the key alone.
+/// An identity, equal by its key alone.
 #[derive(Debug, Clone)]
 pub struct Identity {
     key: String,
@@ -33,7 +32,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whoever `key` belongs to, who is also called by `names`.
+    /// The identity with this key, which shares may also be configured for by one of `names`.
     pub fn new(key: impl Into<String>, names: impl IntoIterator<Item = String>) -> Self {
         Self { key: key.into(), names: names.into_iter().collect() }
     }
@@ -54,43 +53,43 @@ impl Hash for Identity {
 }
 
 impl Peer {
-    /// Whoever comes from this address.
-    pub fn at(address: SocketAddr) -> Self {
-        Self::of(address.ip())
+    /// The peer at this address; its port does not matter.
+    pub fn from_socket(address: SocketAddr) -> Self {
+        Self::from_ip(address.ip())
     }
 
-    /// Whoever comes from this address.
-    pub fn of(address: IpAddr) -> Self {
+    /// The peer at this address.
+    pub fn from_ip(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) if !is_in_tailnet(address) => masked(address.into(), IPV6_BITS),
+            IpAddr::V6(address) if !is_tailnet_address(address) => mask(address.into(), IPV6_BITS),
             address => address,
         })
     }
 
-    /// Whoever this identity is.
-    pub fn known(identity: Identity) -> Self {
-        Self::Known(Arc::new(identity))
+    /// The peer with this identity.
+    pub fn from_identity(identity: Identity) -> Self {
+        Self::Identified(Arc::new(identity))
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(IpAddr::V6(address)) if !is_in_tailnet(*address) => {
+            Self::Address(IpAddr::V6(address)) if !is_tailnet_address(*address) => {
                 write!(f, "{address}/{IPV6_BITS}")
             }
             Self::Address(address) => address.fmt(f),
-            Self::Known(identity) => f.write_str(identity.names.first().unwrap_or(&identity.key)),
+            Self::Identified(identity) => f.write_str(identity.names.first().unwrap_or(&identity.key)),
         }
     }
 }
 
-/// All devices of a tailnet have addresses of one such network, so that its first bits tell nobody apart.
-fn is_in_tailnet(address: Ipv6Addr) -> bool {
+/// Whether the address is in Tailscale's IPv6 range, whose prefix is the same for all devices of a tailnet.
+fn is_tailnet_address(address: Ipv6Addr) -> bool {
     address.segments()[..3] == [0xfd7a, 0x115c, 0xa1e0]
 }
 
-fn masked(address: IpAddr, bits: u8) -> IpAddr {
+fn mask(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
@@ -103,32 +102,32 @@ fn masked(address: IpAddr, bits: u8) -> IpAddr {
     }
 }
 
-/// A part of a whole, more than nothing.
+/// A part of a total, greater than zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share {
     thousandths: u32,
 }
 
 impl Share {
-    /// What a peer has unless something else is said.
+    /// The default share.
     pub const EIGHTH: Share = Share { thousandths: 125 };
 
-    /// All of it.
+    /// The whole total.
     pub const ALL: Share = Share { thousandths: 1000 };
 
-    /// So many thousandths, from 1 to 1000.
+    /// A share of 1 to 1000 thousandths.
     pub fn thousandths(thousandths: u32) -> Option<Share> {
         (1..=1000).contains(&thousandths).then_some(Share { thousandths })
     }
 
-    /// How much of `total` it is: at least one, where there is any.
+    /// The part of `total`, at least one.
     pub fn of(self, total: usize) -> usize {
         let part = (total as u128 * u128::from(self.thousandths)).div_ceil(1000);
         usize::try_from(part).unwrap_or(total).clamp(1, total.max(1))
     }
 }
 
-/// Addresses that begin with the same bits.
+/// A range of addresses with the same prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Range {
     address: IpAddr,
@@ -137,11 +136,11 @@ struct Range {
 
 impl Range {
     fn contains(&self, address: IpAddr) -> bool {
-        self.address.is_ipv4() == address.is_ipv4() && masked(address, self.bits) == self.address
+        self.address.is_ipv4() == address.is_ipv4() && mask(address, self.bits) == self.address
     }
 }
 
-/// How large each peer's part is; cheap to clone.
+/// The shares of all peers; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shares(Arc<Table>);
 
@@ -155,24 +154,24 @@ struct Table {
 
 impl Default for Shares {
     fn default() -> Self {
-        Self::each(Share::EIGHTH)
+        Self::uniform(Share::EIGHTH)
     }
 }
 
-/// A text that names no peer.
+/// A text that does not name a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("write an address, a range such as 10.20.0.0/16, or a device's name, id or tag:NAME")]
 pub struct BadPeerName;
 
 impl Shares {
-    /// This part for each peer.
-    pub fn each(share: Share) -> Self {
+    /// The same share for every peer.
+    pub fn uniform(share: Share) -> Self {
         Self(Arc::new(Table { each: share, ranges: Vec::new(), names: BTreeMap::new() }))
     }
 
-    /// Gives another part to the peers of this name: an address, a range of addresses of which each is a peer, or a
-    /// name of somebody known.
-    pub fn name(&mut self, name: &str, share: Share) -> Result<(), BadPeerName> {
+    /// Sets the share of the peers with this name: an address, a range of addresses (each of them a peer), or the key or a
+    /// name of an identity.
+    pub fn set(&mut self, name: &str, share: Share) -> Result<(), BadPeerName> {
         let table = Arc::make_mut(&mut self.0);
         if let Some(range) = range(name)? {
             table.ranges.retain(|(known, _)| *known != range);
@@ -187,13 +186,13 @@ impl Shares {
         Ok(())
     }
 
-    /// The part of this peer; of several names that fit, the largest one counts.
+    /// The share of this peer; the largest one if several of its names have shares.
     pub fn of(&self, peer: &Peer) -> Share {
         let named = match peer {
             Peer::Address(address) => {
                 self.0.ranges.iter().find(|(range, _)| range.contains(*address)).map(|(_, share)| *share)
             }
-            Peer::Known(identity) => {
+            Peer::Identified(identity) => {
                 let names = std::iter::once(&identity.key).chain(&identity.names);
                 names.filter_map(|name| self.0.names.get(&name.to_lowercase()).copied()).max()
             }
@@ -202,14 +201,14 @@ impl Shares {
     }
 }
 
-/// The range that a text names; none where it is a name of another kind.
+/// Parses a range of addresses; none if the text is another kind of name.
 fn range(text: &str) -> Result<Option<Range>, BadPeerName> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| BadPeerName)?)),
         None => (text, None),
     };
     let Ok(address) = address.parse::<IpAddr>() else {
-        // What looks like an address but is none would fit nobody, without a word.
+        // A mistyped address must be an error: as a name it would silently match nobody.
         let is_number = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '/'));
         return if bits.is_some() || is_number { Err(BadPeerName) } else { Ok(None) };
     };
@@ -219,10 +218,10 @@ fn range(text: &str) -> Result<Option<Range>, BadPeerName> {
         return Err(BadPeerName);
     }
     let counted = match address {
-        IpAddr::V6(address) if !is_in_tailnet(address) => bits.min(IPV6_BITS),
+        IpAddr::V6(address) if !is_tailnet_address(address) => bits.min(IPV6_BITS),
         _ => bits,
     };
-    Ok(Some(Range { address: masked(address, counted), bits: counted }))
+    Ok(Some(Range { address: mask(address, counted), bits: counted }))
 }
 
 #[cfg(test)]
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
 
     fn peer(address: &str) -> Peer {
-        Peer::of(address.parse().unwrap())
+        Peer::from_ip(address.parse().unwrap())
     }
 
     #[test]
@@ -263,10 +262,10 @@ mod tests {
             ("jump.tail.example", 600),
             ("tag:ci", 700),
         ] {
-            shares.name(name, thousandths(part)).unwrap();
+            shares.set(name, thousandths(part)).unwrap();
         }
         let known = |key: &str, names: &[&str]| {
-            Peer::known(Identity::new(key, names.iter().map(|name| (*name).to_owned())))
+            Peer::from_identity(Identity::new(key, names.iter().map(|name| (*name).to_owned())))
         };
         for (peer, part) in [
             (peer("192.0.2.1"), 125),
@@ -281,7 +280,7 @@ mod tests {
             assert_eq!(shares.of(&peer), thousandths(part), "{peer}");
         }
         for wrong in ["", "10.0.0.300", "10.0.0.0/33", "10.0.0.0/x", "host/8", "two words"] {
-            assert_eq!(shares.name(wrong, Share::ALL), Err(BadPeerName), "{wrong:?}");
+            assert_eq!(shares.set(wrong, Share::ALL), Err(BadPeerName), "{wrong:?}");
         }
     }
 }

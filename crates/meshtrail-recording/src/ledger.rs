@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use meshtrail_event::{Detail, Draft, Event, EventId, Family, Kind, Own, SessionId, Timestamp};
-use meshtrail_trail::{Appended, Emitter, Scan, State, Trail, segment::Predicate};
+use meshtrail_trail::{AppendOutcome, Emitter, Scan, State, Trail, segment::Predicate};
 
 /// Why the trail did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +139,8 @@ impl Ledger for TrailLedger {
     fn emit(&self, draft: Draft) -> BoxFuture<'_, Result<EventId, LedgerError>> {
         async move {
             match self.emitter.emit(draft).await {
-                Ok(Appended::New { id, .. }) => Ok(id),
-                Ok(Appended::Duplicate { .. }) => {
+                Ok(AppendOutcome::New { id, .. }) => Ok(id),
+                Ok(AppendOutcome::Duplicate { .. }) => {
                     Err(failed("could not take an event", "another process sends under this recorder's name"))
                 }
                 Err(error) => Err(failed("could not take an event", error)),

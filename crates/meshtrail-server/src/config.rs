@@ -1,8 +1,8 @@
-//! The configuration file, read into something that cannot be wrong.
+//! The configuration file, parsed and validated.
 //!
-//! The file is TOML; what it may hold is `ConfigFile`, private to this module. [`Config`] is what it means,
-//! with defaults filled in and every relation checked; errors name the key. Flags are laid over the file as an
-//! [`Overlay`] before it is checked.
+//! The file is TOML; its shape is `ConfigFile`, private to this module. [`Config`] is the validated form, with
+//! defaults filled in and every relation between keys checked; errors name the key. Command-line flags replace
+//! values of the file as [`Overrides`] before it is validated.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use meshtrail_trail::store::{ObjectRetention, RetentionMode};
 use serde::Deserialize;
 
 use crate::auth::Role;
-use crate::auth::names::HostNames;
-use crate::auth::roles::{Grants, Subject};
+use crate::auth::host_names::HostNames;
+use crate::auth::roles::{Grantee, Grants};
 
 mod limits;
 mod store;
@@ -24,122 +24,95 @@ mod tables;
 pub use meshtrail_collect::config::span::parse_span;
 pub use tables::{PostgresSettings, QuerySettings};
 
-/// Where the console and the API listen when nothing else is said.
+/// The default address of the console and the API.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7411";
 
-/// Where everything lies when nothing else is said.
+/// The default data folder.
 pub const DEFAULT_DATA: &str = "./meshtrail-data";
 
-/// Everything `meshtrail serve` is told.
+/// The configuration of `meshtrail serve`.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the console and the API listen.
     pub listen: SocketAddr,
-    /// Where events and recordings are kept: a folder or `s3://bucket/prefix`.
+    /// The store for events and recordings: a folder or `s3://bucket/prefix`.
     pub store: String,
-    /// The group that may read what is kept in a folder, besides its owner: its number.
+    /// The id of the group that may read a folder store, besides its owner.
     pub store_group: Option<u32>,
     /// The machine-local folder: the store itself when that is a folder.
     pub data: PathBuf,
-    /// tailscaled's socket; `None` means the usual places.
+    /// tailscaled's socket; `None` means the default paths.
     pub tailscale_socket: Option<PathBuf>,
     /// A static directory of addresses for meshes without a LocalAPI.
     pub directory: Option<PathBuf>,
-    /// The names under which browsers are answered.
+    /// The host names that browsers may use.
     pub names: HostNames,
     /// Where the recorder protocol is served.
     pub recorder_listen: Vec<RecorderListen>,
-    /// Who has which role after a tailnet sign-in.
+    /// Roles for tailnet identities.
     pub grants: Grants,
-    /// How the trail is cut and kept.
     pub trail: TrailSettings,
-    /// How long a bucket with Object Lock refuses to delete what is written; `None` leaves it to the bucket's default.
+    /// How long a bucket with Object Lock refuses to delete objects; `None` leaves it to the bucket's default.
     pub object_lock: Option<ObjectRetention>,
-    /// What is collected, and from where.
     pub sources: SourcesConfig,
-    /// What questions in SQL may cost.
+    /// The limits of SQL queries.
     pub query: QuerySettings,
-    /// The Postgres wire, where it is served.
+    /// The Postgres wire protocol; `None` means that it is not served.
     pub postgres: Option<PostgresSettings>,
-    /// Which part of what all peers share one of them may have.
+    /// The part of each shared limit that one peer may use.
     pub shares: Shares,
-    /// What every page and answer says on top. No file and no flag sets it: only a demo does.
+    /// A line at the top of every page and in every response. No file and no flag sets it: only a demo does.
     pub banner: Option<String>,
 }
 
-/// How the trail is named, cut into segments, shipped and kept.
+/// The trail's name, segments, shipping and retention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrailSettings {
-    /// The trail's name, a folder in the store.
+    /// The trail's name, which is a folder in the store.
     pub name: String,
-    /// The origin line of its checkpoints; `None` means one made from the name at first start.
+    /// The origin line of its checkpoints; `None` means one derived from the name at the first start.
     pub origin: Option<String>,
-    /// Seal after this many events.
+    /// Seal a segment after this many events.
     pub segment_events: Option<u64>,
-    /// Seal after this long.
+    /// Seal a segment after this long.
     pub segment_age: Option<Duration>,
-    /// With a bucket: ship what is new at least this often.
+    /// With a bucket: ship new events at least this often.
     pub ship_every: Option<Duration>,
-    /// Drop segments older than this; `None` keeps all.
+    /// Drop segments older than this; `None` keeps all of them.
     pub retention: Option<Duration>,
 }
 
-/// One place where recordings are taken.
+/// An address on which recordings are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecorderListen {
     /// A fixed address.
     Address(SocketAddr),
-    /// This port on each of the node's own Tailscale addresses, as they come and go.
-    Tailscale {
-        /// The port.
-        port: u16,
-    },
+    /// This port on each of the node's own Tailscale addresses, as they appear and disappear.
+    Tailscale { port: u16 },
 }
 
-/// What flags may put in place of the file's values.
+/// Values from command-line flags, which replace those of the file.
 #[derive(Debug, Clone, Default)]
-pub struct Overlay {
-    /// `--listen`
+pub struct Overrides {
     pub listen: Option<String>,
-    /// `--store`
     pub store: Option<String>,
-    /// `--data`
     pub data: Option<PathBuf>,
-    /// `--tailscale-socket`
     pub tailscale_socket: Option<PathBuf>,
-    /// `--directory`
     pub directory: Option<PathBuf>,
-    /// `--recorder-listen`, each
     pub recorder_listen: Vec<String>,
 }
 
-/// Why a configuration is not taken.
+/// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file can't be read.
     #[error("failed to read the configuration {}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, or holds a key that does not exist or is of another type.
+    Read { path: PathBuf, source: std::io::Error },
+    /// Not TOML, an unknown key, or a value of the wrong type; `message` has the line.
     #[error("the configuration {} can't be understood: {message}", path.display())]
-    Shape {
-        /// Which file.
-        path: PathBuf,
-        /// What and where, with the line.
-        message: String,
-    },
-    /// A value makes no sense.
+    Shape { path: PathBuf, message: String },
+    /// An invalid value; `key` is a key or a flag, `reason` says what would be valid.
     #[error("{key}: {reason}")]
-    Value {
-        /// The key or flag.
-        key: String,
-        /// What is wrong with its value, and what would be right.
-        reason: String,
-    },
+    Value { key: String, reason: String },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -201,8 +174,8 @@ struct TrailFile {
 }
 
 impl Config {
-    /// Reads the file, if there is one, lays the flags over it and checks the whole.
-    pub fn load(path: Option<&Path>, overlay: Overlay) -> Result<Config, ConfigError> {
+    /// Reads the file, if there is one, applies the overrides and validates the result.
+    pub fn load(path: Option<&Path>, overrides: Overrides) -> Result<Config, ConfigError> {
         let file = match path {
             None => ConfigFile::default(),
             Some(path) => {
@@ -214,10 +187,10 @@ impl Config {
                 })?
             }
         };
-        Config::overlay(file, overlay)
+        Config::with_overrides(file, overrides)
     }
 
-    fn overlay(mut file: ConfigFile, flags: Overlay) -> Result<Config, ConfigError> {
+    fn with_overrides(mut file: ConfigFile, flags: Overrides) -> Result<Config, ConfigError> {
         file.listen = flags.listen.or(file.listen);
         file.store.location = flags.store.or(file.store.location);
         file.data = flags.data.or(file.data);
@@ -234,17 +207,23 @@ impl TryFrom<ConfigFile> for Config {
     type Error = ConfigError;
 
     fn try_from(file: ConfigFile) -> Result<Config, ConfigError> {
-        let listen = address("listen", file.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+        let listen = parse_address("listen", file.listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
         let store_group = file.store.group()?;
-        let (store, data) = places(file.store.location, file.data)?;
+        let (store, data) = store_and_data(file.store.location, file.data)?;
         if store_group.is_some() && store.contains("://") {
-            return Err(wrong("store.group", "a bucket knows no groups; its policy says who may read"));
+            return Err(invalid_value(
+                "store.group",
+                "a bucket knows no groups; its policy says who may read",
+            ));
         }
         let mut recorder_listen = Vec::new();
         for (at, text) in file.recorder.listen.iter().enumerate() {
-            let listen = recorder_address(&format!("recorder.listen[{at}]"), text)?;
+            let listen = parse_recorder_address(&format!("recorder.listen[{at}]"), text)?;
             if recorder_listen.contains(&listen) && !has_port_zero(listen) {
-                return Err(wrong(format!("recorder.listen[{at}]"), format!("{text} is named twice")));
+                return Err(invalid_value(
+                    format!("recorder.listen[{at}]"),
+                    format!("{text} is named twice"),
+                ));
             }
             recorder_listen.push(listen);
         }
@@ -255,9 +234,9 @@ impl TryFrom<ConfigFile> for Config {
             data,
             tailscale_socket: file.tailscale_socket,
             directory: file.directory,
-            names: names(file.names)?,
+            names: parse_host_names(file.names)?,
             recorder_listen,
-            grants: grants(&file.roles)?,
+            grants: parse_grants(&file.roles)?,
             trail: TrailSettings::try_from(file.trail)?,
             object_lock: file.object_lock.map(ObjectRetention::try_from).transpose()?,
             sources: SourcesConfig::try_from(file.sources)?,
@@ -271,7 +250,7 @@ impl TryFrom<ConfigFile> for Config {
 
 impl From<meshtrail_collect::config::ConfigError> for ConfigError {
     fn from(error: meshtrail_collect::config::ConfigError) -> ConfigError {
-        wrong(error.key, error.reason)
+        invalid_value(error.key, error.reason)
     }
 }
 
@@ -280,7 +259,7 @@ impl TryFrom<LockFile> for ObjectRetention {
 
     fn try_from(file: LockFile) -> Result<ObjectRetention, ConfigError> {
         let day = Duration::from_secs(86_400);
-        let keep = span_within("object_lock.keep", Some(file.keep), day, day * 36_600)?;
+        let keep = parse_span_within("object_lock.keep", Some(file.keep), day, day * 36_600)?;
         let mode = match file.mode {
             LockMode::Governance => RetentionMode::Governance,
             LockMode::Compliance => RetentionMode::Compliance,
@@ -294,21 +273,21 @@ impl TryFrom<TrailFile> for TrailSettings {
 
     fn try_from(file: TrailFile) -> Result<TrailSettings, ConfigError> {
         let name = file.name.unwrap_or_else(|| "main".to_owned());
-        let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.is_empty() || name.len() > 40 || !name.chars().all(fine) {
-            return Err(wrong("trail.name", "a trail's name is 1 to 40 of a-z, 0-9 and -"));
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || name.len() > 40 || !name.chars().all(is_allowed) {
+            return Err(invalid_value("trail.name", "a trail's name is 1 to 40 of a-z, 0-9 and -"));
         }
         if let Some(origin) = &file.origin
             && (origin.is_empty()
                 || origin.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'))
         {
-            return Err(wrong(
+            return Err(invalid_value(
                 "trail.origin",
                 "an origin is one line without spaces or +, such as audit.example.com/main",
             ));
         }
         if file.segment_events == Some(0) {
-            return Err(wrong("trail.segment_events", "a segment holds at least one event"));
+            return Err(invalid_value("trail.segment_events", "a segment holds at least one event"));
         }
         let second = Duration::from_secs(1);
         let minute = Duration::from_secs(60);
@@ -317,34 +296,35 @@ impl TryFrom<TrailFile> for TrailSettings {
             name,
             origin: file.origin,
             segment_events: file.segment_events,
-            segment_age: span_within("trail.segment_age", file.segment_age, second, year)?,
-            ship_every: span_within("trail.ship_every", file.ship_every, second, minute)?,
-            retention: span_within("trail.retention", file.retention, minute * 60, year * 100)?,
+            segment_age: parse_span_within("trail.segment_age", file.segment_age, second, year)?,
+            ship_every: parse_span_within("trail.ship_every", file.ship_every, second, minute)?,
+            retention: parse_span_within("trail.retention", file.retention, minute * 60, year * 100)?,
         })
     }
 }
 
-fn wrong(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
+fn invalid_value(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
     ConfigError::Value { key: key.into(), reason: reason.into() }
 }
 
-fn address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
-    let spelled = match text.strip_prefix("localhost:") {
+fn parse_address(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+    let address = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
     };
-    spelled.parse().map_err(|_| {
-        wrong(key, format!("{text:?} is not ADDRESS:PORT, such as {DEFAULT_LISTEN} or [::1]:7411"))
+    address.parse().map_err(|_| {
+        invalid_value(key, format!("{text:?} is not ADDRESS:PORT, such as {DEFAULT_LISTEN} or [::1]:7411"))
     })
 }
 
-fn recorder_address(key: &str, text: &str) -> Result<RecorderListen, ConfigError> {
+fn parse_recorder_address(key: &str, text: &str) -> Result<RecorderListen, ConfigError> {
     match text.strip_prefix("tailscale:") {
-        None => Ok(RecorderListen::Address(address(key, text)?)),
+        None => Ok(RecorderListen::Address(parse_address(key, text)?)),
         Some(port) => match port.parse() {
-            Ok(0) | Err(_) => {
-                Err(wrong(key, format!("{text:?} needs a port from 1 to 65535, such as tailscale:80")))
-            }
+            Ok(0) | Err(_) => Err(invalid_value(
+                key,
+                format!("{text:?} needs a port from 1 to 65535, such as tailscale:80"),
+            )),
             Ok(port) => Ok(RecorderListen::Tailscale { port }),
         },
     }
@@ -354,11 +334,14 @@ fn has_port_zero(listen: RecorderListen) -> bool {
     matches!(listen, RecorderListen::Address(address) if address.port() == 0)
 }
 
-/// A folder store holds the machine-local state itself, unless another folder is named: a store on a network mount
-/// wants its log on a local disk. A bucket has it beside it.
-fn places(store: Option<String>, data: Option<PathBuf>) -> Result<(String, PathBuf), ConfigError> {
+/// The store's location and the machine-local folder. A folder store holds the machine-local state itself, unless
+/// another folder is named: with a store on a network mount, the log belongs on a local disk. For a bucket it is a
+/// separate folder.
+fn store_and_data(store: Option<String>, data: Option<PathBuf>) -> Result<(String, PathBuf), ConfigError> {
     match (store, data) {
-        (Some(store), _) if store.is_empty() => Err(wrong("store", "name a folder or s3://bucket/prefix")),
+        (Some(store), _) if store.is_empty() => {
+            Err(invalid_value("store", "name a folder or s3://bucket/prefix"))
+        }
         (Some(store), data) if store.contains("://") => {
             let data = data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
             Ok((store, data))
@@ -367,45 +350,47 @@ fn places(store: Option<String>, data: Option<PathBuf>) -> Result<(String, PathB
         (Some(store), Some(data)) => Ok((store, data)),
         (None, data) => {
             let data = data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
-            let store = data.to_str().ok_or_else(|| wrong("data", "the path is not valid UTF-8"))?;
+            let store = data.to_str().ok_or_else(|| invalid_value("data", "the path is not valid UTF-8"))?;
             Ok((store.to_owned(), data))
         }
     }
 }
 
-fn names(names: Vec<String>) -> Result<HostNames, ConfigError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
-    match names.iter().position(|name| name.is_empty() || !name.chars().all(fine)) {
-        Some(at) => Err(wrong(format!("names[{at}]"), "write a host name alone: no scheme, port or path")),
+fn parse_host_names(names: Vec<String>) -> Result<HostNames, ConfigError> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+    match names.iter().position(|name| name.is_empty() || !name.chars().all(is_allowed)) {
+        Some(at) => {
+            Err(invalid_value(format!("names[{at}]"), "write a host name alone: no scheme, port or path"))
+        }
         None => Ok(HostNames::new(names)),
     }
 }
 
-fn grants(roles: &RolesFile) -> Result<Grants, ConfigError> {
+fn parse_grants(roles: &RolesFile) -> Result<Grants, ConfigError> {
     let mut grants = Grants::default();
     let lists = [(Role::Viewer, &roles.viewer), (Role::Auditor, &roles.auditor), (Role::Admin, &roles.admin)];
-    for (role, subjects) in lists {
-        for (at, text) in subjects.iter().enumerate() {
-            let subject: Subject = text.parse().map_err(|error: crate::auth::roles::BadSubject| {
-                wrong(format!("roles.{role}[{at}]"), error.to_string())
+    for (role, grantees) in lists {
+        for (at, text) in grantees.iter().enumerate() {
+            let grantee: Grantee = text.parse().map_err(|error: crate::auth::roles::InvalidGrantee| {
+                invalid_value(format!("roles.{role}[{at}]"), error.to_string())
             })?;
-            grants.give(subject, role);
+            grants.grant(grantee, role);
         }
     }
     Ok(grants)
 }
 
-fn span_within(
+fn parse_span_within(
     key: &str,
     text: Option<String>,
-    least: Duration,
-    most: Duration,
+    min: Duration,
+    max: Duration,
 ) -> Result<Option<Duration>, ConfigError> {
     let Some(text) = text else { return Ok(None) };
-    let span = parse_span(&text).map_err(|error| wrong(key, error.to_string()))?;
-    if span < least || span > most {
-        let (least, most) = (span::written(least), span::written(most));
-        return Err(wrong(key, format!("{text} is not between {least} and {most}")));
+    let span = parse_span(&text).map_err(|error| invalid_value(key, error.to_string()))?;
+    if span < min || span > max {
+        let (min, max) = (span::format_span(min), span::format_span(max));
+        return Err(invalid_value(key, format!("{text} is not between {min} and {max}")));
     }
     Ok(Some(span))
 }

@@ -1,8 +1,8 @@
-//! What was counted once of each stretch of the trail, kept so that counts over everything are quick.
+//! Cached summaries of the trail, one for each stretch of [`STRETCH`] events, for fast counts over the whole trail.
 //!
-//! - Derived: made of leaves alone, in `cache/summaries` of the state folder, and deletable at any time.
-//! - Bounded: the newest `MOST` stretches are kept; what is older is read when it is asked for.
-//! - Made beside the server's work: half of one core at most, the newest first.
+//! - Derived from leaves alone, stored in `cache/summaries` of the state folder, and deletable at any time.
+//! - Bounded: only the newest `MAX_SUMMARIES` stretches have a summary; older events are read by each count.
+//! - Computed in the background with at most half of one core, the newest first.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,47 +14,48 @@ use meshtrail_query::tally::{SLOT, STRETCH, Summary, Tally, summarise};
 use meshtrail_trail::{ReadError, Trail};
 use tokio_util::sync::CancellationToken;
 
-/// How many stretches are kept: a quarter of a billion events.
-const MOST: u64 = 2048;
+/// Most summaries held: they cover a quarter of a billion events.
+const MAX_SUMMARIES: u64 = 2048;
 
-/// How long the trail is left alone between two looks at its end.
+/// Pause between two reads of the trail's end.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The largest file that is read as a summary.
+/// Size limit of a summary file, in bytes; a larger one is not read.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The summaries there are. A clone shares them.
+/// The cached summaries. Clones share them.
 #[derive(Clone, Default)]
 pub struct Summaries(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     folder: Option<PathBuf>,
-    // Guards the table; held to look up or to put in one.
-    kept: RwLock<Table>,
+    // Held for one lookup or one insertion.
+    table: RwLock<Table>,
 }
 
 #[derive(Default)]
 struct Table {
-    whole: BTreeMap<u64, Arc<Summary>>,
-    /// Of the stretch that is not full yet.
+    /// Summaries of full stretches, by first index.
+    full: BTreeMap<u64, Arc<Summary>>,
+    /// The summary of the stretch that is not full yet.
     tail: Option<Arc<Summary>>,
 }
 
 impl Summaries {
-    /// Those of a folder; it is made when there is something to put in it.
+    /// Summaries stored in `folder`, which is created on the first write.
     pub fn in_folder(folder: PathBuf) -> Summaries {
         Summaries(Arc::new(Inner { folder: Some(folder), ..Inner::default() }))
     }
 
-    /// All there are now.
+    /// All current summaries.
     pub fn all(&self) -> Vec<Arc<Summary>> {
-        let table = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
-        table.whole.values().chain(&table.tail).cloned().collect()
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.full.values().chain(&table.tail).cloned().collect()
     }
 
-    /// Makes those that are missing, and goes on with the trail until `stop`.
-    pub async fn keep(self, trail: Trail, stop: CancellationToken) {
+    /// Computes missing summaries and follows the trail until `stop` is cancelled.
+    pub async fn follow(self, trail: Trail, stop: CancellationToken) {
         let mut size = trail.subscribe();
         let mut tail = Tail::at(trail.size() / STRETCH * STRETCH);
         loop {
@@ -78,7 +79,7 @@ impl Summaries {
         }
     }
 
-    /// Counts what came to the trail, then one missing stretch; true while there is more to do.
+    /// Counts the events appended since the last call, then one missing stretch; true while there is more to do.
     async fn step(&self, trail: &Trail, tail: &mut Tail) -> Result<bool, ReadError> {
         let size = trail.size();
         while tail.range.end < size {
@@ -91,7 +92,7 @@ impl Summaries {
                 self.put(summary);
                 *tail = Tail::at(until);
             } else {
-                self.table(|table| table.tail = Some(summary));
+                self.with_table(|table| table.tail = Some(summary));
             }
         }
         let first = trail.snapshot().first();
@@ -110,29 +111,29 @@ impl Summaries {
         Ok(true)
     }
 
-    /// The newest stretch before `end` that is not kept. Lets go of those that are of events before `first`.
+    /// The newest stretch before `end` that has no summary. Drops summaries of events before `first`.
     fn missing(&self, first: u64, end: u64) -> Option<Range<u64>> {
-        let oldest = first.div_ceil(STRETCH).max((end / STRETCH).saturating_sub(MOST));
-        self.table(|table| {
-            table.whole.retain(|&start, _| start >= oldest * STRETCH);
-            let number = (oldest..end / STRETCH)
-                .rev()
-                .find(|number| !table.whole.contains_key(&(number * STRETCH)))?;
+        let oldest = first.div_ceil(STRETCH).max((end / STRETCH).saturating_sub(MAX_SUMMARIES));
+        self.with_table(|table| {
+            table.full.retain(|&start, _| start >= oldest * STRETCH);
+            let number =
+                (oldest..end / STRETCH).rev().find(|number| !table.full.contains_key(&(number * STRETCH)))?;
             Some(number * STRETCH..(number + 1) * STRETCH)
         })
     }
 
-    fn table<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
-        act(&mut self.0.kept.write().unwrap_or_else(PoisonError::into_inner))
+    fn with_table<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        act(&mut self.0.table.write().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Adds the summary of a full stretch.
     fn put(&self, summary: Arc<Summary>) {
-        self.table(|table| {
-            // The stretch that was the tail is whole now; what counts twice is never shown.
+        self.with_table(|table| {
+            // The tail's stretch is full now; its events must not be counted twice.
             if table.tail.as_ref().is_some_and(|tail| tail.range().start == summary.range().start) {
                 table.tail = None;
             }
-            table.whole.insert(summary.range().start, summary);
+            table.full.insert(summary.range().start, summary);
         });
     }
 
@@ -150,13 +151,13 @@ impl Summaries {
         read.await.ok().flatten().map(Arc::new)
     }
 
-    /// What can't be written is made again at the next start.
+    /// A summary that can't be written is computed again at the next start.
     async fn write(&self, summary: &Arc<Summary>) {
         let Some(path) = self.file(&summary.range()) else { return };
         let summary = summary.clone();
         let written = tokio::task::spawn_blocking(move || {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            // A crash right here leaves a part of a file, which is no JSON and is made anew.
+            // A crash right here leaves a truncated file, which is no valid JSON and is computed again.
             std::fs::write(&path, summary.to_bytes())
         });
         if let Ok(Err(error)) = written.await {
@@ -165,7 +166,7 @@ impl Summaries {
     }
 }
 
-/// The stretch that is not full yet.
+/// Counts of the stretch that is not full yet.
 struct Tail {
     range: Range<u64>,
     tally: Tally,

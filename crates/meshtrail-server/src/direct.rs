@@ -1,8 +1,8 @@
-//! The API over a store, for the command line without a server.
+//! The API over a store's files, for commands that run without a server.
 //!
-//! - [`open`] writes nothing and locks nothing: safe beside a running server, and for a copy of a store. What is looked
-//!   at leaves no entry in the trail: whoever can read the files could read them anyhow.
-//! - [`open_to_write`] holds the trail as a server does; what is done then is in it.
+//! - [`open`] writes nothing and takes no lock: it is safe beside a running server, and on a copy of a store. Views
+//!   leave no audit entry in the trail, since whoever can read the files could read them anyhow.
+//! - [`open_to_write`] locks the trail as a server does; actions are recorded in it.
 
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -16,161 +16,157 @@ use meshtrail_trail::{OpenError, Trail, TrailConfig};
 use meshtrail_worker::{Limits, Workers};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit_log::AuditLog;
 use crate::auth::Grants;
-use crate::auth::links::Links;
-use crate::auth::names::HostNames;
+use crate::auth::host_names::HostNames;
+use crate::auth::links::SignInLinks;
 use crate::auth::secret::{NoRandomness, Secret};
-use crate::auth::sessions::SignIns;
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::{Tokens, TokensError};
-use crate::diary::Diary;
-use crate::directory::{Learned, load};
+use crate::directory::{LateIdentities, load};
 use crate::exports::Exports;
 use crate::routes;
-use crate::state::{AppState, Door, Parts};
+use crate::state::{Access, AppParts, AppState};
 
-/// Why a store can't be read.
+/// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The place is none.
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum OpenStoreError {
     #[error("{location} is no place of a store")]
-    Location {
-        /// What was given.
-        location: String,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The folder is a demo's.
+    Location { location: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{} holds a demo, which takes nothing real", path.display())]
-    Demo {
-        /// Which folder.
-        path: std::path::PathBuf,
-    },
-    /// The store can't be opened.
+    Demo { path: std::path::PathBuf },
     #[error("the store can't be opened")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The trail can't be opened.
     #[error("the trail {name} can't be opened")]
-    Trail {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: Box<OpenError>,
-    },
-    /// There is no place for what questions in SQL spill.
+    Trail { name: String, source: Box<OpenError> },
     #[error("there is no place for what questions in SQL spill")]
     Spill(#[source] std::io::Error),
-    /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),
-    /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
 
-/// The API's routes over the store at `location`.
-pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, ReadError> {
-    let place: StoreLocation = location
-        .parse()
-        .map_err(|error| ReadError::Location { location: location.to_owned(), source: Box::new(error) })?;
-    let store = Store::open_read_only(&place).await.map_err(|error| ReadError::Store(Box::new(error)))?;
+/// The API's routes over the store at `location`, read-only.
+pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, OpenStoreError> {
+    let place: StoreLocation = location.parse().map_err(|error| OpenStoreError::Location {
+        location: location.to_owned(),
+        source: Box::new(error),
+    })?;
+    let store =
+        Store::open_read_only(&place).await.map_err(|error| OpenStoreError::Store(Box::new(error)))?;
     let local = data.join("local");
     let opened = Trail::open_read_only(store.clone(), Some(&local), TrailConfig::new(trail))
         .await
-        .map_err(|source| ReadError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
+        .map_err(|source| OpenStoreError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
     let recordings = Recordings::open_read_only(store, opened.clone());
-    Ok(routes::router(state(Reach::Reading, trail, opened, recordings)?))
+    Ok(routes::router(state(StoreMode::ReadOnly, trail, opened, recordings)?))
 }
 
 /// What this process may do with the store.
-enum Reach {
-    /// Read it.
-    Reading,
-    /// Write to it as a server would: what is done is in the trail.
-    Writing(History, Learned),
+enum StoreMode {
+    ReadOnly,
+    /// Actions are recorded in the trail, as a server would.
+    Writable(History, LateIdentities),
 }
 
-fn state(reach: Reach, trail: &str, opened: Trail, recordings: Recordings) -> Result<AppState, ReadError> {
-    let (diary, history, learned) = match reach {
-        Reach::Reading => (Diary::Reading, History::of_trail(trail), Learned::default()),
-        Reach::Writing(history, learned) => (Diary::Kept(opened.emitter("server")), history, learned),
+fn state(
+    mode: StoreMode,
+    trail: &str,
+    opened: Trail,
+    recordings: Recordings,
+) -> Result<AppState, OpenStoreError> {
+    let (audit_log, history, late_identities) = match mode {
+        StoreMode::ReadOnly => (AuditLog::Disabled, History::of_trail(trail), LateIdentities::default()),
+        StoreMode::Writable(history, late_identities) => {
+            (AuditLog::Trail(opened.emitter("server")), history, late_identities)
+        }
     };
-    Ok(AppState::new(Parts {
+    Ok(AppState::new(AppParts {
         sources: meshtrail_collect::sources::Sources::none(),
         history,
-        learned,
+        late_identities,
         sql: workers(&opened)?,
-        network: crate::network::Kept::default(),
+        traffic_cache: crate::network::TrafficCache::default(),
         exports: Exports::none(),
         trail: opened,
         trail_name: trail.to_owned(),
         summaries: crate::counts::Summaries::default(),
         banner: None,
         recordings,
-        diary,
-        door: Door::Files,
+        audit_log,
+        access: Access::LocalFiles,
         stop: CancellationToken::new(),
         local_url: String::new(),
         resolver: Resolver::knowing_nobody(),
         tokens: Tokens::none(),
-        admin_token: Secret::token()?.hash(),
+        admin_token: Secret::new_token()?.hash(),
         grants: Grants::default(),
         host_names: HostNames::default(),
         started: Timestamp::now(),
         sign_ins: SignIns::default(),
-        links: Links::default(),
+        links: SignInLinks::default(),
         requests: AtomicU64::new(1),
         metrics: meshtrail_listen::Metrics::default(),
-        refused_requests: meshtrail_listen::Fold::default(),
+        refused_requests: meshtrail_listen::LogThrottle::default(),
         refusals: std::sync::Mutex::default(),
     }))
 }
 
-/// Answers one question after another; what they spill lies among the system's temporary files, for this process alone.
-fn workers(trail: &Trail) -> Result<Workers, ReadError> {
-    let spill = tempfile::Builder::new().prefix("meshtrail-spill-").tempdir().map_err(ReadError::Spill)?;
-    let limits = Limits { keeps_one_ready: false, ..Limits::spilling_into(spill.path().to_owned()) };
-    Ok(Workers::new(trail.clone(), limits).holding(spill))
+/// SQL workers, started for each question; they spill into a temporary folder of this process.
+fn workers(trail: &Trail) -> Result<Workers, OpenStoreError> {
+    let spill =
+        tempfile::Builder::new().prefix("meshtrail-spill-").tempdir().map_err(OpenStoreError::Spill)?;
+    let limits = Limits { keeps_one_ready: false, ..Limits::with_spill_folder(spill.path().to_owned()) };
+    Ok(Workers::new(trail.clone(), limits).with_guard(spill))
 }
 
-/// A store that no server runs over, opened to be written.
-pub struct Held {
+/// A store opened for writing without a server.
+pub struct WritableStore {
     router: Router,
     trail: Trail,
     recordings: Recordings,
 }
 
 /// Opens the store at `location` for writing, which locks its trail: beside a running server this fails.
-pub async fn open_to_write(location: &str, data: &Path, trail: &str) -> Result<Held, ReadError> {
-    let place: StoreLocation = location
-        .parse()
-        .map_err(|error| ReadError::Location { location: location.to_owned(), source: Box::new(error) })?;
+pub async fn open_to_write(
+    location: &str,
+    data: &Path,
+    trail: &str,
+) -> Result<WritableStore, OpenStoreError> {
+    let place: StoreLocation = location.parse().map_err(|error| OpenStoreError::Location {
+        location: location.to_owned(),
+        source: Box::new(error),
+    })?;
     if crate::serve::demo::is_demo(data) {
-        return Err(ReadError::Demo { path: data.to_owned() });
+        return Err(OpenStoreError::Demo { path: data.to_owned() });
     }
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| ReadError::Store(error);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| OpenStoreError::Store(error);
     let store =
         Store::open(&place, &WritePolicy::default()).await.map_err(|error| failed(Box::new(error)))?;
     let local = data.join("local");
     let opened = Trail::open(store.clone(), &local, TrailConfig::new(trail))
         .await
-        .map_err(|source| ReadError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
+        .map_err(|source| OpenStoreError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
     let nobody = Resolver::knowing_nobody();
     let recordings =
         Recordings::open(store, &local, opened.clone(), nobody, RecordingConfig::default()).await;
     let recordings = recordings.map_err(|error| failed(Box::new(error)))?;
-    let (history, learned) = (History::of_trail(trail), Learned::default());
-    load(&history, &learned, &opened).await.map_err(|error| failed(Box::new(error)))?;
-    let state = state(Reach::Writing(history, learned), trail, opened.clone(), recordings.clone())?;
-    Ok(Held { router: routes::router(state), trail: opened, recordings })
+    let (history, late_identities) = (History::of_trail(trail), LateIdentities::default());
+    load(&history, &late_identities, &opened).await.map_err(|error| failed(Box::new(error)))?;
+    let state =
+        state(StoreMode::Writable(history, late_identities), trail, opened.clone(), recordings.clone())?;
+    Ok(WritableStore { router: routes::router(state), trail: opened, recordings })
 }
 
-impl Held {
-    /// The API's routes over it.
+impl WritableStore {
+    /// The API's routes.
     pub fn router(&self) -> &Router {
         &self.router
     }
 
-    /// Closes it in order.
+    /// Closes the recordings, then the trail.
     pub async fn close(self) {
         drop(self.router);
         self.recordings.close().await;

@@ -1,8 +1,8 @@
-//! Small files that are whole or absent.
+//! Atomic replacement of small files.
 //!
-//! A file written here is first complete and synced under another name, then renamed, and then its folder
-//! is synced: a crash leaves the old content or the new one, never half of either. The leftover of a crash
-//! before the rename is `<name>.new`, which the next write replaces.
+//! The content is written and synced under another name, then the file is renamed, and then its folder is synced: a
+//! crash leaves the old content or the new one, never a part of either. A crash before the rename leaves `<name>.new`,
+//! which the next write replaces.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub enum Readers {
     /// The owner alone (0600).
     Owner,
-    /// Everyone whom the folder lets in (0644).
+    /// Everyone who may enter the folder (0644).
     Everyone,
 }
 
@@ -27,9 +27,9 @@ impl Readers {
     }
 }
 
-/// Replaces the file at `path` by `content`; on return it is on disk.
+/// Replaces the file at `path` with `content`, durably.
 pub fn replace(path: &Path, readers: Readers, content: &[u8]) -> io::Result<()> {
-    let fresh = beside(path);
+    let fresh = temporary_path(path);
     match fs::remove_file(&fresh) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -40,11 +40,11 @@ pub fn replace(path: &Path, readers: Readers, content: &[u8]) -> io::Result<()> 
     file.sync_all()?;
     // A crash here leaves the old file and a complete `.new` beside it, which the next write removes.
     fs::rename(&fresh, path)?;
-    // A crash here may bring the old file back after a power cut: either is whole.
+    // After a power cut here the old file may be back; either one is complete.
     sync_folder(path)
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
     path.with_file_name(name)
@@ -67,7 +67,7 @@ mod tests {
     fn a_replaced_file_is_whole_private_and_leaves_nothing_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.json");
-        fs::write(beside(&path), "left by a crash").unwrap();
+        fs::write(temporary_path(&path), "left by a crash").unwrap();
         replace(&path, Readers::Owner, b"one").unwrap();
         replace(&path, Readers::Owner, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");

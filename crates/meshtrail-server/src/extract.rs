@@ -1,4 +1,4 @@
-//! What a request carries, read into types, with refusals that name the part that is wrong.
+//! Extractors for query strings and JSON bodies, whose rejections name the part that is invalid.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection, QueryRejection};
@@ -8,15 +8,15 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
-/// The query of an address; unknown keys are refused when `T` denies them.
-pub(crate) struct Asked<T>(pub(crate) T);
+/// A checked query string; unknown keys are rejected when `T` denies unknown fields.
+pub(crate) struct ValidQuery<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asked<T>, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ValidQuery<T>, Problem> {
         match Query::<T>::try_from_uri(&parts.uri) {
-            Ok(Query(asked)) => Ok(Asked(asked)),
+            Ok(Query(query)) => Ok(ValidQuery(query)),
             Err(rejection) => Err(bad_query(&rejection)),
         }
     }
@@ -25,18 +25,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 fn bad_query(rejection: &QueryRejection) -> Problem {
     let text = rejection.body_text();
     let reason = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-    Problem::bad_request(named_field(reason).unwrap_or_else(|| "query".to_owned()), reason)
+    Problem::bad_request(field_in_message(reason).unwrap_or_else(|| "query".to_owned()), reason)
 }
 
-/// A JSON body.
-pub(crate) struct Sent<T>(pub(crate) T);
+/// A checked JSON body.
+pub(crate) struct ValidJson<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ValidJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Sent<T>, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<ValidJson<T>, Problem> {
         match <Json<T> as FromRequest<S>>::from_request(request, state).await {
-            Ok(Json(sent)) => Ok(Sent(sent)),
+            Ok(Json(body)) => Ok(ValidJson(body)),
             Err(rejection) => Err(bad_json(&rejection)),
         }
     }
@@ -51,12 +51,12 @@ fn bad_json(rejection: &JsonRejection) -> Problem {
         JsonRejection::BytesRejection(rejection) => bad_body(rejection),
         _ => {
             let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
-            Problem::bad_request(named_field(reason).unwrap_or_else(|| "body".to_owned()), reason)
+            Problem::bad_request(field_in_message(reason).unwrap_or_else(|| "body".to_owned()), reason)
         }
     }
 }
 
-/// A body that did not arrive whole, or is larger than its route takes.
+/// The problem for a body that did not arrive completely, or is larger than its route accepts.
 pub(crate) fn bad_body(rejection: &BytesRejection) -> Problem {
     match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
@@ -66,8 +66,8 @@ pub(crate) fn bad_body(rejection: &BytesRejection) -> Problem {
     }
 }
 
-/// The member that a deserialiser's message is about: `limit: invalid digit …`, or an unknown or missing field.
-fn named_field(reason: &str) -> Option<String> {
+/// The field that a deserialiser's error message names: `limit: invalid digit …`, or an unknown or missing field.
+fn field_in_message(reason: &str) -> Option<String> {
     if let Some((_, rest)) = reason.split_once("field `") {
         return rest.split_once('`').map(|(name, _)| name.to_owned());
     }
@@ -76,8 +76,8 @@ fn named_field(reason: &str) -> Option<String> {
     plain.then(|| path.to_owned())
 }
 
-/// A text of a path or body read by its own syntax.
-pub(crate) fn parsed<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem>
+/// Parses part of a path or a body; the problem names `field`.
+pub(crate) fn parse_field<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Problem>
 where
     T::Err: std::fmt::Display,
 {
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn the_wrong_part_of_a_request_is_named() {
-        assert_eq!(named_field("unknown field `lmit`, expected `q`"), Some("lmit".to_owned()));
-        assert_eq!(named_field("missing field `reason` at line 1"), Some("reason".to_owned()));
-        assert_eq!(named_field("limit: invalid digit found in string"), Some("limit".to_owned()));
-        assert_eq!(named_field("expected value at line 1"), None);
+        assert_eq!(field_in_message("unknown field `lmit`, expected `q`"), Some("lmit".to_owned()));
+        assert_eq!(field_in_message("missing field `reason` at line 1"), Some("reason".to_owned()));
+        assert_eq!(field_in_message("limit: invalid digit found in string"), Some("limit".to_owned()));
+        assert_eq!(field_in_message("expected value at line 1"), None);
     }
 }

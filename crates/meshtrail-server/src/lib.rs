@@ -1,29 +1,31 @@
-//! The HTTP API and the console of Meshtrail, and what `meshtrail serve` wires together.
+//! The HTTP API and the console of Meshtrail, and the wiring behind `meshtrail serve`.
 //!
-//! - Every route stands in one table with the capability it needs ([`routes`]); authorisation wraps that
-//!   table once ([`auth::gate`]).
-//! - Looking is an event: a view, an export, a kill, a sign-in and a change are in the trail before the
-//!   answer goes out.
-//! - A leaf goes out byte for byte as the trail holds it.
-//! - Bodies, pages, waiting and tables are bounded; what is refused is refused as a problem with an id that
-//!   is in the log ([`problem`]).
+//! - Every route is in one table with the capability it requires ([`routes`]); authorisation wraps that
+//!   table once ([`auth::authorisation`]).
+//! - Every view, export, kill, sign-in and change is written to the trail before the response is sent
+//!   ([`audit_log`]).
+//! - A leaf is returned byte for byte as the trail holds it.
+//! - Request bodies, pages, waiting times and tables are bounded; a refusal is a problem document with an id
+//!   that also appears in the log ([`problem`]).
 //!
-//! How events are stored and proven, recordings kept, and filters read is the business of the crates below.
+//! Storing and proving events, keeping recordings, and parsing filters are the job of the crates below.
 
-pub mod answer;
+#![allow(missing_docs, reason = "an application crate: docs only where the name does not say enough")]
+
 pub mod api;
+pub mod audit_log;
 pub mod auth;
 pub mod config;
 pub mod console;
 pub mod counts;
 mod cursor;
-pub mod diary;
 pub mod direct;
 pub mod directory;
 pub mod durable;
 pub mod exports;
 mod extract;
 pub mod mesh;
+pub mod middleware;
 pub mod network;
 pub mod pack;
 pub mod problem;

@@ -1,7 +1,7 @@
-//! Every route of the server: method, path, the capability it needs, and its handler, in one table.
+//! The route table: method, path, required capability, and handler of every route.
 //!
-//! - A route that is not in [`table`] is not served; authorisation wraps each row as the router is built.
-//! - API rows carry their own OpenAPI description, from which the document is made.
+//! - A route that is not in [`table`] is not served; authorisation wraps each route as the router is built.
+//! - API routes carry their own OpenAPI description, from which the document is generated.
 //! - `tests/golden/routes.txt` shows roles × routes; a test fails when the table and that file differ.
 
 use axum::Router;
@@ -13,17 +13,16 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use crate::auth::{Capability, gate};
+use crate::auth::{Capability, authorisation};
 use crate::state::AppState;
-use crate::{answer, api, console, sign_in};
+use crate::{api, console, middleware, sign_in};
 
-/// One row of the table.
+/// One route of the table.
 pub struct Route {
-    /// The one method it takes; `GET` takes `HEAD` as well.
+    /// The only method it accepts; `GET` includes `HEAD`.
     pub method: Method,
     /// The path, with `{name}` for one segment and `{*name}` for the rest.
     pub path: String,
-    /// What it needs of the caller.
     pub needs: Capability,
     handler: MethodRouter<AppState>,
     schemas: Vec<(String, RefOr<Schema>)>,
@@ -31,7 +30,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// A row of the API: method, path and description come from the handler's `#[utoipa::path]`.
+    /// An API route: method, path and description come from the handler's `#[utoipa::path]`.
     pub fn api(needs: Capability, routes: UtoipaMethodRouter<AppState>) -> Route {
         let (schemas, docs, handler) = routes;
         let (path, item) = docs.paths.iter().next().expect("routes! always names one path");
@@ -44,16 +43,16 @@ impl Route {
         Route { method, path: path.clone(), needs, handler, schemas, docs: Some(docs) }
     }
 
-    /// Serves the row under another pattern than OpenAPI can say, such as `{*rest}`.
+    /// Serves the route under a pattern that OpenAPI can't express, such as `{*rest}`.
     #[must_use]
-    pub fn served_at(mut self, path: &str) -> Route {
+    pub fn with_served_path(mut self, path: &str) -> Route {
         self.path = path.to_owned();
         self
     }
 
-    /// Wraps the row's handler.
+    /// Wraps the handler in a layer.
     #[must_use]
-    pub fn layered<L>(mut self, layer: L) -> Route
+    pub fn with_layer<L>(mut self, layer: L) -> Route
     where
         L: tower::Layer<axum::routing::Route> + Clone + Send + Sync + 'static,
         L::Service: tower::Service<axum::extract::Request, Error = std::convert::Infallible>
@@ -69,12 +68,12 @@ impl Route {
         self
     }
 
-    /// A page or an asset: `GET`, outside the API's description.
+    /// A page or an asset: `GET`, not part of the OpenAPI document.
     pub fn page(path: &str, needs: Capability, handler: MethodRouter<AppState>) -> Route {
         Route::plain(Method::GET, path, needs, handler)
     }
 
-    /// A form's target: `POST`, outside the API's description.
+    /// The target of a form: `POST`, not part of the OpenAPI document.
     pub fn form(path: &str, needs: Capability, handler: MethodRouter<AppState>) -> Route {
         Route::plain(Method::POST, path, needs, handler)
     }
@@ -84,7 +83,6 @@ impl Route {
     }
 }
 
-/// Every route there is.
 pub fn table() -> Vec<Route> {
     let mut table = api::routes();
     table.extend(sign_in::routes());
@@ -92,20 +90,20 @@ pub fn table() -> Vec<Route> {
     table
 }
 
-/// The router that serves the table.
+/// Builds the router that serves the table.
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for route in table() {
-        let guard = from_fn_with_state((state.clone(), route.needs), gate::authorise);
+        let guard = from_fn_with_state((state.clone(), route.needs), authorisation::authorise);
         router = router.route(&route.path, route.handler.route_layer(guard));
     }
     let router = router
         .fallback(async || crate::problem::Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || crate::problem::Problem::method_not_allowed());
-    answer::wrap(router, state)
+    middleware::wrap(router, state)
 }
 
-/// The API's description, made from the table.
+/// Generates the OpenAPI document from the table.
 pub fn openapi() -> OpenApi {
     let mut document = api::document();
     let mut schemas = Vec::new();
@@ -113,7 +111,7 @@ pub fn openapi() -> OpenApi {
         schemas.extend(route.schemas);
         for (path, item) in route.docs.into_iter().flat_map(|docs| docs.paths) {
             match document.paths.paths.get_mut(&path) {
-                Some(known) => known.merge_operations(item),
+                Some(existing) => existing.merge_operations(item),
                 None => drop(document.paths.paths.insert(path, item)),
             }
         }

@@ -1,8 +1,8 @@
-//! Signing in and out: by who the mesh says one is, by a one-time link, by a token.
+//! Signing in and out: by tailnet identity, by a one-time link, by an API token.
 //!
-//! - A sign-in is in the trail before the cookie goes out.
-//! - tailscaled is asked only here, when somebody pressed the button; never per request.
-//! - After a sign-in the browser goes to a path of this server, whatever `to` says.
+//! - A sign-in is in the trail before the cookie is sent.
+//! - tailscaled is queried only here, on an explicit sign-in; never per request.
+//! - After a sign-in the browser is redirected to a path of this server, whatever `to` says.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -18,14 +18,14 @@ use meshtrail_identity::{Connection, Standing, Unresolved};
 use meshtrail_listen::LocalAddress;
 use serde::Deserialize;
 
-use crate::auth::{Capability, Holder, Role, Secret, Via, Viewer};
-use crate::diary::Entry;
-use crate::extract::Asked;
+use crate::audit_log::Entry;
+use crate::auth::{AuthMethod, Caller, Capability, Principal, Role, Secret};
+use crate::extract::ValidQuery;
 use crate::problem::Problem;
 use crate::routes::Route;
 use crate::state::AppState;
 
-/// The rows of signing in and out.
+/// The routes for signing in and out.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::form("/sign-in/tailnet", Capability::Open, post(by_tailnet)),
@@ -54,7 +54,7 @@ struct LinkQuery {
     token: String,
 }
 
-/// Signs the person in whom the mesh knows behind this connection.
+/// Signs in the person or device that the mesh reports behind this connection.
 async fn by_tailnet(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -84,44 +84,49 @@ async fn by_tailnet(
         }
     };
     let role = state.grants().role_of(&actor);
-    let who = Holder::Mesh { actor: Box::new(actor), identity: Box::new(identity) };
-    let viewer = Viewer { who, role: role.unwrap_or(Role::Viewer), via: Via::Cookie, address: Some(peer) };
+    let who = Principal::Mesh { actor: Box::new(actor), identity: Box::new(identity) };
+    let caller = Caller {
+        who,
+        role: role.unwrap_or(Role::Viewer),
+        auth_method: AuthMethod::Cookie,
+        address: Some(peer),
+    };
     if role.is_none() {
-        return Err(refuse_stranger(&state, viewer).await);
+        return Err(refuse_without_role(&state, caller).await);
     }
-    admit(&state, viewer, "tailnet", &form.to).await
+    complete_sign_in(&state, caller, "tailnet", &form.to).await
 }
 
 fn connection(peer: SocketAddr, local: Option<Extension<LocalAddress>>) -> Connection {
     Connection { peer, local: local.map(|Extension(LocalAddress(local))| local) }
 }
 
-/// Whether the browser is on this machine: what comes from loopback, unless a userspace tailscaled forwarded it.
+/// Whether the browser is on this machine: a loopback peer that is not a connection forwarded by a userspace tailscaled.
 async fn is_on_this_machine(state: &AppState, connection: Connection) -> bool {
     if !connection.peer.ip().to_canonical().is_loopback() {
         return false;
     }
-    let found = state.resolver().who(connection).await;
-    found.device.is_none() || found.standing == Standing::Unresolved { why: Unresolved::OwnMachine }
+    let resolution = state.resolver().who(connection).await;
+    resolution.device.is_none() || resolution.standing == Standing::Unresolved { why: Unresolved::OwnMachine }
 }
 
-/// Known to the mesh, but without a role here.
-async fn refuse_stranger(state: &AppState, viewer: Viewer) -> Problem {
+/// The problem for somebody whom the mesh knows, but who has no role here.
+async fn refuse_without_role(state: &AppState, caller: Caller) -> Problem {
     let mut entry = Entry::new(Kind::MeshtrailSignedIn, "sign-in").with_outcome(Outcome::Denied);
     entry.own.method = Some("tailnet".to_owned());
     entry.own.reason = Some("no role".to_owned());
-    if state.may_note_refusal(Instant::now())
-        && let Err(problem) = state.diary().write(&viewer, entry).await
+    if state.may_record_refusal(Instant::now())
+        && let Err(problem) = state.audit_log().write(&caller, entry).await
     {
         return problem;
     }
     Problem::forbidden(format!(
         "the mesh knows you as {}, but you have no role here; an administrator gives one in [roles] of the configuration",
-        viewer.who
+        caller.who
     ))
 }
 
-/// Signs whoever holds an API token in.
+/// Signs in the holder of an API token.
 async fn by_token(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -129,22 +134,22 @@ async fn by_token(
 ) -> Result<Response, Problem> {
     let Form(form) = form.map_err(|error| bad_form(&error))?;
     let (who, role) = state
-        .token_holder(&Secret::presented(form.token.trim()), Timestamp::now())
+        .authenticate_token(&Secret::from_text(form.token.trim()), Timestamp::now())
         .ok_or_else(|| Problem::bad_credentials("this token is unknown, expired or revoked").at("token"))?;
     if role == Role::Sender {
         return Err(Problem::forbidden("a sender's token hands in events and opens no console").at("token"));
     }
-    let viewer = Viewer { who, role, via: Via::Cookie, address: Some(peer) };
-    admit(&state, viewer, "token", &form.to).await
+    let caller = Caller { who, role, auth_method: AuthMethod::Cookie, address: Some(peer) };
+    complete_sign_in(&state, caller, "token", &form.to).await
 }
 
-/// Signs whoever has a one-time link in, on this machine.
+/// Signs in a browser on this machine with a one-time link.
 async fn by_link(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     local: Option<Extension<LocalAddress>>,
     method: http::Method,
-    Asked(query): Asked<LinkQuery>,
+    ValidQuery(query): ValidQuery<LinkQuery>,
 ) -> Result<Response, Problem> {
     if method == http::Method::HEAD {
         return Ok(http::StatusCode::OK.into_response());
@@ -154,14 +159,20 @@ async fn by_link(
             "a one-time link works on the server's own machine only; sign in by the tailnet or with a token";
         return Err(Problem::forbidden(detail));
     }
-    if !state.links().redeem(&Secret::presented(&query.token), Instant::now()) {
+    if !state.links().redeem(&Secret::from_text(&query.token), Instant::now()) {
         let detail =
             "this link was used, or is older than 15 minutes; `meshtrail sign-in` prints a fresh one";
         return Err(Problem::bad_credentials(detail));
     }
-    let viewer = Viewer { who: Holder::Local, role: Role::Admin, via: Via::Cookie, address: Some(peer) };
-    let mut response = admit(&state, viewer, "link", "").await?;
-    // A page that goes on by itself: a redirect straight from another program would not carry the new cookie.
+    let caller = Caller {
+        who: Principal::Local,
+        role: Role::Admin,
+        auth_method: AuthMethod::Cookie,
+        address: Some(peer),
+    };
+    let mut response = complete_sign_in(&state, caller, "link", "").await?;
+    // A page with a refresh in place of a redirect: a redirect on a navigation that another program started would not
+    // carry the new cookie.
     let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
                 <meta http-equiv=\"refresh\" content=\"0; url=/sessions\"><title>Signed in</title>\
                 <p>Signed in. <a href=\"/sessions\">Go on to the sessions.</a>";
@@ -175,28 +186,32 @@ async fn by_link(
     Ok(answer)
 }
 
-/// Signs this browser out.
 async fn sign_out(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    state.diary().write(&viewer, Entry::new(Kind::MeshtrailSignedOut, "sign-out")).await?;
+    state.audit_log().write(&caller, Entry::new(Kind::MeshtrailSignedOut, "sign-out")).await?;
     if let Some(cookie) = state.sign_ins().cookie_of(&headers) {
         state.sign_ins().close(&cookie);
     }
     Ok(with_cookie(Redirect::to("/sign-in").into_response(), &state.sign_ins().clear_cookie()))
 }
 
-async fn admit(state: &AppState, viewer: Viewer, method: &str, to: &str) -> Result<Response, Problem> {
+async fn complete_sign_in(
+    state: &AppState,
+    caller: Caller,
+    method: &str,
+    to: &str,
+) -> Result<Response, Problem> {
     let mut entry = Entry::new(Kind::MeshtrailSignedIn, "sign-in");
     entry.own.method = Some(method.to_owned());
-    state.diary().write(&viewer, entry).await?;
+    state.audit_log().write(&caller, entry).await?;
     let cookie = state
         .sign_ins()
-        .open(viewer.who, viewer.role, Instant::now())
+        .open(caller.who, caller.role, Instant::now())
         .map_err(|error| Problem::internal("nobody can be signed in now").because(&error))?;
-    Ok(with_cookie(Redirect::to(own_path(to)).into_response(), &state.sign_ins().set_cookie(&cookie)))
+    Ok(with_cookie(Redirect::to(local_path(to)).into_response(), &state.sign_ins().set_cookie(&cookie)))
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -205,13 +220,13 @@ fn with_cookie(mut response: Response, cookie: &str) -> Response {
     response
 }
 
-/// `to`, if it is a path of this server; `//host` and `/\host` would lead elsewhere.
-fn own_path(to: &str) -> &str {
-    let own = to.starts_with('/')
+/// `to`, if it is a path of this server, else `/`; `//host` and `/\host` would lead elsewhere.
+fn local_path(to: &str) -> &str {
+    let is_local = to.starts_with('/')
         && !to.starts_with("//")
         && !to.contains('\\')
         && to.bytes().all(|byte| byte.is_ascii_graphic());
-    if own { to } else { "/" }
+    if is_local { to } else { "/" }
 }
 
 fn bad_form(rejection: &FormRejection) -> Problem {
@@ -224,10 +239,10 @@ mod tests {
 
     #[test]
     fn a_sign_in_leads_nowhere_but_here() {
-        assert_eq!(own_path("/events?q=a%20b"), "/events?q=a%20b");
+        assert_eq!(local_path("/events?q=a%20b"), "/events?q=a%20b");
         for to in ["", "https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "javascript:x"]
         {
-            assert_eq!(own_path(to), "/", "{to:?}");
+            assert_eq!(local_path(to), "/", "{to:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every handler can reach: one cheap handle, made once at start.
+//! The application state that every handler shares; built once at start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,164 +7,141 @@ use std::time::{Duration, Instant};
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{History, OwnNode, Resolver};
-use meshtrail_listen::{Fold, Metrics};
+use meshtrail_listen::{LogThrottle, Metrics};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use meshtrail_worker::Workers;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::links::Links;
-use crate::auth::names::HostNames;
+use crate::audit_log::AuditLog;
+use crate::auth::host_names::HostNames;
+use crate::auth::links::SignInLinks;
 use crate::auth::secret::NoRandomness;
-use crate::auth::sessions::SignIns;
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::Tokens;
-use crate::auth::{Grants, Holder, Role, Secret, SecretHash, Via, Viewer};
+use crate::auth::{AuthMethod, Caller, Grants, Principal, Role, Secret, SecretHash};
 use crate::counts::Summaries;
-use crate::diary::Diary;
-use crate::directory::Learned;
+use crate::directory::LateIdentities;
 use crate::exports::Exports;
+use crate::network::TrafficCache;
 
-/// How many refused sign-ins of known people are written into the trail per [`REFUSALS_WINDOW`]; more go to the log
-/// alone, so that nobody can fill a disk by pressing a button.
+/// How many refused sign-ins of known people are written to the trail per [`REFUSALS_WINDOW`]; further ones are only
+/// logged, so that repeated attempts can't fill the disk.
 const MAX_REFUSALS: u32 = 20;
 
 /// See [`MAX_REFUSALS`].
 const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
 
-/// A cheap clone of the server's state.
+/// A handle to the server's state, cheap to clone.
 #[derive(Clone)]
-pub struct AppState(Arc<Parts>);
+pub struct AppState(Arc<AppParts>);
 
-/// Who can ask at all.
-pub enum Door {
-    /// Whoever shows who they are, over HTTP.
-    Guarded,
-    /// Only this process, which reads the store's files itself: everything that is reading is open to it.
-    Files,
+/// Who can send requests.
+pub enum Access {
+    /// Authenticated callers over HTTP.
+    Authenticated,
+    /// Only this process, which reads the store's files itself; it may read everything.
+    LocalFiles,
 }
 
-/// What a state is made of.
-pub struct Parts {
-    /// The trail.
+/// The parts of an [`AppState`].
+pub struct AppParts {
     pub trail: Trail,
-    /// The trail's name.
     pub trail_name: String,
-    /// What was counted once of each stretch of the trail.
     pub summaries: Summaries,
-    /// What every page of the console says on top, such as that this is a demo.
+    /// A line at the top of every console page; set for a demo.
     pub banner: Option<String>,
-    /// How each source does.
     pub sources: Sources,
     /// Devices and people over time.
     pub history: History,
-    /// What became known late of events' people.
-    pub learned: Learned,
-    /// Who answers questions in SQL.
+    /// Identities that were learned after their events were written.
+    pub late_identities: LateIdentities,
+    /// The SQL workers.
     pub sql: Workers,
-    /// Export jobs.
     pub exports: Exports,
-    /// Pictures of who talks to whom, kept for a while.
-    pub network: crate::network::Kept,
-    /// The recordings.
+    /// Cached traffic matrices of the network page.
+    pub traffic_cache: TrafficCache,
     pub recordings: Recordings,
-    /// Where what people do is written.
-    pub diary: Diary,
-    /// Who can ask at all.
-    pub door: Door,
-    /// Cancelled when the server stops: what streams without end then ends.
+    pub audit_log: AuditLog,
+    pub access: Access,
+    /// Cancelled when the server stops; unbounded streams end then.
     pub stop: CancellationToken,
-    /// Where the console is, as this machine's browsers reach it.
+    /// The URL of the console for browsers on this machine.
     pub local_url: String,
-    /// Who is behind an address.
+    /// Maps addresses to identities.
     pub resolver: Resolver,
-    /// API tokens.
     pub tokens: Tokens,
-    /// The hash of the admin token that lies in the state folder.
+    /// The hash of the admin token in the state folder.
     pub admin_token: SecretHash,
-    /// Who has which role after a tailnet sign-in.
+    /// Roles for tailnet identities.
     pub grants: Grants,
-    /// The names under which browsers are answered.
+    /// The host names that browsers may use.
     pub host_names: HostNames,
-    /// When this server started.
     pub started: Timestamp,
-    /// Browsers that are signed in.
     pub sign_ins: SignIns,
-    /// One-time sign-in links that wait to be used.
-    pub links: Links,
-    /// The how-manyth request this is.
+    pub links: SignInLinks,
+    /// Request counter.
     pub requests: AtomicU64,
-    /// What is counted for `/metrics`. Whoever has something to count makes a counter of it.
+    /// The metrics served at `/metrics`.
     pub metrics: Metrics,
-    /// Lines of the log about requests that were refused.
-    pub refused_requests: Fold,
-    /// Refused sign-ins since the beginning of the window; never held across an await.
+    /// Limits the log lines about refused requests.
+    pub refused_requests: LogThrottle,
+    /// Start of the current window and refused sign-ins in it; never held across an await.
     pub refusals: Mutex<Option<(Instant, u32)>>,
 }
 
 impl AppState {
-    /// The state made of `parts`.
-    pub fn new(parts: Parts) -> AppState {
+    pub fn new(parts: AppParts) -> AppState {
         AppState(Arc::new(parts))
     }
 
-    /// The trail.
     pub fn trail(&self) -> &Trail {
         &self.0.trail
     }
 
-    /// The trail's name.
     pub fn trail_name(&self) -> &str {
         &self.0.trail_name
     }
 
-    /// Who answers questions in SQL.
     pub fn sql(&self) -> &Workers {
         &self.0.sql
     }
 
-    /// Pictures of who talks to whom.
-    pub fn network(&self) -> &crate::network::Kept {
-        &self.0.network
+    /// Cached traffic matrices of the network page.
+    pub fn traffic_cache(&self) -> &TrafficCache {
+        &self.0.traffic_cache
     }
 
-    /// Export jobs.
     pub fn exports(&self) -> &Exports {
         &self.0.exports
     }
 
-    /// What became known late of events' people.
-    pub fn learned(&self) -> &Learned {
-        &self.0.learned
+    pub fn late_identities(&self) -> &LateIdentities {
+        &self.0.late_identities
     }
 
-    /// Devices and people over time.
     pub fn history(&self) -> &History {
         &self.0.history
     }
 
-    /// How each source does.
     pub fn sources(&self) -> &Sources {
         &self.0.sources
     }
 
-    /// What was counted once of each stretch of the trail.
     pub fn summaries(&self) -> &Summaries {
         &self.0.summaries
     }
 
-    /// What every page of the console says on top.
     pub fn banner(&self) -> Option<&str> {
         self.0.banner.as_deref()
     }
 
-    /// The recordings.
     pub fn recordings(&self) -> &Recordings {
         &self.0.recordings
     }
 
-    /// Where what people do is written.
-    pub fn diary(&self) -> &Diary {
-        &self.0.diary
+    pub fn audit_log(&self) -> &AuditLog {
+        &self.0.audit_log
     }
 
     /// Cancelled when the server stops.
@@ -172,24 +149,27 @@ impl AppState {
         &self.0.stop
     }
 
-    /// The viewer that this process itself is, when it reads the store's files.
-    pub fn reader(&self) -> Option<Viewer> {
-        match self.0.door {
-            Door::Guarded => None,
-            Door::Files => {
-                Some(Viewer { who: Holder::Local, role: Role::Admin, via: Via::Files, address: None })
-            }
+    /// The caller that stands for this process when it reads the store's files itself.
+    pub fn local_caller(&self) -> Option<Caller> {
+        match self.0.access {
+            Access::Authenticated => None,
+            Access::LocalFiles => Some(Caller {
+                who: Principal::Local,
+                role: Role::Admin,
+                auth_method: AuthMethod::LocalFiles,
+                address: None,
+            }),
         }
     }
 
-    /// A fresh one-time sign-in link for a browser on this machine.
+    /// Issues a one-time sign-in link for a browser on this machine.
     pub fn new_sign_in_link(&self, now: Instant) -> Result<String, NoRandomness> {
-        let secret = self.0.links.make(now)?;
+        let secret = self.0.links.issue(now)?;
         Ok(format!("{}/sign-in/link?token={}", self.0.local_url, secret.reveal()))
     }
 
-    /// Whether one more refused sign-in may be written into the trail.
-    pub fn may_note_refusal(&self, now: Instant) -> bool {
+    /// Whether one more refused sign-in may be written to the trail; counts it.
+    pub fn may_record_refusal(&self, now: Instant) -> bool {
         let mut refusals = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, count) = match *refusals {
             Some((since, count)) if now.duration_since(since) < REFUSALS_WINDOW => (since, count),
@@ -199,33 +179,28 @@ impl AppState {
         count < MAX_REFUSALS
     }
 
-    /// Who is behind an address.
     pub fn resolver(&self) -> &Resolver {
         &self.0.resolver
     }
 
-    /// API tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.0.tokens
     }
 
-    /// Browsers that are signed in.
     pub fn sign_ins(&self) -> &SignIns {
         &self.0.sign_ins
     }
 
-    /// One-time sign-in links.
-    pub fn links(&self) -> &Links {
+    pub fn links(&self) -> &SignInLinks {
         &self.0.links
     }
 
-    /// Who has which role after a tailnet sign-in.
     pub fn grants(&self) -> &Grants {
         &self.0.grants
     }
 
-    /// Whether browsers are answered under this name: an address, one of the configuration, or the node's own.
-    pub fn answers_as(&self, host: &str) -> bool {
+    /// Whether browsers may use this host name: an address, a name from the configuration, or the node's own name.
+    pub fn serves_host(&self, host: &str) -> bool {
         if self.0.host_names.allows(host) {
             return true;
         }
@@ -238,30 +213,27 @@ impl AppState {
         }
     }
 
-    /// What is counted for `/metrics`.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// Lines of the log about requests that were refused.
-    pub fn refused_requests(&self) -> &Fold {
+    pub fn refused_requests(&self) -> &LogThrottle {
         &self.0.refused_requests
     }
 
-    /// When this server started.
     pub fn started(&self) -> Timestamp {
         self.0.started
     }
 
-    /// Whose API token this is: that of the state folder, or one of the list.
-    pub fn token_holder(&self, secret: &Secret, now: Timestamp) -> Option<(Holder, Role)> {
+    /// The principal and role of an API token: the admin token of the state folder, or one of the list.
+    pub fn authenticate_token(&self, secret: &Secret, now: Timestamp) -> Option<(Principal, Role)> {
         if secret.hash() == self.0.admin_token {
-            return Some((Holder::Local, Role::Admin));
+            return Some((Principal::Local, Role::Admin));
         }
         self.0.tokens.find(secret, now)
     }
 
-    /// An id for a request: unique among the servers of a store by the start it is counted from.
+    /// The id of the next request: unique among the servers of a store, since it contains the start time.
     pub fn next_request_id(&self) -> String {
         let count = self.0.requests.fetch_add(1, Ordering::Relaxed);
         format!("r{:x}-{count}", self.0.started.as_nanos() / 1_000_000)

@@ -1,7 +1,7 @@
-//! What one query may take: time and rows.
+//! Limits of one query: time and rows.
 //!
-//! Every plan of a session is held to its budget, whoever executes it: the last rule of the optimizer puts a [`Held`]
-//! on top. The time counts from the first row asked for; a query that is dropped stops.
+//! The budget holds for every plan of a session, whoever executes it: the optimizer's last rule wraps the plan in a
+//! [`BudgetExec`]. The time runs from the first poll for rows; dropping a query's stream stops the query.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,19 +27,16 @@ use futures::{Future, Stream, StreamExt};
 use meshtrail_worker::Budget;
 use tokio::time::{Sleep, sleep};
 
-/// Why a query was ended.
+/// The limit that a query exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Exceeded {
-    /// It took too long.
     #[error("the query took longer than {} s: narrow it, by time above all", time.as_secs_f32())]
     Time {
-        /// How long it might take.
         time: Duration,
     },
-    /// It gave too much.
     #[error("the query gives more than {rows} rows: add a limit, aggregate, or export")]
     Rows {
-        /// How many it might give.
         rows: u64,
     },
 }
@@ -50,15 +47,15 @@ impl From<Exceeded> for DataFusionError {
     }
 }
 
-/// Puts a [`Held`] on top of every plan.
+/// Wraps every plan in a [`BudgetExec`].
 #[derive(Debug)]
-pub(crate) struct HoldToBudget {
+pub(crate) struct BudgetRule {
     pub(crate) budget: Budget,
 }
 
-impl PhysicalOptimizerRule for HoldToBudget {
+impl PhysicalOptimizerRule for BudgetRule {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if plan.name() == Held::static_name() {
+        if plan.name() == BudgetExec::static_name() {
             return Ok(plan);
         }
         let single = match (plan.output_partitioning().partition_count(), plan.output_ordering()) {
@@ -69,7 +66,7 @@ impl PhysicalOptimizerRule for HoldToBudget {
                 Arc::new(SortPreservingMergeExec::new(ordering, plan)) as Arc<dyn ExecutionPlan>
             }
         };
-        Ok(Arc::new(Held::new(single, self.budget.clone())))
+        Ok(Arc::new(BudgetExec::new(single, self.budget.clone())))
     }
 
     fn name(&self) -> &str {
@@ -81,15 +78,15 @@ impl PhysicalOptimizerRule for HoldToBudget {
     }
 }
 
-/// A plan that is held to a budget.
+/// An operator that ends its input when the budget is used up.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct BudgetExec {
     input: Arc<dyn ExecutionPlan>,
     budget: Budget,
     properties: Arc<PlanProperties>,
 }
 
-impl Held {
+impl BudgetExec {
     fn new(input: Arc<dyn ExecutionPlan>, budget: Budget) -> Self {
         let of = input.properties();
         let equivalence: EquivalenceProperties = of.equivalence_properties().clone();
@@ -99,13 +96,13 @@ impl Held {
     }
 }
 
-impl DisplayAs for Held {
+impl DisplayAs for BudgetExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Held: time={:?}, rows={}", self.budget.time, self.budget.rows)
     }
 }
 
-impl ExecutionPlan for Held {
+impl ExecutionPlan for BudgetExec {
     fn name(&self) -> &'static str {
         Self::static_name()
     }
@@ -134,7 +131,7 @@ impl ExecutionPlan for Held {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = self.input.execute(partition, context)?;
-        Ok(Box::pin(Rows {
+        Ok(Box::pin(BudgetStream {
             schema: self.input.schema(),
             state: State::Running(rows),
             deadline: None,
@@ -167,7 +164,7 @@ enum State {
     Done,
 }
 
-struct Rows {
+struct BudgetStream {
     schema: SchemaRef,
     state: State,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -175,14 +172,14 @@ struct Rows {
     left: u64,
 }
 
-impl Rows {
+impl BudgetStream {
     fn end(&mut self, exceeded: Exceeded) -> Poll<Option<Result<RecordBatch>>> {
         self.state = State::Done;
         Poll::Ready(Some(Err(exceeded.into())))
     }
 }
 
-impl Stream for Rows {
+impl Stream for BudgetStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -214,7 +211,7 @@ impl Stream for Rows {
     }
 }
 
-impl RecordBatchStream for Rows {
+impl RecordBatchStream for BudgetStream {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

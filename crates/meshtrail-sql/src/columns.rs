@@ -1,6 +1,6 @@
-//! Columns as they are stored, and batches of rows that are not stored as columns yet.
+//! The stored columns of families, and batches made of rows that are not stored as columns yet.
 //!
-//! The table over all families has the columns of each: where two families use one name for different forms it is text.
+//! The table over all families has every family's columns. A column whose form differs between families is text.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,50 +11,50 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use meshtrail_event::Family;
-use meshtrail_trail::segment::{self, ColumnForm, ColumnTexts, ColumnValues, Columns};
+use meshtrail_trail::segment::{self, ColumnForm, ColumnArray, ColumnValues, Columns};
 
-/// The column that tells a row's family, where a table has more than one.
+/// The column of a row's family, in tables of more than one.
 pub(crate) const FAMILY: &str = "family";
-/// The column of the event's place in the trail.
+/// The column of the event's index in the trail.
 pub(crate) const INDEX: &str = "index";
 /// The column of the event's time.
 pub(crate) const TIME: &str = "time";
 
-/// What the files of some families hold.
+/// The columns in the files of some families.
 #[derive(Debug, Clone)]
-pub(crate) struct Stored {
-    /// Whose files.
+pub(crate) struct StoredColumns {
+    /// The families.
     pub(crate) families: Vec<Family>,
     /// The columns in the files.
     pub(crate) schema: SchemaRef,
 }
 
-static EACH: LazyLock<Vec<Stored>> = LazyLock::new(|| {
-    let of = |&family: &Family| Stored { families: vec![family], schema: schema(&[family]) };
+static EACH: LazyLock<Vec<StoredColumns>> = LazyLock::new(|| {
+    let of = |&family: &Family| StoredColumns { families: vec![family], schema: schema(&[family]) };
     Family::ALL.iter().map(of).collect()
 });
-static ALL: LazyLock<Stored> =
-    LazyLock::new(|| Stored { families: Family::ALL.to_vec(), schema: schema(&Family::ALL) });
+static ALL: LazyLock<StoredColumns> =
+    LazyLock::new(|| StoredColumns { families: Family::ALL.to_vec(), schema: schema(&Family::ALL) });
 
-impl Stored {
-    /// One family's.
+impl StoredColumns {
+    /// The columns of one family.
     pub(crate) fn of(family: Family) -> &'static Self {
         let place = Family::ALL.iter().position(|&one| one == family);
         &EACH[place.expect("ALL holds every family")]
     }
 
-    /// Every family's.
+    /// The columns of all families.
     pub(crate) fn all() -> &'static Self {
         &ALL
     }
 
-    /// Whether rows are told apart by a column of their family.
+    /// Whether rows have a column with their family.
     pub(crate) fn has_family(&self) -> bool {
         self.families.len() > 1
     }
 }
 
-/// The arrow type of what a file's column holds.
+/// The Arrow type of a column of this form.
 pub(crate) fn data_type(form: ColumnForm) -> DataType {
     match form {
         ColumnForm::Int => DataType::Int64,
@@ -82,7 +82,7 @@ fn schema(families: &[Family]) -> SchemaRef {
     Arc::new(Schema::new(found.into_iter().map(field).collect::<Vec<_>>()))
 }
 
-/// Rows of one family under `schema`, whose columns need not be the family's own; those it lacks are null.
+/// Rows of one family with the columns of `schema`; columns that the family lacks are null.
 pub(crate) fn batch(columns: &Columns, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let rows = columns.rows();
     let arrays = schema.fields().iter().map(|field| match columns.column(field.name()) {
@@ -94,7 +94,7 @@ pub(crate) fn batch(columns: &Columns, schema: &SchemaRef) -> Result<RecordBatch
     RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
 }
 
-/// Calls `put` once for each row, with the place of its value if it has one.
+/// Calls `put` once for each row, with the position of its value if it has one.
 fn each_row(present: &[u32], rows: usize, mut put: impl FnMut(Option<usize>)) {
     let mut next = 0;
     for row in 0..rows {
@@ -110,41 +110,41 @@ fn each_row(present: &[u32], rows: usize, mut put: impl FnMut(Option<usize>)) {
 fn array(values: &ColumnValues<'_>, of: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
     let present = values.rows;
     Ok(match (&values.values, of) {
-        (ColumnTexts::Numbers(numbers), DataType::Int64) => {
+        (ColumnArray::Numbers(numbers), DataType::Int64) => {
             let mut builder = Int64Builder::with_capacity(rows);
             each_row(present, rows, |at| builder.append_option(at.map(|at| numbers[at])));
             Arc::new(builder.finish())
         }
-        (ColumnTexts::Numbers(numbers), DataType::Int32) => {
+        (ColumnArray::Numbers(numbers), DataType::Int32) => {
             let mut builder = Int32Builder::with_capacity(rows);
             each_row(present, rows, |at| {
                 builder.append_option(at.and_then(|at| i32::try_from(numbers[at]).ok()));
             });
             Arc::new(builder.finish())
         }
-        (ColumnTexts::Numbers(numbers), DataType::Timestamp(..)) => {
+        (ColumnArray::Numbers(numbers), DataType::Timestamp(..)) => {
             let mut builder = TimestampNanosecondBuilder::with_capacity(rows);
             each_row(present, rows, |at| builder.append_option(at.map(|at| numbers[at])));
             Arc::new(builder.finish().with_timezone("UTC"))
         }
-        (ColumnTexts::Numbers(numbers), DataType::Utf8View) => {
+        (ColumnArray::Numbers(numbers), DataType::Utf8View) => {
             let mut builder = StringViewBuilder::with_capacity(rows);
             each_row(present, rows, |at| builder.append_option(at.map(|at| numbers[at].to_string())));
             Arc::new(builder.finish())
         }
-        (ColumnTexts::Texts { ids, distinct }, DataType::Utf8View) => {
+        (ColumnArray::Texts { ids, distinct }, DataType::Utf8View) => {
             let mut builder = StringViewBuilder::with_capacity(rows).with_deduplicate_strings();
             each_row(present, rows, |at| {
                 builder.append_option(at.and_then(|at| std::str::from_utf8(distinct[ids[at] as usize]).ok()));
             });
             Arc::new(builder.finish())
         }
-        (ColumnTexts::Texts { ids, distinct }, DataType::BinaryView) => {
+        (ColumnArray::Texts { ids, distinct }, DataType::BinaryView) => {
             let mut builder = BinaryViewBuilder::with_capacity(rows);
             each_row(present, rows, |at| builder.append_option(at.map(|at| distinct[ids[at] as usize])));
             Arc::new(builder.finish())
         }
-        (ColumnTexts::Hashes(hashes), DataType::FixedSizeBinary(32)) => {
+        (ColumnArray::Hashes(hashes), DataType::FixedSizeBinary(32)) => {
             let mut builder = FixedSizeBinaryBuilder::with_capacity(rows, 32);
             let mut failed = None;
             each_row(present, rows, |at| match at {

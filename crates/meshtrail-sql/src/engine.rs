@@ -1,4 +1,4 @@
-//! The engine: tables over one trail, for everybody who asks it in SQL.
+//! The engine: plans and runs SQL queries over one source.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,31 +23,31 @@ use datafusion::sql::parser::Statement;
 use meshtrail_worker::{Budget, Fault, QueryError};
 
 use crate::budget::HoldToBudget;
-use crate::error::of;
-use crate::files::Files;
+use crate::error::to_query_error;
+use crate::files::SnapshotFiles;
 use crate::memory::GrantedPool;
-use crate::scan::{Kept, NOWHERE, Pinned};
+use crate::scan::{PinnedSnapshot, ReadCaches, STORE_URL};
 use crate::source::Source;
-use crate::statement::question;
+use crate::statement::parse_query;
 use crate::tables::Tables;
 use crate::threads::Threads;
 use crate::{CATALOG, SCHEMA, bounded, json};
 
-/// The stack that a query is planned on: the planner recurses as deep as a query nests.
+/// The stack size of planning threads: the planner recurses as deep as a query nests.
 const PLANNING_STACK: usize = 32 << 20;
 
-/// What all queries together may take, and each alone.
+/// Limits of all queries together, and of each.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes of memory for the queries of this engine, past which they spill to disk, and for what was read before.
+    /// Bytes of memory: three quarters for queries, which spill to disk beyond it, a quarter for caches.
     pub memory: usize,
-    /// Where they spill to; the system's folder for temporary files if none.
+    /// The folder that queries spill into; the system's temporary folder if none.
     pub spill: Option<PathBuf>,
-    /// Bytes of disk that they may spill.
+    /// Bytes of disk that queries may spill.
     pub spill_bytes: u64,
-    /// What one query may take, unless it is asked with another budget.
+    /// The budget of a query that does not bring its own.
     pub budget: Budget,
-    /// How many threads one query uses.
+    /// Threads of one query.
     pub threads: usize,
 }
 
@@ -63,17 +63,17 @@ impl Default for Limits {
     }
 }
 
-/// An answer: its columns, and its rows as they are found. Dropped, its query stops.
-pub struct Answer {
+/// The output of a running query; dropping it stops the query.
+pub struct QueryOutput {
     /// The columns.
     pub schema: SchemaRef,
-    /// The rows.
+    /// The rows, as they are computed.
     pub stream: SendableRecordBatchStream,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for QueryOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("QueryOutput").field("schema", &self.schema).finish_non_exhaustive()
     }
 }
 
@@ -86,7 +86,7 @@ pub struct Engine {
 struct Inner {
     limits: Limits,
     source: Arc<dyn Source>,
-    caches: Kept,
+    caches: ReadCaches,
     tables: Arc<Tables>,
     pool: Arc<GrantedPool>,
     runtime: Arc<RuntimeEnv>,
@@ -101,15 +101,15 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Tables over `source`.
+    /// Creates the tables over `source`.
     pub fn new(source: impl Source, limits: Limits) -> Result<Self, QueryError> {
         let source: Arc<dyn Source> = Arc::new(source);
-        let caches = Kept::within(limits.memory / 4);
-        let tables = Arc::new(Tables::of(&source, &caches).map_err(|error| of(&error, None))?);
+        let caches = ReadCaches::with_limit(limits.memory / 4);
+        let tables = Arc::new(Tables::new(&source, &caches).map_err(|error| to_query_error(&error, None))?);
         let pool = Arc::new(GrantedPool::new(limits.memory - limits.memory / 4));
-        let runtime = runtime(&limits, pool.clone()).map_err(|error| of(&error, None))?;
-        let context =
-            session(&limits, &tables, &runtime, &limits.budget).map_err(|error| of(&error, None))?;
+        let runtime = runtime(&limits, pool.clone()).map_err(|error| to_query_error(&error, None))?;
+        let context = session(&limits, &tables, &runtime, &limits.budget)
+            .map_err(|error| to_query_error(&error, None))?;
         let threads = Threads::start(limits.threads).map_err(|error| {
             QueryError::new(Fault::Trail, format!("no threads to run queries on: {error}"))
         })?;
@@ -118,30 +118,30 @@ impl Engine {
         })
     }
 
-    /// From here on queries have `bytes` of memory before they spill, in place of what the limits say.
+    /// Sets the memory that queries have before they spill to `bytes`, in place of the limits' share.
     pub fn grant(&self, bytes: usize) {
         self.inner.pool.grant(bytes);
     }
 
-    /// Reads ahead what questions need first: the ends of the newest files, as many as are kept.
+    /// Fills the cache with the footers of the newest files.
     pub async fn read_ahead(&self) -> Result<(), QueryError> {
-        let moment = self.inner.source.moment().await?;
-        let files = Files { moment: moment.clone(), footers: self.inner.caches.footers() };
+        let snapshot = self.inner.source.snapshot().await?;
+        let files = SnapshotFiles { snapshot: snapshot.clone(), footers: self.inner.caches.footers() };
         files.read_ahead().await;
         Ok(())
     }
 
-    /// The threads that queries run on, for what speaks to a [`Engine::session`] itself.
+    /// The runtime that queries run on, for users of [`Engine::session`].
     pub fn handle(&self) -> &tokio::runtime::Handle {
         self.inner.threads.handle()
     }
 
-    /// How many threads one query uses.
+    /// The number of threads of one query.
     pub fn threads(&self) -> usize {
         self.inner.limits.threads
     }
 
-    /// What a query may take unless it says otherwise.
+    /// The budget of a query that does not bring its own.
     pub fn budget(&self) -> &Budget {
         &self.inner.limits.budget
     }
@@ -156,71 +156,71 @@ impl Engine {
         self.inner.tables.schema(table)
     }
 
-    /// A session for who speaks to DataFusion itself. Every plan it makes is held to `budget`; nothing in it can write,
-    /// read files or reach the network. Statements that set options must be kept from it.
+    /// A session for callers that use DataFusion directly. `budget` holds for each of its plans; nothing in it can write,
+    /// read files or reach the network. The caller must refuse statements that set options.
     pub fn session(&self, budget: &Budget) -> Result<SessionContext, QueryError> {
         let Inner { limits, tables, runtime, .. } = &*self.inner;
-        session(limits, tables, runtime, budget).map_err(|error| self.told(&error))
+        session(limits, tables, runtime, budget).map_err(|error| self.query_error(&error))
     }
 
-    /// What `sql` would do, if it may be asked.
+    /// Plans `sql` without running it, if it is allowed.
     pub async fn check(&self, sql: &str) -> Result<LogicalPlan, QueryError> {
-        let statement = question(sql)?;
+        let statement = parse_query(sql)?;
         let (engine, context) = (self.clone(), self.inner.context.clone());
-        on_own_stack(async move { engine.plan(&context, statement).await }).await
+        with_planning_stack(async move { engine.plan(&context, statement).await }).await
     }
 
-    /// Asks `sql`. The answer sees everything that was acknowledged before the call.
-    pub async fn query(&self, sql: &str, budget: &Budget) -> Result<Answer, QueryError> {
-        let statement = question(sql)?;
+    /// Runs `sql`, which sees everything that was acknowledged before the call.
+    pub async fn query(&self, sql: &str, budget: &Budget) -> Result<QueryOutput, QueryError> {
+        let statement = parse_query(sql)?;
         let engine = self.clone();
         let budget = budget.clone();
-        on_own_stack(async move { engine.answer(statement, &budget).await }).await
+        with_planning_stack(async move { engine.answer(statement, &budget).await }).await
     }
 
-    async fn answer(&self, statement: Statement, budget: &Budget) -> Result<Answer, QueryError> {
+    async fn answer(&self, statement: Statement, budget: &Budget) -> Result<QueryOutput, QueryError> {
         let context = if *budget == self.inner.limits.budget {
             self.inner.context.clone()
         } else {
             self.session(budget)?
         };
-        // All tables of one query see one moment.
+        // All tables of one query see the same snapshot.
         let mut state = context.state();
-        state.config_mut().set_extension(Arc::new(Pinned::default()));
+        state.config_mut().set_extension(Arc::new(PinnedSnapshot::default()));
         let context = SessionContext::new_with_state(state);
         let plan = self.plan(&context, statement).await?;
         let state = context.state();
-        let physical = state.create_physical_plan(&plan).await.map_err(|error| self.told(&error))?;
-        let stream = execute_stream(physical, state.task_ctx()).map_err(|error| self.told(&error))?;
-        Ok(Answer { schema: stream.schema(), stream: self.inner.threads.drive(stream) })
+        let physical = state.create_physical_plan(&plan).await.map_err(|error| self.query_error(&error))?;
+        let stream = execute_stream(physical, state.task_ctx()).map_err(|error| self.query_error(&error))?;
+        Ok(QueryOutput { schema: stream.schema(), stream: self.inner.threads.drive(stream) })
     }
 
     async fn plan(&self, context: &SessionContext, statement: Statement) -> Result<LogicalPlan, QueryError> {
         let state = context.state();
-        let plan = state.statement_to_plan(statement).await.map_err(|error| self.told(&error))?;
+        let plan = state.statement_to_plan(statement).await.map_err(|error| self.query_error(&error))?;
         let only_reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading
             .verify_plan(&plan)
-            .map_err(|error| QueryError { fault: Fault::Refused, ..self.told(&error) })?;
+            .map_err(|error| QueryError { fault: Fault::Refused, ..self.query_error(&error) })?;
         Ok(plan)
     }
 
-    fn told(&self, error: &DataFusionError) -> QueryError {
+    fn query_error(&self, error: &DataFusionError) -> QueryError {
         let tables: Vec<&str> = self.inner.tables.names().collect();
-        of(error, Some(&tables))
+        to_query_error(error, Some(&tables))
     }
 }
 
-/// Does planning on a thread of its own, whose stack is deep.
-async fn on_own_stack<T: Send + 'static>(
+/// Runs `work` (planning) on a thread of its own with a large stack.
+async fn with_planning_stack<T: Send + 'static>(
     work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
 ) -> Result<T, QueryError> {
     let runtime = tokio::runtime::Handle::current();
     let (send, done) = tokio::sync::oneshot::channel();
     let planner = std::thread::Builder::new().name("sql-plan".to_owned()).stack_size(PLANNING_STACK);
     let started = planner.spawn(move || {
-        // Nobody waits any more for a plan whose query was dropped.
+        // The receiver is gone if the query was dropped meanwhile.
         drop(send.send(runtime.block_on(work)));
     });
     if let Err(error) = started {
@@ -229,17 +229,17 @@ async fn on_own_stack<T: Send + 'static>(
     done.await.unwrap_or_else(|_| Err(QueryError::new(Fault::Trail, "the planner failed on this query")))
 }
 
-/// No file, no bucket, no host: the one place there is holds nothing.
+/// A registry with a single, empty object store: no file, bucket or host can be reached.
 #[derive(Debug)]
-struct Nowhere(Arc<dyn ObjectStore>);
+struct EmptyStoreRegistry(Arc<dyn ObjectStore>);
 
-impl ObjectStoreRegistry for Nowhere {
+impl ObjectStoreRegistry for EmptyStoreRegistry {
     fn register_store(&self, _: &url::Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         None
     }
 
     fn get_store(&self, url: &url::Url) -> datafusion::common::Result<Arc<dyn ObjectStore>> {
-        if url.as_str().starts_with(NOWHERE.trim_end_matches('/')) {
+        if url.as_str().starts_with(STORE_URL.trim_end_matches('/')) {
             return Ok(self.0.clone());
         }
         Err(DataFusionError::Plan("queries read tables, no files and no addresses".to_owned()))
@@ -255,9 +255,9 @@ fn runtime(limits: &Limits, pool: Arc<GrantedPool>) -> datafusion::common::Resul
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(pool)
         .with_disk_manager_builder(disk)
-        .with_object_store_registry(Arc::new(Nowhere(Arc::new(InMemory::new()))))
+        .with_object_store_registry(Arc::new(EmptyStoreRegistry(Arc::new(InMemory::new()))))
         .build_arc()?;
-    debug_assert!(ObjectStoreUrl::parse(NOWHERE).is_ok(), "an address we wrote");
+    debug_assert!(ObjectStoreUrl::parse(STORE_URL).is_ok(), "an address we wrote");
     Ok(runtime)
 }
 
@@ -300,7 +300,7 @@ fn config(limits: &Limits) -> SessionConfig {
     // A segment is one row group: cutting files by bytes would only open them twice.
     options.optimizer.repartition_file_scans = false;
     options.execution.parquet.pushdown_filters = true;
-    // What a sort sets aside for merging what it spilled must leave room for the sort.
+    // A sort's reservation for merging spilled runs must leave room for the sort itself.
     let aside = limits.memory / (16 * limits.threads.max(1));
     options.execution.sort_spill_reservation_bytes = aside.min(10 << 20);
     config

@@ -1,4 +1,4 @@
-//! What is wrong with a query, whose fault it is, and where it stands.
+//! Maps DataFusion's errors to [`QueryError`]s: the message, whose fault it is, and the place in the query.
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
@@ -7,25 +7,31 @@ use meshtrail_worker::{Fault, QueryError};
 
 use crate::budget::Exceeded;
 
-/// What an error of the engine means to whoever asked; `tables` are the names there are.
-pub fn of(error: &DataFusionError, tables: Option<&[&str]>) -> QueryError {
+/// The error as its user sees it; `tables` are the names of all tables, for suggestions.
+pub fn to_query_error(error: &DataFusionError, tables: Option<&[&str]>) -> QueryError {
     if let DataFusionError::Collection(errors) = error
         && let Some(first) = errors.first()
     {
-        return of(first, tables);
+        return to_query_error(first, tables);
     }
     let diagnostic = error.diagnostic();
-    let found = plain(error.find_root(), diagnostic, tables);
+    let found = root_error(error.find_root(), diagnostic, tables);
     let Some(start) = diagnostic.and_then(|found| found.span).map(|span| span.start) else { return found };
     if found.line.is_some() { found } else { found.at(start.line, start.column) }
 }
 
-fn plain(error: &DataFusionError, diagnostic: Option<&Diagnostic>, tables: Option<&[&str]>) -> QueryError {
-    let text = |error: &dyn std::error::Error| crate::error::chain(error);
+fn root_error(
+    error: &DataFusionError,
+    diagnostic: Option<&Diagnostic>,
+    tables: Option<&[&str]>,
+) -> QueryError {
+    let text = |error: &dyn std::error::Error| crate::error::error_chain(error);
     match error {
         DataFusionError::SQL(parser, _) => syntax(&parser.to_string()),
-        DataFusionError::SchemaError(schema, _) => QueryError::new(Fault::Query, column(schema)),
-        DataFusionError::Plan(message) => QueryError::new(Fault::Query, planned(message, diagnostic, tables)),
+        DataFusionError::SchemaError(schema, _) => QueryError::new(Fault::Query, column_message(schema)),
+        DataFusionError::Plan(message) => {
+            QueryError::new(Fault::Query, plan_message(message, diagnostic, tables))
+        }
         DataFusionError::NotImplemented(message) => {
             QueryError::new(Fault::Query, format!("this is not possible here: {message}"))
         }
@@ -50,7 +56,7 @@ fn plain(error: &DataFusionError, diagnostic: Option<&Diagnostic>, tables: Optio
     }
 }
 
-/// The SQLSTATE that Postgres has for an error of this kind.
+/// Postgres' SQLSTATE for an error of this kind.
 pub(crate) fn sqlstate(error: &DataFusionError) -> &'static str {
     if let DataFusionError::Collection(errors) = error
         && let Some(first) = errors.first()
@@ -87,7 +93,7 @@ pub(crate) fn sqlstate(error: &DataFusionError) -> &'static str {
     }
 }
 
-/// A planner's errors are told apart by their words alone.
+/// The SQLSTATE of a planner's error, which only its message tells.
 fn state_of_plan(message: &str) -> &'static str {
     const NO_FUNCTION: [&str; 5] =
         ["Invalid function", "table function", "Function", "Aggregate Function", "Window Function"];
@@ -103,21 +109,21 @@ fn state_of_plan(message: &str) -> &'static str {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        let told = source.to_string();
-        if !text.contains(&told) {
+        let cause = source.to_string();
+        if !text.contains(&cause) {
             text.push_str(": ");
-            text.push_str(&told);
+            text.push_str(&cause);
         }
         next = source.source();
     }
     text
 }
 
-/// A parser's message ends in ` at Line: 1, Column: 8`.
+/// A parser's error. Its message ends in ` at Line: 1, Column: 8`.
 pub(crate) fn syntax(message: &str) -> QueryError {
     let message = message.strip_prefix("sql parser error: ").unwrap_or(message);
     let number = |after: &str| {
@@ -126,29 +132,29 @@ pub(crate) fn syntax(message: &str) -> QueryError {
         rest[..digits].parse().ok()
     };
     let place: Option<(u64, u64)> = number("Line: ").zip(number("Column: "));
-    let told = message.split(" at Line: ").next().unwrap_or(message);
-    let error = QueryError::new(Fault::Query, format!("the query can't be read: {told}"));
+    let text = message.split(" at Line: ").next().unwrap_or(message);
+    let error = QueryError::new(Fault::Query, format!("the query can't be read: {text}"));
     match place {
         Some((line, column)) => error.at(line, column),
         None => error,
     }
 }
 
-fn column(schema: &SchemaError) -> String {
+fn column_message(schema: &SchemaError) -> String {
     let SchemaError::FieldNotFound { field, valid_fields } = schema else { return schema.to_string() };
     let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
-    let mut told = format!("there is no column {}", field.name);
+    let mut text = format!("there is no column {}", field.name);
     match nearest(&field.name, &names) {
-        Some(near) => told.push_str(&format!(": did you mean {near}?")),
+        Some(near) => text.push_str(&format!(": did you mean {near}?")),
         None if !names.is_empty() && names.len() <= 12 => {
-            told.push_str(&format!("; there are {}", names.join(", ")));
+            text.push_str(&format!("; there are {}", names.join(", ")));
         }
         None => {}
     }
-    told
+    text
 }
 
-fn planned(message: &str, diagnostic: Option<&Diagnostic>, tables: Option<&[&str]>) -> String {
+fn plan_message(message: &str, diagnostic: Option<&Diagnostic>, tables: Option<&[&str]>) -> String {
     let missing = message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
     let Some(missing) = missing else {
         return match diagnostic {
@@ -164,19 +170,19 @@ fn planned(message: &str, diagnostic: Option<&Diagnostic>, tables: Option<&[&str
     }
 }
 
-/// The name that is meant, most likely.
+/// The name that was most likely meant.
 fn nearest<'n>(wrong: &str, names: &[&'n str]) -> Option<&'n str> {
     let wrong = wrong.to_lowercase();
     let most = (wrong.chars().count() / 3).clamp(1, 3);
     let begin = wrong.chars().next().map_or(0, char::len_utf8);
-    // Of names as near as each other, the one that begins the same is meant.
+    // Of equally near names, one with the same first letter is preferred.
     let near =
         names.iter().map(|&name| (distance(&wrong, name), !name.starts_with(&wrong[..begin]), name)).min()?;
     let begins = || names.iter().copied().find(|name| wrong.len() >= 3 && name.contains(wrong.as_str()));
     if near.0 <= most { Some(near.2) } else { begins() }
 }
 
-/// How many letters have to be put, taken, replaced or swapped.
+/// Edit distance: insertions, deletions, substitutions and swaps of neighbours.
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) =
         (one.chars().take(64).collect(), other.chars().take(64).collect());

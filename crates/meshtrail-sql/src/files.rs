@@ -1,10 +1,10 @@
-//! A trail's files, for DataFusion's Parquet reader.
+//! Readers of a trail's sealed files for DataFusion's Parquet source.
 //!
-//! - Bytes come through the source, so that a folder and a bucket read alike, and a bucket's first version counts.
-//! - A footer is used only after its checksum was found right; pages are checked by the reader. Footers are kept, up
-//!   to a bound.
-//! - A file that holds leaves kept whole is read as the file that it would be if columns could hold them: whoever asks
-//!   for columns misses no event.
+//! - All bytes are read through the snapshot, so that folders and buckets behave alike and a bucket's first version
+//!   counts.
+//! - A footer is used only after its checksum was verified; the reader checks pages. Footers are cached, up to a bound.
+//! - A file with leaves stored whole (column `raw`) is replaced in memory by a file with their values in columns, so that
+//!   a query over columns misses no event.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,28 +28,28 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::columns::{Stored, batch};
-use crate::source::{Moment, unreadable};
+use crate::columns::{StoredColumns, batch};
+use crate::source::{SourceSnapshot, unreadable};
 
-/// The column of leaves kept whole.
+/// The column of leaves that are stored whole.
 const WHOLE: &str = "raw";
 
-/// A file of a moment: hung on what DataFusion knows of it.
+/// A sealed file, attached to DataFusion's `PartitionedFile` as an extension.
 #[derive(Clone)]
 pub(crate) struct SealedFile {
     pub(crate) path: Arc<str>,
     pub(crate) size: u64,
 }
 
-/// Footers, kept by file; the ones used last stay.
+/// Footers by file; the least recently used are evicted.
 #[derive(Default)]
-pub(crate) struct Footers {
-    kept: Mutex<Kept>,
+pub(crate) struct FooterCache {
+    entries: Mutex<CacheEntries>,
     limit: usize,
 }
 
 #[derive(Default)]
-struct Kept {
+struct CacheEntries {
     files: VecDeque<(Arc<str>, Footer)>,
     bytes: usize,
 }
@@ -58,75 +58,75 @@ struct Kept {
 struct Footer {
     metadata: Arc<ParquetMetaData>,
     has_pages: bool,
-    /// The file's stand-in, where the file itself is not read.
-    stand_in: Option<Bytes>,
+    /// The file that is read in place of the original, where leaves are stored whole.
+    replacement: Option<Bytes>,
 }
 
 impl Footer {
     fn size(&self) -> usize {
-        self.metadata.memory_size() + self.stand_in.as_ref().map_or(0, Bytes::len)
+        self.metadata.memory_size() + self.replacement.as_ref().map_or(0, Bytes::len)
     }
 }
 
-impl Footers {
-    /// Keeps at most `limit` bytes.
+impl FooterCache {
+    /// A cache of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { kept: Mutex::default(), limit }
+        Self { entries: Mutex::default(), limit }
     }
 
     fn is_full(&self) -> bool {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.bytes > self.limit - self.limit / 8
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.bytes > self.limit - self.limit / 8
     }
 
     fn get(&self, path: &str, with_pages: bool) -> Option<Footer> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = entries
             .files
             .iter()
             .position(|(name, footer)| **name == *path && (footer.has_pages || !with_pages))?;
-        let found = kept.files.remove(at)?;
+        let found = entries.files.remove(at)?;
         let footer = found.1.clone();
-        kept.files.push_front(found);
+        entries.files.push_front(found);
         Some(footer)
     }
 
-    fn keep(&self, path: &Arc<str>, footer: &Footer) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = kept.files.iter().position(|(name, _)| name == path) {
-            let gone = kept.files.remove(at).map_or(0, |(_, footer)| footer.size());
-            kept.bytes -= gone;
+    fn insert(&self, path: &Arc<str>, footer: &Footer) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = entries.files.iter().position(|(name, _)| name == path) {
+            let gone = entries.files.remove(at).map_or(0, |(_, footer)| footer.size());
+            entries.bytes -= gone;
         }
-        kept.bytes += footer.size();
-        kept.files.push_front((path.clone(), footer.clone()));
-        while kept.bytes > self.limit {
-            let Some((_, footer)) = kept.files.pop_back() else { break };
-            kept.bytes -= footer.size();
+        entries.bytes += footer.size();
+        entries.files.push_front((path.clone(), footer.clone()));
+        while entries.bytes > self.limit {
+            let Some((_, footer)) = entries.files.pop_back() else { break };
+            entries.bytes -= footer.size();
         }
     }
 }
 
-/// Opens the files of one moment.
-pub(crate) struct Files {
-    pub(crate) moment: Arc<dyn Moment>,
-    pub(crate) footers: Arc<Footers>,
+/// Opens the files of one snapshot.
+pub(crate) struct SnapshotFiles {
+    pub(crate) snapshot: Arc<dyn SourceSnapshot>,
+    pub(crate) footers: Arc<FooterCache>,
 }
 
-impl fmt::Debug for Files {
+impl fmt::Debug for SnapshotFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").finish_non_exhaustive()
+        f.debug_struct("SnapshotFiles").finish_non_exhaustive()
     }
 }
 
-/// Ends of files that are read ahead at once.
+/// Footers that are read ahead at the same time.
 const AHEAD: usize = 4;
 
-impl Files {
-    /// Reads the ends of all files, the newest first, until no more are kept. What can't be read is left to whoever
-    /// asks for it.
+impl SnapshotFiles {
+    /// Reads the footers of all files, the newest first, until the cache is full. Errors are ignored: the query that
+    /// needs the footer reports them.
     pub(crate) async fn read_ahead(&self) {
         let reads: Vec<BoxFuture<'_, ()>> =
-            self.moment.files().rev().map(|file| self.read_one_ahead(file).boxed()).collect();
+            self.snapshot.files().rev().map(|file| self.read_one_ahead(file).boxed()).collect();
         futures::stream::iter(reads).buffer_unordered(AHEAD).collect::<()>().await;
     }
 
@@ -136,19 +136,19 @@ impl Files {
         }
     }
 
-    /// A file of the moment, read for its end alone.
+    /// A reader of a file's footer, whose reads are not counted in a query's metrics.
     pub(crate) fn open(&self, file: &SegmentFile) -> Box<dyn AsyncFileReader + Send> {
         let uncounted = ParquetFileMetrics::new(0, &file.path, &ExecutionPlanMetricsSet::new());
         Box::new(self.reader(SealedFile { path: file.path.as_str().into(), size: file.bytes }, uncounted))
     }
 
     fn reader(&self, file: SealedFile, metrics: ParquetFileMetrics) -> Reader {
-        let (moment, footers) = (self.moment.clone(), self.footers.clone());
-        Reader { moment, footers, file, stand_in: None, metrics }
+        let (snapshot, footers) = (self.snapshot.clone(), self.footers.clone());
+        Reader { snapshot, footers, file, replacement: None, metrics }
     }
 }
 
-impl ParquetFileReaderFactory for Files {
+impl ParquetFileReaderFactory for SnapshotFiles {
     fn create_reader(
         &self,
         partition: usize,
@@ -165,10 +165,10 @@ impl ParquetFileReaderFactory for Files {
 }
 
 struct Reader {
-    moment: Arc<dyn Moment>,
-    footers: Arc<Footers>,
+    snapshot: Arc<dyn SourceSnapshot>,
+    footers: Arc<FooterCache>,
     file: SealedFile,
-    stand_in: Option<Bytes>,
+    replacement: Option<Bytes>,
     metrics: ParquetFileMetrics,
 }
 
@@ -188,7 +188,7 @@ impl AsyncFileReader for Reader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         self.metrics.bytes_scanned.add(ranges.iter().map(|range| (range.end - range.start) as usize).sum());
         async move {
-            match &self.stand_in {
+            match &self.replacement {
                 Some(file) => ranges.into_iter().map(|range| slice(file, range)).collect(),
                 None => self.read(ranges).await,
             }
@@ -206,11 +206,11 @@ impl AsyncFileReader for Reader {
                 Some(footer) => footer,
                 None => {
                     let footer = self.footer(with_pages).await?;
-                    self.footers.keep(&self.file.path, &footer);
+                    self.footers.insert(&self.file.path, &footer);
                     footer
                 }
             };
-            self.stand_in = footer.stand_in;
+            self.replacement = footer.replacement;
             Ok(footer.metadata)
         }
         .boxed()
@@ -225,52 +225,52 @@ fn slice(file: &Bytes, range: Range<u64>) -> ParquetResult<Bytes> {
     Ok(file.slice(start..end))
 }
 
-/// Stretches that lie side by side are read at once: a column's pages do.
+/// Ranges with at most this gap between them are read at once: the pages of one column are.
 const GAP: u64 = 64 * 1024;
 
 impl Reader {
     async fn read(&self, ranges: Vec<Range<u64>>) -> ParquetResult<Vec<Bytes>> {
         let mut order: Vec<usize> = (0..ranges.len()).collect();
         order.sort_unstable_by_key(|&at| ranges[at].start);
-        let mut joined: Vec<Range<u64>> = Vec::new();
+        let mut merged: Vec<Range<u64>> = Vec::new();
         for &at in &order {
             let range = &ranges[at];
-            match joined.last_mut() {
+            match merged.last_mut() {
                 Some(last) if range.start <= last.end + GAP => last.end = last.end.max(range.end),
-                _ => joined.push(range.clone()),
+                _ => merged.push(range.clone()),
             }
         }
-        let read = self.moment.read_ranges(&self.file.path, joined.clone()).await.map_err(failed)?;
+        let read = self.snapshot.read_ranges(&self.file.path, merged.clone()).await.map_err(failed)?;
         let part = |range: &Range<u64>| {
-            let at = joined.partition_point(|whole| whole.end < range.end);
-            let start = (range.start - joined[at].start) as usize;
+            let at = merged.partition_point(|whole| whole.end < range.end);
+            let start = (range.start - merged[at].start) as usize;
             read[at].slice(start..start + (range.end - range.start) as usize)
         };
         Ok(ranges.iter().map(part).collect())
     }
 
     async fn footer(&self, with_pages: bool) -> ParquetResult<Footer> {
-        let end = self.moment.read_end(&self.file.path, self.file.size).await.map_err(failed)?;
+        let end = self.snapshot.read_end(&self.file.path, self.file.size).await.map_err(failed)?;
         let policy = if with_pages { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
         let metadata = parse(&end, self.file.size, policy)?;
-        if !has_whole(&metadata) {
-            return Ok(Footer { metadata: Arc::new(metadata), has_pages: with_pages, stand_in: None });
+        if !has_whole_leaves(&metadata) {
+            return Ok(Footer { metadata: Arc::new(metadata), has_pages: with_pages, replacement: None });
         }
         let whole = std::iter::once(0..self.file.size).collect();
-        let mut file = self.moment.read_ranges(&self.file.path, whole).await.map_err(failed)?;
+        let mut file = self.snapshot.read_ranges(&self.file.path, whole).await.map_err(failed)?;
         let file = file.pop().unwrap_or_default();
         let reader =
             SegmentReader::from_bytes(&self.file.path, file).map_err(|error| failed(unreadable(&error)))?;
-        let file = Bytes::from(stand_in(&reader).await?);
+        let file = Bytes::from(replacement(&reader).await?);
         let metadata = parse(&file, file.len() as u64, PageIndexPolicy::Optional)?;
-        Ok(Footer { metadata: Arc::new(metadata), has_pages: true, stand_in: Some(file) })
+        Ok(Footer { metadata: Arc::new(metadata), has_pages: true, replacement: Some(file) })
     }
 }
 
-/// The file that this one would be if its columns held the leaves that are kept whole.
-async fn stand_in(reader: &SegmentReader) -> ParquetResult<Vec<u8>> {
+/// The same rows as a Parquet file in memory whose columns also hold the values of leaves stored whole.
+async fn replacement(reader: &SegmentReader) -> ParquetResult<Vec<u8>> {
     let family = reader.family();
-    let schema = &Stored::of(family).schema;
+    let schema = &StoredColumns::of(family).schema;
     let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
     let everything = Selection::of(0..u64::MAX);
     for page in reader.pages(&everything) {
@@ -287,7 +287,7 @@ fn parse(end: &Bytes, size: u64, policy: PageIndexPolicy) -> ParquetResult<Parqu
     reader.finish()
 }
 
-fn has_whole(metadata: &ParquetMetaData) -> bool {
+fn has_whole_leaves(metadata: &ParquetMetaData) -> bool {
     let of_whole = |group: &parquet::file::metadata::RowGroupMetaData| {
         let whole = group.columns().iter().find(|column| column.column_path().string() == WHOLE);
         whole.is_some_and(|column| {
@@ -313,13 +313,13 @@ mod tests {
         let odd = r#"{"kind":"ssh.logout", "id":"a.1.2","time":"2026-11-20T00:00:01.000000000Z","new":[1]}"#;
         let rows: Vec<(u64, &[u8])> = vec![(4, leaf.as_bytes()), (9, odd.as_bytes()), (11, b"no JSON")];
         let segment = encode(Family::Login, "main", &rows).unwrap();
-        assert_eq!(segment.kept_whole, 2);
+        assert_eq!(segment.stored_whole, 2);
         assert_eq!(segment.times.unwrap().1.to_string(), "2026-11-20T00:00:01.000000000Z");
         let bytes = Bytes::from(segment.bytes);
-        assert!(has_whole(&parse(&bytes, bytes.len() as u64, PageIndexPolicy::Skip).unwrap()));
+        assert!(has_whole_leaves(&parse(&bytes, bytes.len() as u64, PageIndexPolicy::Skip).unwrap()));
 
         let reader = SegmentReader::from_bytes("segment", bytes).unwrap();
-        let file = Bytes::from(stand_in(&reader).await.unwrap());
+        let file = Bytes::from(replacement(&reader).await.unwrap());
         let mut batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
         let batch = batches.next().unwrap().unwrap();
         let column = |name: &str| batch.column_by_name(name).unwrap();

@@ -1,6 +1,6 @@
-//! What tables show that no file stores: labels, hashes as text, and leaves put together again.
+//! Functions for columns that no file stores: labels, hashes as text, and leaves rebuilt from columns.
 //!
-//! They are evaluated where a query asks for them, for the rows that are left by then.
+//! They are evaluated only if a query uses the column, after filters were applied.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use meshtrail_trail::segment::{ColumnForm, Rows};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What a function of ours gives.
+/// The output of a function.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Gives {
-    /// The shortest name of who acted.
+enum Output {
+    /// The label of the actor.
     Actor,
-    /// The shortest name of a device.
+    /// The label of a device.
     Device,
-    /// The shortest name of what was acted on.
+    /// The label of the target.
     Target,
     /// Bytes as hex.
     Hex,
-    /// The event's id as it is written.
+    /// The event id as text.
     EventId,
-    /// The leaf of a row, or its detail; the columns are given by name.
+    /// The leaf of a row, or its detail, rebuilt from `columns`.
     Leaf { family: Option<String>, columns: Vec<String>, is_detail: bool },
 }
 
-/// A function of ours.
+/// A function that is used only in Meshtrail's own tables.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Ours {
+struct TrailFunction {
     name: &'static str,
-    gives: Gives,
+    output: Output,
     signature: Signature,
 }
 
-fn function(name: &'static str, gives: Gives, arguments: usize) -> Arc<ScalarUDF> {
+fn function(name: &'static str, output: Output, arguments: usize) -> Arc<ScalarUDF> {
     let signature = Signature::any(arguments, Volatility::Immutable);
-    Arc::new(ScalarUDF::new_from_impl(Ours { name, gives, signature }))
+    Arc::new(ScalarUDF::new_from_impl(TrailFunction { name, output, signature }))
 }
 
 /// Columns that [`actor`] takes, in order.
@@ -79,38 +79,38 @@ pub(crate) const TARGET_LABEL: &str = "target_label";
 
 /// The label of an event's actor.
 pub(crate) fn actor() -> Arc<ScalarUDF> {
-    function(ACTOR_LABEL, Gives::Actor, ACTOR.len())
+    function(ACTOR_LABEL, Output::Actor, ACTOR.len())
 }
 
 /// The label of the actor's device.
 pub(crate) fn device() -> Arc<ScalarUDF> {
-    function(DEVICE_LABEL, Gives::Device, DEVICE.len())
+    function(DEVICE_LABEL, Output::Device, DEVICE.len())
 }
 
 /// The label of an event's target.
 pub(crate) fn target() -> Arc<ScalarUDF> {
-    function(TARGET_LABEL, Gives::Target, TARGET.len())
+    function(TARGET_LABEL, Output::Target, TARGET.len())
 }
 
 /// A hash as text.
 pub(crate) fn hex() -> Arc<ScalarUDF> {
-    function("hash_text", Gives::Hex, 1)
+    function("hash_text", Output::Hex, 1)
 }
 
-/// An event id of source, epoch and sequence.
+/// The event id made of source, epoch and sequence.
 pub(crate) fn event_id() -> Arc<ScalarUDF> {
-    function("event_id", Gives::EventId, 3)
+    function("event_id", Output::EventId, 3)
 }
 
-/// The leaf of a row of `columns`, of one family or of that which a first argument tells; or its detail.
+/// The leaf of a row of `columns`, or its detail. Without `family`, the first argument names the row's family.
 pub(crate) fn leaf(family: Option<Family>, columns: Vec<String>, is_detail: bool) -> Arc<ScalarUDF> {
     let arguments = columns.len() + usize::from(family.is_none());
     let family = family.map(|family| family.as_str().to_owned());
     let name = if is_detail { "detail_of" } else { "leaf_of" };
-    function(name, Gives::Leaf { family, columns, is_detail }, arguments)
+    function(name, Output::Leaf { family, columns, is_detail }, arguments)
 }
 
-impl ScalarUDFImpl for Ours {
+impl ScalarUDFImpl for TrailFunction {
     fn name(&self) -> &str {
         self.name
     }
@@ -127,13 +127,13 @@ impl ScalarUDFImpl for Ours {
         let rows = arguments.number_rows;
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
         let rows = arrays.first().map_or(rows, |array| array.len());
-        let array = match &self.gives {
-            Gives::Actor => labels(&arrays, rows, actor_of)?,
-            Gives::Device => labels(&arrays, rows, device_of)?,
-            Gives::Target => targets(&arrays, rows)?,
-            Gives::Hex => hexes(&arrays[0]),
-            Gives::EventId => event_ids(&arrays, rows)?,
-            Gives::Leaf { family, columns, is_detail } => {
+        let array = match &self.output {
+            Output::Actor => labels(&arrays, rows, actor_of)?,
+            Output::Device => labels(&arrays, rows, device_of)?,
+            Output::Target => targets(&arrays, rows)?,
+            Output::Hex => hex_column(&arrays[0]),
+            Output::EventId => event_ids(&arrays, rows)?,
+            Output::Leaf { family, columns, is_detail } => {
                 leaves(&arrays, rows, family.as_deref(), columns, *is_detail)?
             }
         };
@@ -149,14 +149,14 @@ fn text(array: &StringViewArray, row: usize) -> Option<&str> {
     array.is_valid(row).then(|| array.value(row))
 }
 
-/// Builds a label for each row; `label` says whether there is one.
+/// Builds a label for each row; `label` returns whether the row has one.
 fn labels(
     arrays: &[ArrayRef],
     rows: usize,
     label: impl Fn(&[StringViewArray], usize, &mut String) -> bool,
 ) -> Result<ArrayRef> {
     let texts = arrays.iter().map(texts).collect::<Result<Vec<_>>>()?;
-    // Where everybody has a login nothing has to be put together.
+    // If every row has a login, the login column is the label column.
     if texts[0].null_count() == 0 && arrays.len() == ACTOR.len() {
         return Ok(Arc::new(texts[0].clone()));
     }
@@ -188,7 +188,7 @@ fn actor_of(columns: &[StringViewArray], row: usize, out: &mut String) -> bool {
     device_of(&columns[3..], row, out)
 }
 
-/// A device's label of its name, addresses and id.
+/// Writes a device's label from its name, addresses and id; returns whether there is one.
 fn device_of(columns: &[StringViewArray], row: usize, out: &mut String) -> bool {
     if let Some(name) = text(&columns[0], row) {
         out.push_str(name.split('.').next().unwrap_or(name));
@@ -219,7 +219,7 @@ fn targets(arrays: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
             true
         } else {
             device_of(&columns[2..5], row, &mut made)
-                || joined(text(&columns[5], row), text(&columns[6], row), &mut made)
+                || write_address(text(&columns[5], row), text(&columns[6], row), &mut made)
                 || text(&columns[7], row).inspect(|id| made.push_str(id)).is_some()
         };
         builder.append_option(has.then_some(&made));
@@ -227,8 +227,8 @@ fn targets(arrays: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     Ok(Arc::new(builder.finish()))
 }
 
-/// Writes an address with its port, if there is an address.
-fn joined(host: Option<&str>, port: Option<&str>, out: &mut String) -> bool {
+/// Writes an address with its port; returns whether there is an address.
+fn write_address(host: Option<&str>, port: Option<&str>, out: &mut String) -> bool {
     let Some(host) = host else { return false };
     match port {
         Some(port) if host.contains(':') => {
@@ -242,7 +242,7 @@ fn joined(host: Option<&str>, port: Option<&str>, out: &mut String) -> bool {
     true
 }
 
-fn hexes(array: &ArrayRef) -> ArrayRef {
+fn hex_column(array: &ArrayRef) -> ArrayRef {
     let Some(hashes) = array.as_fixed_size_binary_opt() else {
         return Arc::new(StringViewArray::new_null(array.len()));
     };
@@ -294,8 +294,8 @@ fn leaves(
         if places.is_empty() {
             continue;
         }
-        let joined = join(of, arrays, columns, &places)?;
-        for (place, leaf) in places.into_iter().zip(joined.leaves()) {
+        let write_address = join(of, arrays, columns, &places)?;
+        for (place, leaf) in places.into_iter().zip(write_address.leaves()) {
             let Some(leaf) = leaf else { return exec_err!("the columns of a row contradict each other") };
             let leaf = String::from_utf8(leaf).ok();
             out[place] = if is_detail { leaf.as_deref().and_then(detail) } else { leaf };
@@ -313,7 +313,7 @@ fn detail(leaf: &str) -> Option<String> {
     serde_json::from_str::<Leaf<'_>>(leaf).ok()?.detail.map(|detail| detail.get().to_owned())
 }
 
-/// The rows at `places`, as the trail joins them.
+/// The rows at `places`, for the trail's joiner.
 fn join(family: Family, arrays: &[ArrayRef], columns: &[String], places: &[usize]) -> Result<Rows> {
     let mut rows = Rows::new(family, places.len());
     for (name, array) in columns.iter().zip(arrays) {
@@ -348,7 +348,7 @@ fn join(family: Family, arrays: &[ArrayRef], columns: &[String], places: &[usize
 
 type Number<'a> = Box<dyn Fn(usize) -> Option<i64> + 'a>;
 
-/// The numbers of a column; of the table over all families it may hold them as text.
+/// The numbers of a column, which is text in the table over all families where families differ.
 fn numbers(array: &ArrayRef) -> Result<Number<'_>> {
     Ok(match array.data_type() {
         DataType::Int64 => {

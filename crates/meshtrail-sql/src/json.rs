@@ -1,9 +1,9 @@
-//! JSON in SQL: `detail`, lists and objects are text, and taken apart here as Postgres does.
+//! JSON functions and operators, after Postgres'. JSON (`detail`, lists, objects) is stored as text.
 //!
-//! - `->` and `#>` give JSON, `->>` and `#>>` text; `?` asks for a member, or an element of a list. A step that a value
-//!   has not is null, and so is whatever is no JSON: a row never ends a query.
-//! - Only what a path leads through is read; nothing is built of the rest.
-//! - Functions have the names that Postgres gives them, where it has such.
+//! - `->` and `#>` return JSON, `->>` and `#>>` text; `?` tests for a member of an object or an element of a list. A
+//!   missing step is null, and so is invalid JSON: no row fails a query.
+//! - Only the values along a path are parsed; the rest is skipped.
+//! - Functions have the names of Postgres' functions where those exist.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,34 +27,34 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Gives `registry` the functions, and the operators that stand for them.
+/// Registers the functions, and the operators that call them.
 pub(crate) fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for gives in Gives::ALL {
-        registry.register_udf(function(gives))?;
+    for operation in Operation::ALL {
+        registry.register_udf(function(operation))?;
     }
     registry.register_expr_planner(Arc::new(Operators))
 }
 
-/// What a function gives.
+/// The operation of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Gives {
-    /// What stands at the end of a path, as JSON.
+enum Operation {
+    /// The value at a path, as JSON.
     Part,
-    /// The same, as text.
+    /// The value at a path, as text.
     Text,
-    /// Whether an object has a member, or a list an element.
+    /// Whether an object has a member, or a list an element, of this name.
     Has,
-    /// How many elements a list has.
+    /// The length of a list.
     Length,
-    /// What kind of value it is.
+    /// The type of the value.
     Kind,
-    /// A list's elements, as text each.
+    /// The elements of a list, as texts.
     Elements,
-    /// An object's keys.
+    /// The keys of an object.
     Keys,
 }
 
-impl Gives {
+impl Operation {
     const ALL: [Self; 7] =
         [Self::Part, Self::Text, Self::Has, Self::Length, Self::Kind, Self::Elements, Self::Keys];
 
@@ -80,21 +80,21 @@ impl Gives {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct OfJson {
-    gives: Gives,
+struct JsonFunction {
+    operation: Operation,
     signature: Signature,
     aliases: [String; 1],
 }
 
-fn function(gives: Gives) -> Arc<ScalarUDF> {
+fn function(operation: Operation) -> Arc<ScalarUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
-    let aliases = [gives.names()[1].to_owned()];
-    Arc::new(ScalarUDF::new_from_impl(OfJson { gives, signature, aliases }))
+    let aliases = [operation.names()[1].to_owned()];
+    Arc::new(ScalarUDF::new_from_impl(JsonFunction { operation, signature, aliases }))
 }
 
-impl ScalarUDFImpl for OfJson {
+impl ScalarUDFImpl for JsonFunction {
     fn name(&self) -> &str {
-        self.gives.names()[0]
+        self.operation.names()[0]
     }
 
     fn aliases(&self) -> &[String] {
@@ -106,7 +106,7 @@ impl ScalarUDFImpl for OfJson {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        if !self.gives.takes(given.len()) {
+        if !self.operation.takes(given.len()) {
             return plan_err!("{} does not take {} arguments", self.name(), given.len());
         }
         let wanted = given.iter().enumerate().map(|(place, of)| match of {
@@ -120,11 +120,11 @@ impl ScalarUDFImpl for OfJson {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(match self.gives {
-            Gives::Part | Gives::Text | Gives::Kind => DataType::Utf8View,
-            Gives::Has => DataType::Boolean,
-            Gives::Length => DataType::Int64,
-            Gives::Elements | Gives::Keys => {
+        Ok(match self.operation {
+            Operation::Part | Operation::Text | Operation::Kind => DataType::Utf8View,
+            Operation::Has => DataType::Boolean,
+            Operation::Length => DataType::Int64,
+            Operation::Elements | Operation::Keys => {
                 DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
             }
         })
@@ -141,27 +141,27 @@ impl ScalarUDFImpl for OfJson {
         };
         let paths = Paths::of(steps)?;
         let given = |row: usize| json.is_valid(row).then(|| json.value(row));
-        let array: ArrayRef = match self.gives {
-            Gives::Part => {
-                texts(json.len(), |row| paths.with(row, |path| find(given(row)?, path).map(Cow::Borrowed)))
-            }
-            Gives::Text => {
-                texts(json.len(), |row| paths.with(row, |path| find(given(row)?, path).and_then(text_of)))
-            }
-            Gives::Kind => texts(json.len(), |row| given(row).and_then(kind_of).map(Cow::Borrowed)),
-            Gives::Has => {
-                let has = |row| paths.with(row, |path| Some(has(given(row)?, path.first()?)));
+        let array: ArrayRef = match self.operation {
+            Operation::Part => texts(json.len(), |row| {
+                paths.with_path(row, |path| find(given(row)?, path).map(Cow::Borrowed))
+            }),
+            Operation::Text => texts(json.len(), |row| {
+                paths.with_path(row, |path| find(given(row)?, path).and_then(text_of))
+            }),
+            Operation::Kind => texts(json.len(), |row| given(row).and_then(kind_of).map(Cow::Borrowed)),
+            Operation::Has => {
+                let has = |row| paths.with_path(row, |path| Some(has(given(row)?, path.first()?)));
                 Arc::new((0..json.len()).map(has).collect::<BooleanArray>())
             }
-            Gives::Length => {
+            Operation::Length => {
                 let length = |row| given(row).and_then(elements).map(|all| all.len() as i64);
                 Arc::new((0..json.len()).map(length).collect::<Int64Array>())
             }
-            Gives::Elements => lists(json.len(), |row| {
+            Operation::Elements => lists(json.len(), |row| {
                 let all = given(row).and_then(elements)?;
                 Some(all.into_iter().map(|one| text_of(one.get())).collect())
             }),
-            Gives::Keys => lists(json.len(), |row| {
+            Operation::Keys => lists(json.len(), |row| {
                 let all = given(row).and_then(keys)?;
                 Some(all.into_iter().map(|key| Some(Cow::Owned(key))).collect())
             }),
@@ -184,29 +184,29 @@ fn lists<'j>(rows: usize, of: impl Fn(usize) -> Option<Vec<Option<Cow<'j, str>>>
     Arc::new(builder.finish())
 }
 
-/// A step from a value to a part of it.
+/// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
-    /// To a member; of a list, to the element at the place that the text spells.
+    /// A member of an object; in a list, the element at the index that the text spells.
     Key(String),
-    /// To an element; from the end if negative.
-    Place(i64),
+    /// An element of a list; counted from the end if negative.
+    Index(i64),
 }
 
 impl Step {
-    fn place(&self) -> Option<i64> {
+    fn index(&self) -> Option<i64> {
         match self {
             Self::Key(key) => key.parse().ok(),
-            Self::Place(place) => Some(*place),
+            Self::Index(index) => Some(*index),
         }
     }
 }
 
-/// The path of each row.
+/// The paths of all rows.
 enum Paths {
-    /// The same for all; none if a step of it is null.
+    /// The same path for all rows; none if one of its steps is null.
     Fixed(Option<Vec<Step>>),
-    /// Each row's own.
+    /// A path for each row.
     Each(Vec<ArrayRef>),
 }
 
@@ -225,7 +225,7 @@ impl Paths {
         }
     }
 
-    fn with<T>(&self, row: usize, then: impl FnOnce(&[Step]) -> Option<T>) -> Option<T> {
+    fn with_path<T>(&self, row: usize, then: impl FnOnce(&[Step]) -> Option<T>) -> Option<T> {
         match self {
             Self::Fixed(path) => then(path.as_deref()?),
             Self::Each(steps) => {
@@ -238,7 +238,7 @@ impl Paths {
 
 fn fixed_step(value: &ScalarValue) -> Option<Step> {
     match value {
-        ScalarValue::Int64(place) => place.map(Step::Place),
+        ScalarValue::Int64(place) => place.map(Step::Index),
         value => value.try_as_str().flatten().map(|key| Step::Key(key.to_owned())),
     }
 }
@@ -247,19 +247,19 @@ fn step_at(steps: &ArrayRef, row: usize) -> Option<Step> {
     if steps.is_null(row) {
         return None;
     }
-    let places = steps.as_primitive_opt::<Int64Type>().map(|places| Step::Place(places.value(row)));
+    let places = steps.as_primitive_opt::<Int64Type>().map(|places| Step::Index(places.value(row)));
     places.or_else(|| {
         let keys: Option<&StringViewArray> = steps.as_string_view_opt();
         keys.map(|keys| Step::Key(keys.value(row).to_owned()))
     })
 }
 
-/// What stands at the end of `path`.
+/// The value at `path`.
 fn find<'j>(json: &'j str, path: &[Step]) -> Option<&'j str> {
-    path.iter().try_fold(json, |at, step| read(at, Under(step)).flatten().map(RawValue::get))
+    path.iter().try_fold(json, |at, step| read(at, StepSeed(step)).flatten().map(RawValue::get))
 }
 
-/// A string without its quotes, anything else as it is written; nothing for null.
+/// A string without its quotes, any other value as it is written; none for null.
 fn text_of(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
         b'n' => None,
@@ -287,7 +287,7 @@ fn has(json: &str, step: &Step) -> bool {
     let is_wanted =
         |one: &&RawValue| one.get().starts_with('"') && text_of(one.get()).as_deref() == Some(wanted);
     match kind_of(json) {
-        Some("object") => read(json, Under(step)).flatten().is_some(),
+        Some("object") => read(json, StepSeed(step)).flatten().is_some(),
         Some("array") => elements(json).is_some_and(|all| all.iter().any(is_wanted)),
         Some("string") => text_of(json.trim()).as_deref() == Some(wanted),
         _ => false,
@@ -299,17 +299,17 @@ fn elements(json: &str) -> Option<Vec<&RawValue>> {
 }
 
 fn keys(json: &str) -> Option<Vec<String>> {
-    read(json, Members)
+    read(json, KeysSeed)
 }
 
 fn read<'j, S: DeserializeSeed<'j>>(json: &'j str, seed: S) -> Option<S::Value> {
     seed.deserialize(&mut serde_json::Deserializer::from_str(json)).ok()
 }
 
-/// Reads the part that a step leads to.
-struct Under<'s>(&'s Step);
+/// Deserializes the value that a step leads to.
+struct StepSeed<'s>(&'s Step);
 
-impl<'j> DeserializeSeed<'j> for Under<'_> {
+impl<'j> DeserializeSeed<'j> for StepSeed<'_> {
     type Value = Option<&'j RawValue>;
 
     fn deserialize<D: Deserializer<'j>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -317,7 +317,7 @@ impl<'j> DeserializeSeed<'j> for Under<'_> {
     }
 }
 
-impl<'j> Visitor<'j> for Under<'_> {
+impl<'j> Visitor<'j> for StepSeed<'_> {
     type Value = Option<&'j RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -326,7 +326,7 @@ impl<'j> Visitor<'j> for Under<'_> {
 
     fn visit_map<A: MapAccess<'j>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(is_wanted) = members.next_key_seed(Is(self.0))? {
+        while let Some(is_wanted) = members.next_key_seed(KeyMatches(self.0))? {
             if is_wanted {
                 found = Some(members.next_value()?);
             } else {
@@ -337,7 +337,7 @@ impl<'j> Visitor<'j> for Under<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'j>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let Some(place) = self.0.place() else { return Err(A::Error::custom("a list has no keys")) };
+        let Some(place) = self.0.index() else { return Err(A::Error::custom("a list has no keys")) };
         let mut all = Vec::new();
         while let Some(element) = elements.next_element()? {
             all.push(element);
@@ -347,10 +347,10 @@ impl<'j> Visitor<'j> for Under<'_> {
     }
 }
 
-/// Whether a key is the one that a step names.
-struct Is<'s>(&'s Step);
+/// Deserializes a key; returns whether it is the step's.
+struct KeyMatches<'s>(&'s Step);
 
-impl<'j> DeserializeSeed<'j> for Is<'_> {
+impl<'j> DeserializeSeed<'j> for KeyMatches<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'j>>(self, key: D) -> Result<bool, D::Error> {
@@ -358,7 +358,7 @@ impl<'j> DeserializeSeed<'j> for Is<'_> {
     }
 }
 
-impl Visitor<'_> for Is<'_> {
+impl Visitor<'_> for KeyMatches<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -370,10 +370,10 @@ impl Visitor<'_> for Is<'_> {
     }
 }
 
-/// Reads an object's keys.
-struct Members;
+/// Deserializes an object's keys.
+struct KeysSeed;
 
-impl<'j> DeserializeSeed<'j> for Members {
+impl<'j> DeserializeSeed<'j> for KeysSeed {
     type Value = Vec<String>;
 
     fn deserialize<D: Deserializer<'j>>(self, json: D) -> Result<Vec<String>, D::Error> {
@@ -381,7 +381,7 @@ impl<'j> DeserializeSeed<'j> for Members {
     }
 }
 
-impl<'j> Visitor<'j> for Members {
+impl<'j> Visitor<'j> for KeysSeed {
     type Value = Vec<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -403,31 +403,31 @@ struct Operators;
 
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, raw: RawBinaryExpr, _: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let (gives, path) = match raw.op {
-            BinaryOperator::Arrow => (Gives::Part, vec![raw.right.clone()]),
-            BinaryOperator::LongArrow => (Gives::Text, vec![raw.right.clone()]),
-            BinaryOperator::HashArrow => (Gives::Part, steps(&raw.right)?),
-            BinaryOperator::HashLongArrow => (Gives::Text, steps(&raw.right)?),
-            BinaryOperator::Question => (Gives::Has, vec![raw.right.clone()]),
+        let (operation, path) = match raw.op {
+            BinaryOperator::Arrow => (Operation::Part, vec![raw.right.clone()]),
+            BinaryOperator::LongArrow => (Operation::Text, vec![raw.right.clone()]),
+            BinaryOperator::HashArrow => (Operation::Part, steps(&raw.right)?),
+            BinaryOperator::HashLongArrow => (Operation::Text, steps(&raw.right)?),
+            BinaryOperator::Question => (Operation::Has, vec![raw.right.clone()]),
             _ => return Ok(PlannerResult::Original(raw)),
         };
-        let name = format!("{} {} {}", spoken(&raw.left), raw.op, spoken(&raw.right));
+        let name = format!("{} {} {}", operand_name(&raw.left), raw.op, operand_name(&raw.right));
         let mut arguments = match raw.left.clone().unalias() {
-            // A path of several steps is walked at once.
+            // Chained steps become one path in one call.
             Expr::ScalarFunction(inner)
-                if gives != Gives::Has && inner.func.name() == Gives::Part.names()[0] =>
+                if operation != Operation::Has && inner.func.name() == Operation::Part.names()[0] =>
             {
                 inner.args
             }
             _ => vec![raw.left],
         };
         arguments.extend(path);
-        let call = ScalarFunction::new_udf(function(gives), arguments);
+        let call = ScalarFunction::new_udf(function(operation), arguments);
         Ok(PlannerResult::Planned(Expr::ScalarFunction(call).alias(name)))
     }
 }
 
-/// The steps of a path: `'{a,b}'` or `array['a', 'b']`.
+/// The steps of a path that is written as `'{a,b}'` or `array['a', 'b']`.
 fn steps(path: &Expr) -> Result<Vec<Expr>> {
     match path {
         Expr::ScalarFunction(list) if list.func.name() == "make_array" => Ok(list.args.clone()),
@@ -443,8 +443,8 @@ fn steps(path: &Expr) -> Result<Vec<Expr>> {
     }
 }
 
-/// How a part of an operator is called in the name of a column.
-fn spoken(part: &Expr) -> String {
+/// The name of an operand in the name of the output column.
+fn operand_name(part: &Expr) -> String {
     match part {
         Expr::Column(column) => column.name.clone(),
         Expr::Alias(alias) => alias.name.clone(),
@@ -468,7 +468,7 @@ mod tests {
     fn a_path_leads_through_objects_and_lists() {
         let json = r#"{"a":{"b":[1,{"c":"x\ny"},null]},"a.b":true,"é":"\u00e9","n":-1.5e3}"#;
         assert_eq!(find(json, &path(&["a", "b", "0"])), Some("1"));
-        assert_eq!(find(json, &[path(&["a", "b"]), vec![Step::Place(-2)]].concat()), Some(r#"{"c":"x\ny"}"#));
+        assert_eq!(find(json, &[path(&["a", "b"]), vec![Step::Index(-2)]].concat()), Some(r#"{"c":"x\ny"}"#));
         let text = |steps: &[&str]| find(json, &path(steps)).and_then(text_of).map(Cow::into_owned);
         assert_eq!(text(&["a", "b", "1", "c"]).as_deref(), Some("x\ny"));
         assert_eq!((text(&["é"]).as_deref(), text(&["n"]).as_deref()), (Some("é"), Some("-1.5e3")));
@@ -486,9 +486,9 @@ mod tests {
             assert_eq!((elements(json).is_some(), keys(json)), (false, None), "{json}");
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(find(&deep, &[Step::Place(0)]), None);
+        assert_eq!(find(&deep, &[Step::Index(0)]), None);
         let closed = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(find(&closed, &[Step::Place(0)]).is_none_or(|inner| inner.len() == closed.len() - 2));
+        assert!(find(&closed, &[Step::Index(0)]).is_none_or(|inner| inner.len() == closed.len() - 2));
     }
 
     #[test]

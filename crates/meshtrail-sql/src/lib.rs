@@ -1,4 +1,4 @@
-//! SQL over a trail: a table per family of kinds, one over all, always up to date to the last acknowledged event.
+//! SQL over a trail: one table per family of kinds and one over all, up to date to the last acknowledged event.
 //!
 //! ```no_run
 //! # async fn example(trail: meshtrail_trail::Trail) -> Result<(), meshtrail_worker::QueryError> {
@@ -12,25 +12,25 @@
 //! # }
 //! ```
 //!
-//! - [`Engine`]: asks questions of a [`Source`], within [`Limits`].
-//! - [`error`]: what the engine's errors mean to whoever asked.
-//! - [`output`]: answers as bytes; [`wire`]: the Postgres wire.
-//! - [`worker`]: the process that a server asks, and what it may not do.
+//! - [`Engine`]: runs queries over a [`Source`], within [`Limits`].
+//! - [`error`]: maps DataFusion's errors to messages, faults and places in the query.
+//! - [`output`]: rows encoded as JSON lines, CSV or Parquet; [`wire`]: the Postgres wire protocol.
+//! - [`worker`]: the process that the server starts for each query, and how it is confined.
 //!
-//! Nothing here writes, reads a file that is no segment, or reaches the network. Who may ask is not known here.
+//! Nothing here writes, reads a file other than segments, or reaches the network. Authorisation is not decided here.
 
-mod bounded;
 mod budget;
 mod columns;
 mod engine;
 pub mod error;
 mod files;
+mod function_limits;
 mod functions;
 mod json;
 mod log;
-mod lookup;
 mod memory;
 pub mod output;
+mod pruning;
 mod scan;
 pub mod source;
 mod statement;
@@ -41,10 +41,10 @@ pub mod wire;
 pub mod worker;
 
 pub use budget::Exceeded;
-pub use engine::{Answer, Engine, Limits};
-pub use source::{Moment, Source};
+pub use engine::{Engine, Limits, QueryOutput};
+pub use source::{Source, SourceSnapshot};
 
-/// The one catalog, as Postgres clients name a database.
+/// The only catalog: what Postgres clients call a database.
 pub const CATALOG: &str = "meshtrail";
-/// The one schema that holds tables.
+/// The only schema that holds tables.
 pub const SCHEMA: &str = "public";

@@ -1,8 +1,7 @@
-//! Rows of the log: events that are acknowledged and not in a sealed file yet.
+//! Rows of the log: events that are acknowledged but not in a sealed file yet.
 //!
-//! - They are made into batches a stretch at a time, as they are asked for: how many there are costs no memory.
-//! - Stretches that are complete are kept, the newest of them, up to a bound: what is asked again and again is made
-//!   once.
+//! - Batches are built on demand from one block of events at a time, so that memory does not grow with the log.
+//! - Batches of complete blocks are cached up to a bound, the newest first, so that repeated queries build them once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,40 +21,40 @@ use meshtrail_event::Family;
 use meshtrail_trail::segment::Columns;
 use meshtrail_worker::QueryError;
 
-use crate::columns::{FAMILY, Stored, batch};
-use crate::source::Moment;
+use crate::columns::{FAMILY, StoredColumns, batch};
+use crate::source::SourceSnapshot;
 
-/// Rows of one stretch.
-const STRETCH: u64 = 8192;
+/// Events of one block.
+const BLOCK: u64 = 8192;
 
-/// One stretch, a batch for each family that is in it, with the family's own columns.
+/// One block: a batch for each family in it, with the family's own columns.
 type Batches = Arc<Vec<(Family, RecordBatch)>>;
 
-/// Stretches that are kept.
-pub(crate) struct Stretches {
-    kept: Mutex<BTreeMap<u64, (Batches, usize)>>,
+/// Batches of complete blocks, by the index of the block's first event.
+pub(crate) struct LogBatchCache {
+    entries: Mutex<BTreeMap<u64, (Batches, usize)>>,
     limit: usize,
 }
 
-impl Stretches {
-    /// Keeps at most `limit` bytes.
+impl LogBatchCache {
+    /// A cache of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { kept: Mutex::default(), limit }
+        Self { entries: Mutex::default(), limit }
     }
 
     fn get(&self, start: u64) -> Option<Batches> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&start).map(|(batches, _)| batches.clone())
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(&start).map(|(batches, _)| batches.clone())
     }
 
-    fn keep(&self, start: u64, batches: &Batches, sealed: u64) {
+    fn insert(&self, start: u64, batches: &Batches, sealed: u64) {
         let size = batches.iter().map(|(_, batch)| batch.get_array_memory_size()).sum();
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|start, _| start + STRETCH > sealed);
-        kept.insert(start, (batches.clone(), size));
-        let mut bytes: usize = kept.values().map(|(_, size)| size).sum();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|start, _| start + BLOCK > sealed);
+        entries.insert(start, (batches.clone(), size));
+        let mut bytes: usize = entries.values().map(|(_, size)| size).sum();
         while bytes > self.limit {
-            let Some((_, (_, size))) = kept.pop_first() else { break };
+            let Some((_, (_, size))) = entries.pop_first() else { break };
             bytes -= size;
         }
     }
@@ -63,9 +62,9 @@ impl Stretches {
 
 /// The rows of the log in one snapshot.
 pub(crate) struct LogRows {
-    pub(crate) moment: Arc<dyn Moment>,
-    pub(crate) stretches: Arc<Stretches>,
-    pub(crate) stored: &'static Stored,
+    pub(crate) snapshot: Arc<dyn SourceSnapshot>,
+    pub(crate) cache: Arc<LogBatchCache>,
+    pub(crate) stored: &'static StoredColumns,
     pub(crate) schema: SchemaRef,
 }
 
@@ -82,19 +81,19 @@ impl PartitionStream for LogRows {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let indexes = self.indexes();
-        let first = indexes.start / STRETCH;
-        let stretches: Vec<u64> = (first..indexes.end.div_ceil(STRETCH)).map(|at| at * STRETCH).collect();
+        let first = indexes.start / BLOCK;
+        let blocks: Vec<u64> = (first..indexes.end.div_ceil(BLOCK)).map(|at| at * BLOCK).collect();
         let rows = Arc::new(Self {
-            moment: self.moment.clone(),
-            stretches: self.stretches.clone(),
+            snapshot: self.snapshot.clone(),
+            cache: self.cache.clone(),
             stored: self.stored,
             schema: self.schema.clone(),
         });
         // Newest first, as files are.
-        let batches = stream::iter(stretches.into_iter().rev()).then(move |start| {
+        let batches = stream::iter(blocks.into_iter().rev()).then(move |start| {
             let rows = rows.clone();
             async move {
-                let batches = rows.stretch(start).await?;
+                let batches = rows.block_batches(start).await?;
                 Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
             }
         });
@@ -105,44 +104,44 @@ impl PartitionStream for LogRows {
 impl LogRows {
     /// The rows' indexes.
     pub(crate) fn indexes(&self) -> Range<u64> {
-        self.moment.sealed().max(self.moment.first())..self.moment.end()
+        self.snapshot.sealed().max(self.snapshot.first())..self.snapshot.end()
     }
 
-    /// The wanted rows of the stretch from `start` on.
-    async fn stretch(&self, start: u64) -> Result<Vec<RecordBatch>> {
+    /// The table's rows of the block that begins at `start`.
+    async fn block_batches(&self, start: u64) -> Result<Vec<RecordBatch>> {
         let indexes = self.indexes();
-        let wanted = start.max(indexes.start)..(start + STRETCH).min(indexes.end);
-        let is_whole = wanted == (start..start + STRETCH);
-        let known = self.stretches.get(start).filter(|_| is_whole);
-        let batches = match known {
+        let wanted = start.max(indexes.start)..(start + BLOCK).min(indexes.end);
+        let is_whole = wanted == (start..start + BLOCK);
+        let cached = self.cache.get(start).filter(|_| is_whole);
+        let batches = match cached {
             Some(batches) => batches,
             None => {
                 let batches = Arc::new(self.read(wanted).await?);
                 if is_whole {
-                    self.stretches.keep(start, &batches, self.moment.sealed());
+                    self.cache.insert(start, &batches, self.snapshot.sealed());
                 }
                 batches
             }
         };
         let ours = batches.iter().filter(|(family, _)| self.stored.families.contains(family));
-        ours.map(|(family, batch)| self.under(*family, batch)).collect()
+        ours.map(|(family, batch)| self.with_table_columns(*family, batch)).collect()
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Vec<(Family, RecordBatch)>> {
-        let events = self.moment.events(range).await.map_err(failed)?;
+        let events = self.snapshot.events(range).await.map_err(failed)?;
         let mut batches = Vec::new();
         for family in Family::ALL {
             let of = events.iter().filter(|(_, of, _)| *of == family);
             let columns = Columns::lenient(family, of.map(|(index, _, leaf)| (*index, &leaf[..])));
             if columns.rows() > 0 {
-                batches.push((family, batch(&columns, &Stored::of(family).schema)?));
+                batches.push((family, batch(&columns, &StoredColumns::of(family).schema)?));
             }
         }
         Ok(batches)
     }
 
-    /// A family's rows under the columns of this table.
-    fn under(&self, family: Family, rows: &RecordBatch) -> Result<RecordBatch> {
+    /// Rows of one family with the columns of this table; missing ones are null.
+    fn with_table_columns(&self, family: Family, rows: &RecordBatch) -> Result<RecordBatch> {
         if !self.stored.has_family() {
             return Ok(rows.clone());
         }

@@ -1,6 +1,6 @@
-//! The program that answers questions in SQL. `meshtrail` starts it; nobody else needs to.
+//! The SQL worker, a program that only `meshtrail` starts.
 //!
-//! `meshtrail-sql worker SETUP` serves one question over the sockets it was started with, and ends.
+//! `meshtrail-sql worker SETUP` serves one query over its standard input and output, which are sockets, and exits.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use meshtrail_event::text::with_causes;
 use meshtrail_sql::worker;
 use meshtrail_worker::message::{Setup, VERSION};
 
-/// Memory that queries give back is used again in place of going to the kernel and back.
+/// Reuses the memory that queries free instead of returning it to the kernel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn print(text: &str) -> ExitCode {
     use std::io::Write as _;
-    // Whoever reads may have gone.
+    // The reader may have closed the pipe.
     let _written = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }

@@ -1,6 +1,6 @@
-//! Memory that a query may reserve: as in DataFusion's fair pool, but the whole may change between queries.
+//! The memory pool of queries: DataFusion's fair pool, but with a size that may change while it is in use.
 //!
-//! What cannot spill takes what it needs; what can spill shares the rest evenly.
+//! Operators that cannot spill take what they need; those that can share the rest evenly.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
-/// The pool.
+/// A memory pool of the size that was granted last.
 #[derive(Debug)]
 pub(crate) struct GrantedPool {
-    whole: AtomicUsize,
+    size: AtomicUsize,
     reserved: Mutex<Reserved>,
 }
 
@@ -24,14 +24,14 @@ struct Reserved {
 }
 
 impl GrantedPool {
-    /// A pool of `whole` bytes.
-    pub(crate) fn new(whole: usize) -> Self {
-        Self { whole: AtomicUsize::new(whole), reserved: Mutex::default() }
+    /// A pool of `size` bytes.
+    pub(crate) fn new(size: usize) -> Self {
+        Self { size: AtomicUsize::new(size), reserved: Mutex::default() }
     }
 
-    /// From here on there are `whole` bytes; what is reserved stays so.
-    pub(crate) fn grant(&self, whole: usize) {
-        self.whole.store(whole, Ordering::Relaxed);
+    /// Sets the size to `size` bytes; what is reserved stays reserved.
+    pub(crate) fn grant(&self, size: usize) {
+        self.size.store(size, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Reserved> {
@@ -41,7 +41,7 @@ impl GrantedPool {
 
 impl fmt::Display for GrantedPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MB", self.whole.load(Ordering::Relaxed) >> 20)
+        write!(f, "{} MB", self.size.load(Ordering::Relaxed) >> 20)
     }
 }
 
@@ -79,13 +79,13 @@ impl MemoryPool for GrantedPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        let whole = self.whole.load(Ordering::Relaxed);
+        let size = self.size.load(Ordering::Relaxed);
         let mut reserved = self.lock();
         let (has, may) = if reservation.consumer().can_spill() {
-            let shared = whole.saturating_sub(reserved.cannot_spill);
+            let shared = size.saturating_sub(reserved.cannot_spill);
             (reservation.size(), shared / reserved.spilling_consumers.max(1))
         } else {
-            (0, whole.saturating_sub(reserved.cannot_spill + reserved.can_spill))
+            (0, size.saturating_sub(reserved.cannot_spill + reserved.can_spill))
         };
         if has.saturating_add(additional) > may {
             return Err(DataFusionError::ResourcesExhausted(format!(
@@ -107,7 +107,7 @@ impl MemoryPool for GrantedPool {
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        MemoryLimit::Finite(self.whole.load(Ordering::Relaxed))
+        MemoryLimit::Finite(self.size.load(Ordering::Relaxed))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Answers as bytes: JSON lines, CSV, Parquet, and rows for a program that draws them itself.
+//! Encoders of answers: JSON lines, CSV, Parquet, and rows for a program that renders them itself.
 //!
-//! - An [`Encoder`] is fed batches and gives bytes as they are ready; it holds one batch at most, a Parquet file's
-//!   open row group excepted, which is bounded by `ROW_GROUP`.
+//! - An [`Encoder`] takes batches and returns bytes as they are ready. It buffers one batch at most, and for Parquet the
+//!   open row group, which is bounded by `ROW_GROUP`.
 //! - Times are RFC 3339 in UTC, hashes and other bytes lower-case hex, in every text format.
-//! - Nothing is counted as written before [`Encoder::finish`]: a file without its end is not an answer.
+//! - An answer is complete only with the bytes of [`Encoder::finish`].
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,29 +21,26 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-/// Rows of a Parquet file's row group: what is held in memory until it is written.
+/// Rows of a Parquet row group, which is buffered until it is written.
 const ROW_GROUP: usize = 64 * 1024;
 
-/// RFC 3339 with as many digits of a second as there are.
+/// RFC 3339, with as many fractional digits as needed.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
 /// Why an answer could not be written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum OutputError {
-    /// A value has no form in this format.
     #[error("the answer can't be written as {}", format.name())]
     Encode {
-        /// The format.
         format: Format,
-        /// Why.
         source: ArrowError,
     },
-    /// The Parquet writer failed.
     #[error("the answer can't be written as Parquet")]
     Parquet(#[source] ParquetError),
 }
 
-/// Turns batches into bytes of one format.
+/// Encodes batches as bytes of one format.
 pub struct Encoder {
     format: Format,
     schema: SchemaRef,
@@ -56,10 +53,10 @@ enum Body {
     JsonLines(Box<JsonWriter<Sink, LineDelimited>>),
     Csv(Box<arrow::csv::Writer<Sink>>),
     Parquet(Box<ArrowWriter<Sink>>),
-    Rows { began: bool },
+    Rows { has_columns: bool },
 }
 
-/// Bytes that are ready to go.
+/// The buffer that the writers fill and [`Encoder::encode`] drains.
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
 
@@ -98,7 +95,7 @@ impl Encoder {
                     .with_timestamp_format(TIME.to_owned())
                     .with_timestamp_tz_format(TIME.to_owned());
                 let mut writer = builder.build(sink.clone());
-                // The headings stand there also when no row follows.
+                // Headings are written even if there are no rows.
                 let headings = writer.write(&RecordBatch::new_empty(schema.clone()));
                 headings.map_err(|source| OutputError::Encode { format, source })?;
                 Body::Csv(Box::new(writer))
@@ -112,17 +109,17 @@ impl Encoder {
                 let writer = ArrowWriter::try_new(sink.clone(), schema.clone(), Some(properties));
                 Body::Parquet(Box::new(writer.map_err(OutputError::Parquet)?))
             }
-            Format::Rows => Body::Rows { began: false },
+            Format::Rows => Body::Rows { has_columns: false },
         };
         Ok(Encoder { format, schema, sink, body, rows: 0 })
     }
 
-    /// Rows it was fed.
+    /// Rows that were encoded so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Takes a batch and gives what is ready to go out, which can be nothing.
+    /// Encodes a batch; returns the bytes that are ready, possibly none.
     pub fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, OutputError> {
         let format = self.format;
         let failed = |source| OutputError::Encode { format, source };
@@ -133,8 +130,8 @@ impl Encoder {
             }
             Body::Csv(writer) => writer.write(batch).map_err(failed)?,
             Body::Parquet(writer) => writer.write(batch).map_err(OutputError::Parquet)?,
-            Body::Rows { began } => {
-                if !std::mem::replace(began, true) {
+            Body::Rows { has_columns } => {
+                if !std::mem::replace(has_columns, true) {
                     write_columns(&self.schema, &mut self.sink);
                 }
                 write_rows(batch, &mut self.sink).map_err(failed)?;
@@ -144,7 +141,7 @@ impl Encoder {
         Ok(self.sink.take())
     }
 
-    /// The end of the answer.
+    /// Writes the end of the answer.
     pub fn finish(mut self) -> Result<Vec<u8>, OutputError> {
         let format = self.format;
         match self.body {
@@ -153,8 +150,8 @@ impl Encoder {
             }
             Body::Csv(_) => {}
             Body::Parquet(writer) => drop(writer.close().map_err(OutputError::Parquet)?),
-            Body::Rows { began } => {
-                if !began {
+            Body::Rows { has_columns } => {
+                if !has_columns {
                     write_columns(&self.schema, &mut self.sink);
                 }
                 push_line(&mut self.sink, &serde_json::json!({ "rows": self.rows }));
@@ -241,7 +238,7 @@ mod tests {
         RecordBatch::try_new(Arc::new(schema), columns).unwrap()
     }
 
-    fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+    fn encode_all(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
         let mut encoder = Encoder::new(format, batch().schema()).unwrap();
         let mut bytes = Vec::new();
         for batch in batches {
@@ -253,7 +250,7 @@ mod tests {
 
     #[test]
     fn texts_come_out_whole_in_every_format() {
-        let text = |format| String::from_utf8(written(format, &[batch()])).unwrap();
+        let text = |format| String::from_utf8(encode_all(format, &[batch()])).unwrap();
         assert_eq!(
             text(Format::JsonLines),
             "{\"who\":\"a \\\"b\\\", c\\nd\",\"n\":7,\"at\":\"1970-01-01T00:00:01.500Z\"}\n\
@@ -274,30 +271,30 @@ mod tests {
         let texts = ["=cmd|' /C calc'!A1", "-1", "+x", "@sum", "\tx", "ls -l", ""];
         let column: ArrayRef = Arc::new(arrow::array::StringViewArray::from(texts.to_vec()));
         let batch = RecordBatch::try_new(schema.clone(), vec![column]).unwrap();
-        let written = |format| {
+        let encode_all = |format| {
             let mut encoder = Encoder::new(format, schema.clone()).unwrap();
             let mut bytes = encoder.encode(&batch).unwrap();
             bytes.extend(encoder.finish().unwrap());
             String::from_utf8(bytes).unwrap()
         };
         assert_eq!(
-            written(Format::CsvSafe),
+            encode_all(Format::CsvSafe),
             "command\n'=cmd|' /C calc'!A1\n'-1\n'+x\n'@sum\n'\tx\nls -l\n\"\"\n"
         );
-        assert!(written(Format::Csv).contains("\n=cmd|"), "exact where it is not asked for");
+        assert!(encode_all(Format::Csv).contains("\n=cmd|"), "exact where it is not asked for");
     }
 
     #[test]
     fn an_answer_without_rows_still_names_its_columns() {
-        assert_eq!(written(Format::Csv, &[]), b"who,n,at\n");
-        assert!(written(Format::Rows, &[]).ends_with(b"{\"rows\":0}\n"));
-        assert!(written(Format::JsonLines, &[]).is_empty());
+        assert_eq!(encode_all(Format::Csv, &[]), b"who,n,at\n");
+        assert!(encode_all(Format::Rows, &[]).ends_with(b"{\"rows\":0}\n"));
+        assert!(encode_all(Format::JsonLines, &[]).is_empty());
     }
 
     #[test]
     fn a_parquet_answer_reads_back() {
         for batches in [vec![], vec![batch(), batch()]] {
-            let bytes = bytes::Bytes::from(written(Format::Parquet, &batches));
+            let bytes = bytes::Bytes::from(encode_all(Format::Parquet, &batches));
             let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
             let rows: usize = reader.map(|batch| batch.unwrap().num_rows()).sum();
             assert_eq!(rows, 2 * batches.len());

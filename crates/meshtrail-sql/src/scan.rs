@@ -1,9 +1,9 @@
-//! Rows as they are stored: sealed files and the rows of the log behind them, as one scan.
+//! One scan over stored rows: sealed files, and the log's events behind them.
 //!
-//! - A scan sees what was durable when it was planned; a row is in it once.
-//! - Files whose times, indexes or family can't meet the filters are left out without being opened. What is left is
-//!   narrowed by the Parquet reader: statistics, Bloom filters, page bounds, then rows.
-//! - Files are read newest first, so that whoever asks for the newest rows stops early.
+//! - A scan sees what was durable when it was planned, each row once.
+//! - Files whose times, indexes or family can't meet the filters are skipped without being opened. The Parquet reader
+//!   prunes the rest by statistics, Bloom filters, page bounds, then rows.
+//! - Files are read newest first, so that a query for the newest rows stops early.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -34,75 +34,78 @@ use datafusion::physical_plan::union::UnionExec;
 use meshtrail_event::Family;
 use meshtrail_trail::manifest::SegmentFile;
 
-use crate::columns::{FAMILY, INDEX, Stored, TIME};
-use crate::files::{Files, Footers, SealedFile};
-use crate::log::{LogRows, Stretches};
-use crate::lookup;
-use crate::source::{Moment, Source};
+use crate::columns::{FAMILY, INDEX, StoredColumns, TIME};
+use crate::files::{FooterCache, SealedFile, SnapshotFiles};
+use crate::log::{LogBatchCache, LogRows};
+use crate::pruning;
+use crate::source::{Source, SourceSnapshot};
 use crate::times::FileTimes;
 
-/// Where DataFusion believes the files to be; nothing is read from there.
-pub(crate) const NOWHERE: &str = "meshtrail://trail/";
+/// The object store that DataFusion believes the files to be in; nothing is read from it.
+pub(crate) const STORE_URL: &str = "meshtrail://trail/";
 
-/// The moment that all tables of one query read, taken by the first; of one transaction, over the Postgres wire.
+/// The snapshot that all tables of one query (of one transaction, over the Postgres wire) read; the first scan takes it.
 #[derive(Default)]
-pub(crate) struct Pinned(tokio::sync::Mutex<Option<Arc<dyn Moment>>>);
+pub(crate) struct PinnedSnapshot(tokio::sync::Mutex<Option<Arc<dyn SourceSnapshot>>>);
 
-impl Pinned {
-    async fn get(&self, source: &dyn Source) -> Result<Arc<dyn Moment>> {
+impl PinnedSnapshot {
+    async fn get(&self, source: &dyn Source) -> Result<Arc<dyn SourceSnapshot>> {
         let mut pinned = self.0.lock().await;
-        if let Some(moment) = &*pinned {
-            return Ok(moment.clone());
+        if let Some(snapshot) = &*pinned {
+            return Ok(snapshot.clone());
         }
-        let moment = moment_of(source).await?;
-        *pinned = Some(moment.clone());
-        Ok(moment)
+        let snapshot = take_snapshot(source).await?;
+        *pinned = Some(snapshot.clone());
+        Ok(snapshot)
     }
 
-    /// What is asked next sees what is there then.
-    pub(crate) async fn forget(&self) {
+    /// Drops the snapshot: the next scan takes a new one.
+    pub(crate) async fn release(&self) {
         let gone = self.0.lock().await.take();
         drop(gone);
     }
 }
 
-async fn moment_of(source: &dyn Source) -> Result<Arc<dyn Moment>> {
-    source.moment().await.map_err(|error| DataFusionError::External(Box::new(error)))
+async fn take_snapshot(source: &dyn Source) -> Result<Arc<dyn SourceSnapshot>> {
+    source.snapshot().await.map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
-/// What all tables keep of what they have read.
+/// Caches shared by all tables: Parquet footers, and batches made from the log.
 #[derive(Clone)]
-pub(crate) struct Kept {
-    footers: Arc<Footers>,
-    stretches: Arc<Stretches>,
+pub(crate) struct ReadCaches {
+    footers: Arc<FooterCache>,
+    log_batches: Arc<LogBatchCache>,
 }
 
-impl Kept {
-    /// Keeps a part of `memory` bytes.
-    pub(crate) fn within(memory: usize) -> Self {
+impl ReadCaches {
+    /// Caches that hold at most `memory` bytes together.
+    pub(crate) fn with_limit(memory: usize) -> Self {
         // Footers of a year of segments without page bounds take about an eighth of the default.
-        Self { footers: Arc::new(Footers::new(memory / 2)), stretches: Arc::new(Stretches::new(memory / 2)) }
+        Self {
+            footers: Arc::new(FooterCache::new(memory / 2)),
+            log_batches: Arc::new(LogBatchCache::new(memory / 2)),
+        }
     }
 }
 
-impl Kept {
-    /// The footers that are kept.
-    pub(crate) fn footers(&self) -> Arc<Footers> {
+impl ReadCaches {
+    /// The cache of footers.
+    pub(crate) fn footers(&self) -> Arc<FooterCache> {
         self.footers.clone()
     }
 }
 
-/// The stored rows of some families.
-pub(crate) struct Rows {
+/// The table of the stored rows of some families, without computed columns.
+pub(crate) struct StoredTable {
     source: Arc<dyn Source>,
-    kept: Kept,
-    stored: &'static Stored,
+    caches: ReadCaches,
+    stored: &'static StoredColumns,
     schema: SchemaRef,
 }
 
-impl fmt::Debug for Rows {
+impl fmt::Debug for StoredTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows").field("families", &self.stored.families).finish_non_exhaustive()
+        f.debug_struct("StoredTable").field("families", &self.stored.families).finish_non_exhaustive()
     }
 }
 
@@ -114,28 +117,28 @@ pub(crate) fn family_value(family: Family) -> ScalarValue {
     ScalarValue::Utf8View(Some(family.as_str().to_owned()))
 }
 
-impl Rows {
-    pub(crate) fn new(source: Arc<dyn Source>, kept: Kept, stored: &'static Stored) -> Self {
+impl StoredTable {
+    pub(crate) fn new(source: Arc<dyn Source>, caches: ReadCaches, stored: &'static StoredColumns) -> Self {
         let mut fields = stored.schema.fields().to_vec();
         if stored.has_family() {
             fields.push(Arc::new(family_field()));
         }
-        Self { source, kept, stored, schema: Arc::new(Schema::new(fields)) }
+        Self { source, caches, stored, schema: Arc::new(Schema::new(fields)) }
     }
 
-    fn is_wanted(&self, moment: &dyn Moment, file: &SegmentFile) -> bool {
-        self.stored.families.contains(&file.family) && file.last >= moment.first()
+    fn is_wanted(&self, snapshot: &dyn SourceSnapshot, file: &SegmentFile) -> bool {
+        self.stored.families.contains(&file.family) && file.last >= snapshot.first()
     }
 
     /// The files that may hold rows that meet `filters`, newest first.
-    fn files<'s>(
+    fn select_files<'s>(
         &self,
         state: &dyn Session,
-        moment: &'s dyn Moment,
+        snapshot: &'s dyn SourceSnapshot,
         filters: &[Expr],
     ) -> Result<Vec<&'s SegmentFile>> {
         let files: Vec<&SegmentFile> =
-            moment.files().rev().filter(|file| self.is_wanted(moment, file)).collect();
+            snapshot.files().rev().filter(|file| self.is_wanted(snapshot, file)).collect();
         let keep = self.may_hold(state, &files, filters)?;
         Ok(files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
     }
@@ -147,14 +150,16 @@ impl Rows {
         let schema = DFSchema::try_from(self.schema.clone())?;
         let filter = state.create_physical_expr(filter, &schema)?;
         let pruning = PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).try_build(filter);
-        // A filter that tells nothing about whole files leaves all of them.
-        pruning.and_then(|pruning| pruning.prune(&Bounds(files))).or_else(|_| Ok(vec![true; files.len()]))
+        // A filter that can't be evaluated on bounds of files keeps all of them.
+        pruning
+            .and_then(|pruning| pruning.prune(&ManifestStatistics(files)))
+            .or_else(|_| Ok(vec![true; files.len()]))
     }
 
-    fn sealed(
+    fn scan_files(
         &self,
         state: &dyn Session,
-        moment: &Arc<dyn Moment>,
+        snapshot: &Arc<dyn SourceSnapshot>,
         files: &[&SegmentFile],
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
@@ -168,16 +173,16 @@ impl Rows {
                 global: state.config_options().execution.parquet.clone(),
                 ..TableParquetOptions::default()
             })
-            .with_parquet_file_reader_factory(Arc::new(Files {
-                moment: moment.clone(),
-                footers: self.kept.footers.clone(),
+            .with_parquet_file_reader_factory(Arc::new(SnapshotFiles {
+                snapshot: snapshot.clone(),
+                footers: self.caches.footers.clone(),
             }));
         let groups = state.config().target_partitions().min(files.len()).max(1);
         let mut grouped = vec![Vec::new(); groups];
         for (number, file) in files.iter().enumerate() {
-            grouped[number % groups].push(self.partitioned(file));
+            grouped[number % groups].push(self.partitioned_file(file));
         }
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(NOWHERE)?, Arc::new(source))
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
             .with_file_groups(grouped.into_iter().map(FileGroup::new).collect())
             .with_statistics(self.statistics(files))
             .with_projection_indices(projection.cloned())?
@@ -187,7 +192,7 @@ impl Rows {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    fn partitioned(&self, file: &SegmentFile) -> PartitionedFile {
+    fn partitioned_file(&self, file: &SegmentFile) -> PartitionedFile {
         let mut partitioned = PartitionedFile::new(file.path.clone(), file.bytes);
         if self.stored.has_family() {
             partitioned = partitioned.with_partition_values(vec![family_value(file.family)]);
@@ -198,7 +203,7 @@ impl Rows {
             .with_extension(SealedFile { path: file.path.as_str().into(), size: file.bytes })
     }
 
-    /// What is known of all rows: their number, and between which indexes and times they lie.
+    /// Number of rows, and the bounds of their indexes and times, over all files.
     fn statistics(&self, files: &[&SegmentFile]) -> Statistics {
         let rows = files.iter().map(|file| file.rows).sum();
         let all = files.iter().map(|file| bounds(file)).reduce(|one, other| FileBounds {
@@ -253,10 +258,10 @@ fn statistics_of(schema: &Schema, rows: u64, bounds: Option<FileBounds>) -> Stat
     }
 }
 
-/// What a manifest tells of files, for pruning.
-struct Bounds<'a>(&'a [&'a SegmentFile]);
+/// Bounds of files from the manifest, for pruning.
+struct ManifestStatistics<'a>(&'a [&'a SegmentFile]);
 
-impl Bounds<'_> {
+impl ManifestStatistics<'_> {
     fn values(&self, column: &Column, of: impl Fn(FileBounds) -> (i64, i64)) -> Option<ArrayRef> {
         let all = self.0.iter().map(|file| of(bounds(file)));
         match column.name() {
@@ -274,7 +279,7 @@ impl Bounds<'_> {
     }
 }
 
-impl PruningStatistics for Bounds<'_> {
+impl PruningStatistics for ManifestStatistics<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
         self.values(column, |bounds| (bounds.first, bounds.from))
     }
@@ -296,7 +301,7 @@ impl PruningStatistics for Bounds<'_> {
     }
 
     fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
-        // Kinds of a family of its own may be told by the family; a kind nobody knows yet may be anywhere.
+        // Rows of a known kind lie in its family's files; of an unknown kind, in any file.
         if column.name() != "kind" {
             return None;
         }
@@ -304,7 +309,7 @@ impl PruningStatistics for Bounds<'_> {
         if families.len() < values.len() {
             return None;
         }
-        // A version that did not know a kind yet put it among the others.
+        // A version that did not know the kind yet stored it under `other`.
         let can = |family: &Family| *family == Family::Other || families.contains(family);
         Some(self.0.iter().map(|file| (!can(&file.family)).then_some(false)).collect())
     }
@@ -317,7 +322,7 @@ fn family_of_kind(value: &ScalarValue) -> Option<Family> {
 }
 
 #[async_trait]
-impl TableProvider for Rows {
+impl TableProvider for StoredTable {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
@@ -337,17 +342,17 @@ impl TableProvider for Rows {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let moment = match state.config().get_extension::<Pinned>() {
-            Some(pinned) => pinned.get(&*self.source).await?,
-            None => moment_of(&*self.source).await?,
+        let snapshot = match state.config().get_extension::<PinnedSnapshot>() {
+            Some(snapshot) => snapshot.get(&*self.source).await?,
+            None => take_snapshot(&*self.source).await?,
         };
-        let files = self.files(state, &*moment, filters)?;
-        let opened = Files { moment: moment.clone(), footers: self.kept.footers.clone() };
-        let files = lookup::narrow(files, filters, &opened).await;
-        let sealed = self.sealed(state, &moment, &files, projection, limit)?;
+        let files = self.select_files(state, &*snapshot, filters)?;
+        let opened = SnapshotFiles { snapshot: snapshot.clone(), footers: self.caches.footers.clone() };
+        let files = pruning::prune_files(files, filters, &opened).await;
+        let sealed = self.scan_files(state, &snapshot, &files, projection, limit)?;
         let log = LogRows {
-            moment: moment.clone(),
-            stretches: self.kept.stretches.clone(),
+            snapshot: snapshot.clone(),
+            cache: self.caches.log_batches.clone(),
             stored: self.stored,
             schema: self.schema.clone(),
         };

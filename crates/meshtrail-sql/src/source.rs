@@ -1,7 +1,7 @@
-//! What the engine reads: a trail, one moment at a time.
+//! What the engine reads: snapshots of a trail.
 //!
-//! - [`Source`]: a trail that goes on; [`Moment`]: what is in it at one moment, and does not change any more.
-//! - A [`Trail`] in this process is one; a worker's is its server, over a socket.
+//! - [`Source`]: a growing trail; [`SourceSnapshot`]: its immutable state at one moment.
+//! - [`Trail`] implements it in this process; a worker reads its server's trail over a socket.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_trail::{Snapshot, Trail};
 use meshtrail_worker::{Fault, QueryError};
 
-/// An event that is in no sealed file: its index, family and leaf.
+/// An event that is not in a sealed file: its index, family and leaf.
 pub type LogEvent = (u64, Family, Bytes);
 
-/// A trail that goes on.
+/// A trail to query.
 pub trait Source: Send + Sync + 'static {
-    /// What is in it now: at least everything that was acknowledged before the call.
-    fn moment(&self) -> BoxFuture<'_, Result<Arc<dyn Moment>, QueryError>>;
+    /// Takes a snapshot that includes everything that was acknowledged before the call.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn SourceSnapshot>, QueryError>>;
 }
 
-/// What a trail holds at one moment.
-pub trait Moment: Send + Sync + 'static {
-    /// The index of the first event that is there.
+/// The state of a trail at one moment.
+pub trait SourceSnapshot: Send + Sync + 'static {
+    /// The index of the first event that retention has left.
     fn first(&self) -> u64;
     /// The index after the last event in a sealed file.
     fn sealed(&self) -> u64;
@@ -34,7 +34,7 @@ pub trait Moment: Send + Sync + 'static {
     fn end(&self) -> u64;
     /// The sealed files, by index.
     fn files(&self) -> Box<dyn DoubleEndedIterator<Item = &SegmentFile> + Send + '_>;
-    /// The last bytes of a sealed file, which tell what is in it; their checksum is right.
+    /// The last bytes of a sealed file: its footer and indexes, with their checksum verified.
     fn read_end<'a>(&'a self, path: &'a str, size: u64) -> BoxFuture<'a, Result<Bytes, QueryError>>;
     /// Ranges of a sealed file, in the order asked for.
     fn read_ranges<'a>(
@@ -42,25 +42,26 @@ pub trait Moment: Send + Sync + 'static {
         path: &'a str,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'a, Result<Vec<Bytes>, QueryError>>;
-    /// The events in `range` that were in no sealed file, by index.
+    /// The events in `range` that were not in a sealed file, by index.
     fn events(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<LogEvent>, QueryError>>;
 }
 
-/// What could not be read, as whoever asked hears it.
+/// A failed read as an error of the query.
 pub(crate) fn unreadable(error: &dyn std::error::Error) -> QueryError {
     QueryError::new(Fault::Trail, with_causes(error))
 }
 
 impl Source for Trail {
-    fn moment(&self) -> BoxFuture<'_, Result<Arc<dyn Moment>, QueryError>> {
-        futures::future::ready(Ok(Arc::new(TrailMoment(self.snapshot())) as Arc<dyn Moment>)).boxed()
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn SourceSnapshot>, QueryError>> {
+        futures::future::ready(Ok(Arc::new(LocalSnapshot(self.snapshot())) as Arc<dyn SourceSnapshot>))
+            .boxed()
     }
 }
 
-/// A moment of a trail in this process.
-struct TrailMoment(Snapshot);
+/// A snapshot of a trail in this process.
+struct LocalSnapshot(Snapshot);
 
-impl Moment for TrailMoment {
+impl SourceSnapshot for LocalSnapshot {
     fn first(&self) -> u64 {
         self.0.first()
     }

@@ -1,8 +1,8 @@
-//! Which statements may be asked, decided on their text before anything is planned.
+//! Which statements are allowed, decided on their text before anything is planned.
 //!
-//! - One statement; a question: `SELECT`, `WITH`, `VALUES`, `EXPLAIN` or `DESCRIBE` of such, `SHOW`.
-//! - Nothing that writes, locks, reads files or loads code, wherever in the statement it stands.
-//! - Length, number of words, nesting and chains are bounded before the parser sees them: it and the planner recurse.
+//! - A single statement: `SELECT`, `WITH`, `VALUES`, `EXPLAIN` or `DESCRIBE` of such, `SHOW`.
+//! - Nothing that writes, locks, reads files or loads code, anywhere in the statement.
+//! - Length, tokens, nesting and operators are bounded before parsing, because parser and planner recurse.
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{self, Query, SetExpr, Visit, Visitor};
@@ -15,46 +15,46 @@ use meshtrail_worker::{Fault, MAX_QUERY, QueryError};
 
 use crate::error::syntax;
 
-/// Words and signs of a query, at most.
+/// Tokens of a query, at most.
 const MAX_TOKENS: usize = 40_000;
-/// Brackets and `CASE`s within each other.
+/// Nested brackets and `CASE`s, at most.
 const MAX_DEPTH: usize = 40;
-/// How deep a tree may grow.
+/// Bounds of the depth of the syntax tree.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    /// Operators and set operations: each nests the tree by one.
+pub(crate) struct TreeLimits {
+    /// Operators and set operations; each nests the tree by one.
     chain: usize,
 }
 
-impl Bounds {
-    /// For a planner with a deep stack of its own.
+impl TreeLimits {
+    /// For planning on a thread with a large stack of its own.
     pub(crate) const ON_A_DEEP_STACK: Self = Self { chain: 600 };
-    /// For a planner on a thread with the usual stack.
+    /// For planning on a thread with the default stack.
     pub(crate) const ON_A_SHARED_THREAD: Self = Self { chain: 150 };
 }
 
-/// Selects in one query.
+/// Selects in one query, at most.
 const MAX_SELECTS: usize = 100;
 
-/// The one question in `sql`.
-pub(crate) fn question(sql: &str) -> Result<Statement, QueryError> {
-    check_size(sql, Bounds::ON_A_DEEP_STACK)?;
+/// Parses the single query in `sql`.
+pub(crate) fn parse_query(sql: &str) -> Result<Statement, QueryError> {
+    check_size(sql, TreeLimits::ON_A_DEEP_STACK)?;
     let dialect = PostgreSqlDialect {};
     let read = DFParserBuilder::new(sql).with_dialect(&dialect).with_recursion_limit(MAX_DEPTH + 10).build();
     let statements = read.and_then(|mut parser| parser.parse_statements());
     let mut statements = statements.map_err(|error| crate::error::of(&error, None))?;
     match (statements.pop_front(), statements.is_empty()) {
-        (Some(statement), true) => allowed(&statement).map(|()| statement),
+        (Some(statement), true) => check_allowed(&statement).map(|()| statement),
         (Some(_), false) => Err(QueryError::new(Fault::Refused, "one statement at a time")),
         (None, _) => Err(QueryError::new(Fault::Query, "the query is empty")),
     }
 }
 
-/// Turns down what is too large for parser and planner; looks at words and signs alone.
-pub(crate) fn check_size(sql: &str, bounds: Bounds) -> Result<(), QueryError> {
+/// Refuses what is too large for parser and planner, by its tokens alone.
+pub(crate) fn check_size(sql: &str, bounds: TreeLimits) -> Result<(), QueryError> {
     if sql.len() > MAX_QUERY {
-        let told = format!("the query has {} bytes, at most {MAX_QUERY} are taken", sql.len());
-        return Err(QueryError::new(Fault::Refused, told));
+        let message = format!("the query has {} bytes, at most {MAX_QUERY} are taken", sql.len());
+        return Err(QueryError::new(Fault::Refused, message));
     }
     let dialect = PostgreSqlDialect {};
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
@@ -105,14 +105,14 @@ fn refuse(token: &TokenWithSpan, what: &str) -> QueryError {
 
 const READ_ONLY: &str = "tables are read-only: ask with SELECT, WITH, VALUES, EXPLAIN, DESCRIBE or SHOW";
 
-fn allowed(statement: &Statement) -> Result<(), QueryError> {
+fn check_allowed(statement: &Statement) -> Result<(), QueryError> {
     let refused = Err(QueryError::new(Fault::Refused, READ_ONLY));
     match statement {
-        Statement::Explain(explain) => allowed(&explain.statement),
+        Statement::Explain(explain) => check_allowed(&explain.statement),
         Statement::Statement(statement) => match &**statement {
-            ast::Statement::Query(query) => is_question(query),
+            ast::Statement::Query(query) => check_query(query),
             ast::Statement::Explain { statement, .. } => match &**statement {
-                ast::Statement::Query(query) => is_question(query),
+                ast::Statement::Query(query) => check_query(query),
                 _ => refused,
             },
             ast::Statement::ExplainTable { .. }
@@ -127,17 +127,17 @@ fn allowed(statement: &Statement) -> Result<(), QueryError> {
     }
 }
 
-/// Finds what writes, wherever it stands in a query.
-struct Writes;
+/// Finds the parts of a query that write.
+struct WriteFinder;
 
-impl Visitor for Writes {
+impl Visitor for WriteFinder {
     type Break = &'static str;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<&'static str> {
         if !query.locks.is_empty() {
             return ControlFlow::Break("FOR UPDATE and FOR SHARE lock rows: tables are read-only");
         }
-        match writes(&query.body) {
+        match find_write(&query.body) {
             Some(what) => ControlFlow::Break(what),
             None => ControlFlow::Continue(()),
         }
@@ -151,19 +151,19 @@ impl Visitor for Writes {
     }
 }
 
-fn writes(body: &SetExpr) -> Option<&'static str> {
+fn find_write(body: &SetExpr) -> Option<&'static str> {
     match body {
         SetExpr::Select(select) => {
             select.into.as_ref().map(|_| "SELECT INTO makes a table: tables are read-only")
         }
-        SetExpr::SetOperation { left, right, .. } => writes(left).or_else(|| writes(right)),
+        SetExpr::SetOperation { left, right, .. } => find_write(left).or_else(|| find_write(right)),
         SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => None,
         _ => Some(READ_ONLY),
     }
 }
 
-fn is_question(query: &Query) -> Result<(), QueryError> {
-    match query.visit(&mut Writes) {
+fn check_query(query: &Query) -> Result<(), QueryError> {
+    match query.visit(&mut WriteFinder) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => Err(QueryError::new(Fault::Refused, why)),
     }
@@ -184,7 +184,7 @@ mod tests {
             "show tables",
             "describe event",
         ] {
-            assert!(question(sql).is_ok(), "{sql}: {:?}", question(sql).err());
+            assert!(parse_query(sql).is_ok(), "{sql}: {:?}", parse_query(sql).err());
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
             "",
             ";",
         ] {
-            let error = question(sql).expect_err(sql);
+            let error = parse_query(sql).expect_err(sql);
             assert!(matches!(error.fault, Fault::Refused | Fault::Query), "{sql}: {error:?}");
         }
     }
@@ -229,17 +229,17 @@ mod tests {
         let cases = format!("select {}1{}", "case when true then ".repeat(5000), " end".repeat(5000));
         let long = format!("select '{}'", "x".repeat(MAX_QUERY));
         for sql in [deep, chained, unions, minus, nots, cases, long] {
-            assert_eq!(question(&sql).expect_err("refused").fault, Fault::Refused, "{}", &sql[..40]);
+            assert_eq!(parse_query(&sql).expect_err("refused").fault, Fault::Refused, "{}", &sql[..40]);
         }
         let list = vec!["'a'"; 15_000].join(",");
-        assert!(question(&format!("select * from event where kind in ({list})")).is_ok());
+        assert!(parse_query(&format!("select * from event where kind in ({list})")).is_ok());
     }
 
     #[test]
     fn a_wrong_query_is_told_where() {
-        let error = question("select *\nform event").expect_err("wrong");
+        let error = parse_query("select *\nform event").expect_err("wrong");
         assert_eq!((error.line, error.column, error.fault), (Some(2), Some(6), Fault::Query), "{error}");
-        let error = question("select 'abc").expect_err("unterminated");
+        let error = parse_query("select 'abc").expect_err("unterminated");
         assert_eq!((error.line, error.column), (Some(1), Some(8)), "{error}");
     }
 }

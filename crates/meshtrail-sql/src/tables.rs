@@ -1,7 +1,7 @@
-//! The tables that people ask: a family each, one over all, and a few views under the names one would guess.
+//! The tables of SQL: one per family, one over all families, and a few views.
 //!
-//! A table is a projection over stored rows: labels, hashes as text and whole leaves are made of the columns that are
-//! stored, after filters and limits have done their work.
+//! A table is a projection over [`StoredTable`]: labels, hashes as text and whole leaves are computed from the stored
+//! columns, after filters and limits were applied.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,15 +17,15 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
 use datafusion::physical_plan::ExecutionPlan;
 use meshtrail_event::{ColumnType, Family};
 
-use crate::columns::{FAMILY, INDEX, Stored, TIME};
+use crate::columns::{FAMILY, INDEX, StoredColumns, TIME};
 use crate::functions::{self, ACTOR, DEVICE, TARGET};
-use crate::scan::{Kept, Rows};
+use crate::scan::{ReadCaches, StoredTable};
 use crate::source::Source;
 
 /// The table over every family.
 pub(crate) const EVENT: &str = "event";
 
-/// Columns that come first, because one looks at them first.
+/// Columns that come first, in this order.
 const FIRST: [&str; 10] =
     [INDEX, TIME, "kind", "actor", "device", "target", "outcome", "session", "id", "received"];
 
@@ -39,19 +39,19 @@ impl fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// The tables of `source`.
-    pub(crate) fn of(source: &Arc<dyn Source>, kept: &Kept) -> Result<Self> {
+    /// Creates the tables of `source`.
+    pub(crate) fn new(source: &Arc<dyn Source>, caches: &ReadCaches) -> Result<Self> {
         let mut tables = BTreeMap::new();
-        let rows = |stored| Arc::new(Rows::new(source.clone(), kept.clone(), stored));
+        let rows = |stored| Arc::new(StoredTable::new(source.clone(), caches.clone(), stored));
         for family in Family::ALL {
-            let plan = family_table(family, rows(Stored::of(family)))?;
+            let plan = family_table(family, rows(StoredColumns::of(family)))?;
             for (name, kinds) in views(family) {
-                let view = LogicalPlanBuilder::from(plan.clone()).filter(of_kinds(kinds))?.build()?;
-                tables.insert((*name).to_owned(), Table::of(view));
+                let view = LogicalPlanBuilder::from(plan.clone()).filter(kind_filter(kinds))?.build()?;
+                tables.insert((*name).to_owned(), Table::provider(view));
             }
-            tables.insert(family.as_str().to_owned(), Table::of(plan));
+            tables.insert(family.as_str().to_owned(), Table::provider(plan));
         }
-        tables.insert(EVENT.to_owned(), Table::of(event_table(rows(Stored::all()))?));
+        tables.insert(EVENT.to_owned(), Table::provider(event_table(rows(StoredColumns::all()))?));
         Ok(Self(tables))
     }
 
@@ -66,7 +66,7 @@ impl Tables {
     }
 }
 
-/// Views on a family: one row for each thing of this name.
+/// Views on a family, with the kinds of their rows: one row for each finished session, login or request.
 const fn views(family: Family) -> &'static [(&'static str, &'static [&'static str])] {
     match family {
         Family::Session => &[
@@ -79,7 +79,7 @@ const fn views(family: Family) -> &'static [(&'static str, &'static [&'static st
     }
 }
 
-fn of_kinds(kinds: &[&str]) -> Expr {
+fn kind_filter(kinds: &[&str]) -> Expr {
     let kinds =
         kinds.iter().map(|&kind| lit(datafusion::common::ScalarValue::Utf8View(Some(kind.to_owned()))));
     ident("kind").in_list(kinds.collect(), false)
@@ -89,7 +89,7 @@ fn call(function: &Arc<ScalarUDF>, columns: &[&str]) -> Expr {
     function.call(columns.iter().map(|&name| ident(name)).collect())
 }
 
-/// The columns made for every table, under their names.
+/// The columns that are computed for every table, with their names.
 fn labels() -> Vec<(&'static str, Expr)> {
     vec![
         ("actor", call(&functions::actor(), &ACTOR)),
@@ -99,7 +99,7 @@ fn labels() -> Vec<(&'static str, Expr)> {
     ]
 }
 
-fn project(rows: Arc<Rows>, name: &str, mut shown: Vec<(String, Expr)>) -> Result<LogicalPlan> {
+fn project(rows: Arc<StoredTable>, name: &str, mut shown: Vec<(String, Expr)>) -> Result<LogicalPlan> {
     let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
     shown.sort_by_key(|(name, _)| place(name));
     let shown = shown.into_iter().map(|(name, shown)| match &shown {
@@ -109,26 +109,26 @@ fn project(rows: Arc<Rows>, name: &str, mut shown: Vec<(String, Expr)>) -> Resul
     LogicalPlanBuilder::scan(name, provider_as_source(rows), None)?.project(shown)?.build()
 }
 
-fn family_table(family: Family, rows: Arc<Rows>) -> Result<LogicalPlan> {
+fn family_table(family: Family, rows: Arc<StoredTable>) -> Result<LogicalPlan> {
     let mut shown: Vec<(String, Expr)> =
-        labels().into_iter().map(|(name, made)| (name.to_owned(), made)).collect();
+        labels().into_iter().map(|(name, expr)| (name.to_owned(), expr)).collect();
     for field in rows.schema().fields() {
         let name = field.name();
         if name != "raw" {
-            shown.push((name.clone(), shown_as(name, field.data_type())));
+            shown.push((name.clone(), display_column(name, field.data_type())));
         }
     }
     project(rows, family.as_str(), shown)
 }
 
-fn shown_as(name: &str, of: &DataType) -> Expr {
+fn display_column(name: &str, of: &DataType) -> Expr {
     match of {
         DataType::FixedSizeBinary(_) => functions::hex().call(vec![ident(name)]),
         _ => ident(name),
     }
 }
 
-fn event_table(rows: Arc<Rows>) -> Result<LogicalPlan> {
+fn event_table(rows: Arc<StoredTable>) -> Result<LogicalPlan> {
     let schema = rows.schema();
     let common = |name: &str| {
         Family::ALL.iter().all(|family| {
@@ -141,10 +141,10 @@ fn event_table(rows: Arc<Rows>) -> Result<LogicalPlan> {
     let stored: Vec<String> =
         schema.fields().iter().map(|field| field.name().clone()).filter(|name| name != FAMILY).collect();
     let mut shown: Vec<(String, Expr)> =
-        labels().into_iter().map(|(name, made)| (name.to_owned(), made)).collect();
+        labels().into_iter().map(|(name, expr)| (name.to_owned(), expr)).collect();
     shown.push((FAMILY.to_owned(), ident(FAMILY)));
     for field in schema.fields().iter().filter(|field| field.name() == INDEX || common(field.name())) {
-        shown.push((field.name().clone(), shown_as(field.name(), field.data_type())));
+        shown.push((field.name().clone(), display_column(field.name(), field.data_type())));
     }
     let of_details: Vec<String> =
         stored.iter().filter(|name| *name != INDEX && !common(name)).cloned().collect();
@@ -156,7 +156,7 @@ fn event_table(rows: Arc<Rows>) -> Result<LogicalPlan> {
     project(rows, EVENT, shown)
 }
 
-/// The file's columns that a column of the layout has beside the one of its own name.
+/// The additional file columns that store a layout column beside the one of its own name.
 fn parts(name: &str, of: ColumnType) -> Vec<String> {
     match of {
         ColumnType::EventId => ["source", "epoch", "sequence"].map(|part| format!("{name}_{part}")).to_vec(),
@@ -165,7 +165,7 @@ fn parts(name: &str, of: ColumnType) -> Vec<String> {
     }
 }
 
-/// A table that is a plan over another.
+/// A table that is a plan over another table.
 struct Table {
     plan: LogicalPlan,
     schema: SchemaRef,
@@ -178,7 +178,7 @@ impl fmt::Debug for Table {
 }
 
 impl Table {
-    fn of(plan: LogicalPlan) -> Arc<dyn TableProvider> {
+    fn provider(plan: LogicalPlan) -> Arc<dyn TableProvider> {
         let schema = Arc::new(plan.schema().as_arrow().clone());
         Arc::new(Self { plan, schema })
     }

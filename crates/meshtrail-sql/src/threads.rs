@@ -1,4 +1,4 @@
-//! Threads of the engine's own: what a query computes does not hold up whoever speaks to it.
+//! The engine's own threads, so that computing does not block the tasks that read answers.
 
 use std::io;
 
@@ -11,10 +11,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Batches of one answer that wait for whoever asked; past it the query waits.
+/// Batches of one answer that may wait to be read; the query pauses beyond it.
 const READY: usize = 2;
 
-/// The threads; dropped, what runs on them ends.
+/// A runtime for queries; dropping it ends what runs on it.
 #[derive(Debug)]
 pub(crate) struct Threads(Option<Runtime>);
 
@@ -29,7 +29,7 @@ impl Threads {
         self.0.as_ref().expect("the runtime is there until it is dropped").handle()
     }
 
-    /// The same rows, made on these threads. Dropped, the query stops.
+    /// Runs `rows` on these threads and returns their batches; dropping the stream stops the query.
     pub(crate) fn drive(&self, mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let schema: SchemaRef = rows.schema();
         let (send, ready) = mpsc::channel(READY);
@@ -61,7 +61,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Waiting for them would block, which a task must not.
+            // A blocking shutdown would panic or stall inside an async task.
             runtime.shutdown_background();
         }
     }

@@ -1,11 +1,11 @@
-//! Times of files that hold them in two columns: microseconds, and the nanoseconds below.
+//! Rewrites expressions over times for files that store a time in two columns: microseconds, and the nanoseconds below.
 //!
-//! Tables have one column of nanoseconds, and so have files of the first format. For any other file each expression is
-//! rewritten to its two columns:
+//! Tables have one column of nanoseconds, and so have files of the first format. For other files each expression is
+//! rewritten to the two columns:
 //!
-//! - A comparison with a literal becomes one of the microseconds alone where that says the same. Otherwise the
-//!   microseconds give a bound, by which the reader skips files and pages, and the whole time decides.
-//! - Anything else gets the whole time.
+//! - A comparison with a literal becomes a comparison of microseconds if that is equivalent. Otherwise it becomes a bound
+//!   on microseconds, by which the reader skips files and pages, and a comparison of the whole time.
+//! - Anything else uses the whole time.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -27,8 +27,8 @@ use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapter, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 
-/// Ends the name of the column of nanoseconds below a time's microsecond.
-const BELOW: &str = "_ns";
+/// Suffix of the column with the nanoseconds below a time's microsecond.
+const NANOS_SUFFIX: &str = "_ns";
 const NANOS_PER_MICRO: i64 = 1000;
 
 /// Rewrites a table's expressions for one file.
@@ -37,7 +37,7 @@ pub(crate) struct FileTimes;
 
 impl PhysicalExprAdapterFactory for FileTimes {
     fn create(&self, table: SchemaRef, file: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        // Field ids are for other programs; here a column is known by its name, and the same with an id and without.
+        // Columns are matched by name; field ids are for other programs and must not make schemas differ.
         let fields = file.fields().iter().map(|field| field.as_ref().clone().with_metadata([].into()));
         let file = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let others = DefaultPhysicalExprAdapter::new(table.clone(), file.clone());
@@ -49,7 +49,7 @@ impl PhysicalExprAdapterFactory for FileTimes {
 struct Adapter {
     table: SchemaRef,
     file: SchemaRef,
-    /// For all other columns.
+    /// Rewrites the other columns.
     others: DefaultPhysicalExprAdapter,
 }
 
@@ -78,7 +78,7 @@ impl Adapter {
         if let Some(filter) = expr.downcast_ref::<DynamicFilterPhysicalExpr>()
             && filter.children().into_iter().any(|child| self.is_split(child))
         {
-            // What it says now bounds what it will say: such filters only narrow.
+            // The current filter is a bound of later ones: dynamic filters only narrow.
             let now = self.rewrite(filter.current()?)?;
             let later = expr.map_children(|child| self.rewrite_one(child))?.data;
             return done(and(now, later));
@@ -90,7 +90,7 @@ impl Adapter {
         expr.downcast_ref::<Column>().is_some_and(|column| self.whole_time(column).is_some())
     }
 
-    /// The time that the file holds in two columns.
+    /// The time, if the file stores this column in two.
     fn whole_time(&self, column: &Column) -> Option<WholeTime> {
         let is_time = |schema: &Schema, of: TimeUnit| {
             let field = schema.field_with_name(column.name()).ok();
@@ -100,13 +100,13 @@ impl Adapter {
         if !is_time(&self.table, TimeUnit::Nanosecond) || !is_time(&self.file, TimeUnit::Microsecond) {
             return None;
         }
-        let below = format!("{}{BELOW}", column.name());
+        let below = format!("{}{NANOS_SUFFIX}", column.name());
         let find =
             |name: &str| -> Option<Expr> { Some(Arc::new(Column::new_with_schema(name, &self.file).ok()?)) };
         Some(WholeTime { micros: find(column.name())?, below: find(&below)? })
     }
 
-    /// The comparison of a time with a literal, in microseconds where these tell.
+    /// Rewrites the comparison of a time with a literal.
     fn comparison(&self, comparison: &BinaryExpr) -> Option<Expr> {
         let (left, right) = (comparison.left(), comparison.right());
         let (column, operator, value) = match (left.downcast_ref(), right.downcast_ref()) {
@@ -130,7 +130,7 @@ impl Adapter {
     }
 }
 
-/// What `time operator nanos` means for the microseconds; and whether it means nothing more.
+/// The bound that `time operator nanos` puts on microseconds, and whether it is equivalent.
 fn bound(operator: Operator, nanos: i64) -> Option<((Operator, i64), bool)> {
     let (micros, below) = (nanos.div_euclid(NANOS_PER_MICRO), nanos.rem_euclid(NANOS_PER_MICRO));
     let (is_first, is_last) = (below == 0, below == NANOS_PER_MICRO - 1);
@@ -150,7 +150,7 @@ fn and(left: Expr, right: Expr) -> Expr {
     Arc::new(BinaryExpr::new(left, Operator::And, right))
 }
 
-/// A time in nanoseconds, of its two columns.
+/// A time in nanoseconds, computed from its two columns.
 #[derive(Debug, Eq)]
 struct WholeTime {
     micros: Expr,
@@ -196,7 +196,7 @@ impl PhysicalExpr for WholeTime {
         else {
             return Err(DataFusionError::Internal(format!("{self} is no time")));
         };
-        // A file whose checksums are right and whose numbers are not gives some time; verification tells.
+        // Wrong numbers under right checksums wrap to some time; `verify` finds them.
         let join =
             |micros: i64, below: i32| micros.wrapping_mul(NANOS_PER_MICRO).wrapping_add(i64::from(below));
         let whole: TimestampNanosecondArray =

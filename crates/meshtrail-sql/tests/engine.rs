@@ -126,7 +126,7 @@ async fn ask(engine: &Engine, sql: &str, budget: &Budget) -> Result<RecordBatch,
     let answer = engine.query(sql, budget).await?;
     let schema = answer.schema;
     let batches: Vec<RecordBatch> =
-        answer.stream.try_collect().await.map_err(|error| meshtrail_sql::error::of(&error, None))?;
+        answer.stream.try_collect().await.map_err(|error| meshtrail_sql::error::to_query_error(&error, None))?;
     Ok(concat_batches(&schema, &batches).unwrap())
 }
 

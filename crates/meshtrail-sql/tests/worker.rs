@@ -11,7 +11,7 @@ use meshtrail_sql::output::Encoder;
 use meshtrail_sql::{Engine, Limits as EngineLimits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Trail, TrailConfig};
-use meshtrail_worker::{Budget, Fault, Format, Limits, QueryError, Question, Workers};
+use meshtrail_worker::{Budget, Fault, Format, Limits, QueryError, Query, Workers};
 
 const START: i64 = 1_780_000_000_000_000_000;
 
@@ -34,7 +34,7 @@ impl Fixture {
         std::fs::create_dir(&spill).unwrap();
         let mut limits = Limits {
             program: Some(PathBuf::from(env!("CARGO_BIN_EXE_meshtrail-sql"))),
-            ..Limits::spilling_into(spill)
+            ..Limits::with_spill_folder(spill)
         };
         change(&mut limits);
         let workers = Workers::new(trail.clone(), limits);
@@ -62,7 +62,7 @@ impl Fixture {
         let budget = Budget { time, ..self.workers.budget().clone() };
         let asker = "alice".to_owned();
         let question =
-            Question { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
+            Query { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
         let mut answer = self.workers.ask(question).await?;
         let mut bytes = Vec::new();
         while let Some(part) = answer.next().await? {
@@ -160,7 +160,7 @@ async fn a_deadline_holds_for_every_operator_and_while_planning() {
 async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     let mut fixture = Fixture::new(|limits| limits.keeps_one_ready = false).await;
     fixture.append(10).await;
-    let mut deaths = fixture.workers.deaths().unwrap();
+    let mut deaths = fixture.workers.take_deaths().unwrap();
     let endless = "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,9) c";
     let asking = fixture.ask(endless);
     let killing = async {
@@ -230,7 +230,7 @@ async fn an_asker_that_goes_takes_its_worker_along_and_nothing_spilled_stays() {
     .await;
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 100000000)".to_owned();
-    let question = Question { asker: "bob".to_owned(), sql, format: Format::Csv, budget, limit: None };
+    let question = Query { asker: "bob".to_owned(), sql, format: Format::Csv, budget, limit: None };
     let mut answer = fixture.workers.ask(question).await.unwrap();
     assert!(answer.next().await.unwrap().is_some());
     assert_eq!(fixture.spilled(), 1);
@@ -263,7 +263,7 @@ async fn more_rows_than_allowed_are_an_error_and_a_limit_is_an_end() {
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 1000000)".to_owned();
     let asker = "alice".to_owned();
-    let question = Question { asker, sql, format: Format::Csv, budget, limit: Some(50_000) };
+    let question = Query { asker, sql, format: Format::Csv, budget, limit: Some(50_000) };
     let mut answer = fixture.workers.ask(question).await.unwrap();
     let mut lines = 0;
     while let Some(part) = answer.next().await.unwrap() {
@@ -281,12 +281,12 @@ async fn one_asker_has_half_of_the_places_and_another_is_answered_meanwhile() {
     .await;
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 100000000)".to_owned();
-    let question = Question { asker: "alice".to_owned(), sql, format: Format::Csv, budget, limit: None };
+    let question = Query { asker: "alice".to_owned(), sql, format: Format::Csv, budget, limit: None };
     let running = fixture.workers.ask(question.clone()).await.unwrap();
     let error = fixture.workers.ask(question.clone()).await.unwrap_err();
     assert_eq!(error.fault, Fault::Busy, "{error}");
     assert!(error.message.contains("of alice"), "{error}");
-    let other = Question { asker: "bob".to_owned(), sql: "select 1".to_owned(), ..question.clone() };
+    let other = Query { asker: "bob".to_owned(), sql: "select 1".to_owned(), ..question.clone() };
     fixture.workers.ask(other).await.unwrap();
     drop(running);
     fixture.workers.ask(question).await.unwrap();

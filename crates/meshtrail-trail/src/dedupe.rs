@@ -1,99 +1,83 @@
-//! What was seen of each source, so that an event counts once however often it is sent.
+//! Detection of duplicates: the sequences received from each source, so that an event counts once however often it is sent.
 //!
-//! - Of the newest [`EPOCHS`] epochs of a source everything is known: the highest sequence and what is missing below.
-//! - What can't be decided is refused, never guessed: an epoch older than those, or more gaps than are kept.
-//! - A batch is judged as a whole; if one event is refused, nothing of it counts.
+//! - The state of the newest [`EPOCHS`] epochs of a source is complete: the highest sequence and the missing ones below.
+//! - What can't be decided is refused, never guessed: an epoch older than those, or more gaps than are remembered.
+//! - A batch is atomic: if one event is refused, no event of it is recorded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use meshtrail_event::{EventId, SourceName};
 
-use crate::manifest::{EpochSeen, Sources};
+use crate::manifest::{EpochState, Sources};
 
-/// Epochs of one source that are remembered.
+/// Epochs that are remembered of one source.
 pub const EPOCHS: usize = 8;
-/// Gaps in one epoch that are remembered.
+/// Gaps that are remembered of one epoch.
 pub const GAPS: usize = 1024;
 /// Sources that are remembered.
 pub const SOURCES: usize = 1 << 20;
 
-/// Why it can't be told whether an event is new.
+/// Why it can't be decided whether an event is new.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SequenceError {
-    /// An epoch before those that are remembered.
     #[error("event {id} is of an epoch before {oldest}, the oldest that is remembered of its source")]
-    Epoch {
-        /// The event.
-        id: EventId,
-        /// The oldest epoch that is remembered.
-        oldest: u64,
-    },
-    /// One gap more than is remembered.
+    Epoch { id: EventId, oldest: u64 },
     #[error(
         "event {id} leaves one gap more than the {GAPS} that are remembered: send what is missing, or begin a new epoch"
     )]
-    Gaps {
-        /// The event.
-        id: EventId,
-    },
+    Gaps { id: EventId },
     /// Counting begins at 1.
     #[error("event {id} has epoch or sequence 0: both count from 1")]
-    Zero {
-        /// The event.
-        id: EventId,
-    },
-    /// One source more than is remembered.
+    Zero { id: EventId },
     #[error("event {id} comes from one source more than the {SOURCES} that are remembered")]
-    Sources {
-        /// The event.
-        id: EventId,
-    },
+    Sources { id: EventId },
 }
 
-/// Whether an event was seen before.
+/// Whether an event is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Novelty {
     New,
-    Before,
+    Duplicate,
 }
 
-/// Everything that was seen.
+/// The sequences received from all sources.
 #[derive(Debug, Default)]
 pub(crate) struct Dedupe {
-    sources: HashMap<SourceName, BTreeMap<u64, EpochSeen>>,
-    /// Heard since the last [`Dedupe::take_changed`].
+    sources: HashMap<SourceName, BTreeMap<u64, EpochState>>,
+    /// Epochs with new events since the last [`Dedupe::take_changed`].
     changed: BTreeSet<(SourceName, u64)>,
 }
 
 impl Dedupe {
     pub(crate) fn new(sources: &Sources) -> Self {
-        let newest = |epochs: &Vec<EpochSeen>| -> BTreeMap<u64, EpochSeen> {
+        let newest = |epochs: &Vec<EpochState>| -> BTreeMap<u64, EpochState> {
             epochs.iter().rev().take(EPOCHS).map(|epoch| (epoch.epoch, epoch.clone())).collect()
         };
         let sources = sources.iter().map(|(name, epochs)| (name.clone(), newest(epochs))).collect();
         Self { sources, changed: BTreeSet::new() }
     }
 
-    /// The highest epoch seen of `source`; 0 if none.
+    /// The highest epoch of `source`; 0 if none.
     #[cfg(test)]
     pub(crate) fn newest_epoch(&self, source: &SourceName) -> u64 {
         self.sources.get(source).and_then(|epochs| epochs.keys().next_back().copied()).unwrap_or(0)
     }
 
-    /// The highest epoch seen of each source.
+    /// The highest epoch of each source.
     pub(crate) fn newest_epochs(&self) -> impl Iterator<Item = (SourceName, u64)> {
-        let newest = |epochs: &BTreeMap<u64, EpochSeen>| epochs.keys().next_back().copied().unwrap_or(0);
+        let newest = |epochs: &BTreeMap<u64, EpochState>| epochs.keys().next_back().copied().unwrap_or(0);
         self.sources.iter().map(move |(source, epochs)| (source.clone(), newest(epochs)))
     }
 
-    /// Judges a batch in order and remembers it; on an error nothing is remembered.
-    pub(crate) fn see<'a>(
+    /// Records a batch in order, and returns for each event whether it is new; on an error nothing is recorded.
+    pub(crate) fn record<'a>(
         &mut self,
         ids: impl ExactSizeIterator<Item = &'a EventId> + Clone,
-    ) -> Result<Vec<Seen>, SequenceError> {
-        // What a refusal has to put back.
-        let mut before: Vec<(&EventId, Option<EpochSeen>)> = Vec::new();
-        let mut seen = Vec::with_capacity(ids.len());
+    ) -> Result<Vec<Novelty>, SequenceError> {
+        // The states to restore if an event is refused.
+        let mut before: Vec<(&EventId, Option<EpochState>)> = Vec::new();
+        let mut state = Vec::with_capacity(ids.len());
         for id in ids {
             let known =
                 before.last().is_some_and(|(last, _)| last.epoch == id.epoch && last.source == id.source)
@@ -102,10 +86,10 @@ impl Dedupe {
                 let epoch = self.sources.get(&id.source).and_then(|epochs| epochs.get(&id.epoch));
                 before.push((id, epoch.cloned()));
             }
-            match self.see_one(id) {
-                Ok(one) => seen.push(one),
+            match self.record_one(id) {
+                Ok(one) => state.push(one),
                 Err(error) => {
-                    self.put_back(before);
+                    self.undo(before);
                     return Err(error);
                 }
             }
@@ -114,12 +98,12 @@ impl Dedupe {
             if !self.changed.contains(&(id.source.clone(), id.epoch)) {
                 self.changed.insert((id.source.clone(), id.epoch));
             }
-            self.forget_old(&id.source);
+            self.drop_oldest(&id.source);
         }
-        Ok(seen)
+        Ok(state)
     }
 
-    fn see_one(&mut self, id: &EventId) -> Result<Seen, SequenceError> {
+    fn record_one(&mut self, id: &EventId) -> Result<Novelty, SequenceError> {
         if id.epoch == 0 || id.sequence == 0 {
             return Err(SequenceError::Zero { id: id.clone() });
         }
@@ -131,18 +115,18 @@ impl Dedupe {
         }
         let epochs = self.sources.get_mut(&id.source).expect("just made sure of");
         if let Some(epoch) = epochs.get_mut(&id.epoch) {
-            return see_sequence(epoch, id);
+            return record_sequence(epoch, id);
         }
         let oldest = epochs.keys().next().copied().unwrap_or(0);
         if epochs.len() >= EPOCHS && id.epoch < oldest {
             return Err(SequenceError::Epoch { id: id.clone(), oldest });
         }
         let missing = if id.sequence > 1 { vec![(1, id.sequence - 1)] } else { Vec::new() };
-        epochs.insert(id.epoch, EpochSeen { epoch: id.epoch, high: id.sequence, missing });
-        Ok(Seen::New)
+        epochs.insert(id.epoch, EpochState { epoch: id.epoch, high: id.sequence, missing });
+        Ok(Novelty::New)
     }
 
-    fn put_back(&mut self, before: Vec<(&EventId, Option<EpochSeen>)>) {
+    fn undo(&mut self, before: Vec<(&EventId, Option<EpochState>)>) {
         for (id, epoch) in before {
             let Some(epochs) = self.sources.get_mut(&id.source) else { continue };
             match epoch {
@@ -155,55 +139,55 @@ impl Dedupe {
         }
     }
 
-    fn forget_old(&mut self, source: &SourceName) {
+    fn drop_oldest(&mut self, source: &SourceName) {
         let Some(epochs) = self.sources.get_mut(source) else { return };
         while epochs.len() > EPOCHS {
             epochs.pop_first();
         }
     }
 
-    /// What is seen of every epoch heard since the last call.
+    /// Takes the state of every epoch with new events since the last call.
     pub(crate) fn take_changed(&mut self) -> Sources {
         let mut sources = Sources::new();
         for (source, epoch) in std::mem::take(&mut self.changed) {
-            let seen = self.sources.get(&source).and_then(|epochs| epochs.get(&epoch));
-            if let Some(seen) = seen {
-                sources.entry(source).or_default().push(seen.clone());
+            let state = self.sources.get(&source).and_then(|epochs| epochs.get(&epoch));
+            if let Some(state) = state {
+                sources.entry(source).or_default().push(state.clone());
             }
         }
         sources
     }
 }
 
-fn see_sequence(seen: &mut EpochSeen, id: &EventId) -> Result<Seen, SequenceError> {
+fn record_sequence(state: &mut EpochState, id: &EventId) -> Result<Novelty, SequenceError> {
     let sequence = id.sequence;
-    if sequence > seen.high {
-        if sequence > seen.high + 1 {
-            if seen.missing.len() >= GAPS {
+    if sequence > state.high {
+        if sequence > state.high + 1 {
+            if state.missing.len() >= GAPS {
                 return Err(SequenceError::Gaps { id: id.clone() });
             }
-            seen.missing.push((seen.high + 1, sequence - 1));
+            state.missing.push((state.high + 1, sequence - 1));
         }
-        seen.high = sequence;
-        return Ok(Seen::New);
+        state.high = sequence;
+        return Ok(Novelty::New);
     }
-    let at = seen.missing.partition_point(|&(_, last)| last < sequence);
-    let Some(&(first, last)) = seen.missing.get(at).filter(|&&(first, _)| first <= sequence) else {
-        return Ok(Seen::Before);
+    let at = state.missing.partition_point(|&(_, last)| last < sequence);
+    let Some(&(first, last)) = state.missing.get(at).filter(|&&(first, _)| first <= sequence) else {
+        return Ok(Novelty::Duplicate);
     };
     match (first == sequence, last == sequence) {
-        (true, true) => drop(seen.missing.remove(at)),
-        (true, false) => seen.missing[at].0 = sequence + 1,
-        (false, true) => seen.missing[at].1 = sequence - 1,
+        (true, true) => drop(state.missing.remove(at)),
+        (true, false) => state.missing[at].0 = sequence + 1,
+        (false, true) => state.missing[at].1 = sequence - 1,
         (false, false) => {
-            if seen.missing.len() >= GAPS {
+            if state.missing.len() >= GAPS {
                 return Err(SequenceError::Gaps { id: id.clone() });
             }
-            seen.missing[at].1 = sequence - 1;
-            seen.missing.insert(at + 1, (sequence + 1, last));
+            state.missing[at].1 = sequence - 1;
+            state.missing.insert(at + 1, (sequence + 1, last));
         }
     }
-    Ok(Seen::New)
+    Ok(Novelty::New)
 }
 
 #[cfg(test)]
@@ -220,9 +204,9 @@ mod tests {
         proptest!(|(sequences in proptest::collection::vec(1u64..60, 0..200))| {
             let (mut dedupe, mut model) = (Dedupe::default(), BTreeSet::new());
             for sequence in sequences {
-                let seen = dedupe.see([id(1, sequence)].iter()).unwrap();
-                let expected = if model.insert(sequence) { Seen::New } else { Seen::Before };
-                prop_assert_eq!(seen, vec![expected]);
+                let state = dedupe.record([id(1, sequence)].iter()).unwrap();
+                let expected = if model.insert(sequence) { Novelty::New } else { Novelty::Duplicate };
+                prop_assert_eq!(state, vec![expected]);
             }
             let restarted = Dedupe::new(&dedupe.take_changed());
             prop_assert_eq!(restarted.sources, dedupe.sources);
@@ -233,20 +217,20 @@ mod tests {
     fn a_refused_batch_leaves_no_trace() {
         let mut dedupe = Dedupe::default();
         let batch = [id(1, 1), id(1, 2), id(1, 0)];
-        assert!(matches!(dedupe.see(batch.iter()), Err(SequenceError::Zero { .. })));
-        assert_eq!(dedupe.see(batch[..2].iter()), Ok(vec![Seen::New, Seen::New]));
-        assert_eq!(dedupe.see(batch[..2].iter()), Ok(vec![Seen::Before, Seen::Before]));
+        assert!(matches!(dedupe.record(batch.iter()), Err(SequenceError::Zero { .. })));
+        assert_eq!(dedupe.record(batch[..2].iter()), Ok(vec![Novelty::New, Novelty::New]));
+        assert_eq!(dedupe.record(batch[..2].iter()), Ok(vec![Novelty::Duplicate, Novelty::Duplicate]));
     }
 
     #[test]
     fn what_is_too_old_to_tell_is_refused() {
         let mut dedupe = Dedupe::default();
-        (2..=9).for_each(|epoch| assert!(dedupe.see([id(epoch, 1)].iter()).is_ok()));
-        assert!(matches!(dedupe.see([id(1, 5)].iter()), Err(SequenceError::Epoch { oldest: 2, .. })));
+        (2..=9).for_each(|epoch| assert!(dedupe.record([id(epoch, 1)].iter()).is_ok()));
+        assert!(matches!(dedupe.record([id(1, 5)].iter()), Err(SequenceError::Epoch { oldest: 2, .. })));
         assert_eq!(dedupe.newest_epoch(&"agent.a".parse().unwrap()), 9);
         for sequence in (2..).step_by(2).take(GAPS) {
-            dedupe.see([id(9, sequence + 10)].iter()).unwrap();
+            dedupe.record([id(9, sequence + 10)].iter()).unwrap();
         }
-        assert!(matches!(dedupe.see([id(9, 9_000_000)].iter()), Err(SequenceError::Gaps { .. })));
+        assert!(matches!(dedupe.record([id(9, 9_000_000)].iter()), Err(SequenceError::Gaps { .. })));
     }
 }

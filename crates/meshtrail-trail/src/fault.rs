@@ -1,4 +1,4 @@
-//! Faults on purpose: tests break each durable step, before it is done or after.
+//! Fault injection: tests make each durable step fail, before or after it is done.
 
 use std::fmt;
 use std::io;
@@ -22,7 +22,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Every step: those that an event passes, in that order, then those of a head.
+    /// All steps: those of an event in their order, then those of a head.
     pub const ALL: [Self; 11] = [
         Self::WalCreate,
         Self::WalExtend,
@@ -38,18 +38,18 @@ impl Step {
     ];
 }
 
-/// When a step is asked about.
+/// The point in a step at which a fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// A fault here: the step failed and did nothing.
+    /// Before the step: it fails and has no effect.
     Before,
-    /// A fault here: the step failed, but what it did persisted.
+    /// After the step: it fails, but its effect persists.
     After,
 }
 
 type Plan = Arc<dyn Fn(Step, When) -> bool + Send + Sync>;
 
-/// Which steps fail. None outside tests.
+/// The faults to inject; none outside tests.
 #[derive(Clone, Default)]
 pub struct Faults(Option<Plan>);
 
@@ -59,12 +59,12 @@ impl Faults {
         Self(None)
     }
 
-    /// The steps fail for which `plan` says so.
-    pub fn planned(plan: impl Fn(Step, When) -> bool + Send + Sync + 'static) -> Self {
+    /// Injects a fault at each step for which `plan` returns true.
+    pub fn with_plan(plan: impl Fn(Step, When) -> bool + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(plan)))
     }
 
-    /// Does a step, unless it is to fail.
+    /// Runs a step, with the planned faults.
     pub(crate) fn around<T>(&self, step: Step, body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.check(step, When::Before)?;
         let done = body()?;

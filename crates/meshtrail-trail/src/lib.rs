@@ -1,12 +1,12 @@
 //! A durable, ordered, provable sequence of events, on a folder or a bucket.
 //!
 //! - [`Trail`]: append, read, prove.
-//! - [`store`]: where sealed things are kept; [`segment`]: leaves as Parquet that gives back every byte.
-//! - [`manifest`]: the signed-for list of segments; [`retention`]: dropping whole segments.
+//! - [`store`]: the object store, a folder or a bucket; [`segment`]: leaves as Parquet, restored byte for byte.
+//! - [`manifest`]: the signed list of segments; [`retention`]: dropping whole segments.
 //! - [`tree`]: the Merkle tree and its proofs; [`note`]: signed checkpoints.
-//! - [`wal`]: the log of what is not sealed yet; [`dedupe`]: an event counts once.
-//! - [`verify`]: names what is wrong with a store.
-//! - [`fault`]: breaking durable steps on purpose, for tests.
+//! - [`wal`]: the log of events that are not sealed yet; [`dedupe`]: detection of duplicate events.
+//! - [`verify`]: verification of a store, with a report of problems.
+//! - [`fault`]: fault injection into durable steps, for tests.
 //!
 //! What an event means is not known here.
 
@@ -26,6 +26,6 @@ pub mod wal;
 
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
 pub use trail::{
-    AppendError, Appended, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,
+    AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,
     State, Trail, TrailConfig,
 };

@@ -1,11 +1,11 @@
-//! Signed notes and checkpoints: how a trail's head is signed, in the formats of C2SP signed-note and tlog-checkpoint.
+//! Signed notes and checkpoints, in the formats of C2SP signed-note and tlog-checkpoint.
 //!
 //! - A checkpoint is `origin`, `size` and base64 root on a line each, an empty line, and signatures.
 //! - A signature line is `— name base64(key hash ‖ signature)`; the key hash is the first four bytes of
-//!   SHA-256(name ‖ LF ‖ 0x01 ‖ public key). Lines of other keys, such as witnesses', are passed over.
-//! - The signing key is made at the first start and lies in a file that only its owner may read.
+//!   SHA-256(name ‖ LF ‖ 0x01 ‖ public key). Lines of other keys, such as witnesses', are ignored.
+//! - The signing key is created at the first start, in a file that only its owner may read.
 //!
-//! When something is signed, and whether it may be, is decided elsewhere.
+//! What may be signed, and when, is decided by the callers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -23,7 +23,7 @@ pub const MAX_NOTE: usize = 64 * 1024;
 
 const ED25519: u8 = 0x01;
 
-/// What a checkpoint says.
+/// The contents of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checkpoint {
     /// Which log it is.
@@ -51,59 +51,33 @@ pub struct SignedCheckpoint {
 
 /// Why a note is not a signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum NoteError {
     /// Not UTF-8, too long, or with no signature block.
     #[error("not a signed note: {what}")]
-    Form {
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// Not a checkpoint.
+    Form { what: &'static str },
     #[error("not a checkpoint: line {line} is not {expected}")]
     Body {
         /// Which line, from 1.
         line: usize,
-        /// What belongs there.
         expected: &'static str,
     },
-    /// Not a verifier key.
     #[error("not a verifier key such as name+1a2b3c4d+base64")]
     Key,
-    /// No signature by this key.
     #[error("the note has no signature by {name}")]
-    Unsigned {
-        /// Whose signature is missing.
-        name: String,
-    },
-    /// The signature by this key is wrong.
+    Unsigned { name: String },
     #[error("the signature by {name} does not fit the note: note or signature was changed")]
-    Signature {
-        /// Whose signature it should be.
-        name: String,
-    },
+    Signature { name: String },
 }
 
 /// Why there is no signing key.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum KeyFileError {
-    /// The file could not be read, made or synced.
     #[error("failed to {doing} the signing key {}", path.display())]
-    File {
-        /// What was tried.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not a signing key.
+    File { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("{} is not a signing key of {name}: restore it from a copy", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Whose key it should be.
-        name: String,
-    },
+    Damaged { path: PathBuf, name: String },
 }
 
 /// A key that signs a trail's checkpoints. Its name is the trail's origin.
@@ -131,7 +105,7 @@ impl Checkpoint {
         Self::from_text(Parts::of(note.as_ref())?.text)
     }
 
-    /// The origin of a note that has a signature under that same name: whose it says it is, where no key fits.
+    /// The origin of a note that has a signature under the same name, unverified: the claimed owner where no key matches.
     pub(crate) fn claimed_origin(note: &[u8]) -> Option<String> {
         let parts = Parts::of(note).ok()?;
         let origin = Self::from_text(parts.text).ok()?.origin;
@@ -160,7 +134,7 @@ impl Checkpoint {
     }
 }
 
-/// A note cut into what is signed and who signed it.
+/// A note split into its signed text and its signatures.
 struct Parts<'a> {
     text: &'a str,
     signatures: &'a str,
@@ -197,7 +171,7 @@ impl Verifier {
         Checkpoint::from_text(parts.text)
     }
 
-    /// Whether `signature` is what [`Key::sign_bytes`] gave for `bytes`.
+    /// Verifies a signature by [`Key::sign_bytes`] over `bytes`.
     pub(crate) fn has_signed(&self, bytes: &[u8], signature: &str) -> bool {
         let signature = BASE64_STANDARD.decode(signature).ok();
         let signature = signature.and_then(|signature| Signature::from_slice(&signature).ok());
@@ -245,7 +219,7 @@ impl std::str::FromStr for Verifier {
 }
 
 impl Key {
-    /// Reads the key called `name` from `path`, or makes it there: mode 0600, durable before it is used.
+    /// Reads the key named `name` from `path`, or creates it there, with mode 0600 and durable before it is used.
     pub fn load_or_make(path: &Path, name: &str) -> Result<Self, KeyFileError> {
         let failed = |doing| move |source| KeyFileError::File { doing, path: path.to_owned(), source };
         match fs::read_to_string(path) {
@@ -290,7 +264,7 @@ impl Key {
         SignedCheckpoint { origin: checkpoint.origin, size, root, note, vkey: self.vkey() }
     }
 
-    /// The base64 signature of something else than a note. What is signed must not look like a checkpoint.
+    /// Signs bytes other than a note, as base64. They must not be readable as a checkpoint.
     pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> String {
         BASE64_STANDARD.encode(self.signing.sign(bytes).to_bytes())
     }
@@ -315,7 +289,7 @@ impl Key {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         writeln!(file, "PRIVATE+KEY+{}+{hash}+{seed}", self.name)?;
         file.sync_all()?;
-        // A crash here leaves `.new`, which nothing was signed with; the next start makes another key over it.
+        // A crash here leaves `.new`, which has signed nothing; the next start overwrites it with another key.
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     }

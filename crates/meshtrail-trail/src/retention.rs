@@ -1,49 +1,43 @@
-//! Retention: whole segments leave the store when their time is over, always the oldest first.
+//! Retention: deletes whole segments after a time, the oldest first.
 //!
-//! - What is dropped keeps its hashes: the manifests that named it stay, and the newest one has the subtrees that
-//!   proofs of the events behind it need. What is left verifies as before.
-//! - Time counts from sealing, by the server's clock, not from what events say of themselves.
+//! - Hashes of dropped events are kept: their manifests stay, and the newest manifest has the subtrees that proofs of later
+//!   events need. The remaining events verify as before.
+//! - The time counts from sealing, by the server's clock, not from the events' own times.
 //! - The newest segment is never dropped: it holds the right edge of the tree.
-//! - A bucket that locks objects decides for itself: what it does not give up yet is tried again at the next sweep.
+//! - A bucket with object locks may refuse a deletion; the next sweep tries it again.
 
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 
-use crate::manifest::{Change, Fold, Put, PutNextError, put_next};
+use crate::manifest::{Fold, ManifestChange, Put, PutNextError, put_next};
 use crate::note;
 use crate::store::{Key, Store, StoreError};
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     /// Events that were dropped from the trail.
     pub events: u64,
-    /// Segments they were in.
+    /// Segments that were dropped.
     pub segments: u64,
-    /// Files deleted, those left over from an earlier sweep among them.
+    /// Files that were deleted, including those left over from an earlier sweep.
     pub files: u64,
-    /// Files that the bucket's lock still holds.
+    /// Files that the bucket's lock still protects.
     pub locked: u64,
 }
 
-/// Why a sweep did not come to its end. What it did stands; the next one goes on.
+/// Why a sweep did not finish. What it did stays done; the next sweep continues.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum RetentionError {
     /// The manifest that retires segments was not written: nothing was dropped.
     #[error("failed to retire segments")]
     Retire(#[from] PutNextError),
-    /// What lies in the store could not be listed.
     #[error("failed to look for retired files")]
     List(#[source] StoreError),
-    /// A file could not be deleted.
     #[error("failed to delete retired {key}")]
-    Delete {
-        /// Which.
-        key: Key,
-        /// Why.
-        source: StoreError,
-    },
+    Delete { key: Key, source: StoreError },
 }
 
 /// Drops the segments that were sealed longer than `keep` before `now`.
@@ -54,29 +48,29 @@ pub async fn sweep(
     fold: &mut Fold,
     keep: Duration,
     now: Timestamp,
-) -> Result<Swept, RetentionError> {
-    let mut swept = Swept::default();
-    let due = due(fold, keep, now);
+) -> Result<SweepReport, RetentionError> {
+    let mut report = SweepReport::default();
+    let due = retirable(fold, keep, now);
     if let Some((size, segments)) = due {
         let (before, retired) = (fold.retired_size(), fold.retirement(size));
-        let change = Change { retired, ..Change::default() };
-        // A crash before this put leaves everything as it was. Where an earlier put turns out to have been carried
-        // out, the next sweep decides anew.
+        let change = ManifestChange { retired, ..ManifestChange::default() };
+        // A crash before this put changes nothing. If an earlier put turns out to have succeeded, the next sweep decides
+        // again.
         if put_next(store, root, signing, fold, change, now).await? == Put::Done {
-            swept.events = size - before;
-            swept.segments = segments;
+            report.events = size - before;
+            report.segments = segments;
         }
     }
-    // A crash here, or between two deletions, leaves files of events that are retired: nobody reads them, verification
-    // calls them leftovers, and the next sweep deletes them because it goes by what lies there.
+    // A crash here, or between two deletions, leaves files of retired events: nothing reads them, verification reports
+    // them as leftovers, and the next sweep deletes them because it lists the store.
     if fold.retired_size() > 0 {
-        delete(store, root, fold, &mut swept).await?;
+        delete(store, root, fold, &mut report).await?;
     }
-    Ok(swept)
+    Ok(report)
 }
 
-/// Up to which index events are due, and in how many segments.
-fn due(fold: &Fold, keep: Duration, now: Timestamp) -> Option<(u64, u64)> {
+/// The index up to which events can be retired, and their number of segments.
+fn retirable(fold: &Fold, keep: Duration, now: Timestamp) -> Option<(u64, u64)> {
     let all_but_newest = fold.segments().len().saturating_sub(1);
     let due = fold.segments().iter().take(all_but_newest);
     let due: Vec<u64> =
@@ -84,15 +78,20 @@ fn due(fold: &Fold, keep: Duration, now: Timestamp) -> Option<(u64, u64)> {
     due.last().map(|&end| (end, due.len() as u64))
 }
 
-async fn delete(store: &Store, root: &Key, fold: &Fold, swept: &mut Swept) -> Result<(), RetentionError> {
+async fn delete(
+    store: &Store,
+    root: &Key,
+    fold: &Fold,
+    report: &mut SweepReport,
+) -> Result<(), RetentionError> {
     let folder = root.join("segments").expect("a trail's root leaves room");
     for entry in store.list(&folder).await.map_err(RetentionError::List)? {
         if range_of(entry.key.name()).is_none_or(|(_, last)| last >= fold.retired_size()) {
             continue;
         }
         match store.delete(&entry.key).await {
-            Ok(()) => swept.files += 1,
-            Err(StoreError::Locked { .. }) => swept.locked += 1,
+            Ok(()) => report.files += 1,
+            Err(StoreError::Locked { .. }) => report.locked += 1,
             Err(source) => return Err(RetentionError::Delete { key: entry.key, source }),
         }
     }
@@ -109,11 +108,11 @@ pub(crate) fn range_of(name: &str) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::manifest::load;
-    use crate::sealed_fixture::{Sealed, hour, signing, verifier};
+    use crate::sealed_fixture::{SealedTrail, hour, signing, verifier};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn files(sealed: &Sealed) -> usize {
+    fn files(sealed: &SealedTrail) -> usize {
         let folders = std::fs::read_dir(sealed.path("segments")).unwrap().map(|entry| entry.unwrap().path());
         let dates = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap());
         dates.map(|date| std::fs::read_dir(date.unwrap().path()).unwrap().count()).sum()
@@ -121,14 +120,14 @@ mod tests {
 
     #[tokio::test]
     async fn segments_leave_when_their_time_is_over_and_never_the_newest() {
-        let mut sealed = Sealed::of(&[100, 200, 300, 400]).await;
+        let mut sealed = SealedTrail::of(&[100, 200, 300, 400]).await;
         let (store, root) = (sealed.store.clone(), sealed.root.clone());
         let tree = sealed.fold.tree();
         let early = sweep(&store, &root, &signing(), &mut sealed.fold, 10 * HOUR, hour(9)).await.unwrap();
-        assert_eq!((early, sealed.fold.retired_size()), (Swept::default(), 0));
+        assert_eq!((early, sealed.fold.retired_size()), (SweepReport::default(), 0));
 
         let two = sweep(&store, &root, &signing(), &mut sealed.fold, 10 * HOUR, hour(11)).await.unwrap();
-        assert_eq!(two, Swept { events: 300, segments: 2, files: 4, locked: 0 });
+        assert_eq!(two, SweepReport { events: 300, segments: 2, files: 4, locked: 0 });
         assert_eq!((sealed.fold.retired_size(), files(&sealed)), (300, 4));
 
         let rest = sweep(&store, &root, &signing(), &mut sealed.fold, 10 * HOUR, hour(999)).await.unwrap();
@@ -139,13 +138,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_crash_left_behind_is_deleted_by_the_next_sweep() {
-        let mut sealed = Sealed::of(&[100, 200]).await;
+        let mut sealed = SealedTrail::of(&[100, 200]).await;
         let (store, root) = (sealed.store.clone(), sealed.root.clone());
         let name = "segments/family=flow/date=2026-11-20/0-99.parquet";
         let kept = std::fs::read(sealed.path(name)).unwrap();
         sweep(&store, &root, &signing(), &mut sealed.fold, HOUR, hour(99)).await.unwrap();
         std::fs::write(sealed.path(name), kept).unwrap();
         let again = sweep(&store, &root, &signing(), &mut sealed.fold, HOUR, hour(99)).await.unwrap();
-        assert_eq!((again, files(&sealed)), (Swept { files: 1, ..Swept::default() }, 2));
+        assert_eq!((again, files(&sealed)), (SweepReport { files: 1, ..SweepReport::default() }, 2));
     }
 }

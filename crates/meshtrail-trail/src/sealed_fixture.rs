@@ -1,4 +1,4 @@
-//! For tests: a store with sealed segments, written as the layout says and without the writer.
+//! A store with sealed segments for tests, written after the documented layout without the writer's code.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use meshtrail_event::{Event, Family, Timestamp};
 use tempfile::TempDir;
 
-use crate::manifest::{Change, EpochSeen, Fold, Put, Segment, SegmentFile, SequenceSpan, Sources};
+use crate::manifest::{Change, EpochState, Fold, Put, Segment, SegmentFile, SequenceSpan, Sources};
 use crate::manifest::{TimeSpan, put_next, root_key, subtrees_of};
 use crate::note;
 use crate::segment::encode;
@@ -14,7 +14,7 @@ use crate::store::{Key, PutError, Store, StoreLocation, WritePolicy};
 use crate::tree::{Hash, TILE_WIDTH, Tail, TileId, leaf_hash};
 
 /// A trail in a folder, and what is in it.
-pub(crate) struct Sealed {
+pub(crate) struct SealedTrail {
     pub(crate) folder: TempDir,
     pub(crate) store: Store,
     pub(crate) root: Key,
@@ -23,7 +23,7 @@ pub(crate) struct Sealed {
     tail: Tail,
 }
 
-/// When seal number 0 was; each one after is an hour later.
+/// The time of a seal: one hour apart.
 pub(crate) fn hour(hours: u64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + 3600 * i64::try_from(hours).unwrap()).unwrap()
 }
@@ -38,7 +38,7 @@ pub(crate) fn verifier() -> note::Verifier {
     signing().vkey().parse().unwrap()
 }
 
-/// The leaf with this index: flows, and a session now and then.
+/// The leaf with this index: mostly flows, some sessions.
 pub(crate) fn leaf(index: u64) -> Vec<u8> {
     let kind = if index.is_multiple_of(10) { "ssh.session.started" } else { "flow.opened" };
     let text = format!(
@@ -48,7 +48,7 @@ pub(crate) fn leaf(index: u64) -> Vec<u8> {
     Event::from_json(text.as_bytes()).unwrap().to_leaf()
 }
 
-impl Sealed {
+impl SealedTrail {
     /// A trail with a segment of each of these sizes.
     pub(crate) async fn of(sizes: &[u64]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -77,7 +77,7 @@ impl Sealed {
         self.put_tiles(first, end).await;
         let sealed = hour(self.fold.number());
         let subtrees = subtrees_of(&self.tail, first, end).unwrap();
-        let seen = EpochSeen { epoch: 1, high: end, missing: Vec::new() };
+        let seen = EpochState { epoch: 1, high: end, missing: Vec::new() };
         let change = Change {
             sealed: vec![Segment { files, first, last: end - 1, sealed, subtrees }],
             dedupe: Sources::from([("agent.a".parse().unwrap(), vec![seen])]),

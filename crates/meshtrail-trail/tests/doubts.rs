@@ -1,5 +1,4 @@
-//! What a start says in the log of the server about a store that was changed: in a process of its own, because the log
-//! of a process is one.
+//! Warnings in the server's log at a start with a changed store; in a process of its own, because a process has one logger.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::fmt::Write as _;

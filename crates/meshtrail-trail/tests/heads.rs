@@ -1,5 +1,5 @@
-//! Heads that were given out: whatever happens to log, local folder or store afterwards, a trail that has less than
-//! they say, or something else, neither opens nor verifies.
+//! Issued heads: whatever happens to log, local folder or store afterwards, a trail with fewer events than they sign, or
+//! other ones, neither opens nor verifies.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use meshtrail_trail::fault::{Faults, Step, When};
 use meshtrail_trail::manifest::{load, root_key};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::tree::verify_consistency;
-use meshtrail_trail::verify::{Note, Problem, Report, Scope, VerifyRequest, Wrong, verify};
+use meshtrail_trail::verify::{Note, Problem, ProblemKind, Report, Scope, VerifyRequest, verify};
 use meshtrail_trail::{OpenError, SignedCheckpoint, Trail, TrailConfig, verify_note};
 use tempfile::TempDir;
 
@@ -41,8 +41,8 @@ async fn open(folder: &Path) -> Trail {
     try_open(folder, config()).await.unwrap()
 }
 
-/// The words of a refused start.
-async fn refused(folder: &Path) -> String {
+/// The error text of a refused start.
+async fn refusal_of(folder: &Path) -> String {
     let error = try_open(folder, config()).await.err().expect("it opened");
     error.to_string()
 }
@@ -68,8 +68,8 @@ fn stored_head(folder: &Path) -> PathBuf {
     folder.join("trails/main/head")
 }
 
-/// A stopped trail of 250 events, 200 of them sealed, over all of which a head was given out.
-async fn given_out() -> (TempDir, SignedCheckpoint) {
+/// A stopped trail of 250 events, 200 of them sealed, with a head over all of them.
+async fn trail_with_head() -> (TempDir, SignedCheckpoint) {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(folder.path()).await;
     for start in (1..251).step_by(50) {
@@ -104,7 +104,7 @@ fn log_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Changes text in the log and mends the checksums, as somebody would who knows the format.
+/// Changes text in the log and repairs the checksums, as an attacker who knows the format would.
 fn edit_log(folder: &Path, from: &str, to: &str) {
     let mut edited = 0;
     for path in log_files(folder) {
@@ -132,7 +132,7 @@ fn edit_log(folder: &Path, from: &str, to: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_is_on_disk_and_in_the_store_when_it_is_given_out_and_the_checkpoint_stays_that_of_what_is_sealed()
  {
-    let (folder, head) = given_out().await;
+    let (folder, head) = trail_with_head().await;
     assert_eq!(std::fs::read_to_string(local_head(folder.path())).unwrap(), head.note);
     assert_eq!(std::fs::read_to_string(stored_head(folder.path())).unwrap(), head.note);
     let sealed = std::fs::read(folder.path().join("trails/main/checkpoint")).unwrap();
@@ -145,10 +145,10 @@ async fn a_crash_at_any_step_of_giving_out_a_head_leaves_a_trail_that_opens_and_
     for step in [Step::PutHead, Step::SyncHead] {
         for when in [When::Before, When::After] {
             let what = format!("{step:?} {when:?}");
-            let (folder, before) = given_out().await;
+            let (folder, before) = trail_with_head().await;
             let armed = Arc::new(AtomicBool::new(false));
             let watched = armed.clone();
-            let faults = Faults::planned(move |at, at_when| {
+            let faults = Faults::with_plan(move |at, at_when| {
                 watched.load(Ordering::SeqCst) && (at, at_when) == (step, when)
             });
             let trail = try_open(folder.path(), TrailConfig { faults, ..config() }).await.unwrap();
@@ -173,16 +173,16 @@ async fn a_crash_at_any_step_of_giving_out_a_head_leaves_a_trail_that_opens_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_was_edited_in_the_log_with_mended_checksums_is_found_at_the_start_and_by_verify() {
-    let (folder, head) = given_out().await;
+    let (folder, head) = trail_with_head().await;
     edit_log(folder.path(), "\"id\":\"agent.a.1.230\"", "\"id\":\"agent.b.1.230\"");
-    let said = refused(folder.path()).await;
+    let said = refusal_of(folder.path()).await;
     assert!(said.contains("local/wal were changed") && said.contains("signs root"), "{said}");
     let report = run_here(folder.path()).await;
     let here = local_head(folder.path()).display().to_string();
     for name in [here.as_str(), "trails/main/head"] {
         let found = |problem: &Problem| {
             problem.object == name
-                && matches!(problem.what, Wrong::CheckpointRoot { size: 250, signed, .. } if signed == head.root)
+                && matches!(problem.what, ProblemKind::CheckpointRoot { size: 250, signed, .. } if signed == head.root)
         };
         assert!(report.problems.iter().any(found), "{name}: {:?}", words(&report));
     }
@@ -190,15 +190,15 @@ async fn an_event_that_was_edited_in_the_log_with_mended_checksums_is_found_at_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_start_leaves_the_log_as_it_found_it() {
-    let (folder, _) = given_out().await;
+    let (folder, _) = trail_with_head().await;
     let path = log_files(folder.path()).pop().unwrap();
     let whole = std::fs::read(&path).unwrap();
     let mut cut = whole.clone();
     let end = cut.iter().rposition(|&byte| byte != 0).unwrap();
-    // The mark is gone, and the last frame is not whole: as far as the log itself tells, it was never acknowledged.
+    // Without the mark and with a broken last frame, the log itself can't show that the frame was acknowledged.
     cut[end - 200..].fill(0);
     std::fs::write(&path, &cut).unwrap();
-    assert!(refused(folder.path()).await.contains("a head over 250 events was given out"));
+    assert!(refusal_of(folder.path()).await.contains("a head over 250 events was given out"));
     assert!(std::fs::read(&path).unwrap() == cut, "the start changed it");
     std::fs::write(&path, whole).unwrap();
     assert_eq!(open(folder.path()).await.size(), 250);
@@ -206,11 +206,11 @@ async fn a_refused_start_leaves_the_log_as_it_found_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_gone_from_the_log_are_missed_at_the_start_and_by_verify() {
-    let (folder, _) = given_out().await;
+    let (folder, _) = trail_with_head().await;
     for path in log_files(folder.path()) {
         std::fs::remove_file(path).unwrap();
     }
-    let said = refused(folder.path()).await;
+    let said = refusal_of(folder.path()).await;
     for part in
         ["a head over 250 events was given out, but only 200 are here", "trail.name", "nothing smaller"]
     {
@@ -241,17 +241,17 @@ async fn an_older_local_folder_does_not_open_over_a_store_that_knows_a_later_hea
 
     std::fs::remove_dir_all(folder.path().join("local")).unwrap();
     copy(yesterday.path(), &folder.path().join("local"));
-    let said = refused(folder.path()).await;
+    let said = refusal_of(folder.path()).await;
     assert!(said.starts_with("trails/main/head says that a head over 30 events was given out"), "{said}");
     assert!(said.contains("only 20 are here"), "{said}");
     let report = run_here(folder.path()).await;
     assert_eq!(report.problems.len(), 1, "{:?}", words(&report));
-    assert!(matches!(report.problems[0].what, Wrong::CheckpointAhead { size: 30, there: 20, .. }));
-    // An older store under today's local folder is told as well.
+    assert!(matches!(report.problems[0].what, ProblemKind::CheckpointAhead { size: 30, there: 20, .. }));
+    // An older store under the current local folder is detected as well.
     std::fs::remove_file(stored_head(folder.path())).unwrap();
     let report = run_here(folder.path()).await;
     assert!(
-        matches!(&report.problems[..], [Problem { object, what: Wrong::HeadMissing { .. } }] if object == "trails/main/head"),
+        matches!(&report.problems[..], [Problem { object, what: ProblemKind::HeadMissing { .. } }] if object == "trails/main/head"),
         "{:?}",
         words(&report)
     );
@@ -259,7 +259,7 @@ async fn an_older_local_folder_does_not_open_over_a_store_that_knows_a_later_hea
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_kept_no_heads_opens_as_before_and_keeps_one_from_then_on() {
-    let (folder, before) = given_out().await;
+    let (folder, before) = trail_with_head().await;
     std::fs::remove_file(local_head(folder.path())).unwrap();
     std::fs::remove_file(stored_head(folder.path())).unwrap();
     assert_eq!(words(&run_here(folder.path()).await), Vec::<String>::new());
@@ -273,7 +273,7 @@ async fn a_store_that_kept_no_heads_opens_as_before_and_keeps_one_from_then_on()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_copy_of_the_head_is_enough_to_open_and_none_that_can_be_read_is_not() {
-    let (folder, head) = given_out().await;
+    let (folder, head) = trail_with_head().await;
     let (here, there) = (local_head(folder.path()), stored_head(folder.path()));
     for damaged in [&here, &there] {
         let other_origin = format!("x{}", &head.note[1..]);
@@ -284,7 +284,7 @@ async fn one_copy_of_the_head_is_enough_to_open_and_none_that_can_be_read_is_not
             }
             let trail = open(folder.path()).await;
             assert_eq!(trail.checkpoint().await.unwrap().size, 250);
-            // Nothing was appended, so no head was made; the next one replaces both copies.
+            // Nothing was appended, so no head was issued; the next one replaces both copies.
             trail.close().await;
             std::fs::write(damaged, &head.note).unwrap();
         }
@@ -292,7 +292,7 @@ async fn one_copy_of_the_head_is_enough_to_open_and_none_that_can_be_read_is_not
         let aside = folder.path().join("aside");
         std::fs::remove_file(damaged).unwrap();
         std::fs::rename(&log, &aside).unwrap();
-        assert!(refused(folder.path()).await.contains("only 200 are here"));
+        assert!(refusal_of(folder.path()).await.contains("only 200 are here"));
         std::fs::remove_dir_all(&log).unwrap();
         std::fs::rename(&aside, &log).unwrap();
         std::fs::write(damaged, &head.note).unwrap();
@@ -300,7 +300,7 @@ async fn one_copy_of_the_head_is_enough_to_open_and_none_that_can_be_read_is_not
     for path in [&here, &there] {
         std::fs::write(path, "not a head").unwrap();
     }
-    let said = refused(folder.path()).await;
+    let said = refusal_of(folder.path()).await;
     assert!(said.starts_with(&format!("{} should hold the newest head", here.display())), "{said}");
     let report = run_here(folder.path()).await;
     assert_eq!(report.problems.len(), 2, "{:?}", words(&report));
@@ -311,7 +311,7 @@ async fn the_same_head_is_given_again_and_a_rush_shares_few_while_appends_make_n
     let folder = tempfile::tempdir().unwrap();
     let made = Arc::new(AtomicU64::new(0));
     let counted = made.clone();
-    let faults = Faults::planned(move |step, when| {
+    let faults = Faults::with_plan(move |step, when| {
         let head = step == Step::PutHead && when == When::Before;
         counted.fetch_add(u64::from(head), Ordering::SeqCst);
         false
@@ -373,7 +373,7 @@ async fn whoever_asks_for_a_head_and_goes_away_leaves_the_newest_one_on_disk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_local_folder_goes_on_where_nothing_given_out_is_lost_and_otherwise_only_a_new_trail_does() {
-    let (folder, head) = given_out().await;
+    let (folder, head) = trail_with_head().await;
     let key = std::fs::read(folder.path().join("local/keys/main.key")).unwrap();
     let lose_local = || {
         std::fs::remove_dir_all(folder.path().join("local")).unwrap();
@@ -383,14 +383,14 @@ async fn a_lost_local_folder_goes_on_where_nothing_given_out_is_lost_and_otherwi
     let kept = tempfile::tempdir().unwrap();
     copy(folder.path(), kept.path());
     lose_local();
-    let said = refused(folder.path()).await;
+    let said = refusal_of(folder.path()).await;
     assert!(said.contains("only 200 are here") && said.contains("another `trail.name`"), "{said}");
-    // Without the server's machine nobody can say more than that.
+    // Without the server's machine nothing more can be verified.
     let report = run(folder.path(), None).await;
     assert_eq!(words(&report), Vec::<String>::new());
     assert!(report.notes.contains(&Note::GivenOut { size: 250, there: 200 }), "{:?}", report.notes);
 
-    // A new trail in the same store, as the message says, sees the old head.
+    // A new trail in the same store sees the old head, as the message says.
     std::fs::remove_dir_all(folder.path().join("local/wal")).unwrap();
     let next = TrailConfig { segment_events: 200, ..TrailConfig::new("next") };
     let trail = try_open(folder.path(), next).await.unwrap();
@@ -398,11 +398,11 @@ async fn a_lost_local_folder_goes_on_where_nothing_given_out_is_lost_and_otherwi
     trail.append(events(1..11)).await.unwrap();
     trail.checkpoint().await.unwrap();
     trail.close().await;
-    // Its folder is no longer the old trail's.
-    let said = refused(folder.path()).await;
+    // The folder no longer belongs to the old trail.
+    let said = refusal_of(folder.path()).await;
     assert!(said.contains("is the newest head of another trail"), "{said}");
 
-    // Had all of it been sealed, nothing that was given out would be lost.
+    // If all of it had been sealed, no event under a head would be lost.
     let folder = kept;
     let all = TrailConfig { segment_age: std::time::Duration::from_millis(1), ..config() };
     let trail = try_open(folder.path(), all).await.unwrap();
@@ -423,13 +423,13 @@ async fn a_lost_local_folder_goes_on_where_nothing_given_out_is_lost_and_otherwi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_in_the_store_that_signs_more_than_there_is_does_not_let_a_trail_begin_again() {
-    let (folder, head) = given_out().await;
+    let (folder, head) = trail_with_head().await;
     std::fs::write(folder.path().join("trails/main/checkpoint"), &head.note).unwrap();
     for path in [local_head(folder.path()), stored_head(folder.path())] {
         std::fs::remove_file(path).unwrap();
     }
     std::fs::remove_dir_all(folder.path().join("local/wal")).unwrap();
-    let said = refused(folder.path()).await;
+    let said = refusal_of(folder.path()).await;
     assert!(
         said.starts_with("trails/main/checkpoint says that a head over 250 events was given out"),
         "{said}"

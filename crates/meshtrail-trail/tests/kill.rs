@@ -1,8 +1,8 @@
-//! SIGKILL at random moments under load: no acknowledged event is missing, none is there twice, all of it verifies, and
-//! it begins with every head that was given out.
+//! SIGKILL at random moments under load: no acknowledged event is missing or duplicated, everything verifies, and the
+//! trail extends every issued head.
 //!
 //! 20 kills in `cargo test`; by hand `MESHTRAIL_KILLS=1000 cargo test -p meshtrail-trail --release --test kill`.
-//! The process that is killed is this test binary itself, started to run [`load`] alone.
+//! The process that is killed is this test binary, started to run only [`load`].
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::collections::BTreeMap;
@@ -19,22 +19,22 @@ use meshtrail_trail::{Trail, TrailConfig};
 const FOLDER: &str = "MESHTRAIL_LOAD_FOLDER";
 const FROM: &str = "MESHTRAIL_LOAD_FROM";
 const SOURCES: u64 = 8;
-/// A fresh trail after so many kills, so that verification stays quick.
+/// The number of kills after which a fresh trail is used, so that verification stays quick.
 const KILLS_PER_TRAIL: usize = 50;
 
-/// What the killed processes had said.
+/// What the killed processes had reported.
 #[derive(Debug, Clone, Default)]
 struct Acked {
-    /// For each source, up to which sequence it was told yes.
+    /// For each source, the highest acknowledged sequence.
     sources: BTreeMap<u64, u64>,
-    /// The newest head that was given out.
+    /// The newest issued head.
     head: Option<String>,
 }
 
 fn config() -> TrailConfig {
     let mut config = TrailConfig::new("main");
     config.origin = "example.com/main".into();
-    // Small, so that many kills fall into sealing and into the change from one log file to the next.
+    // Small, so that many kills occur during sealing and during the change of log files.
     config.segment_events = 300;
     config
 }
@@ -43,7 +43,7 @@ async fn store(folder: &Path) -> Store {
     Store::open(&StoreLocation::Folder(folder.to_owned()), &WritePolicy::default()).await.unwrap()
 }
 
-/// The same event for the same number, as a source that sends again must have it.
+/// Returns the same event for the same number, like a source that sends again.
 fn event(source: u64, sequence: u64) -> Event {
     let kind = [Kind::FlowOpened, Kind::SshLogin, Kind::LogLine][(sequence % 3) as usize].clone();
     let mut draft = Draft::new(kind, Timestamp::from_seconds(1_790_000_000 + sequence as i64).unwrap());
@@ -57,7 +57,7 @@ fn event(source: u64, sequence: u64) -> Event {
     draft.into_event(id, Timestamp::from_nanos(0))
 }
 
-/// The process under load; nothing unless it was started as that. It begins a little before what was acknowledged, as a source that lost the answers does.
+/// The process under load; does nothing unless it was started for that. It begins shortly before the last acknowledged event, like a source that lost answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
@@ -90,7 +90,7 @@ async fn load() {
     asking.await.unwrap();
 }
 
-/// One write a line: a killed process leaves whole lines.
+/// Writes a line with a single write, so that a killed process leaves whole lines.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("acked {line}\n").as_bytes()).unwrap();
@@ -113,7 +113,7 @@ fn start(folder: &Path, acked: &Acked) -> Child {
         .unwrap()
 }
 
-/// Kills the process after `acks` answers or `time`, whatever comes first, and takes down what it had said by then.
+/// Kills the process after `acks` answers or `time`, whichever comes first, and records its reports.
 fn kill(mut child: Child, acks: u64, time: Duration, acked: &mut Acked) {
     let out = BufReader::new(child.stdout.take().unwrap());
     let deadline = Instant::now() + time;
@@ -126,7 +126,7 @@ fn kill(mut child: Child, acks: u64, time: Duration, acked: &mut Acked) {
     });
     let mut lines = 0;
     for line in out.lines() {
-        // libtest's own words share the first line.
+        // libtest's own output shares the first line.
         let line = line.unwrap();
         let Some((_, said)) = line.split_once("acked ") else { continue };
         lines += 1;
@@ -146,7 +146,7 @@ fn kill(mut child: Child, acks: u64, time: Duration, acked: &mut Acked) {
     assert!(!status.success() && status.code().is_none(), "killed, not ended: {status}");
 }
 
-/// What is known of a trail so far.
+/// The state of a trail, as read so far.
 #[derive(Default)]
 struct Known {
     size: u64,
@@ -155,7 +155,7 @@ struct Known {
 }
 
 impl Known {
-    /// Reads what came since, and verifies all of it against what was signed before.
+    /// Reads the new events, and verifies everything against earlier heads.
     async fn check(&mut self, folder: &Path, acked: &Acked) {
         let store = store(folder).await;
         let trail = Trail::open(store.clone(), &folder.join("local"), config()).await.unwrap();
@@ -207,7 +207,7 @@ impl Known {
     }
 }
 
-/// Random enough, and the same again where that helps.
+/// A seeded random generator, so that runs can be repeated.
 struct Dice(u64);
 
 impl Dice {
@@ -227,7 +227,7 @@ async fn no_kill_loses_what_was_acknowledged() {
         let (mut acked, mut known) = (Acked::default(), Known::default());
         for _ in 0..KILLS_PER_TRAIL.min(kills - done) {
             let child = start(folder.path(), &acked);
-            // One in four falls into opening or its first moments.
+            // One in four occurs during opening or just after it.
             let early = dice.below(4) == 0;
             let time = Duration::from_micros(if early { dice.below(60_000) } else { 30_000_000 });
             let acks = dice.below(400) + 1;
@@ -242,7 +242,7 @@ async fn no_kill_loses_what_was_acknowledged() {
             .unwrap();
             opening += u64::from(early);
             done += 1;
-            // Sometimes the next process has to open what the killed one left, and is killed in turn.
+            // Sometimes the next process opens what the killed one left, and is killed in turn.
             if dice.below(3) > 0 || done == kills {
                 known.check(&path, &acked).await;
             }

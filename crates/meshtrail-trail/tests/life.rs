@@ -1,11 +1,11 @@
-//! A trail's life: append, restart, seal, read, prove.
+//! The life cycle of a trail: append, restart, seal, read, prove.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use futures::StreamExt;
 use meshtrail_event::{Draft, Event, EventId, Kind, Timestamp};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::tree::{leaf_hash, verify_consistency, verify_inclusion};
-use meshtrail_trail::{AppendError, Appended, OpenError, Scan, Trail, TrailConfig, verify_note};
+use meshtrail_trail::{AppendError, AppendOutcome, OpenError, Scan, Trail, TrailConfig, verify_note};
 
 fn event(sequence: u64) -> Event {
     let id = EventId { source: "agent.a".parse().unwrap(), epoch: 1, sequence };
@@ -22,7 +22,7 @@ async fn open(folder: &std::path::Path) -> Trail {
     Trail::open(store, &folder.join("local"), config).await.unwrap()
 }
 
-async fn append(trail: &Trail, sequences: std::ops::RangeInclusive<u64>) -> Vec<Appended> {
+async fn append(trail: &Trail, sequences: std::ops::RangeInclusive<u64>) -> Vec<AppendOutcome> {
     trail.append(sequences.map(event).collect()).await.unwrap()
 }
 
@@ -32,14 +32,14 @@ async fn what_was_appended_is_there_once_before_and_after_sealing_and_a_restart(
     let trail = open(folder.path()).await;
     for batch in 0..50 {
         let appended = append(&trail, batch * 100 + 1..=batch * 100 + 100).await;
-        assert!(matches!(&appended[0], Appended::New { index, .. } if *index == batch * 100));
+        assert!(matches!(&appended[0], AppendOutcome::New { index, .. } if *index == batch * 100));
     }
-    assert!(append(&trail, 1..=100).await.iter().all(|one| matches!(one, Appended::Duplicate { .. })));
+    assert!(append(&trail, 1..=100).await.iter().all(|one| matches!(one, AppendOutcome::Duplicate { .. })));
     trail.close().await;
 
     let trail = open(folder.path()).await;
     assert_eq!(trail.size(), 5000);
-    assert!(matches!(append(&trail, 4990..=5001).await[11], Appended::New { index: 5000, .. }));
+    assert!(matches!(append(&trail, 4990..=5001).await[11], AppendOutcome::New { index: 5000, .. }));
     let rows = trail.read(0..u64::MAX, usize::MAX).await.unwrap();
     assert_eq!(rows.len(), 5001);
     for (index, leaf) in &rows {
@@ -84,7 +84,7 @@ async fn a_second_server_on_the_same_folder_is_told_who_holds_it() {
     let second = Trail::open(store.clone(), &folder.path().join("local"), TrailConfig::new("main")).await;
     let Err(OpenError::Locked { holder, .. }) = second else { panic!("it was let in") };
     assert_eq!(holder, std::process::id().to_string());
-    // Beside it, one may read.
+    // Reading is possible meanwhile.
     append(&trail, 1..=10).await;
     let config = TrailConfig::new("main");
     let reader = Trail::open_read_only(store, Some(&folder.path().join("local")), config).await.unwrap();
@@ -107,7 +107,9 @@ async fn in_process_sources_count_on_under_a_new_epoch_after_each_start() {
         assert_eq!(emitter.epoch(), start);
         for number in 1..=3 {
             let draft = Draft::new(Kind::MeshtrailStarted, Timestamp::now());
-            let Appended::New { id, .. } = emitter.emit(draft).await.unwrap() else { panic!("seen before") };
+            let AppendOutcome::New { id, .. } = emitter.emit(draft).await.unwrap() else {
+                panic!("seen before")
+            };
             assert_eq!(id.to_string(), format!("main.recorder.{start}.{number}"));
         }
         drop(emitter);

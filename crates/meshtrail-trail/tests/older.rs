@@ -1,4 +1,4 @@
-//! Stores that older versions wrote: opened, read, verified, proven and gone on with.
+//! Stores written by older versions: opened, read, verified, proven and continued.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use meshtrail_trail::verify::{Scope, VerifyRequest, verify};
 use meshtrail_trail::{Checkpoint, Scan, Trail, TrailConfig};
 use tempfile::TempDir;
 
-/// A copy of a fixture that a test may change: its store, and a checkpoint that was kept.
-fn unpacked(name: &str) -> (TempDir, PathBuf, String) {
+/// A copy of a fixture that a test may change: its store, and a stored checkpoint.
+fn unpack(name: &str) -> (TempDir, PathBuf, String) {
     let folder = tempfile::tempdir().unwrap();
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
     let mut tar = Command::new("tar");
@@ -51,7 +51,7 @@ async fn holds(store: &Path, note: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_any_older_version_is_read_proven_and_gone_on_with() {
     for name in ["store-1.tar.gz", "store-2.tar.gz"] {
-        let (_folder, store, note) = unpacked(name);
+        let (_folder, store, note) = unpack(name);
         let kept = Checkpoint::parse_unverified(&note).unwrap();
         let trail = open(&store).await;
         assert!(trail.size() >= kept.size, "{name}");
@@ -74,7 +74,7 @@ async fn a_store_of_any_older_version_is_read_proven_and_gone_on_with() {
         for batch in 0..5 {
             trail.append((batch * 200 + 1..=batch * 200 + 200).map(event).collect()).await.unwrap();
         }
-        // What is sealed from now on has today's form, beside what there is.
+        // New segments have the current format, beside the existing ones.
         let (location, root) = (StoreLocation::Folder(store.clone()), root_key("main").unwrap());
         let opened = Store::open(&location, &WritePolicy::default()).await.unwrap();
         while load(&opened, &root, None).await.unwrap().is_none_or(|fold| fold.size() < before) {

@@ -1,4 +1,4 @@
-//! Verification of real trails: with their log, beside the process that writes them, and after someone was at them.
+//! Verification of real trails: with their log, during writes, and after changes to their files.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use meshtrail_trail::note::Key;
 use meshtrail_trail::retention::sweep;
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::tree::verify_inclusion;
-use meshtrail_trail::verify::{Note, Report, Scope, VerifyRequest, Wrong, verify};
+use meshtrail_trail::verify::{Note, ProblemKind, Report, Scope, VerifyRequest, verify};
 use meshtrail_trail::{SignedCheckpoint, Trail, TrailConfig};
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ async fn open(folder: &Path) -> Trail {
 }
 
 /// Waits until that many events are sealed.
-async fn sealed(folder: &Path, size: u64) {
+async fn wait_until_sealed(folder: &Path, size: u64) {
     let (store, root) = (store(folder).await, root_key("main").unwrap());
     while load(&store, &root, None).await.unwrap().is_none_or(|fold| fold.size() < size) {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -47,14 +47,14 @@ async fn sealed(folder: &Path, size: u64) {
 }
 
 /// A trail of 1,050 events, most of them sealed, and its newest checkpoint.
-async fn made() -> (TempDir, SignedCheckpoint) {
+async fn make_trail() -> (TempDir, SignedCheckpoint) {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(folder.path()).await;
     for batch in 0..10 {
         trail.append(events(batch * 100 + 1..batch * 100 + 101)).await.unwrap();
     }
     trail.append(events(1001..1051)).await.unwrap();
-    sealed(folder.path(), 800).await;
+    wait_until_sealed(folder.path(), 800).await;
     let signed = trail.checkpoint().await.unwrap();
     trail.close().await;
     (folder, signed)
@@ -82,7 +82,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn a_trail_and_its_log_hold_together() {
-    let (folder, signed) = made().await;
+    let (folder, signed) = make_trail().await;
     let report = run(folder.path(), &[&signed]).await;
     assert_eq!(words(&report), Vec::<String>::new());
     assert_eq!((report.checked.events, report.head.map(|head| head.root)), (1050, Some(signed.root)));
@@ -91,14 +91,14 @@ async fn a_trail_and_its_log_hold_together() {
 
 #[tokio::test]
 async fn a_changed_byte_in_store_or_log_is_found_where_it_is() {
-    let (folder, signed) = made().await;
+    let (folder, signed) = make_trail().await;
     let mut tried = 0;
     for path in
         [files_below(&folder.path().join("trails")), files_below(&folder.path().join("local/wal"))].concat()
     {
         let whole = std::fs::read(&path).unwrap();
         let used = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count();
-        // The rest of a log file is zero: damage there is found as well.
+        // The rest of a log file is zeros: damage there is found as well.
         let behind = (used < whole.len()).then_some((used + whole.len()) / 2);
         for at in (0..4).map(|part| part * (used - 1) / 3).chain(behind) {
             let mut changed = whole.clone();
@@ -124,14 +124,14 @@ async fn verification_beside_a_writing_process_finds_nothing_wrong() {
         let (trail, done) = (trail.clone(), done.clone());
         async move {
             let mut next = 1;
-            // Bounded: each verification reads all there is, and would never catch up with a fast disk.
+            // Bounded: each verification reads everything, and would never catch up with a fast disk.
             while !done.load(Ordering::Relaxed) && next < 20_000 {
                 trail.append(events(next..next + 7)).await.unwrap();
                 next += 7;
             }
         }
     });
-    sealed(folder.path(), 200).await;
+    wait_until_sealed(folder.path(), 200).await;
     for _ in 0..10 {
         let signed = trail.checkpoint().await.unwrap();
         let report = run(folder.path(), &[&signed]).await;
@@ -144,7 +144,7 @@ async fn verification_beside_a_writing_process_finds_nothing_wrong() {
 
 #[tokio::test]
 async fn yesterdays_copy_is_told_by_a_later_checkpoint_and_so_is_a_lost_log() {
-    let (folder, early) = made().await;
+    let (folder, early) = make_trail().await;
     let copy = tempfile::tempdir().unwrap();
     for path in files_below(folder.path()) {
         let to = copy.path().join(path.strip_prefix(folder.path()).unwrap());
@@ -160,27 +160,30 @@ async fn yesterdays_copy_is_told_by_a_later_checkpoint_and_so_is_a_lost_log() {
     assert!(run(copy.path(), &[&early]).await.holds());
     let ahead = run(copy.path(), &[&early, &late]).await;
     let [problem] = &ahead.problems[..] else { panic!("{:?}", words(&ahead)) };
-    assert!(matches!(problem.what, Wrong::CheckpointAhead { size: 1059, there: 1050, .. }), "{problem}");
+    assert!(
+        matches!(problem.what, ProblemKind::CheckpointAhead { size: 1059, there: 1050, .. }),
+        "{problem}"
+    );
 
-    // Somebody goes on from the copy: another history of the same length.
+    // The copy is continued: another history of the same length.
     let trail = open(copy.path()).await;
     trail.append(events(2000..2009)).await.unwrap();
     trail.close().await;
     let other = run(copy.path(), &[&late]).await;
     assert!(
-        matches!(other.problems[0].what, Wrong::CheckpointRoot { size: 1059, .. }),
+        matches!(other.problems[0].what, ProblemKind::CheckpointRoot { size: 1059, .. }),
         "{:?}",
         words(&other)
     );
 
     std::fs::remove_dir_all(folder.path().join("local/wal")).unwrap();
     let without = run(folder.path(), &[&late]).await;
-    assert!(matches!(without.problems[0].what, Wrong::CheckpointAhead { .. }), "{:?}", words(&without));
+    assert!(matches!(without.problems[0].what, ProblemKind::CheckpointAhead { .. }), "{:?}", words(&without));
 }
 
 #[tokio::test]
 async fn one_event_is_found_in_segments_and_in_the_log() {
-    let (folder, _) = made().await;
+    let (folder, _) = make_trail().await;
     for sequence in [1, 500, 1050] {
         let id: EventId = format!("agent.a.1.{sequence}").parse().unwrap();
         let request =
@@ -193,7 +196,7 @@ async fn one_event_is_found_in_segments_and_in_the_log() {
 
 #[tokio::test]
 async fn after_retention_the_other_events_keep_their_proofs() {
-    let (folder, signed) = made().await;
+    let (folder, signed) = make_trail().await;
     let (store, root) = (store(folder.path()).await, root_key("main").unwrap());
     let key = Key::load_or_make(&folder.path().join("local/keys/main.key"), &signed.origin).unwrap();
     let mut fold = load(&store, &root, Some(&signed.vkey.parse().unwrap())).await.unwrap().unwrap();

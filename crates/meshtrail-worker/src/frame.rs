@@ -1,7 +1,7 @@
-//! Frames on the control socket: the length of a JSON header, the length of a body, both as four bytes in network
-//! order, then header and body.
+//! Frames on the control socket: the lengths of a JSON header and of a body, each as four bytes in network order, then
+//! header and body.
 //!
-//! Lengths that are read allocate at most [`MAX_HEADER`] and [`MAX_BODY`].
+//! Reading allocates at most [`MAX_HEADER`] and [`MAX_BODY`], whatever the lengths say.
 
 use std::io::{self, Read, Write};
 
@@ -15,7 +15,7 @@ pub const MAX_HEADER: usize = 256 << 20;
 /// The longest body, in bytes.
 pub const MAX_BODY: usize = 256 << 20;
 
-/// Header and body as they travel.
+/// Encodes a header and a body as one frame.
 pub fn encode<T: Serialize>(message: &T, body: &[Bytes]) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; 8];
     serde_json::to_writer(&mut frame, message)?;
@@ -45,12 +45,12 @@ fn lengths(start: [u8; 8]) -> io::Result<(usize, usize)> {
     Ok((header, body))
 }
 
-/// Writes a frame with one header and body.
+/// Writes a frame without a body.
 pub fn write<T: Serialize>(into: &mut impl Write, message: &T) -> io::Result<()> {
     into.write_all(&encode(message, &[])?)
 }
 
-/// The next frame; none at the end.
+/// Reads the next frame; none at the end.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<(T, Bytes)>> {
     let mut start = [0; 8];
     match from.read_exact(&mut start) {
@@ -66,10 +66,10 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<(T, 
     Ok(Some((message, bytes.into())))
 }
 
-/// The longest header that a worker sends, in bytes: a question, or what is wrong with one.
+/// The longest header from a worker, in bytes: a query or an error.
 pub const MAX_FROM_WORKER: usize = 4 << 20;
 
-/// A worker's next message, which has no body; none at the end. A worker may be anybody's by now: it is given no memory.
+/// Reads a worker's next message, which has no body; none at the end. A worker is not trusted with larger allocations.
 pub async fn read_async<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
     let mut start = [0; 8];
     match from.read_exact(&mut start).await {

@@ -1,7 +1,7 @@
-//! What a server and a worker say to each other over the control socket.
+//! Messages between a server and a worker over the control socket.
 //!
 //! A message is a JSON header and, for some, a body of bytes: see [`crate::frame`]. The data socket beside it carries
-//! an answer's bytes, or a client's of the Postgres wire, and nothing else.
+//! only the bytes of an answer, or those of a client of the Postgres wire.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use meshtrail_event::Family;
 use meshtrail_trail::manifest::SegmentFile;
 use serde::{Deserialize, Serialize};
 
-use crate::question::{Budget, Format, QueryError};
+use crate::query::{Budget, Format, QueryError};
 
-/// What both programs must have in common; told by a worker before anything else.
+/// The version that both programs must share; a worker reports it in its first message.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
-/// What a worker may take, from its start on.
+/// The limits of a worker, passed at its start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
     /// Bytes of address space, the program's own included.
     pub address_space: u64,
-    /// Bytes kept of what was read before.
+    /// Bytes for caches of what was read.
     pub caches: usize,
-    /// Threads that one question uses.
+    /// Threads of one query.
     pub threads: usize,
-    /// The folder that it may write into: what does not fit into memory.
+    /// The only folder that it may write into, for spilling.
     pub spill: std::path::PathBuf,
-    /// Bytes it may write there.
+    /// Bytes that it may write there.
     pub spill_bytes: u64,
 }
 
@@ -34,44 +34,44 @@ pub struct Setup {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToWorker {
-    /// A question whose answer goes out over the data socket.
+    /// Runs a query, whose answer goes over the data socket.
     Ask(Ask),
-    /// A client of the Postgres wire stands behind the data socket.
+    /// Serves a client of the Postgres wire over the data socket.
     Connect(Connect),
-    /// The client wants what it asked last to be ended.
+    /// Cancels the client's running statement.
     Cancel,
-    /// The answer to a call.
+    /// The reply to a call.
     Reply {
-        /// To which.
+        /// The call's number.
         call: u64,
-        /// What.
+        /// The reply.
         reply: Reply,
     },
 }
 
-/// A question.
+/// A query to run, or only to check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ask {
-    /// In SQL.
+    /// The statement.
     pub sql: String,
-    /// How the answer is written; none if the question is only to be checked.
+    /// The format of the answer; none if the query is only to be checked.
     pub format: Option<Format>,
-    /// What it may take.
+    /// Its limits of time and rows.
     pub budget: Budget,
-    /// Rows that are wanted, at most.
+    /// Ends the answer after this many rows.
     pub limit: Option<u64>,
-    /// Bytes of memory for sorting, grouping and joining; beyond, it spills.
+    /// Bytes of memory for sorting, grouping and joining; beyond it, the query spills.
     pub memory: usize,
 }
 
-/// A client that was let in.
+/// A client that was authenticated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connect {
-    /// Names the connection when something is to be cancelled.
+    /// The process number of the connection's cancel key.
     pub process: i32,
-    /// Proves that who cancels is who asked.
+    /// The secret of the connection's cancel key.
     pub secret: i32,
-    /// What one of its questions may take.
+    /// The limits of each of its queries.
     pub budget: Budget,
 }
 
@@ -79,130 +79,131 @@ pub struct Connect {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromWorker {
-    /// It is ready to be asked.
+    /// The worker is ready for its query.
     Ready {
         /// Its [`VERSION`].
         version: String,
-        /// What confines it, in words.
+        /// A description of its confinement, for the log.
         confined: String,
     },
-    /// It needs something.
+    /// A call to the server.
     Call {
-        /// The reply names it.
+        /// Its number, which the reply repeats.
         call: u64,
-        /// What.
+        /// The call.
         what: Call,
     },
-    /// A snapshot is not read any more.
+    /// A snapshot is no longer needed.
     Release {
-        /// Which.
+        /// Its number.
         snapshot: u64,
     },
-    /// A question that was only to be checked may be asked.
+    /// The query that was to be checked is valid.
     Checked,
-    /// So many rows were written to the data socket so far.
+    /// Progress of the answer.
     Progress {
-        /// How many.
+        /// Rows that were written to the data socket so far.
         rows: u64,
     },
-    /// The answer is whole.
+    /// The answer is complete.
     Ended {
-        /// Rows of it.
+        /// Its rows.
         rows: u64,
     },
-    /// There is no answer, or no more of it.
+    /// The query failed, before or during its answer.
     Failed(QueryError),
-    /// A statement of a Postgres client takes nothing any more.
+    /// A statement of a Postgres client has ended and uses no resources any more.
     StatementEnded {
-        /// Which.
+        /// Its number.
         statement: u64,
     },
 }
 
-/// What a worker needs of its server.
+/// A call of a worker to its server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
-    /// The trail as it is now; gives [`Reply::Snapshot`].
+    /// Takes a snapshot of the trail; answered with [`Reply::Snapshot`].
     Snapshot {
-        /// The caller knows the files of all events before this index.
+        /// The caller has the list of files for all events before this index.
         known: u64,
     },
-    /// The end of a sealed file; gives [`Reply::End`] with the bytes.
+    /// Reads the end of a sealed file; answered with [`Reply::End`] and the bytes.
     End {
-        /// Of which snapshot.
+        /// The snapshot.
         snapshot: u64,
         /// The file.
         path: String,
         /// Its length.
         size: u64,
     },
-    /// Ranges of a sealed file; gives [`Reply::Ranges`] with the bytes.
+    /// Reads ranges of a sealed file; answered with [`Reply::Ranges`] and the bytes.
     Ranges {
-        /// Of which snapshot.
+        /// The snapshot.
         snapshot: u64,
         /// The file.
         path: String,
-        /// Which bytes.
+        /// The ranges, in bytes.
         ranges: Vec<Range<u64>>,
     },
-    /// Events that were not sealed when the snapshot was taken; gives [`Reply::Events`] with the leaves.
+    /// Reads events that were not sealed when the snapshot was taken; answered with [`Reply::Events`] and the leaves.
     Events {
-        /// Of which snapshot.
+        /// The snapshot.
         snapshot: u64,
         /// Their indexes.
         range: Range<u64>,
     },
-    /// A Postgres client asks a question, which is written down first; gives [`Reply::Statement`].
+    /// Asks for permission to run a Postgres client's statement, which is recorded first; answered with
+    /// [`Reply::Statement`].
     Statement {
-        /// In SQL; none if a statement is only planned, which is not written down.
+        /// The SQL; none if a statement is only planned, which is not recorded.
         sql: Option<String>,
-        /// How long it is to run at most; never longer than it may.
+        /// The client's time limit; the server's own limit applies if it is shorter.
         time: Duration,
     },
 }
 
-/// What a server gives to a call.
+/// A server's reply to a call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// A snapshot.
     Snapshot {
-        /// Its name until it is released.
+        /// Its number until it is released.
         snapshot: u64,
-        /// The index of the first event that is there.
+        /// The index of the first event that retention has left.
         first: u64,
         /// The index after the last event in a sealed file.
         sealed: u64,
         /// The index after the last event.
         end: u64,
-        /// The sealed files that the caller does not know, by index.
+        /// The sealed files that the caller does not have in its list, by index.
         files: Vec<SegmentFile>,
     },
     /// The end of a file.
     End {
-        /// Bytes of the whole file.
+        /// The file's length in bytes.
         size: u64,
     },
     /// Ranges of a file.
     Ranges {
-        /// How many bytes each has.
+        /// The length of each range, in bytes.
         lengths: Vec<u64>,
     },
     /// Events.
     Events {
         /// The index, family and length in bytes of each.
         events: Vec<(u64, Family, u32)>,
-        /// The index up to which they are told: ask again from there.
+        /// The index up to which events are included; the caller calls again from there.
         to: u64,
     },
-    /// The question may run.
+    /// The statement may run.
     Statement {
-        /// Its name until it ends.
+        /// Its number until it ends.
         statement: u64,
-        /// Bytes of memory it may take.
+        /// Bytes of memory that it may use.
         memory: usize,
     },
-    /// It can't be had.
+    /// The call failed.
     Error(QueryError),
 }

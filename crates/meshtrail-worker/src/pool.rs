@@ -1,9 +1,9 @@
-//! Questions, each in a worker of its own; one more is kept ready for the next.
+//! Queries, each in a worker process of its own, and a spare worker for the next one.
 //!
-//! - At most [`Limits::running`] run at once, half of them of one asker; one more waits, and is then told that too many
-//!   do.
-//! - A question that passes its time by a second has its worker killed, whatever that does.
-//! - Starting is tried again at growing intervals when it fails; until then whoever asks hears why.
+//! - At most [`Limits::running`] queries run at once, at most half of them of one asker; further ones wait for
+//!   [`Limits::wait`], then fail.
+//! - A worker is killed one second after its query's time limit, whatever it is doing.
+//! - A failed start is retried at growing intervals; queries meanwhile fail with its error.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,53 +16,53 @@ use meshtrail_trail::Trail;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::answer::Answer;
-use crate::feed::{Feed, Source};
-use crate::ledger::{Grant, Ledger};
+use crate::answer_stream::AnswerStream;
+use crate::calls::{CallHandler, TrailSource};
+use crate::memory_grants::{MemoryGrant, MemoryGrants};
 use crate::message::{Ask, FromWorker, Setup, ToWorker};
-use crate::process::{Kill, Killer, Process};
+use crate::process::{KillReason, Killer, Process};
 use crate::program;
-use crate::question::{Budget, Fault, Format, QueryError};
-use crate::watch::{OWN_MEMORY, Watch, WorkerCounts};
+use crate::query::{Budget, Fault, Format, QueryError};
+use crate::watch::{OWN_MEMORY, ResourceWatch, WorkerCounts};
 
-/// How long past its time a question's worker lives.
+/// How long a worker may outlive its query's time limit.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// A worker that is kept ready ends after this long without a question.
-const READY_FOR: Duration = Duration::from_secs(600);
-/// Between attempts to start a worker.
+/// How long a spare worker is kept without a query.
+const SPARE_TIME: Duration = Duration::from_secs(600);
+/// Pauses between attempts to start a worker, doubled at each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Deaths that wait to be written down; more are counted alone.
+/// Deaths that wait to be recorded; beyond it they are only counted.
 const DEATHS_WAITING: usize = 64;
-/// Address space beside what questions may take: the program, threads' stacks, what the allocator sets aside.
-const OWN_ADDRESSES: u64 = 1 << 30;
+/// Address space beside that of queries: the program, threads' stacks, the allocator's reserve.
+const OWN_ADDRESS_SPACE: u64 = 1 << 30;
 
-/// What all questions together may take, and each alone.
+/// Limits of all queries together, and of each.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The worker's program; without it, the one beside this program or on `PATH`.
+    /// The worker's program; if none, the one beside this program or on `PATH`.
     pub program: Option<PathBuf>,
-    /// Bytes of memory for all questions together, beside 64 MiB for each process; past it they spill, then end.
+    /// Bytes of memory for all queries together, beside 64 MiB for each process; beyond it they spill, then end.
     pub memory: usize,
-    /// The folder that they spill into. It must be there, and be of no other use.
+    /// The folder for spilling. It must exist, and not be used for anything else.
     pub spill: PathBuf,
-    /// Bytes of disk that they may spill together.
+    /// Bytes of disk that all queries together may spill.
     pub spill_bytes: u64,
-    /// What one question may take, unless it is asked with another budget.
+    /// The limits of a query that does not bring its own.
     pub budget: Budget,
-    /// How many questions run at once.
+    /// Queries that run at once.
     pub running: usize,
-    /// How long one waits for its turn.
+    /// How long a query waits for a slot.
     pub wait: Duration,
-    /// How many threads one question uses.
+    /// Threads of one query.
     pub threads: usize,
-    /// Whether a worker is kept ready after the first question.
+    /// Whether a spare worker is kept after the first query.
     pub keeps_one_ready: bool,
 }
 
 impl Limits {
-    /// The usual, spilling into `spill`.
-    pub fn spilling_into(spill: PathBuf) -> Self {
+    /// The default limits, with `spill` as the folder for spilling.
+    pub fn with_spill_folder(spill: PathBuf) -> Self {
         Self {
             program: None,
             memory: 512 << 20,
@@ -77,58 +77,58 @@ impl Limits {
     }
 }
 
-/// A question for [`Workers::ask`].
+/// A query for [`Workers::ask`].
 #[derive(Debug, Clone)]
-pub struct Question {
-    /// Who asks, by a name that is theirs: one asker never has all places.
+pub struct Query {
+    /// The stable name of who asks: one asker gets at most half of the slots.
     pub asker: String,
-    /// In SQL.
+    /// The SQL.
     pub sql: String,
-    /// How the answer is written.
+    /// The format of the answer.
     pub format: Format,
-    /// What it may take.
+    /// Its limits of time and rows.
     pub budget: Budget,
-    /// Rows that are wanted, at most.
+    /// Ends the answer after this many rows.
     pub limit: Option<u64>,
 }
 
-/// A worker that ended before its question was answered.
+/// The end of a worker before its query was answered.
 #[derive(Debug, Clone)]
 pub struct Death {
     /// Who asked.
     pub asker: String,
-    /// What it was asked, as far as that is known.
+    /// The query, as far as it is known.
     pub sql: String,
     /// Why it ended.
     pub error: QueryError,
 }
 
-/// SQL over one trail; cheap to clone.
+/// Runs SQL queries over one trail in worker processes; cheap to clone.
 #[derive(Clone)]
 pub struct Workers(Arc<Inner>);
 
 struct Inner {
     limits: Limits,
     setup: Setup,
-    source: Source,
-    watch: Watch,
-    ledger: Ledger,
-    places: Arc<Semaphore>,
-    running: Mutex<HashMap<String, usize>>,
-    ready: Mutex<Ready>,
+    source: TrailSource,
+    watch: ResourceWatch,
+    grants: MemoryGrants,
+    slots: Arc<Semaphore>,
+    by_asker: Mutex<HashMap<String, usize>>,
+    spare: Mutex<Spare>,
     deaths: mpsc::Sender<Death>,
-    deaths_to_tell: Mutex<Option<mpsc::Receiver<Death>>>,
-    /// What must be there for as long as workers run.
-    held: Mutex<Option<Box<dyn std::any::Any + Send>>>,
+    death_receiver: Mutex<Option<mpsc::Receiver<Death>>>,
+    /// Dropped after the last worker.
+    guard: Mutex<Option<Box<dyn std::any::Any + Send>>>,
 }
 
-/// The worker that is kept ready, and when another may be started.
+/// The spare worker, and when the next start may be tried.
 #[derive(Default)]
-struct Ready {
+struct Spare {
     process: Option<Process>,
     is_starting: bool,
     pause: Duration,
-    not_before: Option<(Instant, QueryError)>,
+    retry_at: Option<(Instant, QueryError)>,
 }
 
 impl fmt::Debug for Workers {
@@ -138,61 +138,61 @@ impl fmt::Debug for Workers {
 }
 
 impl Workers {
-    /// Workers that read `trail`. None is started before somebody asks.
+    /// Workers that read `trail`. None is started before the first query.
     pub fn new(trail: Trail, limits: Limits) -> Self {
         let setup = Setup {
-            address_space: OWN_ADDRESSES + limits.memory as u64,
+            address_space: OWN_ADDRESS_SPACE + limits.memory as u64,
             caches: limits.memory / 4,
             threads: limits.threads,
-            // A worker stands in another folder.
+            // A worker's working directory is `/`.
             spill: std::path::absolute(&limits.spill).unwrap_or_else(|_| limits.spill.clone()),
             spill_bytes: limits.spill_bytes,
         };
-        let (deaths, deaths_to_tell) = mpsc::channel(DEATHS_WAITING);
+        let (deaths, death_receiver) = mpsc::channel(DEATHS_WAITING);
         Self(Arc::new(Inner {
             setup,
-            source: Source::new(trail, limits.memory / 8),
-            watch: Watch::new(limits.memory, limits.spill_bytes),
-            ledger: Ledger::new(limits.memory - limits.memory / 4),
-            places: Arc::new(Semaphore::new(limits.running)),
-            running: Mutex::default(),
-            ready: Mutex::default(),
+            source: TrailSource::new(trail, limits.memory / 8),
+            watch: ResourceWatch::new(limits.memory, limits.spill_bytes),
+            grants: MemoryGrants::new(limits.memory - limits.memory / 4),
+            slots: Arc::new(Semaphore::new(limits.running)),
+            by_asker: Mutex::default(),
+            spare: Mutex::default(),
             deaths,
-            deaths_to_tell: Mutex::new(Some(deaths_to_tell)),
-            held: Mutex::default(),
+            death_receiver: Mutex::new(Some(death_receiver)),
+            guard: Mutex::default(),
             limits,
         }))
     }
 
-    /// The same, holding something until the last of them goes: a folder that is removed then.
+    /// Keeps `guard` until the last worker has ended, such as a temporary folder.
     #[must_use]
-    pub fn holding(self, held: impl std::any::Any + Send) -> Self {
-        let before = self.0.held.lock().unwrap_or_else(PoisonError::into_inner).replace(Box::new(held));
+    pub fn with_guard(self, guard: impl std::any::Any + Send) -> Self {
+        let before = self.0.guard.lock().unwrap_or_else(PoisonError::into_inner).replace(Box::new(guard));
         drop(before);
         self
     }
 
-    /// What a question may take unless it says otherwise.
+    /// The limits of a query that does not bring its own.
     pub fn budget(&self) -> &Budget {
         &self.0.limits.budget
     }
 
-    /// How many workers there were, and how they ended.
+    /// Counts of workers, and of how they ended.
     pub fn counts(&self) -> &WorkerCounts {
         self.0.watch.counts()
     }
 
-    /// Workers that end before they have answered, for whoever writes it down; given once.
-    pub fn deaths(&self) -> Option<mpsc::Receiver<Death>> {
-        self.0.deaths_to_tell.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes the receiver of deaths, for the audit; returns it once.
+    pub fn take_deaths(&self) -> Option<mpsc::Receiver<Death>> {
+        self.0.death_receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether there is a program to answer.
-    pub fn is_there(&self) -> Result<(), QueryError> {
+    /// Checks that the worker's program exists.
+    pub fn check_program(&self) -> Result<(), QueryError> {
         program::find(self.0.limits.program.as_deref()).map(drop)
     }
 
-    /// Whether `sql` may be asked.
+    /// Checks `sql` without running it.
     pub async fn check(&self, asker: &str, sql: &str) -> Result<(), QueryError> {
         let budget = self.budget().clone();
         let ask = Ask { sql: sql.to_owned(), format: None, budget, limit: None, memory: 0 };
@@ -200,42 +200,42 @@ impl Workers {
         match running.process.events.recv().await {
             Some(FromWorker::Checked) => Ok(()),
             Some(FromWorker::Failed(error)) => Err(error),
-            _ => Err(running.died().await),
+            _ => Err(running.record_death().await),
         }
     }
 
-    /// Asks, and waits for the first bytes of the answer. It sees everything that was acknowledged before the call.
-    pub async fn ask(&self, question: Question) -> Result<Answer, QueryError> {
-        let Question { asker, sql, format, budget, limit } = question;
+    /// Runs a query and waits for the first bytes of its answer. It sees everything acknowledged before the call.
+    pub async fn ask(&self, query: Query) -> Result<AnswerStream, QueryError> {
+        let Query { asker, sql, format, budget, limit } = query;
         let running = self.start(&asker, Ask { sql, format: Some(format), budget, limit, memory: 0 }).await?;
-        Answer::begin(running, format).await
+        AnswerStream::begin(running, format).await
     }
 
-    async fn start(&self, asker: &str, ask: Ask) -> Result<Running, QueryError> {
-        let place = self.place(asker).await?;
-        let grant = self.0.ledger.grant();
+    async fn start(&self, asker: &str, ask: Ask) -> Result<RunningQuery, QueryError> {
+        let slot = self.acquire_slot(asker).await?;
+        let grant = self.0.grants.grant();
         let process = self.process().await?;
         let ask = Ask { memory: grant.bytes(), ..ask };
-        let clock = Clock::start(process.killer().clone(), ask.budget.time);
-        let running = Running {
+        let timer = KillTimer::start(process.killer().clone(), ask.budget.time);
+        let running = RunningQuery {
             asker: asker.to_owned(),
             sql: ask.sql.clone(),
             process,
             workers: self.clone(),
-            clock,
-            place,
+            timer,
+            slot,
             grant,
         };
         running.process.send(&ToWorker::Ask(ask)).await?;
         Ok(running)
     }
 
-    /// A place among the questions that run.
-    pub(crate) async fn place(&self, asker: &str) -> Result<QuestionPlace, QueryError> {
+    /// Waits for a query slot.
+    pub(crate) async fn acquire_slot(&self, asker: &str) -> Result<QuerySlot, QueryError> {
         let Limits { running, wait, .. } = self.0.limits;
-        let counted = Counted::new(self, asker)?;
-        match tokio::time::timeout(wait, self.0.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(QuestionPlace { place, counted }),
+        let asker_count = AskerCount::new(self, asker)?;
+        match tokio::time::timeout(wait, self.0.slots.clone().acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(QuerySlot { slot, asker_count }),
             _ => Err(QueryError::new(
                 Fault::Busy,
                 format!("{running} queries are running already: try again in a moment"),
@@ -243,95 +243,95 @@ impl Workers {
         }
     }
 
-    pub(crate) fn grant(&self) -> Grant {
-        self.0.ledger.grant()
+    pub(crate) fn grant(&self) -> MemoryGrant {
+        self.0.grants.grant()
     }
 
-    fn ready(&self) -> MutexGuard<'_, Ready> {
-        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.0.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker that nobody else has: the one that is ready, or a new one.
+    /// Takes the spare worker, or starts a new one.
     pub(crate) async fn process(&self) -> Result<Process, QueryError> {
-        let ready = self.ready().process.take();
-        let process = match ready.filter(Process::is_alive) {
+        let spare = self.spare().process.take();
+        let process = match spare.filter(Process::is_alive) {
             Some(process) => process,
             None => self.start_process().await?,
         };
-        self.make_ready();
+        self.start_spare();
         Ok(process)
     }
 
     async fn start_process(&self) -> Result<Process, QueryError> {
-        if let Some((until, error)) = &self.ready().not_before
+        if let Some((until, error)) = &self.spare().retry_at
             && Instant::now() < *until
         {
             return Err(error.clone());
         }
         let started = match program::find(self.0.limits.program.as_deref()) {
-            // What is not there may be put there at any moment.
+            // Not retried later: the program may be installed at any moment.
             Err(missing) => return Err(missing),
             Ok(program) => {
-                let feed = Feed::new(self.0.source.clone());
-                Process::start(&program, &self.0.setup, feed, &self.0.watch).await
+                let calls = CallHandler::new(self.0.source.clone());
+                Process::start(&program, &self.0.setup, calls, &self.0.watch).await
             }
         };
-        let mut ready = self.ready();
+        let mut spare = self.spare();
         match &started {
-            Ok(_) => (ready.pause, ready.not_before) = (Duration::ZERO, None),
+            Ok(_) => (spare.pause, spare.retry_at) = (Duration::ZERO, None),
             Err(error) => {
-                ready.pause = (ready.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                ready.not_before = Some((Instant::now() + ready.pause, error.clone()));
+                spare.pause = (spare.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                spare.retry_at = Some((Instant::now() + spare.pause, error.clone()));
             }
         }
         started
     }
 
-    /// Has another worker ready soon, if one is to be kept and there is none.
-    fn make_ready(&self) {
-        let mut ready = self.ready();
-        if !self.0.limits.keeps_one_ready || ready.process.is_some() || ready.is_starting {
+    /// Starts a spare worker in the background, if one is wanted and there is none.
+    fn start_spare(&self) {
+        let mut spare = self.spare();
+        if !self.0.limits.keeps_one_ready || spare.process.is_some() || spare.is_starting {
             return;
         }
-        ready.is_starting = true;
-        drop(ready);
+        spare.is_starting = true;
+        drop(spare);
         let workers = self.clone();
         tokio::spawn(async move {
             let started = workers.start_process().await;
-            let mut ready = workers.ready();
-            ready.is_starting = false;
+            let mut spare = workers.spare();
+            spare.is_starting = false;
             match started {
-                Ok(process) => ready.process = Some(process),
+                Ok(process) => spare.process = Some(process),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "no SQL worker is kept ready");
                     return;
                 }
             }
-            drop(ready);
-            workers.let_go_unused();
+            drop(spare);
+            workers.end_when_unused();
         });
     }
 
-    /// Ends the worker that is ready now, should nobody have taken it for long.
-    fn let_go_unused(&self) {
+    /// Ends the current spare worker if it is still unused after [`SPARE_TIME`].
+    fn end_when_unused(&self) {
         let workers = Arc::downgrade(&self.0);
-        let killer = self.ready().process.as_ref().map(|process| process.killer().clone());
+        let killer = self.spare().process.as_ref().map(|process| process.killer().clone());
         tokio::spawn(async move {
-            tokio::time::sleep(READY_FOR).await;
+            tokio::time::sleep(SPARE_TIME).await;
             let Some(workers) = workers.upgrade().map(Workers) else { return };
-            let mut ready = workers.ready();
+            let mut spare = workers.spare();
             let is_same = |process: &Process| {
                 killer.as_ref().is_some_and(|killer| process.killer().is_of_same_process(killer))
             };
-            if ready.process.as_ref().is_some_and(is_same) {
-                let unused = ready.process.take();
-                drop(ready);
+            if spare.process.as_ref().is_some_and(is_same) {
+                let unused = spare.process.take();
+                drop(spare);
                 drop(unused);
             }
         });
     }
 
-    /// Counts a death, and hands it to whoever writes it down.
+    /// Counts a death, and sends it to the receiver that records it.
     pub(crate) fn record(&self, death: Death) {
         self.counts().died.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(error = %death.error, "a SQL worker ended before it had answered");
@@ -341,26 +341,26 @@ impl Workers {
     }
 }
 
-/// A place among the questions that run, which counts for its asker.
+/// One of the query slots, counted for its asker.
 #[derive(Debug)]
-pub(crate) struct QuestionPlace {
-    #[expect(dead_code, reason = "held until it is given back")]
-    place: OwnedSemaphorePermit,
-    #[expect(dead_code, reason = "held until it is given back")]
-    counted: Counted,
+pub(crate) struct QuerySlot {
+    #[expect(dead_code, reason = "held until the query ends")]
+    slot: OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held until the query ends")]
+    asker_count: AskerCount,
 }
 
-/// One question of an asker, running or waiting.
+/// One query of an asker, running or waiting, in the count of their queries.
 #[derive(Debug)]
-struct Counted {
+struct AskerCount {
     workers: Workers,
     asker: String,
 }
 
-impl Counted {
+impl AskerCount {
     fn new(workers: &Workers, asker: &str) -> Result<Self, QueryError> {
         let most = workers.0.limits.running.div_ceil(2);
-        let mut running = workers.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = workers.0.by_asker.lock().unwrap_or_else(PoisonError::into_inner);
         let own = running.entry(asker.to_owned()).or_default();
         if *own >= most {
             return Err(QueryError::new(
@@ -375,9 +375,9 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for AskerCount {
     fn drop(&mut self) {
-        let mut running = self.workers.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.workers.0.by_asker.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = running.get_mut(&self.asker) {
             *own -= 1;
             if *own == 0 {
@@ -387,52 +387,52 @@ impl Drop for Counted {
     }
 }
 
-/// A question that runs. Dropped, its worker is killed.
-pub(crate) struct Running {
+/// A running query; dropping it kills its worker.
+pub(crate) struct RunningQuery {
     pub(crate) process: Process,
     asker: String,
     sql: String,
     workers: Workers,
-    #[expect(dead_code, reason = "stops when the question does")]
-    clock: Clock,
-    #[expect(dead_code, reason = "held for as long as the question runs")]
-    place: QuestionPlace,
-    #[expect(dead_code, reason = "held for as long as the question runs")]
-    grant: Grant,
+    #[expect(dead_code, reason = "disarmed when the query ends")]
+    timer: KillTimer,
+    #[expect(dead_code, reason = "held until the query ends")]
+    slot: QuerySlot,
+    #[expect(dead_code, reason = "held until the query ends")]
+    grant: MemoryGrant,
 }
 
-impl Running {
-    /// Its worker ended without a word: why, which is recorded.
-    pub(crate) async fn died(&self) -> QueryError {
-        let error = self.process.died().await;
+impl RunningQuery {
+    /// Records that the worker died, and returns why.
+    pub(crate) async fn record_death(&self) -> QueryError {
+        let error = self.process.exit_error().await;
         let (asker, sql) = (self.asker.clone(), self.sql.clone());
         self.workers.record(Death { asker, sql, error: error.clone() });
         error
     }
 
-    /// Its answer is whole.
-    pub(crate) fn answered(&self) {
+    /// Counts a complete answer.
+    pub(crate) fn count_answer(&self) {
         self.workers.counts().answered.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Kills a worker whose question passes its time by a second; dropped, it does nothing any more.
+/// Kills a worker [`GRACE`] after its query's time limit; dropping it disarms it.
 #[derive(Debug)]
-pub(crate) struct Clock(tokio::task::JoinHandle<()>);
+pub(crate) struct KillTimer(tokio::task::JoinHandle<()>);
 
-impl Clock {
+impl KillTimer {
     pub(crate) fn start(killer: Killer, time: Duration) -> Self {
         Self(tokio::spawn(async move {
             tokio::time::sleep(time.saturating_add(GRACE)).await;
-            killer.kill(Kill::Time(time));
+            killer.kill(KillReason::Time(time));
         }))
     }
 }
 
-impl Drop for Clock {
+impl Drop for KillTimer {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-const _: () = assert!(OWN_MEMORY < OWN_ADDRESSES as usize, "a worker's own memory has addresses");
+const _: () = assert!(OWN_MEMORY < OWN_ADDRESS_SPACE as usize, "a worker's own memory has addresses");

@@ -1,8 +1,8 @@
-//! One worker: a process, the two sockets to it, and its end.
+//! One worker process: its start, its two sockets, and its end.
 //!
-//! - The worker's standard input is the control socket, its standard output the data socket: it is given nothing else.
-//! - Dropped, its process is killed and waited for, and what it spilled is removed.
-//! - Why it was killed is kept, so that whoever asked hears it.
+//! - The worker's standard input is the control socket, its standard output the data socket; it inherits nothing else.
+//! - Dropping [`Process`] kills the process, waits for it and removes its spill folder.
+//! - The reason of a kill is stored, so that the error of the query names it.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,20 +20,20 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{mpsc, watch};
 
-use crate::feed::Feed;
+use crate::calls::CallHandler;
 use crate::frame;
 use crate::message::{FromWorker, Setup, ToWorker, VERSION};
-use crate::question::{Fault, QueryError};
-use crate::watch::{Member, Watch};
+use crate::query::{Fault, QueryError};
+use crate::watch::{Member, ResourceWatch};
 
-/// Bytes that wait in a socket, so that neither side wakes the other for each page.
+/// The send buffer of a socket, large enough that the sides don't wake each other for each page.
 const SOCKET_BUFFER: usize = 1 << 20;
-/// Messages that wait to be written; past it whoever replies waits.
-const REPLIES_WAITING: usize = 16;
-/// Events of a worker that wait for whoever asked; past it the worker waits.
-const EVENTS_WAITING: usize = 64;
-/// The last bytes kept of what a worker says on standard error.
-const TAIL: usize = 4096;
+/// Messages that wait to be written; beyond it senders wait.
+const MAX_REPLIES_WAITING: usize = 16;
+/// Messages of a worker that wait to be read; beyond it the worker waits.
+const MAX_EVENTS_WAITING: usize = 64;
+/// How much of the end of a worker's standard error is kept, in bytes.
+const STDERR_TAIL: usize = 4096;
 /// How long a new process may take until it is ready.
 const READY_TIME: Duration = Duration::from_secs(20);
 /// How long a process may take to end once its sockets are closed.
@@ -41,21 +41,21 @@ const EXIT_TIME: Duration = Duration::from_secs(2);
 
 /// Why a worker was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kill {
-    /// A question took longer than it may.
+pub(crate) enum KillReason {
+    /// The query exceeded its time limit.
     Time(Duration),
-    /// All workers together took more memory than they may, and this one the most.
+    /// All workers together exceeded the memory limit, and this one used the most.
     Memory(usize),
-    /// All workers together wrote more to disk than they may, and this one the most.
+    /// All workers together exceeded the disk limit, and this one used the most.
     Disk(u64),
 }
 
-impl Kill {
+impl KillReason {
     fn error(self) -> QueryError {
         match self {
-            Kill::Time(time) => QueryError::new(Fault::Budget, too_long(time)),
-            Kill::Memory(bytes) => QueryError::new(Fault::Budget, too_much_memory(bytes)),
-            Kill::Disk(bytes) => QueryError::new(
+            KillReason::Time(time) => QueryError::new(Fault::Budget, time_message(time)),
+            KillReason::Memory(bytes) => QueryError::new(Fault::Budget, memory_message(bytes)),
+            KillReason::Disk(bytes) => QueryError::new(
                 Fault::Budget,
                 format!("the query wrote more to disk than it may: all together have {} MB", bytes >> 20),
             ),
@@ -63,26 +63,26 @@ impl Kill {
     }
 }
 
-pub(crate) fn too_long(time: Duration) -> String {
+pub(crate) fn time_message(time: Duration) -> String {
     format!("the query took longer than {} s: narrow it, by time above all", time.as_secs_f32())
 }
 
-fn too_much_memory(bytes: usize) -> String {
+fn memory_message(bytes: usize) -> String {
     format!(
         "the query took more memory than it may (query.memory_mb is {}): narrow it, or ask for less at once",
         bytes >> 20
     )
 }
 
-/// Ends a process, for a reason that is kept; the first reason counts.
+/// Kills a process and stores the reason; the first reason is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Killer {
-    reason: Arc<OnceLock<Kill>>,
+    reason: Arc<OnceLock<KillReason>>,
     kill: mpsc::Sender<()>,
 }
 
 impl Killer {
-    pub(crate) fn kill(&self, reason: Kill) {
+    pub(crate) fn kill(&self, reason: KillReason) {
         let _first = self.reason.set(reason);
         // One message is enough: a second finds the channel full.
         let _told = self.kill.try_send(());
@@ -98,7 +98,7 @@ impl Killer {
 pub(crate) struct Process {
     pub(crate) data: UnixStream,
     pub(crate) events: mpsc::Receiver<FromWorker>,
-    pub(crate) feed: Arc<Feed>,
+    pub(crate) calls: Arc<CallHandler>,
     control: mpsc::Sender<Vec<u8>>,
     killer: Killer,
     exited: watch::Receiver<Option<ExitStatus>>,
@@ -113,16 +113,16 @@ impl Process {
     pub(crate) async fn start(
         program: &Path,
         setup: &Setup,
-        feed: Arc<Feed>,
-        watch: &Watch,
+        calls: Arc<CallHandler>,
+        watch: &ResourceWatch,
     ) -> Result<Process, QueryError> {
         let failed = |error: io::Error| {
             QueryError::new(Fault::Trail, format!("{} can't be started: {error}", program.display()))
         };
         let spill = SpillFolder::make(&setup.spill).map_err(failed)?;
         let setup = Setup { spill: spill.0.clone(), ..setup.clone() };
-        let (control, control_end) = pair().map_err(failed)?;
-        let (data, data_end) = pair().map_err(failed)?;
+        let (control, control_end) = socket_pair().map_err(failed)?;
+        let (data, data_end) = socket_pair().map_err(failed)?;
         let arguments = serde_json::to_string(&setup).map_err(|error| failed(error.into()))?;
         let mut child = Command::new(program)
             .arg("worker")
@@ -140,22 +140,22 @@ impl Process {
         let id = child.id().unwrap_or_default();
         let standard_error = Arc::default();
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(listen(stderr, Arc::clone(&standard_error), id));
+            tokio::spawn(log_stderr(stderr, Arc::clone(&standard_error), id));
         }
-        let (kill, killed) = mpsc::channel(1);
+        let (kill, kills) = mpsc::channel(1);
         let killer = Killer { reason: Arc::default(), kill };
         let (exit, exited) = watch::channel(None);
         let member = watch.add(id, killer.clone(), spill.0.clone());
-        tokio::spawn(supervise(child, killed, exit, spill));
+        tokio::spawn(supervise(child, kills, exit, spill));
         let (reading, writing) = UnixStream::from_std(control).map_err(failed)?.into_split();
-        let (control, replies) = mpsc::channel(REPLIES_WAITING);
+        let (control, replies) = mpsc::channel(MAX_REPLIES_WAITING);
         tokio::spawn(write(writing, replies));
-        let (send, events) = mpsc::channel(EVENTS_WAITING);
-        tokio::spawn(read(reading, feed.clone(), control.clone(), send));
+        let (send, events) = mpsc::channel(MAX_EVENTS_WAITING);
+        tokio::spawn(read(reading, calls.clone(), control.clone(), send));
         let data = UnixStream::from_std(data).map_err(failed)?;
         let memory = watch.memory();
         let mut process =
-            Process { data, events, feed, control, killer, exited, standard_error, memory, member };
+            Process { data, events, calls, control, killer, exited, standard_error, memory, member };
         process.ready().await?;
         Ok(process)
     }
@@ -173,7 +173,7 @@ impl Process {
                 ),
             )),
             Ok(Some(FromWorker::Failed(error))) => Err(error),
-            Ok(_) => Err(self.died().await),
+            Ok(_) => Err(self.exit_error().await),
             Err(_) => Err(QueryError::new(
                 Fault::Trail,
                 format!("meshtrail-sql was not ready within {} s", READY_TIME.as_secs()),
@@ -181,7 +181,7 @@ impl Process {
         }
     }
 
-    /// Whether it still runs, as far as its control socket tells.
+    /// Whether it still runs, as far as is known.
     pub(crate) fn is_alive(&self) -> bool {
         !self.events.is_closed() && self.exited.borrow().is_none()
     }
@@ -190,27 +190,27 @@ impl Process {
         &self.killer
     }
 
-    /// Where messages to it go.
+    /// A sender of messages to the worker.
     pub(crate) fn control(&self) -> Control {
         Control(self.control.clone())
     }
 
     pub(crate) async fn send(&self, message: &ToWorker) -> Result<(), QueryError> {
-        if self.control().send(message).await { Ok(()) } else { Err(self.died().await) }
+        if self.control().send(message).await { Ok(()) } else { Err(self.exit_error().await) }
     }
 
-    /// The SQLSTATE that Postgres has for its end.
+    /// Postgres' SQLSTATE for the end of the process.
     pub(crate) fn sqlstate(&self, error: &QueryError) -> &'static str {
         match (self.killer.reason.get(), error.fault) {
-            (Some(Kill::Time(_)), _) => "57014",
-            (Some(Kill::Disk(_)), _) => "53100",
-            (Some(Kill::Memory(_)), _) | (None, Fault::Budget) => "53200",
+            (Some(KillReason::Time(_)), _) => "57014",
+            (Some(KillReason::Disk(_)), _) => "53100",
+            (Some(KillReason::Memory(_)), _) | (None, Fault::Budget) => "53200",
             (None, _) => "58000",
         }
     }
 
-    /// Why it ended, once its sockets are closed.
-    pub(crate) async fn died(&self) -> QueryError {
+    /// The reason why the process ended, once its sockets are closed.
+    pub(crate) async fn exit_error(&self) -> QueryError {
         if let Some(reason) = self.killer.reason.get() {
             return reason.error();
         }
@@ -220,17 +220,17 @@ impl Process {
         if let Some(reason) = self.killer.reason.get() {
             return reason.error();
         }
-        let said = self.standard_error.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = String::from_utf8_lossy(&said).into_owned();
-        death(status, &said, self.memory)
+        let stderr = self.standard_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        describe_exit(status, &stderr, self.memory)
     }
 }
 
-/// What the end of a process means to whoever asked.
-fn death(status: Option<ExitStatus>, said: &str, memory: usize) -> QueryError {
-    // What Rust says when the allocator has no more.
-    if said.contains("memory allocation of") {
-        return QueryError::new(Fault::Budget, too_much_memory(memory));
+/// The error of a query whose process ended by itself.
+fn describe_exit(status: Option<ExitStatus>, stderr: &str, memory: usize) -> QueryError {
+    // The message of Rust's runtime when an allocation fails.
+    if stderr.contains("memory allocation of") {
+        return QueryError::new(Fault::Budget, memory_message(memory));
     }
     let signal = status.and_then(|status| status.signal());
     if signal == Some(rustix::process::Signal::XCPU.as_raw()) {
@@ -241,7 +241,7 @@ fn death(status: Option<ExitStatus>, said: &str, memory: usize) -> QueryError {
         (None, Some(code)) => format!("with status {code}"),
         (None, None) => "without a status".to_owned(),
     };
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     let text = if last.is_empty() { String::new() } else { format!(": {last}") };
     QueryError::new(Fault::Died, format!("the process that answered ended {how}{text}"))
 }
@@ -251,7 +251,7 @@ fn death(status: Option<ExitStatus>, said: &str, memory: usize) -> QueryError {
 pub(crate) struct Control(mpsc::Sender<Vec<u8>>);
 
 impl Control {
-    /// Whether it still takes any.
+    /// Sends a message; returns whether the worker still accepts messages.
     pub(crate) async fn send(&self, message: &ToWorker) -> bool {
         let Ok(frame) = frame::encode(message, &[]) else { return false };
         self.0.send(frame).await.is_ok()
@@ -263,7 +263,7 @@ impl Control {
     }
 }
 
-fn pair() -> io::Result<(StdUnixStream, StdUnixStream)> {
+fn socket_pair() -> io::Result<(StdUnixStream, StdUnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     for end in [&ours, &theirs] {
         socket2::SockRef::from(end).set_send_buffer_size(SOCKET_BUFFER)?;
@@ -280,27 +280,27 @@ async fn write(mut into: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
     }
 }
 
-/// Answers calls and hands the rest on, until the worker closes its end or says what is no message.
+/// Answers calls and forwards other messages, until the worker closes its end or sends an invalid message.
 async fn read(
     mut from: OwnedReadHalf,
-    feed: Arc<Feed>,
+    calls: Arc<CallHandler>,
     control: mpsc::Sender<Vec<u8>>,
     events: mpsc::Sender<FromWorker>,
 ) {
     loop {
         match frame::read_async::<FromWorker>(&mut from).await {
             Ok(Some(FromWorker::Call { call, what })) => {
-                let (feed, control) = (feed.clone(), Control(control.clone()));
-                let Some(room) = feed.room().await else { return };
+                let (calls, control) = (calls.clone(), Control(control.clone()));
+                let Some(slot) = calls.acquire_slot().await else { return };
                 tokio::spawn(async move {
-                    let (reply, body) = feed.answer(what).await;
+                    let (reply, body) = calls.answer(what).await;
                     // A worker that is gone needs no reply.
                     let _told = control.reply(&ToWorker::Reply { call, reply }, &body).await;
-                    drop(room);
+                    drop(slot);
                 });
             }
-            Ok(Some(FromWorker::Release { snapshot })) => feed.release(snapshot),
-            Ok(Some(FromWorker::StatementEnded { statement })) => feed.statement_ended(statement),
+            Ok(Some(FromWorker::Release { snapshot })) => calls.release(snapshot),
+            Ok(Some(FromWorker::StatementEnded { statement })) => calls.end_statement(statement),
             Ok(Some(event)) => {
                 if events.send(event).await.is_err() {
                     return;
@@ -315,23 +315,23 @@ async fn read(
     }
 }
 
-/// Keeps the last of what a worker says on standard error, and writes it to the log.
-async fn listen(mut from: ChildStderr, tail: Arc<Mutex<Vec<u8>>>, id: u32) {
+/// Logs a worker's standard error, and keeps its end.
+async fn log_stderr(mut from: ChildStderr, tail: Arc<Mutex<Vec<u8>>>, id: u32) {
     let mut buffer = [0; 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
         tracing::warn!(worker = id, text = text.trim_end(), "a SQL worker says");
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.extend_from_slice(&buffer[..read]);
-        let gone = tail.len().saturating_sub(TAIL);
+        let gone = tail.len().saturating_sub(STDERR_TAIL);
         tail.drain(..gone);
     }
 }
 
-/// Waits for the process, which it kills when it is told to, or when nobody is left to tell it.
+/// Waits for the process to end; kills it on a message, or when all senders are gone.
 async fn supervise(
     mut child: Child,
-    mut killed: mpsc::Receiver<()>,
+    mut kills: mpsc::Receiver<()>,
     exit: watch::Sender<Option<ExitStatus>>,
     spill: SpillFolder,
 ) {
@@ -339,7 +339,7 @@ async fn supervise(
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            _ = killed.recv(), if !is_killed => {
+            _ = kills.recv(), if !is_killed => {
                 is_killed = true;
                 // It may have ended just now.
                 let _sent = child.start_kill();
@@ -350,7 +350,7 @@ async fn supervise(
     exit.send_replace(status.ok());
 }
 
-/// What one worker spills; removed with it.
+/// A worker's spill folder; removed when dropped.
 #[derive(Debug)]
 struct SpillFolder(PathBuf);
 
@@ -379,13 +379,13 @@ mod tests {
 
     #[test]
     fn an_end_without_memory_is_told_as_such_and_others_by_their_status() {
-        let said = "memory allocation of 8000000000 bytes failed\n";
-        let error = death(Some(ExitStatus::from_raw(6)), said, 512 << 20);
+        let stderr = "memory allocation of 8000000000 bytes failed\n";
+        let error = describe_exit(Some(ExitStatus::from_raw(6)), stderr, 512 << 20);
         assert_eq!(error.fault, Fault::Budget);
         assert!(error.message.contains("memory_mb is 512"), "{error}");
-        let error = death(Some(ExitStatus::from_raw(24)), "", 0);
+        let error = describe_exit(Some(ExitStatus::from_raw(24)), "", 0);
         assert!(error.message.contains("processor"), "{error}");
-        let error = death(Some(ExitStatus::from_raw(11)), "one\ntwo\n", 0);
+        let error = describe_exit(Some(ExitStatus::from_raw(11)), "one\ntwo\n", 0);
         assert_eq!(
             (error.fault, error.message.as_str()),
             (Fault::Died, "the process that answered ended by signal 11: two")

@@ -1,20 +1,20 @@
-//! Where the worker's program lies.
+//! Finding the worker's program.
 
 use std::path::{Path, PathBuf};
 
-use crate::question::{Fault, QueryError};
+use crate::query::{Fault, QueryError};
 
 /// The program's file name.
 pub const PROGRAM: &str = "meshtrail-sql";
 
-/// The worker's program: the configured one, else the one beside this program, else the one on `PATH`.
+/// Finds the worker's program: the configured one, else the one beside this program, else the one on `PATH`.
 pub fn find(configured: Option<&Path>) -> Result<PathBuf, QueryError> {
     if let Some(path) = configured {
         return if path.is_file() { Ok(path.to_owned()) } else { Err(missing(&path.display().to_string())) };
     }
     let own = std::env::current_exe().ok();
     let folder = own.as_deref().and_then(Path::parent);
-    // Tests run from a folder below the one that programs are built into.
+    // Tests run from the folder `deps` below the one with the programs.
     let above = folder.filter(|folder| folder.ends_with("deps")).and_then(Path::parent);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = folder.into_iter().chain(above).map(Path::to_owned).chain(std::env::split_paths(&path));

@@ -1,7 +1,7 @@
-//! Keeps all workers together within their memory and disk, and counts them.
+//! Enforces the limits of memory and disk of all workers together, and counts workers.
 //!
-//! While any worker runs, what each holds is read every [`LOOK`]; past the whole, the one that holds most is killed.
-//! Each one's address space is bounded as well, so that no single allocation gets far before it is seen.
+//! While any worker runs, the memory of each is measured every [`LOOK_INTERVAL`]; if the sum exceeds the limit, the largest
+//! worker is killed. Address space is limited for each as well, so that a single allocation between two looks is bounded.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,31 +9,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::process::{Kill, Killer};
+use crate::process::{KillReason, Killer};
 
-/// How often workers are looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// Every so many looks, what they wrote to disk is counted.
+/// The interval between two measurements.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Disk usage is measured every so many looks.
 const DISK_LOOKS: u64 = 20;
-/// What a worker holds that has been asked nothing: its program, tables and threads. Not counted to a question.
+/// Memory of an idle worker: its program, tables and threads. Not counted towards the limit.
 pub(crate) const OWN_MEMORY: usize = 64 << 20;
 
-/// How many workers there were, and how they ended.
+/// Counts of workers, and of how they ended.
 #[derive(Debug, Default)]
 pub struct WorkerCounts {
     /// Processes that were started.
     pub started: AtomicU64,
-    /// Processes that run now.
+    /// Processes that are running.
     pub running: AtomicU64,
-    /// Questions that were answered whole.
+    /// Queries that were answered completely.
     pub answered: AtomicU64,
-    /// Processes that were killed or died while they answered.
+    /// Processes that were killed or died while they ran a query.
     pub died: AtomicU64,
 }
 
-/// All running workers of one server.
+/// The running workers of one server.
 #[derive(Debug, Clone)]
-pub(crate) struct Watch(Arc<Inner>);
+pub(crate) struct ResourceWatch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -49,15 +49,15 @@ struct Members {
     is_watched: bool,
 }
 
-/// One of them; dropped, it is none any more.
+/// The membership of one worker; dropping it removes the worker.
 #[derive(Debug)]
 pub(crate) struct Member {
-    watch: Watch,
+    watch: ResourceWatch,
     id: u32,
 }
 
-impl Watch {
-    /// At most `memory` and `disk` bytes for all together.
+impl ResourceWatch {
+    /// Limits all workers together to `memory` and `disk` bytes.
     pub(crate) fn new(memory: usize, disk: u64) -> Self {
         let counts = WorkerCounts::default();
         Self(Arc::new(Inner { memory, disk, members: Mutex::default(), counts }))
@@ -81,15 +81,15 @@ impl Watch {
         let mut members = self.members();
         members.by_id.insert(id, (killer, spill));
         if !std::mem::replace(&mut members.is_watched, true) {
-            tokio::spawn(self.clone().look());
+            tokio::spawn(self.clone().run());
         }
         Member { watch: self.clone(), id }
     }
 
-    async fn look(self) {
+    async fn run(self) {
         let mut looks = 0;
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
             let members: Vec<(u32, Killer, PathBuf)> = {
                 let mut members = self.members();
                 if members.by_id.is_empty() {
@@ -102,16 +102,18 @@ impl Watch {
                     .map(|(id, (killer, spill))| (*id, killer.clone(), spill.clone()))
                     .collect()
             };
-            let memory: Vec<u64> =
-                members.iter().map(|(id, ..)| resident(*id).saturating_sub(OWN_MEMORY as u64)).collect();
-            if let Some(most) = past(&memory, self.0.memory as u64) {
-                members[most].1.kill(Kill::Memory(self.0.memory));
+            let memory: Vec<u64> = members
+                .iter()
+                .map(|(id, ..)| private_memory(*id).saturating_sub(OWN_MEMORY as u64))
+                .collect();
+            if let Some(most) = largest_over(&memory, self.0.memory as u64) {
+                members[most].1.kill(KillReason::Memory(self.0.memory));
             }
             looks += 1;
             if looks % DISK_LOOKS == 0 {
-                let disk: Vec<u64> = members.iter().map(|(_, _, spill)| written(spill)).collect();
-                if let Some(most) = past(&disk, self.0.disk) {
-                    members[most].1.kill(Kill::Disk(self.0.disk));
+                let disk: Vec<u64> = members.iter().map(|(_, _, spill)| folder_bytes(spill)).collect();
+                if let Some(most) = largest_over(&disk, self.0.disk) {
+                    members[most].1.kill(KillReason::Disk(self.0.disk));
                 }
             }
         }
@@ -126,29 +128,29 @@ impl Drop for Member {
     }
 }
 
-/// The largest of `parts`, if together they are more than `whole`.
-fn past(parts: &[u64], whole: u64) -> Option<usize> {
+/// The index of the largest of `parts`, if their sum exceeds `whole`.
+fn largest_over(parts: &[u64], whole: u64) -> Option<usize> {
     let sum: u64 = parts.iter().sum();
     let most = parts.iter().enumerate().max_by_key(|(_, part)| **part)?;
     (sum > whole).then_some(most.0)
 }
 
-/// Bytes of memory that a process holds for itself; 0 if it is gone. Its program, which it shares with others and the
-/// file, is not among them.
-fn resident(id: u32) -> u64 {
+/// Private memory of a process, in bytes; 0 if it is gone. Pages shared with other processes or mapped from its program's
+/// file don't count.
+fn private_memory(id: u32) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
     let mut pages = statm.split(' ').skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0));
     let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
     resident.saturating_sub(shared) * rustix::param::page_size() as u64
 }
 
-/// Bytes of the files below a folder.
-fn written(folder: &Path) -> u64 {
+/// The total size of the files below a folder.
+fn folder_bytes(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => written(&entry.path()),
+            Ok(found) if found.is_dir() => folder_bytes(&entry.path()),
             Ok(found) => found.len(),
             Err(_) => 0,
         })
@@ -161,17 +163,17 @@ mod tests {
 
     #[test]
     fn the_largest_is_to_go_once_all_together_are_too_much() {
-        assert_eq!(past(&[], 10), None);
-        assert_eq!(past(&[3, 4, 3], 10), None);
-        assert_eq!(past(&[3, 5, 3], 10), Some(1));
+        assert_eq!(largest_over(&[], 10), None);
+        assert_eq!(largest_over(&[3, 4, 3], 10), None);
+        assert_eq!(largest_over(&[3, 5, 3], 10), Some(1));
     }
 
     #[test]
     fn what_a_process_holds_is_read_from_the_kernel() {
         let held = vec![1u8; 8 << 20];
-        assert!(resident(std::process::id()) > 4 << 20);
+        assert!(private_memory(std::process::id()) > 4 << 20);
         drop(held);
-        assert_eq!(resident(0), 0);
+        assert_eq!(private_memory(0), 0);
     }
 
     #[test]
@@ -180,6 +182,6 @@ mod tests {
         std::fs::create_dir(folder.path().join("a")).unwrap();
         std::fs::write(folder.path().join("a/b"), [0; 300]).unwrap();
         std::fs::write(folder.path().join("c"), [0; 20]).unwrap();
-        assert_eq!(written(folder.path()), 320);
+        assert_eq!(folder_bytes(folder.path()), 320);
     }
 }

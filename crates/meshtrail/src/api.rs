@@ -1,7 +1,7 @@
-//! The API as the commands use it, wherever it is served.
+//! The API client of the commands.
 //!
-//! A command speaks HTTP to a running server, or to the same routes in this process over a store that is
-//! opened for reading. Which it is, is decided once, in [`Api::open`].
+//! Requests go over HTTP to a running server, or to the same routes in this process over a store that is
+//! opened read-only. [`Api::open`] decides which.
 
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
@@ -14,49 +14,47 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::args::Source;
+use crate::args::ApiSource;
 use crate::local;
 use crate::remote::Remote;
 
-/// Bytes of a file that are sent at a time.
-const UPLOAD_PIECE: usize = 256 << 10;
+/// The chunk size of uploads, in bytes.
+const UPLOAD_CHUNK: usize = 256 << 10;
 
-/// The longest answer that is read as a whole.
-const MAX_WHOLE: usize = 256 << 20;
+/// The largest response that is read into memory, in bytes.
+const MAX_BODY: usize = 256 << 20;
 
-/// Who answers.
+/// Where requests go.
 pub(crate) enum Api {
     /// A server.
     Remote(Remote),
-    /// A store that this process reads itself.
+    /// The routes in this process, over a store that it reads itself.
     Direct(Box<Router>),
 }
 
-/// An answer whose body still comes.
+/// A response whose body is a stream.
 pub(crate) struct Answer {
-    /// Its body.
     pub(crate) body: BoxStream<'static, Result<Bytes>>,
 }
 
-/// A refusal, as the server put it.
+/// An error response of the API.
 #[derive(Debug, thiserror::Error)]
-#[error("{detail}{}", note(field, id))]
-pub(crate) struct Refused {
-    /// The status.
+#[error("{detail}{}", location_note(field, id))]
+pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     detail: String,
     field: Option<String>,
     id: Option<String>,
 }
 
-impl Refused {
-    /// What was wrong, without where.
+impl ApiError {
+    /// The message, without field and request id.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 }
 
-fn note(field: &Option<String>, id: &Option<String>) -> String {
+fn location_note(field: &Option<String>, id: &Option<String>) -> String {
     let field = field.as_ref().map(|field| format!("in {field}"));
     let id = id.as_ref().map(|id| format!("{id} in the server's log"));
     let notes: Vec<String> = field.into_iter().chain(id).collect();
@@ -64,23 +62,23 @@ fn note(field: &Option<String>, id: &Option<String>) -> String {
 }
 
 impl Api {
-    /// Finds who answers: the named server, the named store, the server that runs on this machine, or the
-    /// store that lies here.
-    pub(crate) async fn open(source: &Source) -> Result<Api> {
+    /// Opens the named server, the named store, the server that runs on this machine, or the store on this
+    /// machine.
+    pub(crate) async fn open(source: &ApiSource) -> Result<Api> {
         if let Some(url) = source.named_server() {
             let token = source.token.clone().ok_or_else(|| {
                 anyhow!("a token is needed for {url}: set MESHTRAIL_TOKEN or give --token (an admin makes one with `meshtrail tokens create`)")
             })?;
             return Ok(Api::Remote(Remote::new(url, Some(token))?));
         }
-        if let Some(running) = local::running(source).await? {
+        if let Some(running) = local::running_server(source).await? {
             return Ok(Api::Remote(running));
         }
-        Ok(Api::Direct(Box::new(local::read_store(source).await?)))
+        Ok(Api::Direct(Box::new(local::open_store(source).await?)))
     }
 
-    /// Like [`Api::open`], for what only a running server can do.
-    pub(crate) async fn open_server(source: &Source, what: &str) -> Result<Remote> {
+    /// Like [`Api::open`], for requests that only a running server can handle.
+    pub(crate) async fn open_server(source: &ApiSource, what: &str) -> Result<Remote> {
         match Api::open_remote(source).await? {
             Some(remote) => Ok(remote),
             None => bail!(
@@ -89,14 +87,14 @@ impl Api {
         }
     }
 
-    async fn open_remote(source: &Source) -> Result<Option<Remote>> {
+    async fn open_remote(source: &ApiSource) -> Result<Option<Remote>> {
         match source.named_server() {
             Some(url) => Ok(Some(Remote::new(url, source.token.clone())?)),
-            None => local::running(source).await,
+            None => local::running_server(source).await,
         }
     }
 
-    /// Asks for `path`; the answer's body comes as a stream.
+    /// Sends a GET; the response body is a stream.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
         match self {
             Api::Remote(remote) => remote.send(Method::GET, path, None).await,
@@ -104,7 +102,7 @@ impl Api {
         }
     }
 
-    /// Posts `body`; the answer's body comes as a stream.
+    /// Posts `body` as JSON; the response body is a stream.
     pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
         let body = serde_json::to_vec(body)?;
         match self {
@@ -116,25 +114,25 @@ impl Api {
         }
     }
 
-    /// Posts a file's bytes and reads the whole answer.
+    /// Posts a file's bytes and reads the whole response.
     pub(crate) async fn upload(&self, path: &str, file: &std::path::Path) -> Result<Vec<u8>> {
         let file = tokio::fs::File::open(file).await?;
-        let bytes = tokio_util::io::ReaderStream::with_capacity(file, UPLOAD_PIECE);
+        let bytes = tokio_util::io::ReaderStream::with_capacity(file, UPLOAD_CHUNK);
         let answer = match self {
             Api::Remote(remote) => remote.upload(path, reqwest::Body::wrap_stream(bytes)).await,
             Api::Direct(router) => {
                 direct(router, http::Request::post(path).body(Body::from_stream(bytes))?).await
             }
         };
-        answer?.whole().await
+        answer?.read_all().await
     }
 
-    /// Asks for `path` and reads the whole answer.
+    /// Sends a GET and reads the whole response.
     pub(crate) async fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
-        self.get(path).await?.whole().await
+        self.get(path).await?.read_all().await
     }
 
-    /// Asks for `path` and reads the answer as JSON.
+    /// Sends a GET and parses the response as JSON.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let bytes = self.get_bytes(path).await?;
         serde_json::from_slice(&bytes)
@@ -143,16 +141,16 @@ impl Api {
 }
 
 impl Answer {
-    /// The whole body.
-    pub(crate) async fn whole(mut self) -> Result<Vec<u8>> {
-        let mut whole = Vec::new();
+    /// Reads the whole body.
+    pub(crate) async fn read_all(mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
         while let Some(part) = self.body.next().await {
-            whole.extend_from_slice(&part?);
-            if whole.len() > MAX_WHOLE {
-                bail!("the answer is larger than {MAX_WHOLE} bytes");
+            body.extend_from_slice(&part?);
+            if body.len() > MAX_BODY {
+                bail!("the answer is larger than {MAX_BODY} bytes");
             }
         }
-        Ok(whole)
+        Ok(body)
     }
 }
 
@@ -166,12 +164,12 @@ async fn direct(router: &Router, request: http::Request<Body>) -> Result<Answer>
     if status.is_success() {
         return Ok(answer);
     }
-    // There is no server, and so no log that the id could be found in.
-    Err(Refused { id: None, ..refusal(status, &answer.whole().await?) }.into())
+    // Without a server there is no log that contains the id.
+    Err(ApiError { id: None, ..parse_error(status, &answer.read_all().await?) }.into())
 }
 
-/// A refusal made of what the server sent.
-pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Refused {
+/// Parses an error response.
+pub(crate) fn parse_error(status: StatusCode, body: &[u8]) -> ApiError {
     #[derive(serde::Deserialize)]
     struct Body {
         detail: Option<String>,
@@ -181,13 +179,13 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Refused {
     }
     let shown = |text: String| meshtrail_event::text::visible(&text).into_owned();
     match serde_json::from_slice::<Body>(body) {
-        Ok(body) => Refused {
+        Ok(body) => ApiError {
             status,
             detail: shown(body.detail.or(body.title).unwrap_or_else(|| status.to_string())),
             field: body.field.map(shown),
             id: body.id.map(shown),
         },
-        Err(_) => Refused {
+        Err(_) => ApiError {
             status,
             detail: format!("the server answered {status} and said no more; is it a Meshtrail server?"),
             field: None,
@@ -196,7 +194,7 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Refused {
     }
 }
 
-/// A path with query parameters, all encoded; absent ones are left out.
+/// A path with percent-encoded query parameters; absent ones are left out.
 pub(crate) fn path(base: &str, parameters: &[(&str, Option<String>)]) -> String {
     let mut whole = base.to_owned();
     for (name, value) in parameters {
@@ -204,14 +202,14 @@ pub(crate) fn path(base: &str, parameters: &[(&str, Option<String>)]) -> String 
             whole.push(if whole.contains('?') { '&' } else { '?' });
             whole.push_str(name);
             whole.push('=');
-            whole.push_str(&encoded(value));
+            whole.push_str(&encode(value));
         }
     }
     whole
 }
 
-/// A text as one part of a path or query.
-pub(crate) fn encoded(text: &str) -> String {
+/// Percent-encodes a text as one part of a path or query.
+pub(crate) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
@@ -229,15 +227,15 @@ mod tests {
 
     #[test]
     fn any_text_travels_in_an_address() {
-        let asked = path("/api/v1/events", &[("q", Some("a&b=ü \u{1b}".to_owned())), ("cursor", None)]);
-        assert_eq!(asked, "/api/v1/events?q=a%26b%3D%C3%BC%20%1B");
+        let path = path("/api/v1/events", &[("q", Some("a&b=ü \u{1b}".to_owned())), ("cursor", None)]);
+        assert_eq!(path, "/api/v1/events?q=a%26b%3D%C3%BC%20%1B");
     }
 
     #[test]
     fn a_refusal_says_where_and_never_commands_the_terminal() {
         let body = br#"{"detail":"no \u001b[2J","field":"q","id":"r1-2"}"#;
-        let text = refusal(StatusCode::BAD_REQUEST, body).to_string();
+        let text = parse_error(StatusCode::BAD_REQUEST, body).to_string();
         assert_eq!(text, "no ␛[2J (in q; r1-2 in the server's log)");
-        assert!(refusal(StatusCode::BAD_GATEWAY, b"<html>").to_string().contains("502"));
+        assert!(parse_error(StatusCode::BAD_GATEWAY, b"<html>").to_string().contains("502"));
     }
 }

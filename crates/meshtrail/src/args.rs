@@ -1,12 +1,13 @@
-//! The command line as it is written: names, flags and help texts, and nothing that acts on them.
+//! The command line definition: names, flags and help texts. Nothing here acts on them.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 mod access;
+mod demo;
+mod doctor;
 mod events;
-mod first_look;
 mod mesh;
 mod proof;
 mod serve;
@@ -15,8 +16,9 @@ mod setup;
 mod sql;
 
 pub(crate) use access::{SignIn, TokenCreate, TokenRevoke, Tokens, TokensList};
+pub(crate) use demo::Demo;
+pub(crate) use doctor::Doctor;
 pub(crate) use events::{EventShow, Events, EventsQuery, Order};
-pub(crate) use first_look::{Demo, Doctor};
 pub(crate) use mesh::{Changes, SourcesList, Who};
 pub(crate) use proof::{Checkpoint, Proof, Verify};
 pub(crate) use serve::Serve;
@@ -43,7 +45,6 @@ pub(crate) use sql::{Exports, ExportsCreate, ExportsFetch, ExportsList, ExportsR
         meshtrail verify --all                              check that nothing was changed"
 )]
 pub(crate) struct CommandLine {
-    /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -95,7 +96,7 @@ pub(crate) enum Command {
 /// Where to ask.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Where to ask")]
-pub(crate) struct Source {
+pub(crate) struct ApiSource {
     /// Ask this server; without it, the one that runs on this machine
     #[arg(long, value_name = "URL", env = "MESHTRAIL_SERVER")]
     pub(crate) server: Option<String>,
@@ -114,8 +115,8 @@ pub(crate) struct Source {
     pub(crate) trail: String,
 }
 
-impl Source {
-    /// The server to ask: a store that is named goes before it, which may only stand in the environment.
+impl ApiSource {
+    /// The server to use. An explicit `--store` takes precedence, since the server may come from the environment.
     pub(crate) fn named_server(&self) -> Option<&str> {
         self.server.as_deref().filter(|_| self.store.is_none())
     }
@@ -123,13 +124,12 @@ impl Source {
 
 /// Where to ask, and how to answer.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Asking {
+pub(crate) struct ApiArgs {
     /// Print JSON, one value per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) source: ApiSource,
 }
 
 /// `version`

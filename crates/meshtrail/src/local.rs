@@ -1,4 +1,4 @@
-//! What runs or lies on this machine: the server that `serve` left a note of, or a store to read.
+//! The server that runs on this machine, found by its discovery file, or a store on this machine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,47 +6,47 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use meshtrail_server::config::DEFAULT_DATA;
-use meshtrail_server::serve::note::ServerNote;
+use meshtrail_server::serve::discovery::DiscoveryFile;
 
-use crate::args::Source;
+use crate::args::ApiSource;
 use crate::remote::Remote;
 
-/// How long a server on this machine may take to say that it is there: long enough for a machine whose cores are all
-/// taken. One that has stopped refuses at once.
+/// How long a server on this machine may take to answer: long enough for a machine whose cores are all busy. The
+/// connection to a stopped server is refused at once.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 
-/// The server that runs on this machine over the asked-for data, if one does.
-pub(crate) async fn running(source: &Source) -> Result<Option<Remote>> {
-    let Some(note) =
-        ServerNote::read(&folder(source)).context("the note of the running server can't be read")?
+/// Finds a running server on this machine that serves the requested data.
+pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Remote>> {
+    let Some(discovery) =
+        DiscoveryFile::read(&data_folder(source)).context("the note of the running server can't be read")?
     else {
         return Ok(None);
     };
-    if source.store.as_ref().is_some_and(|store| store.contains("://") && *store != note.store) {
+    if source.store.as_ref().is_some_and(|store| store.contains("://") && *store != discovery.store) {
         return Ok(None);
     }
-    let open = Remote::new(&note.url, None)?;
-    let asked = open.send(http::Method::GET, "/api/v1/health", None);
-    if !matches!(tokio::time::timeout(ANSWER_TIME, asked).await, Ok(Ok(_))) {
+    let open = Remote::new(&discovery.url, None)?;
+    let answer = open.send(http::Method::GET, "/api/v1/health", None);
+    if !matches!(tokio::time::timeout(ANSWER_TIME, answer).await, Ok(Ok(_))) {
         return Ok(None);
     }
     let token = match &source.token {
         Some(token) => token.clone(),
-        None => std::fs::read_to_string(&note.admin_token_file)
+        None => std::fs::read_to_string(&discovery.admin_token_file)
             .with_context(|| {
                 format!(
                     "a server runs here, but its token file {} can't be read; ask as the user it runs as, or give --token",
-                    note.admin_token_file.display()
+                    discovery.admin_token_file.display()
                 )
             })?
             .trim()
             .to_owned(),
     };
-    Ok(Some(Remote::new(&note.url, Some(token))?))
+    Ok(Some(Remote::new(&discovery.url, Some(token))?))
 }
 
-/// Where machine-local state lies.
-pub(crate) fn folder(source: &Source) -> PathBuf {
+/// The folder of the machine-local state.
+pub(crate) fn data_folder(source: &ApiSource) -> PathBuf {
     match (&source.data, &source.store) {
         (Some(data), _) => data.clone(),
         (None, Some(store)) if !store.contains("://") => PathBuf::from(store),
@@ -54,14 +54,16 @@ pub(crate) fn folder(source: &Source) -> PathBuf {
     }
 }
 
-/// The store that is asked for, or that lies in the usual place.
-pub(crate) fn store_location(source: &Source) -> Result<String> {
+/// The requested store, or the one in the default folder.
+pub(crate) fn store_location(source: &ApiSource) -> Result<String> {
     if let Some(store) = &source.store {
         return Ok(store.clone());
     }
-    let folder = folder(source);
-    if let Some(note) = ServerNote::read(&folder).context("the note of the last server can't be read")? {
-        return Ok(note.store);
+    let folder = data_folder(source);
+    if let Some(discovery) =
+        DiscoveryFile::read(&folder).context("the note of the last server can't be read")?
+    {
+        return Ok(discovery.store);
     }
     if !folder.join("trails").is_dir() {
         bail!(
@@ -72,10 +74,10 @@ pub(crate) fn store_location(source: &Source) -> Result<String> {
     folder.to_str().map(str::to_owned).context("the path of the store is not valid UTF-8")
 }
 
-/// The API's routes over a store that is only read.
-pub(crate) async fn read_store(source: &Source) -> Result<Router> {
+/// The API's routes over a store that is opened read-only.
+pub(crate) async fn open_store(source: &ApiSource) -> Result<Router> {
     let location = store_location(source)?;
-    meshtrail_server::direct::open(&location, &folder(source), &source.trail)
+    meshtrail_server::direct::open(&location, &data_folder(source), &source.trail)
         .await
         .with_context(|| format!("the store {location} can't be read"))
 }

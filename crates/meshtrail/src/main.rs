@@ -1,20 +1,22 @@
 //! The command line of Meshtrail.
 //!
-//! - Exit status: 0 when done, 1 when not (or when `verify` finds something), 2 for a wrong command line,
-//!   3 when `verify --offline` was not told whose the pack has to be.
+//! - Exit status: 0 on success, 1 on failure (or when a check of `verify` fails), 2 for a wrong command line,
+//!   3 when a pack passes `verify --offline` but no key was given to compare its signer with.
 //! - Results go to standard output, everything else to standard error.
-//! - What is asked of a server or of a store goes through the same API ([`api`]).
+//! - Requests to a server and reads of a store use the same API ([`api`]).
+
+#![allow(missing_docs, reason = "an application crate: docs only where the name does not say enough")]
 
 mod api;
 mod args;
 mod commands;
-mod live_play;
 mod local;
 mod output;
+mod playback_clock;
 mod player;
 mod remote;
 mod terminal;
-mod written;
+mod units;
 
 use std::process::ExitCode;
 
@@ -22,20 +24,23 @@ use clap::Parser;
 
 use args::{Command, CommandLine, Events, Exports, Sessions, Tokens};
 
-/// Queries take and give back large buffers all the time, uploads many small ones: the system's allocator hands pages
-/// back to the kernel and fetches them again.
+/// Queries allocate and free large buffers all the time, uploads many small ones: the system's allocator returns pages
+/// to the kernel and requests them again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
-    // Only the first call in a process can install a provider, and this is it.
-    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    // This is the first call in the process, so that it can't fail.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     match run(line) {
         Ok(code) => code,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("meshtrail: {}", meshtrail_event::text::visible(&format!("{error:#}"))));
+            output::print_note(&format!(
+                "meshtrail: {}",
+                meshtrail_event::text::visible(&format!("{error:#}"))
+            ));
             ExitCode::FAILURE
         }
     }
@@ -43,7 +48,7 @@ fn main() -> ExitCode {
 
 fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     if writes_a_store(&line.command) {
-        // What is recorded is its owner's alone, whatever the shell or the service manager set.
+        // Files of the store are readable by their owner only, whatever umask the shell or the service manager set.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     }
     let mut builder = match &line.command {
@@ -51,8 +56,8 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
-    let code = runtime.block_on(act(line.command));
-    // Threads that still read the keyboard must not hold up the end.
+    let code = runtime.block_on(dispatch(line.command));
+    // Threads that still read the keyboard must not delay the exit.
     runtime.shutdown_background();
     code
 }
@@ -61,13 +66,13 @@ fn writes_a_store(command: &Command) -> bool {
     matches!(command, Command::Serve(_) | Command::Demo(_) | Command::Sessions(Sessions::Import(_)))
 }
 
-async fn act(command: Command) -> anyhow::Result<ExitCode> {
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => commands::serve::run(serve).await?,
         Command::Demo(demo) => commands::demo::run(demo).await?,
         Command::Doctor(doctor) => return commands::doctor::run(doctor).await,
         Command::Sessions(Sessions::Import(import)) => return commands::import::run(import).await,
-        Command::Sessions(sessions) => act_on_sessions(sessions).await?,
+        Command::Sessions(sessions) => dispatch_sessions(sessions).await?,
         Command::Events(Events::Query(query)) => commands::events::query(query).await?,
         Command::Events(Events::Show(show)) => commands::events::show(show).await?,
         Command::Query(query) => commands::query::run(query).await?,
@@ -81,8 +86,8 @@ async fn act(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tokens(Tokens::Create(create)) => commands::tokens::create(create).await?,
         Command::Tokens(Tokens::List(list)) => commands::tokens::list(list).await?,
         Command::Tokens(Tokens::Revoke(revoke)) => commands::tokens::revoke(revoke).await?,
-        Command::Setup(args::Setup::FlowLogs(asked)) => commands::setup::flow_logs(&asked)?,
-        Command::Changes(asked) => commands::changes::run(asked).await?,
+        Command::Setup(args::Setup::FlowLogs(flow_logs)) => commands::setup::flow_logs(&flow_logs)?,
+        Command::Changes(changes) => commands::changes::run(changes).await?,
         Command::Who(who) => commands::who::run(who).await?,
         Command::Sources(list) => commands::sources::list(list).await?,
         Command::SignIn(sign_in) => commands::sign_in::run(sign_in).await?,
@@ -91,7 +96,7 @@ async fn act(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn act_on_sessions(sessions: Sessions) -> anyhow::Result<()> {
+async fn dispatch_sessions(sessions: Sessions) -> anyhow::Result<()> {
     match sessions {
         Sessions::List(list) => commands::sessions::list(list).await,
         Sessions::Show(show) => commands::sessions::show(show).await,

@@ -1,8 +1,8 @@
-//! What goes to the terminal: lines, tables, and nothing a terminal would obey.
+//! Terminal output: lines and tables, without control sequences from foreign text.
 //!
-//! - Every foreign text passes [`visible`] before it is shown; JSON escapes control characters by itself.
-//! - A reader that goes away (`| head`) ends the program quietly: see [`is_closed_pipe`].
-//! - On a terminal a table is cut to its width; into a pipe it is written whole.
+//! - Every foreign text passes through [`visible`] before it is printed; JSON escapes control characters by itself.
+//! - A closed pipe (`| head`) ends the program without an error: see [`is_closed_pipe`].
+//! - On a terminal a table is truncated to its width; to a pipe it is written in full.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,18 +10,18 @@ use meshtrail_event::text::visible;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Writes one line to standard output.
-pub(crate) fn line(text: &str) -> io::Result<()> {
+pub(crate) fn print_line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")
 }
 
-/// Writes one line to standard error; if that is closed there is nobody left to tell.
-pub(crate) fn note(text: &str) {
-    let _nobody_left = writeln!(io::stderr().lock(), "{text}");
+/// Writes one line to standard error, and ignores errors.
+pub(crate) fn print_note(text: &str) {
+    let _ignored = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether an error only says that nobody reads the output any more.
+/// Whether an error only means that the reader of the output has closed the pipe.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -29,7 +29,7 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Columns of the terminal on standard output; none when it is a file or a pipe.
+/// The columns of the terminal on standard output; none for a file or a pipe.
 pub(crate) fn terminal_width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -38,49 +38,47 @@ pub(crate) fn terminal_width() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
 }
 
-/// How a column takes its place.
+/// How a column is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     /// As wide as its widest cell.
     Whole,
-    /// As wide as its widest cell, to the right.
+    /// As wide as its widest cell, right-aligned.
     Right,
-    /// Cut when the terminal is narrow, down to this many columns.
+    /// Truncated when the terminal is narrow, down to this many columns.
     Cut(usize),
 }
 
-/// Rows under headings, aligned.
+/// A table with aligned columns.
 pub(crate) struct Table {
     headings: Vec<(String, Fit)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// An empty table.
     pub(crate) fn new<H: AsRef<str>>(headings: impl IntoIterator<Item = (H, Fit)>) -> Table {
         let shown = |heading: H| visible(heading.as_ref()).into_owned();
         let headings = headings.into_iter().map(|(heading, fit)| (shown(heading), fit)).collect();
         Table { headings, rows: Vec::new() }
     }
 
-    /// Adds a row; its cells may hold anything.
+    /// Adds a row; control characters in its cells are escaped.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| visible(&cell).into_owned()).collect());
     }
 
-    /// Writes it to standard output.
     pub(crate) fn print(&self) -> io::Result<()> {
         for text in self.lines(terminal_width()) {
-            line(&text)?;
+            print_line(&text)?;
         }
         Ok(())
     }
 
-    /// The lines as they fit into `width` columns.
+    /// The lines, laid out for `width` columns.
     pub(crate) fn lines(&self, width: Option<usize>) -> Vec<String> {
         let widths = self.widths(width);
         let headings: Vec<String> = self.headings.iter().map(|(text, _)| text.clone()).collect();
-        std::iter::once(&headings).chain(&self.rows).map(|row| self.written(row, &widths)).collect()
+        std::iter::once(&headings).chain(&self.rows).map(|row| self.format_row(row, &widths)).collect()
     }
 
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
@@ -92,25 +90,25 @@ impl Table {
         }
         let Some(limit) = limit else { return widths };
         let gaps = 2 * widths.len().saturating_sub(1);
-        let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
-        // The last columns give way first: what identifies a row stands in front.
+        let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
+        // The last columns are truncated first: those that identify a row come first.
         for (width, (_, fit)) in widths.iter_mut().zip(&self.headings).rev() {
-            if let Fit::Cut(least) = fit {
-                let gives = over.min(width.saturating_sub(*least));
-                *width -= gives;
-                over -= gives;
+            if let Fit::Cut(min) = fit {
+                let cut = excess.min(width.saturating_sub(*min));
+                *width -= cut;
+                excess -= cut;
             }
         }
         widths
     }
 
-    fn written(&self, row: &[String], widths: &[usize]) -> String {
+    fn format_row(&self, row: &[String], widths: &[usize]) -> String {
         let mut text = String::new();
         for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
             if at > 0 {
                 text.push_str("  ");
             }
-            let cell = cut(cell, *width);
+            let cell = truncate(cell, *width);
             let space = " ".repeat(width - cell.width().min(*width));
             if self.headings[at].1 == Fit::Right {
                 text.push_str(&space);
@@ -125,12 +123,12 @@ impl Table {
     }
 }
 
-/// The text cut to `columns` columns of a terminal, with a sign that it was.
-pub(crate) fn cut(text: &str, columns: usize) -> String {
+/// Truncates a text to `columns` terminal columns, and marks it with an ellipsis.
+pub(crate) fn truncate(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
-    let mut kept = String::new();
+    let mut truncated = String::new();
     let mut used = 0;
     for character in text.chars() {
         let width = character.width().unwrap_or(0);
@@ -138,12 +136,12 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
             break;
         }
         used += width;
-        kept.push(character);
+        truncated.push(character);
     }
     if columns > 0 {
-        kept.push('…');
+        truncated.push('…');
     }
-    kept
+    truncated
 }
 
 #[cfg(test)]
@@ -176,7 +174,7 @@ mod tests {
 
     #[test]
     fn wide_characters_are_cut_by_columns() {
-        assert_eq!(cut("东京東京", 5), "东京…");
-        assert_eq!(cut("abc", 0), "");
+        assert_eq!(truncate("东京東京", 5), "东京…");
+        assert_eq!(truncate("abc", 0), "");
     }
 }

@@ -1,15 +1,15 @@
-//! Drawing a recording in this terminal.
+//! Draws a recording in this terminal.
 //!
-//! What was recorded is fed to a terminal of our own in memory, and what that shows is drawn here with our own
-//! escape sequences, line by line where it changed. So nothing that was recorded (queries that make a terminal
-//! answer, clipboard writes, titles) reaches the operator's terminal.
+//! Recorded output is fed to an emulated terminal in memory; changed lines of its screen are drawn here with escape
+//! sequences of our own. So no recorded control sequence (terminal queries, clipboard writes, titles) reaches the
+//! operator's terminal.
 
 use std::io::{self, Write};
 
 use avt::observer::DirtyRows;
 use avt::{Color, Line, Pen, Terminal};
 
-/// The largest screen that is drawn.
+/// The largest emulated screen.
 const MAX_COLUMNS: usize = 500;
 const MAX_ROWS: usize = 300;
 
@@ -17,12 +17,7 @@ const MAX_ROWS: usize = 300;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum CastLine {
     /// The first line: columns and rows.
-    Header {
-        /// Columns.
-        width: usize,
-        /// Rows.
-        height: usize,
-    },
+    Header { width: usize, height: usize },
     /// Output, at seconds from the start.
     Output(f64, String),
     /// A new size, at seconds from the start.
@@ -31,7 +26,7 @@ pub(crate) enum CastLine {
     Other(f64),
 }
 
-/// Reads one line of a repaired recording.
+/// Parses one line of a repaired recording.
 pub(crate) fn parse(line: &str) -> Option<CastLine> {
     if line.starts_with('{') {
         #[derive(serde::Deserialize)]
@@ -63,7 +58,7 @@ impl CastLine {
     }
 }
 
-/// The recorded screen, and what of it is drawn.
+/// The emulated screen, and which of its rows are to be drawn.
 pub(crate) struct Screen {
     terminal: Terminal,
     watch: DirtyRows,
@@ -71,18 +66,17 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// An empty screen.
     pub(crate) fn new() -> Screen {
         let terminal = Terminal::new(80, 24).expect("both sizes are above zero");
         Screen { terminal, watch: DirtyRows::new(), changed: vec![true; 24] }
     }
 
-    /// Feeds one line of the recording to it.
+    /// Applies one line of the recording.
     pub(crate) fn feed(&mut self, line: &CastLine) {
         match line {
             CastLine::Header { width, height } | CastLine::Resize(_, width, height) => {
                 let (columns, rows) = ((*width).clamp(1, MAX_COLUMNS), (*height).clamp(1, MAX_ROWS));
-                let _all_are_drawn_again = self.terminal.resize_with(columns, rows, &mut self.watch);
+                let _all_rows_change = self.terminal.resize_with(columns, rows, &mut self.watch);
                 self.changed = vec![true; rows];
             }
             CastLine::Output(_, text) => {
@@ -96,7 +90,7 @@ impl Screen {
         }
     }
 
-    /// Draws what changed, within `columns` × `rows` of this terminal, and a status line under it.
+    /// Draws the changed rows, within `columns` × `rows` of this terminal, and a status line below.
     pub(crate) fn draw(
         &mut self,
         out: &mut impl Write,
@@ -109,12 +103,15 @@ impl Screen {
             if self.changed.get(row).copied().unwrap_or(true) {
                 text.push_str(&format!("\x1b[{};1H", row + 1));
                 let used = draw_line(&mut text, line, columns);
-                // In the last column the cursor waits on the character just drawn, which erasing would take away.
+                // In the last column the cursor stays on the character just drawn, which erasing would remove.
                 text.push_str(if used < columns { "\x1b[0m\x1b[K" } else { "\x1b[0m" });
             }
         }
         self.changed.iter_mut().for_each(|changed| *changed = false);
-        text.push_str(&format!("\x1b[{rows};1H\x1b[7m{}\x1b[0m\x1b[K", crate::output::cut(status, columns)));
+        text.push_str(&format!(
+            "\x1b[{rows};1H\x1b[7m{}\x1b[0m\x1b[K",
+            crate::output::truncate(status, columns)
+        ));
         if let Some((column, row)) = self.terminal.cursor().position()
             && row < visible_rows
             && column < columns
@@ -125,13 +122,13 @@ impl Screen {
         out.flush()
     }
 
-    /// Forgets what is drawn: this terminal was resized.
+    /// Marks every row as changed, after this terminal was resized.
     pub(crate) fn redraw(&mut self) {
         self.changed.iter_mut().for_each(|changed| *changed = true);
     }
 }
 
-/// Draws a line and tells how many columns it took.
+/// Draws a line and returns the columns used.
 fn draw_line(text: &mut String, line: &Line, columns: usize) -> usize {
     let mut used = 0;
     let mut pen: Option<Pen> = None;
@@ -148,7 +145,7 @@ fn draw_line(text: &mut String, line: &Line, columns: usize) -> usize {
             pen = Some(*cell.pen());
         }
         let character = cell.char();
-        // The emulator keeps controls out of its cells; what is still unsafe to print is shown as a box.
+        // The emulator keeps control characters out of its cells; any that is left is replaced.
         text.push(if character.is_control() { '\u{fffd}' } else { character });
         used += width;
     }
@@ -184,7 +181,7 @@ fn sgr(pen: &Pen) -> String {
 mod tests {
     use super::*;
 
-    fn drawn(lines: &[&str], size: (usize, usize)) -> String {
+    fn draw(lines: &[&str], size: (usize, usize)) -> String {
         let mut screen = Screen::new();
         for line in lines {
             screen.feed(&parse(line).unwrap());
@@ -198,7 +195,7 @@ mod tests {
     fn what_was_recorded_is_shown_but_never_obeyed() {
         let hostile =
             r#"[0.1,"o","hi \u001b]52;c;aGFja2Vk\u0007\u001b[6n\u001b]0;owned\u0007\u001bP$q\u001b\\there"]"#;
-        let text = drawn(&[r#"{"version":2,"width":40,"height":5}"#, hostile], (80, 24));
+        let text = draw(&[r#"{"version":2,"width":40,"height":5}"#, hostile], (80, 24));
         assert!(text.contains("hi there"), "{text:?}");
         for bad in ["]52", "]0;", "[6n", "\x1bP", "\u{7}"] {
             assert!(!text.contains(bad), "{bad:?} in {text:?}");
@@ -208,7 +205,7 @@ mod tests {
     #[test]
     fn a_larger_recording_is_clipped_to_this_terminal() {
         let wide = format!(r#"[0.1,"o","{}"]"#, "x".repeat(200));
-        let text = drawn(&[r#"{"version":2,"width":200,"height":100}"#, &wide], (20, 4));
+        let text = draw(&[r#"{"version":2,"width":200,"height":100}"#, &wide], (20, 4));
         assert!(text.contains(&"x".repeat(20)) && !text.contains(&"x".repeat(21)));
         assert!(!text.contains("\x1b[5;1H"), "no row below the status line");
     }

@@ -1,4 +1,4 @@
-//! A server, asked over HTTP.
+//! The HTTP client for a server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,12 @@ use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{Answer, refusal};
+use crate::api::{Answer, parse_error};
 
-/// How long a connection may take to open.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a server may be silent within an answer; a live session sends something at least this often.
-const SILENCE: Duration = Duration::from_secs(90);
+/// How long a response may pause; the stream of a live session sends something at least this often.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// One server and the token for it.
 #[derive(Clone)]
@@ -27,7 +26,6 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// The server at `url`.
     pub(crate) fn new(url: &str, token: Option<String>) -> Result<Remote> {
         let base = Url::parse(url)
             .map_err(|_| anyhow!("--server {url:?} is no address such as http://127.0.0.1:7411"))?;
@@ -37,12 +35,12 @@ impl Remote {
         Ok(Remote { client: client(&base)?, base, token })
     }
 
-    /// Where it is.
+    /// The base URL.
     pub(crate) fn address(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// Sends a request and gives back its answer, or its refusal as an error.
+    /// Sends a request and returns the response; an error status is returned as an error.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
@@ -51,7 +49,7 @@ impl Remote {
         self.answer(request).await
     }
 
-    /// Posts a recording's bytes as they are read.
+    /// Posts the bytes of a recording as a stream.
     pub(crate) async fn upload(&self, path: &str, bytes: reqwest::Body) -> Result<Answer> {
         let request = self.request(Method::POST, path);
         self.answer(request.header(http::header::CONTENT_TYPE, "application/x-asciicast").body(bytes)).await
@@ -73,31 +71,31 @@ impl Remote {
         let status = response.status();
         let lost = "the connection to the server was lost";
         let answer = Answer { body: response.bytes_stream().map(move |part| part.context(lost)).boxed() };
-        if status.is_success() { Ok(answer) } else { Err(refused(status, answer).await) }
+        if status.is_success() { Ok(answer) } else { Err(read_error(status, answer).await) }
     }
 
-    /// Posts `body` and reads the answer.
+    /// Posts `body` and parses the response as JSON.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        let answer = self.send(Method::POST, path, Some(serde_json::to_vec(body)?)).await?.whole().await?;
+        let answer = self.send(Method::POST, path, Some(serde_json::to_vec(body)?)).await?.read_all().await?;
         serde_json::from_slice(&answer)
             .with_context(|| format!("the answer to {path} is not what was expected"))
     }
 }
 
-/// The error that an answer other than success stands for.
-async fn refused(status: StatusCode, answer: Answer) -> anyhow::Error {
-    match answer.whole().await {
-        Ok(body) => refusal(status, &body).into(),
+/// Reads an error response.
+async fn read_error(status: StatusCode, answer: Answer) -> anyhow::Error {
+    match answer.read_all().await {
+        Ok(body) => parse_error(status, &body).into(),
         Err(error) => error,
     }
 }
 
-/// Plain HTTP needs no certificates: a machine without any must still be able to ask its own server.
+/// Plain HTTP needs no certificates: a machine without any must still be able to reach its own server.
 fn client(base: &Url) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("meshtrail/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIME)
-        .read_timeout(SILENCE)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none());
     if is_loopback(base) {
         builder = builder.no_proxy();

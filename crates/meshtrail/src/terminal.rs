@@ -1,4 +1,4 @@
-//! This terminal, taken over for a while: no line editing, no echo, another screen; given back at the end.
+//! Raw mode: no line editing, no echo, the alternate screen; the terminal is restored at the end.
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -8,42 +8,41 @@ use rustix::termios::{
 };
 use tokio::sync::mpsc;
 
-/// A terminal in our hands; dropping it gives it back as it was.
-pub(crate) struct Taken {
-    before: Termios,
+/// The terminal in raw mode; restored on drop.
+pub(crate) struct RawTerminal {
+    original: Termios,
 }
 
-impl Taken {
-    /// Takes the terminal over.
-    pub(crate) fn take() -> Result<Taken> {
+impl RawTerminal {
+    pub(crate) fn enter() -> Result<RawTerminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             bail!(
                 "playing needs a terminal; `meshtrail sessions export` gives the recording for other players"
             );
         }
-        let before = tcgetattr(io::stdin())?;
-        let mut raw = before.clone();
+        let original = tcgetattr(io::stdin())?;
+        let mut raw = original.clone();
         raw.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
         raw.special_codes[SpecialCodeIndex::VMIN] = 1;
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(io::stdin(), OptionalActions::Flush, &raw)?;
-        let taken = Taken { before };
+        let terminal = RawTerminal { original };
         io::stdout().write_all(b"\x1b[?1049h\x1b[2J\x1b[H")?;
         io::stdout().flush()?;
-        Ok(taken)
+        Ok(terminal)
     }
 }
 
-impl Drop for Taken {
+impl Drop for RawTerminal {
     fn drop(&mut self) {
-        // If the terminal is gone there is nothing to give back.
+        // If the terminal is gone there is nothing to restore.
         let _gone = io::stdout().write_all(b"\x1b[0m\x1b[?25h\x1b[?1049l");
         let _gone = io::stdout().flush();
-        let _gone = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+        let _gone = tcsetattr(io::stdin(), OptionalActions::Flush, &self.original);
     }
 }
 
-/// Columns and rows of this terminal.
+/// The columns and rows of this terminal.
 pub(crate) fn size() -> (usize, usize) {
     match tcgetwinsize(io::stdout()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
@@ -53,9 +52,9 @@ pub(crate) fn size() -> (usize, usize) {
     }
 }
 
-/// The keys as they are pressed. The thread that reads them waits in a read and ends with the process.
+/// The keys that are pressed. A thread reads them in blocking reads until the process ends.
 pub(crate) fn keys() -> mpsc::Receiver<u8> {
-    // Full only when somebody holds a key down while nothing is drawn: then the reader waits.
+    // The channel is full only if a key is held down while nothing is drawn; then the reader waits.
     let (sender, receiver) = mpsc::channel(64);
     std::thread::spawn(move || {
         let mut byte = [0];

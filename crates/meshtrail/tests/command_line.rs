@@ -1,6 +1,6 @@
-//! The command line as people meet it: help texts, wrong usage, and what happens when there is nothing to ask.
+//! Help texts, wrong usage, and errors without a server or a store.
 //!
-//! `MESHTRAIL_BLESS=1 cargo test -p meshtrail --test command_line` writes the help texts anew.
+//! `MESHTRAIL_BLESS=1 cargo test -p meshtrail --test command_line` rewrites the help texts.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 

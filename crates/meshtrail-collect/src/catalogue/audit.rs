@@ -1,7 +1,7 @@
 //! Records of Tailscale's configuration audit log.
 //!
 //! The log is described in Tailscale's OpenAPI document (`ConfigurationAuditLog`); every enumeration in it is open.
-//! Records have no id of their own; [`digest`] stands in for one.
+//! Records have no id; [`digest`] takes its place.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +13,18 @@ use super::exact::{clip, exact, object, text};
 use super::group::Groups;
 use super::{RecordError, party, table};
 use crate::snapshot::Origin;
-use crate::snapshot::tell;
+use crate::snapshot::change_writer::{sha256_hex, split_text};
 
 /// The most bytes, as JSON text, of `old` or `new` in the event itself.
 const MAX_VALUE: usize = 8_000;
 
-/// The most bytes, as JSON text, of what has no member of its own.
+/// The most bytes, as JSON text, of `record`: the members without a place in the event.
 pub(super) const MAX_RECORD: usize = 8_000;
 
 /// The events of one record, to be appended together: the change, what follows from it, and texts in parts.
 ///
-/// `time` is taken where the record itself has none, as over log streaming. `groups` tells of the other records of the
-/// same operation.
+/// `time` is used where the record itself has none, as in log streaming. `groups` has the other records of the same
+/// operation.
 pub fn audit(
     record: &[u8],
     origin: Origin,
@@ -33,11 +33,11 @@ pub fn audit(
 ) -> Result<Vec<Draft>, RecordError> {
     let is_long = record.len() > MAX_RECORD;
     let mut record = object(record)?;
-    let told = text(&record, "eventTime").and_then(|text| text.parse::<Timestamp>().ok());
-    let time = told.or(time).ok_or(RecordError::Missing { member: "eventTime" })?;
+    let own_time = text(&record, "eventTime").and_then(|text| text.parse::<Timestamp>().ok());
+    let time = own_time.or(time).ok_or(RecordError::Missing { member: "eventTime" })?;
     let digest = digest_of(&record);
     let whole = if is_long { clip(&mut record, &["old", "new"], MAX_RECORD) } else { None };
-    let name = name_of(&record);
+    let name = record_name(&record);
     let mut draft = Draft::new(kind(&name, &record, groups), time);
     draft.actor = party::actor(record.get("actor").and_then(Value::as_object));
     draft.identity = party::identity(&draft.actor, origin.as_str(), time);
@@ -48,13 +48,15 @@ pub fn audit(
     }
     let (old, new) = (record.remove("old"), record.remove("new"));
     let follows = match draft.kind {
-        Kind::PolicyChanged => super::policy::told(&mut change, &draft, old.as_ref(), new.as_ref()),
+        Kind::PolicyChanged => {
+            super::policy::describe_changes(&mut change, &draft, old.as_ref(), new.as_ref())
+        }
         _ => Vec::new(),
     };
-    let mut texts = values(&mut change, old, new);
+    let mut texts = set_values(&mut change, old, new);
     texts.extend(whole.map(|whole| ("record", whole)));
     change.digest = Some(digest);
-    change.record = rest(record, told.is_some());
+    change.record = remaining_members(record, own_time.is_some());
     draft.detail = Some(Detail::Change(Box::new(change)));
     let mut drafts = with_texts(draft, texts);
     drafts.splice(1..1, follows);
@@ -65,24 +67,24 @@ pub fn audit(
 fn kind(name: &str, record: &Map<String, Value>, groups: &Groups) -> Kind {
     match table::row(name).map_or(Kind::ConfigChanged, |row| row.kind.clone()) {
         Kind::DeviceSignedIn => text(record, "eventGroupID")
-            .map_or(Kind::DeviceSignedIn, |operation| signed_in(operation, groups)),
-        Kind::RouteEnabled if is_less(record.get("old"), record.get("new")) => Kind::RouteDisabled,
+            .map_or(Kind::DeviceSignedIn, |operation| sign_in_kind(operation, groups)),
+        Kind::RouteEnabled if only_lost_items(record.get("old"), record.get("new")) => Kind::RouteDisabled,
         kind => kind,
     }
 }
 
-/// What a record says, but for its values and what has no place of its own.
+/// The change of a record, without its values and without the members that have no place of their own.
 fn change(name: &str, draft: &Draft, record: &Map<String, Value>, origin: Origin) -> Change {
     let summary = match table::row(name) {
-        Some(row) => super::text::said(row.said, &draft.actor, &draft.target, record),
-        None => super::text::unnamed(name, &draft.actor, &draft.target, record),
+        Some(row) => super::text::describe(row.sentence, &draft.actor, &draft.target, record),
+        None => super::text::describe_unknown(name, &draft.actor, &draft.target, record),
     };
     let owned = |member: &str| text(record, member).map(str::to_owned);
     let property = record.get("target").and_then(|target| target.get("property")?.as_str());
     Change {
         action: owned("action"),
         error: owned("error"),
-        lines: missing(record),
+        lines: describe_missing(record),
         operation: owned("eventGroupID"),
         origin: Some(origin.as_str().to_owned()),
         property: property.map(str::to_owned),
@@ -95,16 +97,16 @@ fn change(name: &str, draft: &Draft, record: &Map<String, Value>, origin: Origin
     }
 }
 
-/// Whether a list only lost members.
-fn is_less(old: Option<&Value>, new: Option<&Value>) -> bool {
+/// Whether a list only lost items.
+fn only_lost_items(old: Option<&Value>, new: Option<&Value>) -> bool {
     let items = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
     let (old, new) = (items(old), items(new));
     new.len() < old.len() && new.iter().all(|item| old.contains(item))
 }
 
-/// What one act wrote into a record with these members; the same for the same record, whichever way it came.
+/// The SHA-256 of a record's identifying members; the same for the same record, whether polled or streamed.
 ///
-/// Over log streaming the time is rounded, so it is not part of it.
+/// The time is not among them: log streaming rounds it.
 pub fn digest(record: &[u8]) -> Result<String, RecordError> {
     object(record).map(|record| digest_of(&record))
 }
@@ -127,11 +129,11 @@ fn digest_of(record: &Map<String, Value>) -> String {
     let present = |value: &&Value| !value.is_null() && **value != Value::String(String::new());
     let members: BTreeMap<_, _> =
         members.into_iter().filter_map(|(name, value)| Some((name, value.filter(present)?))).collect();
-    tell::digest(&meshtrail_event::canonical_json(&json!(members)))
+    sha256_hex(&meshtrail_event::canonical_json(&json!(members)))
 }
 
-/// `NODE.UPDATE.ACL_TAGS`.
-fn name_of(record: &Map<String, Value>) -> String {
+/// The name of a record in the audit log: `NODE.UPDATE.ACL_TAGS`.
+fn record_name(record: &Map<String, Value>) -> String {
     let target = record.get("target");
     let word = |member: &str| target.and_then(|target| target.get(member)?.as_str());
     let of_type = word("type").unwrap_or("UNKNOWN");
@@ -142,17 +144,19 @@ fn name_of(record: &Map<String, Value>) -> String {
     }
 }
 
-/// The name in the audit log of an event that was made of a record of it.
-pub(crate) fn name(event: &Event, change: &Change) -> Option<String> {
+/// The same name, from an event of a record; none for other events.
+pub(crate) fn event_name(event: &Event, change: &Change) -> Option<String> {
     let action = change.action.as_deref()?;
-    let of_type = party::word(event.target.of_type.as_deref()?);
+    let of_type = party::audit_log_type(event.target.of_type.as_deref()?);
     Some(match change.property.as_deref() {
         Some(property) => format!("{of_type}.{action}.{property}"),
         None => format!("{of_type}.{action}"),
     })
 }
 
-fn signed_in(operation: &str, groups: &Groups) -> Kind {
+/// The kind of a sign-in: `key.registered` if the operation also created the device, `key.renewed` if it also moved the
+/// key's expiry.
+fn sign_in_kind(operation: &str, groups: &Groups) -> Kind {
     if groups.creates(operation) {
         Kind::KeyRegistered
     } else if groups.moves_expiry(operation) {
@@ -162,15 +166,15 @@ fn signed_in(operation: &str, groups: &Groups) -> Kind {
     }
 }
 
-/// A sentence for each member that every record has and this one has not.
-fn missing(record: &Map<String, Value>) -> Vec<String> {
+/// A sentence for each member that every record should have and this one lacks.
+fn describe_missing(record: &Map<String, Value>) -> Vec<String> {
     let members = ["eventTime", "eventGroupID", "origin", "actor", "target", "action"];
     let absent = members.into_iter().filter(|member| !record.contains_key(*member));
     absent.map(|member| format!("The record has no {member}")).collect()
 }
 
-/// Puts `old` and `new` into the change; texts that are too long for it are returned, and stand there by their digest.
-pub(super) fn values(
+/// Sets `old` and `new` of the change. Texts that are too long are returned, and the change has their digest instead.
+pub(super) fn set_values(
     change: &mut Change,
     old: Option<Value>,
     new: Option<Value>,
@@ -186,17 +190,17 @@ pub(super) fn values(
             Value::String(text) => text,
             _ => json.text().to_owned(),
         };
-        let stands = json!({ "bytes": text.len(), "sha256": tell::digest(&text) });
+        let placeholder = json!({ "bytes": text.len(), "sha256": sha256_hex(&text) });
         texts.push((name, text));
-        Some((&stands).into())
+        Some((&placeholder).into())
     };
     change.old = place("old", old);
     change.new = place("new", new);
     texts
 }
 
-/// What has no member of its own in an event; none where nothing is left.
-fn rest(mut record: Map<String, Value>, has_time: bool) -> Option<Json> {
+/// The members without a place of their own in the event; none where nothing is left.
+fn remaining_members(mut record: Map<String, Value>, has_time: bool) -> Option<Json> {
     let placed = ["eventGroupID", "action", "origin", "error"];
     record.retain(|name, value| !(placed.contains(&name.as_str()) && value.is_string()));
     if has_time {
@@ -216,19 +220,19 @@ fn rest(mut record: Map<String, Value>, has_time: bool) -> Option<Json> {
     if record.is_empty() {
         return None;
     }
-    Some(fitted(exact(&Value::Object(record))))
+    Some(fit(exact(&Value::Object(record))))
 }
 
-/// The value where it fits into an event; else its beginning as text, its length and its SHA-256.
-pub(super) fn fitted(json: Json) -> Json {
+/// The value if it fits into an event; else its beginning as text, its length and its SHA-256.
+pub(super) fn fit(json: Json) -> Json {
     if json.text().len() <= MAX_RECORD {
         return json;
     }
     let cut: String = json.text().chars().take(MAX_RECORD / 8).collect();
-    (&json!({ "bytes": json.text().len(), "cut": cut, "sha256": tell::digest(json.text()) })).into()
+    (&json!({ "bytes": json.text().len(), "cut": cut, "sha256": sha256_hex(json.text()) })).into()
 }
 
-/// The change, and after it the parts of the texts that it names by their digests.
+/// The change, followed by the parts of the texts that it has the digests of.
 pub(super) fn with_texts(draft: Draft, texts: Vec<(&'static str, String)>) -> Vec<Draft> {
     let (target, time, identity) = (draft.target.clone(), draft.time, draft.identity.clone());
     let origin = match &draft.detail {
@@ -237,11 +241,11 @@ pub(super) fn with_texts(draft: Draft, texts: Vec<(&'static str, String)>) -> Ve
     };
     let mut drafts = vec![draft];
     for (name, text) in texts {
-        let parts = tell::parts(&text);
+        let parts = split_text(&text);
         let count = parts.len() as u64;
         for (number, part) in (1..).zip(parts) {
             let change = Change {
-                digest: Some(tell::digest(&text)),
+                digest: Some(sha256_hex(&text)),
                 new: Some((&json!({ "text": part })).into()),
                 origin: origin.clone(),
                 part: Some(number),

@@ -1,11 +1,11 @@
-//! Foreign JSON in the form an event can hold.
+//! JSON of control planes, in the form that an event can hold.
 
 use meshtrail_event::{Json, MAX_EXACT_INTEGER};
 use serde_json::{Map, Value};
 
 use super::RecordError;
 
-/// Reads an object.
+/// Parses an object.
 pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, RecordError> {
     let value = serde_json::from_slice(json);
     match value.map_err(|error| RecordError::Syntax { reason: error.to_string() })? {
@@ -17,7 +17,7 @@ pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, RecordError> {
     }
 }
 
-/// The value, with integers that JSON numbers don't hold exactly as text.
+/// The value; integers that a JSON number does not hold exactly become text.
 pub(crate) fn exact(value: &Value) -> Json {
     Json::from(&exact_value(value))
 }
@@ -37,16 +37,16 @@ fn exact_value(value: &Value) -> Value {
     }
 }
 
-/// A text member; empty counts as absent.
+/// A text member; an empty one counts as absent.
 pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// The most characters of a text that stands in an event by itself, where its record is long.
-const MAX_WORD: usize = 500;
+/// The most characters of one text in the event of a long record.
+const MAX_TEXT_CHARS: usize = 500;
 
-/// Shortens the texts of a record that is longer than `most` bytes, but for members of these names; the whole record
-/// as it was is returned then, without those members at its top.
+/// Shortens the texts of a record that is longer than `most` bytes, except members with the names in `but`. Returns the
+/// original record then, without those members at its top level.
 pub(super) fn clip(record: &mut Map<String, Value>, but: &[&str], most: usize) -> Option<String> {
     let rest = record.iter().filter(|(name, _)| !but.contains(&name.as_str()));
     let rest: Map<_, _> = rest.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -64,8 +64,8 @@ pub(super) fn clip(record: &mut Map<String, Value>, but: &[&str], most: usize) -
 
 fn clip_value(value: &mut Value, but: &[&str]) {
     match value {
-        Value::String(text) if text.len() > MAX_WORD => {
-            *text = meshtrail_event::text::shortened(text, MAX_WORD)
+        Value::String(text) if text.len() > MAX_TEXT_CHARS => {
+            *text = meshtrail_event::text::shortened(text, MAX_TEXT_CHARS)
         }
         Value::Array(items) => items.iter_mut().for_each(|item| clip_value(item, but)),
         Value::Object(members) => {

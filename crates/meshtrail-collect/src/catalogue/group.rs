@@ -1,13 +1,13 @@
-//! What one act of a person made the control plane write: several records with one `eventGroupID`.
+//! Operations: the records with one `eventGroupID`, which the control plane wrote for one action of a person.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
-/// What other records of the same operation say, as far as they are at hand.
+/// Facts from the other records of an operation, as far as these were read.
 ///
-/// It only makes events finer: that a device signed in for the first time or again stands in another record than the
-/// signing in. A record that is read without its group is still an event.
+/// They only make kinds more specific: whether a sign-in is a device's first is in another record than the sign-in
+/// itself. A record that is read without its group still becomes an event.
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
     groups: HashMap<String, Group>,
@@ -20,7 +20,7 @@ struct Group {
 }
 
 #[derive(Deserialize)]
-struct Glance<'a> {
+struct GroupFields<'a> {
     #[serde(rename = "eventGroupID", borrow)]
     group: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow)]
@@ -36,7 +36,7 @@ struct Target {
 }
 
 impl Groups {
-    /// What these records say of their operations; what is no record is passed over.
+    /// Reads the groups of these records; bytes that are no record are skipped.
     pub fn of<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut groups = Self::default();
         for record in records {
@@ -45,9 +45,9 @@ impl Groups {
         groups
     }
 
-    /// Adds what one more record says.
+    /// Adds one more record.
     pub fn add(&mut self, record: &[u8]) {
-        let Ok(Glance { group: Some(id), action: Some(action), target: Some(target) }) =
+        let Ok(GroupFields { group: Some(id), action: Some(action), target: Some(target) }) =
             serde_json::from_slice(record)
         else {
             return;
@@ -60,12 +60,12 @@ impl Groups {
         group.moves_expiry |= action == "UPDATE" && target.property.as_deref() == Some("KEY_EXPIRY_TIME");
     }
 
-    /// Whether a device is made in this operation.
+    /// Whether the operation creates a device.
     pub(super) fn creates(&self, id: &str) -> bool {
         self.groups.get(id).is_some_and(|group| group.creates)
     }
 
-    /// Whether a node key's expiry moves in this operation.
+    /// Whether the operation changes a node key's expiry.
     pub(super) fn moves_expiry(&self, id: &str) -> bool {
         self.groups.get(id).is_some_and(|group| group.moves_expiry)
     }

@@ -1,10 +1,10 @@
-//! What control planes write of what was done, as events: the configuration audit log, and webhooks.
+//! Maps records of control planes to events: the configuration audit log, and webhooks.
 //!
-//! - Every record becomes an event, known or not: what no finer kind fits is `config.changed`.
-//! - Nothing of a record is lost: what has no member of its own stands in `detail.record`, and texts too long for one
+//! - Every record becomes an event, also an unknown one: without a more specific kind it is `config.changed`.
+//! - Nothing of a record is lost: members without a place in the event are in `detail.record`, and texts too long for one
 //!   event follow in parts.
-//! - What a record lacks is said in `detail.lines`.
-//! - The same record has the same `detail.digest`, whichever way it came.
+//! - Members that a record lacks are listed in `detail.lines`.
+//! - The same record has the same `detail.digest`, whether polled or streamed.
 //!
 //! `docs/changes.md` has the whole table. How records are fetched, or received, is not known here.
 
@@ -19,7 +19,7 @@ mod tests;
 mod text;
 mod webhook;
 
-pub(crate) use audit::name;
+pub(crate) use audit::event_name;
 pub use audit::{audit, digest};
 pub(crate) use exact::exact;
 pub use group::Groups;
@@ -29,23 +29,12 @@ pub use webhook::{WEBHOOKS, webhook};
 
 /// Why bytes are no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum RecordError {
-    /// Not JSON.
     #[error("not JSON: {reason}")]
-    Syntax {
-        /// What the parser says, with line and column.
-        reason: String,
-    },
-    /// JSON, but no object.
+    Syntax { reason: String },
     #[error("a record is a JSON object, this is {found}")]
-    NotAnObject {
-        /// What it is.
-        found: &'static str,
-    },
-    /// Without a member that there is no event without.
+    NotAnObject { found: &'static str },
     #[error("the record has no {member:?} that can be read")]
-    Missing {
-        /// Which one.
-        member: &'static str,
-    },
+    Missing { member: &'static str },
 }

@@ -1,4 +1,4 @@
-//! Who acted and on what, in a record of the audit log.
+//! The actor, its identity and the target of an audit log record.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn texts(members: &Map<String, Value>, name: &str) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// A full name as directories hold it.
+/// A DNS name without its trailing dot.
 fn without_dot(name: String) -> String {
     name.strip_suffix('.').map(str::to_owned).unwrap_or(name)
 }
@@ -47,7 +47,7 @@ pub(super) fn actor(members: Option<&Map<String, Value>>) -> Actor {
     }
 }
 
-/// How the actor is known: the control plane wrote it down when it was done.
+/// The identity of the actor: resolved by the control plane, at the time of the record.
 pub(super) fn identity(actor: &Actor, provider: &str, time: Timestamp) -> Identity {
     if actor.is_empty() {
         let reason = Some("the record names no actor".to_owned());
@@ -61,7 +61,7 @@ pub(super) fn identity(actor: &Actor, provider: &str, time: Timestamp) -> Identi
     }
 }
 
-/// What was acted on.
+/// The target of a record.
 pub(super) fn target(members: Option<&Map<String, Value>>) -> Target {
     let Some(members) = members else { return Target::default() };
     let (id, name) = (owned(members, "id"), owned(members, "name"));
@@ -84,7 +84,7 @@ pub(super) fn target(members: Option<&Map<String, Value>>) -> Target {
     target
 }
 
-/// The word for a target's type in an event.
+/// A target's type in an event, from its type in the audit log.
 fn of_type(word: &str, property: Option<&str>) -> String {
     match (word, property) {
         ("NODE", _) => "device",
@@ -96,8 +96,8 @@ fn of_type(word: &str, property: Option<&str>) -> String {
     .to_owned()
 }
 
-/// The audit log's word for a target's type; the way back of [`of_type`].
-pub(super) fn word(of_type: &str) -> String {
+/// A target's type in the audit log, from its type in an event; the inverse of [`of_type`].
+pub(super) fn audit_log_type(of_type: &str) -> String {
     match of_type {
         "device" => "NODE".to_owned(),
         "key" => "API_KEY".to_owned(),

@@ -1,13 +1,13 @@
-//! What a record of a changed policy says beyond "it changed".
+//! The changes inside a policy, for a record that only says that it changed.
 
 use meshtrail_event::{Change, Detail, Draft, Kind, Outcome, Target};
 use serde_json::Value;
 
 use crate::diff;
 
-/// Fills the change with what changed, where both texts are there; what follows from it are events of their own: tags
-/// that came and went, and that the policy's tests passed.
-pub(super) fn told(
+/// Adds to the change what changed in the policy, if the record has both texts. Returns the events that follow from it:
+/// tags created and deleted, and that the policy's tests passed.
+pub(super) fn describe_changes(
     change: &mut Change,
     draft: &Draft,
     old: Option<&Value>,
@@ -15,40 +15,46 @@ pub(super) fn told(
 ) -> Vec<Draft> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let (Some(old), Some(new)) = (text(old), text(new)) else { return Vec::new() };
-    let told = diff::policy(&old, &new);
+    let policy = diff::policy(&old, &new);
     if let Some(summary) = &mut change.summary {
-        let what = told.summary();
+        let what = policy.summary();
         let what = what.strip_prefix("The policy changed: ").unwrap_or(&what);
         summary.push_str(&format!(": {what}"));
     }
     if draft.outcome != Outcome::Success {
-        change.diff = Some(told.diff).filter(|diff| !diff.is_empty());
+        change.diff = Some(policy.diff).filter(|diff| !diff.is_empty());
         return Vec::new();
     }
-    if let Some(problem) = &told.problem {
+    if let Some(problem) = &policy.problem {
         change.error = Some(format!("can't be read here: {problem}"));
     }
-    change.lines.extend(told.lines.iter().cloned());
-    change.diff = Some(told.diff.clone()).filter(|diff| !diff.is_empty());
+    change.lines.extend(policy.lines.iter().cloned());
+    change.diff = Some(policy.diff.clone()).filter(|diff| !diff.is_empty());
     let mut follows = Vec::new();
     let tags = |kind: Kind, tags: &[String], what: &str| -> Vec<Draft> {
         let one = |tag: &String| {
-            follower(change, draft, kind.clone(), Some(tag), format!("{tag} {what} in the policy"))
+            following_draft(change, draft, kind.clone(), Some(tag), format!("{tag} {what} in the policy"))
         };
         tags.iter().map(one).collect()
     };
-    follows.extend(tags(Kind::PolicyTagCreated, &told.tags_created, "has owners now"));
-    follows.extend(tags(Kind::PolicyTagDeleted, &told.tags_deleted, "has no owners any more"));
-    if told.tests > 0 && told.problem.is_none() {
-        let summary = format!("The policy was saved, which its {} tests must pass for", told.tests);
-        follows.push(follower(change, draft, Kind::PolicyTested, None, summary));
+    follows.extend(tags(Kind::PolicyTagCreated, &policy.tags_created, "has owners now"));
+    follows.extend(tags(Kind::PolicyTagDeleted, &policy.tags_deleted, "has no owners any more"));
+    if policy.tests > 0 && policy.problem.is_none() {
+        let summary = format!("The policy was saved, which its {} tests must pass for", policy.tests);
+        follows.push(following_draft(change, draft, Kind::PolicyTested, None, summary));
     }
     follows
 }
 
 /// An event that follows from a change: by the same actor, in the same operation.
-fn follower(change: &Change, draft: &Draft, kind: Kind, tag: Option<&String>, summary: String) -> Draft {
-    let told = Change {
+fn following_draft(
+    change: &Change,
+    draft: &Draft,
+    kind: Kind,
+    tag: Option<&String>,
+    summary: String,
+) -> Draft {
+    let detail = Change {
         operation: change.operation.clone(),
         origin: change.origin.clone(),
         property: Some(if tag.is_some() { "tagOwners" } else { "tests" }.to_owned()),
@@ -67,6 +73,6 @@ fn follower(change: &Change, draft: &Draft, kind: Kind, tag: Option<&String>, su
         },
         None => draft.target.clone(),
     };
-    follower.detail = Some(Detail::Change(Box::new(told)));
+    follower.detail = Some(Detail::Change(Box::new(detail)));
     follower
 }

@@ -1,12 +1,12 @@
 //! The named events of the configuration audit log: `target.type`, `.`, `action`, and `.`, `target.property` where one
 //! property changed.
 //!
-//! The first 140 are those that its API can filter by; three more were seen, or are in its enumerations.
-//! What is not here becomes `config.changed`.
+//! The first 140 are those that its API can filter by; three more were observed, or are in its enumerations.
+//! A name that is not here becomes `config.changed`.
 
 use meshtrail_event::Kind;
 
-use crate::weight::Severity::{self, High, Info, Low, Medium};
+use crate::severity::Severity::{self, High, Info, Low, Medium};
 
 /// One named event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +15,11 @@ pub struct Row {
     pub event: &'static str,
     /// The kind it becomes.
     pub kind: Kind,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// What is said of it after the actor: `{target}` is what was acted on, `{change}` from what to what, `{details}`
-    /// the record's own words.
-    pub(super) said: &'static str,
+    /// Its sentence after the actor: `{target}` is the target, `{change}` the old and the new value, `{details}` the
+    /// record's `actionDetails`.
+    pub(super) sentence: &'static str,
 }
 
 /// The row of a named event.
@@ -27,8 +27,8 @@ pub(crate) fn row(event: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.event == event)
 }
 
-const fn row_of(event: &'static str, kind: Kind, severity: Severity, said: &'static str) -> Row {
-    Row { event, kind, severity, said }
+const fn row_of(event: &'static str, kind: Kind, severity: Severity, sentence: &'static str) -> Row {
+    Row { event, kind, severity, sentence }
 }
 
 /// Every named event.

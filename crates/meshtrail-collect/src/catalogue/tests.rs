@@ -1,12 +1,12 @@
-//! The catalogue, row by row, in the shapes of Tailscale's API and webhooks.
+//! The catalogue, row by row, with records as Tailscale's API and webhooks write them.
 
 use meshtrail_event::{Change, Detail, Draft, Kind, Outcome};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Groups, ROWS, RecordError, WEBHOOKS, audit, digest, webhook};
+use crate::severity::severity;
 use crate::snapshot::Origin;
-use crate::weight::severity;
 
 fn record(event: &str) -> Value {
     let mut words = event.split('.');
@@ -28,7 +28,7 @@ fn record(event: &str) -> Value {
     })
 }
 
-fn told(record: &Value) -> Vec<Draft> {
+fn drafts_of(record: &Value) -> Vec<Draft> {
     audit(record.to_string().as_bytes(), Origin::AuditLog, None, &Groups::default()).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn summary(draft: &Draft) -> &str {
     change(draft).summary.as_deref().unwrap()
 }
 
-/// An event of a draft, held to what a trail takes.
+/// The event of a draft, checked as a trail does.
 fn event(draft: &Draft) -> meshtrail_event::Event {
     let event = draft.clone().into_event("main.tailscale.1.1".parse().unwrap(), draft.time);
     event.check().unwrap();
@@ -54,7 +54,7 @@ fn event(draft: &Draft) -> meshtrail_event::Event {
 fn each_of_the_named_events_becomes_its_kind_with_a_sentence_and_its_weight() {
     assert_eq!(ROWS.len(), 143, "140 of the API's list, one seen, two of the enumerations");
     for row in ROWS {
-        let drafts = told(&record(row.event));
+        let drafts = drafts_of(&record(row.event));
         assert_eq!(drafts.len(), 1, "{}", row.event);
         let draft = &drafts[0];
         assert_eq!(draft.kind, row.kind, "{}", row.event);
@@ -66,7 +66,7 @@ fn each_of_the_named_events_becomes_its_kind_with_a_sentence_and_its_weight() {
     }
 }
 
-/// The catalogue that an auditor asks for, and the records that it comes from.
+/// The events that an auditor requires, and the records that they come from.
 #[test]
 fn the_whole_catalogue_of_an_auditor_is_there() {
     for (wanted, event, kind) in [
@@ -89,7 +89,7 @@ fn the_whole_catalogue_of_an_auditor_is_there() {
         ("InviteAccepted", "INVITE.ACCEPT.TAILNET_INVITE", Kind::UserInviteAccepted),
         ("BillingUpdated", "BILLING.UPDATE.SUBSCRIPTION", Kind::BillingChanged),
     ] {
-        assert_eq!(told(&record(event))[0].kind, kind, "{wanted}");
+        assert_eq!(drafts_of(&record(event))[0].kind, kind, "{wanted}");
     }
 }
 
@@ -125,7 +125,7 @@ const NEW: &str = "{\"tagOwners\": {\"tag:db\": [\"group:dev\"]}, \"groups\": {\
 fn a_changed_policy_names_what_changed_its_tags_and_that_its_tests_passed() {
     let mut acl = record("TAILNET.UPDATE.ACL");
     (acl["old"], acl["new"]) = (OLD.into(), NEW.into());
-    let drafts = told(&acl);
+    let drafts = drafts_of(&acl);
     let kinds: Vec<_> = drafts.iter().map(|draft| draft.kind.clone()).collect();
     assert_eq!(
         kinds,
@@ -142,7 +142,7 @@ fn texts_beyond_a_leaf_follow_in_parts_that_make_them_whole_again() {
     let old = format!("// {}\n{OLD}", "because \"quoted\"\t".repeat(9_000));
     let mut acl = record("TAILNET.UPDATE.ACL");
     (acl["old"], acl["new"]) = (old.clone().into(), NEW.into());
-    let drafts = told(&acl);
+    let drafts = drafts_of(&acl);
     drafts.iter().for_each(|draft| drop(event(draft)));
     let sha256 = change(&drafts[0]).old.as_ref().unwrap().value()["sha256"].as_str().unwrap().to_owned();
     let parts = drafts.iter().map(change).filter(|change| change.digest.as_deref() == Some(sha256.as_str()));
@@ -158,7 +158,7 @@ fn a_record_with_endless_words_is_an_event_all_the_same_and_is_kept_whole() {
     (endless["error"], endless["target"]["name"], endless["later"]) =
         (long.clone().into(), long.clone().into(), long.clone().into());
     (endless["actor"]["displayName"], endless["new"]) = (long.clone().into(), long.clone().into());
-    let drafts = told(&endless);
+    let drafts = drafts_of(&endless);
     drafts.iter().for_each(|draft| drop(event(draft)));
     let parts = drafts.iter().map(change).filter(|change| change.property.as_deref() == Some("record"));
     let whole: String =
@@ -172,18 +172,18 @@ fn real_shapes_of_old_and_new_are_kept_whatever_they_are() {
     let mut node = record("NODE.UPDATE.ALLOWED_IPS");
     node["actor"] = json!({"id": "nQx7Lm2CNTRL", "type": "NODE", "loginName": "", "displayName": "build-3", "tags": ["tag:ci"]});
     (node["old"], node["new"]) = (json!(["100.64.12.7/32"]), json!(["100.64.12.7/32", "10.40.0.0/16"]));
-    let draft = &told(&node)[0];
+    let draft = &drafts_of(&node)[0];
     assert_eq!(draft.kind, Kind::RouteEnabled);
     assert_eq!(draft.actor.device.as_ref().unwrap().name.as_deref(), Some("build-3"));
     assert_eq!(draft.actor.tags, ["tag:ci"]);
     assert_eq!(draft.target.device.as_ref().unwrap().id.as_deref(), Some("nQx7Lm2CNTRL"));
     let (old, new) = (node["new"].take(), node["old"].take());
     (node["old"], node["new"]) = (old, new);
-    assert_eq!(told(&node)[0].kind, Kind::RouteDisabled, "SubnetRouteDisabled");
+    assert_eq!(drafts_of(&node)[0].kind, Kind::RouteDisabled, "SubnetRouteDisabled");
 
     let mut key = record("API_KEY.CREATE");
     key["new"] = json!({"expires": "2026-07-27 12:15:48.68 +0000 UTC", "capabilities": ["ONE_OFF_NODE_AUTH"], "n": 9_007_199_254_740_993_i64});
-    let draft = &told(&key)[0];
+    let draft = &drafts_of(&key)[0];
     let new = change(draft).new.as_ref().unwrap().value();
     assert_eq!(
         (new["expires"].as_str(), new["n"].as_str()),
@@ -193,7 +193,7 @@ fn real_shapes_of_old_and_new_are_kept_whatever_they_are() {
 
     let mut named = record("NODE.UPDATE.MACHINE_NAME");
     (named["old"], named["new"]) = ("build-2".into(), "build-3".into());
-    assert_eq!(summary(&told(&named)[0]), "ana@example.com renamed build-3 from build-2 to build-3");
+    assert_eq!(summary(&drafts_of(&named)[0]), "ana@example.com renamed build-3 from build-2 to build-3");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn what_is_unknown_is_kept_and_what_is_missing_is_said() {
     drifted["target"]["zone"] = "eu".into();
     drifted["newest"] = json!({"a": [1]});
     drifted["actionDetails"] = "scopes - all:read".into();
-    let draft = &told(&drifted)[0];
+    let draft = &drafts_of(&drifted)[0];
     assert_eq!(draft.kind, Kind::ConfigChanged);
     let kept = change(draft).record.as_ref().unwrap().value();
     assert_eq!(
@@ -226,7 +226,7 @@ fn what_is_unknown_is_kept_and_what_is_missing_is_said() {
 fn a_refused_change_is_a_failure_and_says_why() {
     let mut refused = record("TAILNET.UPDATE.ACL");
     refused["error"] = "test failed: ana@example.com".into();
-    let draft = &told(&refused)[0];
+    let draft = &drafts_of(&refused)[0];
     assert_eq!(draft.outcome, Outcome::Failure);
     assert!(summary(draft).ends_with(", which failed: test failed: ana@example.com"), "{}", summary(draft));
 }
@@ -239,7 +239,7 @@ fn the_same_record_is_known_whichever_way_it_came() {
     streamed.as_object_mut().unwrap().remove("deferredAt");
     let time = "2026-11-20T09:31:44.120Z".parse().unwrap();
     let drafts = audit(streamed.to_string().as_bytes(), Origin::Hec, Some(time), &Groups::default()).unwrap();
-    assert_eq!(change(&drafts[0]).digest, change(&told(&polled)[0]).digest);
+    assert_eq!(change(&drafts[0]).digest, change(&drafts_of(&polled)[0]).digest);
     assert_eq!(digest(polled.to_string().as_bytes()).ok(), change(&drafts[0]).digest);
     let mut other = polled;
     other["new"] = json!(["tag:prod"]);
@@ -248,10 +248,10 @@ fn the_same_record_is_known_whichever_way_it_came() {
 
 #[test]
 fn what_is_no_record_says_why() {
-    let told = |json: &[u8]| audit(json, Origin::AuditLog, None, &Groups::default()).unwrap_err();
-    assert!(matches!(told(b"{\"eventTime\":"), RecordError::Syntax { .. }));
-    assert_eq!(told(b"[]"), RecordError::NotAnObject { found: "a list" });
-    assert_eq!(told(b"{\"eventTime\":\"yesterday\"}"), RecordError::Missing { member: "eventTime" });
+    let error_of = |json: &[u8]| audit(json, Origin::AuditLog, None, &Groups::default()).unwrap_err();
+    assert!(matches!(error_of(b"{\"eventTime\":"), RecordError::Syntax { .. }));
+    assert_eq!(error_of(b"[]"), RecordError::NotAnObject { found: "a list" });
+    assert_eq!(error_of(b"{\"eventTime\":\"yesterday\"}"), RecordError::Missing { member: "eventTime" });
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Events of Tailscale's webhooks.
 //!
-//! They carry no id, and none that the audit log shares: a webhook is one more witness of what the audit log records.
+//! They have no id, and none in common with the audit log: a webhook event corroborates the audit log's record of the
+//! same change.
 
 use meshtrail_event::{Actor, Change, Detail, Device, Draft, Kind, Person, Target, Timestamp};
 use serde_json::{Map, Value};
 
-use super::audit::{MAX_RECORD, fitted, values, with_texts};
+use super::audit::{MAX_RECORD, fit, set_values, with_texts};
 use super::exact::{clip, exact, object, text};
 use super::{RecordError, party};
-use crate::snapshot::{Origin, tell};
+use crate::snapshot::Origin;
+use crate::snapshot::change_writer::sha256_hex;
 
-/// The types a webhook has, and the kinds they become; any other becomes `config.changed`.
+/// The types of webhook events and their kinds; any other type becomes `config.changed`.
 pub const WEBHOOKS: &[(&str, Kind)] = &[
     ("nodeCreated", Kind::DeviceAdded),
     ("nodeDeleted", Kind::DeviceRemoved),
@@ -42,11 +44,11 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
     let mut record = object(event)?;
     let time = text(&record, "timestamp").and_then(|text| text.parse::<Timestamp>().ok());
     let time = time.ok_or(RecordError::Missing { member: "timestamp" })?;
-    let digest = tell::digest(&meshtrail_event::canonical_json(&Value::Object(record.clone())));
+    let digest = sha256_hex(&meshtrail_event::canonical_json(&Value::Object(record.clone())));
     let whole = clip(&mut record, &["oldPolicy", "newPolicy"], MAX_RECORD);
     let of_type = text(&record, "type").unwrap_or("unknown").to_owned();
-    let known = WEBHOOKS.iter().find(|(word, _)| *word == of_type);
-    let kind = known.map_or(Kind::ConfigChanged, |(_, kind)| kind.clone());
+    let row = WEBHOOKS.iter().find(|(word, _)| *word == of_type);
+    let kind = row.map_or(Kind::ConfigChanged, |(_, kind)| kind.clone());
     let mut data = match record.remove("data") {
         Some(Value::Object(data)) => data,
         other => Map::from_iter(other.filter(|data| !data.is_null()).map(|data| ("data".to_owned(), data))),
@@ -58,9 +60,9 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
     let mut change = Change {
         action: Some(of_type.clone()),
         digest: Some(digest),
-        lines: missing(&record),
+        lines: describe_missing(&record),
         origin: Some(Origin::Webhook.as_str().to_owned()),
-        summary: Some(summary(&of_type, &draft, &record)),
+        summary: Some(summarise(&of_type, &draft, &record)),
         ..Change::default()
     };
     let (old, new) = match of_type.as_str() {
@@ -69,24 +71,26 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
         _ => (None, None),
     };
     let follows = match draft.kind {
-        Kind::PolicyChanged => super::policy::told(&mut change, &draft, old.as_ref(), new.as_ref()),
+        Kind::PolicyChanged => {
+            super::policy::describe_changes(&mut change, &draft, old.as_ref(), new.as_ref())
+        }
         _ => Vec::new(),
     };
-    let mut texts = values(&mut change, old, new);
-    // A long policy alone is no reason to keep the whole beside it.
+    let mut texts = set_values(&mut change, old, new);
+    // The policies follow in parts anyway: a record that is long only because of them is not written whole beside them.
     texts.extend(whole.filter(|_| change.old.is_none()).map(|whole| ("record", whole)));
     if !data.is_empty() {
         record.insert("data".to_owned(), Value::Object(data));
     }
     record.retain(|name, _| !["timestamp", "type"].contains(&name.as_str()));
-    change.record = Some(fitted(exact(&Value::Object(record)))).filter(|json| json.text() != "{}");
+    change.record = Some(fit(exact(&Value::Object(record)))).filter(|json| json.text() != "{}");
     draft.detail = Some(Detail::Change(Box::new(change)));
     let mut drafts = with_texts(draft, texts);
     drafts.splice(1..1, follows);
     Ok(drafts)
 }
 
-/// A login, or the name of the program that noticed.
+/// The person, if the name is a login; else the program that reported it.
 fn actor(name: Option<&str>) -> Actor {
     match name {
         Some(login) if login.contains('@') => Actor {
@@ -121,13 +125,13 @@ fn target(of_type: &str, data: &Map<String, Value>) -> Target {
     target
 }
 
-fn missing(record: &Map<String, Value>) -> Vec<String> {
+fn describe_missing(record: &Map<String, Value>) -> Vec<String> {
     let members = ["type", "version", "tailnet", "message"];
     let absent = members.into_iter().filter(|member| !record.contains_key(*member));
     absent.map(|member| format!("The webhook has no {member}")).collect()
 }
 
-fn summary(of_type: &str, draft: &Draft, record: &Map<String, Value>) -> String {
+fn summarise(of_type: &str, draft: &Draft, record: &Map<String, Value>) -> String {
     let name = draft.target.device.as_ref().and_then(|device| device.label()).map(str::to_owned);
     let name = name.or_else(|| draft.target.label()).unwrap_or_else(|| "something unnamed".to_owned());
     let by = draft.actor.label().map(|who| format!(" by {who}")).unwrap_or_default();

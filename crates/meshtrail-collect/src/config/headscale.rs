@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::{ConfigError, SecretPlace, span_or, web_address, wrong};
+use super::{ConfigError, SecretPlace, api_url, config_error, duration_or};
 
 /// `[sources.headscale]` as written.
 #[derive(Debug, Deserialize)]
@@ -18,16 +18,16 @@ pub struct HeadscaleFile {
     every: Option<String>,
 }
 
-/// Which Headscale is asked, how, and how often.
+/// The Headscale that is polled, with which key and how often.
 #[derive(Debug, Clone)]
 pub struct HeadscaleConfig {
-    /// Where it is: what its clients call the server URL.
+    /// Its server URL, as clients use it.
     pub url: Url,
-    /// Its API key; every key of a Headscale can do everything.
+    /// Its API key. Headscale's keys have no scopes: each allows everything.
     pub api_key: SecretPlace,
-    /// A file of PEM certificates that its own is checked with, besides the system's.
+    /// A PEM file with CA certificates that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// How often nodes, users, policy and keys are read. It bounds how exactly a change's time is known.
+    /// How often nodes, users, policy and keys are read; also the precision of a change's time.
     pub every: Duration,
 }
 
@@ -35,9 +35,9 @@ impl TryFrom<HeadscaleFile> for HeadscaleConfig {
     type Error = ConfigError;
 
     fn try_from(file: HeadscaleFile) -> Result<Self, ConfigError> {
-        let url = web_address("sources.headscale.url", &file.url)?;
+        let url = api_url("sources.headscale.url", &file.url)?;
         if url.path().contains("/api/") {
-            return Err(wrong("sources.headscale.url", "write the server's address alone, without /api/v1"));
+            return Err(config_error("sources.headscale.url", "write the server's address alone, without /api/v1"));
         }
         let bounds = (Duration::from_secs(1), Duration::from_secs(86_400));
         let default = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl TryFrom<HeadscaleFile> for HeadscaleConfig {
             url,
             api_key: SecretPlace::file_or(file.api_key_file, "MESHTRAIL_HEADSCALE_API_KEY"),
             ca_file: file.ca_file,
-            every: span_or("sources.headscale.every", file.every.as_deref(), default, bounds)?,
+            every: duration_or("sources.headscale.every", file.every.as_deref(), default, bounds)?,
         })
     }
 }

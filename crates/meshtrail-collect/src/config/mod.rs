@@ -1,7 +1,9 @@
-//! The `[sources.*]` sections of the configuration, read into something that cannot be wrong.
+//! The `[sources.*]` sections of the configuration, parsed and validated.
 //!
-//! - What a section may hold is its `…File`: unknown keys are refused. What it means is its `…Config`, with defaults
-//!   filled in and every relation checked.
+//! - A section's `…File` is its shape as written: unknown keys are refused. Its `…Config` has defaults filled in and all
+//!   relations between keys checked.
+//! - Receivers are listed in [`receivers`]; a new one needs a field in [`SourcesFile`] as well, because serde can't flatten
+//!   a struct that refuses unknown keys.
 //! - Errors name the key, such as `sources.tailscale.api_key_file`.
 //! - Secrets come from files or from the environment, never from the configuration itself ([`secret`]).
 
@@ -16,17 +18,18 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use headscale::{HeadscaleConfig, HeadscaleFile};
-pub use receivers::{DoorConfig, DoorFile, LogtailConfig, LogtailFile, TlsListen};
+pub use receivers::{
+    LogtailConfig, LogtailFile, ReceiverConfig, ReceiverFile, ReceiversConfig, TlsListen,
+};
 pub use secret::{Secret, SecretError, SecretPlace};
 pub use tailscale::{Credentials, TailscaleConfig, TailscaleFile};
 
-/// Why a section of `[sources]` is not taken.
+/// Why a section of `[sources]` is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {reason}")]
+#[expect(missing_docs, reason = "the messages say it")]
 pub struct ConfigError {
-    /// The key.
     pub key: String,
-    /// What is wrong with its value, and what would be right.
     pub reason: String,
 }
 
@@ -37,76 +40,68 @@ pub struct SourcesFile {
     tailscale: Option<TailscaleFile>,
     headscale: Option<HeadscaleFile>,
     logtail: Option<LogtailFile>,
-    hec: Option<DoorFile>,
-    bulk: Option<DoorFile>,
-    webhook: Option<DoorFile>,
+    hec: Option<ReceiverFile>,
+    bulk: Option<ReceiverFile>,
+    webhook: Option<ReceiverFile>,
 }
 
-/// What is collected, and from where.
+/// The configured sources.
 #[derive(Debug, Clone, Default)]
 pub struct SourcesConfig {
     /// Tailscale's API.
     pub tailscale: Option<TailscaleConfig>,
-    /// A Headscale's API.
+    /// Headscale's API.
     pub headscale: Option<HeadscaleConfig>,
-    /// A central log server.
-    pub logtail: Option<LogtailConfig>,
-    /// A Splunk HTTP Event Collector.
-    pub hec: Option<DoorConfig>,
-    /// Elasticsearch's `_bulk`.
-    pub bulk: Option<DoorConfig>,
-    /// Tailscale's webhooks.
-    pub webhook: Option<DoorConfig>,
+    /// Receivers.
+    pub receivers: ReceiversConfig,
 }
 
 impl TryFrom<SourcesFile> for SourcesConfig {
     type Error = ConfigError;
 
     fn try_from(file: SourcesFile) -> Result<Self, ConfigError> {
+        let SourcesFile { tailscale, headscale, logtail, hec, bulk, webhook } = file;
         Ok(Self {
-            tailscale: file.tailscale.map(TailscaleConfig::try_from).transpose()?,
-            headscale: file.headscale.map(HeadscaleConfig::try_from).transpose()?,
-            logtail: file.logtail.map(LogtailConfig::try_from).transpose()?,
-            hec: file.hec.map(|file| file.read("hec", "MESHTRAIL_HEC_TOKEN")).transpose()?,
-            bulk: file.bulk.map(|file| file.read("bulk", "MESHTRAIL_BULK_TOKEN")).transpose()?,
-            webhook: file.webhook.map(|file| file.read("webhook", "MESHTRAIL_WEBHOOK_SECRET")).transpose()?,
+            tailscale: tailscale.map(TailscaleConfig::try_from).transpose()?,
+            headscale: headscale.map(HeadscaleConfig::try_from).transpose()?,
+            receivers: ReceiversConfig::read(logtail, hec, bulk, webhook)?,
         })
     }
 }
 
 /// An error about `key`.
-pub(crate) fn wrong(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
+pub(crate) fn config_error(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
     ConfigError { key: key.into(), reason: reason.into() }
 }
 
-/// The length of time that `key` sets, between `least` and `most`, or its default.
-pub(crate) fn span_or(
+/// The duration that `key` sets, between `least` and `most`, or its default.
+pub(crate) fn duration_or(
     key: &str,
     text: Option<&str>,
     default: Duration,
     (least, most): (Duration, Duration),
 ) -> Result<Duration, ConfigError> {
     let Some(text) = text else { return Ok(default) };
-    let span = span::parse_span(text).map_err(|error| wrong(key, error.to_string()))?;
+    let span = span::parse_span(text).map_err(|error| config_error(key, error.to_string()))?;
     if span < least || span > most {
-        let (least, most) = (span::written(least), span::written(most));
-        return Err(wrong(key, format!("{text} is not between {least} and {most}")));
+        let (least, most) = (span::format_span(least), span::format_span(most));
+        return Err(config_error(key, format!("{text} is not between {least} and {most}")));
     }
     Ok(span)
 }
 
-/// The address of an HTTP API that `key` sets: a scheme, a host, and nothing that would be sent in the clear.
-pub(crate) fn web_address(key: &str, text: &str) -> Result<reqwest::Url, ConfigError> {
+/// The URL of an HTTP API that `key` sets: scheme, host and path, without credentials, query and fragment.
+pub(crate) fn api_url(key: &str, text: &str) -> Result<reqwest::Url, ConfigError> {
     let shown = || format!("{text:?} is not an address such as https://host.example.com");
-    let url = reqwest::Url::parse(text).map_err(|_| wrong(key, shown()))?;
+    let url = reqwest::Url::parse(text).map_err(|_| config_error(key, shown()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong(key, shown()));
+        return Err(config_error(key, shown()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(key, "write the address without a user name or password"));
+        return Err(config_error(key, "write the address without a user name or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(key, "write the address without ? and #"));
+        return Err(config_error(key, "write the address without ? and #"));
     }
     Ok(url)
 }

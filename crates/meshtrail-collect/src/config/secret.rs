@@ -1,23 +1,23 @@
-//! Secrets: where they lie, and how they are read.
+//! Secrets and their locations.
 //!
-//! - A secret is never printed, and never stands in the configuration file itself.
-//! - A file is read each time a secret is needed anew, so that a renewed key is found without a restart.
-//! - A file that others can read is used, and said aloud.
+//! - A secret is never printed, and never part of the configuration file itself.
+//! - Its file is read again whenever the secret is needed, so that a renewed key works without a restart.
+//! - A file that other users can read is accepted with a warning.
 
 use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The longest file that is read as a secret, in bytes.
+/// The most bytes that are read of a secret's file.
 const MAX_SECRET: u64 = 16 << 10;
 
-/// A secret; it has no printed form.
+/// A secret. Its `Debug` output does not contain it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// This text as a secret.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -34,47 +34,35 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret lies.
+/// The location of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretPlace {
-    /// In a file, alone.
+    /// A file that holds nothing else.
     File(PathBuf),
-    /// In this environment variable.
+    /// An environment variable.
     Environment(&'static str),
 }
 
-/// Why there is no secret.
+/// Why a secret can't be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SecretError {
-    /// The file can't be read.
     #[error("the file {} can't be read", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The file or variable holds nothing, or more than one line.
     #[error("{place} must hold the secret alone, on one line")]
-    Form {
-        /// Where.
-        place: String,
-    },
-    /// The environment has no such variable.
+    Form { place: String },
     #[error("neither a file is named nor the environment variable {name} set")]
-    Unset {
-        /// Which variable.
-        name: &'static str,
-    },
+    Unset { name: &'static str },
 }
 
 impl SecretPlace {
-    /// The file, if one is named, else the variable.
+    /// The file, if there is one, else the variable.
     pub fn file_or(file: Option<PathBuf>, variable: &'static str) -> Self {
         file.map_or(Self::Environment(variable), Self::File)
     }
 
-    /// Reads it; white space around it does not count.
+    /// Reads the secret, without the white space around it.
     pub fn read(&self) -> Result<Secret, SecretError> {
         let text = match self {
             Self::Environment(name) => std::env::var(name).map_err(|_| SecretError::Unset { name })?,
@@ -89,7 +77,7 @@ impl SecretPlace {
         Ok(Secret::new(secret))
     }
 
-    /// What to warn of: others can read the file.
+    /// A warning, if other users can read the file.
     pub fn exposure(&self) -> Option<String> {
         let Self::File(path) = self else { return None };
         let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;

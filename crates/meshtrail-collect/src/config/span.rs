@@ -1,17 +1,17 @@
-//! Lengths of time as people write them: `30s`, `10m`, `12h`, `90d`.
+//! Durations in the configuration: `30s`, `10m`, `12h`, `90d`.
 
 use std::time::Duration;
 
-/// A length of time that can't be read.
+/// A duration that can't be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a length of time; write a number and s, m, h or d, such as 30s or 90d")]
-pub struct BadSpan {
+pub struct SpanError {
     text: String,
 }
 
-/// Reads a length of time.
-pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
-    let bad = || BadSpan { text: text.to_owned() };
+/// Parses a duration.
+pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
+    let bad = || SpanError { text: text.to_owned() };
     let unit = text.chars().last().ok_or_else(bad)?;
     let seconds = match unit {
         's' => 1,
@@ -28,8 +28,8 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
     count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
 }
 
-/// Writes a length of time in its largest whole unit.
-pub fn written(span: Duration) -> String {
+/// Formats a duration in its largest whole unit.
+pub fn format_span(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
     units
@@ -49,7 +49,7 @@ mod tests {
         for text in ["", "s", "10", "-1s", "1.5h", "9999999999999999999d", "30 s", "1é"] {
             assert!(parse_span(text).is_err(), "{text:?} was taken");
         }
-        assert_eq!(written(Duration::from_secs(7_200)), "2h");
-        assert_eq!(written(Duration::from_secs(61)), "61s");
+        assert_eq!(format_span(Duration::from_secs(7_200)), "2h");
+        assert_eq!(format_span(Duration::from_secs(61)), "61s");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::{ConfigError, SecretPlace, span_or, web_address, wrong};
+use super::{ConfigError, SecretPlace, api_url, config_error, duration_or};
 
 /// Tailscale's own API.
 pub const API_URL: &str = "https://api.tailscale.com";
@@ -15,10 +15,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long Tailscale keeps the configuration audit log.
-pub const AUDIT_KEPT: Duration = Duration::from_secs(90 * 86_400);
+pub const AUDIT_RETENTION: Duration = Duration::from_secs(90 * 86_400);
 
 /// How long Tailscale keeps network flow logs.
-pub const FLOWS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+pub const FLOWS_RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// `[sources.tailscale]` as written.
 #[derive(Debug, Deserialize)]
@@ -39,16 +39,16 @@ pub struct TailscaleFile {
     settings_every: Option<String>,
 }
 
-/// Which tailnet is asked, how, and how often.
+/// The tailnet that is polled, with which credential and how often.
 #[derive(Debug, Clone)]
 pub struct TailscaleConfig {
     /// The tailnet's name or id; `-` is the one the credential belongs to.
     pub tailnet: String,
-    /// Where the API is, without `/api/v2`.
+    /// URL of the API, without `/api/v2`.
     pub api_url: Url,
-    /// Certificates to check its own with, besides the system's: where a proxy stands between.
+    /// A PEM file with CA certificates that are trusted besides the system's, for instance of a proxy.
     pub ca_file: Option<PathBuf>,
-    /// How to show who asks.
+    /// Credentials for the API.
     pub credentials: Credentials,
     /// How often the configuration audit log is read.
     pub audit_every: Duration,
@@ -64,12 +64,12 @@ pub struct TailscaleConfig {
     pub settings_every: Duration,
 }
 
-/// How a collector shows Tailscale who asks.
+/// Credentials for Tailscale's API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// An API access token, `tskey-api-…`: dies with its user, and after 90 days at most.
+    /// An API access token, `tskey-api-…`: valid for 90 days at most, and not longer than its user.
     ApiKey(SecretPlace),
-    /// An OAuth client, `tskey-client-…`: exchanged for tokens that live an hour.
+    /// An OAuth client, `tskey-client-…`: exchanged for tokens that are valid for an hour.
     OAuth {
         /// The client's id.
         client_id: String,
@@ -79,7 +79,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// Where the secret lies.
+    /// The location of the secret.
     pub fn place(&self) -> &SecretPlace {
         match self {
             Self::ApiKey(place) | Self::OAuth { secret: place, .. } => place,
@@ -106,22 +106,22 @@ impl TryFrom<TailscaleFile> for TailscaleConfig {
         if tailnet.is_empty() || tailnet.starts_with('.') || !tailnet.chars().all(fine) {
             let reason =
                 format!("{tailnet:?} is not a tailnet such as example.com, or - for the credential's own");
-            return Err(wrong(key("tailnet"), reason));
+            return Err(config_error(key("tailnet"), reason));
         }
         let span = |name: &str, text: &Option<String>, default, bounds| {
-            span_or(&key(name), text.as_deref(), default, bounds)
+            duration_or(&key(name), text.as_deref(), default, bounds)
         };
         let often = (Duration::from_secs(5), DAY);
         let flows_every = span("flows_every", &file.flows_every, MINUTE, often)?;
         Ok(Self {
             tailnet,
-            api_url: web_address(&key("api_url"), file.api_url.as_deref().unwrap_or(API_URL))?,
+            api_url: api_url(&key("api_url"), file.api_url.as_deref().unwrap_or(API_URL))?,
             ca_file: file.ca_file,
             credentials,
             audit_every: span("audit_every", &file.audit_every, MINUTE, often)?,
-            audit_since: span("audit_since", &file.audit_since, AUDIT_KEPT, (MINUTE, AUDIT_KEPT))?,
+            audit_since: span("audit_since", &file.audit_since, AUDIT_RETENTION, (MINUTE, AUDIT_RETENTION))?,
             flows_every: file.flow_logs.unwrap_or(true).then_some(flows_every),
-            flows_since: span("flows_since", &file.flows_since, DAY, (MINUTE, FLOWS_KEPT))?,
+            flows_since: span("flows_since", &file.flows_since, DAY, (MINUTE, FLOWS_RETENTION))?,
             devices_every: span("devices_every", &file.devices_every, 2 * MINUTE, often)?,
             settings_every: span("settings_every", &file.settings_every, 15 * MINUTE, often)?,
         })
@@ -137,7 +137,7 @@ fn credentials(file: &TailscaleFile) -> Result<Credentials, ConfigError> {
         ))),
         (None, Some(id), secret) => {
             if id.is_empty() || id.contains(char::is_whitespace) {
-                return Err(wrong(
+                return Err(config_error(
                     key("oauth_client_id"),
                     format!("{id:?} is not the id of an OAuth client"),
                 ));
@@ -145,12 +145,12 @@ fn credentials(file: &TailscaleFile) -> Result<Credentials, ConfigError> {
             let secret = SecretPlace::file_or(secret.clone(), "MESHTRAIL_TAILSCALE_OAUTH_SECRET");
             Ok(Credentials::OAuth { client_id: id.clone(), secret })
         }
-        (None, None, Some(_)) => Err(wrong(
+        (None, None, Some(_)) => Err(config_error(
             key("oauth_client_id"),
             "is missing beside oauth_secret_file: which client's secret is it?",
         )),
         (Some(_), _, _) => {
-            Err(wrong(key("api_key_file"), "give either an API key or an OAuth client, not both"))
+            Err(config_error(key("api_key_file"), "give either an API key or an OAuth client, not both"))
         }
     }
 }

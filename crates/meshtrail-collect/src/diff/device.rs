@@ -1,29 +1,29 @@
-//! What changed about a device between two moments.
+//! Changes of a device between two snapshots.
 //!
-//! What flaps (last seen, online) is no change, and neither is what one of the two moments does not tell.
+//! What flaps (last seen, online) is no change, and neither is a member that one of the two states lacks.
 
 use std::collections::BTreeSet;
 
 use meshtrail_event::{Kind, Timestamp};
 use meshtrail_identity::DeviceState;
 
-use super::words::{self, listed};
+use super::words::{self, join_list};
 
-/// The routes that make an exit node.
-const EXIT: [&str; 2] = ["0.0.0.0/0", "::/0"];
+/// The routes of an exit node.
+const EXIT_ROUTES: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// One thing that changed about a device.
+/// One change of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceChange {
-    /// Its kind.
+    /// The kind of its event.
     pub kind: Kind,
-    /// The member of [`DeviceState`] that changed, in a word: `name`, `tags`.
+    /// The member of [`DeviceState`] that changed: `name`, `tags`.
     pub property: &'static str,
-    /// A sentence a person would say.
+    /// A sentence for people.
     pub summary: String,
 }
 
-/// What changed about a device from `old` to `new`, as told at `taken`.
+/// The changes of a device from `old` to `new`, the state at `taken`.
 pub fn device(old: &DeviceState, new: &DeviceState, taken: Timestamp) -> Vec<DeviceChange> {
     let mut changes = Changes { who: words::device(old), list: Vec::new() };
     changes.names(old, new);
@@ -43,14 +43,14 @@ pub fn is_expired(device: &DeviceState, now: Timestamp) -> bool {
 
 /// The routes without those of an exit node.
 fn subnets(routes: &BTreeSet<String>) -> BTreeSet<&str> {
-    routes.iter().map(String::as_str).filter(|route| !EXIT.contains(route)).collect()
+    routes.iter().map(String::as_str).filter(|route| !EXIT_ROUTES.contains(route)).collect()
 }
 
 fn is_exit(routes: &BTreeSet<String>) -> bool {
-    EXIT.iter().any(|route| routes.contains(*route))
+    EXIT_ROUTES.iter().any(|route| routes.contains(*route))
 }
 
-/// The two, where both are told and differ.
+/// Both values, if both are there and differ.
 fn differ<'a, T: PartialEq>(old: Option<&'a T>, new: Option<&'a T>) -> Option<(&'a T, &'a T)> {
     old.zip(new).filter(|(old, new)| old != new)
 }
@@ -82,9 +82,9 @@ impl Changes {
             let added: Vec<_> = new.tags.difference(&old.tags).collect();
             let removed: Vec<_> = old.tags.difference(&new.tags).collect();
             let what = match (added.is_empty(), removed.is_empty()) {
-                (false, true) => format!("was tagged {}", listed(&added)),
-                (true, false) => format!("lost {}", listed(&removed)),
-                _ => format!("was tagged {} in place of {}", listed(&added), listed(&removed)),
+                (false, true) => format!("was tagged {}", join_list(&added)),
+                (true, false) => format!("lost {}", join_list(&removed)),
+                _ => format!("was tagged {} in place of {}", join_list(&added), join_list(&removed)),
             };
             self.push(Kind::DeviceTagged, "tags", what);
         }
@@ -93,10 +93,10 @@ impl Changes {
         }
         if old.addresses.iter().collect::<BTreeSet<_>>() != new.addresses.iter().collect() {
             let what = match (old.addresses.is_empty(), new.addresses.is_empty()) {
-                (_, true) => format!("lost its address, {}", listed(&old.addresses)),
-                (true, false) => format!("was given {}", listed(&new.addresses)),
+                (_, true) => format!("lost its address, {}", join_list(&old.addresses)),
+                (true, false) => format!("was given {}", join_list(&new.addresses)),
                 (false, false) => {
-                    format!("has {} now, before {}", listed(&new.addresses), listed(&old.addresses))
+                    format!("has {} now, before {}", join_list(&new.addresses), join_list(&old.addresses))
                 }
             };
             self.push(Kind::DeviceAddressed, "addresses", what);
@@ -122,7 +122,7 @@ impl Changes {
             let what = "has another machine key: another machine, or one that was set up anew";
             self.push(Kind::DeviceChanged, "machine_key", what);
         }
-        // That it expired is told on its own, once, however it came to be.
+        // The expiry itself is an event of its own, written once: see `snapshot::time_levels`.
         let expired_now = is_expired(new, taken);
         let moved = !expired_now && !renewed && differ(old.expires.as_ref(), new.expires.as_ref()).is_some();
         match (old.key_expiry_disabled, new.key_expiry_disabled) {
@@ -130,11 +130,11 @@ impl Changes {
                 self.push(Kind::KeyExpiryChanged, "key_expiry_disabled", "has a key that never expires now");
             }
             (Some(true), Some(false)) if !expired_now => {
-                let what = words::until("has a key that expires again", new.expires);
+                let what = words::with_time("has a key that expires again", new.expires);
                 self.push(Kind::KeyExpiryChanged, "key_expiry_disabled", what);
             }
             (before, after) if before == after && after != Some(true) && moved => {
-                let what = words::until("has a key that expires at another time", new.expires);
+                let what = words::with_time("has a key that expires at another time", new.expires);
                 self.push(Kind::KeyExpiryChanged, "expires", what);
             }
             _ => {}
@@ -145,13 +145,13 @@ impl Changes {
         let (was, is) = (subnets(&old.advertised_routes), subnets(&new.advertised_routes));
         let (more, less): (Vec<_>, Vec<_>) = (is.difference(&was).collect(), was.difference(&is).collect());
         if !more.is_empty() {
-            self.push(Kind::RouteAdvertised, "advertised_routes", format!("offers {}", listed(&more)));
+            self.push(Kind::RouteAdvertised, "advertised_routes", format!("offers {}", join_list(&more)));
         }
         if !less.is_empty() {
             self.push(
                 Kind::RouteAdvertised,
                 "advertised_routes",
-                format!("no longer offers {}", listed(&less)),
+                format!("no longer offers {}", join_list(&less)),
             );
         }
         match (is_exit(&old.advertised_routes), is_exit(&new.advertised_routes)) {
@@ -164,10 +164,14 @@ impl Changes {
         let (was, is) = (subnets(&old.enabled_routes), subnets(&new.enabled_routes));
         let (more, less): (Vec<_>, Vec<_>) = (is.difference(&was).collect(), was.difference(&is).collect());
         if !more.is_empty() {
-            self.push(Kind::RouteEnabled, "enabled_routes", format!("serves {} now", listed(&more)));
+            self.push(Kind::RouteEnabled, "enabled_routes", format!("serves {} now", join_list(&more)));
         }
         if !less.is_empty() {
-            self.push(Kind::RouteDisabled, "enabled_routes", format!("no longer serves {}", listed(&less)));
+            self.push(
+                Kind::RouteDisabled,
+                "enabled_routes",
+                format!("no longer serves {}", join_list(&less)),
+            );
         }
         match (is_exit(&old.enabled_routes), is_exit(&new.enabled_routes)) {
             (false, true) => self.push(Kind::RouteExitNodeChanged, "exit_node", "is an exit node now"),
@@ -196,7 +200,7 @@ impl Changes {
         }
     }
 
-    /// What lets others in.
+    /// Settings that let others in.
     fn exposure(&mut self, old: &DeviceState, new: &DeviceState) {
         let mut switched = |property, (old, new): (Option<bool>, Option<bool>), on: &str, off: &str| {
             if old.zip(new).is_some_and(|(old, new)| old != new) {
@@ -229,12 +233,12 @@ impl Changes {
         );
     }
 
-    /// What it runs on. None told is none known.
+    /// Serial numbers; an empty list means that they are unknown.
     fn hardware(&mut self, old: &DeviceState, new: &DeviceState) {
         let (was, is): (Vec<_>, Vec<_>) =
             (old.serial_numbers.iter().collect(), new.serial_numbers.iter().collect());
         if !was.is_empty() && !is.is_empty() && was != is {
-            let what = format!("has the serial number {} now, before {}", listed(&is), listed(&was));
+            let what = format!("has the serial number {} now, before {}", join_list(&is), join_list(&was));
             self.push(Kind::DeviceChanged, "serial_numbers", what);
         }
     }

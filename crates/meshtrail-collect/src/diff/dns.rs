@@ -1,20 +1,20 @@
-//! What changed about DNS settings between two moments.
+//! Changes of DNS settings between two snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::words::listed;
+use super::words::join_list;
 use crate::snapshot::DnsState;
 
-/// One thing that changed about DNS.
+/// One change of the DNS settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsChange {
     /// The member of [`DnsState`] that changed.
     pub property: &'static str,
-    /// A sentence a person would say.
+    /// A sentence for people.
     pub summary: String,
 }
 
-/// What changed about DNS from `old` to `new`. The order of nameservers is no change, that of search paths is one.
+/// The changes of DNS settings from `old` to `new`. The order of nameservers is no change, that of search paths is one.
 pub fn dns(old: &DnsState, new: &DnsState) -> Vec<DnsChange> {
     let mut list = Vec::new();
     let mut push = |property, summary: String| list.push(DnsChange { property, summary });
@@ -24,7 +24,7 @@ pub fn dns(old: &DnsState, new: &DnsState) -> Vec<DnsChange> {
         push("magic_dns", format!("MagicDNS was switched {}", on_off(to)));
     }
     if let (Some(from), Some(to)) = (&old.nameservers, &new.nameservers)
-        && let Some(what) = moved(from, to)
+        && let Some(what) = describe_moves(from, to)
     {
         push("nameservers", format!("Global nameservers: {what}"));
     }
@@ -36,11 +36,11 @@ pub fn dns(old: &DnsState, new: &DnsState) -> Vec<DnsChange> {
     if let (Some(from), Some(to)) = (&old.search_paths, &new.search_paths)
         && from != to
     {
-        let what = moved(from, to).unwrap_or_else(|| format!("in another order: {}", listed(to)));
+        let what = describe_moves(from, to).unwrap_or_else(|| format!("in another order: {}", join_list(to)));
         push("search_paths", format!("Search paths: {what}"));
     }
     if let (Some(from), Some(to)) = (&old.split, &new.split) {
-        for summary in split(from, to) {
+        for summary in describe_split(from, to) {
             push("split", summary);
         }
     }
@@ -51,27 +51,30 @@ fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-/// Which were added and removed; none where both hold the same.
-fn moved(from: &[String], to: &[String]) -> Option<String> {
+/// The items added and removed; none where both lists have the same items.
+fn describe_moves(from: &[String], to: &[String]) -> Option<String> {
     let (was, is): (BTreeSet<_>, BTreeSet<_>) = (from.iter().collect(), to.iter().collect());
     let (added, removed): (Vec<_>, Vec<_>) = (is.difference(&was).collect(), was.difference(&is).collect());
     match (added.is_empty(), removed.is_empty()) {
         (true, true) => None,
-        (false, true) => Some(format!("{} added", listed(&added))),
-        (true, false) => Some(format!("{} removed", listed(&removed))),
-        (false, false) => Some(format!("{} added, {} removed", listed(&added), listed(&removed))),
+        (false, true) => Some(format!("{} added", join_list(&added))),
+        (true, false) => Some(format!("{} removed", join_list(&removed))),
+        (false, false) => Some(format!("{} added, {} removed", join_list(&added), join_list(&removed))),
     }
 }
 
+/// Nameservers by domain.
 type Split = BTreeMap<String, Vec<String>>;
 
-fn split(from: &Split, to: &Split) -> Vec<String> {
+fn describe_split(from: &Split, to: &Split) -> Vec<String> {
     let domains: BTreeSet<_> = from.keys().chain(to.keys()).collect();
     let one = |domain: &String| match (from.get(domain), to.get(domain)) {
-        (None, Some(servers)) => Some(format!("Names below {domain} are asked of {} now", listed(servers))),
+        (None, Some(servers)) => {
+            Some(format!("Names below {domain} are asked of {} now", join_list(servers)))
+        }
         (Some(_), None) => Some(format!("Names below {domain} have no nameservers of their own any more")),
         (Some(was), Some(is)) => {
-            moved(was, is).map(|what| format!("Nameservers of names below {domain}: {what}"))
+            describe_moves(was, is).map(|what| format!("Nameservers of names below {domain}: {what}"))
         }
         (None, None) => None,
     };

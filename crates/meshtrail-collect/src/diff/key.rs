@@ -1,25 +1,25 @@
-//! What changed about a key between two moments.
+//! Changes of a key between two snapshots.
 
 use std::collections::BTreeSet;
 
 use meshtrail_event::Kind;
 
-use super::words::listed;
+use super::words::join_list;
 use crate::snapshot::KeyState;
 
-/// One thing that changed about a key.
+/// One change of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyChange {
-    /// Its kind.
+    /// The kind of its event.
     pub kind: Kind,
-    /// The member of [`KeyState`] that changed, in a word.
+    /// The member of [`KeyState`] that changed.
     pub property: &'static str,
-    /// A sentence a person would say.
+    /// A sentence for people.
     pub summary: String,
 }
 
 /// `auth key kAuth1CNTRL ("ci runners") of ana@example.com`.
-pub(crate) fn named(key: &KeyState) -> String {
+pub(crate) fn describe_key(key: &KeyState) -> String {
     let mut text = match key.of_type.as_deref() {
         Some("client") => format!("OAuth client {}", key.id),
         Some("api") => format!("API key {}", key.id),
@@ -36,8 +36,8 @@ pub(crate) fn named(key: &KeyState) -> String {
     text
 }
 
-/// What the key can do, in brackets; empty where nothing is told.
-pub(crate) fn powers(key: &KeyState) -> String {
+/// The flags, tags and scopes of a key after a colon; empty where it has none.
+pub(crate) fn describe_capabilities(key: &KeyState) -> String {
     let flag = |on: Option<bool>, word: &str| (on == Some(true)).then(|| word.to_owned());
     let mut words: Vec<String> = [
         flag(key.reusable, "reusable"),
@@ -49,12 +49,12 @@ pub(crate) fn powers(key: &KeyState) -> String {
     .collect();
     words.extend(key.tags.iter().cloned());
     words.extend(key.scopes.iter().cloned());
-    if words.is_empty() { String::new() } else { format!(": {}", listed(&words)) }
+    if words.is_empty() { String::new() } else { format!(": {}", join_list(&words)) }
 }
 
-/// What changed about a key from `old` to `new`; that it expired by its time is told elsewhere, once.
+/// The changes of a key from `old` to `new`. Its expiry is not among them: the snapshot module reports it, once.
 pub fn key(old: &KeyState, new: &KeyState) -> Vec<KeyChange> {
-    let who = format!("The {}", named(old));
+    let who = format!("The {}", describe_key(old));
     let mut list = Vec::new();
     let mut push = |kind, property, what: String| {
         list.push(KeyChange { kind, property, summary: format!("{who} {what}") });
@@ -70,11 +70,11 @@ pub fn key(old: &KeyState, new: &KeyState) -> Vec<KeyChange> {
         push(
             Kind::KeyChanged,
             "tags",
-            format!("gives {} now, before {}", listed(&new.tags), listed(&old.tags)),
+            format!("gives {} now, before {}", join_list(&new.tags), join_list(&old.tags)),
         );
     }
     if set(&old.scopes) != set(&new.scopes) {
-        let what = format!("may do {} now, before {}", listed(&new.scopes), listed(&old.scopes));
+        let what = format!("may do {} now, before {}", join_list(&new.scopes), join_list(&old.scopes));
         push(Kind::KeyChanged, "scopes", what);
     }
     if let (Some(from), Some(to)) = (&old.description, &new.description)

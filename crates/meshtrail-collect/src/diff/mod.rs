@@ -1,10 +1,10 @@
-//! What changed between two states, said as a person would.
+//! The difference between two states as a list of changes, each with a sentence for people.
 //!
 //! - Comparison is canonical: order and white space make no difference.
-//! - What one of the two states does not tell is no change.
-//! - `diff(a, a)` is empty, and a change that is told was there.
+//! - A member that one of the two states lacks is no change.
+//! - The difference of a state to itself is empty, and each change is a real one.
 //!
-//! Events are not made here.
+//! Events are not written here.
 
 mod device;
 mod dns;
@@ -18,8 +18,8 @@ pub(crate) mod words;
 pub use device::{DeviceChange, device, is_expired};
 pub use dns::{DnsChange, dns};
 pub use json::json;
-pub(crate) use json::sorted;
+pub(crate) use json::sorted_json;
 pub use key::{KeyChange, key};
-pub(crate) use key::{named as named_key, powers};
+pub(crate) use key::{describe_capabilities, describe_key};
 pub use policy::{PolicyChange, groups, policy};
 pub use user::{UserChange, user};

@@ -1,16 +1,16 @@
-//! Unified diffs of texts, as `diff -u` writes their hunks.
+//! Unified diffs of texts, with hunks as `diff -u` writes them.
 //!
-//! Work is bounded: where two texts differ in more than 1,500 lines, the differing stretch is told as replaced.
+//! Work is bounded: where two texts differ in more than 1,500 lines, the differing part is shown as replaced.
 
 use super::words::json_len;
 
-/// The most inserted and deleted lines for which the shortest way is looked for.
+/// The most inserted and deleted lines for which the shortest edit script is searched.
 const MAX_EDITS: usize = 1500;
 
-/// Lines shown around what changed.
+/// The unchanged lines shown around a change.
 const CONTEXT: usize = 3;
 
-/// What a line of a diff is.
+/// The kind of a line in a diff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// In both texts.
@@ -19,14 +19,14 @@ pub enum Sign {
     Removed,
     /// Only in the new one.
     Added,
-    /// Where a stretch begins, or that something was left out.
+    /// The head of a hunk, or the number of lines left out.
     Head,
 }
 
-/// A line of a diff, for showing.
+/// A line of a diff, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<'a> {
-    /// What it is.
+    /// Its kind.
     pub sign: Sign,
     /// Its number in the old text, from 1.
     pub old: Option<usize>,
@@ -36,8 +36,8 @@ pub struct Row<'a> {
     pub text: &'a str,
 }
 
-/// The hunks that make `new` of `old`, with three lines around each; empty where the two are equal. At most about
-/// `max` bytes as JSON text; the last line then says how many lines were left out.
+/// The hunks that turn `old` into `new`, with three lines of context; empty where the two are equal. At most about `max`
+/// bytes as JSON text; if lines are left out, the last line has their number.
 pub fn unified(old: &str, new: &str, max: usize) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let edits = edits(&old, &new);
@@ -69,7 +69,7 @@ pub fn rows(diff: &str) -> Vec<Row<'_>> {
             let text = line.get(1..).unwrap_or_default();
             match line.as_bytes().first() {
                 Some(b'@') => {
-                    (old, new) = starts(line).unwrap_or((old, new));
+                    (old, new) = parse_hunk_starts(line).unwrap_or((old, new));
                     Row { sign: Sign::Head, old: None, new: None, text: line }
                 }
                 Some(b'-') => {
@@ -89,14 +89,14 @@ pub fn rows(diff: &str) -> Vec<Row<'_>> {
         .collect()
 }
 
-/// `@@ -3,7 +3,8 @@`: where both stretches begin.
-fn starts(head: &str) -> Option<(usize, usize)> {
+/// The first lines of a hunk in the old and the new text, from its head `@@ -3,7 +3,8 @@`.
+fn parse_hunk_starts(head: &str) -> Option<(usize, usize)> {
     let mut words = head.split(' ').skip(1);
     let mut number = |sign: char| words.next()?.strip_prefix(sign)?.split(',').next()?.parse().ok();
     Some((number('-')?, number('+')?))
 }
 
-/// One step from the old lines to the new ones, by their numbers from 0.
+/// One step from the old lines to the new ones, with the line numbers in both, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edit {
     Same(usize, usize),
@@ -110,7 +110,8 @@ fn edits(old: &[&str], new: &[&str]) -> Vec<Edit> {
     let tail = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| a == b).count();
     let (inner_old, inner_new) = (&old_rest[..old_rest.len() - tail], &new_rest[..new_rest.len() - tail]);
     let mut edits: Vec<Edit> = (0..head).map(|at| Edit::Same(at, at)).collect();
-    let inner = shortest(inner_old, inner_new).unwrap_or_else(|| replaced(inner_old.len(), inner_new.len()));
+    let inner =
+        shortest_edits(inner_old, inner_new).unwrap_or_else(|| replace_all(inner_old.len(), inner_new.len()));
     edits.extend(inner.into_iter().map(|edit| match edit {
         Edit::Same(a, b) => Edit::Same(a + head, b + head),
         Edit::Removed(a, b) => Edit::Removed(a + head, b + head),
@@ -120,15 +121,17 @@ fn edits(old: &[&str], new: &[&str]) -> Vec<Edit> {
     edits
 }
 
-fn replaced(old: usize, new: usize) -> Vec<Edit> {
+/// Removes every old line and adds every new one.
+fn replace_all(old: usize, new: usize) -> Vec<Edit> {
     let removed = (0..old).map(|at| Edit::Removed(at, 0));
     removed.chain((0..new).map(|at| Edit::Added(old, at))).collect()
 }
 
-/// Myers' greedy way ("An O(ND) Difference Algorithm", 1986); none where it is longer than [`MAX_EDITS`].
-fn shortest(old: &[&str], new: &[&str]) -> Option<Vec<Edit>> {
+/// The shortest edit script, by Myers' greedy algorithm ("An O(ND) Difference Algorithm", 1986); none where it is longer
+/// than [`MAX_EDITS`].
+fn shortest_edits(old: &[&str], new: &[&str]) -> Option<Vec<Edit>> {
     let most = (old.len() + new.len()).min(MAX_EDITS);
-    // `furthest[k + most]` is how far into the old lines diagonal k reaches; one row is kept per number of edits.
+    // `furthest[k + most + 1]` is how far into the old lines diagonal k reaches; `rows` has one row per number of edits.
     let mut furthest = vec![0usize; 2 * most + 3];
     let centre = most + 1;
     let mut rows: Vec<Vec<usize>> = Vec::new();
@@ -143,7 +146,7 @@ fn shortest(old: &[&str], new: &[&str]) -> Option<Vec<Edit>> {
             }
             furthest[diagonal] = x;
             if x >= old.len() && y >= new.len() {
-                return Some(back(&rows, centre, edits, (old.len(), new.len())));
+                return Some(trace_back(&rows, centre, edits, (old.len(), new.len())));
             }
         }
         rows.push(furthest[centre - edits..=centre + edits].to_vec());
@@ -151,10 +154,10 @@ fn shortest(old: &[&str], new: &[&str]) -> Option<Vec<Edit>> {
     None
 }
 
-/// The way back from the end to the beginning, turned around.
-fn back(rows: &[Vec<usize>], centre: usize, edits: usize, end: (usize, usize)) -> Vec<Edit> {
+/// Follows the rows from the end back to the beginning; returns the edits in forward order.
+fn trace_back(rows: &[Vec<usize>], centre: usize, edits: usize, end: (usize, usize)) -> Vec<Edit> {
     let (mut x, mut y) = end;
-    let mut way = Vec::new();
+    let mut path = Vec::new();
     for edits in (1..=edits).rev() {
         let row = &rows[edits - 1];
         let at = |diagonal: usize| {
@@ -170,20 +173,20 @@ fn back(rows: &[Vec<usize>], centre: usize, edits: usize, end: (usize, usize)) -
         let from_y = from_x + centre - from;
         while x > from_x + usize::from(!down) && y > from_y + usize::from(down) {
             (x, y) = (x - 1, y - 1);
-            way.push(Edit::Same(x, y));
+            path.push(Edit::Same(x, y));
         }
         (x, y) = (from_x, from_y);
-        way.push(if down { Edit::Added(x, y) } else { Edit::Removed(x, y) });
+        path.push(if down { Edit::Added(x, y) } else { Edit::Removed(x, y) });
     }
     while x > 0 && y > 0 {
         (x, y) = (x - 1, y - 1);
-        way.push(Edit::Same(x, y));
+        path.push(Edit::Same(x, y));
     }
-    way.reverse();
-    way
+    path.reverse();
+    path
 }
 
-/// Stretches of edits with what is the same around them.
+/// Runs of edits with their context.
 fn hunks(edits: &[Edit]) -> Vec<&[Edit]> {
     let mut hunks = Vec::new();
     let changed: Vec<usize> = (0..edits.len()).filter(|at| !matches!(edits[*at], Edit::Same(..))).collect();
@@ -205,7 +208,7 @@ fn render(hunk: &[Edit], old: &[&str], new: &[&str]) -> Vec<String> {
         news += usize::from(!matches!(edit, Edit::Removed(..)));
     }
     let (Edit::Same(a, b) | Edit::Removed(a, b) | Edit::Added(a, b)) = hunk[0];
-    // As `diff -u` has it, an empty stretch is numbered by the line before it.
+    // As in `diff -u`, an empty range is numbered by the line before it.
     let number = |start: usize, count: usize| if count == 0 { start } else { start + 1 };
     let head = format!("@@ -{},{olds} +{},{news} @@", number(a, olds), number(b, news));
     let line = |edit: &Edit| match *edit {
@@ -222,8 +225,8 @@ mod tests {
 
     use super::{Sign, rows, unified};
 
-    /// What applying a diff with endless context to the old text gives.
-    fn applied(old: &str, diff: &str) -> Vec<String> {
+    /// Applies a diff to the old text.
+    fn apply(old: &str, diff: &str) -> Vec<String> {
         let old: Vec<&str> = old.lines().collect();
         let (mut out, mut at) = (Vec::new(), 0);
         for row in rows(diff) {
@@ -271,8 +274,8 @@ mod tests {
             let (old, new) = (old.join("\n"), new.join("\n"));
             let diff = unified(&old, &new, usize::MAX);
             let expected: Vec<_> = new.lines().map(str::to_owned).collect();
-            // With nothing in common before a stretch, its first rows carry no number to place it by.
-            prop_assert_eq!(applied(&old, &diff), expected, "{}", diff);
+            // Without common lines before a hunk, its first rows have no old line number to place it by.
+            prop_assert_eq!(apply(&old, &diff), expected, "{}", diff);
         }
     }
 }

@@ -1,23 +1,23 @@
-//! What changed about a person between two moments.
+//! Changes of a person between two snapshots.
 
 use meshtrail_event::Kind;
 use meshtrail_identity::UserState;
 
-use super::words::{self, listed};
+use super::words::{self, join_list};
 
-/// One thing that changed about a person.
+/// One change of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserChange {
-    /// Its kind.
+    /// The kind of its event.
     pub kind: Kind,
-    /// The member of [`UserState`] that changed, in a word: `role`, `status`.
+    /// The member of [`UserState`] that changed: `role`, `status`.
     pub property: &'static str,
-    /// A sentence a person would say.
+    /// A sentence for people.
     pub summary: String,
 }
 
-/// What changed about a person from `old` to `new`. Whether they are active or idle only tells when they were last
-/// seen, and is no change.
+/// The changes of a person from `old` to `new`. `active` and `idle` are the same status: they only depend on when the
+/// person was last seen.
 pub fn user(old: &UserState, new: &UserState) -> Vec<UserChange> {
     let who = words::user(old);
     let mut list = Vec::new();
@@ -37,7 +37,7 @@ pub fn user(old: &UserState, new: &UserState) -> Vec<UserChange> {
     {
         push(Kind::UserRoleChanged, "role", format!("is {to} now, before {from}"));
     }
-    if let (Some(from), Some(to)) = (settled(old), settled(new))
+    if let (Some(from), Some(to)) = (stable_status(old), stable_status(new))
         && from != to
     {
         match (from, to) {
@@ -51,9 +51,9 @@ pub fn user(old: &UserState, new: &UserState) -> Vec<UserChange> {
         let added: Vec<_> = new.groups.difference(&old.groups).collect();
         let removed: Vec<_> = old.groups.difference(&new.groups).collect();
         let what = match (added.is_empty(), removed.is_empty()) {
-            (false, true) => format!("is in {} now", listed(&added)),
-            (true, false) => format!("is no longer in {}", listed(&removed)),
-            _ => format!("is in {} now, no longer in {}", listed(&added), listed(&removed)),
+            (false, true) => format!("is in {} now", join_list(&added)),
+            (true, false) => format!("is no longer in {}", join_list(&removed)),
+            _ => format!("is in {} now, no longer in {}", join_list(&added), join_list(&removed)),
         };
         push(Kind::UserChanged, "groups", what);
     }
@@ -65,6 +65,7 @@ pub fn user(old: &UserState, new: &UserState) -> Vec<UserChange> {
     list
 }
 
-fn settled(user: &UserState) -> Option<&str> {
+/// The status, with `idle` as `active`.
+fn stable_status(user: &UserState) -> Option<&str> {
     user.status.as_deref().map(|status| if status == "idle" { "active" } else { status })
 }

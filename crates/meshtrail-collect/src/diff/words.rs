@@ -1,12 +1,12 @@
-//! How devices, people and lists are named in a sentence.
+//! Names of devices, people, lists and times in sentences.
 
 use std::fmt::Display;
 
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceState, UserState};
 
-/// The most members of a list that a sentence names.
-const NAMED: usize = 8;
+/// The most items of a list that a sentence names.
+const MAX_NAMED: usize = 8;
 
 /// The first label of a full name.
 pub(crate) fn short(name: &str) -> &str {
@@ -18,7 +18,7 @@ pub(crate) fn device(device: &DeviceState) -> String {
     let name = device.name.as_deref().map(short).or(device.hostname.as_deref()).unwrap_or(&device.id);
     match &device.owner {
         _ if !device.tags.is_empty() => {
-            format!("device {name} ({})", listed(&device.tags.iter().collect::<Vec<_>>()))
+            format!("device {name} ({})", join_list(&device.tags.iter().collect::<Vec<_>>()))
         }
         Some(owner) => format!("{owner}'s device {name}"),
         None => format!("device {name}"),
@@ -34,21 +34,21 @@ pub(crate) fn user(user: &UserState) -> &str {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`; of long lists the first ones and how many more there are.
-pub(crate) fn listed<T: Display>(items: &[T]) -> String {
-    let mut named: Vec<String> = items.iter().take(NAMED).map(T::to_string).collect();
-    if items.len() > NAMED {
-        named.push(format!("{} more", items.len() - NAMED));
+/// Joins a list: `a`, `a and b`, `a, b and c`. Of a long list, the first items and the number of the others.
+pub(crate) fn join_list<T: Display>(items: &[T]) -> String {
+    let mut words: Vec<String> = items.iter().take(MAX_NAMED).map(T::to_string).collect();
+    if items.len() > MAX_NAMED {
+        words.push(format!("{} more", items.len() - MAX_NAMED));
     }
-    match named.pop() {
+    match words.pop() {
         None => "nothing".to_owned(),
-        Some(last) if named.is_empty() => last,
-        Some(last) => format!("{} and {last}", named.join(", ")),
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} and {last}", words.join(", ")),
     }
 }
 
-/// A sentence with the day and minute of an instant, where there is one.
-pub(crate) fn until(sentence: &str, at: Option<Timestamp>) -> String {
+/// A sentence followed by a time to the minute, where there is one.
+pub(crate) fn with_time(sentence: &str, at: Option<Timestamp>) -> String {
     at.map_or_else(|| sentence.to_owned(), |at| format!("{sentence}: {}", minute(at)))
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn minute(at: Timestamp) -> String {
     format!("{} {} UTC", &text[..10], &text[11..16])
 }
 
-/// The bytes that a character takes in a JSON text, at most.
+/// The most bytes of a character in a JSON text.
 pub(crate) fn json_len(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' => 2,

@@ -79,8 +79,8 @@ async fn a_connection_names_the_people_and_devices_at_both_ends() {
     let record = report(json!([
         {"proto": 6, "src": "100.64.0.1:22", "dst": "100.64.0.2:51000", "txPkts": 10, "txBytes": 2000, "newMember": [1]}
     ]));
-    let taken = flows.take(&trail.emitter("flowlog"), vec![record]).await.unwrap();
-    assert_eq!((taken.new, taken.duplicates, taken.refused.len()), (1, 0, 0));
+    let summary = flows.ingest(&trail.emitter("flowlog"), vec![record]).await.unwrap();
+    assert_eq!((summary.new, summary.duplicates, summary.refused.len()), (1, 0, 0));
     let event = &events(&trail).await[0];
     assert_eq!((event.kind.as_str(), event.actor.tags.join(",")), ("flow.counted", "tag:web".to_owned()));
     assert_eq!(event.identity.status, IdentityStatus::Resolved);
@@ -104,7 +104,7 @@ async fn who_nobody_knows_is_taken_from_the_report_and_marked_so_or_stays_unknow
         report(json!([{"proto": "udp", "src": "100.64.0.1:1", "dst": "100.64.0.3:53", "txPkts": 1}])),
         FlowRecord { json: old_client.to_string().into(), logged: None },
     ];
-    assert_eq!(flows.take(&trail.emitter("flowlog"), records).await.unwrap().new, 3);
+    assert_eq!(flows.ingest(&trail.emitter("flowlog"), records).await.unwrap().new, 3);
     let events = events(&trail).await;
     assert_eq!(events[0].identity.status, IdentityStatus::SelfReported);
     assert_eq!((flow(&events[0]).proto, events[0].target.device.is_none()), (Some(17), true));
@@ -121,7 +121,7 @@ async fn a_node_that_says_of_itself_what_the_directory_does_not_is_conflicting()
     history.learn(&device("n1", "100.64.0.1", Some("bo@example.com"), &[]));
     let flows = Flows::new(trail.clone(), history);
     let record = report(json!([{"src": "100.64.0.1:0", "dst": "100.64.0.2:0", "txPkts": 1}]));
-    flows.take(&trail.emitter("flowlog"), vec![record]).await.unwrap();
+    flows.ingest(&trail.emitter("flowlog"), vec![record]).await.unwrap();
     let event = &events(&trail).await[0];
     assert_eq!(event.identity.status, IdentityStatus::Conflicting);
     assert_eq!(event.identity.claimed.as_ref().unwrap().tags, ["tag:web"]);
@@ -136,7 +136,7 @@ async fn a_report_that_counts_for_anothers_address_does_not_pass_for_that_device
         "srcNode": {"nodeId": "n1", "addresses": ["100.64.0.1", "100.64.0.2"]},
         "virtualTraffic": [{"src": "100.64.0.2:22", "dst": "100.64.0.1:1", "txPkts": 1}]});
     let record = FlowRecord { json: forged.to_string().into(), logged: None };
-    flows.take(&trail.emitter("flowlog"), vec![record]).await.unwrap();
+    flows.ingest(&trail.emitter("flowlog"), vec![record]).await.unwrap();
     let event = &events(&trail).await[0];
     assert_eq!(event.actor.device.as_ref().unwrap().id.as_deref(), Some("n1"), "it is the reporter's word");
     assert_eq!(event.identity.status, IdentityStatus::Conflicting);
@@ -155,8 +155,8 @@ async fn a_report_counts_once_whichever_way_and_however_often_it_comes_also_afte
         let flows = Flows::new(trail.clone(), history());
         let (upload, stream) = (trail.emitter("flowlog"), trail.emitter("hec"));
         let both = tokio::join!(
-            flows.take(&upload, vec![report(two.clone())]),
-            flows.take(&stream, vec![report(two.clone())])
+            flows.ingest(&upload, vec![report(two.clone())]),
+            flows.ingest(&stream, vec![report(two.clone())])
         );
         let (one, other) = (both.0.unwrap(), both.1.unwrap());
         assert_eq!((one.new + other.new, one.duplicates + other.duplicates), (2, 2));
@@ -166,8 +166,8 @@ async fn a_report_counts_once_whichever_way_and_however_often_it_comes_also_afte
     let flows = Flows::new(trail.clone(), history());
     let three =
         json!([two[0], two[1], {"proto": 6, "src": "100.64.0.1:22", "dst": "100.64.0.2:51002", "txPkts": 1}]);
-    let taken = flows.take(&trail.emitter("flowlog"), vec![report(two), report(three)]).await.unwrap();
-    assert_eq!((taken.new, taken.duplicates), (1, 4), "what a crash had cut off is finished, not doubled");
+    let summary = flows.ingest(&trail.emitter("flowlog"), vec![report(two), report(three)]).await.unwrap();
+    assert_eq!((summary.new, summary.duplicates), (1, 4), "what a crash had cut off is finished, not doubled");
     assert_eq!(trail.size(), 3);
 }
 
@@ -180,9 +180,9 @@ async fn a_report_longer_than_a_batch_of_the_trail_is_taken_whole() {
         .map(|port| json!({"proto": 6, "src": "100.64.0.1:22", "dst": format!("100.64.0.2:{port}"), "txPkts": 1}))
         .collect();
     let record = report(json!(many));
-    let taken = flows.take(&trail.emitter("flowlog"), vec![record.clone()]).await.unwrap();
-    assert_eq!((taken.new, trail.size()), (10_000, 10_000));
-    assert_eq!(flows.take(&trail.emitter("flowlog"), vec![record]).await.unwrap().duplicates, 10_000);
+    let summary = flows.ingest(&trail.emitter("flowlog"), vec![record.clone()]).await.unwrap();
+    assert_eq!((summary.new, trail.size()), (10_000, 10_000));
+    assert_eq!(flows.ingest(&trail.emitter("flowlog"), vec![record]).await.unwrap().duplicates, 10_000);
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn what_is_no_report_is_refused_alone_with_its_member_named() {
     ] {
         records.push(FlowRecord { json: Bytes::from_static(bad.as_bytes()), logged: None });
     }
-    let taken = flows.take(&trail.emitter("flowlog"), records).await.unwrap();
-    assert_eq!((taken.new, taken.refused.len()), (1, 8));
-    assert!(taken.refused[5].1.to_string().contains("line 1"), "{}", taken.refused[5].1);
+    let summary = flows.ingest(&trail.emitter("flowlog"), records).await.unwrap();
+    assert_eq!((summary.new, summary.refused.len()), (1, 8));
+    assert!(summary.refused[5].1.to_string().contains("line 1"), "{}", summary.refused[5].1);
 }

@@ -1,13 +1,13 @@
-//! Headscale's API v1, asked again and again.
+//! Poller of Headscale's API v1.
 //!
-//! - Headscale keeps no history and tells nothing by itself: what happened is what differs between two looks, and its
-//!   time is known as exactly as the span between them. Who did it is not told.
-//! - Each part is asked for by itself; one that can't be had is left out of the snapshot, which then says nothing of it.
-//! - Keys are kept by their ids, never by their text, which old versions give in full.
+//! - Headscale keeps no history and sends no notifications: changes are the differences between two snapshots, and their
+//!   time is known as exactly as the interval between these. Who made a change is not known.
+//! - Each part is requested separately; one that can't be read is left out of the snapshot, which then says nothing of it.
+//! - Keys are stored by their ids, never by their text, which old versions return in full.
 //!
-//! Facts: `hscontrol/api/v1` and the Swagger description of Headscale 0.27 to 0.30.
+//! Sources: `hscontrol/api/v1` and the Swagger description of Headscale 0.27 to 0.30.
 
-mod ask;
+mod client;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -18,95 +18,95 @@ use meshtrail_event::Timestamp;
 
 use crate::config::HeadscaleConfig;
 use crate::snapshot::{Observations, Origin, Snapshot};
-use crate::sources::{Expect, Source};
+use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
-use crate::turn::{Turn, causes, spawn};
-use crate::web::{Pace, Times, Web, WebError};
+use crate::poll::{Poller, causes, spawn};
+use crate::web::{ApiClient, Backoff, Timeouts, WebError};
 
-pub(crate) use ask::AskError;
-use ask::Asker;
+pub(crate) use client::HeadscaleError;
+use client::HeadscaleClient;
 
-/// One Headscale, not asked yet.
+/// A poller of one Headscale, not started yet.
 pub(crate) struct Headscale {
     config: HeadscaleConfig,
-    asker: Asker,
+    client: HeadscaleClient,
 }
 
 impl Headscale {
-    /// Prepares to ask.
+    /// Builds the HTTP client; nothing is requested yet.
     pub(crate) fn open(config: HeadscaleConfig) -> Result<Self, WebError> {
-        let times =
-            Times { whole: Duration::from_secs(60), silence: Duration::from_secs(20), ..Times::default() };
-        let web = Web::new(&config.url, times, config.ca_file.as_deref())?;
-        let asker = Asker::new(web, config.api_key.clone());
-        Ok(Self { config, asker })
+        let timeouts =
+            Timeouts { total: Duration::from_secs(60), read: Duration::from_secs(20), ..Timeouts::default() };
+        let api = ApiClient::new(&config.url, timeouts, config.ca_file.as_deref())?;
+        let client = HeadscaleClient::new(api, config.api_key.clone());
+        Ok(Self { config, client })
     }
 
-    /// Begins to poll.
+    /// Spawns the poller.
     pub(crate) fn start(self, wiring: &Wiring) {
-        spawn(wiring, Poll::new(self, wiring));
+        spawn(wiring, HeadscalePoller::new(self, wiring));
     }
 }
 
-/// Asks for the mesh's state again and again.
-struct Poll {
-    asker: Asker,
+/// Records a snapshot of the mesh's state at each poll.
+struct HeadscalePoller {
+    client: HeadscaleClient,
     observations: Observations,
     source: Source,
-    pace: Pace,
+    backoff: Backoff,
 }
 
-impl Poll {
+impl HeadscalePoller {
     fn new(headscale: Headscale, wiring: &Wiring) -> Self {
-        let Headscale { config, asker } = headscale;
+        let Headscale { config, client } = headscale;
         Self {
-            asker,
+            client,
             observations: Observations::new(wiring, "headscale", Origin::Headscale),
-            source: wiring.sources.register("headscale", Expect::Every(config.every)),
-            pace: Pace::new(config.every),
+            source: wiring.sources.register("headscale", Cadence::Every(config.every)),
+            backoff: Backoff::new(config.every),
         }
     }
 
-    /// Asks for everything; the snapshot of what came, and the first thing that did not.
-    async fn ask(&self, now: Timestamp) -> (Snapshot, Option<AskError>) {
-        let mut snapshot = Snapshot::new(Origin::Headscale, self.asker.their_time(now));
+    /// Requests all parts; returns a snapshot of those that could be read, and the first error.
+    async fn read_state(&self, now: Timestamp) -> (Snapshot, Option<HeadscaleError>) {
+        let mut snapshot = Snapshot::new(Origin::Headscale, self.client.their_time(now));
         let mut trouble = None;
-        let users = kept(self.asker.users(now).await, &mut trouble);
-        if trouble.as_ref().is_some_and(AskError::is_for_all) {
+        let users = ok_or_record(self.client.users(now).await, &mut trouble);
+        if trouble.as_ref().is_some_and(HeadscaleError::affects_all_requests) {
             return (snapshot, trouble);
         }
-        snapshot.devices = kept(self.asker.devices(now).await, &mut trouble);
-        snapshot.policy = kept(self.asker.policy(now).await, &mut trouble).flatten();
+        snapshot.devices = ok_or_record(self.client.devices(now).await, &mut trouble);
+        snapshot.policy = ok_or_record(self.client.policy(now).await, &mut trouble).flatten();
         let ids: Vec<String> = users.iter().flatten().map(|user| user.id.clone()).collect();
-        snapshot.keys = kept(self.asker.keys(&ids, now).await, &mut trouble);
+        snapshot.keys = ok_or_record(self.client.keys(&ids, now).await, &mut trouble);
         snapshot.users = users;
         (snapshot, trouble)
     }
 }
 
-fn kept<T>(part: Result<T, AskError>, trouble: &mut Option<AskError>) -> Option<T> {
+fn ok_or_record<T>(part: Result<T, HeadscaleError>, trouble: &mut Option<HeadscaleError>) -> Option<T> {
     part.map_err(|error| trouble.get_or_insert(error)).ok()
 }
 
-impl Turn for Poll {
-    async fn turn(&mut self, now: Timestamp) -> Duration {
-        let (snapshot, trouble) = self.ask(now).await;
-        self.source.clock(self.asker.skew());
-        let (taken, got_any) = (snapshot.taken, snapshot.devices.is_some());
-        if got_any {
+impl Poller for HeadscalePoller {
+    async fn poll(&mut self, now: Timestamp) -> Duration {
+        let (snapshot, trouble) = self.read_state(now).await;
+        self.source.record_clock(self.client.skew());
+        let (taken, has_devices) = (snapshot.taken, snapshot.devices.is_some());
+        if has_devices {
             match self.observations.record(snapshot).await {
-                Ok(count) => self.source.heard(count as u64, (count > 0).then_some(taken)),
+                Ok(count) => self.source.record_contact(count as u64, (count > 0).then_some(taken)),
                 Err(error) => {
-                    self.source.trouble(&causes(&error));
-                    return self.pace.bad(None);
+                    self.source.record_trouble(&causes(&error));
+                    return self.backoff.failure(None);
                 }
             }
         }
         match trouble {
-            None => self.pace.good(),
+            None => self.backoff.success(),
             Some(error) => {
-                self.source.trouble(&error.to_string());
-                self.pace.bad(error.retry_after())
+                self.source.record_trouble(&error.to_string());
+                self.backoff.failure(error.retry_after())
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Headscale's answers, as far as they are read, from 0.27 to 0.30.
+//! JSON shapes of Headscale's responses, versions 0.27 to 0.30, as far as they are read.
 //!
-//! Ids are decimal texts, unset times `null`, empty lists `[]`; all that may be missing is taken as not told.
+//! Ids are decimal texts, unset times `null`, empty lists `[]`; a missing member counts as unknown.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceState, UserState};
 use serde::Deserialize;
 
-use crate::json::{any_id, lenient_time, null_is_empty, said};
+use crate::json::{any_id, lenient_time, non_empty, null_is_empty};
 use crate::snapshot::{KeyState, PolicyText};
-use crate::web::Answer;
+use crate::web::ApiResponse;
 
-/// What the list shows as the owner of tagged nodes.
+/// The name of the user that owns tagged nodes.
 const TAGGED: &str = "tagged-devices";
 
 /// `{"users": […]}`
@@ -36,7 +36,7 @@ pub(super) struct User {
 }
 
 impl User {
-    /// What Headscale tells clients that this user signs in with: the first of these that is set.
+    /// The login that Headscale reports to clients: the first of these that is set.
     fn login(&self) -> String {
         let named = [&self.email, &self.name, &self.provider_id];
         named.into_iter().flatten().find(|text| !text.is_empty()).unwrap_or(&self.id).clone()
@@ -49,7 +49,7 @@ impl User {
             created: self.created_at,
             id: self.id,
             login,
-            name: said(self.display_name).or(said(self.name)),
+            name: non_empty(self.display_name).or(non_empty(self.name)),
             ..UserState::default()
         })
     }
@@ -101,7 +101,7 @@ impl Node {
             self.tags.into_iter().chain(self.forced_tags).chain(self.valid_tags).collect();
         let owner = self.user.filter(|user| tags.is_empty() && user.name.as_deref() != Some(TAGGED));
         let advertised: BTreeSet<String> = self.available_routes.into_iter().collect();
-        // In force is what is approved and offered. What is served at this moment depends on who is online.
+        // A route is in force if it is approved and advertised. Which router serves it now depends on who is online.
         let enabled = self.approved_routes.into_iter().filter(|route| advertised.contains(route)).collect();
         DeviceState {
             addresses: self.ip_addresses.iter().filter_map(|text| text.parse().ok()).collect(),
@@ -109,13 +109,13 @@ impl Node {
             created: self.created_at,
             enabled_routes: enabled,
             expires: self.expiry,
-            hostname: said(self.name),
+            hostname: non_empty(self.name),
             id: self.id,
             key_expiry_disabled: Some(self.expiry.is_none()),
             last_seen: self.last_seen,
-            machine_key: said(self.machine_key),
-            name: said(self.given_name),
-            node_key: said(self.node_key),
+            machine_key: non_empty(self.machine_key),
+            name: non_empty(self.given_name),
+            node_key: non_empty(self.node_key),
             online: self.online,
             owner: owner.map(|user| user.login()),
             tags,
@@ -205,7 +205,7 @@ impl ApiKey {
     pub(super) fn state(self) -> KeyState {
         KeyState {
             created: self.created_at,
-            description: said(self.prefix),
+            description: non_empty(self.prefix),
             expires: self.expiration,
             id: format!("apikey-{}", self.id),
             of_type: Some("api".to_owned()),
@@ -214,7 +214,7 @@ impl ApiKey {
     }
 }
 
-/// A refusal: a gRPC status as JSON up to 0.29, RFC 7807 from 0.30, or plain text.
+/// Body of an error: a gRPC status as JSON up to 0.29, RFC 7807 from 0.30, or plain text.
 #[derive(Deserialize)]
 pub(super) struct Refusal {
     message: Option<String>,
@@ -222,12 +222,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// What it says, short and visible.
-    pub(super) fn message(answer: &Answer) -> String {
-        let said = serde_json::from_slice::<Self>(&answer.body).ok();
-        let text = said
-            .and_then(|said| said.message.or(said.detail))
-            .unwrap_or_else(|| String::from_utf8_lossy(&answer.body).trim().to_owned());
+    /// The message, truncated and without invisible characters.
+    pub(super) fn message(response: &ApiResponse) -> String {
+        let error = serde_json::from_slice::<Self>(&response.body).ok();
+        let text = error
+            .and_then(|error| error.message.or(error.detail))
+            .unwrap_or_else(|| String::from_utf8_lossy(&response.body).trim().to_owned());
         meshtrail_event::text::visible(&text).chars().take(300).collect()
     }
 }

@@ -1,14 +1,14 @@
-//! Shapes of several versions, and what a refusal says.
+//! Shapes of several versions, and error messages.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::ask::Asker;
+use super::client::HeadscaleClient;
 use super::shapes::{Node, Nodes};
 use crate::config::SecretPlace;
-use crate::web::{Times, Web};
+use crate::web::{ApiClient, Timeouts};
 
 #[test]
 fn tags_of_every_version_are_read() {
@@ -40,8 +40,8 @@ fn a_list_that_is_not_there_is_no_empty_list() {
     assert!(serde_json::from_str::<Nodes>(r#"{"nodes": null}"#).unwrap().nodes.is_empty());
 }
 
-/// What is said when everything is answered with this.
-async fn said(status: u16, body: &'static str) -> String {
+/// The error's text when each request gets this response.
+async fn error_text(status: u16, body: &'static str) -> String {
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -51,19 +51,19 @@ async fn said(status: u16, body: &'static str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("headscale.key");
     std::fs::write(&key, "hskey-api-x").unwrap();
-    let asker = Asker::new(Web::new(&url, Times::default(), None).unwrap(), SecretPlace::File(key));
-    let error = asker.devices(meshtrail_event::Timestamp::now()).await.unwrap_err();
+    let client = HeadscaleClient::new(ApiClient::new(&url, Timeouts::default(), None).unwrap(), SecretPlace::File(key));
+    let error = client.devices(meshtrail_event::Timestamp::now()).await.unwrap_err();
     server.abort();
     error.to_string()
 }
 
 #[tokio::test]
 async fn a_refusal_says_what_to_do() {
-    let refused = said(401, "Unauthorized").await;
+    let refused = error_text(401, "Unauthorized").await;
     assert!(refused.contains("headscale apikeys create") && refused.contains("headscale.key"), "{refused}");
-    assert!(said(404, "404 page not found").await.contains("sources.headscale.url"));
-    assert!(said(302, "").await.contains("sources.headscale.url"));
-    let trouble = said(500, r#"{"code":2,"message":"database is locked"}"#).await;
+    assert!(error_text(404, "404 page not found").await.contains("sources.headscale.url"));
+    assert!(error_text(302, "").await.contains("sources.headscale.url"));
+    let trouble = error_text(500, r#"{"code":2,"message":"database is locked"}"#).await;
     assert!(trouble.contains("500") && trouble.contains("database is locked"), "{trouble}");
-    assert!(said(200, "<html>").await.contains("can't be understood"));
+    assert!(error_text(200, "<html>").await.contains("can't be understood"));
 }

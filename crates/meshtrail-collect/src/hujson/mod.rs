@@ -1,4 +1,4 @@
-//! HuJSON: JSON with comments and trailing commas, as policy files are written in.
+//! HuJSON, the syntax of policy files: JSON with comments and trailing commas.
 //!
 //! ```
 //! let policy = meshtrail_collect::hujson::parse("{\n  // Why: INC-4711\n  \"groups\": {},\n}")?;
@@ -6,10 +6,11 @@
 //! # Ok::<(), meshtrail_collect::hujson::HujsonError>(())
 //! ```
 //!
-//! - What is JSON is read as JSON is; `//` and `/* */` comments stand where white space may, and a comma may follow the
-//!   last member.
-//! - Each value knows its line and the comment before it.
-//! - A text is at most [`MAX_TEXT`] bytes and [`MAX_DEPTH`] values deep; anything else is an error with line and column.
+//! - Every JSON text is HuJSON with the same value; `//` and `/* */` comments may stand wherever white space may, and a
+//!   comma may follow the last member.
+//! - Each value has its line and the comment before it.
+//! - A text is at most [`MAX_TEXT`] bytes long and [`MAX_DEPTH`] levels deep; anything else is an error with line and
+//!   column.
 //!
 //! The format is Tailscale's: <https://github.com/tailscale/hujson>, "JWCC".
 
@@ -22,7 +23,7 @@ use serde_json::{Map, Number, Value};
 /// The most bytes of a text.
 pub const MAX_TEXT: usize = 16 << 20;
 
-/// How deep values may stand in each other.
+/// The most levels of nested lists and objects.
 pub const MAX_DEPTH: usize = 100;
 
 /// Why a text is not HuJSON.
@@ -37,18 +38,18 @@ pub struct HujsonError {
     pub reason: &'static str,
 }
 
-/// A value with where it stands.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// The comment right before it, without its marks.
+    /// The comment right before it, without its delimiters.
     pub comment: Option<String>,
-    /// The line it begins in, from 1.
+    /// The line of its first character, from 1.
     pub line: usize,
-    /// What it is.
+    /// The value itself.
     pub shape: Shape,
 }
 
-/// What a value is.
+/// A value without its position.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
     /// `null`.
@@ -61,17 +62,17 @@ pub enum Shape {
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// An object: its members in their order, under names that may come twice.
+    /// An object: its members in order; a name may occur twice.
     Object(Vec<(String, Node)>),
 }
 
-/// Reads a text.
+/// Parses a text.
 pub fn parse(text: &str) -> Result<Node, HujsonError> {
     reader::read(text)
 }
 
 impl Node {
-    /// The value as plain JSON; of members with one name, the last counts.
+    /// The value as plain JSON; of members with the same name, the last counts.
     pub fn to_json(&self) -> Value {
         match &self.shape {
             Shape::Null => Value::Null,
@@ -86,7 +87,7 @@ impl Node {
         }
     }
 
-    /// The members of an object.
+    /// The members of an object; none of another value.
     pub fn members(&self) -> &[(String, Node)] {
         match &self.shape {
             Shape::Object(members) => members,
@@ -94,7 +95,7 @@ impl Node {
         }
     }
 
-    /// The items of a list.
+    /// The items of a list; none of another value.
     pub fn items(&self) -> &[Node] {
         match &self.shape {
             Shape::List(items) => items,
@@ -102,7 +103,7 @@ impl Node {
         }
     }
 
-    /// The text, where it is one.
+    /// The text, if the value is one.
     pub fn text(&self) -> Option<&str> {
         match &self.shape {
             Shape::Text(text) => Some(text),
@@ -110,7 +111,7 @@ impl Node {
         }
     }
 
-    /// The last member of this name, whatever its letters' case: policy files are read so.
+    /// The last member with this name, ignoring ASCII case, as control planes read policy files.
     pub fn member(&self, name: &str) -> Option<&Node> {
         self.members().iter().rev().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, node)| node)
     }

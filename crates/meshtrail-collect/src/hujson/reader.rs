@@ -1,18 +1,18 @@
-//! From text to nodes.
+//! The parser: from a text to nodes.
 
 use super::{HujsonError, MAX_DEPTH, MAX_TEXT, Node, Shape};
 
 pub(super) fn read(text: &str) -> Result<Node, HujsonError> {
     let mut reader = Reader { text, at: 0, line: 1, line_start: 0, depth: 0 };
     if text.len() > MAX_TEXT {
-        return Err(reader.wrong("the text is too long"));
+        return Err(reader.error("the text is too long"));
     }
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
     let node = reader.value()?;
-    reader.space()?;
-    if reader.at < text.len() { Err(reader.wrong("something follows the value")) } else { Ok(node) }
+    reader.skip_space()?;
+    if reader.at < text.len() { Err(reader.error("something follows the value")) } else { Ok(node) }
 }
 
 struct Reader<'a> {
@@ -24,7 +24,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn wrong(&self, reason: &'static str) -> HujsonError {
+    /// An error at the current position.
+    fn error(&self, reason: &'static str) -> HujsonError {
         let column = self.text.get(self.line_start..self.at).map_or(1, |text| text.chars().count() + 1);
         HujsonError { line: self.line, column, reason }
     }
@@ -38,8 +39,8 @@ impl<'a> Reader<'a> {
         self.line_start = self.at;
     }
 
-    /// Passes white space and comments; the text of the comments right before what follows.
-    fn space(&mut self) -> Result<Option<String>, HujsonError> {
+    /// Skips white space and comments; returns the text of the comments right before the next token.
+    fn skip_space(&mut self) -> Result<Option<String>, HujsonError> {
         let mut comments: Vec<&str> = Vec::new();
         let mut last_line = self.line;
         loop {
@@ -50,7 +51,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b' ' | b'\t' | b'\r') => self.at += 1,
                 Some(b'/') => {
-                    // An empty line parts a comment from what it is not about.
+                    // A comment before an empty line is not about the next token.
                     if self.line > last_line + 1 {
                         comments.clear();
                     }
@@ -66,7 +67,7 @@ impl<'a> Reader<'a> {
         Ok(Some(comments.join(" ")).filter(|text| !text.is_empty()))
     }
 
-    /// Passes one comment; the text between its marks.
+    /// Skips one comment; returns the text between its delimiters.
     fn comment(&mut self) -> Result<&'a str, HujsonError> {
         let rest = &self.text[self.at..];
         if let Some(inner) = rest.strip_prefix("//") {
@@ -74,8 +75,8 @@ impl<'a> Reader<'a> {
             self.at += 2 + end;
             return Ok(inner[..end].trim());
         }
-        let Some(inner) = rest.strip_prefix("/*") else { return Err(self.wrong("a single slash")) };
-        let Some(end) = inner.find("*/") else { return Err(self.wrong("the comment has no end")) };
+        let Some(inner) = rest.strip_prefix("/*") else { return Err(self.error("a single slash")) };
+        let Some(end) = inner.find("*/") else { return Err(self.error("the comment has no end")) };
         for (place, _) in inner[..end].match_indices('\n') {
             self.line += 1;
             self.line_start = self.at + 2 + place + 1;
@@ -85,15 +86,15 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self) -> Result<Node, HujsonError> {
-        let comment = self.space()?;
+        let comment = self.skip_space()?;
         let line = self.line;
         let shape = match self.peek() {
             Some(b'{') => self.nested(Self::object)?,
             Some(b'[') => self.nested(Self::list)?,
             Some(b'"') => Shape::Text(self.string()?),
             Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(_) => self.word()?,
-            None => return Err(self.wrong("the text ends where a value should stand")),
+            Some(_) => self.literal()?,
+            None => return Err(self.error("the text ends where a value should stand")),
         };
         Ok(Node { comment, line, shape })
     }
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self) -> Result<Shape, HujsonError>,
     ) -> Result<Shape, HujsonError> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.wrong("values stand too deep in each other"));
+            return Err(self.error("values stand too deep in each other"));
         }
         self.depth += 1;
         self.at += 1;
@@ -116,7 +117,7 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         loop {
             let (at, line, line_start) = (self.at, self.line, self.line_start);
-            self.space()?;
+            self.skip_space()?;
             if self.peek() == Some(b']') {
                 self.at += 1;
                 return Ok(Shape::List(items));
@@ -130,20 +131,20 @@ impl<'a> Reader<'a> {
     fn object(&mut self) -> Result<Shape, HujsonError> {
         let mut members = Vec::new();
         loop {
-            let comment = self.space()?;
+            let comment = self.skip_space()?;
             match self.peek() {
                 Some(b'}') => {
                     self.at += 1;
                     return Ok(Shape::Object(members));
                 }
                 Some(b'"') => {}
-                _ => return Err(self.wrong("a member begins with its name in quotes")),
+                _ => return Err(self.error("a member begins with its name in quotes")),
             }
             let line = self.line;
             let name = self.string()?;
-            self.space()?;
+            self.skip_space()?;
             if self.peek() != Some(b':') {
-                return Err(self.wrong("a colon follows a member's name"));
+                return Err(self.error("a colon follows a member's name"));
             }
             self.at += 1;
             let value = self.value()?;
@@ -153,13 +154,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes a comma, or stops before the end mark.
+    /// Skips a comma, or stops before the closing bracket.
     fn separator(&mut self, end: u8, reason: &'static str) -> Result<(), HujsonError> {
-        self.space()?;
+        self.skip_space()?;
         match self.peek() {
             Some(b',') => self.at += 1,
             Some(mark) if mark == end => {}
-            _ => return Err(self.wrong(reason)),
+            _ => return Err(self.error(reason)),
         }
         Ok(())
     }
@@ -171,12 +172,12 @@ impl<'a> Reader<'a> {
             match bytes.get(end) {
                 Some(b'"') => break,
                 Some(b'\\') => end += 2,
-                Some(b'\n') | None => return Err(self.wrong("the text in quotes has no end")),
+                Some(b'\n') | None => return Err(self.error("the text in quotes has no end")),
                 Some(_) => end += 1,
             }
         }
         let read = self.text.get(self.at..=end).and_then(|text| serde_json::from_str(text).ok());
-        let text = read.ok_or_else(|| self.wrong("a wrong escape or a control character in quotes"))?;
+        let text = read.ok_or_else(|| self.error("a wrong escape or a control character in quotes"))?;
         self.at = end + 1;
         Ok(text)
     }
@@ -186,12 +187,12 @@ impl<'a> Reader<'a> {
         let is_part = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
         let length = rest.bytes().take_while(|byte| is_part(*byte)).count();
         let number = serde_json::from_str(&rest[..length]);
-        let number = number.map_err(|_| self.wrong("this is not a number as JSON has them"))?;
+        let number = number.map_err(|_| self.error("this is not a number as JSON has them"))?;
         self.at += length;
         Ok(Shape::Number(number))
     }
 
-    fn word(&mut self) -> Result<Shape, HujsonError> {
+    fn literal(&mut self) -> Result<Shape, HujsonError> {
         let rest = &self.text[self.at..];
         let words = [("true", Shape::Bool(true)), ("false", Shape::Bool(false)), ("null", Shape::Null)];
         for (word, shape) in words {
@@ -200,6 +201,6 @@ impl<'a> Reader<'a> {
                 return Ok(shape);
             }
         }
-        Err(self.wrong("this is no value"))
+        Err(self.error("this is no value"))
     }
 }

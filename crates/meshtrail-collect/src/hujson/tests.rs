@@ -1,4 +1,4 @@
-//! HuJSON, well and badly written.
+//! Valid and invalid HuJSON.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
-//! Bodies of requests, read to a bound in bytes, decoded to another, within a time.
+//! Reads and decodes request bodies, with limits on received bytes, decoded bytes and time.
 //!
-//! - Nothing is decoded beyond the bound, whatever a header claims: a bomb costs what the bound allows, once.
-//! - Bodies of a receiver share [`Room`], taken as their bytes come; a sender has a part of it. One more waits for room,
-//!   but not for long. Once they are decoded they have room of their own, so that who sends slowly holds up no decoding.
-//! - What can't be taken is refused, or, where its sender would send it for ever, handed on as [`Spoiled`].
+//! - Decoding stops at the limit, whatever a header claims: a decompression bomb costs at most the limit.
+//! - Bodies of a receiver share the memory of a [`Room`], which is reserved as bytes arrive; a sender has a part of it. A
+//!   body waits a short time for room. Decoded bodies have room of their own, so that slow senders don't block decoding.
+//! - A body that can't be read is refused, or, if its sender would send it for ever, returned as [`UnreadableBody`].
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -12,71 +12,71 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use meshtrail_listen::{Limits, Peer, PeerRoom, SharedRoom, Taken};
+use meshtrail_listen::{Limits, Peer, PeerRoom, SharedRoom, RoomPermit};
 use sha2::{Digest as _, Sha256};
 
-/// What is read of one body.
+/// Limits on one body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Bytes as they come.
+    /// The most bytes before decoding.
     pub(crate) received: usize,
-    /// Bytes after decoding.
+    /// The most bytes after decoding.
     pub(crate) decoded: usize,
-    /// How long reading may take.
+    /// The most time that reading may take.
     pub(crate) time: Duration,
 }
 
-/// Bytes that the bodies of one receiver may take together while they come.
-const COMING: usize = 64 << 20;
+/// Memory for the bodies of one receiver before decoding, in bytes.
+const RECEIVED_ROOM: usize = 64 << 20;
 
-/// Bodies that may be decoded at a time, of the largest kind.
-const DECODED: usize = 2;
+/// Bodies of the largest size that may be decoded at a time.
+const DECODED_AT_ONCE: usize = 2;
 
-/// How long room is waited for; who waits longer is told to come again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait for room; then the sender is told to send again.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest window that a zstd frame may ask for, as a power of two: what clients' encoders use, and more.
+/// The largest window of a zstd frame, as a power of two: larger than what clients' encoders use.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How much of a body that is too long is read on, to know its digest and to be heard by its sender.
-const READ_ON: u64 = 64 << 20;
+/// A body that is too long is read up to this many bytes, for its digest and so that its sender gets the response.
+const DRAIN_LIMIT: u64 = 64 << 20;
 
-/// Bytes of a spoiled body that are kept, from its start.
-const KEPT: usize = 4 << 10;
+/// Number of first bytes that are kept of an unreadable body.
+const UNREADABLE_PREFIX: usize = 4 << 10;
 
 /// Memory that the bodies of one receiver share.
 #[derive(Clone)]
 pub(crate) struct Room {
-    coming: SharedRoom,
+    received: SharedRoom,
     decoded: SharedRoom,
 }
 
-/// Where a sender's bodies find room.
-struct Places {
-    coming: PeerRoom,
+/// One sender's part of the room.
+struct PeerRooms {
+    received: PeerRoom,
     decoded: PeerRoom,
 }
 
-/// A body that was read, and its share of the room.
-pub(crate) struct Read {
+/// A body in memory, with its reserved room.
+pub(crate) struct BufferedBody {
     pub(crate) bytes: Bytes,
-    _room: Taken,
+    _room: RoomPermit,
 }
 
-/// A body that came, but can't be taken: it would be no better if it came again.
+/// A body that was received but can't be read; sending it again would not help.
 #[derive(Debug)]
-pub(crate) struct Spoiled {
-    /// Why not.
+pub(crate) struct UnreadableBody {
+    /// Why it can't be read.
     pub(crate) reason: String,
-    /// The first of it, as it came.
+    /// Its first bytes.
     pub(crate) start: Bytes,
-    /// How many bytes came.
+    /// Number of bytes received.
     pub(crate) bytes: u64,
-    /// SHA-256 of what came.
+    /// SHA-256 of the bytes received.
     pub(crate) digest: [u8; 32],
 }
 
-/// Why a body can't be taken.
+/// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the body is longer than {most} bytes")]
@@ -85,7 +85,7 @@ pub(crate) enum BodyError {
     DecodesTooLong { most: usize },
     #[error("the body did not come within {seconds} s")]
     Slow { seconds: u64 },
-    #[error("no room in memory for the body within {} s; send it again", PATIENCE.as_secs())]
+    #[error("no room in memory for the body within {} s; send it again", ROOM_TIMEOUT.as_secs())]
     NoRoom,
     #[error("the body broke off: {reason}")]
     BrokeOff { reason: String },
@@ -96,7 +96,7 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
-    /// The answer's status.
+    /// The status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::TooLong { .. } | Self::DecodesTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -118,9 +118,9 @@ enum Encoding {
 impl Room {
     /// Room for the bodies of one receiver, none of which is larger than `bounds`.
     pub(crate) fn new(port: &str, bounds: Bounds, limits: &Limits) -> Self {
-        let decoded = (DECODED * bounds.decoded).max(COMING);
+        let decoded = (DECODED_AT_ONCE * bounds.decoded).max(RECEIVED_ROOM);
         Self {
-            coming: SharedRoom::new(&format!("{port}-coming"), COMING, bounds.received, limits),
+            received: SharedRoom::new(&format!("{port}-coming"), RECEIVED_ROOM, bounds.received, limits),
             decoded: SharedRoom::new(&format!("{port}-decoded"), decoded, bounds.decoded, limits),
         }
     }
@@ -132,74 +132,75 @@ impl Room {
         headers: &HeaderMap,
         body: Body,
         bounds: Bounds,
-    ) -> Result<Read, BodyError> {
+    ) -> Result<BufferedBody, BodyError> {
         let encoding = encoding(headers)?;
-        let length = number(headers, header::CONTENT_LENGTH.as_str());
+        let length = header_number(headers, header::CONTENT_LENGTH.as_str());
         if length.is_some_and(|length| length > bounds.received) {
             return Err(BodyError::TooLong { most: bounds.received });
         }
-        let places = self.places(peer);
-        let (came, room) = within(bounds.time, all_of(body, bounds.received, &places.coming, 0)).await?;
+        let rooms = self.rooms(peer);
+        let (came, room) = with_timeout(bounds.time, read_all(body, bounds.received, &rooms.received, 0)).await?;
         let bytes = came.map_err(|_| BodyError::TooLong { most: bounds.received })?;
-        places.decoded(headers, encoding, bytes, room, bounds).await
+        rooms.decode(headers, encoding, bytes, room, bounds).await
     }
 
-    /// Reads and decodes a body whose sender knows no refusal: what no other try would mend is spoiled, not an error.
-    pub(crate) async fn read_or_spoiled(
+    /// Reads and decodes a body whose sender repeats it until it succeeds: an error that a retry would not fix makes the body
+    /// unreadable.
+    pub(crate) async fn read_or_unreadable(
         &self,
         peer: &Peer,
         headers: &HeaderMap,
         body: Body,
         bounds: Bounds,
-    ) -> Result<Result<Read, Spoiled>, BodyError> {
-        let places = self.places(peer);
-        let reading = all_of(body, bounds.received, &places.coming, READ_ON);
-        let (came, room) = within(bounds.time, reading).await?;
+    ) -> Result<Result<BufferedBody, UnreadableBody>, BodyError> {
+        let rooms = self.rooms(peer);
+        let reading = read_all(body, bounds.received, &rooms.received, DRAIN_LIMIT);
+        let (came, room) = with_timeout(bounds.time, reading).await?;
         let bytes = match came {
             Ok(bytes) => bytes,
-            Err(spoiled) => return Ok(Err(spoiled)),
+            Err(unreadable) => return Ok(Err(unreadable)),
         };
         let encoding = match encoding(headers) {
             Ok(encoding) => encoding,
-            Err(error) => return Ok(Err(Spoiled::of(&bytes, &error.to_string()))),
+            Err(error) => return Ok(Err(UnreadableBody::of(&bytes, &error.to_string()))),
         };
-        match places.decoded(headers, encoding, bytes.clone(), room, bounds).await {
+        match rooms.decode(headers, encoding, bytes.clone(), room, bounds).await {
             Ok(read) => Ok(Ok(read)),
             Err(BodyError::NoRoom) => Err(BodyError::NoRoom),
-            Err(error) => Ok(Err(Spoiled::of(&bytes, &error.to_string()))),
+            Err(error) => Ok(Err(UnreadableBody::of(&bytes, &error.to_string()))),
         }
     }
 
-    fn places(&self, peer: &Peer) -> Places {
-        Places { coming: self.coming.of(peer), decoded: self.decoded.of(peer) }
+    fn rooms(&self, peer: &Peer) -> PeerRooms {
+        PeerRooms { received: self.received.of(peer), decoded: self.decoded.of(peer) }
     }
 }
 
-impl Places {
-    async fn decoded(
+impl PeerRooms {
+    async fn decode(
         &self,
         headers: &HeaderMap,
         encoding: Encoding,
         bytes: Bytes,
-        coming: Taken,
+        received: RoomPermit,
         bounds: Bounds,
-    ) -> Result<Read, BodyError> {
+    ) -> Result<BufferedBody, BodyError> {
         let decode = match encoding {
-            Encoding::Plain => return Ok(Read { bytes, _room: coming }),
+            Encoding::Plain => return Ok(BufferedBody { bytes, _room: received }),
             Encoding::Gzip => gunzip,
             Encoding::Zstd => unzstd,
         };
-        // Clients of the log protocol say how long it will be; who says too little costs a second try.
-        let said = number(headers, "orig-content-length").filter(|said| *said < bounds.decoded);
-        for most in said.into_iter().chain([bounds.decoded]) {
-            let mut room = take(&self.decoded, most).await?;
+        // Clients of the log protocol send the decoded length. If it is too small, the body is decoded a second time.
+        let claimed = header_number(headers, "orig-content-length").filter(|claimed| *claimed < bounds.decoded);
+        for most in claimed.into_iter().chain([bounds.decoded]) {
+            let mut room = acquire_room(&self.decoded, most).await?;
             let packed = bytes.clone();
-            // Unpacking takes long enough to hold up whoever shares the thread.
+            // Decoding is slow enough to block other tasks of the thread.
             let unpacking = tokio::task::spawn_blocking(move || decode(&packed, most));
             match unpacking.await.expect("unpacking does not panic") {
                 Ok(bytes) => {
-                    room.keep(bytes.len());
-                    return Ok(Read { bytes, _room: room });
+                    room.shrink_to(bytes.len());
+                    return Ok(BufferedBody { bytes, _room: room });
                 }
                 Err(BodyError::DecodesTooLong { .. }) if most < bounds.decoded => {}
                 Err(error) => return Err(error),
@@ -209,7 +210,7 @@ impl Places {
     }
 }
 
-async fn within<T>(
+async fn with_timeout<T>(
     time: Duration,
     reading: impl Future<Output = Result<T, BodyError>>,
 ) -> Result<T, BodyError> {
@@ -217,32 +218,32 @@ async fn within<T>(
     tokio::time::timeout(time, reading).await.map_err(slow)?
 }
 
-async fn take(room: &PeerRoom, bytes: usize) -> Result<Taken, BodyError> {
-    tokio::time::timeout(PATIENCE, room.take(bytes)).await.map_err(|_| BodyError::NoRoom)
+async fn acquire_room(room: &PeerRoom, bytes: usize) -> Result<RoomPermit, BodyError> {
+    tokio::time::timeout(ROOM_TIMEOUT, room.acquire(bytes)).await.map_err(|_| BodyError::NoRoom)
 }
 
-impl Spoiled {
-    /// What is left of a body that came whole.
+impl UnreadableBody {
+    /// An unreadable body that was received completely.
     pub(crate) fn of(body: &[u8], reason: &str) -> Self {
         Self {
             reason: reason.to_owned(),
-            start: Bytes::copy_from_slice(&body[..body.len().min(KEPT)]),
+            start: Bytes::copy_from_slice(&body[..body.len().min(UNREADABLE_PREFIX)]),
             bytes: body.len() as u64,
             digest: Sha256::digest(body).into(),
         }
     }
 }
 
-/// A whole body of at most `most` bytes, in room that is taken as they come. One that is longer is read on for
-/// `read_on` bytes without being kept.
-async fn all_of(
+/// Reads a whole body of at most `most` bytes, and reserves room as they arrive. A longer one is read up to `drain` bytes
+/// without being stored.
+async fn read_all(
     mut body: Body,
     most: usize,
     room: &PeerRoom,
-    read_on: u64,
-) -> Result<(Result<Bytes, Spoiled>, Taken), BodyError> {
+    drain: u64,
+) -> Result<(Result<Bytes, UnreadableBody>, RoomPermit), BodyError> {
     let mut came = BytesMut::new();
-    let mut taken = take(room, 0).await?;
+    let mut taken = acquire_room(room, 0).await?;
     let mut longer: Option<(Sha256, u64)> = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyError::BrokeOff { reason: error.to_string() })?;
@@ -251,26 +252,26 @@ async fn all_of(
             longer = Some((Sha256::new_with_prefix(&came), came.len() as u64));
         }
         let Some((digest, bytes)) = &mut longer else {
-            taken.add(take(room, data.len()).await?);
+            taken.merge(acquire_room(room, data.len()).await?);
             came.extend_from_slice(&data);
             continue;
         };
-        let missing = KEPT.saturating_sub(came.len()).min(data.len());
+        let missing = UNREADABLE_PREFIX.saturating_sub(came.len()).min(data.len());
         came.extend_from_slice(&data[..missing]);
-        came.truncate(KEPT);
+        came.truncate(UNREADABLE_PREFIX);
         digest.update(&data);
         *bytes += data.len() as u64;
-        if *bytes > read_on {
+        if *bytes > drain {
             break;
         }
     }
     let Some((digest, bytes)) = longer else { return Ok((Ok(came.freeze()), taken)) };
     let reason = BodyError::TooLong { most }.to_string();
     let start = Bytes::copy_from_slice(&came);
-    Ok((Err(Spoiled { reason, start, bytes, digest: digest.finalize().into() }), taken))
+    Ok((Err(UnreadableBody { reason, start, bytes, digest: digest.finalize().into() }), taken))
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Option<usize> {
+fn header_number(headers: &HeaderMap, name: &str) -> Option<usize> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
@@ -292,7 +293,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, BodyError> {
 
 /// Decodes gzip to at most `most` bytes.
 pub(crate) fn gunzip(bytes: &[u8], most: usize) -> Result<Bytes, BodyError> {
-    bounded(flate2::read::MultiGzDecoder::new(bytes), "gzip", bytes.len() * 4, most)
+    decode_bounded(flate2::read::MultiGzDecoder::new(bytes), "gzip", bytes.len() * 4, most)
 }
 
 /// Decodes zstd to at most `most` bytes.
@@ -300,10 +301,10 @@ pub(crate) fn unzstd(bytes: &[u8], most: usize) -> Result<Bytes, BodyError> {
     let corrupt = |error: std::io::Error| BodyError::Corrupt { encoding: "zstd", reason: error.to_string() };
     let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(corrupt)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(corrupt)?;
-    bounded(decoder, "zstd", bytes.len() * 8, most)
+    decode_bounded(decoder, "zstd", bytes.len() * 8, most)
 }
 
-fn bounded(
+fn decode_bounded(
     decoder: impl std::io::Read,
     encoding: &'static str,
     guess: usize,
@@ -325,7 +326,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { received: 1 << 20, decoded: 1 << 20, time: Duration::from_millis(200) };
 
     fn peer(last: u8) -> Peer {
-        Peer::of([127, 0, 0, last].into())
+        Peer::from_ip([127, 0, 0, last].into())
     }
 
     /// A body of these bytes, after which nothing more comes.
@@ -342,18 +343,18 @@ mod tests {
         let mut slow = Box::pin(room.read(&sender, &headers, without_end(b"x"), BOUNDS));
         assert!(futures::poll!(&mut slow).is_pending());
         // All but the one byte is free for others, and for the same sender.
-        let rest = room.coming.of(&peer(1)).take_now((COMING / 8) - 1);
+        let rest = room.received.of(&peer(1)).try_acquire((RECEIVED_ROOM / 8) - 1);
         assert!(rest.is_some());
         drop(rest);
         assert!(matches!(slow.await, Err(BodyError::Slow { .. })));
-        assert!(room.coming.of(&peer(1)).take_now(COMING / 8).is_some());
+        assert!(room.received.of(&peer(1)).try_acquire(RECEIVED_ROOM / 8).is_some());
     }
 
     #[tokio::test]
     async fn a_sender_whose_room_is_full_waits_and_the_others_do_not() {
         let room = Room::new("test", BOUNDS, &Limits::default());
         let headers = HeaderMap::new();
-        let _held = room.coming.of(&peer(1)).take_now(COMING / 8).unwrap();
+        let _held = room.received.of(&peer(1)).try_acquire(RECEIVED_ROOM / 8).unwrap();
         let sender = peer(1);
         let mut waits = Box::pin(room.read(&sender, &headers, Body::from("mine"), BOUNDS));
         assert!(futures::poll!(&mut waits).is_pending());
@@ -369,7 +370,7 @@ mod tests {
         let packed = || Body::from(zstd::encode_all(&b"unpacked"[..], 3).unwrap());
         let read = room.read(&peer(1), &headers, packed(), BOUNDS).await.ok().unwrap();
         assert_eq!(&read.bytes[..], b"unpacked");
-        let whole = room.decoded.of(&peer(1)).take_now((COMING / 8) - 8);
+        let whole = room.decoded.of(&peer(1)).try_acquire((RECEIVED_ROOM / 8) - 8);
         assert!(whole.is_some());
     }
 

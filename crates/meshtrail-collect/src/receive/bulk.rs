@@ -1,8 +1,8 @@
-//! Elasticsearch's `_bulk`: whatever ships to Elasticsearch can ship here.
+//! Elasticsearch's `_bulk`, for shippers that support Elasticsearch.
 //!
-//! - Each document is answered for itself, in order: 201 once it is durable, 400 where it can't be read, 409 where its
-//!   `_id` was created before. Only `create` and `index` are known: nothing here is ever changed or deleted.
-//! - Documents are recognised by what they hold, as those of the event collector are.
+//! - Each document has a status of its own, in order: 201 once it is durable, 400 if it can't be parsed, 409 if its `_id`
+//!   was created before. Only `create` and `index` are supported: nothing here is ever changed or deleted.
+//! - The type of a document is recognised by its members, as with the event collector.
 //!
 //! Protocol: Elastic's "Bulk index or delete documents".
 
@@ -19,16 +19,16 @@ use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::bodies::{self, Created};
+use super::body_dedup::{self, CreatedKey};
 use super::body::{BodyError, Bounds};
-use super::hec::presented;
-use super::record::{Records, Sender, Wrapped};
+use super::hec::presented_tokens;
+use super::record::{IncomingRecord, RecordBatch, RecordWriter};
 use super::token::Token;
 use super::{Shared, sender_of};
 use crate::catalogue::Groups;
-use crate::joined::joined;
+use crate::detached::run_detached;
 
-/// What is read of one request.
+/// Limits on one request.
 pub(super) const BOUNDS: Bounds =
     Bounds { received: 16 << 20, decoded: 64 << 20, time: Duration::from_secs(120) };
 /// The most documents of one request.
@@ -37,11 +37,11 @@ const MAX_DOCUMENTS: usize = 1 << 17;
 struct Bulk {
     shared: Shared,
     token: Token,
-    sender: Sender,
+    writer: RecordWriter,
 }
 
-/// One document that was asked to be stored.
-struct Asked<'a> {
+/// One action of a request, with its document.
+struct BulkItem<'a> {
     verb: &'static str,
     index: Option<String>,
     id: Option<String>,
@@ -58,17 +58,17 @@ struct Address {
 
 /// The receiver's routes.
 pub(super) fn router(shared: &Shared, token: Token) -> Router {
-    let bulk = Bulk { sender: Sender::new("bulk", shared), shared: shared.clone(), token };
+    let bulk = Bulk { writer: RecordWriter::new("bulk", shared), shared: shared.clone(), token };
     Router::new()
-        .route("/", get(hello))
-        .route("/_bulk", post(take).put(take))
-        .route("/{index}/_bulk", post(take).put(take))
+        .route("/", get(cluster_info))
+        .route("/_bulk", post(bulk_request).put(bulk_request))
+        .route("/{index}/_bulk", post(bulk_request).put(bulk_request))
         .with_state(Arc::new(bulk))
 }
 
-/// What senders ask before they ship.
-async fn hello(State(bulk): State<Arc<Bulk>>, headers: HeaderMap) -> Response {
-    if let Some(refused) = bulk.refused(&headers) {
+/// The cluster's version, which senders request before they ship.
+async fn cluster_info(State(bulk): State<Arc<Bulk>>, headers: HeaderMap) -> Response {
+    if let Some(refused) = bulk.unauthorized(&headers) {
         return refused;
     }
     let version = json!({ "number": "8.17.0", "build_flavor": "default" });
@@ -78,9 +78,9 @@ async fn hello(State(bulk): State<Arc<Bulk>>, headers: HeaderMap) -> Response {
     response
 }
 
-async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
+async fn bulk_request(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    if let Some(refused) = bulk.refused(&head.headers) {
+    if let Some(refused) = bulk.unauthorized(&head.headers) {
         return refused;
     }
     let media =
@@ -93,14 +93,14 @@ async fn take(State(bulk): State<Arc<Bulk>>, request: Request) -> Response {
         Ok(read) => read,
         Err(error) => return body_refusal(&error),
     };
-    // Taking goes on to its end even if the sender goes away.
-    joined(tokio::spawn(async move { bulk.store(&read.bytes).await })).await
+    // Runs to its end even if the sender disconnects.
+    run_detached(tokio::spawn(async move { bulk.store(&read.bytes).await })).await
 }
 
 impl Bulk {
-    /// The answer to somebody who does not know the token.
-    fn refused(&self, headers: &HeaderMap) -> Option<Response> {
-        let known = presented(headers).is_some_and(|tokens| tokens.iter().any(|token| self.token.is(token)));
+    /// The response to a request without the right token; none if it has it.
+    fn unauthorized(&self, headers: &HeaderMap) -> Option<Response> {
+        let known = presented_tokens(headers).is_some_and(|tokens| tokens.iter().any(|token| self.token.matches(token)));
         if known {
             return None;
         }
@@ -114,29 +114,29 @@ impl Bulk {
     }
 
     async fn store(&self, body: &Bytes) -> Response {
-        let asked = match read(body) {
-            Ok(asked) => asked,
+        let items = match parse_items(body) {
+            Ok(items) => items,
             Err(reason) => return refusal(StatusCode::BAD_REQUEST, "illegal_argument_exception", &reason),
         };
-        let taking = match self.sender.bodies.take(&self.shared.wiring.trail, body).await {
-            Ok(taking) => taking,
-            Err(error) => return not_now(&error.to_string()),
+        let intake = match self.writer.bodies.begin(&self.shared.wiring.trail, body).await {
+            Ok(intake) => intake,
+            Err(error) => return trail_unavailable(&error.to_string()),
         };
-        let documents = asked.iter().filter_map(|one| one.document.as_ref().ok().copied());
+        let documents = items.iter().filter_map(|one| one.document.as_ref().ok().copied());
         let groups = Groups::of(documents);
         let (mut records, mut items, mut created, mut errors) =
-            (Records::default(), Vec::new(), Vec::new(), false);
-        for (at, one) in asked.iter().enumerate() {
+            (RecordBatch::default(), Vec::new(), Vec::new(), false);
+        for (at, one) in items.iter().enumerate() {
             let (status, error) = match &one.document {
                 Err(reason) => (400, Some(("document_parsing_exception", reason.clone()))),
-                Ok(_) if at < taking.durable => (201, None),
+                Ok(_) if at < intake.durable => (201, None),
                 Ok(_) if self.was_created(one, &created) => (
                     409,
                     Some(("version_conflict_engine_exception", "this _id was created before".to_owned())),
                 ),
-                Ok(document) => match records.add(at, "bulk", body, wrapped(one, document), &groups) {
+                Ok(document) => match records.add(at, "bulk", body, to_record(one, document), &groups) {
                     Ok(()) => {
-                        created.extend(one.key());
+                        created.extend(one.created_key());
                         (201, None)
                     }
                     Err(reason) => (400, Some(("document_parsing_exception", reason))),
@@ -146,25 +146,25 @@ impl Bulk {
             items.push(one.item(status, error));
         }
         if !records.is_empty()
-            && let Err(reason) = self.sender.take(&self.shared, records, &taking).await
+            && let Err(reason) = self.writer.write(&self.shared, records, &intake).await
         {
-            return not_now(&reason);
+            return trail_unavailable(&reason);
         }
-        self.sender.bodies.created(created);
+        self.writer.bodies.record_created(created);
         Json(json!({ "took": 0, "errors": errors, "items": items })).into_response()
     }
 
-    fn was_created(&self, one: &Asked<'_>, now: &[Created]) -> bool {
-        let Some(key) = one.key() else { return false };
-        now.contains(&key) || self.sender.bodies.was_created(&key)
+    fn was_created(&self, one: &BulkItem<'_>, now: &[CreatedKey]) -> bool {
+        let Some(key) = one.created_key() else { return false };
+        now.contains(&key) || self.writer.bodies.was_created(&key)
     }
 }
 
-impl Asked<'_> {
-    /// What a second `create` of the same id is known by.
-    fn key(&self) -> Option<Created> {
+impl BulkItem<'_> {
+    /// The key that a second `create` of the same id is found by.
+    fn created_key(&self) -> Option<CreatedKey> {
         let id = self.id.as_ref().filter(|_| self.verb == "create")?;
-        Some(bodies::created(self.index.as_deref().unwrap_or_default(), id))
+        Some(body_dedup::created_key(self.index.as_deref().unwrap_or_default(), id))
     }
 
     fn item(&self, status: u16, error: Option<(&str, String)>) -> Value {
@@ -176,19 +176,19 @@ impl Asked<'_> {
     }
 }
 
-/// The documents of a body; an action that is no action refuses all, as it is not known what its line belongs to.
-fn read(body: &[u8]) -> Result<Vec<Asked<'_>>, String> {
+/// Parses a body. An invalid action line refuses the whole body, since it is unclear what the next line belongs to.
+fn parse_items(body: &[u8]) -> Result<Vec<BulkItem<'_>>, String> {
     if body.last() != Some(&b'\n') {
         return Err("The bulk request must be terminated by a newline [\\n]".to_owned());
     }
     let mut lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let (mut asked, mut number) = (Vec::new(), 0);
+    let (mut items, mut number) = (Vec::new(), 0);
     while let Some(line) = lines.next() {
         number += 1;
         if line.is_empty() {
             continue;
         }
-        if asked.len() >= MAX_DOCUMENTS {
+        if items.len() >= MAX_DOCUMENTS {
             return Err(format!("more than {MAX_DOCUMENTS} documents in one request"));
         }
         let action: std::collections::BTreeMap<String, Address> = serde_json::from_slice(line)
@@ -212,33 +212,33 @@ fn read(body: &[u8]) -> Result<Vec<Asked<'_>>, String> {
         let is_object =
             serde_json::from_slice::<std::collections::HashMap<String, serde::de::IgnoredAny>>(document);
         let document = is_object.map(|_| document).map_err(|error| format!("failed to parse: {error}"));
-        asked.push(Asked { verb, index: address.index.clone(), id: address.id.clone(), document });
+        items.push(BulkItem { verb, index: address.index.clone(), id: address.id.clone(), document });
     }
-    Ok(asked)
+    Ok(items)
 }
 
-/// How many documents a body has.
-pub(super) fn documents(body: &[u8]) -> Option<usize> {
-    read(body).ok().map(|asked| asked.len())
+/// Number of documents in a body.
+pub(super) fn count_documents(body: &[u8]) -> Option<usize> {
+    parse_items(body).ok().map(|items| items.len())
 }
 
-fn wrapped<'a>(asked: &Asked<'_>, json: &'a [u8]) -> Wrapped<'a> {
+fn to_record<'a>(item: &BulkItem<'_>, json: &'a [u8]) -> IncomingRecord<'a> {
     #[derive(Deserialize)]
     struct Stamped {
         #[serde(rename = "@timestamp")]
         time: Option<Timestamp>,
     }
     let time = serde_json::from_slice::<Stamped>(json).ok().and_then(|stamped| stamped.time);
-    // What was created can't be created again: its id is kept with it.
-    let id = asked.id.as_ref().filter(|_| asked.verb == "create");
-    let named = [("index", asked.index.as_ref()), ("id", id)];
+    // The id of a created document is stored with it, so that creating it again is refused.
+    let id = item.id.as_ref().filter(|_| item.verb == "create");
+    let named = [("index", item.index.as_ref()), ("id", id)];
     let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone().into())));
     let named: serde_json::Map<String, Value> = named.collect();
-    let beside = (!named.is_empty()).then_some(Value::Object(named));
-    Wrapped { json, time, logged: None, beside }
+    let metadata = (!named.is_empty()).then_some(Value::Object(named));
+    IncomingRecord { json, time, logged: None, metadata }
 }
 
-fn not_now(reason: &str) -> Response {
+fn trail_unavailable(reason: &str) -> Response {
     tracing::warn!(reason, "documents could not be written down");
     refusal(
         StatusCode::TOO_MANY_REQUESTS,
@@ -254,7 +254,7 @@ fn refusal(status: StatusCode, of_type: &str, reason: &str) -> Response {
 
 fn body_refusal(error: &BodyError) -> Response {
     if let BodyError::NoRoom = error {
-        // Senders to Elasticsearch come again after this status.
+        // Elasticsearch's clients retry after this status.
         let status = StatusCode::TOO_MANY_REQUESTS;
         return refusal(status, "es_rejected_execution_exception", &error.to_string());
     }
@@ -267,10 +267,10 @@ mod tests {
 
     #[test]
     fn a_broken_document_stands_alone_and_a_broken_action_refuses_all() {
-        let asked =
-            read(b"{\"create\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"a\":1}\n{\"index\":{}}\n{\"a\":\n")
+        let items =
+            parse_items(b"{\"create\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"a\":1}\n{\"index\":{}}\n{\"a\":\n")
                 .unwrap();
-        assert!(asked[0].document.is_ok() && asked[1].document.is_err());
+        assert!(items[0].document.is_ok() && items[1].document.is_err());
         for bad in [
             &b"{\"create\":{}}\n{}"[..],
             b"{\"delete\":{\"_id\":\"1\"}}\n",
@@ -278,7 +278,7 @@ mod tests {
             b"nonsense\n{}\n",
             b"{\"create\":{},\"index\":{}}\n{}\n",
         ] {
-            assert!(read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(parse_items(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }
 }

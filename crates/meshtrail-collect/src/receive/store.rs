@@ -1,4 +1,4 @@
-//! Writing what a sender sent, in as many batches of the trail as it needs.
+//! Writes drafts to the trail in as many batches as needed, and splits texts that are too long for one event.
 
 use std::fmt::Write as _;
 
@@ -6,17 +6,17 @@ use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, MAX_LEAF, Timestamp};
 use meshtrail_trail::{AppendError, Emitter};
 use serde_json::json;
 
-/// Drafts in one batch, whatever their length.
+/// The most drafts in one batch.
 const BATCH: usize = 1024;
-/// Bytes of text in one batch, about.
+/// The approximate bytes of text in one batch.
 const BATCH_BYTES: usize = 2 << 20;
-/// Bytes of a text that fit into an event however they have to be written there.
+/// Bytes of text that fit into an event even if every byte is escaped.
 const PIECE: usize = MAX_LEAF / 8;
-/// Characters of a reason that are kept.
-const REASON: usize = 300;
+/// The most characters of a reason.
+const MAX_REASON: usize = 300;
 
-/// Appends drafts in their order; calls `durable` with how many are, each time more of them are.
-pub(crate) async fn emit_in_parts(
+/// Appends drafts in order; after each batch `durable` is called with the number of drafts that are durable.
+pub(crate) async fn emit_in_batches(
     emitter: &Emitter,
     drafts: Vec<Draft>,
     mut durable: impl FnMut(usize),
@@ -60,10 +60,10 @@ pub(crate) fn fits(line: &LogLine) -> bool {
     text + line.fields.as_ref().map_or(0, |fields| fields.text().len()) < MAX_LEAF - 4096
 }
 
-/// What could not be read, or is too long for one event, kept byte for byte in as many events as it takes.
-pub(crate) fn kept_raw(raw: &[u8], reason: &str, of: &LogLine, time: Timestamp) -> Vec<Draft> {
-    let reason: String = reason.chars().take(REASON).collect();
-    let texts = pieces(raw);
+/// Log lines that hold a record byte for byte, in as many events as needed: it could not be read, or is too long for one.
+pub(crate) fn raw_lines(raw: &[u8], reason: &str, of: &LogLine, time: Timestamp) -> Vec<Draft> {
+    let reason: String = reason.chars().take(MAX_REASON).collect();
+    let texts = split_text(raw);
     let parts = texts.len();
     let draft = |(at, text): (usize, String)| {
         let fields = json!({"meshtrail": {"kept_raw": reason, "part": at + 1, "parts": parts}});
@@ -73,8 +73,8 @@ pub(crate) fn kept_raw(raw: &[u8], reason: &str, of: &LogLine, time: Timestamp) 
     texts.into_iter().enumerate().map(draft).collect()
 }
 
-/// The bytes as texts: as they are where they are UTF-8, else in hexadecimal.
-fn pieces(raw: &[u8]) -> Vec<String> {
+/// The bytes as texts: unchanged if they are UTF-8, else in hexadecimal.
+fn split_text(raw: &[u8]) -> Vec<String> {
     let Ok(text) = std::str::from_utf8(raw) else {
         return raw.chunks(PIECE / 2).map(hex).collect();
     };

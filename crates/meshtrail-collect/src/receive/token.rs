@@ -1,4 +1,4 @@
-//! The secret that a sender has to know, read anew when its file changes.
+//! The secret that a receiver's senders present; it is read again when its file changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use subtle::ConstantTimeEq;
 
 use crate::config::{Secret, SecretError, SecretPlace};
 
-/// How long a secret that was read is taken for the one in its file.
-const FRESH: Duration = Duration::from_secs(5);
+/// The secret is read again if it was read longer ago than this.
+const REREAD_AFTER: Duration = Duration::from_secs(5);
 
-/// A sender's secret; cheap to clone.
+/// A receiver's secret; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Token(Arc<Inner>);
 
 struct Inner {
     place: SecretPlace,
-    /// The last one read, and when.
+    /// The last secret that could be read, and the time of the last attempt.
     read: Mutex<(Secret, Instant)>,
 }
 
@@ -30,16 +30,16 @@ impl Token {
         Ok(Self(Arc::new(Inner { place, read })))
     }
 
-    /// Whether `given` is the secret; how much of it is right does not show in the time this takes.
-    pub(crate) fn is(&self, given: &str) -> bool {
-        let (given, own) = (Sha256::digest(given), Sha256::digest(self.secret().reveal()));
-        given.as_slice().ct_eq(own.as_slice()).into()
+    /// Whether `candidate` is the secret, in constant time.
+    pub(crate) fn matches(&self, candidate: &str) -> bool {
+        let (candidate, own) = (Sha256::digest(candidate), Sha256::digest(self.secret().reveal()));
+        candidate.as_slice().ct_eq(own.as_slice()).into()
     }
 
-    /// The secret as it is now; the last one that could be read while its file can't be.
+    /// The current secret; while its file can't be read, the last one.
     pub(crate) fn secret(&self) -> Secret {
         let mut read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.1.elapsed() > FRESH {
+        if read.1.elapsed() > REREAD_AFTER {
             match self.0.place.read() {
                 Ok(secret) => *read = (secret, Instant::now()),
                 Err(error) => {

@@ -1,9 +1,9 @@
-//! Tailscale's webhooks: signed, fresh, each taken once.
+//! Tailscale's webhooks.
 //!
-//! - The signature is checked over the bytes as they came, before anything of them is read.
-//! - A signature older than [`MAX_AGE`], or from the future, is refused. Nobody tells whether a repeated delivery is
-//!   signed anew; what this refuses is in the configuration audit log as well, which is the record.
-//! - The same event delivered again counts once.
+//! - The signature is verified over the bytes as received, before they are parsed.
+//! - A signature older than [`MAX_AGE`], or from the future, is refused. It is not documented whether a repeated delivery
+//!   gets a new signature; what is refused here is in the configuration audit log as well, which is authoritative.
+//! - An event that is delivered again counts once.
 //!
 //! Protocol: Tailscale's "Webhooks" page and `docs/webhooks/example.go` of its client.
 
@@ -26,17 +26,17 @@ use super::store::hex;
 use super::token::Token;
 use super::{Shared, sender_of};
 use crate::catalogue;
-use crate::joined::joined;
-use crate::sources::Expect;
+use crate::detached::run_detached;
+use crate::sources::Cadence;
 
-/// How old a signature may be, and how far ahead another clock may go.
+/// The maximum age of a signature, and the maximum by which its time may be ahead of ours.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(300);
-/// What is read of one request: a policy file before and after a change, with room.
+/// Limits on one request: a policy file before and after a change, with a margin.
 pub(super) const BOUNDS: Bounds =
     Bounds { received: 8 << 20, decoded: 8 << 20, time: Duration::from_secs(30) };
 /// The most events of one delivery.
 const MAX_EVENTS: usize = 10_000;
-/// The most signatures of one header that are looked at.
+/// The most signatures of one header that are checked.
 const MAX_SIGNATURES: usize = 8;
 
 struct Webhook {
@@ -47,7 +47,7 @@ struct Webhook {
 
 /// Why a delivery is refused.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum DeliveryError {
     #[error("POST webhooks here")]
     Method,
     #[error("Tailscale-Webhook-Signature: {0}")]
@@ -60,7 +60,7 @@ enum Refused {
     Trail,
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for DeliveryError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -77,58 +77,58 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The receiver's one route, whatever the path.
+/// The receiver's only route, for any path.
 pub(super) fn router(shared: &Shared, secret: Token) -> Router {
     let emitter = shared.wiring.trail.emitter("webhook");
     let webhook = Webhook { shared: shared.clone(), secret, emitter };
     Router::new().fallback(deliver).with_state(Arc::new(webhook))
 }
 
-async fn deliver(State(webhook): State<Arc<Webhook>>, request: Request) -> Result<StatusCode, Refused> {
+async fn deliver(State(webhook): State<Arc<Webhook>>, request: Request) -> Result<StatusCode, DeliveryError> {
     if request.method() != Method::POST {
-        return Err(Refused::Method);
+        return Err(DeliveryError::Method);
     }
     let (head, body) = request.into_parts();
-    // Of a signature that could not hold whatever comes, nothing is read.
-    Signature::of(&head.headers, Timestamp::now()).map_err(Refused::Signature)?;
+    // The body is read only if the header could be valid at all.
+    Signature::of(&head.headers, Timestamp::now()).map_err(DeliveryError::Signature)?;
     let read = webhook.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await?;
     let secret = webhook.secret.secret();
-    check(&head.headers, &read.bytes, secret.reveal(), Timestamp::now()).map_err(Refused::Signature)?;
-    // Taking goes on to its end even if the sender goes away.
-    joined(tokio::spawn(async move { webhook.take(&read.bytes).await })).await.map(|()| StatusCode::OK)
+    verify(&head.headers, &read.bytes, secret.reveal(), Timestamp::now()).map_err(DeliveryError::Signature)?;
+    // Runs to its end even if the sender disconnects.
+    run_detached(tokio::spawn(async move { webhook.store(&read.bytes).await })).await.map(|()| StatusCode::OK)
 }
 
 impl Webhook {
-    async fn take(&self, body: &Bytes) -> Result<(), Refused> {
+    async fn store(&self, body: &Bytes) -> Result<(), DeliveryError> {
         let events: Vec<&RawValue> = serde_json::from_slice(body)
-            .map_err(|error| Refused::Event(format!("not a JSON array: {error}")))?;
+            .map_err(|error| DeliveryError::Event(format!("not a JSON array: {error}")))?;
         if events.len() > MAX_EVENTS {
-            return Err(Refused::Event(format!("more than {MAX_EVENTS} events in one delivery")));
+            return Err(DeliveryError::Event(format!("more than {MAX_EVENTS} events in one delivery")));
         }
         let mut records = Vec::new();
         for (at, event) in events.iter().enumerate() {
             let record = catalogue::webhook(event.get().as_bytes());
-            records.push(record.map_err(|error| Refused::Event(format!("[{at}]: {error}")))?);
+            records.push(record.map_err(|error| DeliveryError::Event(format!("[{at}]: {error}")))?);
         }
         let newest = records.iter().filter_map(|record| Some(record.first()?.time)).max();
         let count = records.len() as u64;
-        self.shared.wiring.once.emit_new(&self.emitter, records, None).await.map_err(|error| {
+        self.shared.wiring.dedupe.emit_new(&self.emitter, records, None).await.map_err(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, "a webhook could not be written down");
-            Refused::Trail
+            DeliveryError::Trail
         })?;
-        self.shared.wiring.sources.register("webhook", Expect::Whenever).heard(count, newest);
+        self.shared.wiring.sources.register("webhook", Cadence::Irregular).record_contact(count, newest);
         Ok(())
     }
 }
 
-/// What a request's header says of its body.
+/// A request's signature header.
 struct Signature<'a> {
     time: &'a str,
     signatures: Vec<&'a str>,
 }
 
 impl<'a> Signature<'a> {
-    /// The signature of a request that came `now`: there, readable, and not too old.
+    /// Parses the header of a request received at `now`, and checks the age of its signature.
     fn of(headers: &'a HeaderMap, now: Timestamp) -> Result<Self, &'static str> {
         let header = headers.get("tailscale-webhook-signature").ok_or("is missing")?;
         let header = header.to_str().map_err(|_| "is not text")?;
@@ -157,8 +157,8 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// Whether a header of these signs `body` with `secret`, not too long before `now`.
-pub(crate) fn check(
+/// Checks that the headers sign `body` with `secret`, and that the signature is not too old at `now`.
+pub(crate) fn verify(
     headers: &HeaderMap,
     body: &[u8],
     secret: &str,
@@ -166,8 +166,8 @@ pub(crate) fn check(
 ) -> Result<(), &'static str> {
     let Signature { time, signatures } = Signature::of(headers, now)?;
     let expected = hex(&hmac(secret.as_bytes(), &[time.as_bytes(), b".", body]));
-    let fits = |given: &&str| bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
-    if signatures.iter().filter(|given| fits(given)).count() == 0 {
+    let matches = |candidate: &&str| bool::from(candidate.as_bytes().ct_eq(expected.as_bytes()));
+    if signatures.iter().filter(|candidate| matches(candidate)).count() == 0 {
         return Err("does not sign these bytes with this server's secret");
     }
     Ok(())
@@ -196,25 +196,25 @@ mod tests {
     const BODY: &[u8] = br#"[{"timestamp":"2026-11-20T09:31:46Z","version":1,"type":"test","tailnet":"example.com","message":"test","data":null}]"#;
     const V1: &str = "41af0baba2c534b5e24da821481d6048e0b87d5665805fcb6a36fc06d7fb218d";
 
-    fn checked(header: &str, body: &[u8], now: i64) -> Result<(), &'static str> {
+    fn verify_at(header: &str, body: &[u8], now: i64) -> Result<(), &'static str> {
         let headers = HeaderMap::from_iter([(
             http::HeaderName::from_static("tailscale-webhook-signature"),
             header.parse().unwrap(),
         )]);
-        check(&headers, body, SECRET, Timestamp::from_seconds(now).unwrap())
+        verify(&headers, body, SECRET, Timestamp::from_seconds(now).unwrap())
     }
 
     #[test]
     fn a_signature_holds_for_its_bytes_and_five_minutes() {
         let header = format!("t=1795167106,v1={V1}");
-        assert_eq!(checked(&header, BODY, 1_795_167_106), Ok(()));
-        assert_eq!(checked(&format!("t=1795167106,v1=00,v0=x,v1={V1}"), BODY, 1_795_167_300), Ok(()));
-        assert!(checked(&header, BODY, 1_795_167_106 + 301).is_err(), "replayed");
-        assert!(checked(&header, BODY, 1_795_167_106 - 301).is_err(), "from the future");
-        assert!(checked(&header, &BODY[1..], 1_795_167_106).is_err(), "forged");
-        assert!(checked(&format!("t=1795167107,v1={V1}"), BODY, 1_795_167_106).is_err(), "another time");
+        assert_eq!(verify_at(&header, BODY, 1_795_167_106), Ok(()));
+        assert_eq!(verify_at(&format!("t=1795167106,v1=00,v0=x,v1={V1}"), BODY, 1_795_167_300), Ok(()));
+        assert!(verify_at(&header, BODY, 1_795_167_106 + 301).is_err(), "replayed");
+        assert!(verify_at(&header, BODY, 1_795_167_106 - 301).is_err(), "from the future");
+        assert!(verify_at(&header, &BODY[1..], 1_795_167_106).is_err(), "forged");
+        assert!(verify_at(&format!("t=1795167107,v1={V1}"), BODY, 1_795_167_106).is_err(), "another time");
         for header in ["", "t=1795167106", &format!("v1={V1}"), "t=x,v1=y", "t=-5,v1=y"] {
-            assert!(checked(header, BODY, 1_795_167_106).is_err(), "{header}");
+            assert!(verify_at(header, BODY, 1_795_167_106).is_err(), "{header}");
         }
     }
 }

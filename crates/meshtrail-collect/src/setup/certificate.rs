@@ -1,4 +1,4 @@
-//! A certificate for one name, from a CA that can vouch for nothing else.
+//! Issues a certificate for one name, from a CA that is constrained to this name.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
@@ -7,20 +7,20 @@ use rcgen::{
 
 use super::DAYS;
 
-/// Why no certificate could be made.
+/// Why no certificate could be issued.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate could not be made")]
 pub struct CertificateError(#[from] rcgen::Error);
 
-/// All as PEM.
-pub(super) struct Made {
-    /// The certificate, then its CA.
+/// A certificate chain, its key and its CA, as PEM.
+pub(super) struct Certificates {
+    /// The certificate, followed by its CA.
     pub(super) chain: String,
     pub(super) key: String,
     pub(super) ca: String,
 }
 
-pub(super) fn make(host: &str, now: i64) -> Result<Made, CertificateError> {
+pub(super) fn issue(host: &str, now: i64) -> Result<Certificates, CertificateError> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("Meshtrail, for {host} only"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -29,7 +29,7 @@ pub(super) fn make(host: &str, now: i64) -> Result<Made, CertificateError> {
         permitted_subtrees: vec![GeneralSubtree::DnsName(host.to_owned())],
         excluded_subtrees: Vec::new(),
     });
-    holds(&mut params, now);
+    set_validity(&mut params, now);
     let ca_key = KeyPair::generate()?;
     let ca = params.self_signed(&ca_key)?;
     let issuer = Issuer::new(params, ca_key);
@@ -39,14 +39,14 @@ pub(super) fn make(host: &str, now: i64) -> Result<Made, CertificateError> {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    holds(&mut params, now);
+    set_validity(&mut params, now);
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
-    Ok(Made { chain: format!("{}{}", certificate.pem(), ca.pem()), key: key.serialize_pem(), ca: ca.pem() })
+    Ok(Certificates { chain: format!("{}{}", certificate.pem(), ca.pem()), key: key.serialize_pem(), ca: ca.pem() })
 }
 
-/// From the day before, for clocks that go behind, for [`DAYS`].
-fn holds(params: &mut CertificateParams, now: i64) {
+/// Valid for [`DAYS`] from the day before, for clients whose clocks are behind.
+fn set_validity(params: &mut CertificateParams, now: i64) {
     let day = |days: i64| {
         let seconds = (now + days * 86_400).max(0);
         let at = meshtrail_event::Timestamp::from_seconds(seconds).unwrap_or_default();

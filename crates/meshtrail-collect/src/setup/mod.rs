@@ -1,11 +1,11 @@
-//! What a self-hosted tailnet needs so that its nodes send their flow logs here.
+//! Generates the files that make the nodes of a self-hosted tailnet send their flow logs here.
 //!
-//! A client sends flow logs to `https://log.tailscale.com` and nowhere else. So its nodes are told that this name is
-//! Meshtrail's address, and to trust a certificate for it.
+//! A client sends flow logs only to `https://log.tailscale.com`. So its node must resolve this name to Meshtrail's address,
+//! and trust a certificate for it.
 //!
-//! - [`FlowLogs::plan`] makes everything as texts: nothing outside the folder they are written to is touched. What a
-//!   node's part does there is in scripts that a person reads and runs, one that does it and one that undoes it.
-//! - The certificate comes from a CA of its own that can vouch for this one name alone; the CA's key is not kept.
+//! - [`FlowLogs::plan`] generates all files as texts: nothing outside their folder is changed. A node is configured by a
+//!   script that an administrator reads and runs; a second script undoes it.
+//! - The certificate is issued by a new CA that is constrained to this name; the CA's key is not stored.
 
 mod certificate;
 mod texts;
@@ -15,46 +15,46 @@ use std::path::PathBuf;
 
 pub use certificate::CertificateError;
 
-/// Where clients send their logs (`logtail.DefaultHost` of Tailscale's client).
+/// The host that clients send their logs to (`logtail.DefaultHost` of Tailscale's client).
 pub const LOG_HOST: &str = "log.tailscale.com";
 
-/// How long the certificate holds, in days: the most that clients' platforms take.
+/// Validity of the certificate in days: the most that clients' platforms accept.
 pub const DAYS: i64 = 397;
 
 /// What to set up.
 #[derive(Debug, Clone)]
 pub struct FlowLogs {
-    /// Where nodes reach Meshtrail: its port is 443, as clients can't be told another.
+    /// Meshtrail's address for nodes. The port is 443, since clients can't be configured to use another.
     pub listen: SocketAddr,
-    /// The folder where the server's configuration will look for its certificate.
+    /// The folder of the certificate in the server's configuration.
     pub folder: PathBuf,
-    /// Today, in seconds since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     pub now: i64,
 }
 
 /// One file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupFile {
-    /// Where, below the folder.
+    /// Path within the folder.
     pub path: &'static str,
-    /// Its permissions.
+    /// Permissions.
     pub mode: u32,
-    /// What is in it.
+    /// Content.
     pub content: String,
-    /// What it is for, in a line.
+    /// Purpose, in one line.
     pub purpose: &'static str,
 }
 
 impl FlowLogs {
     /// The files: the server's in `server/`, a node's in `node/`.
     pub fn plan(&self) -> Result<Vec<SetupFile>, CertificateError> {
-        let made = certificate::make(LOG_HOST, self.now)?;
+        let certificates = certificate::issue(LOG_HOST, self.now)?;
         let file = |path, mode, content, purpose| SetupFile { path, mode, content, purpose };
         Ok(vec![
-            file("server/log.pem", 0o644, made.chain, "the certificate for log.tailscale.com, for tls_cert"),
-            file("server/log.key", 0o600, made.key, "its private key, for tls_key: stays on the server"),
+            file("server/log.pem", 0o644, certificates.chain, "the certificate for log.tailscale.com, for tls_cert"),
+            file("server/log.key", 0o600, certificates.key, "its private key, for tls_key: stays on the server"),
             file("server/meshtrail.toml", 0o644, texts::server(self), "lines for the server's configuration"),
-            file("node/ca.pem", 0o644, made.ca, "the CA that vouches for log.tailscale.com alone"),
+            file("node/ca.pem", 0o644, certificates.ca, "the CA that vouches for log.tailscale.com alone"),
             file("node/meshtrail.conf", 0o644, texts::DROP_IN.into(), "the drop-in for tailscaled's unit"),
             file(
                 "node/install.sh",

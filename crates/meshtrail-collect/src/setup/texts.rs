@@ -1,10 +1,10 @@
-//! The texts of a set-up.
+//! Templates of the generated files.
 
 use std::net::IpAddr;
 
 use super::{DAYS, FlowLogs, LOG_HOST};
 
-/// Where a node keeps what its part of the set-up made.
+/// The folder of the generated files on a node.
 const NODE_FOLDER: &str = "/etc/meshtrail-flow-logs";
 
 /// `SSL_CERT_FILE` replaces the system's own list, so the bundle holds that as well.

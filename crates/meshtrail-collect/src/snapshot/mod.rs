@@ -1,28 +1,29 @@
-//! What a control plane is like at one moment, and what changed since the moment before.
+//! Snapshots of a control plane's state, and the changes between two of them.
 //!
 //! ```text
-//! poller ─→ Snapshot ─→ Observer::see ─→ drafts ─→ trail ─→ Observer::accept
+//! poller ─→ Snapshot ─→ Observer::compare ─→ drafts ─→ trail ─→ Observer::accept
 //!                          ↑ rebuilt from the trail at start
 //! ```
 //!
-//! - The first sight of a part is a baseline: `config.snapshot` per object, no "added".
-//! - From then on only what changed makes events, and a whole snapshot at most once a day.
-//! - An [`Observer`] keeps nothing of its own: [`Observer::rebuild`] makes it again from the trail, so that a restart
-//!   repeats nothing.
+//! - The first snapshot of a part is a baseline: one `config.snapshot` per object, no "added".
+//! - After it only changes make events, and a full snapshot is written once a day at most.
+//! - An [`Observer`] persists nothing of its own: [`Observer::rebuild`] reads its state back from the trail, so that a
+//!   restart repeats no event.
 //! - What flaps (last seen, online, endpoints) makes no events.
+//! - What time alone brings about (an expired key, a device unseen for weeks) is raised once: `time_levels`.
 //!
 //! How snapshots are fetched is not known here.
 
+pub(crate) mod change_writer;
 mod changes;
-mod levels;
 mod observations;
 mod observer;
-mod parts;
 mod policy;
 mod rebuild;
-pub(crate) mod tell;
+mod snapshot_diff;
 #[cfg(test)]
 mod tests;
+mod time_levels;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,9 +34,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use observations::Observations;
-pub use observer::{Observer, Seen};
+pub use observer::{Observer, PendingChanges};
+pub(crate) use time_levels::{UNSEEN_FINDING_DAYS, unseen_property};
 
-/// Who told of a change.
+/// The source that a change is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// Tailscale's configuration audit log, as its API gives it.
@@ -48,7 +50,7 @@ pub enum Origin {
     Tailscale,
     /// Snapshots of Headscale's API.
     Headscale,
-    /// Snapshots of what this machine's own node knows.
+    /// Snapshots of the local API of this machine's own node.
     LocalApi,
 }
 
@@ -81,13 +83,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a control plane is like at one moment. A part that is `None` was not asked for, or could not be had this
-/// time: it says nothing, least of all "removed".
+/// The state of a control plane at one moment. A part that is `None` was not requested, or could not be fetched this
+/// time: it makes no change, in particular no "removed".
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// Who tells.
+    /// The source of this snapshot.
     pub origin: Origin,
-    /// When it was so.
+    /// When it was taken.
     pub taken: Timestamp,
     /// Every device.
     pub devices: Option<Vec<DeviceState>>,
@@ -97,16 +99,16 @@ pub struct Snapshot {
     pub policy: Option<PolicyText>,
     /// The DNS settings.
     pub dns: Option<DnsState>,
-    /// Every key that lets something in.
+    /// Every auth key, API key and OAuth client.
     pub keys: Option<Vec<KeyState>>,
-    /// The settings, as the control plane writes them.
+    /// The settings, in the control plane's own JSON.
     pub settings: Option<Value>,
-    /// Other parts by name, as the control plane writes them: `webhooks`, `contacts`, `invites`.
+    /// Other parts by name, in the control plane's own JSON: `webhooks`, `contacts`, `invites`.
     pub others: BTreeMap<String, Value>,
 }
 
 impl Snapshot {
-    /// One that says nothing yet.
+    /// A snapshot without any part.
     pub fn new(origin: Origin, taken: Timestamp) -> Self {
         Self {
             origin,
@@ -121,29 +123,29 @@ impl Snapshot {
         }
     }
 
-    /// Tells the directory who is there, which no event is written for.
-    pub(crate) fn tell_presence(&self, history: &History) {
+    /// Records in the directory who was seen when; no event is written for that.
+    pub(crate) fn record_presence(&self, history: &History) {
         let devices = self.devices.as_deref().unwrap_or_default();
         history.saw(self.taken, devices, self.users.as_deref().unwrap_or_default());
     }
 }
 
-/// A policy file as it was given.
+/// A policy file as the control plane gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyText {
     /// The text, byte for byte: HuJSON, comments and all.
     pub text: String,
-    /// What the control plane calls this version.
+    /// The control plane's name of this version.
     pub etag: Option<String>,
-    /// When it was put in force, where told.
+    /// When it came into force, where the control plane says so.
     pub updated: Option<Timestamp>,
 }
 
-/// DNS settings. What the control plane does not tell is `None`.
+/// DNS settings. A setting that the control plane did not give is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DnsState {
-    /// Whether names of devices are answered.
+    /// Whether device names are resolved (MagicDNS).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub magic_dns: Option<bool>,
     /// Global nameservers.
@@ -155,13 +157,13 @@ pub struct DnsState {
     /// Search paths, in their order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search_paths: Option<Vec<String>>,
-    /// Nameservers of single domains.
+    /// Nameservers by domain (split DNS).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<BTreeMap<String, Vec<String>>>,
 }
 
 impl DnsState {
-    /// Takes what is not told from an older state.
+    /// Fills settings that are `None` from an older state.
     fn fill_from(&mut self, old: &Self) {
         let Self { magic_dns, nameservers, override_local, search_paths, split } = old;
         self.magic_dns = self.magic_dns.or(*magic_dns);
@@ -172,40 +174,40 @@ impl DnsState {
     }
 }
 
-/// A key that lets something in, never its secret.
+/// A key of the control plane (auth key, API key, OAuth client), without its secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyState {
-    /// When it was made.
+    /// When it was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
-    /// What somebody called it.
+    /// Its description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether devices that join with it go when they disconnect.
+    /// Whether devices that join with it are removed when they disconnect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<bool>,
-    /// When it stops to work.
+    /// When it expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// The control plane's id of it.
+    /// The control plane's id.
     pub id: String,
-    /// Whose it is: a login, or an id where no login is told.
+    /// Its owner: a login, or an id where the login is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Whether devices that join with it need no approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preauthorized: Option<bool>,
-    /// Whether it lets in more than one device.
+    /// Whether it admits more than one device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reusable: Option<bool>,
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
-    /// What its holder may do with the API.
+    /// The API scopes it grants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// The tags that devices get by it.
+    /// The tags of devices that join with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// `auth`, `api`, `client`, `federated`.

@@ -1,4 +1,4 @@
-//! An observer at work for as long as the server runs.
+//! An observer together with the trail and the directory that it writes to.
 
 use meshtrail_identity::History;
 use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
@@ -6,17 +6,17 @@ use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
 use super::{Observer, Origin, Snapshot};
 use crate::start::Wiring;
 
-/// Writes down what the snapshots of one origin say, one after the other.
+/// Records the snapshots of one origin, one after the other.
 pub(crate) struct Observations {
     trail: Trail,
     history: History,
     emitter: Emitter,
     origin: Origin,
-    /// None until it is built from the trail, and again after it could not write.
+    /// None until it is rebuilt from the trail, and again after a write failed.
     observer: Option<Observer>,
 }
 
-/// Why a snapshot could not be written down.
+/// Why a snapshot could not be recorded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObservationError {
     #[error("the trail could not be read for what was last seen")]
@@ -26,31 +26,32 @@ pub(crate) enum ObservationError {
 }
 
 impl Observations {
-    /// What is seen through `origin`, as events of `source`.
+    /// Snapshots of `origin`, as events of `source`.
     pub(crate) fn new(wiring: &Wiring, source: &str, origin: Origin) -> Self {
         let (trail, history) = (wiring.trail.clone(), wiring.history.clone());
         let emitter = trail.emitter(source);
         Self { trail, history, emitter, origin, observer: None }
     }
 
-    /// Reads back what was seen last, where that is not at hand.
-    pub(crate) async fn look_back(&mut self) -> Result<(), ObservationError> {
+    /// Rebuilds the observer from the trail, unless it is there already.
+    pub(crate) async fn rebuild(&mut self) -> Result<(), ObservationError> {
         if self.observer.is_none() {
             self.observer = Some(Observer::rebuild(&self.trail, self.origin).await?);
         }
         Ok(())
     }
 
-    /// What was seen last, where that is at hand.
+    /// The observer with the last state, where it is rebuilt.
     pub(crate) fn last(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
 
-    /// Makes what a snapshot says durable; how many events that made. Who is there is told to the directory alone.
+    /// Makes the changes of a snapshot durable; returns how many events were written. Presence (who was seen when) goes
+    /// to the directory only.
     pub(crate) async fn record(&mut self, snapshot: Snapshot) -> Result<usize, ObservationError> {
-        self.look_back().await?;
-        snapshot.tell_presence(&self.history);
-        let mut observer = self.observer.take().expect("it was read back just now");
+        self.rebuild().await?;
+        snapshot.record_presence(&self.history);
+        let mut observer = self.observer.take().expect("it was rebuilt just now");
         let count = observer.record(snapshot, &self.emitter).await?;
         self.observer = Some(observer);
         Ok(count)

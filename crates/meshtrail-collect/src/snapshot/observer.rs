@@ -1,4 +1,4 @@
-//! The last state of one origin, and what a new snapshot says beyond it.
+//! The last state of one origin, and the changes of a new snapshot against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,63 +8,65 @@ use meshtrail_identity::{DeviceState, UserState};
 use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
 use serde_json::Value;
 
-use super::levels::Told;
-use super::{DnsState, KeyState, Origin, PolicyText, Snapshot, parts, rebuild};
-use crate::diff;
+use super::snapshot_diff::SnapshotDiff;
+use super::time_levels::RaisedLevels;
+use super::{DnsState, KeyState, Origin, PolicyText, Snapshot, rebuild};
+use crate::diff::groups as policy_groups;
 
-/// How long after a whole snapshot the next one is written.
-const WHOLE_EVERY: Duration = Duration::from_secs(86_400);
+/// The interval between two full snapshots.
+const FULL_SNAPSHOT_EVERY: Duration = Duration::from_secs(86_400);
 
-/// The most drafts of one append, unless what belongs together is more: drafts of the largest size fit.
+/// The most drafts of one append, unless the drafts of one object are more: drafts of the largest size fit.
 const BATCH: usize = 48;
 
-/// What was last seen through one origin.
+/// The last state seen through one origin.
 #[derive(Debug, Clone)]
 pub struct Observer {
     pub(super) origin: Origin,
     pub(super) state: State,
 }
 
-/// A device with what was told of it.
+/// A device in the last state.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct SeenDevice {
+pub(super) struct KnownDevice {
     pub(super) state: DeviceState,
-    pub(super) told: Told,
+    pub(super) levels: RaisedLevels,
 }
 
-/// A key, and whether it was told that it expired.
+/// A key in the last state.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct SeenKey {
+pub(super) struct KnownKey {
     pub(super) state: KeyState,
+    /// Whether it had expired by this state already: its expiry is not reported again.
     pub(super) expired: bool,
 }
 
-/// Every part that was ever seen.
+/// The last state, part by part; a part that was never in a snapshot is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct State {
-    pub(super) devices: Option<BTreeMap<String, SeenDevice>>,
+    pub(super) devices: Option<BTreeMap<String, KnownDevice>>,
     pub(super) users: Option<BTreeMap<String, UserState>>,
-    pub(super) keys: Option<BTreeMap<String, SeenKey>>,
+    pub(super) keys: Option<BTreeMap<String, KnownKey>>,
     pub(super) policy: Option<PolicyText>,
     pub(super) dns: Option<DnsState>,
-    /// Settings and all others.
+    /// Settings and all other parts, by name.
     pub(super) others: BTreeMap<String, Value>,
-    /// When each part was last seen.
+    /// When each part was last in a snapshot.
     pub(super) taken: BTreeMap<String, Timestamp>,
-    /// When the last whole snapshot was written.
-    pub(super) whole: Option<Timestamp>,
+    /// When the last full snapshot was written.
+    pub(super) last_full: Option<Timestamp>,
 }
 
-/// What a snapshot says beyond what was known, not accepted yet.
+/// The changes of a snapshot, and the state after them, until [`Observer::accept`] takes it over.
 #[derive(Debug)]
-#[must_use = "what was seen is to be emitted, then accepted"]
-pub struct Seen {
-    /// Drafts that belong together, in order.
+#[must_use = "the drafts are to be emitted, then accepted"]
+pub struct PendingChanges {
+    /// Drafts in order, grouped by object.
     groups: Vec<Vec<Draft>>,
     state: State,
 }
 
-impl Seen {
+impl PendingChanges {
     /// How many drafts there are.
     pub fn len(&self) -> usize {
         self.groups.iter().map(Vec::len).sum()
@@ -80,8 +82,8 @@ impl Seen {
         self.groups.iter().flatten()
     }
 
-    /// The drafts in batches that a trail takes at once. What tells of one object stays in one batch: a crash between
-    /// two batches leaves each object told of whole or not at all, and [`Observer::rebuild`] goes on from there.
+    /// Takes the drafts in batches, one for each append. Drafts of one object stay in one batch: a crash between two
+    /// batches leaves each object written completely or not at all, and [`Observer::rebuild`] goes on from there.
     pub fn batches(&mut self) -> Vec<Vec<Draft>> {
         let mut batches: Vec<Vec<Draft>> = Vec::new();
         for group in std::mem::take(&mut self.groups) {
@@ -94,9 +96,9 @@ impl Seen {
     }
 }
 
-/// Puts a person into the groups that a policy has them in, where the control plane told of none. Headscale writes
-/// a login without a domain with an `@` behind it.
-fn join(user: &mut UserState, groups: &BTreeMap<String, BTreeSet<String>>) {
+/// Sets the groups that a policy has a person in, where the control plane gave none. Headscale writes a login without a
+/// domain with a trailing `@`.
+fn set_groups(user: &mut UserState, groups: &BTreeMap<String, BTreeSet<String>>) {
     if !user.groups.is_empty() {
         return;
     }
@@ -109,89 +111,89 @@ fn join(user: &mut UserState, groups: &BTreeMap<String, BTreeSet<String>>) {
 }
 
 impl Observer {
-    /// One that has seen nothing: its first snapshot is a baseline.
+    /// An observer without a last state: its first snapshot is a baseline.
     pub fn fresh(origin: Origin) -> Self {
         Self { origin, state: State::default() }
     }
 
-    /// What was last seen through `origin`, from the trail alone.
+    /// Rebuilds the last state of `origin` from the trail alone.
     pub async fn rebuild(trail: &Trail, origin: Origin) -> Result<Self, ReadError> {
-        Ok(Self { origin, state: rebuild::state(trail, origin).await? })
+        Ok(Self { origin, state: rebuild::read_state(trail, origin).await? })
     }
 
-    /// When a part was seen last.
-    pub(crate) fn seen_at(&self, part: &str) -> Option<Timestamp> {
+    /// When a part was last in a snapshot.
+    pub(crate) fn last_taken(&self, part: &str) -> Option<Timestamp> {
         self.state.taken.get(part).copied()
     }
 
-    /// The keys that were seen last.
+    /// The keys in the last state.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &KeyState> {
         self.state.keys.iter().flatten().map(|(_, key)| &key.state)
     }
 
-    /// The people that were seen last.
+    /// The people in the last state.
     pub(crate) fn users(&self) -> impl Iterator<Item = &UserState> {
         self.state.users.iter().flatten().map(|(_, user)| user)
     }
 
-    /// A device as it was seen last.
+    /// A device in the last state.
     pub(crate) fn device(&self, id: &str) -> Option<&DeviceState> {
         Some(&self.state.devices.as_ref()?.get(id)?.state)
     }
 
-    /// Through whom it sees.
+    /// The origin of its snapshots.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// What the snapshot says beyond what was seen before. Nothing changes here until it is accepted.
-    pub fn see(&self, snapshot: Snapshot) -> Seen {
+    /// Compares a snapshot with the last state, which does not change until the result is accepted.
+    pub fn compare(&self, snapshot: Snapshot) -> PendingChanges {
         let Snapshot { taken, devices, users, policy, dns, keys, settings, mut others, .. } = snapshot;
-        let due = self.state.whole.is_none_or(|whole| taken.since(whole) >= WHOLE_EVERY);
-        let mut seeing = parts::Seeing::new(self.origin, taken, self.state.clone(), due);
+        let full = self.state.last_full.is_none_or(|last| taken.since(last) >= FULL_SNAPSHOT_EVERY);
+        let mut diff = SnapshotDiff::new(self.origin, taken, self.state.clone(), full);
         if let Some(mut users) = users {
-            let known = self.state.policy.as_ref();
-            let groups = policy.as_ref().and_then(|new| diff::groups(&new.text));
-            if let Some(groups) = groups.or_else(|| diff::groups(&known?.text)) {
-                users.iter_mut().for_each(|user| join(user, &groups));
+            let last = self.state.policy.as_ref();
+            let groups = policy.as_ref().and_then(|new| policy_groups(&new.text));
+            if let Some(groups) = groups.or_else(|| policy_groups(&last?.text)) {
+                users.iter_mut().for_each(|user| set_groups(user, &groups));
             }
-            seeing.users(users);
+            diff.users(users);
         }
         if let Some(devices) = devices {
-            seeing.devices(devices);
+            diff.devices(devices);
         }
         if let Some(keys) = keys {
-            seeing.keys(keys);
+            diff.keys(keys);
         }
         if let Some(policy) = policy {
-            seeing.policy(policy);
+            diff.policy(policy);
         }
         if let Some(dns) = dns {
-            seeing.dns(dns);
+            diff.dns(dns);
         }
         others.extend(settings.map(|settings| ("settings".to_owned(), settings)));
         for (name, value) in others {
-            seeing.other(&name, value);
+            diff.other(&name, value);
         }
-        let (groups, state) = seeing.finish();
-        Seen { groups, state }
+        let (groups, state) = diff.finish();
+        PendingChanges { groups, state }
     }
 
-    /// Takes what was seen as known, once its drafts are durable.
-    pub fn accept(&mut self, seen: Seen) {
-        self.state = seen.state;
+    /// Takes over the state after the changes, once their drafts are durable.
+    pub fn accept(&mut self, changes: PendingChanges) {
+        self.state = changes.state;
     }
 
-    /// Sees a snapshot, makes what it says durable, and takes it as known; how many events that made.
+    /// Compares a snapshot, makes its changes durable, and accepts them; returns how many events were written.
     ///
-    /// After an error nothing is taken as known: rebuild before going on.
+    /// After an error nothing is accepted though some events may be written: rebuild before going on.
     pub async fn record(&mut self, snapshot: Snapshot, emitter: &Emitter) -> Result<usize, AppendError> {
-        let mut seen = self.see(snapshot);
-        let count = seen.len();
-        for batch in seen.batches() {
+        let mut changes = self.compare(snapshot);
+        let count = changes.len();
+        for batch in changes.batches() {
             emitter.emit_all(batch).await?;
         }
-        self.accept(seen);
+        self.accept(changes);
         Ok(count)
     }
 }

@@ -1,7 +1,7 @@
-//! The last state of an origin, read back from the trail.
+//! Rebuilds the last state of an origin from the trail.
 //!
-//! The trail is read from its newest event down to the newest census of each part; the first event that is met of an
-//! object is the newest, and its state is the object's.
+//! The trail is read backwards, from its newest event, until every object that the newest census of each part counts was
+//! read. The first event read of an object is its newest, and holds the object's state.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -13,58 +13,66 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::levels::Told;
-use super::observer::{SeenDevice, SeenKey, State};
+use super::observer::{KnownDevice, KnownKey, State};
+use super::time_levels::RaisedLevels;
 use super::{KeyState, Origin, PolicyText};
 
 /// The last event of a snapshot.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Census {
-    kept: BTreeSet<String>,
-    whole: bool,
-    written: BTreeMap<String, usize>,
+    /// Parts that are in an earlier snapshot.
+    #[serde(rename = "kept")]
+    earlier_parts: BTreeSet<String>,
+    /// Whether it is a full snapshot.
+    #[serde(rename = "whole")]
+    full: bool,
+    /// How many objects of each part are in this snapshot.
+    #[serde(rename = "written")]
+    object_counts: BTreeMap<String, usize>,
 }
 
-pub(super) async fn state(trail: &Trail, origin: Origin) -> Result<State, ReadError> {
+/// Reads the last state of `origin`; parts without a complete snapshot are left out.
+pub(super) async fn read_state(trail: &Trail, origin: Origin) -> Result<State, ReadError> {
     let scan = Scan { families: vec![Family::Config], ..Scan::newest(0..trail.size()) };
     let mut rows = std::pin::pin!(trail.scan(scan));
-    let mut back = Back::default();
+    let mut backward = BackwardReader::default();
     while let Some((_, leaf)) = rows.try_next().await? {
         let Ok(event) = Event::from_json(&leaf) else { continue };
         let Some(Detail::Change(change)) = &event.detail else { continue };
         if change.origin.as_deref() != Some(origin.as_str()) {
             continue;
         }
-        back.read(&event, change);
-        if back.is_done() {
+        backward.read(&event, change);
+        if backward.is_done() {
             break;
         }
     }
-    Ok(back.finish())
+    Ok(backward.finish())
 }
 
-/// The trail on its way back.
+/// What was read so far, from the newest event backwards.
 #[derive(Debug, Default)]
-struct Back {
-    /// Parts that the newest census knows, and that are not complete yet.
-    open: Option<BTreeSet<String>>,
-    /// Of each part whose census was met: how many of its objects are still to come.
-    due: BTreeMap<String, usize>,
-    /// Objects whose newest event was met, by type and id; the state is none where they are gone.
+struct BackwardReader {
+    /// Parts of the newest census that are not complete yet; none before a census was read.
+    incomplete: Option<BTreeSet<String>>,
+    /// How many objects of each part are still to be read; only parts whose census was read.
+    remaining: BTreeMap<String, usize>,
+    /// The newest state of each object, by type and id; none where the object was removed.
     objects: BTreeMap<(String, String), Option<Value>>,
-    told: BTreeMap<String, Told>,
-    /// Objects whose own snapshot was met: what is older of them says nothing.
-    settled: HashSet<(String, String)>,
+    /// The raised levels of devices, by id.
+    levels: BTreeMap<String, RaisedLevels>,
+    /// Objects whose snapshot was read: older events about them are ignored.
+    complete_objects: HashSet<(String, String)>,
     expired_keys: HashSet<String>,
-    texts: BTreeMap<(String, String), Parts>,
+    texts: BTreeMap<(String, String), TextParts>,
     taken: BTreeMap<String, Timestamp>,
-    whole: Option<Timestamp>,
+    last_full: Option<Timestamp>,
 }
 
-/// A text in parts.
+/// The parts read so far of one text.
 #[derive(Debug, Default)]
-struct Parts {
+struct TextParts {
     digest: String,
     count: u64,
     texts: BTreeMap<u64, String>,
@@ -81,16 +89,16 @@ fn part_of(of_type: &str) -> &str {
     }
 }
 
-impl Back {
+impl BackwardReader {
     fn is_done(&self) -> bool {
-        let complete = self.open.as_ref().is_some_and(BTreeSet::is_empty);
-        complete && self.due.values().all(|due| *due == 0) && self.whole.is_some()
+        let complete = self.incomplete.as_ref().is_some_and(BTreeSet::is_empty);
+        complete && self.remaining.values().all(|count| *count == 0) && self.last_full.is_some()
     }
 
     fn read(&mut self, event: &Event, change: &Change) {
         let of_type = event.target.of_type.clone().unwrap_or_default();
         if of_type == "census" {
-            self.census(event.time, change);
+            self.read_census(event.time, change);
             return;
         }
         let part = part_of(&of_type).to_owned();
@@ -99,20 +107,20 @@ impl Back {
             *taken = event.time.max(*taken);
         }
         let key = (of_type.clone(), event.target.id.clone().unwrap_or_default());
-        // Read backwards, the first part of a text is the last that is met.
+        // Read backwards, the first part of a text comes last.
         if event.kind == Kind::ConfigSnapshot && change.part.is_none_or(|part| part == 1) {
-            self.count(&part);
+            self.count_object(&part);
         }
-        if self.settled.contains(&key) {
+        if self.complete_objects.contains(&key) {
             return;
         }
         match of_type.as_str() {
-            "device" => self.levels(event, change, &key.1),
+            "device" => self.read_levels(event, change, &key.1),
             "key" if event.kind == Kind::KeyExpired => drop(self.expired_keys.insert(key.1.clone())),
             _ => {}
         }
         if event.kind != Kind::ConfigSnapshot {
-            // A policy's state stands in the snapshot that follows its change.
+            // A policy's state is in the snapshot that follows its change.
             if of_type != "policy" && of_type != "tag" && (change.new.is_some() || change.old.is_some()) {
                 self.objects
                     .entry(key)
@@ -120,59 +128,59 @@ impl Back {
             }
             return;
         }
-        if change.parts.is_some() && !self.text(&key, change) {
+        if change.parts.is_some() && !self.read_text_part(&key, change) {
             return;
         }
         if change.parts.is_none() {
             let state = change.new.as_ref().map(meshtrail_event::Json::value);
             self.objects.entry(key.clone()).or_insert(state);
         }
-        self.settled.insert(key);
+        self.complete_objects.insert(key);
     }
 
-    /// One object of the part's census was met.
-    fn count(&mut self, part: &str) {
-        let Some(due) = self.due.get_mut(part) else { return };
-        *due = due.saturating_sub(1);
-        if *due == 0
-            && let Some(open) = &mut self.open
+    /// Counts one object of a part's census as read.
+    fn count_object(&mut self, part: &str) {
+        let Some(remaining) = self.remaining.get_mut(part) else { return };
+        *remaining = remaining.saturating_sub(1);
+        if *remaining == 0
+            && let Some(incomplete) = &mut self.incomplete
         {
-            open.remove(part);
+            incomplete.remove(part);
         }
     }
 
-    fn census(&mut self, time: Timestamp, change: &Change) {
+    fn read_census(&mut self, time: Timestamp, change: &Change) {
         let Some(census) = change.new.as_ref().and_then(read::<Census>) else { return };
-        if census.whole && self.whole.is_none() {
-            self.whole = Some(time);
+        if census.full && self.last_full.is_none() {
+            self.last_full = Some(time);
         }
-        let open = self
-            .open
-            .get_or_insert_with(|| census.kept.iter().chain(census.written.keys()).cloned().collect());
-        for (part, count) in census.written {
-            if open.contains(&part) && !self.due.contains_key(&part) {
+        let incomplete = self.incomplete.get_or_insert_with(|| {
+            census.earlier_parts.iter().chain(census.object_counts.keys()).cloned().collect()
+        });
+        for (part, count) in census.object_counts {
+            if incomplete.contains(&part) && !self.remaining.contains_key(&part) {
                 self.taken.entry(part.clone()).or_insert(time);
                 if count == 0 {
-                    open.remove(&part);
+                    incomplete.remove(&part);
                 }
-                self.due.insert(part, count);
+                self.remaining.insert(part, count);
             }
         }
     }
 
-    fn levels(&mut self, event: &Event, change: &Change, id: &str) {
-        let told = if event.kind == Kind::ConfigSnapshot {
-            change.record.as_ref().and_then(read::<Told>).unwrap_or_default()
+    fn read_levels(&mut self, event: &Event, change: &Change, id: &str) {
+        let raised = if event.kind == Kind::ConfigSnapshot {
+            change.record.as_ref().and_then(read::<RaisedLevels>).unwrap_or_default()
         } else {
             let device = change.new.as_ref().and_then(read::<DeviceState>).unwrap_or_default();
-            Told::by(&event.kind, &device, change.property.as_deref())
+            RaisedLevels::from_event(&event.kind, &device, change.property.as_deref())
         };
-        let newer = self.told.remove(id).unwrap_or_default();
-        self.told.insert(id.to_owned(), newer.or(&told));
+        let newer = self.levels.remove(id).unwrap_or_default();
+        self.levels.insert(id.to_owned(), newer.or(&raised));
     }
 
-    /// Takes a part of a text; whether the text is complete now.
-    fn text(&mut self, key: &(String, String), change: &Change) -> bool {
+    /// Adds a part of a text; returns whether the text is complete now.
+    fn read_text_part(&mut self, key: &(String, String), change: &Change) -> bool {
         let (Some(digest), Some(number), Some(count)) = (&change.digest, change.part, change.parts) else {
             return false;
         };
@@ -204,10 +212,10 @@ impl Back {
     }
 
     fn finish(self) -> State {
-        let known: BTreeSet<_> =
-            self.due.iter().filter(|(_, due)| **due == 0).map(|(part, _)| part.clone()).collect();
-        let mut state = State { whole: self.whole, ..State::default() };
-        for part in &known {
+        let complete: BTreeSet<_> =
+            self.remaining.iter().filter(|(_, count)| **count == 0).map(|(part, _)| part.clone()).collect();
+        let mut state = State { last_full: self.last_full, ..State::default() };
+        for part in &complete {
             match part.as_str() {
                 "devices" => state.devices = Some(BTreeMap::new()),
                 "users" => state.users = Some(BTreeMap::new()),
@@ -216,28 +224,28 @@ impl Back {
             }
         }
         for ((of_type, id), object) in self.objects {
-            let Some(object) = object.filter(|_| known.contains(part_of(&of_type))) else { continue };
-            place(&mut state, &of_type, &id, object);
+            let Some(object) = object.filter(|_| complete.contains(part_of(&of_type))) else { continue };
+            insert_object(&mut state, &of_type, &id, object);
         }
         for (id, device) in state.devices.iter_mut().flatten() {
-            device.told = self.told.get(id).cloned().unwrap_or_default();
+            device.levels = self.levels.get(id).cloned().unwrap_or_default();
         }
-        let seen = self.taken.get("keys").copied().unwrap_or_default();
+        let taken = self.taken.get("keys").copied().unwrap_or_default();
         for (id, key) in state.keys.iter_mut().flatten() {
-            let was_past = key.state.expires.is_some_and(|expires| expires <= seen);
+            let was_past = key.state.expires.is_some_and(|expires| expires <= taken);
             key.expired = was_past || self.expired_keys.contains(id);
         }
-        state.taken = self.taken.into_iter().filter(|(part, _)| known.contains(part)).collect();
+        state.taken = self.taken.into_iter().filter(|(part, _)| complete.contains(part)).collect();
         state
     }
 }
 
-fn place(state: &mut State, of_type: &str, id: &str, object: Value) {
+fn insert_object(state: &mut State, of_type: &str, id: &str, object: Value) {
     match of_type {
         "device" => {
             let (devices, device) = (&mut state.devices, typed::<DeviceState>(object));
             if let (Some(devices), Some(device)) = (devices, device) {
-                devices.insert(id.to_owned(), SeenDevice { state: device, told: Told::default() });
+                devices.insert(id.to_owned(), KnownDevice { state: device, levels: RaisedLevels::default() });
             }
         }
         "user" => {
@@ -247,7 +255,7 @@ fn place(state: &mut State, of_type: &str, id: &str, object: Value) {
         }
         "key" => {
             if let (Some(keys), Some(key)) = (&mut state.keys, typed::<KeyState>(object)) {
-                keys.insert(id.to_owned(), SeenKey { state: key, expired: false });
+                keys.insert(id.to_owned(), KnownKey { state: key, expired: false });
             }
         }
         "policy" => state.policy = Some(policy(&object)),

@@ -11,7 +11,9 @@ use meshtrail_trail::{Scan, Trail, TrailConfig};
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::time_levels::{UNSEEN_DAYS, UNSEEN_FINDING_DAYS};
 use super::{DnsState, KeyState, Observer, Origin, PolicyText, Snapshot};
+use crate::anomalies::Causes;
 
 fn day(days: u64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000).unwrap().after(Duration::from_secs(86_400 * days))
@@ -41,10 +43,10 @@ fn of(devices: &[DeviceState], taken: Timestamp) -> Snapshot {
     Snapshot { devices: Some(devices.to_vec()), ..Snapshot::new(Origin::Headscale, taken) }
 }
 
-/// Sees and accepts; what was said.
-fn said(observer: &mut Observer, snapshot: Snapshot) -> Vec<String> {
-    let seen = observer.see(snapshot);
-    let said = seen
+/// Compares and accepts; returns the summaries of the changes.
+fn summaries(observer: &mut Observer, snapshot: Snapshot) -> Vec<String> {
+    let changes = observer.compare(snapshot);
+    let summaries = changes
         .drafts()
         .filter(|draft| draft.kind != Kind::ConfigSnapshot)
         .map(|draft| match &draft.detail {
@@ -52,31 +54,31 @@ fn said(observer: &mut Observer, snapshot: Snapshot) -> Vec<String> {
             _ => panic!("no change"),
         })
         .collect();
-    observer.accept(seen);
-    said
+    observer.accept(changes);
+    summaries
 }
 
 #[test]
 fn the_first_sight_is_a_baseline_and_what_flaps_says_nothing() {
     let mut observer = Observer::fresh(Origin::Headscale);
-    let seen = observer.see(of(&[device("1", "fra-1"), device("2", "fra-2")], minute(0)));
-    assert!(seen.drafts().all(|draft| draft.kind == Kind::ConfigSnapshot));
-    assert_eq!(seen.len(), 3, "two devices and a census");
-    observer.accept(seen);
+    let changes = observer.compare(of(&[device("1", "fra-1"), device("2", "fra-2")], minute(0)));
+    assert!(changes.drafts().all(|draft| draft.kind == Kind::ConfigSnapshot));
+    assert_eq!(changes.len(), 3, "two devices and a census");
+    observer.accept(changes);
     let mut flapping = device("1", "fra-1");
     (flapping.online, flapping.last_seen) = (Some(false), Some(minute(3)));
-    assert!(observer.see(of(&[device("2", "fra-2"), flapping], minute(4))).is_empty());
+    assert!(observer.compare(of(&[device("2", "fra-2"), flapping], minute(4))).is_empty());
 }
 
 #[test]
 fn each_change_of_a_device_is_said_as_a_person_would() {
     let change = |by: fn(&mut DeviceState)| {
         let mut observer = Observer::fresh(Origin::Headscale);
-        assert!(said(&mut observer, of(&[device("1", "fra-1")], minute(0))).is_empty());
+        assert!(summaries(&mut observer, of(&[device("1", "fra-1")], minute(0))).is_empty());
         let mut changed = device("1", "fra-1");
         by(&mut changed);
-        let first = said(&mut observer, of(&[changed.clone()], minute(1)));
-        assert!(said(&mut observer, of(&[changed], minute(2))).is_empty(), "said twice");
+        let first = summaries(&mut observer, of(&[changed.clone()], minute(1)));
+        assert!(summaries(&mut observer, of(&[changed], minute(2))).is_empty(), "said twice");
         first
     };
     let who = "alice@example.com's device fra-1";
@@ -115,10 +117,10 @@ fn each_change_of_a_device_is_said_as_a_person_would() {
     );
     let mut observer = Observer::fresh(Origin::Headscale);
     let mut router = device("1", "fra-1");
-    said(&mut observer, of(&[router.clone()], minute(0)));
+    summaries(&mut observer, of(&[router.clone()], minute(0)));
     router.advertised_routes = routes(&["10.0.0.0/8", "0.0.0.0/0", "::/0"]);
     assert_eq!(
-        said(&mut observer, of(&[router.clone()], minute(1))),
+        summaries(&mut observer, of(&[router.clone()], minute(1))),
         [
             format!("route.advertised: {who} offers 10.0.0.0/8"),
             format!("route.advertised: {who} offers to be an exit node")
@@ -126,7 +128,7 @@ fn each_change_of_a_device_is_said_as_a_person_would() {
     );
     router.enabled_routes = router.advertised_routes.clone();
     assert_eq!(
-        said(&mut observer, of(&[router.clone()], minute(2))),
+        summaries(&mut observer, of(&[router.clone()], minute(2))),
         [
             format!("route.enabled: {who} serves 10.0.0.0/8 now"),
             format!("route.exit_node_changed: {who} is an exit node now")
@@ -134,14 +136,14 @@ fn each_change_of_a_device_is_said_as_a_person_would() {
     );
     router.enabled_routes = routes(&[]);
     assert_eq!(
-        said(&mut observer, of(&[router], minute(3))),
+        summaries(&mut observer, of(&[router], minute(3))),
         [
             format!("route.disabled: {who} no longer serves 10.0.0.0/8"),
             format!("route.exit_node_changed: {who} is no exit node any more")
         ]
     );
     assert_eq!(
-        said(&mut observer, of(&[], minute(4))),
+        summaries(&mut observer, of(&[], minute(4))),
         ["device.removed: alice@example.com's device fra-1 was removed"]
     );
 }
@@ -149,13 +151,13 @@ fn each_change_of_a_device_is_said_as_a_person_would() {
 #[test]
 fn a_device_that_joins_without_approval_is_said_to_wait_and_its_approval_too() {
     let mut observer = Observer::fresh(Origin::Tailscale);
-    said(&mut observer, of(&[], minute(0)));
+    summaries(&mut observer, of(&[], minute(0)));
     let mut waiting = device("1", "fra-1");
     waiting.authorized = Some(false);
-    let joined = said(&mut observer, of(&[waiting], minute(1)));
+    let joined = summaries(&mut observer, of(&[waiting], minute(1)));
     assert_eq!(joined.len(), 2, "{joined:?}");
     assert_eq!(joined[1], "device.unauthorized: alice@example.com's device fra-1 waits for approval");
-    let approved = said(&mut observer, of(&[device("1", "fra-1")], minute(2)));
+    let approved = summaries(&mut observer, of(&[device("1", "fra-1")], minute(2)));
     assert_eq!(approved, ["device.approved: alice@example.com's device fra-1 was approved"]);
 }
 
@@ -168,13 +170,41 @@ fn unseen_is_said_at_thirty_and_ninety_days_once_each_and_again_after_it_was_see
         expires: None,
         ..device("1", "fra-1")
     };
-    let mut said_on = |since: u64, today: u64| said(&mut observer, of(&[away(since)], day(today)));
-    assert!(said_on(0, 0).is_empty() && said_on(0, 29).is_empty());
-    assert!(said_on(0, 30)[0].contains("was not seen for 30 days"));
-    assert!(said_on(0, 31).is_empty() && said_on(0, 89).is_empty());
-    assert!(said_on(0, 95)[0].contains("was not seen for 90 days"));
-    assert!(said_on(0, 200).is_empty() && said_on(200, 201).is_empty());
-    assert!(said_on(200, 230)[0].contains("was not seen for 30 days"));
+    let mut summaries_on = |since: u64, today: u64| summaries(&mut observer, of(&[away(since)], day(today)));
+    assert!(summaries_on(0, 0).is_empty() && summaries_on(0, 29).is_empty());
+    assert!(summaries_on(0, 30)[0].contains("was not seen for 30 days"));
+    assert!(summaries_on(0, 31).is_empty() && summaries_on(0, 89).is_empty());
+    assert!(summaries_on(0, 95)[0].contains("was not seen for 90 days"));
+    assert!(summaries_on(0, 200).is_empty() && summaries_on(200, 201).is_empty());
+    assert!(summaries_on(200, 230)[0].contains("was not seen for 30 days"));
+}
+
+#[test]
+fn a_device_unseen_for_the_days_of_a_finding_raises_one_that_names_them() {
+    let title = |days: u64, key_never_expires: bool| {
+        let away = DeviceState {
+            online: Some(false),
+            last_seen: Some(day(0)),
+            expires: None,
+            key_expiry_disabled: Some(key_never_expires),
+            ..device("1", "fra-1")
+        };
+        let changes = Observer::fresh(Origin::Headscale).compare(of(&[away], day(days)));
+        let draft = changes.drafts().find(|draft| draft.kind == Kind::DeviceUnseen).unwrap().clone();
+        let time = draft.time;
+        let event = draft.into_event("main.headscale.1.1".parse().unwrap(), time);
+        Causes::default().judge(&event).map(|draft| match draft.detail {
+            Some(Detail::Finding(finding)) => finding.title.unwrap(),
+            _ => panic!("no finding"),
+        })
+    };
+    assert!(UNSEEN_DAYS.is_sorted() && UNSEEN_DAYS.contains(&UNSEEN_FINDING_DAYS));
+    for days in UNSEEN_DAYS {
+        for title in [title(days, false), title(days, true)] {
+            assert_eq!(title.is_some(), days == UNSEEN_FINDING_DAYS, "{days} days: {title:?}");
+            assert!(title.is_none_or(|title| title.contains(&format!("{days} days"))));
+        }
+    }
 }
 
 #[test]
@@ -182,12 +212,12 @@ fn an_expired_key_that_still_is_connected_is_said_once_after_a_while() {
     let mut observer = Observer::fresh(Origin::Headscale);
     let mut expiring = device("1", "fra-1");
     expiring.expires = Some(minute(10));
-    let mut said_at = |minutes: u64| said(&mut observer, of(&[expiring.clone()], minute(minutes)));
-    assert!(said_at(0).is_empty());
-    assert_eq!(said_at(11), ["key.expired: alice@example.com's device fra-1 has an expired key"]);
-    assert!(said_at(12).is_empty());
-    assert!(said_at(25)[0].starts_with("device.expired_active"));
-    assert!(said_at(26).is_empty());
+    let mut summaries_at = |minutes: u64| summaries(&mut observer, of(&[expiring.clone()], minute(minutes)));
+    assert!(summaries_at(0).is_empty());
+    assert_eq!(summaries_at(11), ["key.expired: alice@example.com's device fra-1 has an expired key"]);
+    assert!(summaries_at(12).is_empty());
+    assert!(summaries_at(25)[0].starts_with("device.expired_active"));
+    assert!(summaries_at(26).is_empty());
 }
 
 #[test]
@@ -219,7 +249,7 @@ fn people_dns_keys_and_settings_are_told_of_too() {
         settings: Some(json!({"httpsEnabled": false, "devicesKeyDurationDays": 90})),
         ..snapshot(0)
     };
-    assert!(said(&mut observer, first).is_empty());
+    assert!(summaries(&mut observer, first).is_empty());
     let second = Snapshot {
         users: Some(vec![user("admin", "suspended")]),
         keys: Some(vec![key.clone()]),
@@ -228,7 +258,7 @@ fn people_dns_keys_and_settings_are_told_of_too() {
         ..snapshot(1)
     };
     assert_eq!(
-        said(&mut observer, second),
+        summaries(&mut observer, second),
         [
             "user.role_changed: ana@example.com is admin now, before member",
             "user.suspended: ana@example.com was suspended",
@@ -237,17 +267,17 @@ fn people_dns_keys_and_settings_are_told_of_too() {
             "config.changed: settings: httpsEnabled is true now, before false",
         ]
     );
-    assert!(said(&mut observer, snapshot(2)).is_empty(), "what was not asked for says nothing");
+    assert!(summaries(&mut observer, snapshot(2)).is_empty(), "what was not asked for says nothing");
     let gone = Snapshot { users: Some(vec![]), keys: Some(vec![]), ..snapshot(3) };
     assert_eq!(
-        said(&mut observer, gone),
+        summaries(&mut observer, gone),
         ["user.removed: ana@example.com was removed", "key.revoked: The auth key k1 was revoked or deleted"]
     );
-    said(&mut observer, Snapshot { keys: Some(vec![key.clone()]), ..snapshot(4) });
+    summaries(&mut observer, Snapshot { keys: Some(vec![key.clone()]), ..snapshot(4) });
     let expired = Snapshot { keys: Some(vec![key]), ..snapshot(100) };
-    assert!(said(&mut observer, expired)[0].starts_with("key.expired: The auth key k1 expired"));
+    assert!(summaries(&mut observer, expired)[0].starts_with("key.expired: The auth key k1 expired"));
     assert!(
-        said(&mut observer, Snapshot { keys: Some(vec![]), ..snapshot(101) }).is_empty(),
+        summaries(&mut observer, Snapshot { keys: Some(vec![]), ..snapshot(101) }).is_empty(),
         "it was told of"
     );
 }
@@ -264,20 +294,20 @@ fn a_policy_change_names_the_rule_and_a_comment_alone_is_kept_but_no_change() {
         ..Snapshot::new(Origin::Headscale, minute(minutes))
     };
     let old = r#"{"groups": {"group:dev": ["ana@example.com"]}, "tagOwners": {}}"#;
-    said(&mut observer, snapshot(old, 0));
+    summaries(&mut observer, snapshot(old, 0));
     let commented = format!("// why\n{old}");
-    let seen = observer.see(snapshot(&commented, 1));
-    assert_eq!(seen.drafts().map(|draft| draft.kind.clone()).collect::<Vec<_>>(), [Kind::ConfigSnapshot]);
-    observer.accept(seen);
+    let changes = observer.compare(snapshot(&commented, 1));
+    assert_eq!(changes.drafts().map(|draft| draft.kind.clone()).collect::<Vec<_>>(), [Kind::ConfigSnapshot]);
+    observer.accept(changes);
     let new = commented.replace("{}}", r#"{"tag:db": ["group:dev"]}}"#);
     assert_eq!(
-        said(&mut observer, snapshot(&new, 2)),
+        summaries(&mut observer, snapshot(&new, 2)),
         [
             "policy.changed: The policy changed: tag:db is new, owned by group:dev",
             "policy.tag_created: tag:db has owners now in the policy",
         ]
     );
-    let broken = said(&mut observer, snapshot("{ broken", 3));
+    let broken = summaries(&mut observer, snapshot("{ broken", 3));
     assert_eq!(
         broken,
         [
@@ -295,17 +325,17 @@ fn people_are_put_into_the_groups_of_the_policy_of_their_snapshot() {
         users: Some(vec![user.clone()]),
         ..Snapshot::new(Origin::Headscale, minute(minutes))
     };
-    said(&mut observer, snapshot(r#"{"groups": {"group:ops": ["ana@"]}}"#, 0));
+    summaries(&mut observer, snapshot(r#"{"groups": {"group:ops": ["ana@"]}}"#, 0));
     assert_eq!(observer.state.users.as_ref().unwrap()["1"].groups.first().unwrap(), "group:ops");
-    let moved = said(&mut observer, snapshot(r#"{"groups": {"group:dev": ["ana@"]}}"#, 1));
+    let moved = summaries(&mut observer, snapshot(r#"{"groups": {"group:dev": ["ana@"]}}"#, 1));
     assert_eq!(moved[0], "user.changed: ana is in group:dev now, no longer in group:ops");
 }
 
-struct Kept {
+struct Fixture {
     folder: tempfile::TempDir,
 }
 
-impl Kept {
+impl Fixture {
     async fn open(&self) -> Trail {
         let location: StoreLocation = self.folder.path().join("store").to_str().unwrap().parse().unwrap();
         let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
@@ -313,8 +343,8 @@ impl Kept {
     }
 }
 
-/// What an observer knows; when each part was seen last is only known for as long as it runs.
-fn known(observer: &Observer) -> super::observer::State {
+/// An observer's state without the times of its parts, which a rebuild does not restore exactly.
+fn state_without_times(observer: &Observer) -> super::observer::State {
     super::observer::State { taken: [].into(), ..observer.state.clone() }
 }
 
@@ -350,8 +380,8 @@ fn everything(minutes: u64) -> Snapshot {
 
 #[tokio::test]
 async fn after_a_restart_nothing_is_told_twice_and_what_changed_meanwhile_is_told() {
-    let kept = Kept { folder: tempfile::tempdir().unwrap() };
-    let trail = kept.open().await;
+    let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
+    let trail = fixture.open().await;
     let mut observer = Observer::rebuild(&trail, Origin::Headscale).await.unwrap();
     let emitter = trail.emitter("headscale");
     observer.record(everything(5), &emitter).await.unwrap();
@@ -363,16 +393,17 @@ async fn after_a_restart_nothing_is_told_twice_and_what_changed_meanwhile_is_tol
     let size = trail.size();
     trail.close().await;
 
-    let trail = kept.open().await;
+    let trail = fixture.open().await;
     let mut again = Observer::rebuild(&trail, Origin::Headscale).await.unwrap();
-    assert!(known(&again) == super::observer::State { taken: [].into(), ..before });
+    assert!(state_without_times(&again) == super::observer::State { taken: [].into(), ..before });
     let emitter = trail.emitter("headscale");
     renamed.taken = minute(7);
     assert_eq!(again.record(renamed.clone(), &emitter).await.unwrap(), 0);
     assert_eq!(trail.size(), size);
     let other = Observer::rebuild(&trail, Origin::LocalApi).await.unwrap();
     assert_eq!(other.state, super::observer::State::default(), "another origin's events say nothing");
-    // What changed while nobody looked is told, with a whole snapshot a day later, and is known from that one alone.
+    // A day later, changes that happened in between are written together with a full snapshot, and the state can be
+    // rebuilt from that snapshot alone.
     renamed.taken = minute(7).after(Duration::from_secs(86_400));
     renamed.users = Some(Vec::new());
     again.record(renamed.clone(), &emitter).await.unwrap();
@@ -380,26 +411,29 @@ async fn after_a_restart_nothing_is_told_twice_and_what_changed_meanwhile_is_tol
     assert_eq!(kinds.iter().filter(|kind| *kind == "user.removed").count(), 1);
     assert_eq!(kinds.iter().filter(|kind| *kind == "device.unseen").count(), 1);
     assert_eq!(kinds.iter().filter(|kind| *kind == "key.expired").count(), 1);
-    assert!(known(&Observer::rebuild(&trail, Origin::Headscale).await.unwrap()) == known(&again));
+    assert!(
+        state_without_times(&Observer::rebuild(&trail, Origin::Headscale).await.unwrap())
+            == state_without_times(&again)
+    );
     trail.close().await;
 }
 
 #[tokio::test]
 async fn a_baseline_that_was_cut_off_is_begun_again() {
-    let kept = Kept { folder: tempfile::tempdir().unwrap() };
-    let trail = kept.open().await;
+    let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
+    let trail = fixture.open().await;
     let emitter = trail.emitter("headscale");
     let many: Vec<_> = (0..200).map(|id| device(&id.to_string(), &format!("d{id}"))).collect();
-    let mut seen = Observer::fresh(Origin::Headscale).see(of(&many, minute(0)));
-    let batches = seen.batches();
+    let mut changes = Observer::fresh(Origin::Headscale).compare(of(&many, minute(0)));
+    let batches = changes.batches();
     assert!(batches.len() > 3, "more than one append");
     emitter.emit_all(batches.into_iter().next().unwrap()).await.unwrap();
     let mut observer = Observer::rebuild(&trail, Origin::Headscale).await.unwrap();
-    let again = observer.see(of(&many, minute(1)));
+    let again = observer.compare(of(&many, minute(1)));
     assert!(again.drafts().all(|draft| draft.kind == Kind::ConfigSnapshot), "no device is told as added");
     observer.record(of(&many, minute(1)), &emitter).await.unwrap();
     let rebuilt = Observer::rebuild(&trail, Origin::Headscale).await.unwrap();
-    assert!(rebuilt.see(of(&many, minute(2))).is_empty());
+    assert!(rebuilt.compare(of(&many, minute(2))).is_empty());
     trail.close().await;
 }
 
@@ -437,8 +471,8 @@ fn some_device() -> impl Strategy<Value = DeviceState> {
         })
 }
 
-/// The state after, taking only the members that were told as changed.
-fn applied(old: &DeviceState, new: &DeviceState, properties: &[String]) -> DeviceState {
+/// The old state with the changed members, by the properties of the changes, taken from the new one.
+fn apply(old: &DeviceState, new: &DeviceState, properties: &[String]) -> DeviceState {
     let mut state = old.clone();
     for property in properties {
         match property.as_str() {
@@ -457,12 +491,12 @@ fn applied(old: &DeviceState, new: &DeviceState, properties: &[String]) -> Devic
     state
 }
 
-/// What may differ without being told: order, what flaps, and what one side does not tell.
-fn settled(mut state: DeviceState, old: &DeviceState, new: &DeviceState) -> DeviceState {
+/// The state without what may differ without a change: order, what flaps, and members that one side lacks.
+fn normalize(mut state: DeviceState, old: &DeviceState, new: &DeviceState) -> DeviceState {
     (state.last_seen, state.online) = (None, None);
     state.addresses.sort();
-    macro_rules! untold { ($($member:ident),+) => { $(if old.$member.is_none() || new.$member.is_none() { state.$member = None; })+ } }
-    untold!(name, owner, authorized, node_key, key_expiry_disabled);
+    macro_rules! ignore_absent { ($($member:ident),+) => { $(if old.$member.is_none() || new.$member.is_none() { state.$member = None; })+ } }
+    ignore_absent!(name, owner, authorized, node_key, key_expiry_disabled);
     state
 }
 
@@ -474,18 +508,18 @@ proptest! {
 
     #[test]
     fn what_is_told_makes_the_new_state_of_the_old(old in some_device(), new in some_device()) {
-        let told: Vec<String> =
+        let properties: Vec<String> =
             crate::diff::device(&old, &new, day(1)).iter().map(|change| change.property.to_owned()).collect();
-        let made = settled(applied(&old, &new, &told), &old, &new);
-        prop_assert_eq!(made, settled(new.clone(), &old, &new), "{:?}", told);
+        let applied = normalize(apply(&old, &new, &properties), &old, &new);
+        prop_assert_eq!(applied, normalize(new.clone(), &old, &new), "{:?}", properties);
     }
 
     #[test]
     fn the_order_of_a_snapshot_is_no_change(count in 0usize..8, rotated in 0usize..8) {
         let mut devices: Vec<_> = (0..count).map(|id| device(&id.to_string(), &format!("d{id}"))).collect();
         let mut observer = Observer::fresh(Origin::Headscale);
-        said(&mut observer, of(&devices, minute(0)));
+        summaries(&mut observer, of(&devices, minute(0)));
         devices.rotate_left(rotated % count.max(1));
-        prop_assert!(observer.see(of(&devices, minute(1))).is_empty());
+        prop_assert!(observer.compare(of(&devices, minute(1))).is_empty());
     }
 }

@@ -1,17 +1,19 @@
-//! Every source there is: when it was heard last, how far behind it is, what it missed.
+//! The state of all sources: last contact, lag, gaps.
 //!
-//! - What an auditor must know later is in the trail: that a source was heard for the first time since the start or
-//!   again, that it went silent, that something is missing. Each is said once, not at every poll.
-//! - [`Source::heard`] and [`Source::trouble`] are cheap and never wait; events go out from [`Sources::tell`].
-//! - At most [`MAX_SOURCES`] are kept, and [`MAX_UNTOLD`] events wait for the trail; what is beyond is logged and
-//!   counted, never silently lost.
+//! - Events in the trail record what an auditor must know later: that a source made contact for the first time since the
+//!   start, or after silence; that it went silent; that a gap was found. Each is written once, not at every poll.
+//! - [`Source::record_contact`] and [`Source::record_trouble`] are cheap and never wait; [`Sources::write_events`] writes
+//!   the events.
+//! - At most [`MAX_SOURCES`] sources are kept, and at most [`MAX_PENDING`] events wait for the trail; what is beyond is
+//!   logged, never silently lost.
 //!
 //! How a source works is not known here.
 
+mod drafts;
+mod last_heard;
 mod rate;
 mod report;
-mod seen;
-mod told;
+
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -23,7 +25,7 @@ use meshtrail_trail::Emitter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use report::{Gap, SourceReport, SourceState, Unseen};
+pub use report::{Gap, SourceReport, SourceState, UnavailablePart};
 
 use rate::Rate;
 
@@ -31,28 +33,28 @@ use rate::Rate;
 pub const MAX_SOURCES: usize = 10_000;
 
 /// The most events that wait for the trail.
-pub const MAX_UNTOLD: usize = 4_096;
+pub const MAX_PENDING: usize = 4_096;
 
-/// The newest gaps of a source that are kept at hand; all are in the trail.
+/// Number of newest gaps of a source that are kept in memory; all are in the trail.
 const GAPS: usize = 20;
 
-/// How often silence is looked for.
-const LOOK: Duration = Duration::from_secs(5);
+/// The interval between checks for silent sources and missing numbers.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is expected of a source.
+/// How often a source is expected to make contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// It is heard at least this often; silent after three times as long, and half a minute at the least.
+pub enum Cadence {
+    /// At least this often. It counts as silent after three times as long, and after half a minute at the earliest.
     Every(Duration),
-    /// It speaks when it has something to say.
-    Whenever,
+    /// Whenever it has data; it is never silent.
+    Irregular,
 }
 
-impl Expect {
-    fn patience(self) -> Option<Duration> {
+impl Cadence {
+    fn silent_after(self) -> Option<Duration> {
         match self {
             Self::Every(often) => Some((often * 3).max(Duration::from_secs(30))),
-            Self::Whenever => None,
+            Self::Irregular => None,
         }
     }
 }
@@ -64,23 +66,23 @@ pub struct Sources(Arc<Shared>);
 struct Shared {
     emitter: Option<Emitter>,
     /// Never held across an await.
-    book: Mutex<Book>,
-    bell: Notify,
+    registry: Mutex<Registry>,
+    wake: Notify,
 }
 
 #[derive(Default)]
-struct Book {
-    sources: BTreeMap<Arc<str>, Entry>,
-    untold: VecDeque<Draft>,
+struct Registry {
+    sources: BTreeMap<Arc<str>, SourceEntry>,
+    pending: VecDeque<Draft>,
 }
 
-/// What is known of one source.
-struct Entry {
-    expect: Expect,
+/// State of one source.
+struct SourceEntry {
+    cadence: Cadence,
     since: Timestamp,
-    /// Whether its being heard was said since it was registered or went silent.
+    /// Whether its contact was written to the trail since it was registered or went silent.
     connected: bool,
-    /// Whether its silence was said.
+    /// Whether its silence was written to the trail.
     silent: bool,
     last_heard: Option<Timestamp>,
     newest: Option<Timestamp>,
@@ -90,18 +92,18 @@ struct Entry {
     gaps: u64,
     recent_gaps: VecDeque<Gap>,
     trouble: Option<String>,
-    /// How far its clock is ahead of ours, in milliseconds, where it tells.
+    /// How far its clock is ahead of ours, in milliseconds, where that is known.
     clock_ahead: Option<i64>,
-    /// Parts of what it tells that can't be seen now, by name.
-    unseen: BTreeMap<String, Unseen>,
-    /// How far its events' numbers have come, where it numbers them itself.
-    numbers: seen::Numbers,
+    /// Parts of its data that can't be read now, by name.
+    unavailable: BTreeMap<String, UnavailablePart>,
+    /// Sequence numbers of its events, where it numbers them itself.
+    sequences: last_heard::SequenceTracker,
 }
 
-impl Entry {
-    fn new(expect: Expect, since: Timestamp) -> Self {
+impl SourceEntry {
+    fn new(cadence: Cadence, since: Timestamp) -> Self {
         Self {
-            expect,
+            cadence,
             since,
             connected: false,
             silent: false,
@@ -114,12 +116,12 @@ impl Entry {
             recent_gaps: VecDeque::new(),
             trouble: None,
             clock_ahead: None,
-            unseen: BTreeMap::new(),
-            numbers: seen::Numbers::default(),
+            unavailable: BTreeMap::new(),
+            sequences: last_heard::SequenceTracker::default(),
         }
     }
 
-    fn keep_gap(&mut self, gap: Gap) {
+    fn add_gap(&mut self, gap: Gap) {
         self.gaps += 1;
         if self.recent_gaps.len() == GAPS {
             self.recent_gaps.pop_front();
@@ -128,7 +130,7 @@ impl Entry {
     }
 }
 
-/// One source, to be told what came of it.
+/// Handle of one registered source.
 #[derive(Clone)]
 pub struct Source {
     name: Arc<str>,
@@ -136,82 +138,82 @@ pub struct Source {
 }
 
 impl Sources {
-    /// No sources yet; what is to be said of them goes to `emitter`.
+    /// An empty registry that writes its events through `emitter`.
     pub fn new(emitter: Emitter) -> Self {
-        Self::of(Some(emitter))
+        Self::with_emitter(Some(emitter))
     }
 
-    /// Where nothing is collected, because a store is only read.
+    /// An empty registry that writes no events, for a store that is only read.
     pub fn none() -> Self {
-        Self::of(None)
+        Self::with_emitter(None)
     }
 
-    fn of(emitter: Option<Emitter>) -> Self {
-        Self(Arc::new(Shared { emitter, book: Mutex::default(), bell: Notify::new() }))
+    fn with_emitter(emitter: Option<Emitter>) -> Self {
+        Self(Arc::new(Shared { emitter, registry: Mutex::default(), wake: Notify::new() }))
     }
 
-    /// The source of this name, known from now on.
-    pub fn register(&self, name: &str, expect: Expect) -> Source {
+    /// Registers the source of this name, or sets its cadence if it is registered.
+    pub fn register(&self, name: &str, cadence: Cadence) -> Source {
         self.register_at(name, expect, Timestamp::now())
     }
 
-    /// The source of this name, known from `now` on.
-    pub fn register_at(&self, name: &str, expect: Expect, now: Timestamp) -> Source {
-        let mut book = self.book();
+    /// [`Sources::register`] at `now`.
+    pub fn register_at(&self, name: &str, cadence: Cadence, now: Timestamp) -> Source {
+        let mut registry = self.registry();
         let name: Arc<str> = name.into();
-        if book.sources.len() < MAX_SOURCES || book.sources.contains_key(&name) {
-            book.sources.entry(name.clone()).or_insert_with(|| Entry::new(expect, now)).expect = expect;
+        if registry.sources.len() < MAX_SOURCES || registry.sources.contains_key(&name) {
+            registry.sources.entry(name.clone()).or_insert_with(|| SourceEntry::new(cadence, now)).cadence = cadence;
         } else {
             tracing::warn!(source = &*name, "more sources than are kept; this one is not shown");
         }
-        drop(book);
+        drop(registry);
         Source { name, all: self.clone() }
     }
 
-    /// What is known of each source now, by name.
+    /// Reports about all sources, by name.
     pub fn report(&self) -> Vec<SourceReport> {
         self.report_at(Timestamp::now())
     }
 
-    /// What is known of each source at `now`, by name.
+    /// [`Sources::report`] at `now`.
     pub fn report_at(&self, now: Timestamp) -> Vec<SourceReport> {
-        self.book().sources.iter().map(|(name, entry)| SourceReport::of(name, entry, now)).collect()
+        self.registry().sources.iter().map(|(name, entry)| SourceReport::of(name, entry, now)).collect()
     }
 
-    /// Writes what is to be said into the trail and looks for silence, until `stop`; then says what is left.
-    pub async fn tell(self, stop: CancellationToken) {
+    /// Writes pending events to the trail and checks for silent sources, until `stop`; then writes what is pending.
+    pub async fn write_events(self, stop: CancellationToken) {
         let Some(emitter) = self.0.emitter.clone() else { return };
         loop {
             self.flush(&emitter).await;
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.0.bell.notified() => {}
-                () = tokio::time::sleep(LOOK) => {
-                    self.look_for_silence(Timestamp::now());
-                    self.look_for_holes(Timestamp::now());
+                () = self.0.wake.notified() => {}
+                () = tokio::time::sleep(CHECK_INTERVAL) => {
+                    self.check_silence(Timestamp::now());
+                    self.check_missing_numbers(Timestamp::now());
                 }
             }
         }
         self.flush(&emitter).await;
     }
 
-    /// Says of each source that has been silent for too long at `now` that it is.
-    pub fn look_for_silence(&self, now: Timestamp) {
-        let mut book = self.book();
-        let Book { sources, untold } = &mut *book;
+    /// Marks each source as silent that made no contact for too long at `now`.
+    pub fn check_silence(&self, now: Timestamp) {
+        let mut registry = self.registry();
+        let Registry { sources, pending } = &mut *registry;
         for (name, entry) in sources.iter_mut().filter(|(_, entry)| !entry.silent) {
-            let Some(patience) = entry.expect.patience() else { continue };
-            let heard = entry.last_heard.unwrap_or(entry.since);
-            if now.since(heard) > patience {
+            let Some(silent_after) = entry.cadence.silent_after() else { continue };
+            let last_contact = entry.last_heard.unwrap_or(entry.since);
+            if now.since(last_contact) > silent_after {
                 (entry.silent, entry.connected) = (true, false);
-                push(untold, told::silent(name, entry.last_heard, entry.trouble.as_deref(), now));
+                push(pending, drafts::silent(name, entry.last_heard, entry.trouble.as_deref(), now));
             }
         }
     }
 
     async fn flush(&self, emitter: &Emitter) {
         loop {
-            let Some(draft) = self.book().untold.front().cloned() else { return };
+            let Some(draft) = self.registry().pending.front().cloned() else { return };
             if let Err(error) = emitter.emit(draft).await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -219,44 +221,44 @@ impl Sources {
                 );
                 return;
             }
-            self.book().untold.pop_front();
+            self.registry().pending.pop_front();
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Entry, &mut VecDeque<Draft>)) {
-        let mut book = self.book();
-        let Book { sources, untold } = &mut *book;
-        let before = untold.len();
+    fn change(&self, name: &str, change: impl FnOnce(&mut SourceEntry, &mut VecDeque<Draft>)) {
+        let mut registry = self.registry();
+        let Registry { sources, pending } = &mut *registry;
+        let before = pending.len();
         if let Some(entry) = sources.get_mut(name) {
-            change(entry, untold);
+            change(entry, pending);
         }
-        if untold.len() > before {
-            self.0.bell.notify_one();
+        if pending.len() > before {
+            self.0.wake.notify_one();
         }
     }
 }
 
 impl Source {
-    /// Its name.
+    /// Name of the source.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// It answered or sent now: so many new events, the newest of which happened at `newest`. Ends silence and
-    /// trouble.
-    pub fn heard(&self, events: u64, newest: Option<Timestamp>) {
-        self.heard_at(events, newest, Timestamp::now());
+    /// Records that the source answered or sent now: `events` new events, the newest of which happened at `newest`. Ends
+    /// silence and trouble.
+    pub fn record_contact(&self, events: u64, newest: Option<Timestamp>) {
+        self.record_contact_at(events, newest, Timestamp::now());
     }
 
-    /// Like [`Source::heard`], at `now`.
-    pub fn heard_at(&self, events: u64, newest: Option<Timestamp>, now: Timestamp) {
-        self.all.change(&self.name, |entry, untold| {
+    /// [`Source::record_contact`] at `now`.
+    pub fn record_contact_at(&self, events: u64, newest: Option<Timestamp>, now: Timestamp) {
+        self.all.change(&self.name, |entry, pending| {
             if !entry.connected {
-                push(untold, told::connected(&self.name, entry.silent, entry.last_heard, now));
+                push(pending, drafts::connected(&self.name, entry.silent, entry.last_heard, now));
             }
             (entry.connected, entry.silent, entry.trouble) = (true, false, None);
             entry.last_heard = entry.last_heard.max(Some(now));
@@ -269,9 +271,8 @@ impl Source {
         });
     }
 
-    /// It does not work now, for this reason; said in reports until it is heard again, and in the trail if it goes
-    /// silent over it.
-    pub fn trouble(&self, text: &str) {
+    /// Records a failure. Reports show it until the next contact; the trail has it only if the source goes silent.
+    pub fn record_trouble(&self, text: &str) {
         let mut new = false;
         self.all.change(&self.name, |entry, _| {
             new = entry.trouble.as_deref() != Some(text);
@@ -282,38 +283,38 @@ impl Source {
         }
     }
 
-    /// Its clock is so many milliseconds ahead of ours, where it tells.
-    pub fn clock(&self, ahead: Option<i64>) {
+    /// Records how many milliseconds its clock is ahead of ours; `None` keeps the last value.
+    pub fn record_clock(&self, ahead: Option<i64>) {
         self.all.change(&self.name, |entry, _| entry.clock_ahead = ahead.or(entry.clock_ahead));
     }
 
-    /// A part of what it tells can't be seen now, for this reason; it was seen last at `since`. That it can't any more is
-    /// said in the trail, once.
-    pub fn unseen(&self, part: &str, since: Option<Timestamp>, reason: &str) {
+    /// Records that a part of its data can't be read now; it was read last at `since`. If it ever was, one event goes to the
+    /// trail.
+    pub fn record_unavailable(&self, part: &str, since: Option<Timestamp>, reason: &str) {
         let mut new = false;
-        self.all.change(&self.name, |entry, untold| {
-            let unseen = Unseen { part: part.to_owned(), since, reason: reason.to_owned() };
-            let known = entry.unseen.get(part);
+        self.all.change(&self.name, |entry, pending| {
+            let unavailable = UnavailablePart { part: part.to_owned(), since, reason: reason.to_owned() };
+            let known = entry.unavailable.get(part);
             new = known.is_none_or(|known| known.reason != reason);
             if known.is_none() && since.is_some() {
-                push(untold, told::unseen(&self.name, &unseen, Timestamp::now()));
+                push(pending, drafts::unavailable(&self.name, &unavailable, Timestamp::now()));
             }
             let since = known.map_or(since, |known| known.since);
-            entry.unseen.insert(part.to_owned(), Unseen { since, ..unseen });
+            entry.unavailable.insert(part.to_owned(), UnavailablePart { since, ..unavailable });
         });
         if new {
             tracing::warn!(source = &*self.name, part, "not read: {reason}");
         }
     }
 
-    /// A part of what it tells is seen; where it could not be for a while, that is said.
-    pub fn seen(&self, part: &str) {
+    /// Records that a part of its data was read. If it could not be for a while, one event goes to the trail.
+    pub fn record_available(&self, part: &str) {
         let mut back = false;
-        self.all.change(&self.name, |entry, untold| {
-            let Some(unseen) = entry.unseen.remove(part) else { return };
+        self.all.change(&self.name, |entry, pending| {
+            let Some(unavailable) = entry.unavailable.remove(part) else { return };
             back = true;
-            if unseen.since.is_some() {
-                push(untold, told::seen_again(&self.name, &unseen, Timestamp::now()));
+            if unavailable.since.is_some() {
+                push(pending, drafts::available_again(&self.name, &unavailable, Timestamp::now()));
             }
         });
         if back {
@@ -321,40 +322,40 @@ impl Source {
         }
     }
 
-    /// Whether a part is known as one that can't be seen now.
-    pub fn is_unseen(&self, part: &str) -> bool {
-        self.all.book().sources.get(&self.name).is_some_and(|entry| entry.unseen.contains_key(part))
+    /// Whether a part is recorded as unavailable.
+    pub fn is_unavailable(&self, part: &str) -> bool {
+        self.all.registry().sources.get(&self.name).is_some_and(|entry| entry.unavailable.contains_key(part))
     }
 
-    /// What happened from `first` to `last` is missing, for this reason.
-    pub fn gap(&self, first: Timestamp, last: Timestamp, text: &str) {
-        self.keep_gap(Gap { first: Some(first), last: Some(last), reason: text.to_owned() }, None);
+    /// Records a gap in time.
+    pub fn record_gap(&self, first: Timestamp, last: Timestamp, text: &str) {
+        self.add_gap(Gap { first: Some(first), last: Some(last), reason: text.to_owned() }, None);
     }
 
-    /// The numbered events `first` to `last` are missing, for this reason.
-    pub fn missing(&self, first: u64, last: u64, text: &str) {
+    /// Records that the numbered events `first` to `last` are missing.
+    pub fn record_missing(&self, first: u64, last: u64, text: &str) {
         let gap = Gap { first: None, last: None, reason: format!("{text} ({first} to {last})") };
-        self.keep_gap(gap, Some((first, last)));
+        self.add_gap(gap, Some((first, last)));
     }
 
-    fn keep_gap(&self, gap: Gap, numbers: Option<(u64, u64)>) {
+    fn add_gap(&self, gap: Gap, numbers: Option<(u64, u64)>) {
         tracing::warn!(source = &*self.name, "a gap: {}", gap.reason);
-        self.all.change(&self.name, |entry, untold| {
-            push(untold, told::gap(&self.name, &gap, numbers, Timestamp::now()));
-            entry.keep_gap(gap);
+        self.all.change(&self.name, |entry, pending| {
+            push(pending, drafts::gap(&self.name, &gap, numbers, Timestamp::now()));
+            entry.add_gap(gap);
         });
     }
 }
 
-fn push(untold: &mut VecDeque<Draft>, draft: Draft) {
-    if untold.len() >= MAX_UNTOLD {
+fn push(pending: &mut VecDeque<Draft>, draft: Draft) {
+    if pending.len() >= MAX_PENDING {
         tracing::error!(
             kind = draft.kind.as_str(),
             "too much waits to be said of sources; this is said here alone"
         );
         return;
     }
-    untold.push_back(draft);
+    pending.push_back(draft);
 }
 
 #[cfg(test)]

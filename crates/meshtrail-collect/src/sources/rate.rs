@@ -5,10 +5,10 @@ use meshtrail_event::Timestamp;
 /// Seconds of one bucket.
 const BUCKET: i64 = 15;
 
-/// How many buckets the rate is taken over: five minutes.
+/// Number of buckets that the rate is computed over: five minutes.
 const BUCKETS: i64 = 20;
 
-/// Counts per bucket of time; the newest bucket is still filling.
+/// Event counts per bucket of time; the newest bucket is still filling.
 #[derive(Debug, Default)]
 pub(super) struct Rate {
     counts: [u64; BUCKETS as usize],

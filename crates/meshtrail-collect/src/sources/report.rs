@@ -1,26 +1,26 @@
-//! What is told of a source when somebody asks.
+//! Reports about sources, for the API and the console.
 
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 
-use super::{Entry, Expect};
+use super::{SourceEntry, Cadence};
 
-/// How a source does.
+/// The state of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
-    /// It was not heard yet.
+    /// No contact yet.
     Waiting,
-    /// It is heard.
+    /// In contact.
     Connected,
-    /// It has not been heard for too long.
+    /// No contact for longer than its [`Cadence`](super::Cadence) allows.
     Silent,
-    /// It does not work, and says why.
+    /// Its last attempt failed.
     Trouble,
 }
 
 impl SourceState {
-    /// The word for it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -31,70 +31,70 @@ impl SourceState {
     }
 }
 
-/// A stretch of which something is missing.
+/// A gap in a source's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// From when, where it is one of time.
+    /// Start, where it is a gap in time.
     pub first: Option<Timestamp>,
-    /// Until when.
+    /// End.
     pub last: Option<Timestamp>,
-    /// Why.
+    /// Why there is a gap.
     pub reason: String,
 }
 
-/// A part of what a source tells that can't be seen now: what was seen of it last still stands.
+/// A part of a source's data that can't be read now. What was read of it last still holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unseen {
-    /// Which: `keys`, `users`, `OAuth clients`.
+pub struct UnavailablePart {
+    /// Its name: `keys`, `users`, `OAuth clients`.
     pub part: String,
-    /// When it was seen last; none where it never was.
+    /// When it was read last; none where it never was.
     pub since: Option<Timestamp>,
-    /// Why not.
+    /// Why it can't be read.
     pub reason: String,
 }
 
-/// One source, as it is now.
+/// The current report about one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceReport {
-    /// Its name.
+    /// Name of the source.
     pub name: String,
-    /// How it does.
+    /// State.
     pub state: SourceState,
-    /// How often it should be heard, where that is known.
+    /// The expected interval between contacts, where there is one.
     pub every: Option<Duration>,
-    /// When it was heard last.
+    /// Time of the last contact.
     pub last_heard: Option<Timestamp>,
-    /// When the newest of its events happened, as it says.
+    /// The time of its newest event, by the source's own clock.
     pub newest: Option<Timestamp>,
-    /// How long after they happened its last events came.
+    /// Delay between an event and its receipt, for the last events.
     pub lag: Option<Duration>,
     /// New events since the start.
     pub events: u64,
     /// New events per second, over five minutes.
     pub rate: f64,
-    /// Gaps that were told of in the last thirty days.
+    /// Number of gaps in the last thirty days.
     pub gaps: u64,
-    /// The newest of them, oldest first.
+    /// The newest gaps, oldest first.
     pub recent_gaps: Vec<Gap>,
-    /// Why it does not work.
+    /// Why the last attempt failed.
     pub trouble: Option<String>,
-    /// How far its clock is ahead of this machine's, in milliseconds, where it tells; less than two seconds are none.
+    /// How far its clock is ahead of this machine's, in milliseconds, where that is known; less than two seconds count as 0.
     pub clock_ahead: Option<i64>,
-    /// Parts of what it tells that can't be seen now, by name.
-    pub unseen: Vec<Unseen>,
+    /// Parts of its data that can't be read now, by name.
+    pub unavailable: Vec<UnavailablePart>,
 }
 
 impl SourceReport {
-    pub(super) fn of(name: &str, entry: &Entry, now: Timestamp) -> Self {
+    pub(super) fn of(name: &str, entry: &SourceEntry, now: Timestamp) -> Self {
         let state = match entry {
-            Entry { trouble: Some(_), .. } => SourceState::Trouble,
-            Entry { silent: true, .. } => SourceState::Silent,
-            Entry { last_heard: None, .. } => SourceState::Waiting,
+            SourceEntry { trouble: Some(_), .. } => SourceState::Trouble,
+            SourceEntry { silent: true, .. } => SourceState::Silent,
+            SourceEntry { last_heard: None, .. } => SourceState::Waiting,
             _ => SourceState::Connected,
         };
-        let every = match entry.expect {
-            Expect::Every(often) => Some(often),
-            Expect::Whenever => None,
+        let every = match entry.cadence {
+            Cadence::Every(often) => Some(often),
+            Cadence::Irregular => None,
         };
         Self {
             name: name.to_owned(),
@@ -109,7 +109,7 @@ impl SourceReport {
             recent_gaps: entry.recent_gaps.iter().cloned().collect(),
             trouble: entry.trouble.clone(),
             clock_ahead: entry.clock_ahead,
-            unseen: entry.unseen.values().cloned().collect(),
+            unavailable: entry.unavailable.values().cloned().collect(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The configuration audit log.
 //!
-//! - Reading goes on at the newest record that the trail holds of this poller; those that are there already are not
-//!   written again ([`crate::once`]).
-//! - A record that can't be understood is kept as it came, as `config.changed`, never passed over.
-//! - Records are kept for 90 days.
+//! - Reading continues at the newest record of this poller in the trail; records that are there already are not
+//!   written again ([`crate::dedupe`]).
+//! - A record that can't be parsed is stored as received, as `config.changed`; none is dropped.
+//! - The API keeps records for 90 days.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,83 +17,83 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::client::Client;
-use super::log::{Log, LogPoll, Place};
-use super::window::Plan;
+use super::log::{Log, LogPoller, LogSink};
+use super::window::WindowPlan;
 use crate::catalogue::{self, Groups, RecordError};
 use crate::config::TailscaleConfig;
-use crate::config::tailscale::AUDIT_KEPT;
-use crate::once::{Emitted, Once, OnceError, Record};
+use crate::config::tailscale::AUDIT_RETENTION;
+use crate::dedupe::{DedupeError, EmitCounts, RecordDedupe, RecordDrafts};
 use crate::snapshot::Origin;
 use crate::start::Wiring;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// How many records are handed over at a time: making events of them must not keep others from their turn.
-const HANDED: usize = 500;
+/// Records that are converted to events at a time, so that other tasks of the thread are not blocked for long.
+const BATCH: usize = 500;
 
-/// The most bytes of a record that can't be understood which are kept of it.
-const MAX_KEPT: usize = 40_000;
+/// The most bytes that are stored of a record that can't be parsed.
+const MAX_RAW: usize = 40_000;
 
-/// What writes the audit log's records.
+/// The configuration audit log as a [`Log`].
 pub(super) struct AuditLog {
-    once: Once,
+    dedupe: RecordDedupe,
 }
 
-/// Reads the audit log again and again.
-pub(super) fn poll(config: &TailscaleConfig, client: Arc<Client>, wiring: &Wiring) -> LogPoll<AuditLog> {
-    let plan = Plan {
+/// The poller of the audit log.
+pub(super) fn poller(config: &TailscaleConfig, client: Arc<Client>, wiring: &Wiring) -> LogPoller<AuditLog> {
+    let plan = WindowPlan {
         since: config.audit_since,
-        kept: AUDIT_KEPT,
+        retention: AUDIT_RETENTION,
         overlap: HOUR / 6,
         sweep: Some((24 * HOUR, HOUR)),
         longest: 7 * 24 * HOUR,
     };
-    LogPoll::new(AuditLog { once: wiring.once.clone() }, client, wiring, config.audit_every, plan)
+    LogPoller::new(AuditLog { dedupe: wiring.dedupe.clone() }, client, wiring, config.audit_every, plan)
 }
 
 impl Log for AuditLog {
     const SOURCE: &'static str = "tailscale.audit";
-    const WHAT: &'static str = "the configuration audit log";
+    const NAME: &'static str = "the configuration audit log";
     const SCOPE: &'static str = "logs:configuration:read";
     const PATH: &'static str = "configuration";
-    const GONE: &'static str =
+    const EXPIRED_REASON: &'static str =
         "the audit log keeps 90 days; what happened before that and was not read is gone";
-    const SOMEBODY: Duration = Duration::from_secs(300);
+    const OPERATOR_WAIT: Duration = Duration::from_secs(300);
 
-    /// With what they say of their operations.
-    type Ordered = (Vec<Bytes>, Groups);
-    type WriteError = OnceError;
+    /// The records, and the groups of operations that they belong to.
+    type Batch = (Vec<Bytes>, Groups);
+    type WriteError = DedupeError;
 
-    fn order(records: Vec<&RawValue>, end: Timestamp, answer: &Bytes) -> (Vec<Bytes>, Groups) {
+    fn order(records: Vec<&RawValue>, end: Timestamp, response: &Bytes) -> (Vec<Bytes>, Groups) {
         let groups = Groups::of(records.iter().map(|record| record.get().as_bytes()));
-        let ordered = in_order(records, end).into_iter();
-        (ordered.map(|record| answer.slice_ref(record.get().as_bytes())).collect(), groups)
+        let ordered = sort_by_time(records, end).into_iter();
+        (ordered.map(|record| response.slice_ref(record.get().as_bytes())).collect(), groups)
     }
 
     async fn write(
         &self,
-        to: &Place,
+        sink: &LogSink,
         (from, end): (Timestamp, Timestamp),
         (records, groups): (Vec<Bytes>, Groups),
-    ) -> Result<(), OnceError> {
-        let mut all = Emitted::default();
-        for some in records.chunks(HANDED) {
+    ) -> Result<(), DedupeError> {
+        let mut all = EmitCounts::default();
+        for some in records.chunks(BATCH) {
             let records = some.iter().map(|record| drafts(record, end, &groups)).collect();
-            let emitted = self.once.emit_new(&to.emitter, records, Some(from)).await?;
+            let emitted = self.dedupe.emit_new(&sink.emitter, records, Some(from)).await?;
             all.new += emitted.new;
             all.newest = all.newest.max(emitted.newest);
         }
-        to.source.heard(all.new, all.newest);
+        sink.source.record_contact(all.new, all.newest);
         Ok(())
     }
 
-    /// When the newest record happened that this poller wrote.
-    async fn newest_held(&self, to: &Place, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
-        let scan = Scan { families: vec![Family::Config], ..Scan::newest(0..to.trail.size()) };
-        let mut rows = std::pin::pin!(to.trail.scan(scan));
+    /// The time of the newest record that this poller wrote.
+    async fn newest_stored(&self, sink: &LogSink, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+        let scan = Scan { families: vec![Family::Config], ..Scan::newest(0..sink.trail.size()) };
+        let mut rows = std::pin::pin!(sink.trail.scan(scan));
         while let Some((_, leaf)) = rows.try_next().await? {
             let Ok(event) = Event::from_json(&leaf) else { continue };
-            if event.id.source == *to.emitter.source() && event.time <= now {
+            if event.id.source == *sink.emitter.source() && event.time <= now {
                 return Ok(Some(event.time));
             }
         }
@@ -101,9 +101,9 @@ impl Log for AuditLog {
     }
 }
 
-/// The records in order of time, so that what is written is a beginning of them; one whose time can't be read counts as
-/// of `end`.
-fn in_order(mut logs: Vec<&RawValue>, end: Timestamp) -> Vec<&RawValue> {
+/// Sorts the records by time, so that the trail always holds a prefix of them. One whose time can't be read counts as of
+/// `end`.
+fn sort_by_time(mut logs: Vec<&RawValue>, end: Timestamp) -> Vec<&RawValue> {
     #[derive(Deserialize)]
     struct Timed<'a> {
         #[serde(rename = "eventTime", borrow)]
@@ -117,19 +117,19 @@ fn in_order(mut logs: Vec<&RawValue>, end: Timestamp) -> Vec<&RawValue> {
     logs
 }
 
-fn drafts(record: &Bytes, end: Timestamp, groups: &Groups) -> Record {
+fn drafts(record: &Bytes, end: Timestamp, groups: &Groups) -> RecordDrafts {
     catalogue::audit(record, Origin::AuditLog, None, groups)
-        .unwrap_or_else(|error| vec![not_understood(&String::from_utf8_lossy(record), &error, end)])
+        .unwrap_or_else(|error| vec![unparsed_record(&String::from_utf8_lossy(record), &error, end)])
 }
 
-/// A record that can't be understood, kept as it came.
-fn not_understood(text: &str, error: &RecordError, time: Timestamp) -> Draft {
-    let kept: String = text.chars().take(MAX_KEPT / 4).collect();
+/// The draft for a record that can't be parsed: it is stored as received.
+fn unparsed_record(text: &str, error: &RecordError, time: Timestamp) -> Draft {
+    let raw: String = text.chars().take(MAX_RAW / 4).collect();
     let change = Change {
         digest: Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()),
         lines: vec![error.to_string()],
         origin: Some(Origin::AuditLog.as_str().to_owned()),
-        record: Some(Json::from(&serde_json::Value::String(kept))),
+        record: Some(Json::from(&serde_json::Value::String(raw))),
         summary: Some("The audit log holds a record that can't be understood".to_owned()),
         ..Change::default()
     };

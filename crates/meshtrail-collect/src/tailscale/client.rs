@@ -1,9 +1,9 @@
-//! One question to Tailscale's API.
+//! Requests to Tailscale's API.
 //!
-//! - An OAuth client's token is renewed before it expires, and held until then: every token made is a record in the
-//!   audit log that is being read.
-//! - A credential that is refused is read anew from its place once, then said.
-//! - Each refusal says what to do: the scope that is missing, the key to make.
+//! - An OAuth client's token is kept until shortly before it expires: each new token adds a record to the audit log that is
+//!   being read.
+//! - A credential that is refused is read again from its file once; then it is an error.
+//! - Each error says what to do: the scope that is missing, the key to create.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,35 +15,35 @@ use tokio::sync::Mutex;
 
 use super::error::ApiError;
 use crate::config::{Credentials, Secret, TailscaleConfig};
-use crate::web::{Answer, Ask, Times, Web, WebError};
+use crate::web::{ApiClient, ApiRequest, ApiResponse, Timeouts, WebError};
 
-/// The most bytes of one answer.
-pub(super) const MOST: usize = 32 << 20;
+/// The most bytes of one response.
+pub(super) const MAX_RESPONSE: usize = 32 << 20;
 
-/// How long before its end a token is renewed.
-const EARLY: Duration = Duration::from_secs(300);
+/// A token is renewed this long before it expires.
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
-/// How long a token lives that does not say.
-const UNSAID: u64 = 3_600;
+/// Lifetime in seconds of a token that does not state one.
+const DEFAULT_LIFETIME: u64 = 3_600;
 
-/// Tailscale's API, asked as one credential.
+/// Client of Tailscale's API with one credential.
 pub struct Client {
-    web: Web,
+    api: ApiClient,
     tailnet: String,
     credentials: Credentials,
-    /// What is sent now; held while a new one is made, so that one is made.
+    /// The current token; locked while a new one is requested, so that only one is.
     token: Mutex<Option<Token>>,
 }
 
 struct Token {
     secret: Secret,
-    /// What it may do, where that was told.
+    /// Its scopes, where they are known.
     scopes: Option<Scopes>,
-    /// When to make the next; none for a key that is only read.
+    /// When to request the next one; none for an API key.
     renew: Option<Timestamp>,
 }
 
-/// What a credential may do, in the API's words.
+/// The scopes of a credential, as the API writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scopes(BTreeSet<String>);
 
@@ -52,19 +52,19 @@ impl Scopes {
         Self(text.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// Whether they cover reading what this scope is for.
+    /// Whether they allow reading what `scope` is for.
     pub(super) fn cover(&self, scope: &str) -> bool {
         let named = |name: &str| self.0.contains(name) || self.0.contains(&format!("{name}:read"));
         named("all") || named(scope)
     }
 }
 
-/// What is asked for, and what it takes.
+/// A resource of the API, and what reading it takes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    /// What it is, in words: `devices`.
+pub(super) struct ApiResource<'a> {
+    /// Its name in messages: `devices`.
     pub(super) what: &'static str,
-    /// The scope that unlocks it.
+    /// The scope that it needs.
     pub(super) scope: &'static str,
     /// Its path below the tailnet.
     pub(super) path: &'a [&'a str],
@@ -73,60 +73,60 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Client {
-    pub(crate) fn new(config: &TailscaleConfig, times: Times) -> Result<Self, WebError> {
+    pub(crate) fn new(config: &TailscaleConfig, timeouts: Timeouts) -> Result<Self, WebError> {
         Ok(Self {
-            web: Web::new(&config.api_url, times, config.ca_file.as_deref())?,
+            api: ApiClient::new(&config.api_url, timeouts, config.ca_file.as_deref())?,
             tailnet: config.tailnet.clone(),
             credentials: config.credentials.clone(),
             token: Mutex::new(None),
         })
     }
 
-    /// What the API's clock shows when ours shows `now`.
+    /// The API's time when ours is `now`.
     pub(super) fn their_time(&self, now: Timestamp) -> Timestamp {
-        self.web.their_time(now)
+        self.api.their_time(now)
     }
 
     /// How far the API's clock is ahead of ours, in milliseconds.
     pub(super) fn skew(&self) -> Option<i64> {
-        self.web.skew()
+        self.api.skew()
     }
 
-    /// Asks for something of the tailnet.
-    pub(super) async fn get(&self, wanted: Wanted<'_>, now: Timestamp) -> Result<Answer, ApiError> {
+    /// Requests a resource of the tailnet.
+    pub(super) async fn get(&self, resource: ApiResource<'_>, now: Timestamp) -> Result<ApiResponse, ApiError> {
         let mut path = vec!["api", "v2", "tailnet", self.tailnet.as_str()];
-        path.extend(wanted.path);
+        path.extend(resource.path);
         let mut tried = self.token(None, now).await?;
         for attempt in 0..2 {
-            let ask = Ask {
+            let request = ApiRequest {
                 method: Method::GET,
                 path: &path,
-                query: wanted.query,
-                accept: Some(wanted.accept),
+                query: resource.query,
+                accept: Some(resource.accept),
                 bearer: Some(&tried),
                 form: None,
-                most: MOST,
+                most: MAX_RESPONSE,
             };
-            let answer = self.web.ask(&ask).await?;
-            if answer.status == StatusCode::UNAUTHORIZED && attempt == 0 {
+            let response = self.api.send(&request).await?;
+            if response.status == StatusCode::UNAUTHORIZED && attempt == 0 {
                 let fresh = self.token(Some(&tried), now).await?;
                 if fresh != tried {
                     tried = fresh;
                     continue;
                 }
             }
-            return self.judged(answer, wanted, now);
+            return self.check_status(response, resource, now);
         }
         unreachable!("the second attempt returns whatever it got")
     }
 
-    /// What the credential may do, as was told when its token was made; an access token's scopes are not told.
+    /// The scopes that were reported when the token was created; those of an access token are not reported.
     pub(super) async fn scopes(&self) -> Option<Scopes> {
         self.token.lock().await.as_ref()?.scopes.clone()
     }
 
-    /// The same, told now: a token holds for an hour, and its client may have lost scopes since it was made.
-    pub(super) async fn fresh_scopes(&self, now: Timestamp) -> Result<Option<Scopes>, ApiError> {
+    /// Requests a new token for its scopes: a token lives for an hour, and the client may have lost scopes since.
+    pub(super) async fn refresh_scopes(&self, now: Timestamp) -> Result<Option<Scopes>, ApiError> {
         if matches!(self.credentials, Credentials::ApiKey(_)) {
             return Ok(None);
         }
@@ -135,10 +135,10 @@ impl Client {
         Ok(self.scopes().await)
     }
 
-    /// What to show; `refused` was shown and not taken.
+    /// The token to send; not `refused`, which the API did not accept.
     async fn token(&self, refused: Option<&Secret>, now: Timestamp) -> Result<Secret, ApiError> {
-        let mut held = self.token.lock().await;
-        if let Some(token) = &*held
+        let mut cached = self.token.lock().await;
+        if let Some(token) = &*cached
             && refused != Some(&token.secret)
             && token.renew.is_none_or(|renew| now < renew)
         {
@@ -150,13 +150,13 @@ impl Client {
             Credentials::ApiKey(_) => Token { secret, scopes: None, renew: None },
             Credentials::OAuth { client_id, .. } => self.exchange(client_id, &secret, now).await?,
         };
-        Ok(held.insert(token).secret.clone())
+        Ok(cached.insert(token).secret.clone())
     }
 
     /// Exchanges an OAuth client's secret for a token.
     async fn exchange(&self, client_id: &str, secret: &Secret, now: Timestamp) -> Result<Token, ApiError> {
         #[derive(Deserialize)]
-        struct Made {
+        struct TokenResponse {
             access_token: String,
             expires_in: Option<u64>,
             scope: Option<String>,
@@ -166,7 +166,7 @@ impl Client {
             ("client_secret", secret.reveal()),
             ("grant_type", "client_credentials"),
         ];
-        let ask = Ask {
+        let request = ApiRequest {
             method: Method::POST,
             path: &["api", "v2", "oauth", "token"],
             query: &[],
@@ -175,33 +175,33 @@ impl Client {
             form: Some(&form),
             most: 1 << 16,
         };
-        let answer = self.web.ask(&ask).await?;
-        let wanted = Wanted { what: "an access token", scope: "", path: &[], query: &[], accept: "" };
-        if matches!(answer.status.as_u16(), 400 | 401 | 403) {
+        let response = self.api.send(&request).await?;
+        let resource = ApiResource { what: "an access token", scope: "", path: &[], query: &[], accept: "" };
+        if matches!(response.status.as_u16(), 400 | 401 | 403) {
             let advice = format!(
                 "check sources.tailscale.oauth_client_id and {}; a new client is made in the admin console under Trust credentials",
                 self.credentials.key()
             );
-            return Err(ApiError::Unauthorized { message: message(&answer), advice });
+            return Err(ApiError::Unauthorized { message: error_message(&response), advice });
         }
-        let answer = self.judged(answer, wanted, now)?;
+        let response = self.check_status(response, resource, now)?;
         // The text of the error would hold the token's beginning.
-        let made: Made = serde_json::from_slice(&answer.body).map_err(|_| ApiError::Shape {
-            what: wanted.what,
+        let body: TokenResponse = serde_json::from_slice(&response.body).map_err(|_| ApiError::Shape {
+            what: resource.what,
             reason: "it is no JSON object with access_token".to_owned(),
         })?;
-        let lives = Duration::from_secs(made.expires_in.unwrap_or(UNSAID));
-        let renew = now.after(lives.saturating_sub(EARLY).max(lives / 2));
-        let scopes = made.scope.filter(|scope| !scope.is_empty()).map(|scope| Scopes::read(&scope));
-        Ok(Token { secret: Secret::new(made.access_token), scopes, renew: Some(renew) })
+        let lifetime = Duration::from_secs(body.expires_in.unwrap_or(DEFAULT_LIFETIME));
+        let renew = now.after(lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2));
+        let scopes = body.scope.filter(|scope| !scope.is_empty()).map(|scope| Scopes::read(&scope));
+        Ok(Token { secret: Secret::new(body.access_token), scopes, renew: Some(renew) })
     }
 
-    fn judged(&self, answer: Answer, wanted: Wanted<'_>, now: Timestamp) -> Result<Answer, ApiError> {
-        let (what, scope, status) = (wanted.what, wanted.scope, answer.status);
+    fn check_status(&self, response: ApiResponse, resource: ApiResource<'_>, now: Timestamp) -> Result<ApiResponse, ApiError> {
+        let (what, scope, status) = (resource.what, resource.scope, response.status);
         if status == StatusCode::OK {
-            return Ok(answer);
+            return Ok(response);
         }
-        let message = message(&answer);
+        let message = error_message(&response);
         Err(match status {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorized { message, advice: self.advice() },
             StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {
@@ -209,10 +209,10 @@ impl Client {
             }
             StatusCode::NOT_FOUND => ApiError::NotFound { what, message },
             StatusCode::TOO_MANY_REQUESTS => {
-                ApiError::Busy { what, status: 429, retry_after: answer.retry_after(now) }
+                ApiError::Busy { what, status: 429, retry_after: response.retry_after(now) }
             }
             status if status.is_server_error() => {
-                ApiError::Busy { what, status: status.as_u16(), retry_after: answer.retry_after(now) }
+                ApiError::Busy { what, status: status.as_u16(), retry_after: response.retry_after(now) }
             }
             status => ApiError::Refused { what, status: status.as_u16(), message },
         })
@@ -228,16 +228,16 @@ impl Client {
     }
 }
 
-/// What the API says in a refusal, short and visible.
-fn message(answer: &Answer) -> String {
+/// The API's error message, truncated and without invisible characters.
+fn error_message(response: &ApiResponse) -> String {
     #[derive(Deserialize)]
-    struct Said {
+    struct ErrorBody {
         message: Option<String>,
         error_description: Option<String>,
         error: Option<String>,
     }
-    let said = serde_json::from_slice::<Said>(&answer.body).ok();
-    let text = said.and_then(|said| said.message.or(said.error_description).or(said.error));
-    let text = text.unwrap_or_else(|| format!("{}, and no more", answer.status));
+    let error = serde_json::from_slice::<ErrorBody>(&response.body).ok();
+    let text = error.and_then(|error| error.message.or(error.error_description).or(error.error));
+    let text = text.unwrap_or_else(|| format!("{}, and no more", response.status));
     meshtrail_event::text::visible(&text).chars().take(300).collect()
 }

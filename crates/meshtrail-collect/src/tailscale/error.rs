@@ -1,85 +1,40 @@
-//! Why Tailscale's API did not give what was asked for, and what to do about it.
+//! Errors of requests to Tailscale's API, with advice.
 
 use std::time::Duration;
 
 use crate::config::SecretError;
 use crate::web::WebError;
 
-/// Why there is no answer that can be used.
+/// Why a request failed. `what` names what was requested, `message` is the API's own text.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ApiError {
-    /// There is no whole answer.
+    /// There is no complete response.
     #[error("{0}")]
     Web(String),
-    /// The answer is longer than is read at once; a shorter window may do.
+    /// The response is longer than the limit; a shorter window may fit.
     #[error("{0}")]
     TooLarge(String),
-    /// The secret can't be read.
     #[error("{key}: {source}")]
-    Secret {
-        /// The key of the configuration.
-        key: &'static str,
-        /// Why.
-        source: SecretError,
-    },
-    /// The credential is not taken.
+    Secret { key: &'static str, source: SecretError },
     #[error("the API refuses the credential ({message}): {advice}")]
-    Unauthorized {
-        /// What the API says.
-        message: String,
-        /// What to do.
-        advice: String,
-    },
-    /// The credential may not do this, or the plan has not got it.
+    Unauthorized { message: String, advice: String },
+    /// The credential lacks the scope, or the plan the feature.
     #[error("the credential may not read {what} ({message}): it needs the scope {scope}{}", plan(what))]
-    Forbidden {
-        /// What was asked for.
-        what: &'static str,
-        /// What the API says.
-        message: String,
-        /// The scope that it needs.
-        scope: &'static str,
-    },
-    /// There is no such tailnet, or no such thing in it.
+    Forbidden { what: &'static str, message: String, scope: &'static str },
     #[error("the API knows no {what} ({message}): is sources.tailscale.tailnet right?")]
-    NotFound {
-        /// What was asked for.
-        what: &'static str,
-        /// What the API says.
-        message: String,
-    },
-    /// Too many questions, or the other side is in trouble.
+    NotFound { what: &'static str, message: String },
+    /// Rate limit, or a server error.
     #[error("the API answered {status} to {what}{}", waits(*retry_after))]
-    Busy {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: u16,
-        /// How long it wants to be left alone.
-        retry_after: Option<Duration>,
-    },
-    /// Another refusal.
+    Busy { what: &'static str, status: u16, retry_after: Option<Duration> },
     #[error("the API answered {status} to {what}: {message}")]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: u16,
-        /// What the API says.
-        message: String,
-    },
-    /// The answer is not what the API's description promises.
+    Refused { what: &'static str, status: u16, message: String },
     #[error("the answer about {what} can't be understood: {reason}")]
-    Shape {
-        /// What was asked for.
-        what: &'static str,
-        /// Where it goes wrong.
-        reason: String,
-    },
+    Shape { what: &'static str, reason: String },
 }
 
 impl ApiError {
-    /// How long the other side wants to be left alone.
+    /// The wait that the server asked for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } => *retry_after,
@@ -87,8 +42,8 @@ impl ApiError {
         }
     }
 
-    /// Whether only a change of plan, scope or configuration helps: asking often is of no use.
-    pub(crate) fn needs_somebody(&self) -> bool {
+    /// Whether only a change of plan, scope or configuration helps: frequent retries are pointless.
+    pub(crate) fn needs_operator(&self) -> bool {
         matches!(self, Self::Forbidden { .. } | Self::NotFound { .. } | Self::Unauthorized { .. })
     }
 }

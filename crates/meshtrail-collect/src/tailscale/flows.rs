@@ -1,12 +1,11 @@
 //! Network flow logs.
 //!
-//! - Windows are of `logged`, the time at which the log service took a record: a node that was away uploads later, and
+//! - Windows are of `logged`, the time at which the log service took a record: a node that was offline uploads later, and
 //!   its records are in a later window.
-//! - Reading goes on at the newest `logged` that the trail holds of this poller, and each window overlaps the last.
-//!   What counts once is the business of [`crate::flow`].
-//! - A record that can't be taken is told as a gap, with the reason.
-//! - The oldest record comes first, records are kept for 30 days, and a start before that is moved forward without a
-//!   word.
+//! - Reading continues at the newest `logged` of this poller's events in the trail, and each window overlaps the last one.
+//!   [`crate::flow`] counts each report once.
+//! - A record that can't be taken is reported as a gap, with the reason.
+//! - The API returns the oldest record first, keeps records for 30 days, and silently moves an earlier start forward.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,88 +18,88 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::Client;
-use super::log::{Log, LogPoll, Place};
-use super::window::Plan;
+use super::log::{Log, LogPoller, LogSink};
+use super::window::WindowPlan;
 use crate::config::TailscaleConfig;
-use crate::config::tailscale::FLOWS_KEPT;
-use crate::flow::{FlowRecord, Flows, Taken};
+use crate::config::tailscale::FLOWS_RETENTION;
+use crate::flow::{FlowRecord, Flows, IngestSummary};
 use crate::sources::Source;
 use crate::start::Wiring;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many events of this poller are looked at for the newest `logged`; they stand nearly in its order.
-const LOOKED_AT: usize = 10_000;
+/// Number of this poller's newest events that are scanned for the newest `logged`; they are nearly in that order.
+const MAX_SCANNED: usize = 10_000;
 
-/// How many records are handed over at a time.
-const HANDED: usize = 2_000;
+/// Records that are ingested at a time.
+const BATCH: usize = 2_000;
 
-/// What writes flow logs' records.
+/// The network flow logs as a [`Log`].
 pub(super) struct FlowLog {
     flows: Flows,
 }
 
-/// Reads flow logs every so often, again and again.
-pub(super) fn poll(
+/// The poller of the flow logs.
+pub(super) fn poller(
     config: &TailscaleConfig,
     every: Duration,
     client: Arc<Client>,
     wiring: &Wiring,
-) -> LogPoll<FlowLog> {
-    let plan = Plan {
+) -> LogPoller<FlowLog> {
+    let plan = WindowPlan {
         since: config.flows_since,
-        kept: FLOWS_KEPT,
+        retention: FLOWS_RETENTION,
         overlap: 5 * MINUTE,
         sweep: None,
         longest: 60 * MINUTE,
     };
-    LogPoll::new(FlowLog { flows: wiring.flows.clone() }, client, wiring, every, plan)
+    LogPoller::new(FlowLog { flows: wiring.flows.clone() }, client, wiring, every, plan)
 }
 
 impl Log for FlowLog {
     const SOURCE: &'static str = "tailscale.flow";
-    const WHAT: &'static str = "network flow logs";
+    const NAME: &'static str = "network flow logs";
     const SCOPE: &'static str = "logs:network:read";
     const PATH: &'static str = "network";
-    const GONE: &'static str =
+    const EXPIRED_REASON: &'static str =
         "flow logs are kept for 30 days; what came before that and was not read is gone";
-    const SOMEBODY: Duration = Duration::from_secs(900);
+    const OPERATOR_WAIT: Duration = Duration::from_secs(900);
 
-    type Ordered = Vec<FlowRecord>;
+    type Batch = Vec<FlowRecord>;
     type WriteError = AppendError;
 
-    fn order(records: Vec<&RawValue>, _end: Timestamp, answer: &Bytes) -> Vec<FlowRecord> {
-        in_order(&records, answer)
+    fn order(records: Vec<&RawValue>, _end: Timestamp, response: &Bytes) -> Vec<FlowRecord> {
+        sort_by_logged(&records, response)
     }
 
     async fn write(
         &self,
-        to: &Place,
+        sink: &LogSink,
         window: (Timestamp, Timestamp),
         records: Vec<FlowRecord>,
     ) -> Result<(), AppendError> {
-        to.source.heard(0, None);
-        for some in records.chunks(HANDED) {
-            let taken = self.flows.take(&to.emitter, some.to_vec()).await?;
-            to.source.heard(taken.new as u64, taken.newest);
-            tell_refused(&to.source, &taken, window);
+        sink.source.record_contact(0, None);
+        for some in records.chunks(BATCH) {
+            let summary = self.flows.ingest(&sink.emitter, some.to_vec()).await?;
+            sink.source.record_contact(summary.new as u64, summary.newest);
+            report_refused(&sink.source, &summary, window);
         }
         Ok(())
     }
 
-    /// The newest `logged` of what this poller wrote.
-    async fn newest_held(&self, to: &Place, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
-        let scan = Scan { families: vec![Family::Flow], ..Scan::newest(0..to.trail.size()) };
-        let mut rows = std::pin::pin!(to.trail.scan(scan));
-        let (mut newest, mut seen) = (None, 0);
-        while seen < LOOKED_AT
+    /// The newest `logged` of this poller's events.
+    async fn newest_stored(&self, sink: &LogSink, now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+        let scan = Scan { families: vec![Family::Flow], ..Scan::newest(0..sink.trail.size()) };
+        let mut rows = std::pin::pin!(sink.trail.scan(scan));
+        let (mut newest, mut scanned) = (None, 0);
+        while scanned < MAX_SCANNED
             && let Some((_, leaf)) = rows.try_next().await?
         {
             let Ok(event) = Event::from_json(&leaf) else { continue };
-            if event.id.source != *to.emitter.source() {
+            if event.id.source != *sink.emitter.source() {
                 continue;
             }
-            seen += 1;
+            scanned += 1;
             if let Some(Detail::Flow(flow)) = &event.detail {
                 newest = newest.max(flow.logged.filter(|logged| *logged <= now));
             }
@@ -109,15 +108,15 @@ impl Log for FlowLog {
     }
 }
 
-fn tell_refused(source: &Source, taken: &Taken, (from, end): (Timestamp, Timestamp)) {
-    let Some((_, error)) = taken.refused.first() else { return };
+fn report_refused(source: &Source, summary: &IngestSummary, (from, end): (Timestamp, Timestamp)) {
+    let Some((_, error)) = summary.refused.first() else { return };
     let text =
-        format!("{} records could not be taken, the first of them because: {error}", taken.refused.len());
-    source.gap(from, end, &text);
+        format!("{} records could not be taken, the first of them because: {error}", summary.refused.len());
+    source.record_gap(from, end, &text);
 }
 
-/// The records, in the order in which the log service took them, so that what is written is a beginning of it.
-fn in_order(logs: &[&RawValue], body: &Bytes) -> Vec<FlowRecord> {
+/// Sorts the records by `logged`, so that the trail always holds a prefix of them.
+fn sort_by_logged(logs: &[&RawValue], body: &Bytes) -> Vec<FlowRecord> {
     #[derive(Deserialize)]
     struct Logged {
         logged: Option<Timestamp>,

@@ -1,12 +1,12 @@
-//! A log, read again and again by windows of time.
+//! A poller of a log, which is read by windows of time.
 //!
-//! - A window is asked and read as a whole, put in order, and written; only then is the next one asked. Reading and
-//!   ordering 32 MiB takes a while: it is done beside the threads that everybody shares.
-//! - What the trail holds is where reading goes on: after a crash anywhere, records are asked for again from before the
-//!   newest one held. That none counts twice is the business of whoever writes them.
+//! - A window is requested as a whole, its records are sorted and written; only then is the next one requested. Parsing and
+//!   sorting 32 MiB takes a while: it runs on tokio's blocking pool.
+//! - The trail is the cursor: after a crash, reading continues from before the newest stored record. [`Log::write`] must
+//!   write records that come again only once.
 //!
-//! What logs have in common: section "Logging" of Tailscale's OpenAPI description. Both ends of a window are part of it,
-//! and there is no paging.
+//! Source: section "Logging" of Tailscale's OpenAPI description. Both ends of a window are inclusive, and there is no
+//! paging.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,74 +16,74 @@ use meshtrail_event::Timestamp;
 use meshtrail_trail::{Emitter, ReadError, Trail};
 use serde_json::value::RawValue;
 
-use super::client::{Client, Wanted};
+use super::client::{ApiResource, Client};
 use super::error::ApiError;
 use super::shapes::Records;
-use super::window::{Plan, Reading, Round};
-use crate::joined::joined;
-use crate::sources::{Expect, Source};
+use super::window::{ReadProgress, Round, WindowPlan};
+use crate::detached::run_detached;
+use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
-use crate::turn::{Turn, causes};
-use crate::web::Pace;
+use crate::poll::{Poller, causes};
+use crate::web::Backoff;
 
-/// What is particular to one log.
+/// A log of Tailscale's API.
 pub(super) trait Log: Send + Sync {
-    /// The name of its source, and of what emits its events.
+    /// The name of its source and of its emitter.
     const SOURCE: &'static str;
-    /// What it is, in words.
-    const WHAT: &'static str;
-    /// The scope that unlocks it.
+    /// Its name in messages.
+    const NAME: &'static str;
+    /// The scope that it needs.
     const SCOPE: &'static str;
     /// Its name in the API's paths.
     const PATH: &'static str;
-    /// What is told of a stretch that it keeps no more.
-    const GONE: &'static str;
-    /// How long to wait where only somebody's act helps.
-    const SOMEBODY: Duration;
+    /// The reason of a gap whose records the API has dropped.
+    const EXPIRED_REASON: &'static str;
+    /// The minimum wait after an error that only an operator can fix.
+    const OPERATOR_WAIT: Duration;
 
-    /// A window's records, in the order in which they are written.
-    type Ordered: Send + 'static;
+    /// The records of a window in the order in which they are written.
+    type Batch: Send + 'static;
 
     /// Why its records could not be written.
     type WriteError: std::error::Error + Send + Sync + 'static;
 
-    /// Puts the records of a window that ends at `end`, parts of `answer`, in order. May take its time.
-    fn order(records: Vec<&RawValue>, end: Timestamp, answer: &Bytes) -> Self::Ordered;
+    /// Sorts the records of a window that ends at `end`; they are slices of `response`. May be slow.
+    fn order(records: Vec<&RawValue>, end: Timestamp, response: &Bytes) -> Self::Batch;
 
-    /// Writes what is new of a window's records, and tells the source of it.
+    /// Writes the new records of a window, and records the contact with the source.
     fn write(
         &self,
-        to: &Place,
+        sink: &LogSink,
         window: (Timestamp, Timestamp),
-        records: Self::Ordered,
+        records: Self::Batch,
     ) -> impl Future<Output = Result<(), Self::WriteError>> + Send;
 
-    /// Up to when the trail holds its records; what claims to be of later than `now` does not count.
-    fn newest_held(
+    /// The time of the newest record in the trail, ignoring those dated after `now`.
+    fn newest_stored(
         &self,
-        to: &Place,
+        sink: &LogSink,
         now: Timestamp,
     ) -> impl Future<Output = Result<Option<Timestamp>, ReadError>> + Send;
 }
 
-/// Where a log's records go, and where it is said how it does.
-pub(super) struct Place {
+/// Where a log's records and its state go.
+pub(super) struct LogSink {
     pub(super) trail: Trail,
     pub(super) emitter: Emitter,
     pub(super) source: Source,
 }
 
-/// Reads a log again and again.
-pub(super) struct LogPoll<L> {
+/// Polls one log.
+pub(super) struct LogPoller<L> {
     log: L,
     client: Arc<Client>,
-    to: Place,
-    pace: Pace,
-    plan: Plan,
-    reading: Option<Reading>,
+    sink: LogSink,
+    backoff: Backoff,
+    plan: WindowPlan,
+    progress: Option<ReadProgress>,
 }
 
-/// Why a round ended early.
+/// Why a round was aborted.
 #[derive(Debug, thiserror::Error)]
 enum RoundError<E> {
     #[error(transparent)]
@@ -94,93 +94,93 @@ enum RoundError<E> {
     Write(#[source] E),
 }
 
-impl<L: Log> LogPoll<L> {
-    pub(super) fn new(log: L, client: Arc<Client>, wiring: &Wiring, every: Duration, plan: Plan) -> Self {
-        let to = Place {
+impl<L: Log> LogPoller<L> {
+    pub(super) fn new(log: L, client: Arc<Client>, wiring: &Wiring, every: Duration, plan: WindowPlan) -> Self {
+        let sink = LogSink {
             trail: wiring.trail.clone(),
             emitter: wiring.trail.emitter(L::SOURCE),
-            source: wiring.sources.register(L::SOURCE, Expect::Every(every)),
+            source: wiring.sources.register(L::SOURCE, Cadence::Every(every)),
         };
-        Self { log, client, to, pace: Pace::new(every), plan, reading: None }
+        Self { log, client, sink, backoff: Backoff::new(every), plan, progress: None }
     }
 
     async fn round(&mut self, now: Timestamp) -> Result<(), RoundError<L::WriteError>> {
         let theirs = self.client.their_time(now);
-        let mut reading = match self.reading.take() {
-            Some(reading) => reading,
-            None => Reading::new(self.plan, self.log.newest_held(&self.to, theirs).await?),
+        let mut progress = match self.progress.take() {
+            Some(progress) => progress,
+            None => ReadProgress::new(self.plan, self.log.newest_stored(&self.sink, theirs).await?),
         };
-        let round = reading.round(theirs);
+        let round = progress.round(theirs);
         if let Some((first, last)) = round.gap {
-            self.to.source.gap(first, last, L::GONE);
-            reading.told(&round);
+            self.sink.source.record_gap(first, last, L::EXPIRED_REASON);
+            progress.skip_gap(&round);
         }
-        let done = self.windows(&mut reading, &round, now).await;
+        let done = self.read_windows(&mut progress, &round, now).await;
         if done.is_ok() {
-            reading.done(&round, theirs);
+            progress.finish(&round, theirs);
         }
-        self.reading = Some(reading);
+        self.progress = Some(progress);
         done
     }
 
-    async fn windows(
+    async fn read_windows(
         &self,
-        reading: &mut Reading,
+        progress: &mut ReadProgress,
         round: &Round,
         now: Timestamp,
     ) -> Result<(), RoundError<L::WriteError>> {
         let mut from = round.from;
         while from < round.to {
-            let end = reading.window(round, from);
-            match self.window(from, end, now).await {
+            let end = progress.window(round, from);
+            match self.read_window(from, end, now).await {
                 Ok(bytes) => {
-                    reading.took(end, bytes);
+                    progress.advance(end, bytes);
                     from = end;
                 }
-                Err(RoundError::Api(ApiError::TooLarge(_))) if reading.shorten() => {}
+                Err(RoundError::Api(ApiError::TooLarge(_))) if progress.shorten() => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// Asks for one window and has it written; how many bytes the answer had.
-    async fn window(
+    /// Requests and writes one window. Returns the length of the response in bytes.
+    async fn read_window(
         &self,
         from: Timestamp,
         end: Timestamp,
         now: Timestamp,
     ) -> Result<usize, RoundError<L::WriteError>> {
         let (start_text, end_text) = (from.to_string(), end.to_string());
-        let wanted = Wanted {
-            what: L::WHAT,
+        let resource = ApiResource {
+            what: L::NAME,
             scope: L::SCOPE,
             path: &["logging", L::PATH],
             query: &[("start", &start_text), ("end", &end_text)],
             accept: "application/json",
         };
-        let answer = self.client.get(wanted, now).await?;
-        let bytes = answer.body.len();
-        let ordering = tokio::task::spawn_blocking(move || {
-            Ok::<_, ApiError>(L::order(Records::read(L::WHAT, &answer)?.logs, end, &answer.body))
+        let response = self.client.get(resource, now).await?;
+        let bytes = response.body.len();
+        let ordered = tokio::task::spawn_blocking(move || {
+            Ok::<_, ApiError>(L::order(Records::read(L::NAME, &response)?.logs, end, &response.body))
         });
-        self.log.write(&self.to, (from, end), joined(ordering).await?).await.map_err(RoundError::Write)?;
+        self.log.write(&self.sink, (from, end), run_detached(ordered).await?).await.map_err(RoundError::Write)?;
         Ok(bytes)
     }
 }
 
-impl<L: Log> Turn for LogPoll<L> {
-    async fn turn(&mut self, now: Timestamp) -> Duration {
+impl<L: Log> Poller for LogPoller<L> {
+    async fn poll(&mut self, now: Timestamp) -> Duration {
         match self.round(now).await {
-            Ok(()) => self.pace.good(),
+            Ok(()) => self.backoff.success(),
             Err(RoundError::Api(error)) => {
-                self.to.source.trouble(&error.to_string());
-                let wait = self.pace.bad(error.retry_after());
-                if error.needs_somebody() { wait.max(L::SOMEBODY) } else { wait }
+                self.sink.source.record_trouble(&error.to_string());
+                let wait = self.backoff.failure(error.retry_after());
+                if error.needs_operator() { wait.max(L::OPERATOR_WAIT) } else { wait }
             }
             Err(error) => {
-                self.to.source.trouble(&causes(&error));
-                self.pace.bad(None)
+                self.sink.source.record_trouble(&causes(&error));
+                self.backoff.failure(None)
             }
         }
     }

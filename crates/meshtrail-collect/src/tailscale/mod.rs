@@ -1,13 +1,12 @@
-//! Tailscale's API v2, asked again and again.
+//! Pollers of Tailscale's API v2.
 //!
-//! - `client`: one question: token, bounds, what a refusal means.
-//! - `log`: a log, read by windows of time that overlap; `audit`: the configuration audit log; `flows`: network flow
-//!   logs.
+//! - `client`: one request: token, bounds, the meaning of an error.
+//! - `log`: reads a log by overlapping windows of time; `audit`: the configuration audit log; `flows`: network flow logs.
 //! - `state`: devices, users, policy, DNS, keys and settings as snapshots.
-//! - `window`: which stretch of time is asked next.
+//! - `window`: the window to read next.
 //!
-//! Facts of the API are Tailscale's own OpenAPI description and documentation; where those disagree with what is seen
-//! on the wire, both are read.
+//! Sources: Tailscale's OpenAPI description and documentation. Where those disagree with observed responses, both forms are
+//! accepted.
 
 mod audit;
 mod client;
@@ -24,32 +23,32 @@ use std::sync::Arc;
 
 use crate::config::TailscaleConfig;
 use crate::start::Wiring;
-use crate::turn::spawn;
-use crate::web::{Times, WebError};
+use crate::poll::spawn;
+use crate::web::{Timeouts, WebError};
 
 pub use client::Client;
 pub use error::ApiError;
 
-/// Everything that is polled of one tailnet, not started yet.
+/// The pollers of one tailnet, not started yet.
 pub(crate) struct Tailscale {
     config: TailscaleConfig,
     client: Arc<Client>,
 }
 
 impl Tailscale {
-    /// Prepares to ask; nothing is asked yet.
+    /// Builds the HTTP client; nothing is requested yet.
     pub(crate) fn open(config: TailscaleConfig) -> Result<Self, WebError> {
-        let client = Arc::new(Client::new(&config, Times::default())?);
+        let client = Arc::new(Client::new(&config, Timeouts::default())?);
         Ok(Self { config, client })
     }
 
-    /// Begins to poll.
+    /// Spawns the pollers.
     pub(crate) fn start(self, wiring: &Wiring) {
         let Self { config, client } = self;
-        spawn(wiring, audit::poll(&config, client.clone(), wiring));
+        spawn(wiring, audit::poller(&config, client.clone(), wiring));
         if let Some(every) = config.flows_every {
-            spawn(wiring, flows::poll(&config, every, client.clone(), wiring));
+            spawn(wiring, flows::poller(&config, every, client.clone(), wiring));
         }
-        spawn(wiring, state::StatePoll::new(&config, client, wiring));
+        spawn(wiring, state::StatePoller::new(&config, client, wiring));
     }
 }

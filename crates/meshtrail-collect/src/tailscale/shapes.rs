@@ -1,10 +1,9 @@
-//! The API's answers, as far as they are read.
+//! JSON shapes of the API's responses, as far as they are read.
 //!
-//! - Unknown members are passed over where only the state matters, and kept where a record goes into the trail whole,
-//!   and of devices.
-//! - A list that is `null` is an empty one, as Go writes it; a list that is not there is an answer that can't be
-//!   understood, which is said by its name.
-//! - A time that is empty or unset is none.
+//! - Unknown members are ignored where only the state matters. Records of logs are stored whole, and so are the unknown
+//!   members of devices.
+//! - A list that is `null` counts as empty, since Go writes empty lists so; a missing list is an error that names it.
+//! - An empty or zero time counts as none.
 
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
@@ -14,13 +13,13 @@ use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use crate::catalogue::exact;
-use crate::json::{lenient_time, null_is_empty, told_list};
-use crate::web::Answer;
+use crate::json::{lenient_time, null_is_empty, optional_list};
+use crate::web::ApiResponse;
 
-/// Reads an answer as JSON; the error names the member.
-pub(super) fn read<T: DeserializeOwned>(what: &'static str, answer: &Answer) -> Result<T, ApiError> {
-    let mut reader = serde_json::Deserializer::from_slice(&answer.body);
-    let shape = |reason: String| ApiError::Shape { what, reason: explained(&reason, answer) };
+/// Parses a response; an error names the member.
+pub(super) fn read<T: DeserializeOwned>(what: &'static str, response: &ApiResponse) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(&response.body);
+    let shape = |reason: String| ApiError::Shape { what, reason: with_content_hint(&reason, response) };
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let at = if path == "." { String::new() } else { format!("{path}: ") };
@@ -30,7 +29,7 @@ pub(super) fn read<T: DeserializeOwned>(what: &'static str, answer: &Answer) -> 
     Ok(value)
 }
 
-/// The records of a log, as they came.
+/// The records of a log, unparsed.
 #[derive(Deserialize)]
 pub(super) struct Records<'a> {
     #[serde(borrow, deserialize_with = "null_is_empty")]
@@ -38,17 +37,17 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Reads a log's answer.
-    pub(super) fn read(what: &'static str, answer: &'a Answer) -> Result<Self, ApiError> {
-        serde_json::from_slice(&answer.body)
-            .map_err(|error| ApiError::Shape { what, reason: explained(&error.to_string(), answer) })
+    /// Parses a log's response.
+    pub(super) fn read(what: &'static str, response: &'a ApiResponse) -> Result<Self, ApiError> {
+        serde_json::from_slice(&response.body)
+            .map_err(|error| ApiError::Shape { what, reason: with_content_hint(&error.to_string(), response) })
     }
 }
 
-/// The reason, with what the answer is in place of JSON.
-fn explained(reason: &str, answer: &Answer) -> String {
-    let media = answer.media_type();
-    let begins: String = String::from_utf8_lossy(&answer.body).trim_start().chars().take(40).collect();
+/// The reason, with the content type and the first characters of a response that is not JSON.
+fn with_content_hint(reason: &str, response: &ApiResponse) -> String {
+    let media = response.media_type();
+    let begins: String = String::from_utf8_lossy(&response.body).trim_start().chars().take(40).collect();
     if begins.starts_with(['{', '[']) {
         return reason.to_owned();
     }
@@ -87,13 +86,13 @@ pub(super) struct ApiDevice {
     pub(super) node_key: Option<String>,
     #[serde(deserialize_with = "null_is_empty")]
     pub(super) tags: Vec<String>,
-    #[serde(deserialize_with = "told_list")]
+    #[serde(deserialize_with = "optional_list")]
     pub(super) enabled_routes: Option<Vec<String>>,
-    #[serde(deserialize_with = "told_list")]
+    #[serde(deserialize_with = "optional_list")]
     pub(super) advertised_routes: Option<Vec<String>>,
     pub(super) multiple_connections: Option<bool>,
     pub(super) tailnet_lock_error: Option<String>,
-    /// What else stands there, as it came.
+    /// Unknown members.
     #[serde(skip)]
     pub(super) others: Option<Value>,
 }
@@ -107,8 +106,8 @@ pub(super) struct PostureIdentity {
     pub(super) disabled: bool,
 }
 
-/// Members of a device that are read, and those that change by themselves all the time.
-const READ: &[&str] = &[
+/// Members of a device that are parsed, and those that change constantly.
+const KNOWN_MEMBERS: &[&str] = &[
     "addresses",
     "advertisedRoutes",
     "authorized",
@@ -138,23 +137,23 @@ const READ: &[&str] = &[
     "user",
 ];
 
-/// The most bytes of a device's other members that are kept.
-const MOST_OTHERS: usize = 4 << 10;
+/// The most bytes of a device's unknown members that are stored.
+const MAX_OTHERS: usize = 4 << 10;
 
-/// What each device of an answer has besides the members that are read.
-pub(super) fn others_of_devices(answer: &Answer) -> Vec<Option<Value>> {
+/// The unknown members of each device in a response.
+pub(super) fn others_of_devices(response: &ApiResponse) -> Vec<Option<Value>> {
     #[derive(Deserialize)]
     struct Others {
         #[serde(deserialize_with = "null_is_empty")]
         devices: Vec<Map<String, Value>>,
     }
-    let read = serde_json::from_slice::<Others>(&answer.body);
+    let read = serde_json::from_slice::<Others>(&response.body);
     let others = |mut device: Map<String, Value>| {
-        device.retain(|name, value| !READ.contains(&name.as_str()) && !value.is_null() && *value != "");
-        let kept = exact(&Value::Object(device));
-        match kept.text().len() {
+        device.retain(|name, value| !KNOWN_MEMBERS.contains(&name.as_str()) && !value.is_null() && *value != "");
+        let others = exact(&Value::Object(device));
+        match others.text().len() {
             ..=2 => None,
-            3..=MOST_OTHERS => Some(kept.value()),
+            3..=MAX_OTHERS => Some(others.value()),
             bytes => Some(json!({ "meshtrail": { "left_out": { "bytes": bytes } } })),
         }
     };
@@ -193,7 +192,7 @@ pub(super) struct Users {
     pub(super) users: Vec<ApiUser>,
 }
 
-/// One key (`GET /tailnet/{tailnet}/keys?all=true`); never its secret, which a list does not hold.
+/// One key (`GET /tailnet/{tailnet}/keys?all=true`), without its secret: the list does not contain it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ApiKey {
@@ -228,7 +227,7 @@ pub(super) struct DeviceCapabilities {
     pub(super) create: Option<Create>,
 }
 
-/// What an auth key lets in.
+/// Properties of devices that an auth key adds.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Create {

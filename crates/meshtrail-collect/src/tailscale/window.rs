@@ -1,10 +1,10 @@
-//! Which stretch of a log is asked next.
+//! The windows of time by which a log is read.
 //!
-//! - Windows go from the oldest to the newest, so that what the trail holds is a beginning of what there is: a crash
-//!   anywhere is gone on from at the newest record held.
-//! - Each round overlaps the last one, and now and then looks back a day: logs take records in late.
-//! - A window whose answer is too large is halved; small answers make the next one longer.
-//! - What a log keeps no more is told as a gap, once.
+//! - Windows go from the oldest to the newest, so that the trail always holds a prefix of the log: after a crash, reading
+//!   continues from the newest stored record.
+//! - Each round overlaps the last one, and now and then one goes back a day: logs receive some records late.
+//! - A window whose response is too large is cut to a quarter; small responses double the next one.
+//! - Records that the log has dropped unread are reported as a gap, once.
 
 use std::time::Duration;
 
@@ -13,57 +13,57 @@ use meshtrail_event::Timestamp;
 /// The shortest window.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How far past the API's own time is asked, so that what its clocks disagree on is not missed.
+/// A round reads this far past the API's own time, because the API's clocks may differ among each other.
 const AHEAD: Duration = Duration::from_secs(120);
 
-/// Answers below this many bytes make windows longer.
-const SMALL: usize = 2 << 20;
+/// Responses below this many bytes make windows longer.
+const SMALL_RESPONSE: usize = 2 << 20;
 
-/// How a log is asked.
+/// How a log is divided into windows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    /// How far back the first round goes where the trail holds nothing.
+pub(super) struct WindowPlan {
+    /// How far back the first round goes if the trail holds no records.
     pub(super) since: Duration,
     /// How long the log keeps its records.
-    pub(super) kept: Duration,
-    /// How far each round looks back behind what was read.
+    pub(super) retention: Duration,
+    /// How far each round goes back behind the end of the last one.
     pub(super) overlap: Duration,
-    /// How far, now and then, a round looks back; and how often.
+    /// How far a sweep goes back, and the interval between two sweeps.
     pub(super) sweep: Option<(Duration, Duration)>,
     /// The longest window.
     pub(super) longest: Duration,
 }
 
-/// What is read of a log.
+/// How far a log has been read.
 #[derive(Debug)]
-pub(super) struct Reading {
-    plan: Plan,
-    /// Everything up to here was asked for.
+pub(super) struct ReadProgress {
+    plan: WindowPlan,
+    /// Everything up to here has been read.
     read_to: Option<Timestamp>,
     swept: Option<Timestamp>,
     step: Duration,
 }
 
-/// One round: windows from its start to its end.
+/// One round of reading: windows from its start to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Round {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
-    /// What the log keeps no more.
+    /// The time of which the log has dropped records that were not read.
     pub(super) gap: Option<(Timestamp, Timestamp)>,
     sweeps: bool,
 }
 
-impl Reading {
-    /// Nothing was read since the start; the trail holds records up to `held`.
-    pub(super) fn new(plan: Plan, held: Option<Timestamp>) -> Self {
-        Self { step: plan.longest, plan, read_to: held, swept: None }
+impl ReadProgress {
+    /// At start; the trail holds records up to `stored`.
+    pub(super) fn new(plan: WindowPlan, stored: Option<Timestamp>) -> Self {
+        Self { step: plan.longest, plan, read_to: stored, swept: None }
     }
 
-    /// The round that is due when the API's clock shows `now`.
+    /// The next round; `now` is the API's time.
     pub(super) fn round(&self, now: Timestamp) -> Round {
-        let Plan { since, kept, overlap, sweep, .. } = self.plan;
-        let horizon = now.before(kept);
+        let WindowPlan { since, retention, overlap, sweep, .. } = self.plan;
+        let horizon = now.before(retention);
         let from = match self.read_to {
             None => now.before(since),
             Some(read_to) => read_to.min(now).before(overlap),
@@ -82,29 +82,29 @@ impl Reading {
         from.after(self.step).min(round.to)
     }
 
-    /// The round's gap was told.
-    pub(super) fn told(&mut self, round: &Round) {
+    /// Continues after the round's gap, which was reported.
+    pub(super) fn skip_gap(&mut self, round: &Round) {
         self.read_to = self.read_to.max(Some(round.from));
     }
 
-    /// The window up to `end` was taken, from an answer of so many bytes.
-    pub(super) fn took(&mut self, end: Timestamp, bytes: usize) {
+    /// The window up to `end` was written; its response had this many bytes.
+    pub(super) fn advance(&mut self, end: Timestamp, bytes: usize) {
         self.read_to = self.read_to.max(Some(end));
-        if bytes < SMALL {
+        if bytes < SMALL_RESPONSE {
             self.step = (self.step * 2).min(self.plan.longest);
         }
     }
 
-    /// The window's answer was too large: whether a shorter one can be asked.
+    /// The window's response was too large. Returns whether the window could be made shorter.
     pub(super) fn shorten(&mut self) -> bool {
         let can = self.step > SHORTEST;
         self.step = (self.step / 4).max(SHORTEST);
         can
     }
 
-    /// The round is done; the API's clock showed `now` when it began.
-    pub(super) fn done(&mut self, round: &Round, now: Timestamp) {
-        // Ahead of its clock nothing is final.
+    /// The round is complete; `now` is the API's time when it began.
+    pub(super) fn finish(&mut self, round: &Round, now: Timestamp) {
+        // Records dated after the API's time may still be added.
         self.read_to = Some(now);
         if round.sweeps {
             self.swept = Some(now);
@@ -122,10 +122,10 @@ mod tests {
         Timestamp::from_seconds(1_800_000_000).unwrap().after(HOUR * u32::try_from(hours).unwrap())
     }
 
-    fn plan() -> Plan {
-        Plan {
+    fn plan() -> WindowPlan {
+        WindowPlan {
             since: 48 * HOUR,
-            kept: 90 * 24 * HOUR,
+            retention: 90 * 24 * HOUR,
             overlap: HOUR,
             sweep: Some((24 * HOUR, 12 * HOUR)),
             longest: 24 * HOUR,
@@ -134,52 +134,52 @@ mod tests {
 
     #[test]
     fn the_first_round_goes_as_far_back_as_was_asked() {
-        let reading = Reading::new(plan(), None);
-        let round = reading.round(at(100));
+        let progress = ReadProgress::new(plan(), None);
+        let round = progress.round(at(100));
         assert_eq!((round.from, round.gap), (at(52), None));
-        assert_eq!(reading.window(&round, round.from), at(76));
+        assert_eq!(progress.window(&round, round.from), at(76));
     }
 
     #[test]
     fn a_round_overlaps_what_was_read_and_looks_back_a_day_now_and_then() {
-        let mut reading = Reading::new(plan(), Some(at(99)));
-        let first = reading.round(at(100));
+        let mut progress = ReadProgress::new(plan(), Some(at(99)));
+        let first = progress.round(at(100));
         assert_eq!(first.from, at(76), "after a start it looks back");
-        reading.done(&first, at(100));
-        let second = reading.round(at(101));
+        progress.finish(&first, at(100));
+        let second = progress.round(at(101));
         assert_eq!(second.from, at(99), "then it overlaps");
-        reading.done(&second, at(101));
-        assert_eq!(reading.round(at(112)).from, at(88), "and looks back again");
+        progress.finish(&second, at(101));
+        assert_eq!(progress.round(at(112)).from, at(88), "and looks back again");
     }
 
     #[test]
     fn what_the_log_keeps_no_more_is_a_gap_told_once() {
-        let mut reading = Reading::new(plan(), Some(at(0)));
+        let mut progress = ReadProgress::new(plan(), Some(at(0)));
         let now = at(100 * 24);
-        let round = reading.round(now);
+        let round = progress.round(now);
         assert_eq!((round.from, round.gap), (at(240), Some((at(0), at(240)))));
-        reading.told(&round);
-        assert_eq!(reading.round(now).gap, None);
+        progress.skip_gap(&round);
+        assert_eq!(progress.round(now).gap, None);
     }
 
     #[test]
     fn a_record_from_the_future_does_not_move_the_reading_ahead() {
-        let reading = Reading::new(plan(), Some(at(1_000)));
-        assert!(reading.round(at(100)).from <= at(99));
+        let progress = ReadProgress::new(plan(), Some(at(1_000)));
+        assert!(progress.round(at(100)).from <= at(99));
     }
 
     #[test]
     fn windows_shrink_to_what_can_be_read_and_grow_again() {
-        let mut reading = Reading::new(plan(), None);
-        let round = reading.round(at(100));
-        assert!(reading.shorten());
-        let end = reading.window(&round, round.from);
+        let mut progress = ReadProgress::new(plan(), None);
+        let round = progress.round(at(100));
+        assert!(progress.shorten());
+        let end = progress.window(&round, round.from);
         assert_eq!(end, round.from.after(6 * HOUR));
-        reading.took(end, 10);
-        assert_eq!(reading.window(&round, end), end.after(12 * HOUR));
+        progress.advance(end, 10);
+        assert_eq!(progress.window(&round, end), end.after(12 * HOUR));
         for _ in 0..20 {
-            reading.shorten();
+            progress.shorten();
         }
-        assert!(!reading.shorten());
+        assert!(!progress.shorten());
     }
 }

@@ -1,13 +1,13 @@
-//! Asking an HTTP API that may be slow, wrong, large or away.
+//! A client for HTTP APIs that may be slow, wrong, huge or unreachable.
 //!
-//! - An answer is bounded in bytes and in time: to connect, between two bytes, and as a whole.
-//! - Nothing is followed elsewhere: a redirect would carry the secret to another host.
-//! - The other side's clock is read off each answer's `Date`, and told as a difference from ours.
+//! - A response is bounded in bytes and in time: to connect, between two reads, and as a whole.
+//! - Redirects are not followed: they would carry the secret to another host.
+//! - The server's clock is read from each response's `Date` header, and kept as its difference from ours.
 //!
-//! What an answer means is not known here.
+//! What a response means is not known here.
 
+mod backoff;
 mod error;
-mod pace;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,112 +19,112 @@ use http::{HeaderMap, Method, StatusCode, header};
 use meshtrail_event::Timestamp;
 use reqwest::Url;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use error::WebError;
-pub(crate) use pace::Pace;
 
 use crate::config::Secret;
 
-/// The longest body of an error that is read.
+/// The most bytes that are read of an error's body.
 const MAX_REFUSAL: usize = 64 << 10;
 
-/// A clock that was not told yet.
-const UNTOLD: i64 = i64::MIN;
+/// The skew of a clock that is not known yet.
+const UNKNOWN_SKEW: i64 = i64::MIN;
 
-/// How long an answer may take.
+/// Timeouts of one request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
+pub(crate) struct Timeouts {
     /// To connect.
     pub(crate) connect: Duration,
     /// Between two reads.
-    pub(crate) silence: Duration,
-    /// From the question to the last byte.
-    pub(crate) whole: Duration,
+    pub(crate) read: Duration,
+    /// From sending the request to the last byte of the response.
+    pub(crate) total: Duration,
 }
 
-impl Default for Times {
+impl Default for Timeouts {
     fn default() -> Self {
         let second = Duration::from_secs(1);
-        Self { connect: 10 * second, silence: 60 * second, whole: 600 * second }
+        Self { connect: 10 * second, read: 60 * second, total: 600 * second }
     }
 }
 
-/// One API.
-pub(crate) struct Web {
+/// Client of one API.
+pub(crate) struct ApiClient {
     client: reqwest::Client,
     base: Url,
-    whole: Duration,
-    /// Where more certificates were read from.
+    total: Duration,
+    /// The file with additional CA certificates.
     ca: Option<PathBuf>,
-    /// Their clock minus ours, in milliseconds; [`UNTOLD`] before they told it.
+    /// The server's clock minus ours, in milliseconds; [`UNKNOWN_SKEW`] before the first response.
     skew: AtomicI64,
 }
 
-/// One question.
+/// One request.
 #[derive(Debug, Clone)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct ApiRequest<'a> {
     pub(crate) method: Method,
-    /// Parts of the path, encoded as they are put together.
+    /// Segments of the path, not percent-encoded yet.
     pub(crate) path: &'a [&'a str],
     pub(crate) query: &'a [(&'a str, &'a str)],
     pub(crate) accept: Option<&'static str>,
     pub(crate) bearer: Option<&'a Secret>,
     pub(crate) form: Option<&'a [(&'a str, &'a str)]>,
-    /// The most bytes of the answer.
+    /// The most bytes of the response's body.
     pub(crate) most: usize,
 }
 
-/// What came back.
+/// A complete response.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Web {
-    /// The API at `base`; `ca` holds more certificates to check its own with.
-    pub(crate) fn new(base: &Url, times: Times, ca: Option<&Path>) -> Result<Self, WebError> {
+impl ApiClient {
+    /// A client of the API at `base`; `ca` is a file with CA certificates that are trusted besides the system's.
+    pub(crate) fn new(base: &Url, timeouts: Timeouts, ca: Option<&Path>) -> Result<Self, WebError> {
         let built = match ca.map(certificates).transpose()? {
-            None => builder(base, times).build(),
+            None => client_builder(base, timeouts).build(),
             Some(certificates) => {
-                let merged = builder(base, times).tls_certs_merge(certificates.clone()).build();
-                // On a machine without authorities of its own, the named ones are all there are.
-                merged.or_else(|_| builder(base, times).tls_certs_only(certificates).build())
+                let merged = client_builder(base, timeouts).tls_certs_merge(certificates.clone()).build();
+                // On a machine without CA certificates, those in the file are the only ones.
+                merged.or_else(|_| client_builder(base, timeouts).tls_certs_only(certificates).build())
             }
         };
         let client = built.map_err(|source| WebError::Client { source })?;
         let ca = ca.map(Path::to_owned);
-        Ok(Self { client, base: base.clone(), whole: times.whole, ca, skew: AtomicI64::new(UNTOLD) })
+        Ok(Self { client, base: base.clone(), total: timeouts.total, ca, skew: AtomicI64::new(UNKNOWN_SKEW) })
     }
 
-    /// Asks, and reads the whole answer, whatever its status.
-    pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, WebError> {
-        let asking = self.asked(ask);
-        match tokio::time::timeout(self.whole, asking).await {
-            Ok(answer) => answer,
-            Err(_) => Err(WebError::Slow { host: self.host(), waited: self.whole }),
+    /// Sends a request and reads the whole response, whatever its status.
+    pub(crate) async fn send(&self, request: &ApiRequest<'_>) -> Result<ApiResponse, WebError> {
+        let exchange = self.exchange(request);
+        match tokio::time::timeout(self.total, exchange).await {
+            Ok(response) => response,
+            Err(_) => Err(WebError::Slow { host: self.host(), waited: self.total }),
         }
     }
 
-    async fn asked(&self, ask: &Ask<'_>) -> Result<Answer, WebError> {
-        let mut request = self.client.request(ask.method.clone(), self.address(ask));
-        if let Some(accept) = ask.accept {
-            request = request.header(header::ACCEPT, accept);
+    async fn exchange(&self, request: &ApiRequest<'_>) -> Result<ApiResponse, WebError> {
+        let mut builder = self.client.request(request.method.clone(), self.address(request));
+        if let Some(accept) = request.accept {
+            builder = builder.header(header::ACCEPT, accept);
         }
-        if let Some(secret) = ask.bearer {
-            request = request.bearer_auth(secret.reveal());
+        if let Some(secret) = request.bearer {
+            builder = builder.bearer_auth(secret.reveal());
         }
-        if let Some(form) = ask.form {
-            request = request.form(form);
+        if let Some(form) = request.form {
+            builder = builder.form(form);
         }
-        let response = request.send().await.map_err(|source| self.failed(source))?;
+        let response = builder.send().await.map_err(|source| self.classify(source))?;
         let (status, headers) = (response.status(), response.headers().clone());
         self.note_clock(&headers, Timestamp::now());
-        let most = if status.is_success() { ask.most } else { MAX_REFUSAL };
+        let most = if status.is_success() { request.most } else { MAX_REFUSAL };
         let mut body = Vec::new();
         let mut parts = response.bytes_stream();
         while let Some(part) = parts.next().await {
-            let part = part.map_err(|source| self.failed(source))?;
+            let part = part.map_err(|source| self.classify(source))?;
             if body.len() + part.len() > most {
                 if status.is_success() {
                     return Err(WebError::TooLarge { host: self.host(), most });
@@ -133,16 +133,16 @@ impl Web {
             }
             body.extend_from_slice(&part);
         }
-        Ok(Answer { status, headers, body: body.into() })
+        Ok(ApiResponse { status, headers, body: body.into() })
     }
 
-    fn address(&self, ask: &Ask<'_>) -> Url {
+    fn address(&self, request: &ApiRequest<'_>) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(ask.path);
+            path.pop_if_empty().extend(request.path);
         }
-        if !ask.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(ask.query);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(request.query);
         }
         url
     }
@@ -151,12 +151,12 @@ impl Web {
         self.base.host_str().unwrap_or_default().to_owned()
     }
 
-    fn failed(&self, source: reqwest::Error) -> WebError {
+    fn classify(&self, source: reqwest::Error) -> WebError {
         let source = source.without_url();
         if source.is_timeout() {
             return WebError::Silent { host: self.host(), source };
         }
-        if let Some(why) = distrust(&source) {
+        if let Some(why) = certificate_error(&source) {
             let advice = advice(why, self.ca.as_deref());
             return WebError::Untrusted { host: self.host(), advice, source };
         }
@@ -170,11 +170,11 @@ impl Web {
         let Some(theirs) = headers.get(header::DATE).and_then(|date| http_date(date.to_str().ok()?)) else {
             return;
         };
-        // A date has whole seconds: what is less than two apart is the same.
+        // The header has a resolution of one second: differences below two seconds count as none.
         let skew = (theirs.as_nanos() - now.as_nanos()) / 1_000_000;
         let skew = if skew.abs() < 2_000 { 0 } else { skew };
         let before = self.skew.swap(skew, Ordering::Relaxed);
-        let before = if before == UNTOLD { 0 } else { before };
+        let before = if before == UNKNOWN_SKEW { 0 } else { before };
         if skew.abs() > 60_000 && (before - skew).abs() > 60_000 {
             let seconds = skew.abs() / 1_000;
             let which = if skew > 0 { "behind" } else { "ahead of" };
@@ -182,26 +182,26 @@ impl Web {
         }
     }
 
-    /// How far their clock is ahead of ours, in milliseconds, where they told it; less than two seconds are none.
+    /// How far the server's clock is ahead of ours, in milliseconds, once it is known; less than two seconds count as 0.
     pub(crate) fn skew(&self) -> Option<i64> {
-        Some(self.skew.load(Ordering::Relaxed)).filter(|skew| *skew != UNTOLD)
+        Some(self.skew.load(Ordering::Relaxed)).filter(|skew| *skew != UNKNOWN_SKEW)
     }
 
-    /// What their clock shows when ours shows `now`.
+    /// The server's time when ours is `now`.
     pub(crate) fn their_time(&self, now: Timestamp) -> Timestamp {
         let skew = self.skew().unwrap_or_default();
         Timestamp::from_nanos(now.as_nanos().saturating_add(skew.saturating_mul(1_000_000)))
     }
 }
 
-/// A client for `base`, but for certificates of its own. Plain HTTP needs none: a machine without any must still be able
-/// to ask there.
-fn builder(base: &Url, times: Times) -> reqwest::ClientBuilder {
+/// The client's settings except for additional certificates. Plain HTTP needs no certificates at all: a machine without
+/// any must still be able to use it.
+fn client_builder(base: &Url, timeouts: Timeouts) -> reqwest::ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("meshtrail/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(times.connect)
-        .read_timeout(times.silence)
+        .connect_timeout(timeouts.connect)
+        .read_timeout(timeouts.read)
         .pool_idle_timeout(Duration::from_secs(90));
     let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
     if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
@@ -213,14 +213,14 @@ fn builder(base: &Url, times: Times) -> reqwest::ClientBuilder {
     builder
 }
 
-/// Why the other side's certificate is not trusted, where that is what failed.
-fn distrust(error: &reqwest::Error) -> Option<&rustls::CertificateError> {
+/// Why the server's certificate is not trusted, if that is the cause of `error`.
+fn certificate_error(error: &reqwest::Error) -> Option<&rustls::CertificateError> {
     let mut cause: &(dyn std::error::Error + 'static) = error;
     loop {
         if let Some(rustls::Error::InvalidCertificate(why)) = cause.downcast_ref() {
             return Some(why);
         }
-        // An error of the system that wraps another does not give that as its source.
+        // An `io::Error` does not return the error that it wraps as its source.
         let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         cause = match wrapped {
             Some(wrapped) => wrapped,
@@ -263,8 +263,8 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, WebError> {
     if found.is_empty() { Err(failed("it holds no PEM certificate".to_owned())) } else { Ok(found) }
 }
 
-impl Answer {
-    /// How long to wait before asking again, where the answer says so.
+impl ApiResponse {
+    /// The wait that the `Retry-After` header asks for.
     pub(crate) fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
         if let Ok(seconds) = text.parse() {
@@ -298,23 +298,23 @@ mod tests {
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
         let now = Timestamp::from_seconds(1_795_262_000).unwrap();
-        let said = |text: &'static str| {
+        let wait_of = |text: &'static str| {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, http::HeaderValue::from_static(text))]);
-            Answer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }.retry_after(now)
+            ApiResponse { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }.retry_after(now)
         };
-        assert_eq!(said("3600"), Some(Duration::from_secs(3_600)));
+        assert_eq!(wait_of("3600"), Some(Duration::from_secs(3_600)));
         assert_eq!(
-            said("Sat, 21 Nov 2026 12:00:00 GMT"),
+            wait_of("Sat, 21 Nov 2026 12:00:00 GMT"),
             Some(Duration::from_secs(1_795_262_400 - 1_795_262_000))
         );
-        assert_eq!(said("soon"), None);
+        assert_eq!(wait_of("soon"), None);
     }
 
     #[test]
     fn paths_are_put_together_and_cannot_leave_the_api() {
         let _already_there = rustls::crypto::ring::default_provider().install_default();
-        let web = Web::new(&"https://h.example/base/".parse().unwrap(), Times::default(), None).unwrap();
-        let ask = Ask {
+        let client = ApiClient::new(&"https://h.example/base/".parse().unwrap(), Timeouts::default(), None).unwrap();
+        let request = ApiRequest {
             method: Method::GET,
             path: &["api", "v2", "tailnet", "a b/../c", "acl"],
             query: &[("start", "2026-11-20T00:00:00Z"), ("q", "a&b")],
@@ -323,7 +323,7 @@ mod tests {
             form: None,
             most: 1,
         };
-        let url = web.address(&ask).to_string();
+        let url = client.address(&request).to_string();
         assert_eq!(
             url,
             "https://h.example/base/api/v2/tailnet/a%20b%2F..%2Fc/acl?start=2026-11-20T00%3A00%3A00Z&q=a%26b"

@@ -28,7 +28,7 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    /// Starts what `config`, the text of `[sources]`, names.
+    /// Starts the receivers in `config`, the text of `[sources]`.
     pub(crate) async fn start(folder: &Path, config: &str) -> Self {
         let store =
             Store::open(&StoreLocation::Folder(folder.to_owned()), &WritePolicy::default()).await.unwrap();
@@ -44,17 +44,17 @@ impl Receiving {
         Self { trail, addresses, client: reqwest::Client::new(), stop, tasks }
     }
 
-    /// Where the receiver listens that the key of the configuration names.
+    /// The address of the receiver with this key in the configuration.
     pub(crate) fn address(&self, key: &str) -> SocketAddr {
         self.addresses.iter().find(|(name, _)| *name == key).unwrap().1
     }
 
-    /// A request to the receiver that the key of the configuration names.
+    /// A request to the receiver with this key in the configuration.
     pub(crate) fn post(&self, key: &str, path: &str) -> reqwest::RequestBuilder {
         self.client.post(format!("http://{}{path}", self.address(key)))
     }
 
-    /// Everything in the trail.
+    /// All events in the trail.
     pub(crate) async fn events(&self) -> Vec<Event> {
         let leaves: Vec<_> = self.trail.scan(Scan::oldest(0..self.trail.size())).try_collect().await.unwrap();
         leaves.iter().map(|(_, leaf)| Event::from_json(leaf).unwrap()).collect()
@@ -69,7 +69,7 @@ impl Receiving {
         self.events().await.into_iter().filter_map(text).collect()
     }
 
-    /// How many events of a kind there are.
+    /// Number of events of a kind.
     pub(crate) async fn count(&self, kind: &Kind) -> usize {
         self.events().await.iter().filter(|event| event.kind == *kind).count()
     }
@@ -88,7 +88,7 @@ impl Receiving {
         tokio::time::timeout(Duration::from_secs(120), found).await.unwrap()
     }
 
-    /// Stops in order.
+    /// Shuts down.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
@@ -97,7 +97,7 @@ impl Receiving {
     }
 }
 
-/// A section of `[sources]` behind a secret.
+/// A section of `[sources]` with a secret.
 pub(crate) fn guarded(folder: &Path, section: &str, secret: &str) -> String {
     let path = folder.join(format!("{section}.secret"));
     std::fs::write(&path, secret).unwrap();

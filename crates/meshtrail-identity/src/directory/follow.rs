@@ -1,9 +1,9 @@
-//! A directory file that may change while it is in use.
+//! Follows a directory file that changes while it is in use.
 //!
 //! - The first load must succeed; after that there is always a directory.
-//! - A changed file is read once it has held still from one look to the next, so that a file half written,
-//!   which in TOML may well be valid, is not taken.
-//! - A file that is gone or wrong changes nothing but [`DirectoryState::problem`], which says what is wrong.
+//! - A changed file is loaded once it is unchanged between two checks, so that a partly written file, which may be valid
+//!   TOML, is not loaded.
+//! - A missing or invalid file changes only [`DirectoryState::problem`]; the last valid directory stays in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use tokio::sync::watch;
 
 use super::{Directory, DirectoryError};
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The interval between checks of the file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The directory in use, and what is wrong with the file if it is older than the file.
+/// The directory in use, and the error about the file if the directory is older than the file.
 #[derive(Clone, Debug)]
 pub struct DirectoryState {
-    /// The last good directory.
+    /// The last valid directory.
     pub directory: Arc<Directory>,
-    /// How many times a changed file was taken.
+    /// Number of reloads.
     pub reloads: u64,
-    /// Why the file as it is now was not taken; none when the directory is what the file says.
+    /// Why the current file can't be loaded; none if the directory is up to date.
     pub problem: Option<Arc<DirectoryError>>,
 }
 
-/// A directory file, followed for as long as a clone of this exists.
+/// A directory file, which is followed as long as a clone of this exists.
 #[derive(Clone, Debug)]
 pub struct DirectoryFile {
     path: Arc<Path>,
@@ -36,13 +36,13 @@ pub struct DirectoryFile {
 }
 
 impl DirectoryFile {
-    /// Loads the file, and starts a task that follows it.
+    /// Loads the file, and spawns a task that follows it.
     pub fn open(path: impl Into<PathBuf>) -> Result<DirectoryFile, DirectoryError> {
-        DirectoryFile::open_looking_every(path, LOOK_EVERY)
+        DirectoryFile::open_with_interval(path, CHECK_INTERVAL)
     }
 
-    /// Like [`DirectoryFile::open`], with another interval between looks at the file.
-    pub fn open_looking_every(
+    /// Like [`DirectoryFile::open`], with another interval between checks.
+    pub fn open_with_interval(
         path: impl Into<PathBuf>,
         every: Duration,
     ) -> Result<DirectoryFile, DirectoryError> {
@@ -50,7 +50,7 @@ impl DirectoryFile {
         let stamp = Stamp::of(&path);
         let directory = Arc::new(Directory::load(&path)?);
         let (sender, state) = watch::channel(DirectoryState { directory, reloads: 0, problem: None });
-        let follower = Follower { path: path.clone(), taken: stamp, seen: stamp, sender };
+        let follower = Follower { path: path.clone(), loaded: stamp, last: stamp, sender };
         tokio::spawn(follower.run(every));
         Ok(DirectoryFile { path, state })
     }
@@ -65,13 +65,13 @@ impl DirectoryFile {
         self.state.borrow().directory.clone()
     }
 
-    /// The directory in use and what is wrong with the file, now and at each change.
+    /// The directory in use and the error about the file, now and at each change.
     pub fn subscribe(&self) -> watch::Receiver<DirectoryState> {
         self.state.clone()
     }
 }
 
-/// What tells one content of a file from another without reading it.
+/// Metadata by which a change of the file is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -89,43 +89,43 @@ impl Stamp {
 
 struct Follower {
     path: Arc<Path>,
-    /// The stamp of the content last read, good or bad; none for a file that was gone.
-    taken: Option<Stamp>,
-    /// The stamp at the last look.
-    seen: Option<Stamp>,
+    /// The stamp at the last load, valid or not; none for a missing file.
+    loaded: Option<Stamp>,
+    /// The stamp at the last check.
+    last: Option<Stamp>,
     sender: watch::Sender<DirectoryState>,
 }
 
 impl Follower {
     async fn run(mut self, every: Duration) {
-        let mut looks = tokio::time::interval(every);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut interval = tokio::time::interval(every);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.sender.closed() => return,
-                _ = looks.tick() => self.look().await,
+                _ = interval.tick() => self.check().await,
             }
         }
     }
 
-    async fn look(&mut self) {
+    async fn check(&mut self) {
         let stamp = Stamp::of(&self.path);
-        let held_still = stamp == self.seen;
-        self.seen = stamp;
-        if stamp == self.taken || !held_still {
+        let is_stable = stamp == self.last;
+        self.last = stamp;
+        if stamp == self.loaded || !is_stable {
             return;
         }
-        self.taken = stamp;
+        self.loaded = stamp;
         let path = self.path.clone();
         match tokio::task::spawn_blocking(move || Directory::load(&path)).await {
-            Ok(Ok(directory)) => self.take(directory),
-            Ok(Err(problem)) => self.keep(problem),
+            Ok(Ok(directory)) => self.publish(directory),
+            Ok(Err(problem)) => self.publish_problem(problem),
             // The runtime is going down, and this task with it.
             Err(_cancelled) => {}
         }
     }
 
-    fn take(&self, directory: Directory) {
+    fn publish(&self, directory: Directory) {
         let (people, devices, groups) = directory.counts();
         tracing::info!(file = %self.path.display(), people, devices, groups, "directory file reloaded");
         self.sender.send_modify(|state| {
@@ -135,7 +135,7 @@ impl Follower {
         });
     }
 
-    fn keep(&self, problem: DirectoryError) {
+    fn publish_problem(&self, problem: DirectoryError) {
         tracing::warn!(file = %self.path.display(), problem = %with_causes(&problem), "directory file not taken; the last good one stays in use");
         self.sender.send_modify(|state| state.problem = Some(Arc::new(problem)));
     }

@@ -1,7 +1,7 @@
-//! One address: who held it, and the newest answer, kept beside it for those who ask of now.
+//! One address: its holders over time, and the newest answer as a cache.
 //!
-//! A directory of many devices lies spread over memory, and each hop to another piece of it costs as much as all the
-//! rest of an answer. Events come with times that are almost now: for them everything stands in one place.
+//! The data of many devices are scattered in memory, and each cache miss costs as much as the rest of a query. Most events
+//! have times close to now: for them everything needed is in one place.
 
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -9,37 +9,37 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use meshtrail_event::{Actor, Timestamp};
 
 use super::holders::Holders;
-use super::{Inner, Known};
+use super::{DeviceAsOf, Inner};
 
 /// An address of the mesh over time.
 #[derive(Default)]
 pub(super) struct Address {
     pub(super) holders: Holders,
-    newest: RwLock<Option<Held>>,
+    newest: RwLock<Option<HolderAnswer>>,
 }
 
-/// Who has an address, with the actor at hand.
+/// The holder of an address, with a copy of its actor.
 #[derive(Clone)]
-pub(super) struct Held {
-    pub(super) known: Known,
+pub(super) struct HolderAnswer {
+    pub(super) device: DeviceAsOf,
     pub(super) actor: Actor,
-    /// From when on the answer stays the same.
+    /// The start of the time for which the answer is valid.
     since: Timestamp,
-    /// What had been learned by then: the answer stands until more is.
-    learned: u64,
+    /// The generation of the history for which the answer is valid.
+    generation: u64,
 }
 
-/// An answer, kept or just made.
-pub(super) enum Answer<'a> {
-    Kept(RwLockReadGuard<'a, Option<Held>>),
-    Made(Option<Box<Held>>),
+/// The result of looking up an address: a cached answer, or a new one.
+pub(super) enum HolderLookup<'a> {
+    Cached(RwLockReadGuard<'a, Option<HolderAnswer>>),
+    Computed(Option<Box<HolderAnswer>>),
 }
 
-impl Answer<'_> {
-    pub(super) fn held(&self) -> Option<&Held> {
+impl HolderLookup<'_> {
+    pub(super) fn answer(&self) -> Option<&HolderAnswer> {
         match self {
-            Self::Kept(held) => held.as_ref(),
-            Self::Made(held) => held.as_deref(),
+            Self::Cached(answer) => answer.as_ref(),
+            Self::Computed(answer) => answer.as_deref(),
         }
     }
 }
@@ -49,39 +49,39 @@ impl Inner {
         self.addresses.get(&address.to_canonical())
     }
 
-    /// Who had the address at `time`.
-    pub(super) fn holder<'a>(&self, address: &'a Address, time: Timestamp) -> Answer<'a> {
-        let kept = address.newest.read().unwrap_or_else(PoisonError::into_inner);
-        if kept.as_ref().is_some_and(|held| held.learned == self.learned && held.since <= time) {
-            return Answer::Kept(kept);
+    /// Looks up the holder of the address at `time`.
+    pub(super) fn holder<'a>(&self, address: &'a Address, time: Timestamp) -> HolderLookup<'a> {
+        let cached = address.newest.read().unwrap_or_else(PoisonError::into_inner);
+        if cached.as_ref().is_some_and(|answer| answer.generation == self.generation && answer.since <= time) {
+            return HolderLookup::Cached(cached);
         }
-        drop(kept);
-        let Some(known) = self.known_of(&address.holders, time) else { return Answer::Made(None) };
-        let since = self.settled(&address.holders);
-        let held = Held {
-            actor: Actor::clone(known.actor()),
-            known,
+        drop(cached);
+        let Some(device) = self.holder_as_of(&address.holders, time) else { return HolderLookup::Computed(None) };
+        let since = self.stable_since(&address.holders);
+        let answer = HolderAnswer {
+            actor: Actor::clone(device.actor()),
+            device,
             since: since.unwrap_or_default(),
-            learned: self.learned,
+            generation: self.generation,
         };
-        // Whoever holds it now reads what was there before: then the next one keeps the answer. Nobody waits, so that
-        // two who hold one address each can't wait for each other.
+        // If the lock is taken, the answer is cached by a later query instead. Nobody waits, so that two queries that have
+        // one address locked each can't deadlock.
         if since.is_some_and(|since| since <= time)
             && let Ok(mut newest) = address.newest.try_write()
         {
-            *newest = Some(held.clone());
+            *newest = Some(answer.clone());
         }
-        Answer::Made(Some(Box::new(held)))
+        HolderLookup::Computed(Some(Box::new(answer)))
     }
 
-    /// From when on the same answer stands, if one device alone has the address.
-    fn settled(&self, holders: &Holders) -> Option<Timestamp> {
-        let since = holders.settled();
+    /// The start of the time for which the newest answer is valid, if only one device has the address.
+    fn stable_since(&self, holders: &Holders) -> Option<Timestamp> {
+        let since = holders.stable_since();
         let &[place] = holders.at(since) else { return None };
         let record = &self.devices[place as usize].record;
-        let since = since.max(record.settled());
+        let since = since.max(record.stable_since());
         let owner = record.at(since)?.state?.owner;
-        let person = owner.map(|owner| self.people[owner as usize].record.settled());
+        let person = owner.map(|owner| self.people[owner as usize].record.stable_since());
         Some(since.max(person.unwrap_or_default()))
     }
 }

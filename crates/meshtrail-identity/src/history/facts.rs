@@ -1,5 +1,5 @@
-//! What is held of a device and of a person at one moment: texts are shared, and what changes with every look at a
-//! control plane (whether it is online, when it was last seen) is left out: that is `presence`.
+//! The facts about a device or a person at one moment. Texts are interned. What changes at every poll of a control plane
+//! (whether it is online, when it was last seen) is not part of it: see `presence`.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use meshtrail_event::{Actor, Device, Person, Timestamp};
 
-use super::record::Account;
+use super::record::Mergeable;
 use crate::state::{DeviceState, UserState};
 
 /// Texts that many devices share, such as tags or routes.
 pub type Texts = Arc<[Arc<str>]>;
 
-/// A device as one origin told of it, or as several did together. See [`DeviceState`] for what each member means.
+/// A device as reported by one origin, or merged from several. See [`DeviceState`] for the members.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the members are those of DeviceState")]
 pub struct DeviceFacts {
@@ -43,7 +43,7 @@ pub struct DeviceFacts {
     pub withholds_posture: Option<bool>,
 }
 
-/// A person as one origin told of them, or as several did together. See [`UserState`] for what each member means.
+/// A person as reported by one origin, or merged from several. See [`UserState`] for the members.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the members are those of UserState")]
 pub struct PersonFacts {
@@ -58,7 +58,7 @@ pub struct PersonFacts {
 }
 
 impl DeviceFacts {
-    /// The device as it stands in an event.
+    /// The `device` member of an event.
     pub fn device(&self) -> Device {
         Device {
             addresses: self.addresses.iter().map(IpAddr::to_string).collect(),
@@ -69,21 +69,21 @@ impl DeviceFacts {
         }
     }
 
-    /// The actor as it stands in an event: the person or the tags, with the device.
+    /// The `actor` member of an event: the person or the tags, with the device.
     pub(super) fn actor(&self, person: Option<Arc<Person>>) -> Actor {
         let by_login = |login: &Arc<str>| Person { login: login.to_string(), ..Person::default() }.into();
         let person = person.or_else(|| self.owner.as_ref().map(by_login));
         Actor { device: Some(self.device().into()), person, tags: owned(&self.tags), service: None }
     }
 
-    /// Whether it says anything of whose the device is.
-    pub fn says_whose(&self) -> bool {
+    /// Whether it names an owner: a person or tags.
+    pub fn names_owner(&self) -> bool {
         self.owner.is_some() || !self.tags.is_empty()
     }
 }
 
 impl PersonFacts {
-    /// The person as they stand in an event.
+    /// The `person` member of an event.
     pub fn person(&self) -> Person {
         Person {
             groups: owned(&self.groups),
@@ -98,7 +98,7 @@ fn owned(texts: &[Arc<str>]) -> Vec<String> {
     texts.iter().map(|text| text.to_string()).collect()
 }
 
-/// The first that is there.
+/// Fills in a missing value.
 fn fill<T: Clone>(own: &mut Option<T>, other: &Option<T>) {
     if own.is_none() {
         own.clone_from(other);
@@ -111,18 +111,18 @@ fn fill_list<T>(own: &mut Arc<[T]>, other: &Arc<[T]>) {
     }
 }
 
-impl Account for DeviceFacts {
-    fn decides(&self) -> bool {
-        self.says_whose()
+impl Mergeable for DeviceFacts {
+    fn is_decisive(&self) -> bool {
+        self.names_owner()
     }
 
-    fn is_whole(&self) -> bool {
-        self.says_whose() && !self.addresses.is_empty() && self.name.is_some() && self.os.is_some()
+    fn is_complete(&self) -> bool {
+        self.names_owner() && !self.addresses.is_empty() && self.name.is_some() && self.os.is_some()
     }
 
     fn fill_from(&mut self, other: &DeviceFacts) {
-        // Whose it is, is one thing: an owner and tags are never put together from two accounts.
-        if !self.says_whose() {
+        // Owner and tags are never merged from two accounts.
+        if !self.names_owner() {
             self.owner.clone_from(&other.owner);
             self.tags.clone_from(&other.tags);
         }
@@ -157,14 +157,14 @@ impl Account for DeviceFacts {
             (None, None) => true,
             _ => false,
         };
-        let told = self.says_whose() && other.says_whose();
-        (told && !(same_login && self.tags == other.tags)).then(|| (self.whose(), other.whose()))
+        let both_name_owner = self.names_owner() && other.names_owner();
+        (both_name_owner && !(same_login && self.tags == other.tags)).then(|| (self.owner_label(), other.owner_label()))
     }
 }
 
 impl DeviceFacts {
-    /// Whose it is, in words: a login, tags, or nobody's.
-    pub fn whose(&self) -> String {
+    /// The owner as text: a login, tags, or `no person`.
+    pub fn owner_label(&self) -> String {
         match &self.owner {
             Some(owner) => owner.to_string(),
             None if self.tags.is_empty() => "no person".to_owned(),
@@ -173,12 +173,12 @@ impl DeviceFacts {
     }
 }
 
-impl Account for PersonFacts {
-    fn decides(&self) -> bool {
+impl Mergeable for PersonFacts {
+    fn is_decisive(&self) -> bool {
         true
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.id.is_some() && self.name.is_some() && !self.groups.is_empty() && self.role.is_some()
     }
 
@@ -200,15 +200,15 @@ impl Account for PersonFacts {
     }
 }
 
-/// Texts and lists that were seen before, so that equal ones are held once.
+/// Interned texts and lists: equal ones are stored once.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct Interner {
     texts: HashSet<Arc<str>>,
     lists: HashSet<Texts>,
     addresses: HashSet<Arc<[IpAddr]>>,
 }
 
-impl Shared {
+impl Interner {
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
             return known.clone();
@@ -218,7 +218,7 @@ impl Shared {
         text
     }
 
-    fn maybe(&mut self, text: Option<&str>) -> Option<Arc<str>> {
+    fn optional_text(&mut self, text: Option<&str>) -> Option<Arc<str>> {
         text.filter(|text| !text.is_empty()).map(|text| self.text(text))
     }
 
@@ -246,12 +246,12 @@ impl Shared {
         let name = state.name.as_deref().map(|name| name.trim_end_matches('.'));
         DeviceFacts {
             id: self.text(&state.id),
-            name: self.maybe(name),
-            hostname: self.maybe(state.hostname.as_deref()),
-            os: self.maybe(state.os.as_deref()),
+            name: self.optional_text(name),
+            hostname: self.optional_text(state.hostname.as_deref()),
+            os: self.optional_text(state.os.as_deref()),
             addresses: self.addresses(&state.addresses),
             // A tagged device belongs to its tags, whoever registered it.
-            owner: if state.tags.is_empty() { self.maybe(state.owner.as_deref()) } else { None },
+            owner: if state.tags.is_empty() { self.optional_text(state.owner.as_deref()) } else { None },
             tags: self.list(state.tags.iter()),
             advertised_routes: self.list(state.advertised_routes.iter()),
             enabled_routes: self.list(state.enabled_routes.iter()),
@@ -263,25 +263,25 @@ impl Shared {
             key_expiry_disabled: state.key_expiry_disabled,
             created: state.created,
             expires: state.expires,
-            client_version: self.maybe(state.client_version.as_deref()),
-            machine_key: self.maybe(state.machine_key.as_deref()),
-            node_key: self.maybe(state.node_key.as_deref()),
+            client_version: self.optional_text(state.client_version.as_deref()),
+            machine_key: self.optional_text(state.machine_key.as_deref()),
+            node_key: self.optional_text(state.node_key.as_deref()),
             serial_numbers: self.list(state.serial_numbers.iter()),
             ssh_enabled: state.ssh_enabled,
-            tailnet_lock_error: self.maybe(state.tailnet_lock_error.as_deref()),
+            tailnet_lock_error: self.optional_text(state.tailnet_lock_error.as_deref()),
             withholds_posture: state.withholds_posture,
         }
     }
 
     pub(super) fn person(&mut self, state: &UserState) -> PersonFacts {
         PersonFacts {
-            id: self.maybe(Some(&state.id)),
+            id: self.optional_text(Some(&state.id)),
             login: self.text(&state.login),
-            name: self.maybe(state.name.as_deref()),
+            name: self.optional_text(state.name.as_deref()),
             groups: self.list(state.groups.iter()),
-            role: self.maybe(state.role.as_deref()),
-            status: self.maybe(state.status.as_deref()),
-            of_type: self.maybe(state.of_type.as_deref()),
+            role: self.optional_text(state.role.as_deref()),
+            status: self.optional_text(state.status.as_deref()),
+            of_type: self.optional_text(state.of_type.as_deref()),
             created: state.created,
         }
     }

@@ -1,42 +1,42 @@
-//! Who held something at which time: stretches of time, each with the devices that held it.
+//! The holders of an address or a route over time: spans of time, each with a set of devices.
 //!
-//! Mostly one device holds an address at a time; several do where origins disagree, or where nobody saw the first one
-//! go.
+//! Usually one device holds an address at a time; several do if origins disagree, or if the removal of the first one was not
+//! observed.
 
 use meshtrail_event::Timestamp;
 
-/// A device's place in the history.
+/// The index of a device or a person in the history's lists.
 pub(super) type Place = u32;
 
-/// From a moment on, until the next stretch.
+/// A span of time, which ends at the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stretch {
+struct Span {
     from: Timestamp,
-    who: Who,
+    holders: HolderSet,
 }
 
-/// The devices of a stretch, in order.
+/// The devices of a span, in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Who {
+enum HolderSet {
     Nobody,
     One([Place; 1]),
     Several(Box<[Place]>),
 }
 
-impl Who {
+impl HolderSet {
     fn all(&self) -> &[Place] {
         match self {
-            Who::Nobody => &[],
-            Who::One(one) => one,
-            Who::Several(several) => several,
+            HolderSet::Nobody => &[],
+            HolderSet::One(one) => one,
+            HolderSet::Several(several) => several,
         }
     }
 
-    fn of(places: &[Place]) -> Who {
+    fn of(places: &[Place]) -> HolderSet {
         match *places {
-            [] => Who::Nobody,
-            [one] => Who::One([one]),
-            _ => Who::Several(places.into()),
+            [] => HolderSet::Nobody,
+            [one] => HolderSet::One([one]),
+            _ => HolderSet::Several(places.into()),
         }
     }
 
@@ -47,39 +47,39 @@ impl Who {
             (Ok(at), false) => drop(places.remove(at)),
             _ => return,
         }
-        *self = Who::of(&places);
+        *self = HolderSet::of(&places);
     }
 }
 
-/// Who held one thing, over all time.
+/// The holders of one address or route, over all time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Holders {
-    /// By their beginnings; neighbours differ, and before the first nobody held it.
-    stretches: Vec<Stretch>,
+    /// In order of their starts; neighbours differ, and before the first there was no holder.
+    spans: Vec<Span>,
 }
 
 impl Holders {
-    /// Notes whether `place` held it from `from` until `until`.
+    /// Sets whether `place` held it from `from` until `until`.
     pub(super) fn set(&mut self, place: Place, from: Timestamp, until: Timestamp, held: bool) {
         if from >= until {
             return;
         }
-        let begin = self.cut(from);
+        let begin = self.split_at(from);
         let end =
-            if until == Timestamp::from_nanos(i64::MAX) { self.stretches.len() } else { self.cut(until) };
-        for stretch in &mut self.stretches[begin..end] {
-            stretch.who.set(place, held);
+            if until == Timestamp::from_nanos(i64::MAX) { self.spans.len() } else { self.split_at(until) };
+        for span in &mut self.spans[begin..end] {
+            span.holders.set(place, held);
         }
-        // Only the ends of what changed, and what lies between, can have become like their neighbours.
+        // Only the changed spans and those next to them can have become equal to their neighbours.
         let mut at = begin.saturating_sub(1);
         let mut left = end + 1 - at;
-        while left > 0 && at < self.stretches.len() {
+        while left > 0 && at < self.spans.len() {
             let like_before = match at.checked_sub(1) {
-                Some(before) => self.stretches[before].who == self.stretches[at].who,
-                None => self.stretches[at].who == Who::Nobody,
+                Some(before) => self.spans[before].holders == self.spans[at].holders,
+                None => self.spans[at].holders == HolderSet::Nobody,
             };
             if like_before {
-                self.stretches.remove(at);
+                self.spans.remove(at);
             } else {
                 at += 1;
             }
@@ -87,53 +87,53 @@ impl Holders {
         }
     }
 
-    /// The index of the stretch that begins at `time`, which is made if there is none.
-    fn cut(&mut self, time: Timestamp) -> usize {
-        let index = self.stretches.partition_point(|stretch| stretch.from < time);
-        if self.stretches.get(index).is_none_or(|stretch| stretch.from != time) {
-            let who = index.checked_sub(1).map_or(Who::Nobody, |before| self.stretches[before].who.clone());
-            self.stretches.insert(index, Stretch { from: time, who });
+    /// The index of the span that starts at `time`; a span is split if there is none.
+    fn split_at(&mut self, time: Timestamp) -> usize {
+        let index = self.spans.partition_point(|span| span.from < time);
+        if self.spans.get(index).is_none_or(|span| span.from != time) {
+            let holders = index.checked_sub(1).map_or(HolderSet::Nobody, |before| self.spans[before].holders.clone());
+            self.spans.insert(index, Span { from: time, holders });
         }
         index
     }
 
-    /// Who held it at `time`.
+    /// The holders at `time`.
     pub(super) fn at(&self, time: Timestamp) -> &[Place] {
-        let index = match self.stretches.last() {
-            Some(last) if last.from <= time => self.stretches.len(),
-            _ => self.stretches.partition_point(|stretch| stretch.from <= time),
+        let index = match self.spans.last() {
+            Some(last) if last.from <= time => self.spans.len(),
+            _ => self.spans.partition_point(|span| span.from <= time),
         };
-        index.checked_sub(1).map_or(&[], |index| self.stretches[index].who.all())
+        index.checked_sub(1).map_or(&[], |index| self.spans[index].holders.all())
     }
 
-    /// From when on the last of them hold it.
-    pub(super) fn settled(&self) -> Timestamp {
-        self.stretches.last().map_or(Timestamp::default(), |last| last.from)
+    /// The start of the last span.
+    pub(super) fn stable_since(&self) -> Timestamp {
+        self.spans.last().map_or(Timestamp::default(), |last| last.from)
     }
 
-    /// Since when `place`, which held it at `time`, did so without a break.
+    /// The time since which `place`, which held it at `time`, did so without interruption.
     pub(super) fn since(&self, place: Place, time: Timestamp) -> Timestamp {
-        let upto = self.stretches.partition_point(|stretch| stretch.from <= time);
-        let held = self.stretches[..upto].iter().rev();
-        let first = held.take_while(|stretch| stretch.who.all().contains(&place)).last();
+        let upto = self.spans.partition_point(|span| span.from <= time);
+        let held = self.spans[..upto].iter().rev();
+        let first = held.take_while(|span| span.holders.all().contains(&place)).last();
         first.map_or(time, |first| first.from)
     }
 
-    /// Each time a device held it: who, from when, until when.
+    /// All tenures: device, start, end.
     pub(super) fn tenures(&self) -> Vec<(Place, Timestamp, Option<Timestamp>)> {
         let mut open: Vec<(Place, Timestamp)> = Vec::new();
         let mut tenures = Vec::new();
-        for stretch in &self.stretches {
-            let who = stretch.who.all();
+        for span in &self.spans {
+            let holders = span.holders.all();
             open.retain(|&(place, from)| {
-                let goes_on = who.contains(&place);
+                let goes_on = holders.contains(&place);
                 if !goes_on {
-                    tenures.push((place, from, Some(stretch.from)));
+                    tenures.push((place, from, Some(span.from)));
                 }
                 goes_on
             });
-            let new = who.iter().filter(|place| !open.iter().any(|(known, _)| known == *place));
-            let new: Vec<_> = new.map(|&place| (place, stretch.from)).collect();
+            let new = holders.iter().filter(|place| !open.iter().any(|(known, _)| known == *place));
+            let new: Vec<_> = new.map(|&place| (place, span.from)).collect();
             open.extend(new);
         }
         tenures.extend(open.into_iter().map(|(place, from)| (place, from, None)));
@@ -170,8 +170,8 @@ mod tests {
                 let set: Vec<u32> = set.iter().copied().collect();
                 prop_assert_eq!(holders.at(at(moment)), &set[..]);
             }
-            for pair in holders.stretches.windows(2) {
-                prop_assert!(pair[0].from < pair[1].from && pair[0].who != pair[1].who);
+            for pair in holders.spans.windows(2) {
+                prop_assert!(pair[0].from < pair[1].from && pair[0].holders != pair[1].holders);
             }
             for (place, from, until) in holders.tenures() {
                 let until = until.map_or(20, Timestamp::as_nanos);

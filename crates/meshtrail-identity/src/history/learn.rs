@@ -1,4 +1,4 @@
-//! Taking events in.
+//! Learning from events.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,87 +8,87 @@ use meshtrail_event::{Event, Timestamp};
 
 use super::facts::{DeviceFacts, PersonFacts};
 use super::holders::Place;
-use super::observation::{self, Observation, Told};
+use super::observation::{self, Fact, Observation};
 use super::record::Record;
 use super::routes::Prefix;
-use super::{DeviceRecord, HeldDevice, HeldPerson, History, Inner, PersonRecord};
+use super::{DeviceRecord, DeviceVersion, History, Inner, PersonRecord, PersonVersion};
 
-/// That somebody is gone, told before who that is.
+/// A removal of a person whose id is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gone {
+pub(super) struct Removal {
     origin: u32,
     at: Timestamp,
     rank: u64,
 }
 
-/// What of a device's state others find it by, and from when to when it was so.
-type Found = (Timestamp, Timestamp, Option<Arc<HeldDevice>>);
+/// A span of time (start, end) in which a device has the same addresses and routes.
+type IndexedSpan = (Timestamp, Timestamp, Option<Arc<DeviceVersion>>);
 
 impl History {
-    /// Takes in what an event tells of devices and people; most events tell nothing. Whether it told something new.
+    /// Learns the observations in an event; most events have none. Returns whether there was a new one.
     pub fn learn(&self, event: &Event) -> bool {
         let observations = observation::of_event(event);
         if observations.is_empty() {
             return false;
         }
         let mut inner = self.write();
-        inner.take_all(observations)
+        inner.apply_all(observations)
     }
 
-    /// Like [`History::learn`], for the leaves of a trail's config family. How many told something new.
+    /// Like [`History::learn`], for leaves of the trail's config family. Returns the number of leaves with a new observation.
     pub fn learn_leaves<'a>(&self, leaves: impl IntoIterator<Item = &'a [u8]>) -> usize {
-        let observations = leaves.into_iter().map(observation::of_leaf).filter(|told| !told.is_empty());
+        let observations = leaves.into_iter().map(observation::of_leaf).filter(|facts| !facts.is_empty());
         let observations: Vec<Vec<Observation>> = observations.collect();
         let mut inner = self.write();
-        observations.into_iter().map(|told| inner.take_all(told)).filter(|&news| news).count()
+        observations.into_iter().map(|facts| inner.apply_all(facts)).filter(|&changed| changed).count()
     }
 
-    /// How many observations were taken in: changes when, and only when, an answer can have; but who is there, and was
-    /// seen when ([`History::device_presence`]), changes all the time and does not count.
-    pub fn learned(&self) -> u64 {
-        self.read().learned
+    /// Number of learned observations: it changes if and only if an answer may have changed, except for presence
+    /// ([`History::device_presence`]), which changes constantly and does not count.
+    pub fn generation(&self) -> u64 {
+        self.read().generation
     }
 }
 
 impl Inner {
-    /// Takes all of them in; whether any was news.
-    fn take_all(&mut self, observations: Vec<Observation>) -> bool {
-        let news = observations.into_iter().map(|observation| self.take(observation));
-        news.filter(|&news| news).count() > 0
+    /// Applies all observations; returns whether one of them was new.
+    fn apply_all(&mut self, observations: Vec<Observation>) -> bool {
+        let changed = observations.into_iter().map(|observation| self.apply(observation));
+        changed.filter(|&changed| changed).count() > 0
     }
 
-    /// Takes one observation in; whether it was news.
-    fn take(&mut self, observation: Observation) -> bool {
-        let Observation { origin, source, at, rank, told } = observation;
+    /// Applies one observation; returns whether it was new.
+    fn apply(&mut self, observation: Observation) -> bool {
+        let Observation { origin, source, at, rank, fact } = observation;
         let origin = match &self.own {
             Some(own) if !source.starts_with(&**own) => self.origin(&format!("{origin} by {source}")),
             _ => self.origin(&origin),
         };
-        let news = match told {
-            Told::Device(state) => {
-                let facts = self.shared.device(&state);
-                let news = self.take_device(origin, at, rank, &state.id, Some(facts));
-                self.saw_device(at, &state);
-                news
+        let changed = match fact {
+            Fact::Device(state) => {
+                let facts = self.interner.device(&state);
+                let changed = self.apply_device(origin, at, rank, &state.id, Some(facts));
+                self.update_device_presence(at, &state);
+                changed
             }
-            Told::DeviceGone { id } => self.take_device(origin, at, rank, &id, None),
-            Told::User(state) => {
-                let facts = self.shared.person(&state);
+            Fact::DeviceRemoved { id } => self.apply_device(origin, at, rank, &id, None),
+            Fact::User(state) => {
+                let facts = self.interner.person(&state);
                 let place = self.person_place(&state.login);
-                let news = self.take_person(origin, at, rank, place, Some(facts));
-                self.saw_person(at, &state);
-                self.know_id(&state.id, place) || news
+                let changed = self.apply_person(origin, at, rank, place, Some(facts));
+                self.update_person_presence(at, &state);
+                self.register_person_id(&state.id, place) || changed
             }
-            Told::UserGone { login, id } => {
-                let gone = Gone { origin, at, rank };
-                match self.person_gone(login.as_deref(), id.as_deref()) {
-                    Some(place) => self.take_person(origin, at, rank, place, None),
-                    None => self.keep_gone(id, gone),
+            Fact::UserRemoved { login, id } => {
+                let removal = Removal { origin, at, rank };
+                match self.find_removed_person(login.as_deref(), id.as_deref()) {
+                    Some(place) => self.apply_person(origin, at, rank, place, None),
+                    None => self.defer_removal(id, removal),
                 }
             }
         };
-        self.learned += u64::from(news);
-        news
+        self.generation += u64::from(changed);
+        changed
     }
 
     fn origin(&mut self, name: &str) -> u32 {
@@ -100,7 +100,7 @@ impl Inner {
         u32::try_from(place).expect("origins are few words of our own")
     }
 
-    fn take_device(
+    fn apply_device(
         &mut self,
         origin: u32,
         at: Timestamp,
@@ -112,7 +112,7 @@ impl Inner {
         let owner =
             facts.as_ref().and_then(|facts| facts.owner.clone()).map(|login| self.person_place(&login));
         if let Some(facts) = &facts {
-            self.note_names(place, facts);
+            self.index_names(place, facts);
         }
         if let Some(owner) = owner {
             let devices = &mut self.people[owner as usize].devices;
@@ -122,42 +122,42 @@ impl Inner {
         }
         let name = &self.origins[origin as usize];
         let record = &mut self.devices[place as usize].record;
-        // What is found by the device now, of the time the observation may change; once a second origin speaks, all.
+        // The index entries of the time that the observation may change; with the first one of a second origin, of all time.
         let whole = (Timestamp::default(), Timestamp::from_nanos(i64::MAX));
         let before_all = (!record.tracks.iter().any(|track| track.origin == origin)
             && !record.tracks.is_empty())
-        .then(|| found(record, whole.0, whole.1));
-        let before_latest = found(record, at, whole.1);
-        let hold = |facts| HeldDevice { facts, owner, actor: Mutex::default() };
-        let Some((from, until)) = record.tell((origin, name), (at, rank), facts, hold) else { return false };
+        .then(|| indexed_spans(record, whole.0, whole.1));
+        let before_latest = indexed_spans(record, at, whole.1);
+        let new_version = |facts| DeviceVersion { facts, owner, actor: Mutex::default() };
+        let Some((from, until)) = record.insert((origin, name), (at, rank), facts, new_version) else { return false };
         let person_places = &self.person_places;
-        let mut hold = |facts: DeviceFacts| {
+        let mut new_version = |facts: DeviceFacts| {
             let lower = facts.owner.as_ref().map(|login| login.to_lowercase());
             let owner = lower.and_then(|login| person_places.get(login.as_str()).copied());
-            HeldDevice { facts, owner, actor: Mutex::default() }
+            DeviceVersion { facts, owner, actor: Mutex::default() }
         };
-        record.merge(from, until, &mut hold);
+        record.merge(from, until, &mut new_version);
         let (from, until, before) = match before_all {
             Some(before) => (whole.0, whole.1, before),
-            None => (from, until, cut(before_latest, until)),
+            None => (from, until, truncate_spans(before_latest, until)),
         };
-        let after = found(record, from, until);
-        self.note_found(place, &before, &after);
+        let after = indexed_spans(record, from, until);
+        self.update_indexes(place, &before, &after);
         true
     }
 
-    /// Notes from when to when a device was found by which addresses and routes.
-    fn note_found(&mut self, place: Place, before: &[Found], after: &[Found]) {
+    /// Replaces the device's entries in the indexes by address and route.
+    fn update_indexes(&mut self, place: Place, before: &[IndexedSpan], after: &[IndexedSpan]) {
         let alike = before.len() == after.len()
             && before
                 .iter()
                 .zip(after)
-                .all(|(one, two)| (one.0, one.1) == (two.0, two.1) && findable_alike(one, two));
+                .all(|(one, two)| (one.0, one.1) == (two.0, two.1) && same_index_keys(one, two));
         if alike {
             return;
         }
-        for (held, stretches) in [(false, before), (true, after)] {
-            for (from, until, state) in stretches {
+        for (held, spans) in [(false, before), (true, after)] {
+            for (from, until, state) in spans {
                 let Some(state) = state else { continue };
                 for address in state.facts.addresses.iter() {
                     let address = self.addresses.entry(*address).or_default();
@@ -170,7 +170,7 @@ impl Inner {
         }
     }
 
-    fn take_person(
+    fn apply_person(
         &mut self,
         origin: u32,
         at: Timestamp,
@@ -180,9 +180,9 @@ impl Inner {
     ) -> bool {
         let name = &self.origins[origin as usize];
         let record = &mut self.people[place as usize].record;
-        let mut hold = HeldPerson::of;
-        match record.tell((origin, name), (at, rank), facts, hold) {
-            Some((from, until)) => record.merge(from, until, &mut hold),
+        let mut new_version = PersonVersion::of;
+        match record.insert((origin, name), (at, rank), facts, new_version) {
+            Some((from, until)) => record.merge(from, until, &mut new_version),
             None => return false,
         }
         true
@@ -194,7 +194,7 @@ impl Inner {
         }
         let place =
             Place::try_from(self.devices.len()).expect("fewer than four billion devices fit into memory");
-        let id = self.shared.text(id);
+        let id = self.interner.text(id);
         self.devices.push(DeviceRecord { id: id.clone(), record: Record::default(), presence: None });
         self.device_places.insert(id, place);
         place
@@ -207,7 +207,7 @@ impl Inner {
         }
         let place =
             Place::try_from(self.people.len()).expect("fewer than four billion people fit into memory");
-        let login = self.shared.text(login);
+        let login = self.interner.text(login);
         self.people.push(PersonRecord {
             login,
             record: Record::default(),
@@ -218,35 +218,35 @@ impl Inner {
         place
     }
 
-    /// Who is gone: by the control plane's id of a person, or by login.
-    fn person_gone(&self, login: Option<&str>, id: Option<&str>) -> Option<Place> {
+    /// The person that was removed, by the control plane's id or by login.
+    fn find_removed_person(&self, login: Option<&str>, id: Option<&str>) -> Option<Place> {
         let by_id = id.and_then(|id| self.person_ids.get(id).copied());
         by_id.or_else(|| self.person_places.get(login?.to_lowercase().as_str()).copied())
     }
 
-    /// Keeps in mind that somebody is gone whose login was not told yet.
-    fn keep_gone(&mut self, id: Option<String>, gone: Gone) -> bool {
+    /// Stores the removal of a person whose login is not known yet.
+    fn defer_removal(&mut self, id: Option<String>, removal: Removal) -> bool {
         let Some(id) = id else { return false };
-        let kept = self.gone.entry(id).or_default();
-        if !kept.contains(&gone) {
-            kept.push(gone);
+        let removals = self.pending_removals.entry(id).or_default();
+        if !removals.contains(&removal) {
+            removals.push(removal);
         }
         false
     }
 
-    /// Notes whose id this is; whether it was told before that they are gone.
-    fn know_id(&mut self, id: &str, place: Place) -> bool {
+    /// Registers a person's id; returns whether a stored removal was applied.
+    fn register_person_id(&mut self, id: &str, place: Place) -> bool {
         if id.is_empty() || self.person_ids.contains_key(id) {
             return false;
         }
         self.person_ids.insert(id.into(), place);
-        let kept = self.gone.remove(id).unwrap_or_default();
-        let told =
-            kept.into_iter().map(|gone| self.take_person(gone.origin, gone.at, gone.rank, place, None));
-        told.filter(|&news| news).count() > 0
+        let removals = self.pending_removals.remove(id).unwrap_or_default();
+        let applied =
+            removals.into_iter().map(|removal| self.apply_person(removal.origin, removal.at, removal.rank, place, None));
+        applied.filter(|&changed| changed).count() > 0
     }
 
-    fn note_names(&mut self, place: Place, facts: &DeviceFacts) {
+    fn index_names(&mut self, place: Place, facts: &DeviceFacts) {
         for name in facts.name.iter().chain(&facts.hostname) {
             let lower = name.to_lowercase();
             let short = lower.split('.').next().filter(|short| short.len() < lower.len());
@@ -263,36 +263,36 @@ impl Inner {
     }
 }
 
-/// The states of a stretch of time, with neighbours that are found alike put together.
-fn found(record: &Record<HeldDevice>, from: Timestamp, until: Timestamp) -> Vec<Found> {
-    let mut stretches: Vec<Found> = Vec::new();
+/// The states in a span of time; neighbours with the same index keys are merged.
+fn indexed_spans(record: &Record<DeviceVersion>, from: Timestamp, until: Timestamp) -> Vec<IndexedSpan> {
+    let mut spans: Vec<IndexedSpan> = Vec::new();
     for view in record.between(from, until) {
         let begins = view.at.max(from);
-        if let Some(last) = stretches.last_mut() {
+        if let Some(last) = spans.last_mut() {
             last.1 = begins;
         }
-        stretches.push((begins, until, view.state.cloned()));
+        spans.push((begins, until, view.state.cloned()));
     }
-    stretches.dedup_by(|later, earlier| {
-        let alike = findable_alike(later, earlier);
+    spans.dedup_by(|later, earlier| {
+        let alike = same_index_keys(later, earlier);
         if alike {
             earlier.1 = later.1;
         }
         alike
     });
-    stretches
+    spans
 }
 
-fn cut(mut stretches: Vec<Found>, until: Timestamp) -> Vec<Found> {
-    stretches.retain_mut(|stretch| {
-        stretch.1 = stretch.1.min(until);
-        stretch.0 < stretch.1
+fn truncate_spans(mut spans: Vec<IndexedSpan>, until: Timestamp) -> Vec<IndexedSpan> {
+    spans.retain_mut(|span| {
+        span.1 = span.1.min(until);
+        span.0 < span.1
     });
-    stretches
+    spans
 }
 
-/// Whether a device is found by the same addresses and routes in both.
-fn findable_alike(one: &Found, two: &Found) -> bool {
+/// Whether the device has the same addresses and routes in both.
+fn same_index_keys(one: &IndexedSpan, two: &IndexedSpan) -> bool {
     match (&one.2, &two.2) {
         (Some(one), Some(two)) => {
             let (one, two) = (&one.facts, &two.facts);
@@ -305,7 +305,7 @@ fn findable_alike(one: &Found, two: &Found) -> bool {
 }
 
 impl Inner {
-    /// Every address that any device ever had, in order.
+    /// All addresses that a device ever had, in order.
     pub(super) fn all_addresses(&self) -> BTreeSet<IpAddr> {
         self.addresses.keys().copied().collect()
     }

@@ -1,32 +1,32 @@
-//! Who was behind an address at a time: a directory of devices and people over time, made from the trail's own events.
+//! A directory of devices and people over time, built from the trail's events: the device behind an address at a time.
 //!
 //! ```
 //! use meshtrail_identity::History;
 //!
 //! let history = History::new();
 //! // for each event of the trail: history.learn(&event);
-//! let asked = "2026-11-20T14:02:00Z".parse()?;
-//! assert!(history.at("100.64.0.7".parse()?, asked).is_none(), "nothing was told of this address yet");
+//! let time = "2026-11-20T14:02:00Z".parse()?;
+//! assert!(history.at("100.64.0.7".parse()?, time).is_none(), "no event is about this address yet");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - Everything rests on observations: events whose `detail.new` and `detail.old` hold the state of a device or a
-//!   person. The order in which they are learned changes nothing, nor does learning them again.
-//! - Nothing is said of a time before the first observation, nor after a thing was seen gone. Between observations
-//!   the last one stands; each answer says who observed it and when.
-//! - Where origins contradict each other, or two devices hold one address, the newest account is taken and the answer
-//!   says what speaks against it. An account that was only not looked at since is old, not contrary.
-//! - Answering takes a read lock, a few look-ups and no allocation once a device was asked for; of newer events, which
-//!   are asked about most, the answer is kept beside the address. Learning changes what one event is about, in place.
+//! - The input are observations: events whose `detail.new` and `detail.old` hold the state of a device or a person. Learning
+//!   is idempotent, and independent of the order of events.
+//! - Before its first observation and after its removal a device is unknown. Between observations the last one holds; each
+//!   answer names the origin of the observation and its time.
+//! - If origins contradict each other, or two devices hold one address, the newest account is used and the answer names the
+//!   conflict. An account that was not observed again since is old, not contradicting.
+//! - A query takes a read lock, a few look-ups and no allocation once a device was queried before. The newest answer about
+//!   an address, which most queries are for, is cached beside the address. Learning updates in place.
 //!
-//! Memory: about 400 bytes for each state a device was ever in, and 24 for each observation that found it unchanged.
+//! Memory: about 400 bytes for each distinct state of a device, and 24 for each observation of an unchanged one.
 
 mod address;
-mod ask;
+mod answers;
 mod enrich;
 mod facts;
 mod holders;
-mod known;
+mod queries;
 mod learn;
 mod observation;
 mod presence;
@@ -41,30 +41,30 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLo
 
 use meshtrail_event::{Actor, Person};
 
-pub use enrich::Ends;
+pub use answers::{DeviceAsOf, OriginAccount, Period, PersonAsOf, SubnetRoute, Tenure};
+pub use enrich::EventAddresses;
 pub use facts::{DeviceFacts, PersonFacts, Texts};
-pub use known::{Known, KnownPerson, Period, Routed, Says, Tenure};
 pub use presence::Presence;
 pub use routes::Prefix;
 
 use address::Address;
-use facts::Shared;
+use facts::Interner;
 use holders::Place;
-use record::{Holds, Record};
+use record::{HasFacts, Record};
 use routes::Routes;
 
 /// Devices and people over time. A clone shares everything.
 #[derive(Clone, Default)]
 pub struct History {
-    // Guards all of it; learning holds it for one event at a time.
+    // Guards everything; learning locks it for one event at a time.
     inner: Arc<RwLock<Inner>>,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// What the names of the trail's own sources begin with.
+    /// The prefix of the names of the trail's own sources.
     own: Option<Box<str>>,
-    shared: Shared,
+    interner: Interner,
     origins: Vec<Arc<str>>,
     devices: Vec<DeviceRecord>,
     device_places: HashMap<Arc<str>, Place>,
@@ -73,49 +73,49 @@ struct Inner {
     person_places: HashMap<Arc<str>, Place>,
     /// By the control plane's id.
     person_ids: HashMap<Box<str>, Place>,
-    /// By an id of nobody who is known yet.
-    gone: HashMap<String, Vec<learn::Gone>>,
+    /// Removals of people whose id is not known yet, by that id.
+    pending_removals: HashMap<String, Vec<learn::Removal>>,
     addresses: HashMap<IpAddr, Address>,
     routes: Routes,
-    /// Devices that ever had a name, by the name in lower case: full, and its first label.
+    /// Devices that ever had a name, by the name in lower case: full name and first label.
     names: HashMap<Box<str>, Vec<Place>>,
-    learned: u64,
+    generation: u64,
 }
 
 struct DeviceRecord {
     id: Arc<str>,
-    record: Record<HeldDevice>,
-    /// The newest told.
+    record: Record<DeviceVersion>,
+    /// The newest one.
     presence: Option<Presence>,
 }
 
 struct PersonRecord {
     login: Arc<str>,
-    record: Record<HeldPerson>,
-    /// The newest told.
+    record: Record<PersonVersion>,
+    /// The newest one.
     presence: Option<Presence>,
-    /// Devices that ever were theirs.
+    /// Devices that they ever owned.
     devices: Vec<Place>,
 }
 
-/// A device's facts, with what is made from them when they are first asked for.
-pub(crate) struct HeldDevice {
+/// One version of a device's facts, with the actor that is derived from them on demand.
+pub(crate) struct DeviceVersion {
     facts: DeviceFacts,
     owner: Option<Place>,
-    actor: Mutex<Option<Made>>,
+    actor: Mutex<Option<CachedActor>>,
 }
 
-/// An actor, and the person it was made with.
-type Made = (Option<Arc<HeldPerson>>, Arc<Actor>);
+/// An actor, and the version of the person that it was derived with.
+type CachedActor = (Option<Arc<PersonVersion>>, Arc<Actor>);
 
-/// A person's facts.
-pub(crate) struct HeldPerson {
+/// One version of a person's facts.
+pub(crate) struct PersonVersion {
     facts: PersonFacts,
-    /// As it stands in events, which share it.
+    /// The form in events, shared by all of them.
     person: OnceLock<Arc<Person>>,
 }
 
-impl Holds for HeldDevice {
+impl HasFacts for DeviceVersion {
     type Facts = DeviceFacts;
 
     fn facts(&self) -> &DeviceFacts {
@@ -123,7 +123,7 @@ impl Holds for HeldDevice {
     }
 }
 
-impl Holds for HeldPerson {
+impl HasFacts for PersonVersion {
     type Facts = PersonFacts;
 
     fn facts(&self) -> &PersonFacts {
@@ -131,9 +131,9 @@ impl Holds for HeldPerson {
     }
 }
 
-impl HeldPerson {
-    fn of(facts: PersonFacts) -> HeldPerson {
-        HeldPerson { facts, person: OnceLock::new() }
+impl PersonVersion {
+    fn of(facts: PersonFacts) -> PersonVersion {
+        PersonVersion { facts, person: OnceLock::new() }
     }
 
     fn person(&self) -> Arc<Person> {
@@ -141,30 +141,30 @@ impl HeldPerson {
     }
 }
 
-impl HeldDevice {
-    /// The actor as it was while the person was so.
-    fn actor(&self, person: Option<&Arc<HeldPerson>>) -> Arc<Actor> {
-        let mut kept = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made_with, actor)) = &*kept
+impl DeviceVersion {
+    /// The actor with this version of its person.
+    fn actor(&self, person: Option<&Arc<PersonVersion>>) -> Arc<Actor> {
+        let mut cached = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_with, actor)) = &*cached
             && made_with.as_ref().map(Arc::as_ptr) == person.map(Arc::as_ptr)
         {
             return actor.clone();
         }
         let actor = Arc::new(self.facts.actor(person.map(|person| person.person())));
-        *kept = Some((person.cloned(), actor.clone()));
+        *cached = Some((person.cloned(), actor.clone()));
         actor
     }
 }
 
 impl History {
-    /// A directory that knows nothing yet.
+    /// An empty directory.
     pub fn new() -> History {
         History::default()
     }
 
-    /// A directory for this trail. What others than the trail's own sources hand in is told of as theirs: a sender
-    /// cannot speak in a control plane's name.
-    pub fn of_trail(name: &str) -> History {
+    /// An empty directory for this trail. Observations from other sources than the trail's own get an origin that names the
+    /// source: a sender can't impersonate a control plane.
+    pub fn for_trail(name: &str) -> History {
         let inner = Inner { own: Some(format!("{name}.").into()), ..Inner::default() };
         History { inner: Arc::new(RwLock::new(inner)) }
     }
@@ -184,7 +184,7 @@ impl std::fmt::Debug for History {
         f.debug_struct("History")
             .field("devices", &inner.devices.len())
             .field("people", &inner.people.len())
-            .field("learned", &inner.learned)
+            .field("learned", &inner.generation)
             .finish()
     }
 }

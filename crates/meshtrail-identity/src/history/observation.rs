@@ -1,7 +1,7 @@
-//! What an event tells of a device or a person, read from the event or straight from its leaf.
+//! The observations of devices and people in an event, parsed from the event or directly from its leaf.
 //!
-//! An event that tells a part only, in the control plane's own shape, is none: a state is a whole one, with the id it
-//! is about. What went wrong or was refused tells nothing of how things are.
+//! An observation has a complete state with an id; an event with only a part of a state, in the control plane's own shape,
+//! has none, and neither has an event about something that failed or was denied.
 
 use std::borrow::Cow;
 
@@ -11,35 +11,35 @@ use serde_json::value::RawValue;
 
 use crate::state::{DeviceState, UserState};
 
-/// What of, as an event's target says.
+/// The type of an event's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
+enum SubjectKind {
     Device,
     User,
 }
 
-/// One thing an origin told of one moment.
+/// One observation: a fact that an origin reports about one moment.
 #[derive(Debug)]
 pub(super) struct Observation {
     pub(super) origin: String,
-    /// The source whose event it is.
+    /// The source of the event.
     pub(super) source: String,
     pub(super) at: Timestamp,
     pub(super) rank: u64,
-    pub(super) told: Told,
+    pub(super) fact: Fact,
 }
 
-/// What was told.
+/// The content of an observation.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Fact {
     Device(Box<DeviceState>),
-    DeviceGone { id: String },
+    DeviceRemoved { id: String },
     User(Box<UserState>),
-    UserGone { login: Option<String>, id: Option<String> },
+    UserRemoved { login: Option<String>, id: Option<String> },
 }
 
-/// The members of an event that tell.
-struct Telling<'a> {
+/// The members of an event that observations are made from.
+struct EventFields<'a> {
     kind: &'a Kind,
     source: &'a str,
     time: Timestamp,
@@ -53,7 +53,7 @@ struct Telling<'a> {
     old: Option<&'a str>,
 }
 
-/// What an event tells; nothing where it tells of neither a device nor a person.
+/// The observations in an event; empty if it is about neither a device nor a person.
 pub(super) fn of_event(event: &Event) -> Vec<Observation> {
     if event.kind.family() != Family::Config || event.outcome != Outcome::Success {
         return Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn of_event(event: &Event) -> Vec<Observation> {
         Some(Detail::Change(change)) => &**change,
         _ => &none,
     };
-    Telling {
+    EventFields {
         kind: &event.kind,
         source: event.id.source.as_str(),
         time: event.time,
@@ -79,7 +79,7 @@ pub(super) fn of_event(event: &Event) -> Vec<Observation> {
     .observations()
 }
 
-/// What stands in the leaf of an event of the config family, as far as it is looked at here.
+/// The leaf of an event of the config family, as far as it is read here.
 #[derive(Deserialize)]
 struct Leaf<'a> {
     #[serde(borrow)]
@@ -114,7 +114,7 @@ struct LeafTarget<'a> {
     of_type: Option<Cow<'a, str>>,
 }
 
-/// What a leaf tells. Leaves of a form this version does not know tell nothing.
+/// The observations in a leaf. A leaf of an unknown form has none.
 pub(super) fn of_leaf(leaf: &[u8]) -> Vec<Observation> {
     let Ok(leaf) = serde_json::from_slice::<Leaf<'_>>(leaf) else { return Vec::new() };
     if leaf.kind.family() != Family::Config || leaf.outcome != Outcome::Success {
@@ -125,7 +125,7 @@ pub(super) fn of_leaf(leaf: &[u8]) -> Vec<Observation> {
     };
     let rank = rank(epoch, sequence);
     let detail = leaf.detail.as_ref();
-    Telling {
+    EventFields {
         kind: &leaf.kind,
         source,
         time: leaf.time,
@@ -141,74 +141,74 @@ pub(super) fn of_leaf(leaf: &[u8]) -> Vec<Observation> {
     .observations()
 }
 
-/// Of two events of one source about one moment, the later one's is higher; what an event says of before is lowest.
+/// Order of observations of one source about the same moment: the later event's is higher. Old states have rank 0.
 fn rank(epoch: u64, sequence: u64) -> u64 {
     (epoch.min(0xffff) << 48) | sequence.min((1 << 48) - 1)
 }
 
-impl Telling<'_> {
-    fn of(&self) -> Option<Of> {
+impl EventFields<'_> {
+    fn subject_kind(&self) -> Option<SubjectKind> {
         match self.of_type {
-            Some("device") => Some(Of::Device),
-            Some("user") => Some(Of::User),
+            Some("device") => Some(SubjectKind::Device),
+            Some("user") => Some(SubjectKind::User),
             Some(_) => None,
-            None if self.kind.as_str().starts_with("device.") => Some(Of::Device),
-            None if self.kind.as_str().starts_with("user.") => Some(Of::User),
+            None if self.kind.as_str().starts_with("device.") => Some(SubjectKind::Device),
+            None if self.kind.as_str().starts_with("user.") => Some(SubjectKind::User),
             None => None,
         }
     }
 
     fn observations(&self) -> Vec<Observation> {
-        let Some(of) = self.of() else { return Vec::new() };
-        // These are dated back to when time alone made them so; the state in them is a later one, and no news.
+        let Some(subject) = self.subject_kind() else { return Vec::new() };
+        // These events are dated back to the moment at which time alone caused them; the state in them is a later one.
         if matches!(self.kind, Kind::DeviceUnseen | Kind::KeyExpired) {
             return Vec::new();
         }
-        let old = self.old.and_then(|old| state(of, old));
-        let now = match self.new.and_then(|new| state(of, new)) {
+        let old = self.old.and_then(|old| state(subject, old));
+        let now = match self.new.and_then(|new| state(subject, new)) {
             Some(new) => Some(new),
-            None => self.gone(of, old.as_ref()),
+            None => self.removal(subject, old.as_ref()),
         };
-        // The state before was last seen at the snapshot before, or held until the change.
+        // The old state was observed last at the previous snapshot, or held until the change.
         let before = self.not_before.unwrap_or(Timestamp::from_nanos(self.time.as_nanos() - 1));
         let origin = self.origin.unwrap_or("unknown");
-        let observation = |told, at, rank| {
+        let observation = |fact, at, rank| {
             let (origin, source) = (origin.to_owned(), self.source.to_owned());
-            Observation { origin, source, at, rank, told }
+            Observation { origin, source, at, rank, fact }
         };
         let old = old.filter(|_| before < self.time).map(|old| observation(old, before, 0));
         old.into_iter().chain(now.map(|now| observation(now, self.time, self.rank))).collect()
     }
 
-    /// That it is gone, where the event says that.
-    fn gone(&self, of: Of, old: Option<&Told>) -> Option<Told> {
-        match (of, self.kind, old) {
-            (Of::Device, Kind::DeviceRemoved, Some(Told::Device(old))) => {
-                Some(Told::DeviceGone { id: old.id.clone() })
+    /// The removal, if the event is one.
+    fn removal(&self, subject: SubjectKind, old: Option<&Fact>) -> Option<Fact> {
+        match (subject, self.kind, old) {
+            (SubjectKind::Device, Kind::DeviceRemoved, Some(Fact::Device(old))) => {
+                Some(Fact::DeviceRemoved { id: old.id.clone() })
             }
-            (Of::Device, Kind::DeviceRemoved, _) => Some(Told::DeviceGone { id: self.id?.to_owned() }),
-            (Of::User, Kind::UserRemoved, Some(Told::User(old))) => {
-                Some(Told::UserGone { login: Some(old.login.clone()), id: None })
+            (SubjectKind::Device, Kind::DeviceRemoved, _) => Some(Fact::DeviceRemoved { id: self.id?.to_owned() }),
+            (SubjectKind::User, Kind::UserRemoved, Some(Fact::User(old))) => {
+                Some(Fact::UserRemoved { login: Some(old.login.clone()), id: None })
             }
-            (Of::User, Kind::UserRemoved, _) => {
+            (SubjectKind::User, Kind::UserRemoved, _) => {
                 let login = self.name.filter(|name| !name.is_empty()).map(str::to_owned);
-                Some(Told::UserGone { login, id: self.id.map(str::to_owned) })
+                Some(Fact::UserRemoved { login, id: self.id.map(str::to_owned) })
             }
             _ => None,
         }
     }
 }
 
-/// A whole state, or none.
-fn state(of: Of, text: &str) -> Option<Told> {
-    match of {
-        Of::Device => {
+/// Parses a complete state.
+fn state(subject: SubjectKind, text: &str) -> Option<Fact> {
+    match subject {
+        SubjectKind::Device => {
             let state: DeviceState = serde_json::from_str(text).ok()?;
-            (!state.id.is_empty()).then(|| Told::Device(Box::new(state)))
+            (!state.id.is_empty()).then(|| Fact::Device(Box::new(state)))
         }
-        Of::User => {
+        SubjectKind::User => {
             let state: UserState = serde_json::from_str(text).ok()?;
-            (!state.login.is_empty()).then(|| Told::User(Box::new(state)))
+            (!state.login.is_empty()).then(|| Fact::User(Box::new(state)))
         }
     }
 }

@@ -1,83 +1,83 @@
-//! One device or person over time, as each origin told of it, and as they did together.
+//! One device or person over time: each origin's accounts, and the merged state of all origins.
 //!
-//! - An origin's account of a moment is the last thing it told at or before it.
-//! - Together, the newest account speaks first, and an older one only of what the newer ones leave out. Nothing that
-//!   was told before the thing was last seen gone counts any more.
-//! - Accounts contradict each other where one was still confirmed after the other began: an account that was simply
-//!   not looked at since is old, not contrary.
-//! - The order in which things are told here changes nothing, nor does telling them twice.
+//! - An origin's account of a moment is its last observation at or before it.
+//! - In the merged state the newest account comes first; older ones only fill in what newer ones leave out. Accounts from
+//!   before the last observed removal are ignored.
+//! - Two accounts contradict each other only if one was observed again after the other began: an account that was not
+//!   observed since is old, not contradicting.
+//! - Insertion is idempotent, and independent of order.
 
 use std::sync::Arc;
 
 use meshtrail_event::Timestamp;
 
-/// What an origin tells.
-pub(super) trait Account: Clone + Ord {
-    /// Whether it tells what matters: whose the device is.
-    fn decides(&self) -> bool;
-    /// Whether no other account could add to it what events need.
-    fn is_whole(&self) -> bool;
-    /// Takes from an older account what this one leaves out.
+/// Facts that can be merged from several origins.
+pub(super) trait Mergeable: Clone + Ord {
+    /// Whether it has the decisive property: for a device, an owner or tags.
+    fn is_decisive(&self) -> bool;
+    /// Whether no other account could add anything that events need.
+    fn is_complete(&self) -> bool;
+    /// Fills in missing properties from an older account.
     fn fill_from(&mut self, other: &Self);
-    /// In what it can't be true together with the other: what either says.
+    /// The contradiction with another account, as the texts of both.
     fn contradicts(&self, other: &Self) -> Option<(String, String)>;
 }
 
-/// What one origin told at one moment; without a state, that the thing is gone.
-pub(super) struct Seen<S> {
+/// One origin's observation of one moment; a removal has no state.
+pub(super) struct Sighting<S> {
     pub(super) at: Timestamp,
-    /// Decides between two that are told of the same moment: the later told.
+    /// Of two observations of the same moment the one with the higher rank counts.
     rank: u64,
     pub(super) state: Option<Arc<S>>,
 }
 
-/// What one origin told, oldest first, at most once for each moment.
+/// One origin's observations, oldest first, at most one for each moment.
 pub(super) struct Track<S> {
     pub(super) origin: u32,
-    /// The origin's name, which decides where moments are the same: numbers depend on who was heard first.
+    /// The origin's name, by which ties are broken: numbers depend on the order of events.
     name: Arc<str>,
-    pub(super) seen: Vec<Seen<S>>,
+    pub(super) sightings: Vec<Sighting<S>>,
 }
 
-/// What is known from a moment on, by all origins together.
-pub(super) struct Told<S> {
+/// The merged state of all origins from a moment on.
+pub(super) struct MergedState<S> {
     pub(super) at: Timestamp,
-    /// Whose account decides.
+    /// The origin of the decisive account.
     pub(super) origin: u32,
-    /// When that was observed.
+    /// The time of its observation.
     pub(super) as_of: Timestamp,
     pub(super) state: Option<Arc<S>>,
-    /// What another origin says against it.
-    pub(super) against: Option<Arc<Against>>,
+    /// The contradiction by another origin.
+    pub(super) conflict: Option<Arc<OriginConflict>>,
 }
 
-/// What two origins tell differently.
+/// A contradiction between two origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Against {
-    /// What the account that was taken says.
+pub(super) struct OriginConflict {
+    /// The text of the decisive account.
     pub(super) one: String,
-    /// What the other says.
+    /// The text of the other account.
     pub(super) other: String,
-    /// Which origin that is, as a number.
+    /// The origin of the other account.
     pub(super) origin: u32,
-    /// When that was observed.
+    /// The time of its observation.
     pub(super) as_of: Timestamp,
 }
 
 /// One device or person over time.
 pub(super) struct Record<S> {
     pub(super) tracks: Vec<Track<S>>,
-    /// Empty while only one origin tells of it: its track says all then.
-    merged: Vec<Told<S>>,
+    /// Empty while there is only one track, which is the merged state then.
+    merged: Vec<MergedState<S>>,
 }
 
-/// What a moment's answer is made of, borrowed.
+/// The state at a moment, borrowed.
 pub(super) struct View<'a, S> {
     pub(super) at: Timestamp,
     pub(super) origin: u32,
     pub(super) as_of: Timestamp,
     pub(super) state: Option<&'a Arc<S>>,
-    pub(super) against: Option<&'a Arc<Against>>,
+    pub(super) conflict: Option<&'a Arc<OriginConflict>>,
 }
 
 impl<S> Default for Record<S> {
@@ -87,36 +87,36 @@ impl<S> Default for Record<S> {
 }
 
 impl<S> Track<S> {
-    /// How many were told at or before `time`.
-    fn upto(&self, time: Timestamp) -> usize {
-        // What is asked about is mostly the newest.
-        match self.seen.last() {
-            Some(last) if last.at <= time => self.seen.len(),
-            _ => self.seen.partition_point(|seen| seen.at <= time),
+    /// Number of observations at or before `time`.
+    fn count_until(&self, time: Timestamp) -> usize {
+        // Most queries are about the newest one.
+        match self.sightings.last() {
+            Some(last) if last.at <= time => self.sightings.len(),
+            _ => self.sightings.partition_point(|sighting| sighting.at <= time),
         }
     }
 }
 
-impl<S: Holds> Record<S> {
-    /// Takes in what `origin` told of `at`. Gives back from when to when that may change what is known; none where
-    /// it was known before.
-    pub(super) fn tell(
+impl<S: HasFacts> Record<S> {
+    /// Inserts an observation of `origin` at `at`. Returns the span of time whose state may have changed; none if the
+    /// observation was known.
+    pub(super) fn insert(
         &mut self,
         (origin, name): (u32, &Arc<str>),
         (at, rank): (Timestamp, u64),
         facts: Option<S::Facts>,
-        hold: impl FnOnce(S::Facts) -> S,
+        new_version: impl FnOnce(S::Facts) -> S,
     ) -> Option<(Timestamp, Timestamp)> {
         let place = match self.tracks.iter().position(|track| track.origin == origin) {
             Some(place) => place,
             None => {
-                self.tracks.push(Track { origin, name: name.clone(), seen: Vec::new() });
+                self.tracks.push(Track { origin, name: name.clone(), sightings: Vec::new() });
                 self.tracks.len() - 1
             }
         };
         let track = &mut self.tracks[place];
-        let index = track.seen.partition_point(|seen| seen.at < at);
-        let known = track.seen.get(index).filter(|seen| seen.at == at);
+        let index = track.sightings.partition_point(|sighting| sighting.at < at);
+        let known = track.sightings.get(index).filter(|sighting| sighting.at == at);
         if let Some(known) = known {
             let facts_of = |state: &Option<Arc<S>>| state.as_ref().map(|state| state.facts().clone());
             if (rank, &facts) <= (known.rank, &facts_of(&known.state)) {
@@ -124,36 +124,36 @@ impl<S: Holds> Record<S> {
             }
         }
         let near = [index.checked_sub(1), Some(index), Some(index + 1)];
-        let same = near.into_iter().flatten().filter_map(|near| track.seen.get(near)?.state.as_ref());
+        let same = near.into_iter().flatten().filter_map(|near| track.sightings.get(near)?.state.as_ref());
         let state = facts.map(|facts| {
             let known = same.into_iter().find(|state| *state.facts() == facts).cloned();
-            known.unwrap_or_else(|| Arc::new(hold(facts)))
+            known.unwrap_or_else(|| Arc::new(new_version(facts)))
         });
-        let seen = Seen { at, rank, state };
+        let sighting = Sighting { at, rank, state };
         if known.is_some() {
-            track.seen[index] = seen;
+            track.sightings[index] = sighting;
         } else {
-            track.seen.insert(index, seen);
+            track.sightings.insert(index, sighting);
         }
         Some((at, self.changed_until(place, index)))
     }
 
-    /// Up to when what stands at `index` of a track changes anything. Among several origins a word from the past may
-    /// change for how long a later one held, so that everything after it is looked at again.
+    /// The end of the time that the observation at `index` of a track affects. With several origins an old observation may
+    /// change since when a later account has held, so that everything after it is merged again.
     fn changed_until(&self, place: usize, index: usize) -> Timestamp {
         let next = match self.tracks.len() {
-            1 => self.tracks[place].seen.get(index + 1),
+            1 => self.tracks[place].sightings.get(index + 1),
             _ => None,
         };
         next.map_or(Timestamp::from_nanos(i64::MAX), |next| next.at)
     }
 
-    /// Puts the origins' accounts of a stretch together anew.
-    pub(super) fn merge(&mut self, from: Timestamp, until: Timestamp, hold: &mut dyn FnMut(S::Facts) -> S) {
+    /// Merges the origins' accounts of a span of time again.
+    pub(super) fn merge(&mut self, from: Timestamp, until: Timestamp, new_version: &mut dyn FnMut(S::Facts) -> S) {
         if self.tracks.len() < 2 {
             return;
         }
-        // The second origin's first word makes the whole from what the first one told.
+        // The first observation of a second origin: everything is merged.
         let (from, until) = match self.merged.is_empty() {
             true => (Timestamp::default(), Timestamp::from_nanos(i64::MAX)),
             false => (from, until),
@@ -161,59 +161,59 @@ impl<S: Holds> Record<S> {
         let within = |at: Timestamp| at >= from && at < until;
         let mut moments: Vec<Timestamp> = Vec::new();
         for track in &self.tracks {
-            let begin = track.seen.partition_point(|seen| seen.at < from);
-            moments.extend(track.seen[begin..].iter().map(|seen| seen.at).take_while(|&at| within(at)));
+            let begin = track.sightings.partition_point(|sighting| sighting.at < from);
+            moments.extend(track.sightings[begin..].iter().map(|sighting| sighting.at).take_while(|&at| within(at)));
         }
         moments.sort_unstable();
         moments.dedup();
-        let begin = self.merged.partition_point(|told| told.at < from);
-        let end = self.merged.partition_point(|told| told.at < until);
+        let begin = self.merged.partition_point(|entry| entry.at < from);
+        let end = self.merged.partition_point(|entry| entry.at < until);
         let mut before = begin.checked_sub(1).and_then(|before| self.merged[before].state.clone());
-        let mut anew = Vec::with_capacity(moments.len());
+        let mut merged = Vec::with_capacity(moments.len());
         for at in moments {
-            let told = self.together(at, before.as_ref(), hold);
-            before.clone_from(&told.state);
-            anew.push(told);
+            let entry = self.merge_at(at, before.as_ref(), new_version);
+            before.clone_from(&entry.state);
+            merged.push(entry);
         }
-        self.merged.splice(begin..end, anew);
+        self.merged.splice(begin..end, merged);
     }
 
-    /// What all origins tell together of one moment.
-    fn together(
+    /// The merged state at one moment.
+    fn merge_at(
         &self,
         at: Timestamp,
         before: Option<&Arc<S>>,
-        hold: &mut dyn FnMut(S::Facts) -> S,
-    ) -> Told<S> {
+        new_version: &mut dyn FnMut(S::Facts) -> S,
+    ) -> MergedState<S> {
         let mut accounts: Vec<(&Track<S>, usize)> =
-            self.tracks.iter().filter_map(|track| Some((track, track.upto(at).checked_sub(1)?))).collect();
+            self.tracks.iter().filter_map(|track| Some((track, track.count_until(at).checked_sub(1)?))).collect();
         accounts.sort_unstable_by(|&(one_track, one), &(two_track, two)| {
-            let (one, two) = (&one_track.seen[one], &two_track.seen[two]);
-            // Of the same moment, a state goes before its absence: somebody sees it.
+            let (one, two) = (&one_track.sightings[one], &two_track.sightings[two]);
+            // At the same moment, a state takes precedence over a removal.
             let newest = (two.at, one.state.is_none()).cmp(&(one.at, two.state.is_none()));
             newest.then_with(|| one_track.name.cmp(&two_track.name))
         });
         let (newest, index) = accounts[0];
-        let newest_at = newest.seen[index].at;
+        let newest_at = newest.sightings[index].at;
         let present: Vec<(&Track<S>, usize, &Arc<S>)> = accounts
             .iter()
-            .map_while(|&(track, index)| Some((track, index, track.seen[index].state.as_ref()?)))
+            .map_while(|&(track, index)| Some((track, index, track.sightings[index].state.as_ref()?)))
             .collect();
         let Some(&(_, _, first)) = present.first() else {
-            return Told { at, origin: newest.origin, as_of: newest_at, state: None, against: None };
+            return MergedState { at, origin: newest.origin, as_of: newest_at, state: None, conflict: None };
         };
-        let deciding = present.iter().find(|(_, _, state)| state.facts().decides()).unwrap_or(&present[0]);
+        let deciding = present.iter().find(|(_, _, state)| state.facts().is_decisive()).unwrap_or(&present[0]);
         let (track, index, decided) = *deciding;
-        let against = present.iter().filter(|(other, ..)| other.origin != track.origin).find_map(
+        let conflict = present.iter().filter(|(other, ..)| other.origin != track.origin).find_map(
             |&(other, other_index, state)| {
                 let (one, two) = decided.facts().contradicts(state.facts())?;
-                let as_of = other.seen[other_index].at;
-                let began = began(track, index);
-                (began <= as_of).then(|| Arc::new(Against { one, other: two, origin: other.origin, as_of }))
+                let as_of = other.sightings[other_index].at;
+                let since = claimed_since(track, index);
+                (since <= as_of).then(|| Arc::new(OriginConflict { one, other: two, origin: other.origin, as_of }))
             },
         );
         let mut facts = None;
-        if !first.facts().is_whole() && present.len() > 1 {
+        if !first.facts().is_complete() && present.len() > 1 {
             let mut filled = first.facts().clone();
             present[1..].iter().for_each(|(_, _, older)| filled.fill_from(older.facts()));
             facts = (filled != *first.facts()).then_some(filled);
@@ -222,59 +222,59 @@ impl<S: Holds> Record<S> {
             None => first.clone(),
             Some(facts) => match before {
                 Some(before) if *before.facts() == facts => before.clone(),
-                _ => Arc::new(hold(facts)),
+                _ => Arc::new(new_version(facts)),
             },
         };
-        Told { at, origin: track.origin, as_of: track.seen[index].at, state: Some(state), against }
+        MergedState { at, origin: track.origin, as_of: track.sightings[index].at, state: Some(state), conflict }
     }
 
-    /// What is known of a moment; none before anything was told.
+    /// The state at a moment; none before the first observation.
     pub(super) fn at(&self, time: Timestamp) -> Option<View<'_, S>> {
         if let [track] = &self.tracks[..] {
-            let index = track.upto(time).checked_sub(1)?;
-            return Some(View::of_seen(track, index));
+            let index = track.count_until(time).checked_sub(1)?;
+            return Some(View::of_sighting(track, index));
         }
         let index = match self.merged.last() {
             Some(last) if last.at <= time => self.merged.len() - 1,
-            _ => self.merged.partition_point(|told| told.at <= time).checked_sub(1)?,
+            _ => self.merged.partition_point(|entry| entry.at <= time).checked_sub(1)?,
         };
-        Some(View::of_told(&self.merged[index]))
+        Some(View::of_merged(&self.merged[index]))
     }
 
-    /// From when on the answer stays the same.
-    pub(super) fn settled(&self) -> Timestamp {
+    /// The time since which the state has not changed.
+    pub(super) fn stable_since(&self) -> Timestamp {
         let last = match &self.tracks[..] {
-            [track] => track.seen.last().map(|seen| seen.at),
-            _ => self.merged.last().map(|told| told.at),
+            [track] => track.sightings.last().map(|sighting| sighting.at),
+            _ => self.merged.last().map(|entry| entry.at),
         };
         last.unwrap_or(Timestamp::default())
     }
 
-    /// What each origin says of a moment.
+    /// Each origin's account of a moment.
     pub(super) fn accounts(
         &self,
         time: Timestamp,
     ) -> impl Iterator<Item = (u32, Timestamp, Option<&Arc<S>>)> {
         self.tracks.iter().filter_map(move |track| {
-            let seen = &track.seen[track.upto(time).checked_sub(1)?];
-            Some((track.origin, seen.at, seen.state.as_ref()))
+            let sighting = &track.sightings[track.count_until(time).checked_sub(1)?];
+            Some((track.origin, sighting.at, sighting.state.as_ref()))
         })
     }
 
-    /// What is known, stretch by stretch, of the time from `from` until `until`.
+    /// The states from `from` until `until`, in order.
     pub(super) fn between(&self, from: Timestamp, until: Timestamp) -> Vec<View<'_, S>> {
         let mut views: Vec<View<'_, S>> = self.at(from).into_iter().collect();
         let later = |at: Timestamp| at > from && at < until;
         match &self.tracks[..] {
             [track] => {
-                let begin = track.upto(from);
-                let indexes = (begin..track.seen.len()).take_while(|&index| later(track.seen[index].at));
-                views.extend(indexes.map(|index| View::of_seen(track, index)));
+                let begin = track.count_until(from);
+                let indexes = (begin..track.sightings.len()).take_while(|&index| later(track.sightings[index].at));
+                views.extend(indexes.map(|index| View::of_sighting(track, index)));
             }
             _ => {
-                let begin = self.merged.partition_point(|told| told.at <= from);
-                let told = self.merged[begin..].iter().take_while(|told| later(told.at));
-                views.extend(told.map(View::of_told));
+                let begin = self.merged.partition_point(|entry| entry.at <= from);
+                let entry = self.merged[begin..].iter().take_while(|entry| later(entry.at));
+                views.extend(entry.map(View::of_merged));
             }
         }
         views
@@ -282,37 +282,37 @@ impl<S: Holds> Record<S> {
 }
 
 impl<'a, S> View<'a, S> {
-    fn of_seen(track: &'a Track<S>, index: usize) -> View<'a, S> {
-        let seen = &track.seen[index];
-        View { at: seen.at, origin: track.origin, as_of: seen.at, state: seen.state.as_ref(), against: None }
+    fn of_sighting(track: &'a Track<S>, index: usize) -> View<'a, S> {
+        let sighting = &track.sightings[index];
+        View { at: sighting.at, origin: track.origin, as_of: sighting.at, state: sighting.state.as_ref(), conflict: None }
     }
 
-    fn of_told(told: &'a Told<S>) -> View<'a, S> {
+    fn of_merged(entry: &'a MergedState<S>) -> View<'a, S> {
         View {
-            at: told.at,
-            origin: told.origin,
-            as_of: told.as_of,
-            state: told.state.as_ref(),
-            against: told.against.as_ref(),
+            at: entry.at,
+            origin: entry.origin,
+            as_of: entry.as_of,
+            state: entry.state.as_ref(),
+            conflict: entry.conflict.as_ref(),
         }
     }
 }
 
-/// What holds facts, with what is derived from them.
-pub(super) trait Holds {
+/// A value that contains facts, with what is derived from them.
+pub(super) trait HasFacts {
     /// The facts.
-    type Facts: Account;
+    type Facts: Mergeable;
     /// The facts.
     fn facts(&self) -> &Self::Facts;
 }
 
-/// When the origin began to tell what it tells at `index`, without saying anything contrary since.
-fn began<S: Holds>(track: &Track<S>, index: usize) -> Timestamp {
-    let state = &track.seen[index].state;
-    let contrary = |seen: &Seen<S>| match (&seen.state, state) {
+/// The time since which the origin has reported its account at `index` without contradicting itself.
+fn claimed_since<S: HasFacts>(track: &Track<S>, index: usize) -> Timestamp {
+    let state = &track.sightings[index].state;
+    let contradicting = |sighting: &Sighting<S>| match (&sighting.state, state) {
         (Some(one), Some(two)) => !Arc::ptr_eq(one, two) && one.facts().contradicts(two.facts()).is_some(),
         (one, two) => one.is_some() != two.is_some(),
     };
-    let run = track.seen[..index].iter().rposition(contrary).map_or(0, |contrary| contrary + 1);
-    track.seen[run].at
+    let run = track.sightings[..index].iter().rposition(contradicting).map_or(0, |index| index + 1);
+    track.sightings[run].at
 }

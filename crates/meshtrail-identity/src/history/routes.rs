@@ -1,7 +1,6 @@
-//! Subnets that devices route: which device's enabled route covers an address, the narrowest first.
+//! Subnet routes over time: the devices whose enabled route covers an address, the narrowest subnet first.
 //!
-//! The whole of IPv4 or IPv6 is what an exit node routes: that covers everything, says nothing of anybody, and is not
-//! held here.
+//! The routes of exit nodes cover all of IPv4 or IPv6, identify nobody, and are not stored.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,7 +32,7 @@ impl Prefix {
         Prefix { address, length }
     }
 
-    /// Reads `10.40.0.0/16`; none where it is no subnet, or everything.
+    /// Parses `10.40.0.0/16`; none if it is not a subnet, or has length 0.
     pub(super) fn parse(text: &str) -> Option<Prefix> {
         let (address, length) = text.split_once('/')?;
         let (address, length): (IpAddr, u8) = (address.parse().ok()?, length.parse().ok()?);
@@ -48,11 +47,11 @@ impl std::fmt::Display for Prefix {
     }
 }
 
-/// Who routed which subnet when.
+/// The routers of each subnet, over time.
 #[derive(Default)]
 pub(super) struct Routes {
     by_prefix: HashMap<Prefix, Holders>,
-    /// The lengths there are, for IPv4 and for IPv6.
+    /// The prefix lengths in use, for IPv4 and for IPv6.
     lengths: [BTreeSet<u8>; 2],
 }
 
@@ -62,7 +61,7 @@ impl Routes {
         self.by_prefix.entry(prefix).or_default().set(place, span.0, span.1, held);
     }
 
-    /// Who routed the narrowest subnet that covers `address` at `time`.
+    /// The narrowest subnet that covers `address` at `time`, and its routers.
     pub(super) fn covering(&self, address: IpAddr, time: Timestamp) -> Option<(Prefix, &[Place])> {
         let lengths = &self.lengths[usize::from(address.is_ipv6())];
         lengths.iter().rev().find_map(|&length| {

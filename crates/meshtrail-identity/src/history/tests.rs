@@ -6,7 +6,7 @@ use meshtrail_event::{
 };
 use proptest::prelude::*;
 
-use super::{Ends, History, Known};
+use super::{DeviceAsOf, EventAddresses, History};
 use crate::state::{DeviceState, UserState};
 
 fn at(second: i64) -> Timestamp {
@@ -64,7 +64,7 @@ fn history(events: &[Event]) -> History {
     history
 }
 
-fn login(known: Option<&Known>) -> Option<&str> {
+fn login(known: Option<&DeviceAsOf>) -> Option<&str> {
     Some(&known?.person()?.login)
 }
 
@@ -99,9 +99,9 @@ fn who_gives_the_right_person_for_an_address_that_three_devices_had_in_turn() {
         assert_eq!(who(5_000).as_deref(), Some("carol@example.com"));
         let known = history.at(ip(SEVEN), at(35)).unwrap();
         assert_eq!((&*known.provider, known.as_of), ("snapshot", at(30)));
-        let tenures = history.of_address(ip(SEVEN));
+        let tenures = history.tenures(ip(SEVEN));
         let spans: Vec<_> =
-            tenures.iter().map(|tenure| (&*tenure.known.facts().id, tenure.since, tenure.until)).collect();
+            tenures.iter().map(|tenure| (&*tenure.device.facts().id, tenure.since, tenure.until)).collect();
         let expected = [("n1", at(10), Some(at(20))), ("n2", at(30), Some(at(40))), ("n3", at(50), None)];
         assert_eq!(spans, expected);
     }
@@ -135,15 +135,15 @@ fn renames_and_transfers_are_known_from_their_time_on() {
         tells(30, "snapshot", &given),
         tells(40, "snapshot", &tagged),
     ]);
-    assert_eq!(history.named("n1", at(15)).len(), 1);
-    assert!(history.named("n1", at(25)).is_empty() && history.named("WEB", at(25)).len() == 1);
+    assert_eq!(history.devices_by_name("n1", at(15)).len(), 1);
+    assert!(history.devices_by_name("n1", at(25)).is_empty() && history.devices_by_name("WEB", at(25)).len() == 1);
     assert_eq!(login(history.at(ip(SEVEN), at(25)).as_ref()), Some("alice@example.com"));
     assert_eq!(login(history.at(ip(SEVEN), at(35)).as_ref()), Some("Bob@example.com"));
     let known = history.at(ip(SEVEN), at(45)).unwrap();
     assert_eq!((known.person(), &known.actor().tags[..]), (None, &["tag:prod".to_owned()][..]));
-    assert_eq!(history.owned_by("bob@EXAMPLE.com", at(35)).len(), 1);
-    assert!(history.owned_by("bob@example.com", at(45)).is_empty(), "a tagged device is nobody's");
-    let periods = history.of_device("n1");
+    assert_eq!(history.devices_by_owner("bob@EXAMPLE.com", at(35)).len(), 1);
+    assert!(history.devices_by_owner("bob@example.com", at(45)).is_empty(), "a tagged device is nobody's");
+    let periods = history.device_periods("n1");
     assert_eq!(periods.iter().map(|period| period.since).collect::<Vec<_>>(), [10, 20, 30, 40].map(at));
     assert_eq!(periods[3].until, None);
 }
@@ -174,7 +174,7 @@ fn a_person_is_as_they_were_then_with_their_groups() {
     );
     assert_eq!(person(35).groups, ["group:eng", "group:sre"]);
     assert_eq!(person(25).groups, ["group:eng"], "an answer that was given before stays what it was");
-    assert_eq!(history.of_person("ALICE@example.com").len(), 2);
+    assert_eq!(history.person_periods("ALICE@example.com").len(), 2);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_host_behind_a_subnet_router_is_nobody_but_its_way_is_known() {
     assert!(history.route_to(ip("192.0.2.1"), at(25)).is_none(), "an exit node says nothing of anybody");
 
     let mut draft = Draft::new(Kind::FlowCounted, at(15));
-    history.enrich(&mut draft, Ends { near: Some(ip("10.40.9.1")), far: Some(ip(SEVEN)) });
+    history.enrich(&mut draft, EventAddresses { near: Some(ip("10.40.9.1")), far: Some(ip(SEVEN)) });
     assert!(draft.actor.is_empty());
     assert_eq!(draft.identity.reason.as_deref(), Some("a host behind n1, which routes 10.40.0.0/16"));
     assert_eq!(draft.target.device.unwrap().tags, ["tag:router"]);
@@ -265,14 +265,14 @@ fn a_draft_is_told_both_ends_as_of_its_own_time() {
         tells(10, "headscale", &shared),
     ]);
     let mut draft = Draft::new(Kind::FlowCounted, at(15));
-    history.enrich(&mut draft, Ends { near: Some(ip(SEVEN)), far: Some(ip("::ffff:100.64.0.9")) });
+    history.enrich(&mut draft, EventAddresses { near: Some(ip(SEVEN)), far: Some(ip("::ffff:100.64.0.9")) });
     assert_eq!(draft.actor.label().as_deref(), Some("alice@example.com"));
     assert_eq!((draft.identity.provider.as_deref(), draft.identity.as_of), (Some("headscale"), Some(at(10))));
     assert_eq!(draft.target.person.unwrap().login, "eve@elsewhere.example");
     assert_eq!(history.at(ip("100.64.0.9"), at(15)).unwrap().facts().external, Some(true));
 
     let mut early = Draft::new(Kind::FlowCounted, at(5));
-    history.enrich(&mut early, Ends { near: Some(ip(SEVEN)), far: None });
+    history.enrich(&mut early, EventAddresses { near: Some(ip(SEVEN)), far: None });
     assert_eq!(early.identity.status, IdentityStatus::Unresolved);
     assert!(early.actor.is_empty() && early.identity.reason.is_some());
 }
@@ -287,7 +287,7 @@ fn what_failed_and_what_is_a_part_only_tells_nothing() {
     assert!(!history.learn(&denied));
     assert!(!history.learn(&event(1, Kind::RouteEnabled, 10, "audit-log", "device", part.clone())));
     assert!(!history.learn(&event(1, Kind::ConfigChanged, 10, "audit-log", "policy", part)));
-    assert_eq!(history.learned(), 0);
+    assert_eq!(history.generation(), 0);
     assert!(history.device_ids().is_empty());
 }
 
@@ -313,7 +313,7 @@ fn a_sender_does_not_speak_in_a_control_planes_name() {
     let forged = device("n1", &[SEVEN], "mallory@example.com");
     let mut sent = tells(20, "snapshot", &forged);
     sent.id.source = "agent-1".parse().unwrap();
-    let history = History::of_trail("main");
+    let history = History::for_trail("main");
     for event in [tells(10, "snapshot", &true_one), sent, tells(30, "snapshot", &true_one)] {
         assert!(history.learn(&event));
     }
@@ -326,7 +326,7 @@ fn a_sender_does_not_speak_in_a_control_planes_name() {
 const ORIGINS: [&str; 3] = ["localapi", "snapshot", "webhook"];
 const OWNERS: [&str; 3] = ["", "alice@example.com", "bob@example.com"];
 
-/// What an origin tells of one of four devices; no addresses: that it is gone.
+/// An origin's observation of one of four devices; without addresses it is a removal.
 type Note = (i64, usize, usize, usize, Vec<u8>);
 
 fn noted(note: &Note, sequence: u64) -> Event {
@@ -346,8 +346,8 @@ fn noted(note: &Note, sequence: u64) -> Event {
     event
 }
 
-/// Who has an address by the plainest reading of the rules: of each origin and device the last word, the newest first
-/// and nothing before a removal; whose it is from the newest word that says so.
+/// The holders of an address by a naive implementation of the rules: the last observation of each origin and device, the
+/// newest first, and nothing from before a removal.
 fn naive(notes: &[(Note, u64)], time: i64, last: u8) -> Vec<String> {
     let mut words: BTreeMap<(usize, usize), (i64, u64, &Note)> = BTreeMap::new();
     for (note, sequence) in notes.iter().filter(|(note, _)| note.0 <= time) {
@@ -404,7 +404,7 @@ proptest! {
         }
         for last in 1..4u8 {
             let address = ip(&format!("100.64.0.{last}"));
-            prop_assert_eq!(straight.of_address(address), shuffled.of_address(address));
+            prop_assert_eq!(straight.tenures(address), shuffled.tenures(address));
         }
     }
 }
@@ -416,13 +416,13 @@ fn presence_is_the_newest_told_in_whatever_order() {
     let away = DeviceState { online: Some(false), last_seen: Some(at(20)), ..state.clone() };
     for order in [[0, 1], [1, 0]] {
         let history = History::new();
-        history.saw(at(5), std::slice::from_ref(&there), &[]);
+        history.update_presence(at(5), std::slice::from_ref(&there), &[]);
         assert_eq!(history.device_presence("n1", at(99)), None, "nobody told who that is");
         history.learn(&tells(1, "headscale", &state));
         assert_eq!(history.device_presence("n1", at(99)), None);
-        let (told, learned) = ([(10, &there), (30, &away)], history.learned());
+        let (told, learned) = ([(10, &there), (30, &away)], history.generation());
         for (second, state) in order.map(|which| told[which]) {
-            history.saw(at(second), std::slice::from_ref(state), &[]);
+            history.update_presence(at(second), std::slice::from_ref(state), &[]);
         }
         let presence = history.device_presence("n1", at(99)).unwrap();
         assert_eq!(
@@ -430,7 +430,7 @@ fn presence_is_the_newest_told_in_whatever_order() {
             (at(30), Some(false), Some(at(20)))
         );
         assert_eq!(history.device_presence("n1", at(29)), None, "not before it was told");
-        assert_eq!(history.learned(), learned, "it flaps: no answer about who was who changed");
+        assert_eq!(history.generation(), learned, "it flaps: no answer about who was who changed");
         history.learn(&tells(40, "headscale", &there));
         assert_eq!(history.device_presence("n1", at(99)).unwrap().last_seen, Some(at(40)));
         assert_eq!(history.person_presence("Ana@example.com", at(99)).unwrap().online, Some(true));

@@ -1,7 +1,7 @@
-//! tailscaled's bus as a bell: it rings when something about the node or its peers changed, and the status says what.
+//! Change notifications from tailscaled's IPN bus.
 //!
-//! What the bus tells is not kept, however long it is: a message is as large as the tailnet, and differs between
-//! versions of tailscaled. The status has one form and is asked for after the bell.
+//! The content of messages is ignored: it is as large as the tailnet, and differs between versions of tailscaled. The status
+//! has one form and is read after a notification.
 //!
 //! Source of the protocol: tailscale `ipn/localapi` (`watch-ipn-bus`), `ipn.NotifyWatchOpt`.
 
@@ -15,12 +15,12 @@ use tokio::task::JoinHandle;
 
 use super::{LocalApi, LocalApiError};
 
-/// Peer changes (4096), and the status to begin with (16384); what an older tailscaled does not know it ignores.
+/// Mask: peer changes (4096), and the initial status (16384). An older tailscaled ignores unknown bits.
 const WATCH: &str = "/localapi/v0/watch-ipn-bus?mask=20480";
 
 const QUESTION: &str = "watch-ipn-bus";
 
-/// An open bus.
+/// An open connection to the bus.
 pub struct Bus {
     body: Incoming,
     connection: JoinHandle<()>,
@@ -33,7 +33,7 @@ impl Drop for Bus {
 }
 
 impl LocalApi {
-    /// Opens the bus, within the timeout.
+    /// Connects to the bus, within the timeout.
     pub async fn bus(&self) -> Result<Bus, LocalApiError> {
         let late = |_elapsed| LocalApiError::Timeout { question: QUESTION, after: self.timeout };
         tokio::time::timeout(self.timeout, self.open_bus()).await.map_err(late)?
@@ -46,7 +46,7 @@ impl LocalApi {
         let transport = |source| LocalApiError::Transport { question: QUESTION, source };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(transport)?;
-        // Its error reaches whoever reads the body as well.
+        // An error is returned when the body is read as well.
         let connection = tokio::spawn(async move { drop(connection.await) });
         let request = Request::get(WATCH)
             .header(header::HOST, "local-tailscaled.sock")
@@ -70,8 +70,8 @@ impl LocalApi {
 }
 
 impl Bus {
-    /// Waits until something changed. After an error the bus is of no more use.
-    pub async fn rings(&mut self) -> Result<(), LocalApiError> {
+    /// Waits for the next notification. After an error the bus must be dropped.
+    pub async fn changed(&mut self) -> Result<(), LocalApiError> {
         loop {
             let frame = self.body.frame().await;
             let ended = || LocalApiError::Body { question: QUESTION, source: "it ended".into() };

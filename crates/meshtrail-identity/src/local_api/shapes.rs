@@ -1,17 +1,17 @@
-//! What the LocalAPI answers, read leniently: a member that is missing, null or new changes nothing.
+//! JSON shapes of the LocalAPI's responses, parsed leniently: missing, null and unknown members are accepted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer};
 
-/// The answer to "who is behind this address".
+/// The response to WhoIs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct WhoIs {
     /// The device.
     pub node: Node,
-    /// Its owner; for a tagged device a pseudo-user, so look at the tags first.
+    /// Its owner; for a tagged device a pseudo-user, so check the tags first.
     #[serde(default, deserialize_with = "or_default")]
     pub user_profile: UserProfile,
 }
@@ -20,7 +20,7 @@ pub struct WhoIs {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Node {
-    /// The id that survives renames and key changes; an opaque text.
+    /// The stable id: it survives renames and key changes, and is opaque.
     #[serde(rename = "StableID", default, deserialize_with = "or_default")]
     pub stable_id: String,
     /// The full name, with a trailing dot.
@@ -29,15 +29,15 @@ pub struct Node {
     /// The tags of a device that belongs to no person.
     #[serde(default, deserialize_with = "or_default")]
     pub tags: Vec<String>,
-    /// Its addresses, written as prefixes of full length.
+    /// Its addresses, as prefixes of full length.
     #[serde(default, deserialize_with = "or_default")]
     pub addresses: Vec<String>,
-    /// What the device says of itself.
+    /// Self-reported information.
     #[serde(default, deserialize_with = "or_default")]
     pub hostinfo: Hostinfo,
 }
 
-/// What a device says of itself.
+/// Self-reported information of a device.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Hostinfo {
     /// Its operating system.
@@ -52,13 +52,13 @@ pub struct UserProfile {
     /// The control plane's id.
     #[serde(rename = "ID", default, deserialize_with = "or_default")]
     pub id: i64,
-    /// What the person signs in with.
+    /// The name that the person signs in with.
     #[serde(default, deserialize_with = "or_default")]
     pub login_name: String,
-    /// The name to show.
+    /// Display name.
     #[serde(default, deserialize_with = "or_default")]
     pub display_name: String,
-    /// The groups that the control server told of, where it tells.
+    /// The groups that the control server reports, if it does.
     #[serde(default, deserialize_with = "or_default")]
     pub groups: Vec<String>,
 }
@@ -67,10 +67,10 @@ pub struct UserProfile {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Status {
-    /// Where the node stands; only `Running` has addresses to use.
+    /// The node's state; only `Running` has usable addresses.
     #[serde(default)]
     pub backend_state: BackendState,
-    /// Whether packets come by a network interface; if not, tailscaled forwards connections to loopback.
+    /// Whether the node has a network interface; if not, tailscaled forwards connections to loopback.
     #[serde(rename = "TUN", default, deserialize_with = "or_default")]
     pub tun: bool,
     /// The node's own addresses.
@@ -94,7 +94,7 @@ pub struct Status {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CurrentTailnet {
-    /// What the names of its devices end in.
+    /// The suffix of its devices' names.
     #[serde(rename = "MagicDNSSuffix", default, deserialize_with = "or_default")]
     pub magic_dns_suffix: String,
 }
@@ -112,7 +112,7 @@ pub struct StatusPeer {
     /// The operating system.
     #[serde(rename = "OS", default, deserialize_with = "or_default")]
     pub os: String,
-    /// Whose it is: a key of [`Status::user`].
+    /// Its owner: a key of [`Status::user`].
     #[serde(rename = "UserID", default, deserialize_with = "or_default")]
     pub user_id: i64,
     /// Its addresses.
@@ -121,10 +121,10 @@ pub struct StatusPeer {
     /// Its tags.
     #[serde(default, deserialize_with = "or_default")]
     pub tags: Vec<String>,
-    /// The name its operating system has.
+    /// The host name of its operating system.
     #[serde(default, deserialize_with = "or_default")]
     pub host_name: String,
-    /// What is sent to it: its own addresses and the routes in force, as CIDR.
+    /// The prefixes routed to it: its own addresses and enabled routes, as CIDR.
     #[serde(rename = "AllowedIPs", default, deserialize_with = "or_default")]
     pub allowed_ips: Vec<String>,
     /// The node key.
@@ -136,31 +136,31 @@ pub struct StatusPeer {
     /// Whether its node key is expired.
     #[serde(default)]
     pub expired: Option<bool>,
-    /// When its node key expires; a text that is no time says nothing.
+    /// When its node key expires; ignored if it is not a time.
     #[serde(default, deserialize_with = "or_default")]
     pub key_expiry: String,
-    /// When it joined; a text that is no time says nothing.
+    /// When it joined; ignored if it is not a time.
     #[serde(default, deserialize_with = "or_default")]
     pub created: String,
 }
 
-/// Where a tailscaled stands.
+/// The state of a tailscaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum BackendState {
     /// Not started.
     #[default]
     NoState,
-    /// Waits for somebody to sign in.
+    /// Waiting for a sign-in.
     NeedsLogin,
-    /// Waits for an administrator's approval.
+    /// Waiting for an administrator's approval.
     NeedsMachineAuth,
     /// Switched off by its user.
     Stopped,
-    /// On its way up.
+    /// Starting.
     Starting,
     /// Connected to its tailnet.
     Running,
-    /// A state this version does not know; treated as not running.
+    /// An unknown state; treated as not running.
     #[serde(other)]
     Unknown,
 }
@@ -169,13 +169,13 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D)
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// Addresses with or without a prefix length; what is not an address is left out rather than guessed at.
+/// Addresses with or without a prefix length; invalid ones are left out.
 fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
     let texts: Vec<String> = or_default(from)?;
     Ok(texts.iter().filter_map(|text| address(text)).collect())
 }
 
-/// One address, written plainly or as a prefix of full length.
+/// Parses one address, with or without a full prefix length.
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let Some((address, length)) = text.split_once('/') else { return text.parse().ok() };
     let address: IpAddr = address.parse().ok()?;

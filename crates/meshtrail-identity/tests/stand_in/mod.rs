@@ -21,13 +21,13 @@ pub(crate) enum Answer {
     Stalls,
     /// Nothing at all.
     Silent,
-    /// A whole answer with this body, once the turns say so.
-    InTurns(Turns, String),
+    /// A whole answer with this body, once the barrier opens.
+    AtBarrier(QueryBarrier, String),
 }
 
-/// Holds questions until so many are held, or the last has come: whoever asks sees how many are taken at once.
+/// Blocks queries until `at_once` are blocked, or all have come: shows how many are concurrent.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns {
+pub(crate) struct QueryBarrier {
     at_once: usize,
     all: usize,
     counts: watch::Sender<Counts>,
@@ -40,18 +40,18 @@ struct Counts {
     most: usize,
 }
 
-impl Turns {
-    pub(crate) fn new(at_once: usize, all: usize) -> Turns {
-        Turns { at_once, all, counts: watch::Sender::new(Counts::default()) }
+impl QueryBarrier {
+    pub(crate) fn new(at_once: usize, all: usize) -> QueryBarrier {
+        QueryBarrier { at_once, all, counts: watch::Sender::new(Counts::default()) }
     }
 
-    /// The most questions that were held at the same time.
+    /// The most queries that were blocked at the same time.
     pub(crate) fn most(&self) -> usize {
         self.counts.borrow().most
     }
 
-    /// An answer counts before it is sent: whoever waits for it can't have asked the next question yet.
-    async fn hold(&self) {
+    /// An answer counts before it is sent: its client can't have sent the next query yet.
+    async fn wait(&self) {
         self.counts.send_modify(|counts| {
             counts.asked += 1;
             counts.most = counts.most.max(counts.asked - counts.answered);
@@ -139,8 +139,8 @@ async fn serve(
             let text = format!("HTTP/1.1 {line}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             stream.write_all(text.as_bytes()).await?;
         }
-        Answer::InTurns(turns, body) => {
-            turns.hold().await;
+        Answer::AtBarrier(barrier, body) => {
+            barrier.wait().await;
             let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             stream.write_all(text.as_bytes()).await?;
         }

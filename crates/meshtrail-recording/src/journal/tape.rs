@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use meshtrail_event::{SessionId, Timestamp};
-use meshtrail_listen::Taken;
+use meshtrail_listen::RoomPermit;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -297,12 +297,12 @@ impl Tape {
 #[must_use]
 pub struct Room {
     _budget: OwnedSemaphorePermit,
-    _share: Option<Taken>,
+    _share: Option<RoomPermit>,
 }
 
 impl Room {
     /// With the sender's own part of what all may have on the way.
-    pub fn beside(self, share: Taken) -> Room {
+    pub fn beside(self, share: RoomPermit) -> Room {
         Room { _share: Some(share), ..self }
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Json, Kind, KubeRequest, Outcome, Target, Timestamp, canonical_json};
-use meshtrail_listen::{PeerRoom, Taken};
+use meshtrail_listen::{PeerRoom, RoomPermit};
 use serde_json::{Map, Value};
 
 use crate::{cast::type_of, portrait, sessions::Recordings};
@@ -232,7 +232,7 @@ pub(super) async fn read_body<B>(
     body: B,
     room: &PeerRoom,
     patience: Duration,
-) -> Result<(Bytes, Taken), RequestError>
+) -> Result<(Bytes, RoomPermit), RequestError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error,
@@ -241,14 +241,14 @@ where
     reading.await.map_err(|_| RequestError::Slow { patience })?
 }
 
-async fn read_frames<B>(mut body: B, room: &PeerRoom) -> Result<(Bytes, Taken), RequestError>
+async fn read_frames<B>(mut body: B, room: &PeerRoom) -> Result<(Bytes, RoomPermit), RequestError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error,
 {
     let mut whole = BytesMut::new();
     let take = async |bytes: usize| {
-        tokio::time::timeout(PATIENCE, room.take(bytes)).await.map_err(|_| RequestError::NoRoom)
+        tokio::time::timeout(PATIENCE, room.acquire(bytes)).await.map_err(|_| RequestError::NoRoom)
     };
     let mut taken = take(0).await?;
     loop {
@@ -259,7 +259,7 @@ where
         if whole.len() + data.len() > MAX_EVENT {
             return Err(RequestError::TooLong {});
         }
-        taken.add(take(data.len()).await?);
+        taken.merge(take(data.len()).await?);
         whole.extend_from_slice(&data);
     }
 }

@@ -10,7 +10,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use meshtrail_listen::{
-    Activity, HEADER_TIME, Patience, Peer, PeerRoom, Place, Refusal as TurnAway, Unused, accept,
+    HEADER_TIME, IdleLimits, IdleReason, Peer, PeerRoom, Refusal as TurnAway, RequestActivity, Slot, accept,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -69,17 +69,17 @@ struct Asker {
 }
 
 impl Server {
-    async fn connection(self, stream: TcpStream, address: SocketAddr, place: Place) {
+    async fn connection(self, stream: TcpStream, address: SocketAddr, place: Slot) {
         keep_alive(&stream);
         let idle = self.recordings.config().request_patience;
-        let patience = Patience { first: Instant::now() + HEADER_TIME.min(idle), idle };
+        let patience = IdleLimits { first: Instant::now() + HEADER_TIME.min(idle), idle };
         // A peer that connects and says nothing is let go before it costs buffers.
         let first = tokio::time::timeout_at(patience.first, stream.readable()).await;
         if !matches!(first, Ok(Ok(()))) {
             return;
         }
         let builder = builder(&self.recordings, Window::of(self.recordings.places(), &place.peer()));
-        let (serving, activity) = (self.clone(), Activity::default());
+        let (serving, activity) = (self.clone(), RequestActivity::default());
         let (from, used) =
             (Asker { address, sender: Arc::new(Sender::new(address, place)) }, activity.clone());
         let service = service_fn(move |request: Request<Incoming>| {
@@ -96,7 +96,7 @@ impl Server {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             unused = self.no_longer_needed(&activity, patience) => {
-                if unused == Some(Unused::NeverAsked) {
+                if unused == Some(IdleReason::NoRequest) {
                     return;
                 }
                 connection.as_mut().graceful_shutdown();
@@ -109,8 +109,8 @@ impl Server {
     }
 
     /// Waits until the listener stops, or nobody has used the connection for a while.
-    async fn no_longer_needed(&self, activity: &Activity, patience: Patience) -> Option<Unused> {
-        self.halt.run_until_cancelled(activity.unused(patience)).await
+    async fn no_longer_needed(&self, activity: &RequestActivity, patience: IdleLimits) -> Option<IdleReason> {
+        self.halt.run_until_cancelled(activity.wait_until_idle(patience)).await
     }
 
     async fn answer(self, request: Request<Incoming>, from: Asker) -> Answered {
@@ -227,11 +227,11 @@ impl Server {
     }
 
     /// A place for an event, and its sender's part of the memory for them.
-    async fn event_place(&self, from: &Asker) -> Result<(Place, PeerRoom), Refusal> {
+    async fn event_place(&self, from: &Asker) -> Result<(Slot, PeerRoom), Refusal> {
         self.recordings.refusal()?;
         let sender = self.sender(from).await?;
         let places = self.recordings.places();
-        Ok((places.events.take(sender)?, places.event_bytes.of(sender)))
+        Ok((places.events.acquire(sender)?, places.event_bytes.of(sender)))
     }
 }
 
@@ -245,7 +245,7 @@ impl Window {
     /// What one of few connections needs to be fast is too much memory for each of thousands.
     fn of(places: &RecorderPlaces, peer: &Peer) -> Window {
         const FEW: usize = 64;
-        if places.connections.held(peer) <= FEW {
+        if places.connections.in_use_by(peer) <= FEW {
             Window { stream: 1 << 20, connection: 2 << 20 }
         } else {
             Window { stream: 64 << 10, connection: 128 << 10 }

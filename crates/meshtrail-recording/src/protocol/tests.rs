@@ -472,7 +472,7 @@ impl hyper::body::Body for Silence {
 async fn silence_ends_nothing_and_every_turn_has_its_frame() {
     let keep_alive = Duration::from_millis(5);
     let recorder = Recorder::start(RecordingConfig { keep_alive, ..quick() }).await;
-    let here = meshtrail_listen::Peer::at(recorder.address);
+    let here = meshtrail_listen::Peer::from_socket(recorder.address);
     let share = recorder.recordings.places().journal.of(&here);
     let live = recorder.recordings.accept(recorder.address, &here, "v2").await.unwrap();
     let (acks, halt) = (Arc::new(super::AckSlot::default()), tokio_util::sync::CancellationToken::new());
@@ -501,7 +501,7 @@ async fn refused(client: &mut Client) -> String {
 
 /// A configuration in which each peer has a quarter of eight sessions.
 fn quarters() -> RecordingConfig {
-    let shares = Shares::each(Share::thousandths(250).unwrap());
+    let shares = Shares::uniform(Share::thousandths(250).unwrap());
     let limits = Limits { shares, ..Limits::default() };
     RecordingConfig { max_sessions: 8, limits, ..quick() }
 }
@@ -600,5 +600,5 @@ async fn half_a_preface_is_let_go_as_silence_is() {
         stream.write_all(begun).await.unwrap();
         drop(stream.read_to_end(&mut Vec::new()).await);
     }
-    assert_eq!(recorder.recordings.places().connections.taken(), 0);
+    assert_eq!(recorder.recordings.places().connections.in_use(), 0);
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use meshtrail_event::SessionId;
-use meshtrail_listen::Full;
+use meshtrail_listen::SlotsFull;
 
 use crate::{
     journal::{ChunkError, JournalError},
@@ -50,7 +50,7 @@ pub enum Refusal {
     },
     /// The sender has as many as one may have.
     #[error(transparent)]
-    Share(#[from] Full),
+    Share(#[from] SlotsFull),
     /// The disk is nearly full.
     #[error("the recorder's disk has {free} bytes left, {least} are needed")]
     DiskFull {
@@ -84,8 +84,8 @@ impl Refusal {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Stopping => "stopping",
-            Self::TooMany { .. } | Self::Share(Full::All { .. }) => "all",
-            Self::Share(Full::Share { .. }) => "share",
+            Self::TooMany { .. } | Self::Share(SlotsFull::All { .. }) => "all",
+            Self::Share(SlotsFull::Share { .. }) => "share",
             Self::DiskFull { .. } => "disk",
             Self::Trail { .. } => "trail",
             Self::Journal { .. } => "journal",

@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use meshtrail_event::{EventId, SessionId, Timestamp};
-use meshtrail_listen::Place;
+use meshtrail_listen::Slot;
 use tokio::sync::{Notify, broadcast};
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) struct Live {
     ordered: Notify,
     followers: Mutex<Option<broadcast::Sender<Heard>>>,
     /// Its sender's place, until bytes no longer come.
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<Slot>>,
     /// The size of the trail before its terminal event was first sent there.
     sealing_from: OnceLock<u64>,
 }
@@ -59,7 +59,7 @@ struct Known {
 }
 
 impl Live {
-    pub(crate) fn new(tape: Tape, place: Option<Place>) -> Self {
+    pub(crate) fn new(tape: Tape, place: Option<Slot>) -> Self {
         let received = tape.durable_now().bytes;
         Self {
             tape,

@@ -36,7 +36,7 @@ use std::{
 
 use meshtrail_event::{Actor, Detail, Draft, Identity, Kind, Own, SessionId, Target, Timestamp};
 use meshtrail_identity::Resolver;
-use meshtrail_listen::{Fold, Peer};
+use meshtrail_listen::{LogThrottle, Peer};
 use meshtrail_trail::store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -89,7 +89,7 @@ struct Inner {
     /// What senders share.
     places: RecorderPlaces,
     /// Lines of the log about what was refused.
-    refusals: Fold,
+    refusals: LogThrottle,
     /// Which bytes are here already, for imports.
     by_digest: import::Digests,
     /// Indexes of recordings whose last event names none.
@@ -113,7 +113,7 @@ impl Recordings {
     ) -> Result<Arc<Live>, Refusal> {
         let journal = self.inner.journal.as_ref().ok_or(Refusal::ReadOnly)?;
         self.refusal()?;
-        let place = self.inner.places.sessions.take(sender)?;
+        let place = self.inner.places.sessions.acquire(sender)?;
         let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let (epoch, started) = (self.inner.ledger.epoch(), Timestamp::now());
         let session = SessionId::new(started, self.inner.ledger.trail(), epoch, number)
@@ -238,7 +238,8 @@ impl Recordings {
         let (name, help) = ("meshtrail_recorder_refused_total", "Recordings and events that were refused.");
         let labels = [("what", what), ("reason", refusal.label())];
         self.config().limits.metrics.counter(name, help, &labels).add();
-        if let Some(left_out) = self.inner.refusals.line(&Peer::at(peer), std::time::Instant::now()) {
+        if let Some(left_out) = self.inner.refusals.allow(&Peer::from_socket(peer), std::time::Instant::now())
+        {
             tracing::warn!(%peer, %refusal, left_out, "refused: {what}");
         }
     }

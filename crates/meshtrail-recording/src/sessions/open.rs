@@ -10,7 +10,7 @@ use std::{
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use meshtrail_event::{Detail, Event, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
-use meshtrail_listen::Fold;
+use meshtrail_listen::LogThrottle;
 use meshtrail_trail::{
     Trail,
     store::{Store, StoreLocation},
@@ -95,9 +95,9 @@ impl Recordings {
             recovered.extend(ship::restore(&store, &*ledger, &journal, known).await?);
         }
         let recordings = Self::assemble(store, local, ledger, resolver, config, Some(journal));
-        let told = recordings.told_of(&recovered).await?;
+        let recorded = recordings.recorded_sessions(&recovered).await?;
         for found in recovered {
-            recordings.take_up(found, &told);
+            recordings.take_up(found, &recorded);
         }
         if ships {
             ship::start(&recordings);
@@ -123,7 +123,7 @@ impl Recordings {
         Recordings {
             inner: Arc::new(Inner {
                 places,
-                refusals: Fold::default(),
+                refusals: LogThrottle::default(),
                 store,
                 ledger,
                 resolver,
@@ -143,11 +143,14 @@ impl Recordings {
         }
     }
 
-    /// What the trail was told of these sessions before the stop.
-    async fn told_of(&self, recovered: &[Recovered]) -> Result<HashMap<SessionId, Told>, LedgerError> {
-        let mut told: HashMap<SessionId, Told> = HashMap::new();
+    /// The events of these sessions that the trail has from before the stop.
+    async fn recorded_sessions(
+        &self,
+        recovered: &[Recovered],
+    ) -> Result<HashMap<SessionId, RecordedSession>, LedgerError> {
+        let mut recorded: HashMap<SessionId, RecordedSession> = HashMap::new();
         let Some(since) = recovered.iter().map(|found| list::first_day(&found.opening.session)).min() else {
-            return Ok(told);
+            return Ok(recorded);
         };
         let open: HashSet<&SessionId> = recovered.iter().map(|found| &found.opening.session).collect();
         let mut events = self.ledger().sessions(SessionScan { since: Some(since), ..SessionScan::default() });
@@ -156,26 +159,26 @@ impl Recordings {
             let Some(session) = event.session.clone().filter(|session| open.contains(session)) else {
                 continue;
             };
-            let told = told.entry(session).or_default();
+            let recorded = recorded.entry(session).or_default();
             if Session::of_end(&event).is_some() {
-                told.ended = true;
+                recorded.ended = true;
             } else {
-                told.started = Some(event);
+                recorded.started = Some(event);
             }
         }
-        Ok(told)
+        Ok(recorded)
     }
 
     /// Goes on with one session where the stop left it.
-    fn take_up(&self, found: Recovered, told: &HashMap<SessionId, Told>) {
+    fn take_up(&self, found: Recovered, recorded: &HashMap<SessionId, RecordedSession>) {
         let journal = self.inner.journal.as_ref().expect("only a recorder takes sessions up");
         let live = Arc::new(Live::new(journal.resume(&found), None));
-        let told = told.get(live.id());
-        if told.is_some_and(|told| told.ended) {
+        let recorded = recorded.get(live.id());
+        if recorded.is_some_and(|recorded| recorded.ended) {
             // Stopped between its event and the removal of its spool files.
             return self.forget(&live);
         }
-        let started = told.and_then(|told| told.started.clone());
+        let started = recorded.and_then(|recorded| recorded.started.clone());
         let closing = closing_of(&found);
         info!(session = %live.id(), bytes = found.bytes, "a session was open when the recorder stopped");
         live.close(closing.clone());
@@ -184,8 +187,9 @@ impl Recordings {
     }
 }
 
+/// The events of a session that are in the trail: its start, and whether it has ended.
 #[derive(Default)]
-struct Told {
+struct RecordedSession {
     started: Option<Event>,
     ended: bool,
 }

@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use meshtrail_identity::{Connection, Provider, Resolution, Resolver};
-use meshtrail_listen::{Full, Identity, Limits, Peer, Place, Places, SharedRoom, Sort};
+use meshtrail_listen::{Identity, Limits, Peer, SharedRoom, Slot, SlotKind, Slots, SlotsFull};
 
 use super::RecordingConfig;
 use crate::protocol::MAX_EVENT;
@@ -20,14 +20,14 @@ const EVENTS: usize = 2048;
 /// Bytes of these that are in memory at a time.
 const EVENT_BYTES: usize = 64 << 20;
 
-const SESSIONS: Sort = Sort {
+const SESSIONS: SlotKind = SlotKind {
     what: "sessions",
     open: "meshtrail_sessions_open",
     limit: "meshtrail_sessions_limit",
     refused: "meshtrail_sessions_refused_total",
 };
 
-const EVENT_PLACES: Sort = Sort {
+const EVENT_PLACES: SlotKind = SlotKind {
     what: "events",
     open: "meshtrail_request_events_open",
     limit: "meshtrail_request_events_limit",
@@ -36,9 +36,9 @@ const EVENT_PLACES: Sort = Sort {
 
 /// What all senders share.
 pub(crate) struct RecorderPlaces {
-    pub(crate) connections: Places,
-    pub(crate) sessions: Places,
-    pub(crate) events: Places,
+    pub(crate) connections: Slots,
+    pub(crate) sessions: Slots,
+    pub(crate) events: Slots,
     /// Bytes of events in memory.
     pub(crate) event_bytes: SharedRoom,
     /// Bytes of recordings that are received and not durable yet.
@@ -48,10 +48,10 @@ pub(crate) struct RecorderPlaces {
 impl RecorderPlaces {
     pub(super) fn new(config: &RecordingConfig) -> Self {
         let limits: &Limits = &config.limits;
-        let places = |sort, total| Places::new("recorder", sort, total, limits);
+        let places = |sort, total| Slots::new("recorder", sort, total, limits);
         let (in_all, least) = (config.journal.in_all, config.journal.in_all.min(1 << 20));
         Self {
-            connections: places(Sort::CONNECTIONS, config.max_connections),
+            connections: places(SlotKind::CONNECTIONS, config.max_connections),
             sessions: places(SESSIONS, config.max_sessions),
             events: places(EVENT_PLACES, EVENTS),
             event_bytes: SharedRoom::new("request-events", EVENT_BYTES, MAX_EVENT, limits),
@@ -63,22 +63,23 @@ impl RecorderPlaces {
 /// Whom one connection is counted for.
 pub(crate) struct Sender {
     address: SocketAddr,
-    place: Place,
+    place: Slot,
     known: tokio::sync::OnceCell<Peer>,
 }
 
 impl Sender {
-    pub(crate) fn new(address: SocketAddr, place: Place) -> Self {
+    pub(crate) fn new(address: SocketAddr, place: Slot) -> Self {
         Self { address, place, known: tokio::sync::OnceCell::new() }
     }
 
     /// Whom what is asked over this connection counts for; from now on the connection does too.
-    pub(crate) async fn peer(&self, resolver: &Resolver) -> Result<&Peer, Full> {
+    pub(crate) async fn peer(&self, resolver: &Resolver) -> Result<&Peer, SlotsFull> {
         let find = async || {
             let asked =
                 tokio::time::timeout(PATIENCE, resolver.who(Connection::from_peer(self.address))).await;
-            let peer = asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::at(self.address));
-            self.place.count_for(&peer)?;
+            let peer =
+                asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::from_socket(self.address));
+            self.place.assign_to(&peer)?;
             Ok(peer)
         };
         self.known.get_or_try_init(find).await
@@ -91,5 +92,5 @@ fn device_of(found: &Resolution) -> Option<Peer> {
     let device = found.device.as_ref().filter(|_| known_now)?;
     let key = device.id.clone().or_else(|| device.name.clone())?;
     let names = device.name.iter().chain(&device.tags).cloned().collect::<Vec<_>>();
-    Some(Peer::known(Identity::new(key, names)))
+    Some(Peer::from_identity(Identity::new(key, names)))
 }

@@ -198,14 +198,14 @@ where
 
     /// Room for bytes, if there is some now: in the sender's own part, and in all.
     fn room_now(&self, length: usize) -> Option<Room> {
-        let share = self.share.take_now(length)?;
+        let share = self.share.try_acquire(length)?;
         Some(self.live.tape.room_now(length)?.beside(share))
     }
 
     fn room(&self, length: usize) -> WaitForRoom {
         let (live, share) = (self.live.clone(), self.share.clone());
         Box::pin(async move {
-            let share = share.take(length).await;
+            let share = share.acquire(length).await;
             Ok(live.tape.room(length).await?.beside(share))
         })
     }

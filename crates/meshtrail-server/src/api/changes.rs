@@ -1,4 +1,4 @@
-//! What changed in the mesh: one entry per change, whoever told of it and however often.
+//! Changes in the mesh: one entry per change, however many events report it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,33 +7,33 @@ use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use meshtrail_collect::weight::{Severity, severity};
-use meshtrail_collect::witness::{self, Folded};
+use meshtrail_collect::corroborate::{self, CorroboratedChange};
+use meshtrail_collect::severity::{Severity, severity};
 use meshtrail_event::{Actor, Change, Event, Family, Identity, Target, Timestamp};
 use meshtrail_query::instant;
 use meshtrail_trail::Scan;
 use serde::{Deserialize, Serialize};
 
-use super::events::{filter, limit, unreadable};
+use super::events::{check_limit, parse_filter, unreadable};
 use crate::cursor;
-use crate::extract::{Asked, parsed};
+use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Changes on a page when nothing is said.
+/// The default number of changes on a page.
 const PAGE: usize = 200;
 
 /// The most changes on a page.
 const MAX_PAGE: usize = 1000;
 
-/// How far back is looked when nothing is said.
-const SPAN: Duration = Duration::from_secs(7 * 86_400);
+/// The default time range before now.
+const DEFAULT_SPAN: Duration = Duration::from_secs(7 * 86_400);
 
-/// The most events that are read for an answer.
+/// The most events that are read for one response.
 const MAX_EVENTS: usize = 100_000;
 
-/// How far beyond the asked time witnesses of a change are looked for.
-const AROUND: Duration = Duration::from_secs(86_400);
+/// How far beyond the requested time events that corroborate a change are searched.
+const CORROBORATION_MARGIN: Duration = Duration::from_secs(86_400);
 
 /// Which changes, and how many.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
@@ -112,15 +112,17 @@ pub struct ChangeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
     /// Every event that tells of it, the one that tells it best first.
-    pub witnesses: Vec<WitnessView>,
+    #[serde(rename = "witnesses")]
+    pub events: Vec<ChangeEventView>,
     /// The other records of the same operation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<WitnessView>,
+    pub parts: Vec<ChangeEventView>,
 }
 
 /// An event that tells of a change.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct WitnessView {
+#[schema(as = WitnessView)]
+pub struct ChangeEventView {
     /// Who told: `audit-log`, `hec`, `webhook`, `snapshot`, `headscale`, `localapi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -142,54 +144,55 @@ pub struct WitnessView {
     responses((status = 200, body = ChangesPage)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<ChangesQuery>,
+    ValidQuery(query): ValidQuery<ChangesQuery>,
 ) -> Result<Json<ChangesPage>, Problem> {
     page(&state, &query).await.map(Json)
 }
 
-/// The stretch of time that a question asks for.
+/// The time range of a request.
 #[derive(Debug, Clone, Copy)]
-struct Stretch {
+struct TimeRange {
     since: Timestamp,
     until: Timestamp,
 }
 
-/// A page of changes, for pages and answers.
+/// A page of changes, for the console and the API.
 pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<ChangesPage, Problem> {
     let now = Timestamp::now();
-    let stretch = Stretch {
-        since: moment("since", query.since.as_deref(), now)?.unwrap_or_else(|| now.before(SPAN)),
-        until: moment("until", query.until.as_deref(), now)?.unwrap_or(Timestamp::from_nanos(i64::MAX)),
+    let range = TimeRange {
+        since: parse_time("since", query.since.as_deref(), now)?.unwrap_or_else(|| now.before(DEFAULT_SPAN)),
+        until: parse_time("until", query.until.as_deref(), now)?.unwrap_or(Timestamp::from_nanos(i64::MAX)),
     };
-    let (filter, limit) = (filter(query.q.as_deref())?, limit(query.limit, PAGE, MAX_PAGE)?);
+    let (filter, limit) = (parse_filter(query.q.as_deref())?, check_limit(query.limit, PAGE, MAX_PAGE)?);
     let question = format!("changes {:?} {:?} {:?} {filter}", query.since, query.until, query.severity);
-    let before = query.cursor.as_deref().map(|text| position(&cursor::read(&question, text)?)).transpose()?;
-    let (rows, read_since) = read(state, stretch).await?;
+    let before =
+        query.cursor.as_deref().map(|text| parse_position(&cursor::read(&question, text)?)).transpose()?;
+    let (rows, read_since) = read_events(state, range).await?;
     let (leaves, events): (Vec<_>, Vec<_>) =
         rows.into_iter().map(|row| ((row.index, row.leaf), row.event)).unzip();
-    let floor = read_since.unwrap_or(stretch.since).max(stretch.since);
-    let wanted = |folded: &Folded| {
-        let main = &events[folded.main];
-        let place = (main.time, leaves[folded.main].0);
-        let weight = witness::change(main).map_or(Severity::Info, |change| severity(main, change));
-        let in_time = main.time >= floor && main.time < stretch.until;
+    let floor = read_since.unwrap_or(range.since).max(range.since);
+    let wanted = |group: &CorroboratedChange| {
+        let main = &events[group.main];
+        let place = (main.time, leaves[group.main].0);
+        let own_severity = corroborate::change(main).map_or(Severity::Info, |change| severity(main, change));
+        let in_time = main.time >= floor && main.time < range.until;
         in_time
             && before.is_none_or(|before| place < before)
-            && query.severity.is_none_or(|least| weight >= least)
-            && (filter.is_everything() || folded.all().any(|event| filter.matches(&leaves[event].1)))
+            && query.severity.is_none_or(|least| own_severity >= least)
+            && (filter.is_everything() || group.all().any(|event| filter.matches(&leaves[event].1)))
     };
-    let mut folded: Vec<Folded> = witness::fold(&events).into_iter().filter(wanted).collect();
-    folded.sort_by_key(|folded| std::cmp::Reverse((events[folded.main].time, leaves[folded.main].0)));
-    let more = folded.len() > limit;
-    folded.truncate(limit);
-    let last = folded.last().filter(|_| more).map(|last| (events[last.main].time, leaves[last.main].0));
+    let mut groups: Vec<CorroboratedChange> = corroborate::fold(&events).into_iter().filter(wanted).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse((events[group.main].time, leaves[group.main].0)));
+    let more = groups.len() > limit;
+    groups.truncate(limit);
+    let last = groups.last().filter(|_| more).map(|last| (events[last.main].time, leaves[last.main].0));
     let next = last.map(|(time, index)| cursor::write(&question, &format!("{} {index}", time.as_nanos())));
-    let view = |folded: &Folded| view(folded, &events, |place| leaves[place].0, query.diff);
-    Ok(ChangesPage { changes: folded.iter().map(view).collect(), next, read_since })
+    let view = |group: &CorroboratedChange| change_view(group, &events, |place| leaves[place].0, query.diff);
+    Ok(ChangesPage { changes: groups.iter().map(view).collect(), next, read_since })
 }
 
-fn moment(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
-    let read = |text: &str| {
+fn parse_time(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    let parse = |text: &str| {
         instant(text, now).ok_or_else(|| {
             Problem::bad_request(
                 field,
@@ -197,13 +200,13 @@ fn moment(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Time
             )
         })
     };
-    text.filter(|text| !text.is_empty()).map(read).transpose()
+    text.filter(|text| !text.is_empty()).map(parse).transpose()
 }
 
-/// Where the last page ended.
-fn position(text: &str) -> Result<(Timestamp, u64), Problem> {
+/// Parses the position where the last page ended.
+fn parse_position(text: &str) -> Result<(Timestamp, u64), Problem> {
     let (nanos, index) = text.split_once(' ').unwrap_or_default();
-    Ok((Timestamp::from_nanos(parsed("cursor", nanos)?), parsed("cursor", index)?))
+    Ok((Timestamp::from_nanos(parse_field("cursor", nanos)?), parse_field("cursor", index)?))
 }
 
 struct Row {
@@ -212,21 +215,22 @@ struct Row {
     event: Event,
 }
 
-/// The events that may tell of changes in the stretch, by index; and from when on they were read, where there are more.
-async fn read(state: &AppState, stretch: Stretch) -> Result<(Vec<Row>, Option<Timestamp>), Problem> {
-    let times = (stretch.since.before(AROUND), stretch.until.after(AROUND));
+/// The events that may report changes in the range, by index; and the time from which on they were read, if there are
+/// more than [`MAX_EVENTS`].
+async fn read_events(state: &AppState, range: TimeRange) -> Result<(Vec<Row>, Option<Timestamp>), Problem> {
+    let times = (range.since.before(CORROBORATION_MARGIN), range.until.after(CORROBORATION_MARGIN));
     let scan =
         Scan { families: vec![Family::Config], times: Some(times), ..Scan::newest(0..state.trail().size()) };
     let mut scanned = pin!(state.trail().scan(scan));
     let (mut rows, mut read_since) = (Vec::new(), None);
     while let Some((index, leaf)) = scanned.try_next().await.map_err(|error| unreadable(&error))? {
         let Ok(event) = Event::from_json(&leaf) else { continue };
-        if witness::change(&event).is_none() || event.time < times.0 || event.time > times.1 {
+        if corroborate::change(&event).is_none() || event.time < times.0 || event.time > times.1 {
             continue;
         }
         if rows.len() == MAX_EVENTS {
-            // What is older may lack its witnesses.
-            read_since = Some(event.time.after(AROUND));
+            // Older changes may lack events that corroborate them.
+            read_since = Some(event.time.after(CORROBORATION_MARGIN));
             break;
         }
         rows.push(Row { index, leaf, event });
@@ -235,12 +239,17 @@ async fn read(state: &AppState, stretch: Stretch) -> Result<(Vec<Row>, Option<Ti
     Ok((rows, read_since))
 }
 
-fn view(folded: &Folded, events: &[Event], index: impl Fn(usize) -> u64, with_diff: bool) -> ChangeView {
-    let main = &events[folded.main];
-    let told = |place: usize| {
+fn change_view(
+    group: &CorroboratedChange,
+    events: &[Event],
+    index: impl Fn(usize) -> u64,
+    with_diff: bool,
+) -> ChangeView {
+    let main = &events[group.main];
+    let event_view = |place: usize| {
         let event = &events[place];
-        let change = witness::change(event);
-        WitnessView {
+        let change = corroborate::change(event);
+        ChangeEventView {
             origin: change.and_then(|change| change.origin.clone()),
             event: event.id.to_string(),
             index: index(place),
@@ -249,11 +258,11 @@ fn view(folded: &Folded, events: &[Event], index: impl Fn(usize) -> u64, with_di
             summary: change.and_then(|change| change.summary.clone()).unwrap_or_default(),
         }
     };
-    let changes = || folded.all().filter_map(|place| witness::change(&events[place]));
+    let changes = || group.all().filter_map(|place| corroborate::change(&events[place]));
     let first = |of: fn(&Change) -> bool| changes().find(|change| of(change));
     let diff = first(|change| change.diff.is_some()).and_then(|change| change.diff.clone());
     let lines = first(|change| !change.lines.is_empty()).map(|change| change.lines.clone());
-    let own = witness::change(main);
+    let own = corroborate::change(main);
     ChangeView {
         time: main.time,
         not_before: own.and_then(|change| change.not_before),
@@ -267,12 +276,12 @@ fn view(folded: &Folded, events: &[Event], index: impl Fn(usize) -> u64, with_di
         lines: lines.unwrap_or_default(),
         has_diff: diff.is_some(),
         diff: diff.filter(|_| with_diff),
-        witnesses: [folded.main].iter().chain(&folded.witnesses).map(|place| told(*place)).collect(),
-        parts: folded.parts.iter().map(|place| told(*place)).collect(),
+        events: [group.main].iter().chain(&group.corroborations).map(|place| event_view(*place)).collect(),
+        parts: group.parts.iter().map(|place| event_view(*place)).collect(),
     }
 }
 
-/// The change's own sentence; of one that came without, its kind and what it was about.
+/// The summary of a change; without one, its kind and target.
 fn summary(event: &Event, change: Option<&Change>) -> String {
     match change.and_then(|change| change.summary.clone()) {
         Some(summary) => summary,

@@ -6,8 +6,8 @@ use meshtrail_event::Timestamp;
 use serde::Serialize;
 
 use super::listing::{ListQuery, LookBack};
-use crate::extract::Asked;
-use crate::mesh::{self, Account, Doings, Holding, Stretch, ToldDevice, Whose};
+use crate::extract::ValidQuery;
+use crate::mesh::{self, Account, Activity, DeviceView, Holding, PropertyPeriod, Subject};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -16,7 +16,7 @@ use crate::state::AppState;
 pub struct DevicesAnswer {
     /// By name, each with who told of it and as of when.
     #[schema(value_type = Vec<Object>)]
-    pub devices: Vec<ToldDevice>,
+    pub devices: Vec<DeviceView>,
     /// How many fit what was asked for.
     pub found: usize,
     /// How many devices were ever known.
@@ -31,15 +31,16 @@ pub struct DeviceAnswer {
     /// As the directory knows it; absent where only events do.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub device: Option<ToldDevice>,
+    pub device: Option<DeviceView>,
     /// What each teller says of whose it is.
     pub accounts: Vec<Account>,
     /// What it was: name, owner or tags, addresses, routes, key over time.
-    pub history: Vec<Stretch>,
+    pub history: Vec<PropertyPeriod>,
     /// Who had its addresses, before and after.
     pub holdings: Vec<Holding>,
     /// What happened on and from it.
-    pub doings: Doings,
+    #[serde(rename = "doings")]
+    pub activity: Activity,
 }
 
 /// Lists the devices of the mesh, as they are or were at a moment.
@@ -53,11 +54,11 @@ pub struct DeviceAnswer {
     responses((status = 200, body = DevicesAnswer)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<ListQuery>,
+    ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<DevicesAnswer>, Problem> {
-    let listed = mesh::devices(&state, &query, Timestamp::now())?;
+    let listed = mesh::list_devices(&state, &query, Timestamp::now())?;
     let found = listed.rows.len();
-    let devices = query.part(listed.rows)?;
+    let devices = query.page(listed.rows)?;
     Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
 }
 
@@ -67,20 +68,20 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    Asked(query): Asked<LookBack>,
+    ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
-    let life = mesh::device(&state, &id, now);
-    let doings = mesh::doings(&state, Whose::Device(&id), query.moment(now)?).await?;
-    if life.told.is_none() && doings.events == 0 && doings.claimed == 0 {
+    let profile = mesh::device_profile(&state, &id, now);
+    let activity = mesh::activity(&state, Subject::Device(&id), query.start_time(now)?).await?;
+    if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_device(&id));
     }
     Ok(Json(DeviceAnswer {
         id,
-        device: life.told,
-        accounts: life.accounts,
-        history: life.history,
-        holdings: life.holdings,
-        doings,
+        device: profile.device,
+        accounts: profile.accounts,
+        history: profile.history,
+        holdings: profile.holdings,
+        activity,
     }))
 }

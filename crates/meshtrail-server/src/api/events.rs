@@ -1,4 +1,4 @@
-//! Events: asking for them, reading one, handing them in.
+//! Events: query, show and send.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use meshtrail_trail::ReadError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::cursor;
-use crate::directory::Late;
-use crate::extract::{Asked, bad_body, parsed};
+use crate::directory::LateIdentity;
+use crate::extract::{ValidQuery, bad_body, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -29,13 +29,13 @@ pub mod counts;
 pub mod follow;
 mod intake;
 
-/// Events on a page when nothing is said.
+/// The default number of events on a page.
 const PAGE: usize = 100;
 
 /// The most events on a page.
 pub const MAX_PAGE: usize = 1000;
 
-/// How long the work for a page may take, about.
+/// How long computing a page may take, about.
 const BUDGET: Duration = Duration::from_secs(3);
 
 /// The order of a list.
@@ -75,17 +75,17 @@ pub struct EventsAnswer {
     /// What became known of these events' people after they were written, by event id; a leaf itself never changes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object)]
-    pub learned: BTreeMap<String, Arc<Late>>,
+    pub learned: BTreeMap<String, Arc<LateIdentity>>,
     /// Where the list goes on; absent at its end. A page can be short, or empty, and still have a next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// A page of events, for pages and answers.
+/// A page of events, for the console and the API.
 pub(crate) struct EventsPage {
     /// Index and leaf.
     pub(crate) rows: Vec<(u64, Bytes)>,
-    /// Where the list goes on.
+    /// The cursor of the next page.
     pub(crate) next: Option<String>,
 }
 
@@ -94,13 +94,13 @@ pub(crate) struct EventsPage {
     responses((status = 200, body = EventsAnswer)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<EventsQuery>,
+    ValidQuery(query): ValidQuery<EventsQuery>,
 ) -> Result<Json<EventsAnswer>, Problem> {
     let page = page(&state, &query).await?;
     let mut answer = EventsAnswer {
         events: Vec::new(),
         indexes: Vec::new(),
-        learned: late(&state, &page.rows),
+        learned: late_identities(&state, &page.rows),
         next: page.next,
     };
     for (index, leaf) in page.rows {
@@ -114,30 +114,30 @@ pub(crate) async fn list(
     Ok(Json(answer))
 }
 
-/// What became known late of these events.
-fn late(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, Arc<Late>> {
+/// The late identities of these events, by event id.
+fn late_identities(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, Arc<LateIdentity>> {
     #[derive(Deserialize)]
     struct Named {
         id: EventId,
     }
-    if state.learned().is_empty() {
+    if state.late_identities().is_empty() {
         return BTreeMap::new();
     }
     let ids = rows.iter().filter_map(|(_, leaf)| serde_json::from_slice::<Named>(leaf).ok());
-    ids.filter_map(|named| Some((named.id.to_string(), state.learned().of(&named.id)?))).collect()
+    ids.filter_map(|named| Some((named.id.to_string(), state.late_identities().get(&named.id)?))).collect()
 }
 
-/// The filter of a question, or what is wrong with it.
-pub(crate) fn filter(text: Option<&str>) -> Result<Filter, Problem> {
+/// Parses a filter; the problem says what is wrong with it.
+pub(crate) fn parse_filter(text: Option<&str>) -> Result<Filter, Problem> {
     Filter::parse(text.unwrap_or_default()).map_err(|error| Problem::bad_request("q", error.to_string()))
 }
 
-/// How many a question asks for.
-pub(crate) fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
-    match asked {
-        None => Ok(usual),
-        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
-        Some(_) => Err(Problem::bad_request("limit", format!("ask for 1 to {most}"))),
+/// The limit of a request: `default` if it has none; the problem names the bounds.
+pub(crate) fn check_limit(requested: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
+    match requested {
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::bad_request("limit", format!("ask for 1 to {max}"))),
     }
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<u
 #[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events", params(("id" = String, Path)),
     responses((status = 200, description = "The leaf: RFC 8785 canonical JSON", body = Object)))]
 pub(crate) async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id: EventId = parsed("id", &id)?;
+    let id: EventId = parse_field("id", &id)?;
     let (index, leaf) = leaf(&state, &id).await?;
     let index = index.to_string();
     Ok((
@@ -178,7 +178,7 @@ pub(crate) async fn leaf_at(state: &AppState, index: u64) -> Result<Bytes, Probl
     })
 }
 
-/// Where an event is in the trail.
+/// The index of an event in the trail.
 pub(crate) async fn index_of(state: &AppState, id: &EventId) -> Result<u64, Problem> {
     match state.trail().find(id).await {
         Ok(Some(index)) => Ok(index),
@@ -197,7 +197,7 @@ pub(crate) async fn id_at(state: &AppState, index: u64) -> Result<EventId, Probl
     Ok(event.id)
 }
 
-/// The trail can't be read.
+/// The problem for a trail that can't be read.
 pub(crate) fn unreadable(error: &dyn std::error::Error) -> Problem {
     Problem::unavailable("the trail can't be read here; `meshtrail verify --all` tells what is wrong")
         .because(error)
@@ -217,34 +217,36 @@ pub struct Taken {
     responses((status = 200, body = Taken)))]
 pub(crate) async fn send(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let body = body.map_err(|rejection| bad_body(&rejection))?;
-    let events = intake::read(&headers, &body, &viewer.who, state.trail_name())?;
+    let events = intake::parse(&headers, &body, &caller.who, state.trail_name())?;
     let count = events.len();
     let accepted = intake::append(&state, events).await?;
     Ok((StatusCode::OK, Json(Taken { accepted, duplicates: count - accepted })))
 }
 
-/// A page of the events that a question asks for.
+/// A page of events, for the console and the API.
 pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<EventsPage, Problem> {
-    let filter = filter(query.q.as_deref())?;
-    let limit = limit(query.limit, PAGE, MAX_PAGE)?;
+    let filter = parse_filter(query.q.as_deref())?;
+    let limit = check_limit(query.limit, PAGE, MAX_PAGE)?;
     let order = query.order.unwrap_or_default();
     let question = format!("events {order:?} {filter}");
     let start = match &query.cursor {
-        Some(text) => Start::After(parsed("cursor", &cursor::read(&question, text)?)?),
+        Some(text) => Start::After(parse_field("cursor", &cursor::read(&question, text)?)?),
         None => Start::Fresh(match order {
             Order::Newest => meshtrail_query::Order::Newest,
             Order::Oldest => meshtrail_query::Order::Oldest,
         }),
     };
     let ask = Ask { start, limit, budget: BUDGET };
-    let page = meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| state.learned().best(leaf))
-        .await
-        .map_err(|error| unreadable(&error))?;
+    let page = meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| {
+        state.late_identities().apply_to(leaf)
+    })
+    .await
+    .map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
     Ok(EventsPage { rows: page.items, next })
 }

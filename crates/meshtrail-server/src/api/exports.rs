@@ -1,4 +1,4 @@
-//! Export jobs: asking for one, watching it, taking its file away, giving it up.
+//! Export jobs: create, list, show, download and remove.
 
 use axum::Json;
 use axum::body::Body;
@@ -9,11 +9,11 @@ use meshtrail_event::{Kind, Own, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::io::ReaderStream;
 
-use super::query::{AnswerFormat, kept};
-use crate::auth::Viewer;
-use crate::diary::Entry;
-use crate::exports::{Export, Progress, What};
-use crate::extract::Sent;
+use super::query::{AnswerFormat, truncate_question};
+use crate::audit_log::Entry;
+use crate::auth::Caller;
+use crate::exports::{Export, ExportContent, Progress};
+use crate::extract::ValidJson;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -44,19 +44,19 @@ pub struct ExportList {
     responses((status = 202, body = Export)))]
 pub(crate) async fn create(
     State(state): State<AppState>,
-    viewer: Viewer,
-    Sent(new): Sent<NewExport>,
+    caller: Caller,
+    ValidJson(new): ValidJson<NewExport>,
 ) -> Result<(StatusCode, Json<Export>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(begin(&state, &viewer, new).await?)))
+    Ok((StatusCode::ACCEPTED, Json(start(&state, &caller, new).await?)))
 }
 
-/// Begins an export that was asked for by `viewer`; asking is in the trail on return.
-pub(crate) async fn begin(state: &AppState, viewer: &Viewer, new: NewExport) -> Result<Export, Problem> {
-    let (what, question, format) = what(state, &viewer.who.to_string(), new).await?;
+/// Starts an export for `caller`; the request is in the trail on return.
+pub(crate) async fn start(state: &AppState, caller: &Caller, new: NewExport) -> Result<Export, Problem> {
+    let (content, question, format) = parse_request(state, &caller.who.to_string(), new).await?;
     let now = Timestamp::now();
     let export = Export {
         bytes: 0,
-        by: viewer.who.to_string(),
+        by: caller.who.to_string(),
         error: None,
         finished: None,
         format,
@@ -69,14 +69,18 @@ pub(crate) async fn begin(state: &AppState, viewer: &Viewer, new: NewExport) -> 
         sha256: None,
         started: now,
     };
-    let mut entry = Entry::new(Kind::MeshtrailExported, "export").of("export", &export.id, "");
-    entry.own = Own { message: Some(kept(&export.question)), ..entry.own };
-    state.diary().write(viewer, entry).await?;
-    let begun = state.exports().begin(state, export, what);
-    begun.map_err(|error| Problem::conflict(error.to_string()))
+    let mut entry = Entry::new(Kind::MeshtrailExported, "export").with_target("export", &export.id, "");
+    entry.own = Own { message: Some(truncate_question(&export.question)), ..entry.own };
+    state.audit_log().write(caller, entry).await?;
+    let started = state.exports().start(state, export, content);
+    started.map_err(|error| Problem::conflict(error.to_string()))
 }
 
-async fn what(state: &AppState, asker: &str, new: NewExport) -> Result<(What, String, String), Problem> {
+async fn parse_request(
+    state: &AppState,
+    asker: &str,
+    new: NewExport,
+) -> Result<(ExportContent, String, String), Problem> {
     match (new.sql, new.filter) {
         (Some(sql), None) if !sql.trim().is_empty() => {
             let format = match new.format {
@@ -86,16 +90,16 @@ async fn what(state: &AppState, asker: &str, new: NewExport) -> Result<(What, St
                 format => meshtrail_worker::Format::from(format),
             };
             state.sql().check(asker, &sql).await?;
-            Ok((What::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))
+            Ok((ExportContent::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))
         }
         (None, Some(text)) => {
             if new.format != AnswerFormat::Jsonl {
                 let detail = "leaves are exported as jsonl, byte for byte; ask in SQL for other formats";
                 return Err(Problem::bad_request("format", detail));
             }
-            let filter = super::events::filter(Some(&text))
+            let filter = super::events::parse_filter(Some(&text))
                 .map_err(|problem| Problem { field: Some("filter".to_owned()), ..problem })?;
-            Ok((What::Leaves(filter), text, "jsonl".to_owned()))
+            Ok((ExportContent::Leaves(filter), text, "jsonl".to_owned()))
         }
         _ => Err(Problem::bad_request("sql", "give one of sql and filter")),
     }
@@ -122,18 +126,19 @@ pub(crate) async fn show(
     responses((status = 200, content_type = "application/octet-stream", body = String)))]
 pub(crate) async fn file(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let export = state.exports().get(&id).ok_or_else(|| unknown(&id))?;
     if export.progress != Progress::Done {
         return Err(Problem::conflict("this export is not whole: its progress says how far it is"));
     }
-    let gone = |error: std::io::Error| Problem::internal("the export's file can't be read").because(&error);
-    let file = tokio::fs::File::open(state.exports().file(&export)).await.map_err(gone)?;
+    let unreadable =
+        |error: std::io::Error| Problem::internal("the export's file can't be read").because(&error);
+    let file = tokio::fs::File::open(state.exports().file(&export)).await.map_err(unreadable)?;
     let name = export.sha256.as_deref().unwrap_or_default();
-    let entry = Entry::new(Kind::MeshtrailExported, "export taken").of("export", &export.id, name);
-    state.diary().write(&viewer, entry).await?;
+    let entry = Entry::new(Kind::MeshtrailExported, "export taken").with_target("export", &export.id, name);
+    state.audit_log().write(&caller, entry).await?;
     let mut response = Response::new(Body::from_stream(ReaderStream::new(file)));
     let headers = response.headers_mut();
     let disposition = format!("attachment; filename=\"meshtrail-{}\"", export.file_name());
@@ -149,12 +154,12 @@ pub(crate) async fn file(
     responses((status = 200, body = Export)))]
 pub(crate) async fn remove(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Export>, Problem> {
     state.exports().get(&id).ok_or_else(|| unknown(&id))?;
-    let entry = Entry::new(Kind::MeshtrailConfigChanged, "export removed").of("export", &id, "");
-    state.diary().write(&viewer, entry).await?;
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, "export removed").with_target("export", &id, "");
+    state.audit_log().write(&caller, entry).await?;
     let removed = state.exports().remove(&id);
     let failed = |error: std::io::Error| Problem::internal("the export's file stays").because(&error);
     removed.map_err(failed)?.map(Json).ok_or_else(|| unknown(&id))

@@ -1,4 +1,4 @@
-//! Who talked to whom.
+//! Conversations between devices.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use meshtrail_event::Timestamp;
 use meshtrail_query::flows::{self, Ask, Conversation, End, Grain, Party, Way};
 use serde::{Deserialize, Serialize};
 
-use crate::extract::Asked;
+use crate::extract::ValidQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Conversations in an answer when nothing else is said.
-const USUAL: usize = 500;
-/// The most conversations in an answer.
-const MOST: usize = 10_000;
-/// How far back is looked when nothing else is said.
-const USUAL_SPAN: Duration = Duration::from_secs(3600);
-/// How long the work for an answer may take, about.
+/// The default number of conversations in a response.
+const DEFAULT_LIMIT: usize = 500;
+/// The most conversations in a response.
+const MAX_LIMIT: usize = 10_000;
+/// The default time range before now.
+const DEFAULT_SPAN: Duration = Duration::from_secs(3600);
+/// How long computing a response may take, about.
 const BUDGET: Duration = Duration::from_secs(2);
 
 /// Which conversations are asked for.
@@ -179,18 +179,18 @@ impl From<Way> for WayView {
 }
 
 impl From<Conversation> for ConversationView {
-    fn from(told: Conversation) -> Self {
+    fn from(conversation: Conversation) -> Self {
         Self {
-            a: told.a.into(),
-            b: told.b.into(),
-            layer: told.layer,
-            proto: told.proto,
-            by_a: EndView::of(told.by_a),
-            by_b: EndView::of(told.by_b),
-            a_to_b: told.a_to_b.into(),
-            b_to_a: told.b_to_a.into(),
-            first: told.first,
-            last: told.last,
+            a: conversation.a.into(),
+            b: conversation.b.into(),
+            layer: conversation.layer,
+            proto: conversation.proto,
+            by_a: EndView::of(conversation.by_a),
+            by_b: EndView::of(conversation.by_b),
+            a_to_b: conversation.a_to_b.into(),
+            b_to_a: conversation.b_to_a.into(),
+            first: conversation.first,
+            last: conversation.last,
         }
     }
 }
@@ -200,14 +200,14 @@ impl From<Conversation> for ConversationView {
     responses((status = 200, body = FlowsPage)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<FlowsQuery>,
+    ValidQuery(query): ValidQuery<FlowsQuery>,
 ) -> Result<Json<FlowsPage>, Problem> {
     page(&state, query).await.map(Json)
 }
 
-/// The conversations that a question asks for.
+/// The conversations of a request, for the console and the API.
 pub(crate) async fn page(state: &AppState, query: FlowsQuery) -> Result<FlowsPage, Problem> {
-    let ask = ask(query, Timestamp::now())?;
+    let ask = parse_request(query, Timestamp::now())?;
     let found =
         flows::conversations(state.trail(), &ask).await.map_err(|error| super::events::unreadable(&error))?;
     Ok(FlowsPage {
@@ -221,15 +221,15 @@ pub(crate) async fn page(state: &AppState, query: FlowsQuery) -> Result<FlowsPag
     })
 }
 
-fn ask(query: FlowsQuery, now: Timestamp) -> Result<Ask, Problem> {
-    let instant = |field: &'static str, text: &Option<String>, usual: Timestamp| match text {
-        None => Ok(usual),
+fn parse_request(query: FlowsQuery, now: Timestamp) -> Result<Ask, Problem> {
+    let instant = |field: &'static str, text: &Option<String>, default: Timestamp| match text {
+        None => Ok(default),
         Some(text) => meshtrail_query::instant(text, now).ok_or_else(|| {
             Problem::bad_request(field, "write a time such as 2h, 2026-11-20 or 2026-11-20T14:02Z")
         }),
     };
     let until = instant("until", &query.until, now)?;
-    let since = instant("since", &query.since, until.before(USUAL_SPAN))?;
+    let since = instant("since", &query.since, until.before(DEFAULT_SPAN))?;
     if let Some(layer) = query.layer.as_deref()
         && !matches!(layer, "virtual" | "subnet" | "exit" | "physical")
     {
@@ -249,7 +249,7 @@ fn ask(query: FlowsQuery, now: Timestamp) -> Result<Ask, Problem> {
             None | Some(By::Pair) => Grain::Pair,
             Some(By::Connection) => Grain::Connection,
         },
-        limit: super::events::limit(query.limit, USUAL, MOST)?,
+        limit: super::events::check_limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
         budget: BUDGET,
     })
 }

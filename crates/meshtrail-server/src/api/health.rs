@@ -1,4 +1,4 @@
-//! Whether the server answers, and takes events.
+//! The health check: whether the server answers and accepts events.
 
 use axum::Json;
 use axum::extract::State;

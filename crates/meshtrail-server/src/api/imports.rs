@@ -1,7 +1,7 @@
-//! Recordings from elsewhere, handed in: one request for each file.
+//! Imports of recordings: one request per file.
 //!
-//! A sender asks by the file's SHA-256 first, so that nothing is sent twice. What comes is written beside the journal
-//! while it comes, at most [`MAX_IMPORT`] bytes of it, and is gone from there once it is kept.
+//! A client looks the file's SHA-256 up first, so that nothing is sent twice. An upload of at most [`MAX_IMPORT`] bytes
+//! is written to a temporary file beside the journal, which is removed after the import.
 
 use std::path::PathBuf;
 
@@ -15,9 +15,9 @@ use meshtrail_recording::{Import, ImportError, Imported, MAX_IMPORT, SessionStat
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::auth::Viewer;
-use crate::diary::Entry;
-use crate::extract::Asked;
+use crate::audit_log::Entry;
+use crate::auth::Caller;
+use crate::extract::ValidQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -50,7 +50,7 @@ pub struct ImportAnswer {
 }
 
 impl ImportAnswer {
-    fn known(session: &SessionId) -> ImportAnswer {
+    fn for_known(session: &SessionId) -> ImportAnswer {
         ImportAnswer { outcome: "known".to_owned(), session: session.to_string(), state: None, reason: None }
     }
 }
@@ -67,7 +67,7 @@ pub(crate) async fn find(
         return Err(Problem::bad_request("sha256", "a SHA-256 is 64 hexadecimal digits"));
     }
     match state.recordings().with_bytes(&sha256).await {
-        Ok(Some(session)) => Ok(Json(ImportAnswer::known(&session))),
+        Ok(Some(session)) => Ok(Json(ImportAnswer::for_known(&session))),
         Ok(None) => Err(Problem::not_found("no recording has these bytes")),
         Err(error) => Err(Problem::unavailable("the trail can't be read now").because(&error)),
     }
@@ -79,8 +79,8 @@ pub(crate) async fn find(
     responses((status = 201, body = ImportAnswer), (status = 200, body = ImportAnswer)))]
 pub(crate) async fn import(
     State(state): State<AppState>,
-    Extension(viewer): Extension<Viewer>,
-    Asked(query): Asked<ImportQuery>,
+    Extension(caller): Extension<Caller>,
+    ValidQuery(query): ValidQuery<ImportQuery>,
     body: Body,
 ) -> Result<(StatusCode, Json<ImportAnswer>), Problem> {
     if state.banner().is_some() {
@@ -100,12 +100,12 @@ pub(crate) async fn import(
         node: query.node.as_deref(),
         history: state.history(),
     };
-    match state.recordings().import(import).await.map_err(refused)? {
-        Imported::Known(session) => Ok((StatusCode::OK, Json(ImportAnswer::known(&session)))),
+    match state.recordings().import(import).await.map_err(import_problem)? {
+        Imported::Known(session) => Ok((StatusCode::OK, Json(ImportAnswer::for_known(&session)))),
         Imported::New(session) => {
-            let mut entry = Entry::new(Kind::MeshtrailImported, "recording").of_session(&session.id);
+            let mut entry = Entry::new(Kind::MeshtrailImported, "recording").with_session(&session.id);
             entry.own.source = Some(query.from);
-            state.diary().write(&viewer, entry).await?;
+            state.audit_log().write(&caller, entry).await?;
             let cut = session.state == SessionState::Interrupted;
             let answer = ImportAnswer {
                 outcome: "imported".to_owned(),
@@ -118,16 +118,16 @@ pub(crate) async fn import(
     }
 }
 
-/// A file that is removed with its guard.
-struct Received(PathBuf);
+/// An uploaded file, removed on drop.
+struct UploadFile(PathBuf);
 
-impl Received {
+impl UploadFile {
     fn path(&self) -> &std::path::Path {
         &self.0
     }
 }
 
-impl Drop for Received {
+impl Drop for UploadFile {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.0) {
             tracing::warn!(%error, path = %self.0.display(), "a file that was handed in could not be removed");
@@ -135,14 +135,14 @@ impl Drop for Received {
     }
 }
 
-async fn receive(state: &AppState, body: Body) -> Result<Received, Problem> {
+async fn receive(state: &AppState, body: Body) -> Result<UploadFile, Problem> {
     let failed = |error: std::io::Error| {
         Problem::unavailable("the recording could not be written to the local disk").because(&error)
     };
     let folder = state.recordings().local().join("imports");
     tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
-    let received = Received(folder.join(format!("{}.cast", state.next_request_id())));
-    let mut file = tokio::fs::File::create(received.path()).await.map_err(failed)?;
+    let upload = UploadFile(folder.join(format!("{}.cast", state.next_request_id())));
+    let mut file = tokio::fs::File::create(upload.path()).await.map_err(failed)?;
     let mut parts = body.into_data_stream();
     let mut bytes = 0;
     while let Some(part) = parts.next().await {
@@ -156,10 +156,10 @@ async fn receive(state: &AppState, body: Body) -> Result<Received, Problem> {
         file.write_all(&part).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
-    Ok(received)
+    Ok(upload)
 }
 
-fn refused(error: ImportError) -> Problem {
+fn import_problem(error: ImportError) -> Problem {
     match &error {
         ImportError::Damage(damage) => Problem::bad_request("body", damage.to_string()),
         ImportError::TooLarge { .. } => Problem::bad_request("body", error.to_string()),

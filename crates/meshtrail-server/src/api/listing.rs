@@ -1,19 +1,19 @@
-//! What the lists of people and devices are asked for, and how far back one of them is looked into.
+//! Query parameters of the lists of people and devices, and of one person or device.
 
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
-use crate::extract::parsed;
+use crate::extract::parse_field;
 use crate::problem::Problem;
 
-/// Rows on a page when nothing is said.
+/// The default number of rows on a page.
 const PAGE: usize = 500;
 
 /// The most rows on a page.
 const MAX_PAGE: usize = 5_000;
 
-/// How far back doings are counted when nothing is said.
-const SINCE: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+/// How far back activity is counted when the query has no `since`.
+const DEFAULT_SPAN: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
 /// Which people or devices; what may be searched and shown is said with each list.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
@@ -35,9 +35,9 @@ pub struct ListQuery {
 }
 
 impl ListQuery {
-    /// The part of a list that is asked for.
-    pub(crate) fn part<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Problem> {
-        let limit = super::events::limit(self.limit, PAGE, MAX_PAGE)?;
+    /// The requested page of a list.
+    pub(crate) fn page<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Problem> {
+        let limit = super::events::check_limit(self.limit, PAGE, MAX_PAGE)?;
         Ok(rows.into_iter().skip(self.from.unwrap_or(0)).take(limit).collect())
     }
 }
@@ -52,11 +52,11 @@ pub struct LookBack {
 }
 
 impl LookBack {
-    /// The moment from which on to look.
-    pub(crate) fn moment(&self, now: Timestamp) -> Result<Timestamp, Problem> {
+    /// The time from which on activity is counted.
+    pub(crate) fn start_time(&self, now: Timestamp) -> Result<Timestamp, Problem> {
         match &self.since {
-            Some(since) => parsed("since", since),
-            None => Ok(now.before(SINCE)),
+            Some(since) => parse_field("since", since),
+            None => Ok(now.before(DEFAULT_SPAN)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The handlers of `/api/v1/`, each a short story, and the frame of the API's description.
+//! The handlers of `/api/v1/`, and the part of the OpenAPI document that is not generated from them.
 
 pub mod changes;
 pub mod devices;
@@ -8,7 +8,6 @@ pub mod flows;
 pub mod health;
 pub mod imports;
 pub mod listing;
-mod live;
 pub mod metrics;
 pub mod packs;
 pub mod people;
@@ -17,6 +16,7 @@ pub mod query;
 pub mod recordings;
 pub mod sessions;
 pub mod sources;
+mod sse;
 pub mod tokens;
 pub mod who;
 pub mod whoami;
@@ -32,13 +32,13 @@ use utoipa_axum::routes;
 use crate::auth::Capability::{Administer, Export, Kill, Open, Read, Replay, SelfService, Send};
 use crate::routes::Route;
 
-/// The largest body of a request that hands in events.
+/// The largest body of a request that sends events, in bytes.
 const MAX_EVENTS_BODY: usize = 16 << 20;
 
-/// The largest body of any other request.
+/// The largest body of any other request, in bytes.
 pub(crate) const MAX_BODY: usize = 64 << 10;
 
-/// The rows of the API.
+/// The routes of the API.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::api(Open, routes!(health::health)),
@@ -47,14 +47,14 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Read, routes!(sessions::list)),
         Route::api(Read, routes!(sessions::show)),
         Route::api(Read, routes!(imports::find)),
-        Route::api(Administer, routes!(imports::import)).layered(DefaultBodyLimit::disable()),
+        Route::api(Administer, routes!(imports::import)).with_layer(DefaultBodyLimit::disable()),
         Route::api(Export, routes!(recordings::recording)),
         Route::api(Export, routes!(packs::pack)),
         Route::api(Replay, routes!(recordings::cast)),
         Route::api(Replay, routes!(recordings::follow)),
         Route::api(Kill, routes!(recordings::kill)),
         Route::api(Read, routes!(events::list)),
-        Route::api(Send, routes!(events::send)).layered(DefaultBodyLimit::max(MAX_EVENTS_BODY)),
+        Route::api(Send, routes!(events::send)).with_layer(DefaultBodyLimit::max(MAX_EVENTS_BODY)),
         Route::api(Read, routes!(events::counts::histogram)),
         Route::api(Read, routes!(events::counts::facets)),
         Route::api(Read, routes!(events::complete::complete)),
@@ -76,7 +76,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Read, routes!(proofs::checkpoint)),
         Route::api(Read, routes!(proofs::proof)),
         Route::api(Read, routes!(proofs::c2sp_checkpoint)),
-        Route::api(Read, routes!(proofs::tile)).served_at("/api/v1/trail/tile/{*path}"),
+        Route::api(Read, routes!(proofs::tile)).with_served_path("/api/v1/trail/tile/{*path}"),
         Route::api(Administer, routes!(tokens::list)),
         Route::api(Administer, routes!(tokens::create)),
         Route::api(Administer, routes!(tokens::revoke)),
@@ -86,7 +86,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The API's description without its paths.
+/// The OpenAPI document without its paths.
 pub(crate) fn document() -> OpenApi {
     #[derive(utoipa::OpenApi)]
     #[openapi(

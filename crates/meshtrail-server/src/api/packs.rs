@@ -1,4 +1,4 @@
-//! Evidence packs: one file that replays a session and proves itself without this server.
+//! Evidence packs: one file that replays a session and verifies itself without this server.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -6,33 +6,32 @@ use http::{HeaderValue, header};
 use meshtrail_event::{Kind, SessionId};
 use tokio::sync::Semaphore;
 
-use crate::auth::Viewer;
-use crate::diary::Entry;
-use crate::extract::parsed;
+use crate::audit_log::Entry;
+use crate::auth::Caller;
+use crate::extract::parse_field;
 use crate::pack::{Pack, gather};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Packs that are made at the same time: each holds a whole recording in memory, three times over.
-static AT_ONCE: Semaphore = Semaphore::const_new(2);
+/// Limits the packs that are built at once: each holds a whole recording in memory three times.
+static SLOTS: Semaphore = Semaphore::const_new(2);
 
 /// What a browser that opens the file from here, instead of saving it, may do: nothing.
-const SANDBOX: &str = "sandbox; default-src 'none'";
+const PACK_CSP: &str = "sandbox; default-src 'none'";
 
 /// An evidence pack: one HTML file that replays the session and checks recording, events and proofs offline.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/pack", tag = "recordings", params(("id" = String, Path)),
     responses((status = 200, body = String, content_type = "text/html")))]
 pub(crate) async fn pack(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id: SessionId = parsed("id", &id)?;
-    let _turn = AT_ONCE
-        .try_acquire()
-        .map_err(|_| Problem::unavailable("two packs are being made; ask again soon"))?;
+    let id: SessionId = parse_field("id", &id)?;
+    let _slot =
+        SLOTS.try_acquire().map_err(|_| Problem::unavailable("two packs are being made; ask again soon"))?;
     let parts = gather(&state, &id).await?;
-    state.diary().write(&viewer, Entry::new(Kind::MeshtrailExported, "pack").of_session(&id)).await?;
+    state.audit_log().write(&caller, Entry::new(Kind::MeshtrailExported, "pack").with_session(&id)).await?;
     let failed =
         |error: &dyn std::error::Error| Problem::internal("the pack could not be made").because(error);
     let html = tokio::task::spawn_blocking(move || Pack::build(parts).map(|pack| pack.to_html()))
@@ -43,7 +42,7 @@ pub(crate) async fn pack(
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_DISPOSITION, name.expect("a session's id is plain ASCII")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX)),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PACK_CSP)),
     ];
     Ok((headers, html).into_response())
 }

@@ -6,18 +6,19 @@ use meshtrail_event::Timestamp;
 use serde::Serialize;
 
 use super::listing::{ListQuery, LookBack};
-use crate::extract::Asked;
-use crate::mesh::{self, Doings, Stretch, ToldDevice, ToldPerson, Whose};
+use crate::extract::ValidQuery;
+use crate::mesh::{self, Activity, DeviceView, PersonView, PropertyPeriod, Subject};
 use crate::problem::Problem;
 use crate::state::AppState;
 
 /// A person as the directory knows them.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct PersonView {
+#[schema(as = PersonView)]
+pub struct PersonListItem {
     /// The state, who told it and as of when.
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    pub told: ToldPerson,
+    pub person: PersonView,
     /// How many devices are theirs.
     pub devices: usize,
 }
@@ -26,7 +27,7 @@ pub struct PersonView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct PeopleAnswer {
     /// By login.
-    pub people: Vec<PersonView>,
+    pub people: Vec<PersonListItem>,
     /// How many fit what was asked for.
     pub found: usize,
     /// How many people were ever known.
@@ -41,14 +42,15 @@ pub struct PersonAnswer {
     /// As the directory knows them; absent where only events do.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub person: Option<ToldPerson>,
+    pub person: Option<PersonView>,
     /// The devices that are theirs.
     #[schema(value_type = Vec<Object>)]
-    pub devices: Vec<ToldDevice>,
+    pub devices: Vec<DeviceView>,
     /// What they were: role, status, groups, name over time.
-    pub history: Vec<Stretch>,
+    pub history: Vec<PropertyPeriod>,
     /// What they did.
-    pub doings: Doings,
+    #[serde(rename = "doings")]
+    pub activity: Activity,
 }
 
 /// Lists the people of the mesh, as they are or were at a moment.
@@ -61,12 +63,13 @@ pub struct PersonAnswer {
     responses((status = 200, body = PeopleAnswer)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<ListQuery>,
+    ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<PeopleAnswer>, Problem> {
-    let listed = mesh::people(&state, &query, Timestamp::now())?;
+    let listed = mesh::list_people(&state, &query, Timestamp::now())?;
     let found = listed.rows.len();
-    let rows = query.part(listed.rows)?;
-    let people = rows.into_iter().map(|row| PersonView { told: row.told, devices: row.devices }).collect();
+    let rows = query.page(listed.rows)?;
+    let people =
+        rows.into_iter().map(|row| PersonListItem { person: row.person, devices: row.devices }).collect();
     Ok(Json(PeopleAnswer { people, found, known: listed.known }))
 }
 
@@ -76,14 +79,20 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(state): State<AppState>,
     Path(login): Path<String>,
-    Asked(query): Asked<LookBack>,
+    ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<PersonAnswer>, Problem> {
     let now = Timestamp::now();
-    let life = mesh::person(&state, &login, now);
-    let doings = mesh::doings(&state, Whose::Person(&login), query.moment(now)?).await?;
-    if life.told.is_none() && doings.events == 0 && doings.claimed == 0 {
+    let profile = mesh::person_profile(&state, &login, now);
+    let activity = mesh::activity(&state, Subject::Person(&login), query.start_time(now)?).await?;
+    if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_person(&login));
     }
-    let login = life.told.as_ref().map_or(login, |told| told.state.login.clone());
-    Ok(Json(PersonAnswer { login, person: life.told, devices: life.devices, history: life.history, doings }))
+    let login = profile.person.as_ref().map_or(login, |person| person.state.login.clone());
+    Ok(Json(PersonAnswer {
+        login,
+        person: profile.person,
+        devices: profile.devices,
+        history: profile.history,
+        activity,
+    }))
 }

@@ -1,4 +1,4 @@
-//! Checkpoints and proofs, and the trail as any C2SP client reads it.
+//! Checkpoints, proofs, and the tiles that C2SP clients read.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use meshtrail_trail::tree::{Bundle, TileId};
 use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint};
 use serde::{Deserialize, Serialize};
 
-use crate::extract::{Asked, parsed};
+use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -121,23 +121,27 @@ pub(crate) async fn checkpoint(
 
 /// The newest signed head of the trail.
 pub(crate) async fn head(state: &AppState) -> Result<Head, Problem> {
-    Ok(Head::from(signed(state).await?))
+    Ok(Head::from(newest_checkpoint(state).await?))
 }
 
-async fn signed(state: &AppState) -> Result<SignedCheckpoint, Problem> {
-    state.trail().checkpoint().await.map_err(unsigned)
+async fn newest_checkpoint(state: &AppState) -> Result<SignedCheckpoint, Problem> {
+    state.trail().checkpoint().await.map_err(checkpoint_problem)
 }
 
-/// A head to prove the event at `index` under. Without a size that was asked for it is the newest that was given out,
-/// if that has the event, so that a hundred proofs need no hundred heads.
-async fn signed_over(state: &AppState, index: u64, size: Option<u64>) -> Result<SignedCheckpoint, Problem> {
+/// A checkpoint under which to prove the event at `index`. If no size is requested, the last checkpoint that was given
+/// out is reused if it covers the event, so that a hundred proofs do not need a hundred checkpoints.
+async fn checkpoint_covering(
+    state: &AppState,
+    index: u64,
+    size: Option<u64>,
+) -> Result<SignedCheckpoint, Problem> {
     match size {
-        None => state.trail().checkpoint_over(index).await.map_err(unsigned),
-        Some(_) => signed(state).await,
+        None => state.trail().checkpoint_over(index).await.map_err(checkpoint_problem),
+        Some(_) => newest_checkpoint(state).await,
     }
 }
 
-fn unsigned(error: ProofError) -> Problem {
+fn checkpoint_problem(error: ProofError) -> Problem {
     match &error {
         ProofError::Checkpoint(GetError::Missing { .. }) => Problem::not_found(
             "no checkpoint is signed into this store yet; a running server signs one at any time",
@@ -146,7 +150,7 @@ fn unsigned(error: ProofError) -> Problem {
             "a checkpoint is given out only once it is kept in the store and on the server's disk, which failed just now",
         )
         .because(&error),
-        _ => unproven(error),
+        _ => proof_problem(error),
     }
 }
 
@@ -162,21 +166,21 @@ impl From<SignedCheckpoint> for Head {
     responses((status = 200, body = ProofAnswer)))]
 pub(crate) async fn proof(
     State(state): State<AppState>,
-    Asked(asked): Asked<ProofQuery>,
+    ValidQuery(query): ValidQuery<ProofQuery>,
 ) -> Result<Json<ProofAnswer>, Problem> {
-    match asked {
+    match query {
         ProofQuery { event: Some(id), index: None, size, from: None, to: None } => {
-            let id = parsed::<EventId>("event", &id)?;
+            let id = parse_field::<EventId>("event", &id)?;
             let index = super::events::index_of(&state, &id).await?;
-            let head = signed_over(&state, index, size).await?;
+            let head = checkpoint_covering(&state, index, size).await?;
             Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, Some(id), size, head).await?)))
         }
         ProofQuery { event: None, index: Some(index), size, from: None, to: None } => {
-            let head = signed_over(&state, index, size).await?;
+            let head = checkpoint_covering(&state, index, size).await?;
             Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, None, size, head).await?)))
         }
         ProofQuery { event: None, index: None, size: None, from: Some(from), to } => {
-            let head = signed(&state).await?;
+            let head = newest_checkpoint(&state).await?;
             Ok(Json(ProofAnswer::Consistency(consistency(&state, from, to, head).await?)))
         }
         _ => Err(Problem::bad_request(
@@ -209,7 +213,7 @@ async fn inclusion(
         Some(id) => id,
         None => super::events::id_at(state, index).await?,
     };
-    let proof = state.trail().inclusion(index, size).await.map_err(unproven)?;
+    let proof = state.trail().inclusion(index, size).await.map_err(proof_problem)?;
     Ok(Inclusion {
         of_type: "inclusion".to_owned(),
         event_id: id.to_string(),
@@ -239,7 +243,7 @@ async fn consistency(
             format!("{from} is more than the {to} events it is compared with"),
         ));
     }
-    let proof = state.trail().consistency(from, to).await.map_err(unproven)?;
+    let proof = state.trail().consistency(from, to).await.map_err(proof_problem)?;
     Ok(Consistency {
         of_type: "consistency".to_owned(),
         from,
@@ -252,7 +256,7 @@ async fn consistency(
     })
 }
 
-fn unproven(error: ProofError) -> Problem {
+fn proof_problem(error: ProofError) -> Problem {
     match &error {
         ProofError::Bounds { .. } | ProofError::Retired { .. } => {
             return Problem::not_found(error.to_string());
@@ -285,18 +289,18 @@ pub(crate) async fn tile(
 ) -> Result<Response, Problem> {
     let path = format!("tile/{path}");
     let (bytes, full) = if path.starts_with("tile/entries/") {
-        let bundle: Bundle = parsed("path", &path)?;
+        let bundle: Bundle = parse_field("path", &path)?;
         (bundle_bytes(&state, bundle).await?, usize::from(bundle.width) == meshtrail_trail::tree::TILE_WIDTH)
     } else {
-        let tile: TileId = parsed("path", &path)?;
+        let tile: TileId = parse_field("path", &path)?;
         (tile_bytes(&state, tile).await?, tile.is_full())
     };
     let mut response = Response::new(axum::body::Body::from(bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    // What a tile holds never changes, but who may read it can: only the reader's own cache keeps it.
-    let keep = if full { "private, max-age=31536000, immutable" } else { "private, max-age=300" };
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    // The content of a tile never changes, but who may read it can: only private caches may keep it.
+    let caching = if full { "private, max-age=31536000, immutable" } else { "private, max-age=300" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     Ok(response)
 }
 
@@ -305,9 +309,9 @@ fn as_text(note: String) -> Response {
 }
 
 async fn tile_bytes(state: &AppState, tile: TileId) -> Result<Bytes, Problem> {
-    state.trail().tile(tile).await.map_err(unproven)
+    state.trail().tile(tile).await.map_err(proof_problem)
 }
 
 async fn bundle_bytes(state: &AppState, bundle: Bundle) -> Result<Bytes, Problem> {
-    state.trail().bundle(bundle).await.map_err(unproven)
+    state.trail().bundle(bundle).await.map_err(proof_problem)
 }

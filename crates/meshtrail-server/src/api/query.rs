@@ -1,7 +1,7 @@
 //! SQL over the trail.
 //!
-//! The question is in the trail before it runs. An answer that breaks off midway is cut off, never ended: a program
-//! can tell it from a whole one. Where the format has room for it, its last line says why.
+//! The query is in the trail before it runs. A result that fails midway is aborted, never ended normally, so that a
+//! program can tell it from a complete one. In line-based formats the last line says why.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, header};
 use meshtrail_event::{Kind, Own};
-use meshtrail_worker::{Answer, Budget, Fault, Format, QueryError};
+use meshtrail_worker::{AnswerStream, Budget, Fault, Format, QueryError};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Viewer;
-use crate::diary::Entry;
-use crate::extract::Sent;
+use crate::audit_log::Entry;
+use crate::auth::Caller;
+use crate::extract::ValidJson;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// The longest question in bytes that is kept word for word in the trail.
-const MAX_KEPT: usize = 8 << 10;
+/// The longest question that is written to the trail in full, in bytes.
+const MAX_RECORDED: usize = 8 << 10;
 
-/// The longest that a question may ask for, in seconds.
+/// The longest time limit that a request may set, in seconds.
 const MAX_SECONDS: u64 = 3600;
 
 /// How an answer is written.
@@ -80,48 +80,49 @@ impl From<AnswerFormat> for Format {
     responses((status = 200, content_type = "application/x-ndjson", body = String)))]
 pub(crate) async fn query(
     State(state): State<AppState>,
-    viewer: Viewer,
-    Sent(question): Sent<Question>,
+    caller: Caller,
+    ValidJson(question): ValidJson<Question>,
 ) -> Result<Response, Problem> {
     let budget = budget(&question, state.sql().budget())?;
-    write_down(&state, &viewer, "query", &question.sql).await?;
+    record_query(&state, &caller, "query", &question.sql).await?;
     let format = Format::from(question.format);
-    let asker = viewer.who.to_string();
-    let asked =
-        meshtrail_worker::Question { asker, sql: question.sql, format, budget, limit: question.limit };
-    let answer = state.sql().ask(asked).await?;
-    let mut response = Response::new(Body::from_stream(until_stop(parts(answer), state.stop().clone())));
+    let asker = caller.who.to_string();
+    let question =
+        meshtrail_worker::Query { asker, sql: question.sql, format, budget, limit: question.limit };
+    let answer = state.sql().ask(question).await?;
+    let mut response =
+        Response::new(Body::from_stream(abort_on_stop(answer_stream(answer), state.stop().clone())));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-/// Writes down who asks what; durable on return.
-pub(crate) async fn write_down(
+/// Records in the trail who runs which query; durable on return.
+pub(crate) async fn record_query(
     state: &AppState,
-    viewer: &Viewer,
+    caller: &Caller,
     what: &str,
     sql: &str,
 ) -> Result<(), Problem> {
     let mut entry = Entry::new(Kind::MeshtrailViewed, what);
-    entry.own = Own { message: Some(kept(sql)), ..entry.own };
-    state.diary().write(viewer, entry).await
+    entry.own = Own { message: Some(truncate_question(sql)), ..entry.own };
+    state.audit_log().write(caller, entry).await
 }
 
-/// A question as it is kept: whole, or cut with its length.
-pub(crate) fn kept(sql: &str) -> String {
-    if sql.len() <= MAX_KEPT {
+/// A question as it is written to the trail: in full, or truncated with its length.
+pub(crate) fn truncate_question(sql: &str) -> String {
+    if sql.len() <= MAX_RECORDED {
         return sql.to_owned();
     }
-    let end = (0..=MAX_KEPT).rev().find(|&at| sql.is_char_boundary(at)).unwrap_or(0);
+    let end = (0..=MAX_RECORDED).rev().find(|&at| sql.is_char_boundary(at)).unwrap_or(0);
     format!("{}… ({} bytes in all)", &sql[..end], sql.len())
 }
 
-/// What a question may take: what it asks for, and never more rows than `usual`.
-fn budget(question: &Question, usual: &Budget) -> Result<Budget, Problem> {
+/// The budget of a query: its own time limit if it sets one, and the rows that the server allows.
+fn budget(question: &Question, default: &Budget) -> Result<Budget, Problem> {
     let time = match question.timeout {
-        None => usual.time,
+        None => default.time,
         Some(seconds) if (1..=MAX_SECONDS).contains(&seconds) => Duration::from_secs(seconds),
         Some(_) => {
             return Err(Problem::bad_request("timeout", format!("ask for 1 to {MAX_SECONDS} seconds")));
@@ -130,16 +131,16 @@ fn budget(question: &Question, usual: &Budget) -> Result<Budget, Problem> {
     if question.limit == Some(0) {
         return Err(Problem::bad_request("limit", "ask for at least one row"));
     }
-    Ok(Budget { time, rows: usual.rows })
+    Ok(Budget { time, rows: default.rows })
 }
 
-/// The bytes of an answer. An error in it ends the stream with an error, which cuts the body off, after a line that says
-/// why where the format has lines.
-fn parts(answer: Answer) -> impl futures::Stream<Item = Result<Bytes, QueryError>> + Send {
+/// The bytes of a result. An error ends the stream with an error, which aborts the body, after a line that says why
+/// in line-based formats.
+fn answer_stream(answer: AnswerStream) -> impl futures::Stream<Item = Result<Bytes, QueryError>> + Send {
     let state = Some((answer, None));
     futures::stream::unfold(state, |state| async move {
-        let (mut answer, broken) = state?;
-        if let Some(error) = broken {
+        let (mut answer, failed) = state?;
+        if let Some(error) = failed {
             return Some((Err(error), None));
         }
         match answer.next().await {
@@ -156,29 +157,29 @@ fn parts(answer: Answer) -> impl futures::Stream<Item = Result<Bytes, QueryError
     })
 }
 
-/// The same, cut off when the server stops: an answer that breaks off never looks whole.
-fn until_stop(
+/// Aborts the stream when the server stops, so that a partial result never looks complete.
+fn abort_on_stop(
     parts: impl futures::Stream<Item = Result<Bytes, QueryError>> + Send,
     stop: CancellationToken,
 ) -> impl futures::Stream<Item = Result<Bytes, QueryError>> + Send {
     let stopped = futures::stream::once(stop.cancelled_owned())
         .map(|()| Some(Err(QueryError::new(Fault::Busy, "the server stops: ask again in a moment"))));
     let parts = parts.map(Some).chain(futures::stream::iter([None]));
-    futures::stream::select(parts, stopped).scan(false, |broken, part| {
-        let next = if *broken { None } else { part };
-        *broken |= matches!(next, Some(Err(_)));
+    futures::stream::select(parts, stopped).scan(false, |failed, part| {
+        let next = if *failed { None } else { part };
+        *failed |= matches!(next, Some(Err(_)));
         futures::future::ready(next)
     })
 }
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Problem {
-        let told = error.to_string();
+        let detail = error.to_string();
         match error.fault {
-            Fault::Query | Fault::Budget => Problem::bad_request("sql", told),
-            Fault::Refused => Problem { field: Some("sql".to_owned()), ..Problem::forbidden(told) },
-            Fault::Busy | Fault::Missing => Problem::unavailable(told),
-            Fault::Died => Problem::internal(told),
+            Fault::Query | Fault::Budget => Problem::bad_request("sql", detail),
+            Fault::Refused => Problem { field: Some("sql".to_owned()), ..Problem::forbidden(detail) },
+            Fault::Busy | Fault::Missing => Problem::unavailable(detail),
+            Fault::Died => Problem::internal(detail),
             Fault::Trail => Problem::internal("the question could not be answered").because(&error),
         }
     }

@@ -1,6 +1,6 @@
-//! Recordings: taking one away, playing one, watching one live, ending one.
+//! Recordings: export, replay, live view, and ending a session.
 //!
-//! Each is in the trail before the first byte goes out.
+//! Each use is in the trail before the first byte is sent.
 
 use axum::Json;
 use axum::body::Body;
@@ -15,14 +15,13 @@ use meshtrail_recording::Followed;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::{live, sessions};
-use crate::auth::Viewer;
-use crate::diary::Entry;
-use crate::extract::{Asked, Sent, parsed};
+use super::{sessions, sse};
+use crate::audit_log::Entry;
+use crate::auth::Caller;
+use crate::extract::{ValidJson, ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// The media type of a recording.
 const ASCIICAST: &str = "application/x-asciicast";
 
 /// The longest reason or message, in bytes.
@@ -89,11 +88,11 @@ pub struct Killed {
     responses((status = 200, body = String, content_type = "application/x-asciicast")))]
 pub(crate) async fn recording(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
-    Asked(query): Asked<RecordingQuery>,
+    ValidQuery(query): ValidQuery<RecordingQuery>,
 ) -> Result<Response, Problem> {
-    let id: SessionId = parsed("id", &id)?;
+    let id: SessionId = parse_field("id", &id)?;
     sessions::find(&state, &id).await?;
     let bytes = state.recordings().received(&id).await.map_err(sessions::unplayable)?;
     let entry = match query.purpose {
@@ -101,8 +100,8 @@ pub(crate) async fn recording(
         Purpose::View => Entry::new(Kind::MeshtrailViewed, "replay"),
         Purpose::Verify => Entry::new(Kind::MeshtrailViewed, "verify"),
     };
-    state.diary().write(&viewer, entry.of_session(&id)).await?;
-    let mut response = cast_answer(Body::from_stream(bytes));
+    state.audit_log().write(&caller, entry.with_session(&id)).await?;
+    let mut response = cast_response(Body::from_stream(bytes));
     let name = format!("attachment; filename=\"{id}.cast\"");
     let name = HeaderValue::from_str(&name).expect("a session's id is plain ASCII");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
@@ -115,20 +114,20 @@ pub(crate) async fn recording(
     responses((status = 200, body = String, content_type = "application/x-asciicast")))]
 pub(crate) async fn cast(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
-    Asked(query): Asked<CastQuery>,
+    ValidQuery(query): ValidQuery<CastQuery>,
 ) -> Result<Response, Problem> {
-    let id: SessionId = parsed("id", &id)?;
+    let id: SessionId = parse_field("id", &id)?;
     let from = Duration::try_from_secs_f64(query.from.unwrap_or(0.0))
         .map_err(|_| Problem::bad_request("from", "write seconds of zero or more"))?;
     sessions::find(&state, &id).await?;
     let lines = state.recordings().playback(&id, from).await.map_err(sessions::unplayable)?;
-    state.diary().write(&viewer, Entry::new(Kind::MeshtrailViewed, "replay").of_session(&id)).await?;
-    Ok(cast_answer(Body::from_stream(lines)))
+    state.audit_log().write(&caller, Entry::new(Kind::MeshtrailViewed, "replay").with_session(&id)).await?;
+    Ok(cast_response(Body::from_stream(lines)))
 }
 
-fn cast_answer(body: Body) -> Response {
+fn cast_response(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(ASCIICAST));
     response
@@ -140,19 +139,19 @@ fn cast_answer(body: Body) -> Response {
     responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(crate) async fn follow(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id: SessionId = parsed("id", &id)?;
+    let id: SessionId = parse_field("id", &id)?;
     sessions::find(&state, &id).await?;
     let lines = state.recordings().follow(&id).await.map_err(sessions::unplayable)?;
-    state.diary().write(&viewer, Entry::new(Kind::MeshtrailViewed, "follow").of_session(&id)).await?;
+    state.audit_log().write(&caller, Entry::new(Kind::MeshtrailViewed, "follow").with_session(&id)).await?;
     let events = lines.map(|followed| match followed {
         Followed::Line(line) => Event::default().data(line),
         Followed::Ended => Event::default().event("done").data("{}"),
         Followed::TooSlow => Event::default().event("slow").data("{}"),
     });
-    Ok(live::answer(&state, events))
+    Ok(sse::response(&state, events))
 }
 
 /// Ends a live session: the node is told that the recording failed, and ends it if its policy enforces recording.
@@ -160,23 +159,23 @@ pub(crate) async fn follow(
     request_body = KillRequest, responses((status = 200, body = Killed)))]
 pub(crate) async fn kill(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
-    Sent(request): Sent<KillRequest>,
+    ValidJson(request): ValidJson<KillRequest>,
 ) -> Result<Json<Killed>, Problem> {
-    let id: SessionId = parsed("id", &id)?;
+    let id: SessionId = parse_field("id", &id)?;
     sessions::find(&state, &id).await?;
-    let reason = said("reason", &request.reason)?;
+    let reason = check_text("reason", &request.reason)?;
     let message = request.message.as_deref().unwrap_or("This session was ended by an administrator.");
-    let message = said("message", message)?;
-    sessions::end(&state, &viewer, &id, &message, &reason).await?;
+    let message = check_text("message", message)?;
+    sessions::end(&state, &caller, &id, &message, &reason).await?;
     let effect =
         "the node was told that the recording failed; it ends the session if its policy enforces recording";
     Ok(Json(Killed { session: id.to_string(), message, effect: effect.to_owned() }))
 }
 
-/// A text that somebody typed: it is shown in a terminal, so that nothing in it may command one.
-fn said(field: &str, text: &str) -> Result<String, Problem> {
+/// Checks the length of a typed text and escapes control characters, since it is shown in a terminal.
+fn check_text(field: &str, text: &str) -> Result<String, Problem> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Problem::bad_request(field, "say it in words: this goes into the trail"));

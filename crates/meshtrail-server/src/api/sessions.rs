@@ -1,4 +1,4 @@
-//! Sessions: the list of them, and each one.
+//! Sessions: list and show.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -7,9 +7,9 @@ use meshtrail_event::{Detail, Draft, EventId, Kind, SessionFacts, SessionId};
 use meshtrail_recording::{Cursor, KillError, ReadError, Session, SessionKind, SessionState};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::cursor;
-use crate::extract::{Asked, parsed};
+use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -22,7 +22,7 @@ pub(crate) async fn find(state: &AppState, id: &SessionId) -> Result<Session, Pr
     }
 }
 
-/// The trail does not tell of sessions now.
+/// The problem for a session list that can't be read.
 fn unreadable(error: &ReadError) -> Problem {
     Problem::unavailable(
         "the list of sessions can't be read now; `meshtrail verify --all` tells what is wrong",
@@ -30,7 +30,7 @@ fn unreadable(error: &ReadError) -> Problem {
     .because(error)
 }
 
-/// A recording can't be read, or not in this way.
+/// The problem for a recording that can't be read or followed.
 pub(crate) fn unplayable(error: ReadError) -> Problem {
     match &error {
         ReadError::Unknown { session } => unknown(session),
@@ -48,22 +48,22 @@ fn unknown(id: &SessionId) -> Problem {
     Problem::not_found(format!("there is no session {}", visible(id.as_str())))
 }
 
-/// Ends a live session; the recorder writes the entry in the trail before it acts.
+/// Ends a live session; the recorder writes the audit entry before it acts.
 pub(crate) async fn end(
     state: &AppState,
-    viewer: &Viewer,
+    caller: &Caller,
     id: &SessionId,
     message: &str,
     reason: &str,
 ) -> Result<(), Problem> {
-    let killed = state.recordings().kill(id, (message, reason), viewer.who.as_actor()).await;
-    killed.map_err(|error| match &error {
+    let result = state.recordings().kill(id, (message, reason), caller.who.as_actor()).await;
+    result.map_err(|error| match &error {
         KillError::NotLive { session } => Problem::conflict(format!("the session {session} is not live")),
         KillError::Event(_) => Problem::unavailable(error.to_string()).because(&error),
     })
 }
 
-/// Sessions on a page when nothing is said.
+/// The default number of sessions on a page.
 const PAGE: usize = 50;
 
 /// The most sessions on a page.
@@ -100,7 +100,7 @@ pub struct SessionsPage {
     responses((status = 200, body = SessionsPage)))]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    Asked(query): Asked<SessionsQuery>,
+    ValidQuery(query): ValidQuery<SessionsQuery>,
 ) -> Result<Json<SessionsPage>, Problem> {
     Ok(Json(page(&state, &query).await?))
 }
@@ -112,36 +112,37 @@ pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Session>, Problem> {
-    Ok(Json(find(&state, &parsed("id", &id)?).await?))
+    Ok(Json(find(&state, &parse_field("id", &id)?).await?))
 }
 
-/// A page of the sessions that a question asks for.
+/// A page of sessions, for the console and the API.
 pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<SessionsPage, Problem> {
-    let filter = super::events::filter(query.q.as_deref())?;
-    let limit = super::events::limit(query.limit, PAGE, MAX_PAGE)?;
-    let wanted = query.state.as_deref().map(state_named).transpose()?;
+    let filter = super::events::parse_filter(query.q.as_deref())?;
+    let limit = super::events::check_limit(query.limit, PAGE, MAX_PAGE)?;
+    let wanted = query.state.as_deref().map(parse_state).transpose()?;
     let question = format!("sessions {wanted:?} {filter}");
     let start: Option<Cursor> = match &query.cursor {
         None => None,
-        Some(text) => Some(parsed("cursor", &cursor::read(&question, text)?)?),
+        Some(text) => Some(parse_field("cursor", &cursor::read(&question, text)?)?),
     };
-    let fits = |session: &Session| {
+    let matches = |session: &Session| {
         wanted.is_none_or(|wanted| session.state == wanted)
             && (filter.is_everything() || filter.matches(&as_leaf(session)))
     };
-    let page = state.recordings().sessions(start, limit, fits).await.map_err(|error| unreadable(&error))?;
+    let page =
+        state.recordings().sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
     Ok(SessionsPage { sessions: page.sessions, next })
 }
 
-fn state_named(text: &str) -> Result<SessionState, Problem> {
+fn parse_state(text: &str) -> Result<SessionState, Problem> {
     let states = [SessionState::Live, SessionState::Ended, SessionState::Interrupted, SessionState::Failed];
     let names = ["live", "ended", "interrupted", "failed"];
-    let found = names.iter().position(|name| *name == text).map(|at| states[at]);
-    found.ok_or_else(|| Problem::bad_request("state", "the states are live, ended, interrupted and failed"))
+    let state = names.iter().position(|name| *name == text).map(|at| states[at]);
+    state.ok_or_else(|| Problem::bad_request("state", "the states are live, ended, interrupted and failed"))
 }
 
-/// A session as the event that tells of it, so that one filter language asks for both. A live one has none yet.
+/// A session as the event that records it, so that one filter language works for both. A live session has none yet.
 fn as_leaf(session: &Session) -> Vec<u8> {
     let kind = match (session.kind, session.state) {
         (SessionKind::Ssh, SessionState::Live) => Kind::SshSessionStarted,

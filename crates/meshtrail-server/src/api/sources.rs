@@ -1,4 +1,4 @@
-//! How each source does.
+//! The state of each source.
 
 use axum::Json;
 use axum::extract::State;
@@ -104,7 +104,7 @@ impl From<SourceReport> for SourceView {
             trouble: report.trouble,
             clock_ahead_ms: report.clock_ahead,
             unseen: report
-                .unseen
+                .unavailable
                 .into_iter()
                 .map(|unseen| UnseenView { part: unseen.part, since: unseen.since, reason: unseen.reason })
                 .collect(),

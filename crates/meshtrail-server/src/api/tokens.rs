@@ -1,6 +1,6 @@
-//! API tokens and sign-in links: making, listing, revoking.
+//! API tokens and sign-in links: create, list and revoke.
 //!
-//! The entry in the trail comes first, then the change; a change that fails gets a second entry.
+//! The audit entry is written first, then the change is made; a change that fails gets a second entry.
 
 use std::time::Instant;
 
@@ -11,11 +11,11 @@ use meshtrail_event::text::visible;
 use meshtrail_event::{Kind, Outcome, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::audit_log::Entry;
 use crate::auth::links::LINK_LIFETIME;
 use crate::auth::tokens::{MAX_NAME, Token, TokenRequest, TokensError};
-use crate::auth::{Role, Viewer};
-use crate::diary::Entry;
-use crate::extract::{Sent, parsed};
+use crate::auth::{Caller, Role};
+use crate::extract::{ValidJson, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -71,31 +71,31 @@ pub(crate) async fn list(State(state): State<AppState>) -> Json<TokenList> {
     responses((status = 201, body = MadeToken)))]
 pub(crate) async fn create(
     State(state): State<AppState>,
-    viewer: Viewer,
-    Sent(new): Sent<NewToken>,
+    caller: Caller,
+    ValidJson(new): ValidJson<NewToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let now = Timestamp::now();
     check(&new, now)?;
-    let keeper = state.clone();
-    let id = blocking(move || keeper.tokens().set_aside()).await?;
+    let shared = state.clone();
+    let id = blocking(move || shared.tokens().reserve_id()).await?;
     let what = format!("token created with the role {}", new.role);
-    let entry = Entry::new(Kind::MeshtrailConfigChanged, &what).of("token", id.id(), &new.name);
-    state.diary().write(&viewer, entry.clone()).await?;
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, &what).with_target("token", id.id(), &new.name);
+    state.audit_log().write(&caller, entry.clone()).await?;
     let request = TokenRequest {
         name: new.name,
         role: new.role,
         expires: new.expires,
-        created_by: viewer.who.to_string(),
+        created_by: caller.who.to_string(),
     };
-    let keeper = state.clone();
-    let made = blocking(move || keeper.tokens().create(id, request, now)).await;
-    match made {
+    let shared = state.clone();
+    let created = blocking(move || shared.tokens().create(id, request, now)).await;
+    match created {
         Ok((token, secret)) => {
             let secret = secret.reveal().to_owned();
             Ok((StatusCode::CREATED, Json(MadeToken { token, secret })))
         }
         Err(error) => {
-            state.diary().write(&viewer, entry.with_outcome(Outcome::Failure)).await?;
+            state.audit_log().write(&caller, entry.with_outcome(Outcome::Failure)).await?;
             Err(error.into())
         }
     }
@@ -106,15 +106,19 @@ pub(crate) async fn create(
     responses((status = 200, body = Token)))]
 pub(crate) async fn revoke(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Token>, Problem> {
     let token = state.tokens().get(&id).ok_or_else(|| unknown(&id))?;
-    let entry = Entry::new(Kind::MeshtrailConfigChanged, "token revoked").of("token", &token.id, &token.name);
-    state.diary().write(&viewer, entry.clone()).await?;
-    let (keeper, gone) = (state.clone(), id.clone());
-    if let Err(error) = blocking(move || keeper.tokens().revoke(&gone)).await {
-        state.diary().write(&viewer, entry.with_outcome(Outcome::Failure)).await?;
+    let entry = Entry::new(Kind::MeshtrailConfigChanged, "token revoked").with_target(
+        "token",
+        &token.id,
+        &token.name,
+    );
+    state.audit_log().write(&caller, entry.clone()).await?;
+    let (shared, revoked_id) = (state.clone(), id.clone());
+    if let Err(error) = blocking(move || shared.tokens().revoke(&revoked_id)).await {
+        state.audit_log().write(&caller, entry.with_outcome(Outcome::Failure)).await?;
         return Err(error.into());
     }
     state.sign_ins().close_token(&id);
@@ -126,10 +130,10 @@ pub(crate) async fn revoke(
     responses((status = 201, body = SignInLink)))]
 pub(crate) async fn make_link(
     State(state): State<AppState>,
-    viewer: Viewer,
+    caller: Caller,
 ) -> Result<(StatusCode, Json<SignInLink>), Problem> {
     let entry = Entry::new(Kind::MeshtrailConfigChanged, "sign-in link made");
-    state.diary().write(&viewer, entry).await?;
+    state.audit_log().write(&caller, entry).await?;
     let url = state.new_sign_in_link(Instant::now()).map_err(|error| Problem::internal(error.to_string()))?;
     let link = SignInLink { url, expires: Timestamp::now().after(LINK_LIFETIME) };
     Ok((StatusCode::CREATED, Json(link)))
@@ -141,7 +145,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), Problem> {
         return Err(Problem::bad_request("name", detail));
     }
     if new.role == Role::Sender {
-        let _its_source: SourceName = parsed("name", &new.name)?;
+        let _source: SourceName = parse_field("name", &new.name)?;
     }
     if new.expires.is_some_and(|expires| expires <= now) {
         return Err(Problem::bad_request("expires", "this moment has passed; name a later one"));

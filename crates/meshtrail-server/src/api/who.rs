@@ -1,4 +1,4 @@
-//! Who was behind an address, a device or a login at a time.
+//! The device and person behind an address, a name or a login at a time.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use meshtrail_identity::{Known, KnownPerson, Period, Says, Tenure};
 use serde::{Deserialize, Serialize};
 
 use crate::directory;
-use crate::extract::Asked;
+use crate::extract::ValidQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -168,7 +168,7 @@ pub struct WhoTenure {
     responses((status = 200, body = WhoAnswer)))]
 pub(crate) async fn who(
     State(state): State<AppState>,
-    Asked(query): Asked<WhoQuery>,
+    ValidQuery(query): ValidQuery<WhoQuery>,
 ) -> Result<Json<WhoAnswer>, Problem> {
     let now = Timestamp::now();
     let at = match query.at.as_deref().filter(|at| !at.trim().is_empty()) {
@@ -177,37 +177,36 @@ pub(crate) async fn who(
             Problem::bad_request("at", "write a time such as 2h, yesterday, 2026-11-20 or 2026-11-20T14:02Z")
         })?,
     };
-    if state.reader().is_some() && state.history().learned() == 0 {
-        // Reading a store's files, nothing was read before this question.
-        let loaded = directory::load(state.history(), state.learned(), state.trail()).await;
+    if state.local_caller().is_some() && state.history().learned() == 0 {
+        // When a store's files are read directly, the history is not loaded before the first request.
+        let loaded = directory::load(state.history(), state.late_identities(), state.trail()).await;
         loaded.map_err(|error| super::events::unreadable(&error))?;
     }
-    let subject = subject(&query)?;
-    Ok(Json(match subject {
-        Subject::Address(address) => {
-            let live = if query.at.is_none() { live(&state, address).await } else { None };
-            WhoAnswer { now: live, ..of_address(&state, address, at) }
+    Ok(Json(match parse_lookup(&query)? {
+        Lookup::Address(address) => {
+            let live = if query.at.is_none() { resolve_now(&state, address).await } else { None };
+            WhoAnswer { now: live, ..look_up_address(&state, address, at) }
         }
-        Subject::Named(name) => of_name(&state, name, at)?,
+        Lookup::Name(name) => look_up_name(&state, name, at)?,
     }))
 }
 
-/// What is asked about.
-enum Subject<'a> {
+/// What to look up.
+enum Lookup<'a> {
     Address(IpAddr),
-    Named(&'a str),
+    Name(&'a str),
 }
 
-fn subject(query: &WhoQuery) -> Result<Subject<'_>, Problem> {
+fn parse_lookup(query: &WhoQuery) -> Result<Lookup<'_>, Problem> {
     match (query.address.as_deref(), query.subject.as_deref()) {
         (Some(address), None) => {
             let parsed = address.trim().parse();
             let wrong = |_| Problem::bad_request("address", "write an IP address such as 100.64.0.7");
-            Ok(Subject::Address(parsed.map_err(wrong)?))
+            Ok(Lookup::Address(parsed.map_err(wrong)?))
         }
         (None, Some(subject)) if !subject.trim().is_empty() => {
             let subject = subject.trim();
-            Ok(subject.parse().map_or(Subject::Named(subject), Subject::Address))
+            Ok(subject.parse().map_or(Lookup::Name(subject), Lookup::Address))
         }
         _ => Err(Problem::bad_request(
             "subject",
@@ -216,7 +215,7 @@ fn subject(query: &WhoQuery) -> Result<Subject<'_>, Problem> {
     }
 }
 
-fn of_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswer {
+fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswer {
     let history = state.history();
     let tenures = history.of_address(address);
     let known = history.at(address, at);
@@ -229,39 +228,42 @@ fn of_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswer {
         (None, true) => "no device was ever told to have this address".to_owned(),
         (None, false) => "no device was known to have this address then".to_owned(),
     });
-    let held = known.map(|known| {
+    let device = known.map(|known| {
         let holds = |tenure: &&Tenure| {
             tenure.known.facts().id == known.facts().id
                 && tenure.since <= at
                 && tenure.until.is_none_or(|until| until > at)
         };
         let span = tenures.iter().find(holds).map(|tenure| (tenure.since, tenure.until));
-        device(state, &known, at, span)
+        device_view(state, &known, at, span)
     });
     WhoAnswer {
         subject: address.to_string(),
         taken_for: "address",
         at,
-        devices: held.into_iter().collect(),
+        devices: device.into_iter().collect(),
         person: None,
         now: None,
         routed: routed.map(|routed| WhoRouted {
             prefix: routed.prefix.to_string(),
-            devices: routed.routers.iter().map(|known| device(state, known, at, None)).collect(),
+            devices: routed.routers.iter().map(|known| device_view(state, known, at, None)).collect(),
         }),
-        tenures: tenures.iter().map(tenure).collect(),
+        tenures: tenures.iter().map(tenure_view).collect(),
         why,
     }
 }
 
-/// A person by login, else devices by id or name.
-fn of_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Problem> {
+/// Looks up a device by id, else a person by login, else devices by name.
+fn look_up_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Problem> {
     let history = state.history();
     let answer = |taken_for, known: Vec<Known>, person, why| WhoAnswer {
         subject: name.to_owned(),
         taken_for,
         at,
-        devices: known.iter().map(|known| device(state, known, at, state_span(state, known, at))).collect(),
+        devices: known
+            .iter()
+            .map(|known| device_view(state, known, at, state_span(state, known, at)))
+            .collect(),
         person,
         now: None,
         routed: None,
@@ -273,7 +275,7 @@ fn of_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Pro
     }
     let (person, owned) = (history.person(name, at), history.owned_by(name, at));
     if person.is_some() || !owned.is_empty() {
-        return Ok(answer("person", owned, person.as_ref().map(view_of_person), None));
+        return Ok(answer("person", owned, person.as_ref().map(person_view), None));
     }
     let named = history.named(name, at);
     if !named.is_empty() {
@@ -291,29 +293,29 @@ fn of_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Pro
     ))
 }
 
-/// From when to when a device was in the state that it was in at `at`.
+/// The period in which a device had the state that it had at `at`.
 fn state_span(state: &AppState, known: &Known, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
     let periods = state.history().of_device(&known.facts().id);
     let holds = |period: &&Period<Known>| period.since <= at && period.until.is_none_or(|until| until > at);
     periods.iter().find(holds).map(|period| (period.since, period.until))
 }
 
-/// Who is behind the address now, by whoever can be asked now.
-async fn live(state: &AppState, address: IpAddr) -> Option<WhoNow> {
-    let found = state.resolver().holder(address).await;
-    if !found.is_certain() && found.device.is_none() {
+/// Resolves who is behind the address now, by tailscaled or the directory file.
+async fn resolve_now(state: &AppState, address: IpAddr) -> Option<WhoNow> {
+    let resolution = state.resolver().holder(address).await;
+    if !resolution.is_certain() && resolution.device.is_none() {
         return None;
     }
-    let identity = found.identity();
-    let person = found.actor.and_then(|actor| actor.person);
+    let identity = resolution.identity();
+    let person = resolution.actor.and_then(|actor| actor.person);
     (identity.provider.as_deref() != Some("history")).then_some(WhoNow {
-        device: found.device,
+        device: resolution.device,
         person,
         identity,
     })
 }
 
-fn device(
+fn device_view(
     state: &AppState,
     known: &Known,
     at: Timestamp,
@@ -327,11 +329,11 @@ fn device(
         external: known.facts().external == Some(true),
         since,
         until,
-        said: state.history().accounts(&known.facts().id, at).iter().map(said).collect(),
+        said: state.history().accounts(&known.facts().id, at).iter().map(statement_view).collect(),
     }
 }
 
-fn said(says: &Says) -> WhoSaid {
+fn statement_view(says: &Says) -> WhoSaid {
     WhoSaid {
         provider: says.provider.to_string(),
         as_of: says.as_of,
@@ -341,7 +343,7 @@ fn said(says: &Says) -> WhoSaid {
     }
 }
 
-fn tenure(tenure: &Tenure) -> WhoTenure {
+fn tenure_view(tenure: &Tenure) -> WhoTenure {
     let facts = tenure.known.facts();
     WhoTenure {
         id: facts.id.to_string(),
@@ -352,7 +354,7 @@ fn tenure(tenure: &Tenure) -> WhoTenure {
     }
 }
 
-fn view_of_person(known: &KnownPerson) -> WhoPerson {
+fn person_view(known: &KnownPerson) -> WhoPerson {
     WhoPerson {
         person: known.facts.person(),
         role: known.facts.role.as_deref().map(str::to_owned),

@@ -1,9 +1,9 @@
-//! Who the server takes the caller for.
+//! The caller's own name, role and authentication method.
 
 use axum::Json;
 use serde::Serialize;
 
-use crate::auth::{Role, Via, Viewer};
+use crate::auth::{AuthMethod, Caller, Role};
 
 /// Who the caller is here.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -18,11 +18,11 @@ pub struct WhoAmI {
 
 /// Who the server takes the caller for.
 #[utoipa::path(get, path = "/api/v1/whoami", tag = "sign-in", responses((status = 200, body = WhoAmI)))]
-pub(crate) async fn whoami(viewer: Viewer) -> Json<WhoAmI> {
-    let via = match viewer.via {
-        Via::Token => "token",
-        Via::Cookie => "cookie",
-        Via::Files => "files",
+pub(crate) async fn whoami(caller: Caller) -> Json<WhoAmI> {
+    let via = match caller.auth_method {
+        AuthMethod::Token => "token",
+        AuthMethod::Cookie => "cookie",
+        AuthMethod::LocalFiles => "files",
     };
-    Json(WhoAmI { name: viewer.who.to_string(), role: viewer.role, via: via.to_owned() })
+    Json(WhoAmI { name: caller.who.to_string(), role: caller.role, via: via.to_owned() })
 }

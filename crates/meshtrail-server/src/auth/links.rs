@@ -1,50 +1,49 @@
-//! One-time sign-in links for whoever can read this machine's terminal.
+//! One-time sign-in links, for people who can read this machine's terminal.
 //!
-//! A link works once, for fifteen minutes, from a loopback address. At most 16 wait at a time; a
-//! new one pushes the oldest out. None survives a restart.
+//! A link works once, for fifteen minutes, from a loopback address. At most 16 are unused at a time; a
+//! new one evicts the oldest. None survives a restart.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::secret::{NoRandomness, Secret, SecretHash};
 
-/// How long a link can be used.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 const MAX_LINKS: usize = 16;
 
-/// The links that have not been used yet.
+/// The unused links.
 #[derive(Debug, Default)]
-pub struct Links {
-    /// Guards the open links, oldest first; never held across an await.
-    open: Mutex<Vec<(SecretHash, Instant)>>,
+pub struct SignInLinks {
+    /// Guards the unused links and their expiry, oldest first; never held across an await.
+    unused: Mutex<Vec<(SecretHash, Instant)>>,
 }
 
-impl Links {
-    /// Makes a link that is good until [`LINK_LIFETIME`] after `now`.
-    pub fn make(&self, now: Instant) -> Result<Secret, NoRandomness> {
-        let secret = Secret::plain()?;
-        let mut open = self.lock();
-        open.retain(|(_, expires)| *expires > now);
-        if open.len() >= MAX_LINKS {
-            open.remove(0);
+impl SignInLinks {
+    /// Issues a link that expires [`LINK_LIFETIME`] after `now`.
+    pub fn issue(&self, now: Instant) -> Result<Secret, NoRandomness> {
+        let secret = Secret::random()?;
+        let mut unused = self.lock();
+        unused.retain(|(_, expires)| *expires > now);
+        if unused.len() >= MAX_LINKS {
+            unused.remove(0);
         }
-        open.push((secret.hash(), now + LINK_LIFETIME));
+        unused.push((secret.hash(), now + LINK_LIFETIME));
         Ok(secret)
     }
 
-    /// Uses a link up; true when it was open.
+    /// Redeems a link; true if it was unused and has not expired.
     pub fn redeem(&self, secret: &Secret, now: Instant) -> bool {
         let hash = secret.hash();
-        let mut open = self.lock();
-        open.retain(|(_, expires)| *expires > now);
-        let before = open.len();
-        open.retain(|(kept, _)| *kept != hash);
-        open.len() < before
+        let mut unused = self.lock();
+        unused.retain(|(_, expires)| *expires > now);
+        let before = unused.len();
+        unused.retain(|(other, _)| *other != hash);
+        unused.len() < before
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(SecretHash, Instant)>> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.unused.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -54,21 +53,21 @@ mod tests {
 
     #[test]
     fn a_link_works_once_and_not_after_fifteen_minutes() {
-        let (links, now) = (Links::default(), Instant::now());
-        let link = links.make(now).unwrap();
-        assert!(!links.redeem(&Secret::presented("guess"), now));
+        let (links, now) = (SignInLinks::default(), Instant::now());
+        let link = links.issue(now).unwrap();
+        assert!(!links.redeem(&Secret::from_text("guess"), now));
         assert!(links.redeem(&link, now));
         assert!(!links.redeem(&link, now));
-        let late = links.make(now).unwrap();
+        let late = links.issue(now).unwrap();
         assert!(!links.redeem(&late, now + LINK_LIFETIME));
     }
 
     #[test]
     fn links_that_nobody_uses_do_not_pile_up() {
-        let (links, now) = (Links::default(), Instant::now());
-        let first = links.make(now).unwrap();
+        let (links, now) = (SignInLinks::default(), Instant::now());
+        let first = links.issue(now).unwrap();
         for _ in 0..MAX_LINKS {
-            links.make(now).unwrap();
+            links.issue(now).unwrap();
         }
         assert!(!links.redeem(&first, now));
         assert_eq!(links.lock().len(), MAX_LINKS);

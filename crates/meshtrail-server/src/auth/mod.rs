@@ -1,16 +1,16 @@
-//! Who asks, and what they may do.
+//! Authentication and authorisation.
 //!
-//! - A request has one [`Viewer`] or none; it is found once, in [`gate`], before any handler runs.
-//! - A route names the [`Capability`] it needs in the route table; a role holds a fixed set of them.
-//! - Secrets are kept as SHA-256 only and compared in constant time.
-//! - Looking an address up in the mesh happens on an explicit sign-in, never per request.
+//! - A request has at most one [`Caller`]; it is identified once, in [`authorisation`], before any handler runs.
+//! - A route names the [`Capability`] it requires in the route table; a role holds a fixed set of them.
+//! - Secrets are stored as SHA-256 only and compared in constant time.
+//! - An address is looked up in the mesh on an explicit sign-in, never per request.
 
-pub mod gate;
+pub mod authorisation;
+pub mod host_names;
 pub mod links;
-pub mod names;
 pub mod roles;
 pub mod secret;
-pub mod sessions;
+pub mod sign_ins;
 pub mod tokens;
 
 use std::fmt;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use roles::{Grants, Holder};
+pub use roles::{Grants, Principal};
 pub use secret::{Secret, SecretHash};
 
 /// What a person or a machine is to this server.
@@ -38,24 +38,24 @@ pub enum Role {
     Admin,
 }
 
-/// What a route needs of whoever calls it.
+/// What a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Capability {
-    /// Open to everyone: health, the sign-in page and its parts.
+    /// Nothing: health, the sign-in page and its assets.
     Open,
     /// Reading lists, events, checkpoints and proofs.
     Read,
     /// Watching a recording: playback and live view.
     Replay,
-    /// Taking a recording or an evidence pack away.
+    /// Downloading a recording or an evidence pack.
     Export,
     /// Ending a live session.
     Kill,
-    /// Making, listing and revoking API tokens and sign-in links.
+    /// Creating, listing and revoking API tokens and sign-in links.
     Administer,
-    /// Handing in events.
+    /// Sending events.
     Send,
-    /// Knowing and ending one's own sign-in: any role.
+    /// Reading and ending one's own sign-in: any role.
     SelfService,
 }
 
@@ -65,7 +65,7 @@ impl Role {
 
     /// Whether this role holds `capability`.
     ///
-    /// An admin may not hand in events: whoever can end a session should not be able to make up its record.
+    /// An admin may not send events: whoever can end a session should not be able to forge its record.
     pub fn may(self, capability: Capability) -> bool {
         match capability {
             Capability::Open | Capability::SelfService => true,
@@ -101,13 +101,12 @@ impl FromStr for Role {
     }
 }
 
-/// The text names no role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a role; the roles are viewer, auditor, admin and, for tokens, sender")]
 pub struct UnknownRole;
 
 impl Capability {
-    /// The least role that holds this, for messages.
+    /// The lowest role that holds this, for messages.
     pub fn least_role(self) -> Role {
         match self {
             Capability::Open | Capability::SelfService | Capability::Send => Role::Sender,
@@ -117,7 +116,7 @@ impl Capability {
         }
     }
 
-    /// What it is called in the route table's golden file and in refusals.
+    /// Its name in the route table's golden file and in refusals.
     pub fn name(self) -> &'static str {
         match self {
             Capability::Open => "open",
@@ -132,52 +131,49 @@ impl Capability {
     }
 }
 
-/// Who is behind a request and how we know: in handlers, an extractor that is there on every route but open ones.
+/// The authenticated caller of a request. As an extractor it is available on every route except open ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Viewer {
-    /// Whom the mesh, a token or a local link says this is.
-    pub who: Holder,
-    /// What they may do here.
+pub struct Caller {
+    pub who: Principal,
     pub role: Role,
-    /// How they showed it.
-    pub via: Via,
-    /// Where they asked from; none for a command that reads a store itself.
+    pub auth_method: AuthMethod,
+    /// The peer address; none for a command that reads a store itself.
     pub address: Option<SocketAddr>,
 }
 
-/// How a viewer showed who they are.
+/// How a caller was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Via {
+pub enum AuthMethod {
     /// An API token in the `Authorization` header.
     Token,
-    /// A browser's session cookie.
+    /// A browser's sign-in cookie.
     Cookie,
-    /// By reading the store's files: the command line without a server.
-    Files,
+    /// Access to the store's files: the command line without a server.
+    LocalFiles,
 }
 
-impl Viewer {
-    /// Whether the viewer's role holds `capability`: for pages that show or hide a button. Routes are guarded by the table.
+impl Caller {
+    /// Whether the caller's role holds `capability`, for pages that show or hide a button. Routes are guarded by the table.
     pub fn may(&self, capability: Capability) -> bool {
         self.role.may(capability)
     }
 }
 
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Viewer {
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
     type Rejection = crate::problem::Problem;
 
-    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Viewer, Self::Rejection> {
-        parts.extensions.get::<Viewer>().cloned().ok_or_else(crate::problem::Problem::unauthenticated)
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Caller, Self::Rejection> {
+        parts.extensions.get::<Caller>().cloned().ok_or_else(crate::problem::Problem::unauthenticated)
     }
 }
 
-impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for Viewer {
+impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for Caller {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(
         parts: &mut http::request::Parts,
         _: &S,
-    ) -> Result<Option<Viewer>, Self::Rejection> {
-        Ok(parts.extensions.get::<Viewer>().cloned())
+    ) -> Result<Option<Caller>, Self::Rejection> {
+        Ok(parts.extensions.get::<Caller>().cloned())
     }
 }

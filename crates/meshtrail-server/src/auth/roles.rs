@@ -1,7 +1,7 @@
-//! Which people, groups and tags have which role, as the configuration says.
+//! Principals, and the roles that the configuration grants to people, groups and tags.
 //!
-//! A [`Subject`] is what one line of the configuration names: `alice@example.com`, `group:ops` or `tag:ci`.
-//! Who matches several gets the highest; who matches none gets none.
+//! A [`Grantee`] is what one line of the configuration names: `alice@example.com`, `group:ops` or `tag:ci`.
+//! A principal that matches several lines has the highest of their roles; one that matches none has no role.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,77 +11,71 @@ use meshtrail_listen::Identity;
 
 use super::Role;
 
-/// Whom a role is given to.
+/// Whom a role is granted to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
+pub enum Grantee {
     /// A person by login name; letter case does not matter.
     Person(String),
-    /// Everyone whom the identity provider puts into this group (`group:…`).
+    /// Everyone in this group of the identity provider (`group:…`).
     Group(String),
     /// Every device with this tag (`tag:…`).
     Tag(String),
-    /// Every person of the mesh (`*`), tagged devices not included.
+    /// Every person of the mesh (`*`), without tagged devices.
     Everyone,
 }
 
-/// A subject that can't be read.
+/// The text names no grantee.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} names nobody: write a login (alice@example.com), group:NAME, tag:NAME or *")]
-pub struct BadSubject {
+pub struct InvalidGrantee {
     text: String,
 }
 
-impl FromStr for Subject {
-    type Err = BadSubject;
+impl FromStr for Grantee {
+    type Err = InvalidGrantee;
 
-    fn from_str(text: &str) -> Result<Subject, BadSubject> {
-        let bad = || BadSubject { text: text.to_owned() };
+    fn from_str(text: &str) -> Result<Grantee, InvalidGrantee> {
+        let invalid = || InvalidGrantee { text: text.to_owned() };
         if text == "*" {
-            return Ok(Subject::Everyone);
+            return Ok(Grantee::Everyone);
         }
         if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(bad());
+            return Err(invalid());
         }
         match text.split_once(':') {
-            Some((_, "")) => Err(bad()),
-            Some(("group", _)) => Ok(Subject::Group(text.to_owned())),
-            Some(("tag", _)) => Ok(Subject::Tag(text.to_owned())),
-            Some(_) => Err(bad()),
-            None => Ok(Subject::Person(text.to_lowercase())),
+            Some((_, "")) => Err(invalid()),
+            Some(("group", _)) => Ok(Grantee::Group(text.to_owned())),
+            Some(("tag", _)) => Ok(Grantee::Tag(text.to_owned())),
+            Some(_) => Err(invalid()),
+            None => Ok(Grantee::Person(text.to_lowercase())),
         }
     }
 }
 
-/// Who someone is, with what the mesh says of them.
+/// Who a caller is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
+pub enum Principal {
     /// A person or a tagged device of the mesh, as it was at sign-in.
     Mesh {
-        /// Who.
         actor: Box<Actor>,
-        /// Who says so, as of when.
+        /// The provider of the identity, and as of when.
         identity: Box<meshtrail_event::Identity>,
     },
-    /// Whoever holds an API token.
-    Token {
-        /// The token's id.
-        id: String,
-        /// The token's name.
-        name: String,
-    },
-    /// Whoever can read this machine's terminal or state folder: a one-time link or the admin token file.
+    /// The holder of an API token.
+    Token { id: String, name: String },
+    /// Somebody who can read this machine's terminal or state folder: a one-time link or the admin token file.
     Local,
 }
 
-impl Holder {
-    /// As the actor of an event, with how it is known.
+impl Principal {
+    /// This principal as an event's actor and identity.
     pub fn as_actor(&self) -> (Actor, meshtrail_event::Identity) {
         let service = match self {
-            Holder::Mesh { actor, identity } => return ((**actor).clone(), (**identity).clone()),
-            Holder::Token { id, name } => format!("token {id} ({name})"),
-            Holder::Local => self.to_string(),
+            Principal::Mesh { actor, identity } => return ((**actor).clone(), (**identity).clone()),
+            Principal::Token { id, name } => format!("token {id} ({name})"),
+            Principal::Local => self.to_string(),
         };
-        let provider = if *self == Holder::Local { "local" } else { "token" };
+        let provider = if *self == Principal::Local { "local" } else { "token" };
         let identity = meshtrail_event::Identity {
             status: IdentityStatus::Resolved,
             provider: Some(provider.to_owned()),
@@ -91,11 +85,11 @@ impl Holder {
     }
 }
 
-impl Holder {
-    /// Whose share of what is shared their requests count in.
+impl Principal {
+    /// The identity against whose share of the limits its requests count.
     pub fn identity(&self) -> Identity {
         match self {
-            Holder::Mesh { actor, .. } => {
+            Principal::Mesh { actor, .. } => {
                 let person = actor.person.as_ref().filter(|_| actor.tags.is_empty());
                 let device = actor.device.as_ref();
                 let key = match (person, device) {
@@ -106,55 +100,55 @@ impl Holder {
                 let name = device.filter(|_| person.is_none()).and_then(|device| device.name.clone());
                 Identity::new(key, name.into_iter().chain(actor.tags.iter().cloned()))
             }
-            Holder::Token { id, name } => Identity::new(format!("token {id}"), [format!("token:{name}")]),
-            Holder::Local => Identity::new("local administrator", []),
+            Principal::Token { id, name } => Identity::new(format!("token {id}"), [format!("token:{name}")]),
+            Principal::Local => Identity::new("local administrator", []),
         }
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Holder::Mesh { actor, .. } => f.write_str(&actor.label().unwrap_or_else(|| "unknown".to_owned())),
-            Holder::Token { name, .. } => write!(f, "token {name}"),
-            Holder::Local => f.write_str("local administrator"),
+            Principal::Mesh { actor, .. } => {
+                f.write_str(&actor.label().unwrap_or_else(|| "unknown".to_owned()))
+            }
+            Principal::Token { name, .. } => write!(f, "token {name}"),
+            Principal::Local => f.write_str("local administrator"),
         }
     }
 }
 
-/// The roles section of the configuration, read.
+/// The parsed `[roles]` section of the configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Grants(Vec<(Subject, Role)>);
+pub struct Grants(Vec<(Grantee, Role)>);
 
 impl Grants {
-    /// Gives `role` to `subject`.
-    pub fn give(&mut self, subject: Subject, role: Role) {
-        self.0.push((subject, role));
+    pub fn grant(&mut self, grantee: Grantee, role: Role) {
+        self.0.push((grantee, role));
     }
 
-    /// Whether nobody was given anything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The highest role of an actor, or none.
     pub fn role_of(&self, actor: &Actor) -> Option<Role> {
-        self.0.iter().filter(|(subject, _)| subject.covers(actor)).map(|(_, role)| *role).max()
+        self.0.iter().filter(|(grantee, _)| grantee.covers(actor)).map(|(_, role)| *role).max()
     }
 }
 
-impl Subject {
-    /// A device with tags belongs to no person, whatever else is said of it.
+impl Grantee {
+    /// Whether an actor matches. A tagged device belongs to no person, whatever else its identity contains.
     fn covers(&self, actor: &Actor) -> bool {
         let person = actor.person.as_ref().filter(|_| actor.tags.is_empty());
         match (self, person) {
-            (Subject::Tag(wanted), _) => actor.tags.contains(wanted),
-            (Subject::Person(wanted), Some(person)) => *wanted == person.login.to_lowercase(),
-            (Subject::Group(wanted), Some(person)) => {
+            (Grantee::Tag(wanted), _) => actor.tags.contains(wanted),
+            (Grantee::Person(wanted), Some(person)) => *wanted == person.login.to_lowercase(),
+            (Grantee::Group(wanted), Some(person)) => {
                 let bare = wanted.trim_start_matches("group:");
                 person.groups.iter().any(|group| group == wanted || group == bare)
             }
-            (Subject::Everyone, Some(_)) => true,
+            (Grantee::Everyone, Some(_)) => true,
             (_, None) => false,
         }
     }
@@ -167,8 +161,8 @@ mod tests {
 
     fn grants(lines: &[(&str, Role)]) -> Grants {
         let mut grants = Grants::default();
-        for (subject, role) in lines {
-            grants.give(subject.parse().unwrap(), *role);
+        for (grantee, role) in lines {
+            grants.grant(grantee.parse().unwrap(), *role);
         }
         grants
     }
@@ -208,7 +202,7 @@ mod tests {
     #[test]
     fn what_names_nobody_is_refused() {
         for text in ["", "group:", "tag:", "role:x", "two words", "a\u{1b}b"] {
-            assert!(text.parse::<Subject>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Grantee>().is_err(), "{text:?} was taken");
         }
     }
 }

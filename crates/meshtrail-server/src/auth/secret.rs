@@ -1,7 +1,7 @@
-//! Random secrets, and what is kept of them.
+//! Random secrets and their hashes.
 //!
-//! A [`Secret`] is 32 random bytes and is shown once. What is kept is its [`SecretHash`]: SHA-256 is enough
-//! for a value that nobody can guess. Hashes are compared in constant time, and neither type prints itself.
+//! A [`Secret`] is 32 random bytes and is shown once. Only its [`SecretHash`] is stored: plain SHA-256 is enough
+//! for a value that can't be guessed. Hashes are compared in constant time, and `Debug` prints neither type.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What API tokens start with, so that a scanner for leaked secrets knows one.
+/// The prefix of API tokens, by which scanners for leaked secrets recognise them.
 pub const TOKEN_PREFIX: &str = "mt_";
 
-/// A secret as its owner holds it.
+/// A secret in plain text.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -29,33 +29,32 @@ pub struct SecretHash([u8; 32]);
 pub struct NoRandomness(getrandom::Error);
 
 impl Secret {
-    /// A new API token.
-    pub fn token() -> Result<Secret, NoRandomness> {
-        Ok(Secret(format!("{TOKEN_PREFIX}{}", random()?)))
+    /// Generates an API token.
+    pub fn new_token() -> Result<Secret, NoRandomness> {
+        Ok(Secret(format!("{TOKEN_PREFIX}{}", random_text()?)))
     }
 
-    /// A new value for a cookie or a link.
-    pub fn plain() -> Result<Secret, NoRandomness> {
-        Ok(Secret(random()?))
+    /// Generates a value for a cookie or a link.
+    pub fn random_text() -> Result<Secret, NoRandomness> {
+        Ok(Secret(random_text()?))
     }
 
-    /// A secret that someone presented or that stands in a file.
-    pub fn presented(text: &str) -> Secret {
+    /// A secret from a request or a file.
+    pub fn from_text(text: &str) -> Secret {
         Secret(text.to_owned())
     }
 
-    /// The text itself: for the one who may have it.
+    /// The plain text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What may be kept of it.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.0.as_bytes()).into())
     }
 }
 
-fn random() -> Result<String, NoRandomness> {
+fn random_text() -> Result<String, NoRandomness> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).map_err(NoRandomness)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
@@ -103,10 +102,10 @@ mod tests {
 
     #[test]
     fn secrets_are_long_differ_and_never_print_themselves() {
-        let (one, two) = (Secret::token().unwrap(), Secret::token().unwrap());
+        let (one, two) = (Secret::new_token().unwrap(), Secret::new_token().unwrap());
         assert!(one.reveal().starts_with("mt_") && one.reveal().len() >= 46);
         assert!(one.hash() != two.hash());
-        assert!(Secret::presented(one.reveal()).hash() == one.hash());
+        assert!(Secret::from_text(one.reveal()).hash() == one.hash());
         let printed = format!("{one:?} {:?}", one.hash());
         assert!(!printed.contains(&one.reveal()[3..]));
     }

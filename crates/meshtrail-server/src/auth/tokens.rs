@@ -1,9 +1,9 @@
 //! API tokens for machines and scripts.
 //!
-//! - `tokens.json` holds names, roles and SHA-256 hashes: a stolen file opens nothing.
-//! - A change is on disk before it counts, and a token that was revoked stays revoked after a crash.
-//! - Ids count up and are never given twice, so that an event that names one stays true.
-//! - A file of a newer version is left alone.
+//! - `tokens.json` holds names, roles and SHA-256 hashes: a stolen file grants no access.
+//! - A change is on disk before it takes effect; a revoked token stays revoked after a crash.
+//! - Ids count up and are never reused, so that an id in an event always means the same token.
+//! - A file of a newer version is not touched.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,10 +13,9 @@ use meshtrail_event::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::secret::{NoRandomness, Secret, SecretHash};
-use super::{Holder, Role};
+use super::{Principal, Role};
 use crate::durable::{self, Readers};
 
-/// How many tokens a server keeps.
 pub const MAX_TOKENS: usize = 1000;
 
 /// The longest name of a token, in bytes.
@@ -44,33 +43,28 @@ pub struct Token {
     pub expires: Option<Timestamp>,
 }
 
-/// An id that no other token has or had, whatever becomes of this one.
-#[must_use = "an id that is set aside is given to no other token"]
+/// A reserved id: no other token has or had it, even if this one is never created.
+#[must_use = "a reserved id is given to no other token"]
 #[derive(Debug)]
-pub struct SetAside(String);
+pub struct ReservedId(String);
 
-impl SetAside {
-    /// The id.
+impl ReservedId {
     pub fn id(&self) -> &str {
         &self.0
     }
 }
 
-/// What a new token shall be.
+/// A token to be created.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
-    /// What it is for.
     pub name: String,
-    /// What it may do.
     pub role: Role,
-    /// When it stops working, if ever.
     pub expires: Option<Timestamp>,
-    /// Who asks for it.
     pub created_by: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Kept {
+struct StoredToken {
     #[serde(flatten)]
     token: Token,
     sha256: SecretHash,
@@ -80,54 +74,24 @@ struct Kept {
 struct TokensFile {
     version: u32,
     next: u64,
-    tokens: Vec<Kept>,
+    tokens: Vec<StoredToken>,
 }
 
 /// Why the tokens could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
-    /// The file can't be read.
     #[error("failed to read {}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not what this program writes.
+    Read { path: PathBuf, source: io::Error },
     #[error("{} is not a list of tokens: {source}; restore it from a backup, or move it away and make new tokens", path.display())]
-    Malformed {
-        /// Which file.
-        path: PathBuf,
-        /// Where it goes wrong.
-        source: serde_json::Error,
-    },
-    /// The file was written by a newer Meshtrail.
+    Malformed { path: PathBuf, source: serde_json::Error },
     #[error("{} has version {found}, which a newer Meshtrail wrote; this one knows version {VERSION}", path.display())]
-    Newer {
-        /// Which file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// The file can't be written.
+    Newer { path: PathBuf, found: u32 },
     #[error("failed to write {}", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There are too many.
+    Write { path: PathBuf, source: io::Error },
     #[error("there are {MAX_TOKENS} tokens already; revoke one that is no longer used")]
     Full,
-    /// No such token.
     #[error("there is no token {id}")]
-    Unknown {
-        /// The id asked for.
-        id: String,
-    },
-    /// No secret could be made.
+    Unknown { id: String },
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
@@ -136,9 +100,9 @@ pub enum TokensError {
 #[derive(Debug)]
 pub struct Tokens {
     path: PathBuf,
-    /// What is in force; never held across an await or a write.
+    /// The tokens in force; never held across an await or a write.
     current: RwLock<TokensFile>,
-    /// Held while a change is written, so that changes happen one after the other.
+    /// Serialises changes; held while one is written.
     change: Mutex<()>,
 }
 
@@ -155,7 +119,7 @@ impl Tokens {
         Ok(Tokens { path, current: RwLock::new(file), change: Mutex::new(()) })
     }
 
-    /// No tokens, and no place for any: for a process that only reads.
+    /// An empty list without a file, for a process that only reads.
     pub fn none() -> Tokens {
         let file = TokensFile { version: VERSION, next: 1, tokens: Vec::new() };
         Tokens { path: PathBuf::new(), current: RwLock::new(file), change: Mutex::new(()) }
@@ -163,44 +127,43 @@ impl Tokens {
 
     /// Every token, oldest first.
     pub fn list(&self) -> Vec<Token> {
-        self.snapshot().tokens.into_iter().map(|kept| kept.token).collect()
+        self.snapshot().tokens.into_iter().map(|stored| stored.token).collect()
     }
 
-    /// The token `id`.
     pub fn get(&self, id: &str) -> Option<Token> {
         self.list().into_iter().find(|token| token.id == id)
     }
 
-    /// Whose secret this is, unless it expired or was revoked.
-    pub fn find(&self, secret: &Secret, now: Timestamp) -> Option<(Holder, Role)> {
+    /// The principal and role of a secret, unless its token expired or was revoked.
+    pub fn find(&self, secret: &Secret, now: Timestamp) -> Option<(Principal, Role)> {
         let hash = secret.hash();
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = current.tokens.iter().find(|kept| kept.sha256 == hash)?;
-        if kept.token.expires.is_some_and(|expires| expires <= now) {
+        let stored = current.tokens.iter().find(|stored| stored.sha256 == hash)?;
+        if stored.token.expires.is_some_and(|expires| expires <= now) {
             return None;
         }
-        let who = Holder::Token { id: kept.token.id.clone(), name: kept.token.name.clone() };
-        Some((who, kept.token.role))
+        let who = Principal::Token { id: stored.token.id.clone(), name: stored.token.name.clone() };
+        Some((who, stored.token.role))
     }
 
-    /// Sets the next id aside, so that it can be written down before its token is made. Blocks on the disk.
-    pub fn set_aside(&self) -> Result<SetAside, TokensError> {
+    /// Reserves the next id, so that it can be audited before its token is created. Blocks on the disk.
+    pub fn reserve_id(&self) -> Result<ReservedId, TokensError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.snapshot();
         if file.tokens.len() >= MAX_TOKENS {
             return Err(TokensError::Full);
         }
-        let id = SetAside(format!("t{}", file.next));
-        // A crash after this leaves an id that no token has: one that was written down is never another's.
+        let id = ReservedId(format!("t{}", file.next));
+        // A crash after the write leaves an id without a token: an audited id is never reused.
         file.next += 1;
         self.write(file)?;
         Ok(id)
     }
 
-    /// Makes a token; its secret is returned here and nowhere else. Blocks on the disk.
+    /// Creates a token; its secret is returned only here. Blocks on the disk.
     pub fn create(
         &self,
-        SetAside(id): SetAside,
+        ReservedId(id): ReservedId,
         request: TokenRequest,
         now: Timestamp,
     ) -> Result<(Token, Secret), TokensError> {
@@ -209,20 +172,20 @@ impl Tokens {
         if file.tokens.len() >= MAX_TOKENS {
             return Err(TokensError::Full);
         }
-        let secret = Secret::token()?;
+        let secret = Secret::new_token()?;
         let TokenRequest { name, role, expires, created_by } = request;
         let token = Token { id, name, role, created: now, created_by, expires };
-        file.tokens.push(Kept { token: token.clone(), sha256: secret.hash() });
+        file.tokens.push(StoredToken { token: token.clone(), sha256: secret.hash() });
         self.write(file)?;
         Ok((token, secret))
     }
 
-    /// Takes a token out of force. Blocks on the disk.
+    /// Revokes a token. Blocks on the disk.
     pub fn revoke(&self, id: &str) -> Result<(), TokensError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.snapshot();
         let before = file.tokens.len();
-        file.tokens.retain(|kept| kept.token.id != id);
+        file.tokens.retain(|stored| stored.token.id != id);
         if file.tokens.len() == before {
             return Err(TokensError::Unknown { id: id.to_owned() });
         }
@@ -237,7 +200,7 @@ impl Tokens {
         let text = serde_json::to_vec_pretty(&file).expect("tokens hold nothing that JSON can't");
         durable::replace(&self.path, Readers::Owner, &text)
             .map_err(|source| TokensError::Write { path: self.path.clone(), source })?;
-        // Only what is on disk comes into force: a crash before this line loses nothing that was answered.
+        // A change takes effect only once it is on disk: a crash before this line loses nothing that was acknowledged.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = file;
         Ok(())
     }
@@ -261,10 +224,10 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn made(tokens: &Tokens, name: &str, expires: Option<Timestamp>, now: Timestamp) -> (Token, Secret) {
+    fn create(tokens: &Tokens, name: &str, expires: Option<Timestamp>, now: Timestamp) -> (Token, Secret) {
         let (name, created_by) = (name.to_owned(), "test".to_owned());
         let request = TokenRequest { name, role: Role::Viewer, expires, created_by };
-        tokens.create(tokens.set_aside().unwrap(), request, now).unwrap()
+        tokens.create(tokens.reserve_id().unwrap(), request, now).unwrap()
     }
 
     #[test]
@@ -272,10 +235,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.json");
         let tokens = Tokens::open(path.clone()).unwrap();
-        let (one, other) = (tokens.set_aside().unwrap(), tokens.set_aside().unwrap());
+        let (one, other) = (tokens.reserve_id().unwrap(), tokens.reserve_id().unwrap());
         assert_ne!(one.id(), other.id());
         let crashed = Tokens::open(path).unwrap();
-        let (token, _) = made(&crashed, "later", None, Timestamp::now());
+        let (token, _) = create(&crashed, "later", None, Timestamp::now());
         assert!(token.id != one.id() && token.id != other.id(), "{token:?}");
     }
 
@@ -285,15 +248,15 @@ mod tests {
         let path = folder.path().join("tokens.json");
         let now = Timestamp::now();
         let tokens = Tokens::open(path.clone()).unwrap();
-        let (one, one_secret) = made(&tokens, "one", None, now);
-        let (two, two_secret) = made(&tokens, "two", None, now);
+        let (one, one_secret) = create(&tokens, "one", None, now);
+        let (two, two_secret) = create(&tokens, "two", None, now);
         tokens.revoke(&one.id).unwrap();
 
         let again = Tokens::open(path.clone()).unwrap();
         assert!(again.find(&one_secret, now).is_none());
         let (who, role) = again.find(&two_secret, now).unwrap();
-        assert_eq!((who, role), (Holder::Token { id: two.id, name: "two".to_owned() }, Role::Viewer));
-        assert_eq!(made(&again, "three", None, now).0.id, "t3", "ids are not given twice");
+        assert_eq!((who, role), (Principal::Token { id: two.id, name: "two".to_owned() }, Role::Viewer));
+        assert_eq!(create(&again, "three", None, now).0.id, "t3", "ids are not given twice");
         let text = std::fs::read_to_string(path).unwrap();
         assert!(!text.contains(two_secret.reveal()), "the secret itself is never on disk");
     }
@@ -304,7 +267,7 @@ mod tests {
         let tokens = Tokens::open(folder.path().join("tokens.json")).unwrap();
         let now = Timestamp::now();
         let expires = now.after(Duration::from_secs(60));
-        let (_, secret) = made(&tokens, "short", Some(expires), now);
+        let (_, secret) = create(&tokens, "short", Some(expires), now);
         assert!(tokens.find(&secret, now).is_some());
         assert!(tokens.find(&secret, expires).is_none());
     }

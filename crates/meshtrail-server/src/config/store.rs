@@ -1,4 +1,4 @@
-//! `store`: where events and recordings are kept, alone or as a table with who else may read them.
+//! `store`: the location of events and recordings, as a text or as a table that also names a group of readers.
 
 use std::fmt;
 
@@ -6,9 +6,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{ConfigError, wrong};
+use super::{ConfigError, invalid_value};
 
-/// The system's list of groups.
 const GROUPS: &str = "/etc/group";
 
 /// `store = "PLACE"`, or `[store]` with `location` and `group`.
@@ -26,24 +25,24 @@ struct StoreTable {
 }
 
 impl StoreFile {
-    /// The number of the group, if one is named.
+    /// The id of the group, if one is named.
     pub(super) fn group(&self) -> Result<Option<u32>, ConfigError> {
         let Some(name) = self.group.as_deref() else { return Ok(None) };
-        if let Ok(number) = name.parse() {
-            return Ok(Some(number));
+        if let Ok(id) = name.parse() {
+            return Ok(Some(id));
         }
         let list = std::fs::read_to_string(GROUPS)
-            .map_err(|error| wrong("store.group", format!("{GROUPS} can't be read: {error}")))?;
+            .map_err(|error| invalid_value("store.group", format!("{GROUPS} can't be read: {error}")))?;
         let unknown = || {
             let reason = format!("{GROUPS} lists no group {name:?}; make it, or write the group's number");
-            wrong("store.group", reason)
+            invalid_value("store.group", reason)
         };
-        number_of(name, &list).ok_or_else(unknown).map(Some)
+        group_id(name, &list).ok_or_else(unknown).map(Some)
     }
 }
 
-/// The number of a group in a list such as `/etc/group`: `name:password:number:members`.
-fn number_of(name: &str, list: &str) -> Option<u32> {
+/// The id of a group in a list such as `/etc/group`: `name:password:id:members`.
+fn group_id(name: &str, list: &str) -> Option<u32> {
     list.lines().find_map(|line| {
         let mut parts = line.split(':');
         (parts.next() == Some(name)).then(|| parts.nth(1)?.parse().ok())?
@@ -82,9 +81,9 @@ mod tests {
     #[test]
     fn a_group_is_found_by_its_name_or_is_its_number() {
         let list = "root:x:0:\n# a comment\naudit:x:1007:alice,bob\nauditors:x:1008:\nbroken\n";
-        assert_eq!(number_of("audit", list), Some(1007));
-        assert_eq!(number_of("auditors", list), Some(1008));
-        assert_eq!((number_of("broken", list), number_of("", list)), (None, None));
+        assert_eq!(group_id("audit", list), Some(1007));
+        assert_eq!(group_id("auditors", list), Some(1008));
+        assert_eq!((group_id("broken", list), group_id("", list)), (None, None));
         let numbered = StoreFile { location: None, group: Some("1007".to_owned()) };
         assert_eq!(numbered.group().unwrap(), Some(1007));
     }

@@ -1,4 +1,4 @@
-//! `[query]` and `[postgres]`: what questions in SQL may cost, and whom they are answered over the Postgres wire.
+//! `[query]` and `[postgres]`: the limits of SQL queries, and the Postgres wire protocol.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, address, span_within, wrong};
+use super::{ConfigError, invalid_value, parse_address, parse_span_within};
 
-/// What questions in SQL may cost.
+/// The limits of SQL queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuerySettings {
-    /// The program that answers; without it, `meshtrail-sql` beside this program or on `PATH`.
+    /// The worker program; by default `meshtrail-sql` beside this program or on `PATH`.
     pub program: Option<PathBuf>,
-    /// Bytes of memory for all questions together.
+    /// Bytes of memory for all queries together.
     pub memory: usize,
-    /// How long one may take.
+    /// The time limit of one query.
     pub time: Duration,
-    /// Rows of one answer.
+    /// The most rows of one result.
     pub rows: u64,
-    /// How many run at once.
+    /// How many queries run at once.
     pub at_once: usize,
 }
 
@@ -49,38 +49,37 @@ impl TryFrom<QueryFile> for QuerySettings {
     type Error = ConfigError;
 
     fn try_from(file: QueryFile) -> Result<QuerySettings, ConfigError> {
-        let usual = QuerySettings::default();
+        let default = QuerySettings::default();
         let memory = match file.memory_mb {
-            None => usual.memory,
+            None => default.memory,
             Some(megabytes @ 64..=1_048_576) => megabytes << 20,
-            Some(_) => return Err(wrong("query.memory_mb", "write megabytes, from 64 to 1048576")),
+            Some(_) => return Err(invalid_value("query.memory_mb", "write megabytes, from 64 to 1048576")),
         };
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
-        let at_once = file.at_once.unwrap_or(usual.at_once);
+        let at_once = file.at_once.unwrap_or(default.at_once);
         if !(1..=256).contains(&at_once) {
-            return Err(wrong("query.at_once", "write how many may run at once, from 1 to 256"));
+            return Err(invalid_value("query.at_once", "write how many may run at once, from 1 to 256"));
         }
         if file.rows == Some(0) {
-            return Err(wrong("query.rows", "an answer has at least one row"));
+            return Err(invalid_value("query.rows", "an answer has at least one row"));
         }
         Ok(QuerySettings {
             program: file.program,
             memory,
-            time: span_within("query.timeout", file.timeout, second, day)?.unwrap_or(usual.time),
-            rows: file.rows.unwrap_or(usual.rows),
+            time: parse_span_within("query.timeout", file.timeout, second, day)?.unwrap_or(default.time),
+            rows: file.rows.unwrap_or(default.rows),
             at_once,
         })
     }
 }
 
-/// The Postgres wire.
+/// The Postgres wire protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
-    /// Where it listens.
     pub listen: SocketAddr,
-    /// Its certificate chain and private key, PEM.
+    /// The PEM files of the certificate chain and the private key.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Connections at once.
+    /// The most connections at once.
     pub connections: usize,
 }
 
@@ -97,29 +96,32 @@ impl TryFrom<PostgresFile> for PostgresSettings {
     type Error = ConfigError;
 
     fn try_from(file: PostgresFile) -> Result<PostgresSettings, ConfigError> {
-        let listen = address("postgres.listen", &file.listen)?;
+        let listen = parse_address("postgres.listen", &file.listen)?;
         let tls = match (file.tls_cert, file.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(wrong("postgres.tls_key", "a certificate needs its key")),
-            (None, Some(_)) => return Err(wrong("postgres.tls_cert", "a key needs its certificate")),
+            (Some(_), None) => return Err(invalid_value("postgres.tls_key", "a certificate needs its key")),
+            (None, Some(_)) => return Err(invalid_value("postgres.tls_cert", "a key needs its certificate")),
         };
         if tls.is_none() && !is_private(listen.ip()) {
             let reason = format!(
                 "{listen} can be reached from outside this machine and the mesh, and tokens would travel in the clear: \
                  set tls_cert and tls_key, or listen on loopback or on a Tailscale address"
             );
-            return Err(wrong("postgres.listen", reason));
+            return Err(invalid_value("postgres.listen", reason));
         }
         let connections = file.connections.unwrap_or(32);
         if !(1..=1000).contains(&connections) {
-            return Err(wrong("postgres.connections", "write how many are served at once, from 1 to 1000"));
+            return Err(invalid_value(
+                "postgres.connections",
+                "write how many are served at once, from 1 to 1000",
+            ));
         }
         Ok(PostgresSettings { listen, tls, connections })
     }
 }
 
-/// Whether what reaches this address never left the machine, or came through the mesh's own encryption.
+/// Whether connections to this address stay on the machine, or are encrypted by the mesh.
 fn is_private(address: IpAddr) -> bool {
     address.is_loopback() || meshtrail_identity::is_tailnet_address(address)
 }

@@ -4,7 +4,7 @@ fn read(text: &str) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meshtrail.toml");
     std::fs::write(&path, text).unwrap();
-    Config::load(Some(&path), Overlay::default()).map_err(|error| error.to_string())
+    Config::load(Some(&path), Overrides::default()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -49,13 +49,13 @@ fn flags_override_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meshtrail.toml");
     std::fs::write(&path, "listen = \"127.0.0.1:1\"\n[recorder]\nlisten = [\"tailscale:80\"]").unwrap();
-    let overlay = Overlay {
+    let overrides = Overrides {
         listen: Some("[::1]:0".to_owned()),
         recorder_listen: vec!["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()],
         store: Some("s3://bucket/x".to_owned()),
-        ..Overlay::default()
+        ..Overrides::default()
     };
-    let config = Config::load(Some(&path), overlay).unwrap();
+    let config = Config::load(Some(&path), overrides).unwrap();
     assert_eq!(config.listen.to_string(), "[::1]:0");
     assert_eq!(config.recorder_listen.len(), 2);
     assert_eq!(config.data, Path::new(DEFAULT_DATA));

@@ -1,13 +1,13 @@
-//! What pages load: styles, scripts, faces and the player, all inside the binary.
+//! The console's assets: style sheets, scripts, fonts and the player, all embedded in the binary.
 //!
-//! - An asset's address holds a digest of all assets, so that it can be cached for ever and never be stale.
+//! - An asset's address contains a digest of all assets, so that it can be cached forever and never be stale.
 //! - Nothing is loaded from anywhere else.
 
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-/// One file, as it is sent.
+/// One file, as it is served.
 pub(crate) struct Asset {
     pub(crate) name: &'static str,
     pub(crate) media: &'static str,
@@ -22,7 +22,7 @@ macro_rules! assets {
 
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const FACE: &str = "font/woff2";
+const FONT: &str = "font/woff2";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Every asset.
@@ -52,28 +52,28 @@ pub(crate) const ASSETS: &[Asset] = assets![
     "session-proof.js" as SCRIPT,
     "sha256.js" as SCRIPT,
     "visible.js" as SCRIPT,
-    "fonts/next.woff2" as FACE,
-    "fonts/next-ext.woff2" as FACE,
-    "fonts/mono.woff2" as FACE,
-    "fonts/mono-ext.woff2" as FACE,
+    "fonts/next.woff2" as FONT,
+    "fonts/next-ext.woff2" as FONT,
+    "fonts/mono.woff2" as FONT,
+    "fonts/mono-ext.woff2" as FONT,
     "fonts/OFL.txt" as TEXT,
     "vendor/asciinema-player.min.js" as SCRIPT,
     "vendor/asciinema-player.css" as CSS,
     "vendor/asciinema-player.LICENSE" as TEXT,
 ];
 
-/// The asset of this name.
+/// The asset with this name.
 pub(crate) fn asset(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name)
 }
 
-/// Where pages load it from.
+/// The asset's address.
 pub(crate) fn href(name: &str) -> String {
     debug_assert!(asset(name).is_some(), "no asset is called {name}");
     format!("/static/{}/{name}", version())
 }
 
-/// A digest of all assets: another build with other assets has other addresses.
+/// A digest of all assets, which changes the addresses in a build with other assets.
 pub(crate) fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let mut digest = Sha256::new();
@@ -104,16 +104,16 @@ mod tests {
     #[test]
     fn pages_stay_light_without_the_player() {
         let sent = |asset: &Asset| {
-            if asset.media == FACE {
+            if asset.media == FONT {
                 return asset.bytes.len();
             }
             let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             std::io::Write::write_all(&mut packed, asset.bytes).unwrap();
             packed.finish().unwrap().len()
         };
-        let faces = ["fonts/next.woff2", "fonts/mono.woff2"];
+        let fonts = ["fonts/next.woff2", "fonts/mono.woff2"];
         let light = |asset: &&Asset| match asset.media {
-            FACE => faces.contains(&asset.name),
+            FONT => fonts.contains(&asset.name),
             CSS | SCRIPT => !asset.name.contains('/') && asset.name != "replay.css",
             _ => false,
         };

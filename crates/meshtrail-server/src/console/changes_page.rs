@@ -1,32 +1,34 @@
-//! What changed in the mesh, as a person would tell it: by day, who did what, how grave it is, who witnessed it.
+//! Changes in the mesh, by day: who did what, its severity, and the events that report it.
 
 use maud::{Markup, html};
 use meshtrail_event::Timestamp;
 
-use super::ask::{Ask, address, term, under};
+use super::components::RANGES;
 use super::diff::diff;
+use super::format;
 use super::layout::empty;
-use super::parts::RANGES;
+use super::page_filter::{PageFilter, address, term, under};
 use super::people_page::FIRST_STEP;
-use super::words;
-use crate::api::changes::{ChangeView, WitnessView};
+use crate::api::changes::{ChangeEventView, ChangeView};
 
-/// What the list shows.
+/// The content of the page.
 pub(crate) struct ChangesPage<'a> {
-    pub(crate) ask: &'a Ask,
-    /// Only changes as grave as this.
+    pub(crate) filter: &'a PageFilter,
+    /// The minimum severity; empty for any.
     pub(crate) severity: &'a str,
-    /// How far back: `7d`.
+    /// The time range: `7d`.
     pub(crate) since: &'a str,
     pub(crate) rows: &'a [ChangeView],
-    /// From when on everything was read, where there was too much.
+    /// The time from which all events were read, where there were too many.
     pub(crate) read_since: Option<Timestamp>,
-    /// The cursor of what is older.
+    /// The cursor of the next, older page.
     pub(crate) next: Option<&'a str>,
+    /// Whether this page is not the first one.
     pub(crate) inside: bool,
     pub(crate) now: Timestamp,
 }
 
+/// Common filters, with their labels.
 const QUICK: &[(&str, &str)] = &[
     ("everything", ""),
     ("devices", "kind:device"),
@@ -38,33 +40,35 @@ const QUICK: &[(&str, &str)] = &[
     ("settings", "kind:config.changed,billing"),
 ];
 
+/// Minimum severities, with their labels.
 const SEVERITIES: &[(&str, &str)] =
     &[("any weight", ""), ("high", "high"), ("medium and more", "medium"), ("low and more", "low")];
 
 impl ChangesPage<'_> {
-    fn to(&self, q: &str, severity: &str, since: &str) -> String {
+    /// The address with this filter, severity and time range.
+    fn address(&self, q: &str, severity: &str, since: &str) -> String {
         let since = if since == "30d" { "" } else { since };
         address("/changes", &[("q", q), ("severity", severity), ("since", since)])
     }
 
     /// The page's content.
     pub(crate) fn render(&self) -> Markup {
-        let asked = self.ask.text.trim();
+        let filter = self.filter.text.trim();
         html! {
-            (self.ask.form())
+            (self.filter.form())
             h1 { "Changes in the mesh" }
             nav.quick aria-label="Common questions" {
-                @for (name, text) in QUICK { a href=(self.to(text, self.severity, self.since)) aria-current=[(asked == *text).then_some("true")] { (name) } }
+                @for (name, text) in QUICK { a href=(self.address(text, self.severity, self.since)) aria-current=[(filter == *text).then_some("true")] { (name) } }
             }
             div.net-bar {
                 nav.quick aria-label="How grave" {
-                    @for (name, severity) in SEVERITIES { a href=(self.to(asked, severity, self.since)) aria-current=[(self.severity == *severity).then_some("true")] { (name) } }
+                    @for (name, severity) in SEVERITIES { a href=(self.address(filter, severity, self.since)) aria-current=[(self.severity == *severity).then_some("true")] { (name) } }
                 }
                 nav.quick aria-label="How far back" {
-                    @for (name, _) in RANGES { a href=(self.to(asked, self.severity, name)) aria-current=[(self.since == *name).then_some("true")] { "last " (name) } }
+                    @for (name, _) in RANGES { a href=(self.address(filter, self.severity, name)) aria-current=[(self.since == *name).then_some("true")] { "last " (name) } }
                 }
             }
-            @if let Some(at) = self.read_since { p.unsure.small { "There were more events than can be read for a page: changes are shown from " (words::clock(at, self.now)) " UTC on." } }
+            @if let Some(at) = self.read_since { p.unsure.small { "There were more events than can be read for a page: changes are shown from " (format::clock(at, self.now)) " UTC on." } }
             @if self.rows.is_empty() { (self.nothing()) } @else { (self.days()) }
             (self.pager())
         }
@@ -75,7 +79,7 @@ impl ChangesPage<'_> {
         html! {
             @for rows in self.rows.chunk_by(|one, two| day(one) == day(two)) {
                 section.day {
-                    h2 { time datetime=(day(&rows[0])) { (day(&rows[0])) } " " span.q { (weekday(rows[0].time)) ", UTC · " (words::counted(rows.len() as u64, "change", "changes")) } }
+                    h2 { time datetime=(day(&rows[0])) { (day(&rows[0])) } " " span.q { (weekday(rows[0].time)) ", UTC · " (format::plural(rows.len() as u64, "change", "changes")) } }
                     ol.changes { @for row in rows { (self.row(row)) } }
                 }
             }
@@ -83,25 +87,25 @@ impl ChangesPage<'_> {
     }
 
     fn row(&self, row: &ChangeView) -> Markup {
-        let event = row.witnesses.first().map_or("", |witness| witness.event.as_str());
+        let event = row.events.first().map_or("", |event| event.event.as_str());
         html! {
             li id={ "c-" (event) } data-row {
-                span.at-time { (words::time_of_day(row.time, self.now)) }
+                span.at-time { (format::time_of_day(row.time, self.now)) }
                 span.at-severity { (severity(row.severity.as_str())) }
                 div.at-what {
                     p.said {
                         span.who { (actor(row)) } " "
-                        a.open href=(under("/events", event)) { b { (words::clipped(&row.summary, 240)) } }
-                        @if row.outcome != "success" { " " span.alarm { (words::clipped(&row.outcome, 20)) } }
+                        a.open href=(under("/events", event)) { b { (format::clipped(&row.summary, 240)) } }
+                        @if row.outcome != "success" { " " span.alarm { (format::clipped(&row.outcome, 20)) } }
                     }
                     @if row.lines.len() > 1 || row.lines.first().is_some_and(|line| *line != row.summary) {
-                        ul.plain { @for line in row.lines.iter().take(40) { li { (words::foreign(line)) } } }
+                        ul.plain { @for line in row.lines.iter().take(40) { li { (format::untrusted(line)) } } }
                     }
-                    @if let Some(before) = row.not_before { p.q.small { "Nobody saw the moment: it was still as before at " (words::clock(before, self.now)) " UTC." } }
+                    @if let Some(before) = row.not_before { p.q.small { "Nobody saw the moment: it was still as before at " (format::clock(before, self.now)) " UTC." } }
                     @if let Some(text) = &row.diff { (diff(text)) }
                     p.small.q.foot {
-                        (self.ask.value("kind", &row.kind, &html! { code { (words::clipped(&row.kind, 28)) } }))
-                        (self.about(row)) " · " (witnesses(&row.witnesses))
+                        (self.filter.value_links("kind", &row.kind, &html! { code { (format::clipped(&row.kind, 28)) } }))
+                        (self.about(row)) " · " (origins(&row.events))
                         @if !row.parts.is_empty() { " · with it: " (parts(&row.parts)) }
                     }
                 }
@@ -109,25 +113,25 @@ impl ChangesPage<'_> {
         }
     }
 
-    /// The device or person it is about, as a link to their page.
+    /// Links to the device and the person that the change is about.
     fn about(&self, row: &ChangeView) -> Markup {
         let target = &row.target;
         let device =
             target.device.as_ref().and_then(|device| Some((device.id.as_deref()?, device.name.as_deref())));
         html! {
-            @if let Some((id, name)) = device { " · " (super::parts::device(id, name, 28)) }
-            @if let Some(person) = &target.person { " · " (super::parts::person(&person.login, 34)) }
+            @if let Some((id, name)) = device { " · " (super::components::device(id, name, 28)) }
+            @if let Some(person) = &target.person { " · " (super::components::person(&person.login, 34)) }
         }
     }
 
     fn nothing(&self) -> Markup {
-        if self.ask.mistake.is_some() {
+        if self.filter.error.is_some() {
             return html! { p.q { "The filter can't be read, so nothing was searched." } };
         }
         if self.next.is_some() {
             return html! { p.q { "Nothing among what was looked through so far; older changes are left." } };
         }
-        if self.ask.text.trim().is_empty() && self.severity.is_empty() {
+        if self.filter.text.trim().is_empty() && self.severity.is_empty() {
             return empty(
                 "No change yet",
                 "Changes come from a control plane: Tailscale or Headscale, asked with a key of its own. Three lines of configuration, then start the server again:",
@@ -142,12 +146,12 @@ impl ChangesPage<'_> {
     }
 
     fn pager(&self) -> Markup {
-        let asked = self.ask.text.trim();
+        let filter = self.filter.text.trim();
         html! {
             nav.pager aria-label="Pages of this list" {
-                @if self.inside { a rel="prev" href=(self.to(asked, self.severity, self.since)) { "newest" } }
+                @if self.inside { a rel="prev" href=(self.address(filter, self.severity, self.since)) { "newest" } }
                 @match self.next {
-                    Some(cursor) => a rel="next" href=(address("/changes", &[("q", asked), ("severity", self.severity), ("since", self.since), ("cursor", cursor)])) { "older" },
+                    Some(cursor) => a rel="next" href=(address("/changes", &[("q", filter), ("severity", self.severity), ("since", self.since), ("cursor", cursor)])) { "older" },
                     None => span.q { "That is all there is." },
                 }
             }
@@ -155,15 +159,15 @@ impl ChangesPage<'_> {
     }
 }
 
-/// Whoever made the change; a change that only a snapshot saw has nobody to name.
+/// The actor of the change; empty where only a snapshot shows the change.
 fn actor(row: &ChangeView) -> Markup {
     html! {
-        @if let Some(person) = &row.actor.person { (super::parts::person(&person.login, 40)) ": " }
-        @else if let Some(label) = words::name_of(&row.actor) { (words::clipped(&label, 40)) ": " }
+        @if let Some(person) = &row.actor.person { (super::components::person(&person.login, 40)) ": " }
+        @else if let Some(label) = format::actor_name(&row.actor) { (format::clipped(&label, 40)) ": " }
     }
 }
 
-/// How grave, as a word with a shape.
+/// The severity as a word with a shape.
 fn severity(severity: &str) -> Markup {
     let shape = match severity {
         "critical" | "high" => "high",
@@ -173,31 +177,32 @@ fn severity(severity: &str) -> Markup {
     html! { span class={ "weight " (shape) } { (severity) } }
 }
 
-fn witnesses(witnesses: &[WitnessView]) -> Markup {
+/// The origins of the events that report a change, each as a link to its event.
+fn origins(events: &[ChangeEventView]) -> Markup {
     html! {
         "seen by "
-        @for (at, witness) in witnesses.iter().take(6).enumerate() {
+        @for (at, event) in events.iter().take(6).enumerate() {
             @if at > 0 { ", " }
-            a href=(under("/events", &witness.event)) title=(witness.time) {
-                (words::clipped(origin_word(witness.origin.as_deref().unwrap_or_default()), 24)) span.n { " " (witness.index) }
+            a href=(under("/events", &event.event)) title=(event.time) {
+                (format::clipped(origin_word(event.origin.as_deref().unwrap_or_default()), 24)) span.n { " " (event.index) }
             }
         }
-        @if witnesses.len() > 6 { " and " (witnesses.len() - 6) " more" }
+        @if events.len() > 6 { " and " (events.len() - 6) " more" }
     }
 }
 
-/// The other records of the same act.
-fn parts(parts: &[WitnessView]) -> Markup {
+/// The other records of the same operation.
+fn parts(parts: &[ChangeEventView]) -> Markup {
     html! {
         @for (at, part) in parts.iter().take(6).enumerate() {
             @if at > 0 { ", " }
-            a href=(under("/events", &part.event)) { (words::clipped(if part.summary.is_empty() { &part.kind } else { &part.summary }, 60)) }
+            a href=(under("/events", &part.event)) { (format::clipped(if part.summary.is_empty() { &part.kind } else { &part.summary }, 60)) }
         }
         @if parts.len() > 6 { " and " (parts.len() - 6) " more" }
     }
 }
 
-/// An origin in words.
+/// The label of an origin.
 fn origin_word(origin: &str) -> &str {
     match origin {
         "audit-log" => "the audit log",
@@ -217,10 +222,10 @@ fn weekday(at: Timestamp) -> &'static str {
     WEEKDAYS[usize::try_from(at.as_seconds() / 86_400 % 7).unwrap_or(0)]
 }
 
-/// The filter of the events that tell of changes: everything of the configuration's family but whole snapshots.
+/// The filter for changes: all kinds of the config family except whole snapshots.
 const CHANGES: &str = "kind:config.changed,device,user,policy,dns,key,route,billing";
 
-/// The filter of one thing's changes.
+/// The filter for the changes of one person or device.
 pub(crate) fn changes_of(field: &str, value: &str) -> String {
     format!("{CHANGES} {}", term(field, value))
 }

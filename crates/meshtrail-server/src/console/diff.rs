@@ -1,32 +1,32 @@
-//! A unified diff as a page shows it: numbered lines, what was added and removed by sign, by word and by colour.
+//! Rendering of a unified diff: numbered lines; additions and removals are marked by sign, by word and by colour.
 
 use maud::{Markup, html};
 use meshtrail_collect::diff::unified::{Row, Sign, rows};
 
-use super::words;
+use super::format;
 
-/// Lines of a diff that stand open on a page; longer ones are folded.
-const OPEN: usize = 14;
+/// Most lines of a diff that is shown open; a longer one is folded.
+const MAX_OPEN: usize = 14;
 
-/// The most lines that are shown; the event has all of them.
-const MOST: usize = 400;
+/// Most lines shown; the event has all of them.
+const MAX_SHOWN: usize = 400;
 
-/// The diff, open if it is short.
+/// Renders a diff, open if it is short.
 pub(crate) fn diff(text: &str) -> Markup {
     let lines = rows(text);
     let added = lines.iter().filter(|line| line.sign == Sign::Added).count();
     let removed = lines.iter().filter(|line| line.sign == Sign::Removed).count();
-    let said = html! {
-        @if added > 0 || removed == 0 { span.added { (words::counted(added as u64, "line", "lines")) " added" } }
+    let summary = html! {
+        @if added > 0 || removed == 0 { span.added { (format::plural(added as u64, "line", "lines")) " added" } }
         @if added > 0 && removed > 0 { ", " }
-        @if removed > 0 { span.removed { (words::counted(removed as u64, "line", "lines")) " removed" } }
+        @if removed > 0 { span.removed { (format::plural(removed as u64, "line", "lines")) " removed" } }
     };
     html! {
-        @if lines.len() <= OPEN {
-            p.small.q.diff-said { (said) }
+        @if lines.len() <= MAX_OPEN {
+            p.small.q.diff-said { (summary) }
             (table(&lines))
         } @else {
-            details.diff-fold { summary.small { (said) } (table(&lines)) }
+            details.diff-fold { summary.small { (summary) } (table(&lines)) }
         }
     }
 }
@@ -36,8 +36,8 @@ fn table(lines: &[Row<'_>]) -> Markup {
         table.diff {
             thead.unseen { tr { th scope="col" { "Before" } th scope="col" { "After" } th scope="col" { "Line" } } }
             tbody {
-                @for line in lines.iter().take(MOST) { (row(line)) }
-                @if lines.len() > MOST { tr.place { td {} td {} td { "… and " (words::count((lines.len() - MOST) as u64)) " more lines; the event has all" } } }
+                @for line in lines.iter().take(MAX_SHOWN) { (row(line)) }
+                @if lines.len() > MAX_SHOWN { tr.place { td {} td {} td { "… and " (format::count((lines.len() - MAX_SHOWN) as u64)) " more lines; the event has all" } } }
             }
         }
     }
@@ -45,7 +45,7 @@ fn table(lines: &[Row<'_>]) -> Markup {
 
 fn row(line: &Row<'_>) -> Markup {
     let number = |of: Option<usize>| html! { @match of { Some(of) => td.n { (of) }, None => td {} } };
-    let (class, sign, said) = match line.sign {
+    let (class, sign, label) = match line.sign {
         Sign::Head => ("place", "", ""),
         Sign::Added => ("add", "+", "added: "),
         Sign::Removed => ("del", "−", "removed: "),
@@ -56,9 +56,9 @@ fn row(line: &Row<'_>) -> Markup {
             (number(line.old)) (number(line.new))
             td {
                 @if !sign.is_empty() { b.sign { (sign) } }
-                @if !said.is_empty() { span.unseen { (said) } }
-                // A tab is no disguise, and policies are full of them.
-                code { (words::foreign(&line.text.replace('\t', "    "))) }
+                @if !label.is_empty() { span.unseen { (label) } }
+                // Tabs are harmless, and common in policies.
+                code { (format::untrusted(&line.text.replace('\t', "    "))) }
             }
         }
     }

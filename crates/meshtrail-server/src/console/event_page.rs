@@ -1,25 +1,25 @@
-//! One event: said, then every member, then its exact bytes, then its proof.
+//! The page of one event: its sentence, every member, its exact bytes, and its proof.
 
 use maud::{Markup, html};
 use meshtrail_event::{Json, Timestamp, text};
 use serde_json::Value;
 
-use super::ask::{Ask, under};
 use super::events_page::outcome_word;
-use super::layout::{by_hand, identity_lines, what};
+use super::format;
+use super::layout::{identity_lines, target_line, verify_hint};
+use super::page_filter::{PageFilter, under};
 use super::sentence::sentence;
 use super::view::EventView;
-use super::words;
 
-/// What the page shows.
+/// The content of the page.
 pub(crate) struct EventPage<'a> {
     pub(crate) view: &'a EventView,
-    /// How many events the trail has, for the way to the next.
+    /// The size of the trail, for the link to the next event.
     pub(crate) size: u64,
     pub(crate) now: Timestamp,
 }
 
-/// Members whose value a filter can ask for, by their path in the leaf.
+/// Filter fields of leaf members, by the member's path.
 const FILTERS: &[(&str, &str)] = &[
     ("actor.person.login", "actor"),
     ("actor.device.name", "actor"),
@@ -41,10 +41,10 @@ impl EventPage<'_> {
                 section.main {
                     p.crumb {
                         a href="/events" data-back { "Events" } " / "
-                        (words::identifier(&event.id.to_string(), 60)) (self.steps())
+                        (format::identifier(&event.id.to_string(), 60)) (self.steps())
                     }
                     h1.said { (self.subject()) " " (sentence(event)) }
-                    p.when { (words::exact_clock(event.time, self.now)) span.q { " UTC, " (words::ago(event.time, self.now)) } }
+                    p.when { (format::exact_clock(event.time, self.now)) span.q { " UTC, " (format::ago(event.time, self.now)) } }
                     (self.proof())
                     h2 { "Every member" }
                     (self.members())
@@ -58,14 +58,14 @@ impl EventPage<'_> {
     }
 
     fn subject(&self) -> Markup {
-        match words::name_of(&self.view.event.actor) {
-            Some(label) => html! { (words::clipped(&label, 60)) },
-            None if words::by_itself(&self.view.event) => html! { "Meshtrail" },
+        match format::actor_name(&self.view.event.actor) {
+            Some(label) => html! { (format::clipped(&label, 60)) },
+            None if format::is_own_action(&self.view.event) => html! { "Meshtrail" },
             None => html! { span.unsure { "Somebody not known" } },
         }
     }
 
-    /// The ways to the events before and after it.
+    /// Links to the previous and the next event of the trail.
     fn steps(&self) -> Markup {
         let at = |index: u64| format!("/events/at/{index}");
         html! {
@@ -80,51 +80,51 @@ impl EventPage<'_> {
         let id = self.view.event.id.to_string();
         html! {
             section.proof data-proof="event" data-event=(id) data-index=(self.view.index) data-open {
-                p.head { b { "Not checked yet" } span { "said to stand in the trail at index " (words::count(self.view.index)) } }
-                (by_hand(&id))
+                p.head { b { "Not checked yet" } span { "said to stand in the trail at index " (format::count(self.view.index)) } }
+                (verify_hint(&id))
             }
         }
     }
 
     fn side(&self) -> Markup {
         let event = &self.view.event;
-        let ask = Ask::new("/events", "");
+        let filter = PageFilter::new("/events", "");
         html! {
             h2 { "Who" }
-            @if words::by_itself(event) {
+            @if format::is_own_action(event) {
                 p.small { "Meshtrail, by itself." }
             } @else {
-                dl { (identity_lines(&event.actor, &event.identity, &ask, self.now)) }
+                dl { (identity_lines(&event.actor, &event.identity, &filter, self.now)) }
             }
-            @if let Some(best) = &self.view.best {
+            @if let Some(best) = &self.view.best_known {
                 h2 { "Who, as known now" }
                 p.small.unsure { "This became known after the event was written, which stays as it is." }
-                dl { (identity_lines(&best.actor, &best.identity, &ask, self.now)) }
+                dl { (identity_lines(&best.actor, &best.identity, &filter, self.now)) }
             }
             h2 { "What" }
             dl {
                 dt { "kind" }
-                dd { (ask.value("kind", event.kind.as_str(), &html! { code { (words::foreign(event.kind.as_str())) } })) }
+                dd { (filter.value_links("kind", event.kind.as_str(), &html! { code { (format::untrusted(event.kind.as_str())) } })) }
                 dt { "outcome" }
-                dd { (ask.value("outcome", event.outcome.as_str(), &outcome_word(&event.outcome))) }
-                @if !event.target.is_empty() { dt { "target" } dd { (what(&event.target, &ask)) } }
+                dd { (filter.value_links("outcome", event.outcome.as_str(), &outcome_word(&event.outcome))) }
+                @if !event.target.is_empty() { dt { "target" } dd { (target_line(&event.target, &filter)) } }
                 @if let Some(session) = &event.session {
                     dt { "session" }
-                    dd { a href=(under("/sessions", session.as_str())) { (words::clipped(session.as_str(), 34)) } }
+                    dd { a href=(under("/sessions", session.as_str())) { (format::clipped(session.as_str(), 34)) } }
                 }
             }
             h2 { "When (UTC)" }
             dl {
-                dt { "happened" } dd { (words::exact_clock(event.time, self.now)) }
-                dt { "received" } dd { (words::exact_clock(event.received, self.now)) }
-                dt { "source" } dd { code { (words::foreign(event.id.source.as_str())) } }
+                dt { "happened" } dd { (format::exact_clock(event.time, self.now)) }
+                dt { "received" } dd { (format::exact_clock(event.received, self.now)) }
+                dt { "source" } dd { code { (format::untrusted(event.id.source.as_str())) } }
                 dt { "number" } dd.n { (event.id.sequence) span.q { " of epoch " (event.id.epoch) } }
             }
         }
     }
 
     fn members(&self) -> Markup {
-        let ask = Ask::new("/events", "");
+        let filter = PageFilter::new("/events", "");
         let mut rows = Vec::new();
         match serde_json::from_str::<Value>(&self.view.leaf) {
             Ok(leaf) => flatten(&leaf, &mut String::new(), &mut rows),
@@ -136,10 +136,10 @@ impl EventPage<'_> {
                 tbody {
                     @for (path, value) in &rows {
                         tr {
-                            th scope="row" { code { (words::foreign(path)) } }
-                            td { span.value { (words::foreign(value)) } }
+                            th scope="row" { code { (format::untrusted(path)) } }
+                            td { span.value { (format::untrusted(value)) } }
                             td.filters { @if let Some((_, field)) = FILTERS.iter().find(|(member, _)| member == path) {
-                                a href=(ask.is(field, value)) { "is" } " " a href=(ask.is_not(field, value)) { "is not" }
+                                a href=(filter.including(field, value)) { "is" } " " a href=(filter.excluding(field, value)) { "is not" }
                             } }
                         }
                     }
@@ -149,7 +149,7 @@ impl EventPage<'_> {
     }
 }
 
-/// The members of a leaf as paths and values, in its order. Lists of plain values stay on one line.
+/// The members of a leaf as paths and values, in the leaf's order. Lists of strings stay on one line.
 fn flatten(value: &Value, path: &mut String, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) if !members.is_empty() => {

@@ -1,34 +1,34 @@
-//! What stands beside the rows of the timeline: how many events when, and with which values.
+//! The counts of the timeline: a histogram over time, and facets with the most frequent values.
 
 use maud::{Markup, html};
 use meshtrail_event::Timestamp;
 
-use super::ask::{Ask, term};
-use super::words;
+use super::format;
+use super::page_filter::{PageFilter, term};
 use crate::api::events::counts::{By, Counts, Extent, FacetValues, Histogram, Value};
 
 /// Bars of the histogram.
 const BARS: usize = 96;
 
-/// Values of a facet.
-const TOP: usize = 8;
+/// Most values shown of a facet.
+const MAX_VALUES: usize = 8;
 
-/// How many parts of a bar have a tone of their own.
+/// Number of parts of a bar that have their own tone.
 const TONES: usize = 5;
 
-/// What was counted for one page.
+/// The counts of one page.
 pub(crate) struct CountsView<'a> {
-    pub(crate) ask: &'a Ask,
-    /// What the bars are made of.
+    pub(crate) filter: &'a PageFilter,
+    /// The counts behind the bars.
     pub(crate) times: &'a Counts,
-    /// What the facets are made of; it may have got less far.
+    /// The counts behind the facets, which may cover fewer events.
     pub(crate) values: &'a Counts,
     /// `kind` or `outcome`.
     pub(crate) by: &'a str,
 }
 
 impl CountsView<'_> {
-    /// The histogram with what was counted in words.
+    /// The histogram, with the extent of the count in words.
     pub(crate) fn histogram(&self) -> Markup {
         let by_kind = self.by == "kind";
         let histogram = self.times.histogram(BARS, if by_kind { By::Kind } else { By::Outcome });
@@ -36,11 +36,11 @@ impl CountsView<'_> {
         html! {
             section.histogram #histogram aria-label="Events over time" data-whole=(histogram.extent.whole) {
                 p.extent {
-                    b { @if !histogram.extent.whole { "at least " } (words::counted(histogram.extent.matched, "event", "events")) }
+                    b { @if !histogram.extent.whole { "at least " } (format::plural(histogram.extent.matched, "event", "events")) }
                     (self.extent(&histogram.extent))
                     @if let Some(scale) = scale(&histogram) { span.q.scale { " · " (scale) } }
                     @if histogram.outside > 0 {
-                        span.unsure { " · " (words::count(histogram.outside)) " of them long before, by their own clock: not drawn" }
+                        span.unsure { " · " (format::count(histogram.outside)) " of them long before, by their own clock: not drawn" }
                     }
                     span.by { "by " (self.by_link("outcome")) " " (self.by_link("kind")) }
                 }
@@ -49,26 +49,26 @@ impl CountsView<'_> {
                 p.legend {
                     @for (tone, (part, count)) in parts.iter().enumerate().take(TONES) {
                         span class={ "tone t" (tone_of(part, tone, by_kind)) } {
-                            a href=(self.ask.is(self.by, part)) { (words::clipped(part, 24)) } " " span.n { (words::count(*count)) }
+                            a href=(self.filter.including(self.by, part)) { (format::clipped(part, 24)) } " " span.n { (format::count(*count)) }
                         }
                     }
-                    @if parts.len() > TONES { span.tone.t5 { (parts.len() - TONES) " more " span.n { (words::count(parts[TONES..].iter().map(|(_, count)| count).sum())) } } }
+                    @if parts.len() > TONES { span.tone.t5 { (parts.len() - TONES) " more " span.n { (format::count(parts[TONES..].iter().map(|(_, count)| count).sum())) } } }
                 }
             }
         }
     }
 
     fn by_link(&self, by: &str) -> Markup {
-        html! { a href=(self.ask.shown("by", if by == "outcome" { "" } else { by })) aria-current=[(self.by == by).then_some("true")] { (by) } }
+        html! { a href=(self.filter.with_parameter("by", if by == "outcome" { "" } else { by })) aria-current=[(self.by == by).then_some("true")] { (by) } }
     }
 
     fn extent(&self, extent: &Extent) -> Markup {
         if extent.whole {
-            return html! { @if extent.matched < extent.of { span.q { " of " (words::count(extent.of)) } } };
+            return html! { @if extent.matched < extent.of { span.q { " of " (format::count(extent.of)) } } };
         }
         html! {
-            span.q { ", counted in the newest " (words::count(extent.looked_at)) " of " (words::count(extent.of)) }
-            " " a.further href=(self.ask.shown("counts", "all")) { "count on" }
+            span.q { ", counted in the newest " (format::count(extent.looked_at)) " of " (format::count(extent.of)) }
+            " " a.further href=(self.filter.with_parameter("counts", "all")) { "count on" }
         }
     }
 
@@ -83,9 +83,9 @@ impl CountsView<'_> {
                 @for bar in &histogram.bars {
                     @let x = (bar.at.as_seconds() - from) / width * 10;
                     @let end = Timestamp::from_seconds(bar.at.as_seconds() + width).unwrap_or(bar.at);
-                    @let said = said(bar.at, end, &by_part(&bar.counts, by_kind));
-                    a href=(self.ask.in_range(&short(bar.at), &short(end))) aria-label=(said) tabindex="-1" {
-                        title { (said) }
+                    @let label = describe_bar(bar.at, end, &by_part(&bar.counts, by_kind));
+                    a href=(self.filter.with_times(&short(bar.at), &short(end))) aria-label=(label) tabindex="-1" {
+                        title { (label) }
                         rect.whole x=(x) y="0" width="10" height="100" {}
                         @for (y, height, tone) in stacked(&by_part(&bar.counts, by_kind), parts, most, by_kind) {
                             rect class={ "t" (tone) } x=(x + 1) y=(y) width="8" height=(height) {}
@@ -96,13 +96,13 @@ impl CountsView<'_> {
         }
     }
 
-    /// Facets, each value with how often it comes and a way to narrow to it or leave it out.
+    /// The facets; each value has its count, and links that add it to the filter or exclude it.
     pub(crate) fn facets(&self) -> Markup {
-        let facets = self.values.facets(TOP);
+        let facets = self.values.facets(MAX_VALUES);
         html! {
             aside.facets #facets aria-label="Narrow down" data-whole=(facets.extent.whole) {
-                @for facet in facets.facets.iter().filter(|facet| shows(facet)) { (self.facet(facet)) }
-                @if !facets.extent.whole { p.q.small { "Counted in the newest " (words::count(facets.extent.looked_at)) " events." } }
+                @for facet in facets.facets.iter().filter(|facet| is_useful(facet)) { (self.facet(facet)) }
+                @if !facets.extent.whole { p.q.small { "Counted in the newest " (format::count(facets.extent.looked_at)) " events." } }
             }
         }
     }
@@ -116,15 +116,15 @@ impl CountsView<'_> {
                     @for value in &facet.values { (self.value(&facet.facet, value, most)) }
                     @if facet.without > 0 && matches!(&*facet.facet, "actor" | "target") {
                         @let term = format!("-{}:*", facet.facet);
-                        li aria-current=[self.ask.has(&term).then_some("true")] {
+                        li aria-current=[self.filter.has_term(&term).then_some("true")] {
                             (bar(facet.without, most))
                             a.is href=(self.toggled(&term)) { span.unsure { @if facet.facet == "actor" { "nobody named" } @else { "not named" } } }
-                            span.n { (words::count(facet.without)) }
+                            span.n { (format::count(facet.without)) }
                         }
                     }
                 }
                 @if facet.more > 0 || facet.others > 0 {
-                    p.q.small { "and " @if facet.others > 0 { "at least " } (words::counted(facet.more.max(1) as u64, "other", "others")) }
+                    p.q.small { "and " @if facet.others > 0 { "at least " } (format::plural(facet.more.max(1) as u64, "other", "others")) }
                 }
             }
         }
@@ -132,24 +132,24 @@ impl CountsView<'_> {
 
     fn value(&self, field: &str, value: &Value, most: u64) -> Markup {
         let term = term(field, &value.value);
-        let chosen = self.ask.has(&term);
+        let chosen = self.filter.has_term(&term);
         html! {
             li aria-current=[chosen.then_some("true")] {
                 (bar(value.count, most))
-                a.is href=(self.toggled(&term)) data-field=(field) data-value=(value.value) { (named(field, &value.value)) }
-                a.not href=(self.ask.is_not(field, &value.value)) aria-label={ "not " (value.value) } title="without these" { "≠" }
-                span.n { (words::count(value.count)) }
+                a.is href=(self.toggled(&term)) data-field=(field) data-value=(value.value) { (value_label(field, &value.value)) }
+                a.not href=(self.filter.excluding(field, &value.value)) aria-label={ "not " (value.value) } title="without these" { "≠" }
+                span.n { (format::count(value.count)) }
             }
         }
     }
 
     fn toggled(&self, term: &str) -> String {
-        if self.ask.has(term) { self.ask.without(term) } else { self.ask.with(term) }
+        if self.filter.has_term(term) { self.filter.without_term(term) } else { self.filter.with_term(term) }
     }
 }
 
-/// A facet that can tell something: with one value for all it has nothing to narrow.
-fn shows(facet: &FacetValues) -> bool {
+/// Whether a facet is worth showing: it has values, and `tag` and `group` more than one.
+fn is_useful(facet: &FacetValues) -> bool {
     let optional = matches!(&*facet.facet, "tag" | "group");
     !facet.values.is_empty() && (!optional || facet.values.len() > 1)
 }
@@ -168,7 +168,7 @@ fn heading(facet: &str) -> &str {
     }
 }
 
-fn named(field: &str, value: &str) -> Markup {
+fn value_label(field: &str, value: &str) -> Markup {
     match (field, value) {
         ("outcome", "denied" | "failure") => html! { span.alarm { (value) } },
         ("outcome", "unknown") => html! { span.unsure { (value) } },
@@ -178,19 +178,19 @@ fn named(field: &str, value: &str) -> Markup {
                 .next()
                 .filter(|short| !short.is_empty() && !name.contains(['/', ':']))
                 .unwrap_or(name);
-            html! { span title=(meshtrail_event::text::visible(name)) { (words::clipped(short, 26)) } }
+            html! { span title=(meshtrail_event::text::visible(name)) { (format::clipped(short, 26)) } }
         }
-        _ => words::clipped(value, 28),
+        _ => format::clipped(value, 28),
     }
 }
 
-/// A bar behind a count; its length says the same as the number.
+/// A bar behind a count, with a length proportional to it.
 fn bar(of: u64, most: u64) -> Markup {
     let percent = (of.saturating_mul(100) / most).clamp(1, 100);
     html! { svg.bar-of aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 1" { rect width=(percent) height="1" {} } }
 }
 
-/// Counts by the part a bar is drawn by: an outcome, or the beginning of a kind.
+/// Counts by part of a bar: by outcome, or by the first segment of the kind.
 fn by_part(counts: &std::collections::BTreeMap<String, u64>, by_kind: bool) -> Vec<(String, u64)> {
     let mut parts: Vec<(String, u64)> = Vec::new();
     for (name, count) in counts {
@@ -203,7 +203,7 @@ fn by_part(counts: &std::collections::BTreeMap<String, u64>, by_kind: bool) -> V
     parts
 }
 
-/// The parts of all bars, the largest first.
+/// The parts over all bars, the largest first.
 fn parts(histogram: &Histogram, by_kind: bool) -> Vec<(String, u64)> {
     let mut all = std::collections::BTreeMap::new();
     for (name, count) in histogram.bars.iter().flat_map(|bar| &bar.counts) {
@@ -214,7 +214,7 @@ fn parts(histogram: &Histogram, by_kind: bool) -> Vec<(String, u64)> {
     parts
 }
 
-/// The tone a part is drawn in: what went wrong in the alarm's, what is not known in amber, others by their size.
+/// The tone of a part: failures and denials in the alarm colour, unknown outcomes in amber, kinds by rank.
 fn tone_of(part: &str, place: usize, by_kind: bool) -> String {
     match (by_kind, part) {
         (false, "denied" | "failure") => "-alarm".to_owned(),
@@ -224,8 +224,8 @@ fn tone_of(part: &str, place: usize, by_kind: bool) -> String {
     }
 }
 
-/// The rectangles of one bar from the ground up: where each begins from above, how high it is, and its tone. What is
-/// rare and matters stands on the ground and is never too low to be seen.
+/// The rectangles of one bar from the bottom up: y, height, and tone. Outcomes other than success are at the bottom, and
+/// every rectangle is high enough to be seen.
 fn stacked(
     bar: &[(String, u64)],
     parts: &[(String, u64)],
@@ -247,20 +247,20 @@ fn stacked(
         .collect()
 }
 
-/// A bar in words.
-fn said(from: Timestamp, to: Timestamp, parts: &[(String, u64)]) -> String {
+/// The text alternative of a bar.
+fn describe_bar(from: Timestamp, to: Timestamp, parts: &[(String, u64)]) -> String {
     let all: u64 = parts.iter().map(|(_, count)| count).sum();
     let each: Vec<String> = parts
         .iter()
         .map(|(part, count)| {
-            format!("{} {}", words::count(*count), meshtrail_event::text::shortened(part, 24))
+            format!("{} {}", format::count(*count), meshtrail_event::text::shortened(part, 24))
         })
         .collect();
     format!(
         "{} to {}: {}: {}",
         minute(from),
         minute(to),
-        words::counted(all, "event", "events"),
+        format::plural(all, "event", "events"),
         each.join(", ")
     )
 }
@@ -276,11 +276,11 @@ fn short(at: Timestamp) -> String {
     format!("{}Z", &at.to_string()[..19])
 }
 
-/// What a bar is, and how high the highest.
+/// The time that a bar covers, and the count of the highest bar.
 fn scale(histogram: &Histogram) -> Option<String> {
     let most = histogram.bars.iter().map(|bar| bar.counts.values().sum::<u64>()).max()?;
-    let width = words::span(std::time::Duration::from_secs(histogram.width));
-    Some(format!("a bar is {width}, the highest {}", words::count(most)))
+    let width = format::duration(std::time::Duration::from_secs(histogram.width));
+    Some(format!("a bar is {width}, the highest {}", format::count(most)))
 }
 
 /// Five labels below the bars.
@@ -321,7 +321,8 @@ mod tests {
     #[test]
     fn a_bar_is_said_in_words() {
         let at = |text: &str| text.parse().unwrap();
-        let words = said(at("2026-11-20T14:00:00Z"), at("2026-11-20T14:15:00Z"), &[("denied".to_owned(), 1)]);
+        let words =
+            describe_bar(at("2026-11-20T14:00:00Z"), at("2026-11-20T14:15:00Z"), &[("denied".to_owned(), 1)]);
         assert_eq!(words, "2026-11-20 14:00 to 2026-11-20 14:15: 1 event: 1 denied");
     }
 }

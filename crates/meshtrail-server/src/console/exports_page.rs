@@ -1,4 +1,4 @@
-//! Export jobs: asking for one, how far each is, and its file.
+//! The page of export jobs: a form for a new one, the progress of each, and its file.
 
 use axum::Form;
 use axum::extract::{Query, State};
@@ -8,32 +8,33 @@ use maud::{Markup, html};
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
-use super::ask::under;
-use super::layout::{Nav, empty};
-use super::pages::Frame;
-use super::{parts, words};
-use crate::api::exports::{NewExport, begin};
+use super::handlers::Frame;
+use super::layout::empty;
+use super::nav::Nav;
+use super::page_filter::under;
+use super::{components, format};
+use crate::api::exports::{NewExport, start};
 use crate::api::query::AnswerFormat;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::exports::{Export, Progress};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Seconds after which a page with an export that is being made is asked for again.
-const AGAIN: HeaderValue = HeaderValue::from_static("2");
+/// Seconds after which the browser reloads a page with an unfinished export.
+const REFRESH_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
-/// What the form is filled with: a filter or a question that another page was about.
+/// The form's initial filter or SQL, from the address.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct FormPrefill {
     filter: String,
     sql: String,
 }
 
-/// The form as it is sent.
+/// The form as it is submitted.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
-    what: What,
+pub(super) struct ExportForm {
+    what: ExportKind,
     #[serde(default)]
     question: String,
     #[serde(default)]
@@ -42,46 +43,48 @@ pub(super) struct Wanted {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum What {
+enum ExportKind {
     Sql,
     Filter,
 }
 
-/// The page.
+/// The page of exports.
 pub(super) async fn exports(
     State(state): State<AppState>,
-    viewer: Viewer,
-    Query(asked): Query<Asked>,
+    caller: Caller,
+    Query(prefill): Query<FormPrefill>,
 ) -> Result<Response, Problem> {
     let (exports, now) = (state.exports().list(), Timestamp::now());
-    let content = render(&asked, &exports, now);
+    let content = render(&prefill, &exports, now);
     let frame = Frame { title: "Exports", nav: Nav::Exports, plays: false };
-    let mut answer = frame.answer(&state, &viewer, StatusCode::OK, now, &content).await?;
+    let mut answer = frame.respond(&state, &caller, StatusCode::OK, now, &content).await?;
     if exports.iter().any(|export| !export.progress.is_over()) {
-        answer.headers_mut().insert(header::REFRESH, AGAIN);
+        answer.headers_mut().insert(header::REFRESH, REFRESH_SECONDS);
     }
     Ok(answer)
 }
 
-/// Begins an export, and shows the list.
-pub(super) async fn begun(
+/// Creates an export, and redirects to the list.
+pub(super) async fn create(
     State(state): State<AppState>,
-    viewer: Viewer,
-    Form(wanted): Form<Wanted>,
+    caller: Caller,
+    Form(form): Form<ExportForm>,
 ) -> Result<Response, Problem> {
-    let new = match wanted.what {
-        What::Sql => NewExport { sql: Some(wanted.question), filter: None, format: wanted.format },
-        What::Filter => NewExport { sql: None, filter: Some(wanted.question), format: AnswerFormat::Jsonl },
+    let new = match form.what {
+        ExportKind::Sql => NewExport { sql: Some(form.question), filter: None, format: form.format },
+        ExportKind::Filter => {
+            NewExport { sql: None, filter: Some(form.question), format: AnswerFormat::Jsonl }
+        }
     };
-    begin(&state, &viewer, new).await?;
+    start(&state, &caller, new).await?;
     Ok(Redirect::to("/exports").into_response())
 }
 
-fn render(asked: &Asked, exports: &[Export], now: Timestamp) -> Markup {
+fn render(prefill: &FormPrefill, exports: &[Export], now: Timestamp) -> Markup {
     html! {
         h1 { "Exports" }
         p.q { "Made on the server while you do something else, and kept for seven days. Asking for one and taking it away are written into the trail." }
-        (form(asked))
+        (form(prefill))
         @if exports.is_empty() {
             (empty("No exports", "Ask for one above, or on the command line:", Some("meshtrail exports create --filter 'kind:ssh.* since:7d' --output sessions.jsonl")))
         } @else {
@@ -96,9 +99,9 @@ fn render(asked: &Asked, exports: &[Export], now: Timestamp) -> Markup {
     }
 }
 
-fn form(asked: &Asked) -> Markup {
-    let by_sql = asked.filter.is_empty();
-    let question = if by_sql { &asked.sql } else { &asked.filter };
+fn form(prefill: &FormPrefill) -> Markup {
+    let by_sql = prefill.filter.is_empty();
+    let question = if by_sql { &prefill.sql } else { &prefill.filter };
     html! {
         form.export method="post" action="/exports" {
             label { "Ask by " select name="what" {
@@ -119,17 +122,17 @@ fn row(export: &Export, now: Timestamp) -> Markup {
     html! {
         tr data-row {
             td.at-state { (state(export)) }
-            td.at-know { code { (words::clipped(&export.question, 200)) } @if let Some(error) = &export.error { p.unsure { (words::foreign(error)) } } }
-            td.at-time { (parts::moment(Some(export.started), "", now)) }
-            td.at-size.r.n { (words::count(export.rows)) span.label { " rows" } }
-            td.at-size.r.n { (words::size(export.bytes)) }
-            td.at-owner { (words::clipped(&export.by, 40)) }
+            td.at-know { code { (format::clipped(&export.question, 200)) } @if let Some(error) = &export.error { p.unsure { (format::untrusted(error)) } } }
+            td.at-time { (components::moment(Some(export.started), "", now)) }
+            td.at-size.r.n { (format::count(export.rows)) span.label { " rows" } }
+            td.at-size.r.n { (format::size(export.bytes)) }
+            td.at-owner { (format::clipped(&export.by, 40)) }
             td.at-file { @if export.progress == Progress::Done { a href=(file) download { (export.format) } } @else { span.q { "–" } } }
         }
     }
 }
 
-/// How far it is, as a word with a shape.
+/// The progress as a word with a shape.
 fn state(export: &Export) -> Markup {
     let (shape, word) = match export.progress {
         Progress::Waiting => ("ended", "waiting"),

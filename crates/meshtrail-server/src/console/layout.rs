@@ -1,93 +1,30 @@
-//! What every page has: the bar on top, the search box, the sheet of keys; and the shapes pages share.
+//! The layout of every page (top bar, content, dialog of keys), and the fragments that several pages share.
 
 use maud::{DOCTYPE, Markup, html};
 use meshtrail_event::{Actor, Event, Identity, IdentityStatus, Target, Timestamp};
 
-use super::ask::Ask;
 use super::assets::href;
-use super::view::{Looker, Sound};
-use super::words;
+use super::format;
+use super::nav::Nav;
+use super::page_filter::PageFilter;
+use super::view::{PageViewer, TrailStatus};
 
-/// The page's place in the navigation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nav {
-    Timeline,
-    Sessions,
-    Network,
-    People,
-    Devices,
-    Changes,
-    Sources,
-    Exports,
-    /// Sign-in, and errors of no place.
-    None,
-}
-
-impl Nav {
-    /// The bar's entries, in their order: where each leads, and what it is called.
-    const ENTRIES: [(Nav, &'static str, &'static str); 8] = [
-        (Nav::Timeline, "/events", "Timeline"),
-        (Nav::Sessions, "/sessions", "Sessions"),
-        (Nav::Network, "/network", "Network"),
-        (Nav::People, "/people", "People"),
-        (Nav::Devices, "/devices", "Devices"),
-        (Nav::Changes, "/changes", "Changes"),
-        (Nav::Sources, "/sources", "Sources"),
-        (Nav::Exports, "/exports", "Exports"),
-    ];
-
-    /// The place that a path belongs to.
-    pub(crate) fn of_path(path: &str) -> Nav {
-        let within = |entry: &str| {
-            path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        Nav::ENTRIES.iter().find(|(_, entry, _)| within(entry)).map_or(Nav::None, |(nav, ..)| *nav)
-    }
-
-    /// The list of this place, and what it is called.
-    pub(crate) fn list(self) -> Option<(&'static str, &'static str)> {
-        Nav::ENTRIES.iter().find(|(nav, ..)| *nav == self).map(|(_, path, name)| (*path, *name))
-    }
-
-    /// The styles that only this part of the console needs.
-    fn style(self) -> Option<&'static str> {
-        match self {
-            Nav::Timeline => Some("timeline.css"),
-            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources | Nav::Exports => {
-                Some("pages.css")
-            }
-            Nav::Sessions | Nav::None => None,
-        }
-    }
-
-    /// The script that only this part needs.
-    fn script(self) -> Option<&'static str> {
-        match self {
-            Nav::Timeline => Some("timeline.js"),
-            Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources | Nav::Exports => {
-                Some("pages.js")
-            }
-            Nav::Sessions | Nav::None => None,
-        }
-    }
-}
-
-/// What surrounds a page's own content.
+/// The document around a page's content.
 pub(crate) struct Shell<'a> {
     pub(crate) title: &'a str,
     pub(crate) nav: Nav,
-    pub(crate) looker: Option<&'a Looker>,
-    pub(crate) sound: Option<&'a Sound>,
+    pub(crate) viewer: Option<&'a PageViewer>,
+    pub(crate) trail_status: Option<&'a TrailStatus>,
     pub(crate) now: Timestamp,
     /// Whether the page plays recordings and so needs the player.
     pub(crate) plays: bool,
-    /// What every page says on top: that this is a demo.
+    /// A notice on top of every page: that this server is a demo.
     pub(crate) banner: Option<&'a str>,
 }
 
 impl Shell<'_> {
-    /// The whole document.
-    pub(crate) fn page(&self, content: &Markup) -> Markup {
+    /// The HTML document with `content`.
+    pub(crate) fn document(&self, content: &Markup) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -114,7 +51,7 @@ impl Shell<'_> {
                     @if let Some(banner) = self.banner { aside.banner aria-label="About this server" { (banner) } }
                     (self.bar())
                     main #content { (content) }
-                    (keys(self.plays))
+                    (keys_dialog(self.plays))
                 }
             }
         }
@@ -124,44 +61,45 @@ impl Shell<'_> {
         html! {
             header.bar {
                 a.mark href="/events" { "mesh" i { "·" } "trail" }
-                // What went wrong at a place still shows the way to the others; who looks is not known there.
-                @if self.looker.is_some() || self.nav != Nav::None {
+                // An error page within a section still shows the navigation; the viewer is not known there.
+                @if self.viewer.is_some() || self.nav != Nav::None {
                     nav aria-label="Pages" {
                         @for (nav, path, name) in Nav::ENTRIES.into_iter().filter(|(nav, ..)| self.offers(*nav)) {
                             a href=(path) aria-current=[(self.nav == nav).then_some("page")] { (name) }
                         }
                     }
                 }
-                @if let Some(sound) = self.sound { (self.soundness(sound)) }
-                @if let Some(looker) = self.looker { (whoami(looker)) }
+                @if let Some(status) = self.trail_status { (self.trail_status_line(status)) }
+                @if let Some(viewer) = self.viewer { (viewer_menu(viewer)) }
             }
         }
     }
 
     fn offers(&self, nav: Nav) -> bool {
-        nav != Nav::Exports || self.nav == nav || self.looker.is_some_and(|looker| looker.may_export)
+        nav != Nav::Exports || self.nav == nav || self.viewer.is_some_and(|viewer| viewer.may_export)
     }
 
-    /// Counts are the server's word; the word "sound" is put there by this browser once it has checked.
-    fn soundness(&self, sound: &Sound) -> Markup {
+    /// The number of events comes from the server; the script puts a word into `#sound` once this browser has verified
+    /// the trail.
+    fn trail_status_line(&self, status: &TrailStatus) -> Markup {
         html! {
             span.sound {
                 b #sound {}
-                span.sound-count { (words::counted(sound.events, "event", "events")) }
-                @if let Some(at) = sound.newest {
-                    span.q { " · newest " time datetime=(at) data-ago { (words::ago(at, self.now)) } }
+                span.sound-count { (format::plural(status.events, "event", "events")) }
+                @if let Some(at) = status.newest {
+                    span.q { " · newest " time datetime=(at) data-ago { (format::ago(at, self.now)) } }
                 }
             }
         }
     }
 }
 
-fn whoami(looker: &Looker) -> Markup {
+fn viewer_menu(viewer: &PageViewer) -> Markup {
     html! {
         details.me {
-            summary { (words::clipped(&looker.name, 28)) }
+            summary { (format::clipped(&viewer.name, 28)) }
             div {
-                p { (words::foreign(&looker.name)) br; span.q { (looker.role) } }
+                p { (format::untrusted(&viewer.name)) br; span.q { (viewer.role) } }
                 div.themes role="group" aria-label="Theme" hidden {
                     @for theme in ["auto", "light", "dark"] { button type="button" data-theme=(theme) { (theme) } }
                 }
@@ -172,7 +110,7 @@ fn whoami(looker: &Looker) -> Markup {
     }
 }
 
-fn keys(plays: bool) -> Markup {
+fn keys_dialog(plays: bool) -> Markup {
     let rows: &[(&[&str], &str)] = &[
         (&["/"], "ask: go to the filter"),
         (&["j", "k"], "next, previous row"),
@@ -200,47 +138,47 @@ fn keys(plays: bool) -> Markup {
     }
 }
 
-/// Whoever is behind an event, in one line. What Meshtrail does by itself has no actor, and no doubt about it.
-pub(crate) fn who_did(event: &Event, ask: &Ask) -> Markup {
-    if words::by_itself(event) {
+/// The actor of an event in one line; `Meshtrail` for its own actions, which have no actor.
+pub(crate) fn event_actor(event: &Event, filter: &PageFilter) -> Markup {
+    if format::is_own_action(event) {
         return html! { span.q { "Meshtrail" } };
     }
-    who(&event.actor, &event.identity, ask)
+    actor_line(&event.actor, &event.identity, filter)
 }
 
-/// Whoever acted, in one line: person or tags, and the device, with doubt said in amber.
-pub(crate) fn who(actor: &Actor, identity: &Identity, ask: &Ask) -> Markup {
+/// An actor in one line: person or tags, the device, and any doubt about the identity.
+pub(crate) fn actor_line(actor: &Actor, identity: &Identity, filter: &PageFilter) -> Markup {
     let doubt = doubt(identity);
     html! {
         @match actor.label() {
             None => span.unsure { "not known" },
-            Some(_) if !actor.tags.is_empty() && actor.person.is_none() => { (tags(&actor.tags, 1, ask)) }
-            Some(label) => { span.unsure[doubt.is_some()] { (ask.value("actor", &label, &words::clipped(&label, 34))) } }
+            Some(_) if !actor.tags.is_empty() && actor.person.is_none() => { (tags(&actor.tags, 1, filter)) }
+            Some(label) => { span.unsure[doubt.is_some()] { (filter.value_links("actor", &label, &format::clipped(&label, 34))) } }
         }
         @if let Some(doubt) = &doubt { " " span.unsure.why title=[identity.reason.as_deref()] { (doubt) } }
-        @if let Some(device) = words::on_device(actor) { " " span.q { "on " (words::clipped(device, 24)) } }
+        @if let Some(device) = format::actor_device(actor) { " " span.q { "on " (format::clipped(device, 24)) } }
     }
 }
 
-/// Tags, the first `most` of them; the rest are counted, and named in the count's title.
-pub(crate) fn tags(all: &[String], most: usize, ask: &Ask) -> Markup {
+/// The first `most` tags, and the number of others with their names as its title.
+pub(crate) fn tags(all: &[String], most: usize, filter: &PageFilter) -> Markup {
     let (shown, rest) = all.split_at(most.min(all.len()));
     html! {
-        @for tag in shown { span.tag { (ask.value("actor", tag, &words::clipped(tag, 24))) } " " }
+        @for tag in shown { span.tag { (filter.value_links("actor", tag, &format::clipped(tag, 24))) } " " }
         @if !rest.is_empty() { span.q title=(rest.join(" ")) { "+" (rest.len()) } }
     }
 }
 
-/// Every tag; those past the first few are folded away.
-fn all_tags(all: &[String], ask: &Ask) -> Markup {
+/// All tags; those after the first few are folded.
+fn all_tags(all: &[String], filter: &PageFilter) -> Markup {
     let (first, rest) = all.split_at(all.len().min(6));
     html! {
-        (tags(first, first.len(), ask))
-        @if !rest.is_empty() { details { summary { (rest.len()) " more" } (tags(rest, rest.len(), ask)) } }
+        (tags(first, first.len(), filter))
+        @if !rest.is_empty() { details { summary { (rest.len()) " more" } (tags(rest, rest.len(), filter)) } }
     }
 }
 
-/// The doubt about who it was, if there is doubt, in the fewest words.
+/// The doubt about an identity in a few words, if any.
 pub(crate) fn doubt(identity: &Identity) -> Option<String> {
     let claimed = identity.claimed.as_ref().and_then(|claim| claim.login.as_deref());
     match (&identity.status, claimed) {
@@ -254,20 +192,20 @@ pub(crate) fn doubt(identity: &Identity) -> Option<String> {
     }
 }
 
-/// What was acted on, in one line.
-pub(crate) fn what(target: &Target, ask: &Ask) -> Markup {
+/// A target in one line.
+pub(crate) fn target_line(target: &Target, filter: &PageFilter) -> Markup {
     html! {
         @match target.label() {
             None => span.unsure { "not known" },
-            Some(label) => { (ask.value("target", &label, &words::clipped(&label, 28))) }
+            Some(label) => { (filter.value_links("target", &label, &format::clipped(&label, 28))) }
         }
-        @if let Some(account) = &target.account { " " span.q { "as " (words::clipped(account, 16)) } }
-        @if let Some(container) = &target.container { " " span.q { "in " (words::clipped(container, 16)) } }
+        @if let Some(account) = &target.account { " " span.q { "as " (format::clipped(account, 16)) } }
+        @if let Some(container) = &target.container { " " span.q { "in " (format::clipped(container, 16)) } }
     }
 }
 
-/// The note below a proof line that nothing was computed for yet.
-pub(crate) fn by_hand(id: &str) -> Markup {
+/// The note below a proof line that the browser has not verified yet, with the command that verifies by hand.
+pub(crate) fn verify_hint(id: &str) -> Markup {
     let command = format!("meshtrail verify {id}");
     html! {
         p.q {
@@ -277,20 +215,20 @@ pub(crate) fn by_hand(id: &str) -> Markup {
     }
 }
 
-/// Links to the pages of a list: newest and older, or where the list ends.
-pub(crate) fn pager(ask: &Ask, paging: &super::view::Paging) -> Markup {
+/// Links to the newest and the next older page of a list, or a note at its end.
+pub(crate) fn pager(filter: &PageFilter, paging: &super::view::Paging) -> Markup {
     html! {
         nav.pager aria-label="Pages of this list" {
-            @if paging.inside { a rel="prev" href=(ask.in_state(&ask.state)) { "newest" } }
+            @if paging.inside { a rel="prev" href=(filter.with_state(&filter.state)) { "newest" } }
             @match &paging.next {
-                Some(cursor) => { a rel="next" href=(ask.page(cursor)) { "older" } }
+                Some(cursor) => { a rel="next" href=(filter.at_cursor(cursor)) { "older" } }
                 None => { span.q { "That is all there is." } }
             }
         }
     }
 }
 
-/// Says what is missing, and the command that would fill it.
+/// The content of an empty list: what is missing, and the command that would fill it.
 pub(crate) fn empty(title: &str, text: &str, command: Option<&str>) -> Markup {
     html! {
         section.empty data-live-empty {
@@ -301,48 +239,53 @@ pub(crate) fn empty(title: &str, text: &str, command: Option<&str>) -> Markup {
     }
 }
 
-/// Person, device and how both are known, as the lines of a list of terms.
-pub(crate) fn identity_lines(actor: &Actor, identity: &Identity, ask: &Ask, now: Timestamp) -> Markup {
+/// Person, device and identity status, as lines of a definition list.
+pub(crate) fn identity_lines(
+    actor: &Actor,
+    identity: &Identity,
+    filter: &PageFilter,
+    now: Timestamp,
+) -> Markup {
     html! {
         @if let Some(person) = &actor.person {
             dt { "person" }
             dd {
-                (ask.value("actor", &person.login, &words::foreign(&person.login)))
-                @if let Some(name) = &person.name { " " span.q { (words::foreign(name)) } }
-                br; a.small href=(super::ask::under("/people", &person.login)) { "all about them" }
+                (filter.value_links("actor", &person.login, &format::untrusted(&person.login)))
+                @if let Some(name) = &person.name { " " span.q { (format::untrusted(name)) } }
+                br; a.small href=(super::page_filter::under("/people", &person.login)) { "all about them" }
             }
-            @if !person.groups.is_empty() { dt { "groups" } dd { (words::foreign(&person.groups.join(", "))) } }
+            @if !person.groups.is_empty() { dt { "groups" } dd { (format::untrusted(&person.groups.join(", "))) } }
         }
-        @if let Some(service) = &actor.service { dt { "service" } dd { (ask.value("actor", service, &words::foreign(service))) } }
-        @if !actor.tags.is_empty() { dt { "tags" } dd.tags { (all_tags(&actor.tags, ask)) } }
+        @if let Some(service) = &actor.service { dt { "service" } dd { (filter.value_links("actor", service, &format::untrusted(service))) } }
+        @if !actor.tags.is_empty() { dt { "tags" } dd.tags { (all_tags(&actor.tags, filter)) } }
         @if actor.is_empty() { dt { "person" } dd.unsure { "not known" } }
         @if let Some(device) = &actor.device {
             dt { "device" }
             dd {
-                @let name = words::foreign(device.name.as_deref().or(device.id.as_deref()).unwrap_or("without a name"));
+                @let name = format::untrusted(device.name.as_deref().or(device.id.as_deref()).unwrap_or("without a name"));
                 @match &device.id {
-                    Some(id) => a href=(super::ask::under("/devices", id)) { (name) },
+                    Some(id) => a href=(super::page_filter::under("/devices", id)) { (name) },
                     None => (name),
                 }
-                @if let Some(os) = &device.os { " " span.q { (words::foreign(os)) } }
+                @if let Some(os) = &device.os { " " span.q { (format::untrusted(os)) } }
             }
             @if !device.addresses.is_empty() {
                 dt { "address" }
-                dd { @for address in &device.addresses { code { (words::foreign(address)) } br; } }
+                dd { @for address in &device.addresses { code { (format::untrusted(address)) } br; } }
             }
         }
-        dt { "how known" } dd { (how_known(identity, now)) }
+        dt { "how known" } dd { (identity_status(identity, now)) }
         @if let Some(claim) = &identity.claimed {
             dt { "claimed" }
             dd.unsure {
-                (words::foreign(claim.login.as_deref().unwrap_or(&claim.tags.join(", "))))
-                @if let Some(node) = &claim.node { " on " (words::foreign(node)) }
+                (format::untrusted(claim.login.as_deref().unwrap_or(&claim.tags.join(", "))))
+                @if let Some(node) = &claim.node { " on " (format::untrusted(node)) }
             }
         }
     }
 }
 
-fn how_known(identity: &Identity, now: Timestamp) -> Markup {
+fn identity_status(identity: &Identity, now: Timestamp) -> Markup {
     let provider = match identity.provider.as_deref() {
         Some("localapi") => "by the tailnet".to_owned(),
         Some("directory") => "by the directory file".to_owned(),
@@ -356,15 +299,15 @@ fn how_known(identity: &Identity, now: Timestamp) -> Markup {
     };
     html! {
         @match &identity.status {
-            IdentityStatus::Resolved => { span { "resolved " (words::foreign(&provider)) } }
+            IdentityStatus::Resolved => { span { "resolved " (format::untrusted(&provider)) } }
             IdentityStatus::SelfReported => { span.unsure { "self-reported: nobody but the sender says so" } }
             IdentityStatus::Conflicting => {
-                span.unsure { "conflicting: the sender says one thing, " (words::foreign(provider.trim_start_matches("by "))) " another" }
+                span.unsure { "conflicting: the sender says one thing, " (format::untrusted(provider.trim_start_matches("by "))) " another" }
             }
             IdentityStatus::Unresolved => { span.unsure { "unresolved: nobody knew at that time" } }
-            IdentityStatus::Other(word) => { span.unsure { (words::foreign(word)) } }
+            IdentityStatus::Other(word) => { span.unsure { (format::untrusted(word)) } }
         }
-        @if let Some(as_of) = identity.as_of { " " span.q { "as of " (words::clock(as_of, now)) " UTC" } }
-        @if let Some(reason) = &identity.reason { br; span.unsure { (words::foreign(reason)) } }
+        @if let Some(as_of) = identity.as_of { " " span.q { "as of " (format::clock(as_of, now)) " UTC" } }
+        @if let Some(reason) = &identity.reason { br; span.unsure { (format::untrusted(reason)) } }
     }
 }

@@ -1,50 +1,53 @@
-//! Who talks to whom: a square of senders and receivers, then the same as a list with both ends' counts.
+//! The network page: a grid of senders and receivers, then the same traffic as a list with both endpoints' counts.
 //!
-//! How much went is told by the size of a mark, and in words by its name; what only one end counted by its outline.
-//! On a phone the square gives way to the list, which says all of it.
+//! The size of a mark shows the number of bytes, which its label also gives; its outline shows that only one endpoint
+//! counted most of them. On a phone only the list is shown, which has the same content.
 
 use maud::{Markup, html};
 use meshtrail_event::{Event, Timestamp};
 
-use super::ask::{address, term};
+use super::components::{self, short_name};
+use super::format;
 use super::layout::empty;
-use super::parts::{self, short_name};
+use super::page_filter::{address, term};
 use super::person_page::recent;
-use super::words;
-use crate::network::{By, End, Grid, Part, Picture, Talk, Trust};
+use crate::network::{
+    CountAgreement, Grid, GridGroup, Grouping, TrafficEdge, TrafficEndpoint, TrafficMatrix,
+};
 
-/// Rows and columns of the square, at most; what is beyond stands together in one more.
-const SIZE: usize = 30;
+/// Most groups in the grid; all others share one more row and column.
+const MAX_GROUPS: usize = 30;
 
 /// Lines of the list on a page.
-pub(crate) const LINES: usize = 60;
+pub(crate) const MAX_LINES: usize = 60;
 
-/// What the page shows.
+/// The content of the page.
 pub(crate) struct NetworkPage<'a> {
-    pub(crate) picture: &'a Picture,
-    /// What of it was asked for, the most traffic first.
-    pub(crate) talks: &'a [&'a Talk],
-    pub(crate) asked: &'a Question,
-    /// The newest flow events between two devices, where two were asked for.
+    pub(crate) matrix: &'a TrafficMatrix,
+    /// The edges that the selection includes, the busiest first.
+    pub(crate) edges: &'a [&'a TrafficEdge],
+    pub(crate) selection: &'a NetworkSelection,
+    /// The newest flow events between two devices, where the selection is a pair.
     pub(crate) flows: &'a [(u64, Event)],
     pub(crate) now: Timestamp,
 }
 
-/// What the page's address says.
+/// What the page's address selects.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
-    pub(crate) by: By,
-    /// The part that is looked at, and the one it talks to; empty for everybody.
+pub(crate) struct NetworkSelection {
+    pub(crate) by: Grouping,
+    /// The key of the selected group, and of the one it exchanged traffic with; empty for all.
     pub(crate) of: String,
     pub(crate) with: String,
     /// One layer, or all where it is empty.
     pub(crate) layer: String,
-    /// How far back: `24h`.
+    /// The time range: `24h`.
     pub(crate) since: &'static str,
-    /// After so many lines of the list.
+    /// Number of lines of the list to skip.
     pub(crate) from: usize,
 }
 
+/// The links that select a layer: label, and value of `layer`.
 const LAYERS: &[(&str, &str)] = &[
     ("all layers", ""),
     ("in the mesh", "virtual"),
@@ -53,16 +56,16 @@ const LAYERS: &[(&str, &str)] = &[
     ("on the wire", "physical"),
 ];
 
-impl Question {
-    /// The same question with one thing asked otherwise.
-    fn with(&self, change: impl FnOnce(&mut Question)) -> String {
-        let mut other = Question { from: 0, ..self.clone() };
+impl NetworkSelection {
+    /// The address of this selection with a change, from the first line of the list.
+    fn address_with(&self, change: impl FnOnce(&mut NetworkSelection)) -> String {
+        let mut other = NetworkSelection { from: 0, ..self.clone() };
         change(&mut other);
         other.address()
     }
 
     fn address(&self) -> String {
-        let by = if self.by == By::Person { "" } else { self.by.word() };
+        let by = if self.by == Grouping::Person { "" } else { self.by.word() };
         let from = if self.from == 0 { String::new() } else { self.from.to_string() };
         let since = if self.since == "24h" { "" } else { self.since };
         let parameters = [
@@ -80,82 +83,84 @@ impl Question {
 impl NetworkPage<'_> {
     /// The page's content.
     pub(crate) fn render(&self) -> Markup {
-        let total: u64 = self.talks.iter().map(|talk| talk.bytes()).sum();
+        let total: u64 = self.edges.iter().map(|edge| edge.bytes()).sum();
         html! {
-            h1 { "Who talks to whom" (self.narrowed()) }
+            h1 { "Who talks to whom" (self.selected_groups()) }
             (self.bar())
-            @if self.talks.is_empty() { (self.nothing()) } @else {
+            @if self.edges.is_empty() { (self.nothing()) } @else {
                 p {
-                    (words::size(total)) " in "
-                    (words::counted(self.talks.len() as u64, "direction", "directions"))
-                    span.q { ", " (clock(self.picture.since)) " to " (clock(self.picture.until)) " UTC. What a sender counts and what the receiver counts are the same traffic: they stand side by side and are not added up." }
+                    (format::size(total)) " in "
+                    (format::plural(self.edges.len() as u64, "direction", "directions"))
+                    span.q { ", " (clock(self.matrix.since)) " to " (clock(self.matrix.until)) " UTC. What a sender counts and what the receiver counts are the same traffic: they stand side by side and are not added up." }
                 }
-                (self.undercount())
-                @if !(self.is_pair()) { (self.matrix()) }
+                (self.omissions())
+                @if !(self.is_pair()) { (self.grid()) }
                 (self.list())
                 (recent(self.flows, &self.events(), self.now))
             }
         }
     }
 
-    /// What is not in the figures.
-    fn undercount(&self) -> Markup {
-        let (whole_from, left_out) = (self.picture.whole_from, self.picture.left_out);
+    /// What the figures leave out.
+    fn omissions(&self) -> Markup {
+        let (complete_from, omitted_pairs) = (self.matrix.complete_from, self.matrix.omitted_pairs);
         html! {
-            @if let Some(at) = whole_from { p.unsure { "Counted back to " (words::clock(at, self.now)) " UTC so far; what is older is being counted. Look again in a moment." } }
-            @if left_out > 0 { p.unsure { (words::counted(left_out as u64, "pair", "pairs")) " with less traffic than any of these are not shown." } }
+            @if let Some(at) = complete_from { p.unsure { "Counted back to " (format::clock(at, self.now)) " UTC so far; what is older is being counted. Look again in a moment." } }
+            @if omitted_pairs > 0 { p.unsure { (format::plural(omitted_pairs as u64, "pair", "pairs")) " with less traffic than any of these are not shown." } }
         }
     }
 
-    /// Whether two single devices are looked at.
+    /// Whether the selection is two single devices or addresses.
     pub(crate) fn is_pair(&self) -> bool {
         let single = |key: &str| key.starts_with("device:") || key.starts_with("address:");
-        single(&self.asked.of) && single(&self.asked.with)
+        single(&self.selection.of) && single(&self.selection.with)
     }
 
+    /// The filter for the events of the selection.
     fn events(&self) -> String {
-        events_between(self.asked)
+        events_between(self.selection)
     }
 
-    fn narrowed(&self) -> Markup {
-        let asked = self.asked;
+    fn selected_groups(&self) -> Markup {
+        let selection = self.selection;
         html! {
-            @if !asked.of.is_empty() {
-                span.as { ": " (self.label(&asked.of)) @if !asked.with.is_empty() { " and " (self.label(&asked.with)) } }
+            @if !selection.of.is_empty() {
+                span.as { ": " (self.label(&selection.of)) @if !selection.with.is_empty() { " and " (self.label(&selection.with)) } }
             }
         }
     }
 
-    /// The name of a part that an address names, as the picture has it.
+    /// The label of the group with this key.
     fn label(&self, key: &str) -> Markup {
-        let ends = self.talks.iter().flat_map(|talk| [&talk.from, &talk.to]);
-        let parts = ends.flat_map(|end| By::ALL.iter().flat_map(|(by, _)| by.parts(end)));
-        match parts.into_iter().find(|part| part.key == key) {
-            Some(part) => words::clipped(short_name_of(&part), 40),
-            None => words::clipped(key.split_once(':').map_or(key, |(_, rest)| rest), 40),
+        let endpoints = self.edges.iter().flat_map(|edge| [&edge.from, &edge.to]);
+        let groups =
+            endpoints.flat_map(|endpoint| Grouping::ALL.iter().flat_map(|(by, _)| by.groups_of(endpoint)));
+        match groups.into_iter().find(|group| group.key == key) {
+            Some(group) => format::clipped(short_name_of(&group), 40),
+            None => format::clipped(key.split_once(':').map_or(key, |(_, rest)| rest), 40),
         }
     }
 
     fn bar(&self) -> Markup {
-        let asked = self.asked;
+        let selection = self.selection;
         html! {
             div.net-bar {
                 nav.quick aria-label="Put together" {
-                    @for (by, word) in By::ALL { a href=(asked.with(|ask| ask.by = by)) aria-current=[(asked.by == by).then_some("true")] { "by " (word) } }
+                    @for (by, word) in Grouping::ALL { a href=(selection.address_with(|other| other.by = by)) aria-current=[(selection.by == by).then_some("true")] { "by " (word) } }
                 }
                 nav.quick aria-label="Layer" {
-                    @for (name, layer) in LAYERS { a href=(asked.with(|ask| ask.layer = (*layer).to_owned())) aria-current=[(asked.layer == *layer).then_some("true")] { (name) } }
+                    @for (name, layer) in LAYERS { a href=(selection.address_with(|other| other.layer = (*layer).to_owned())) aria-current=[(selection.layer == *layer).then_some("true")] { (name) } }
                 }
                 nav.quick aria-label="How far back" {
-                    @for name in super::mesh_pages::NETWORK_RANGES.iter().map(|(name, _)| *name) { a href=(asked.with(|ask| ask.since = name)) aria-current=[(asked.since == name).then_some("true")] { "last " (name) } }
+                    @for name in super::mesh_handlers::NETWORK_RANGES.iter().map(|(name, _)| *name) { a href=(selection.address_with(|other| other.since = name)) aria-current=[(selection.since == name).then_some("true")] { "last " (name) } }
                 }
-                @if !asked.of.is_empty() { nav.quick aria-label="Out" { a href=(asked.with(|ask| { ask.of.clear(); ask.with.clear(); })) { "everybody" } @if !asked.with.is_empty() { a href=(asked.with(|ask| ask.with.clear())) { "all of " (self.label(&asked.of)) } } } }
+                @if !selection.of.is_empty() { nav.quick aria-label="Out" { a href=(selection.address_with(|other| { other.of.clear(); other.with.clear(); })) { "everybody" } @if !selection.with.is_empty() { a href=(selection.address_with(|other| other.with.clear())) { "all of " (self.label(&selection.of)) } } } }
             }
         }
     }
 
     fn nothing(&self) -> Markup {
-        if !self.picture.talks.is_empty() {
+        if !self.matrix.edges.is_empty() {
             return html! { p.q { "No traffic of this sort was reported in this time. " a href="/network" { "Everybody, the last 24 hours" } } };
         }
         empty(
@@ -165,24 +170,24 @@ impl NetworkPage<'_> {
         )
     }
 
-    fn matrix(&self) -> Markup {
-        let grid = Grid::of(self.talks, self.asked.by, SIZE);
+    fn grid(&self) -> Markup {
+        let grid = Grid::of(self.edges, self.selection.by, MAX_GROUPS);
         html! {
             div.matrix-frame {
                 table.matrix {
                     caption.unseen { "Who sent how much to whom: senders down, receivers across. The list below says the same." }
                     thead { tr {
                         th scope="col" { span.q { "from ↓ to →" } }
-                        @for part in &grid.parts { th scope="col" { span title=(meshtrail_event::text::visible(&part.label)) { (words::clipped(short_name_of(part), 20)) } } }
+                        @for group in &grid.groups { th scope="col" { span title=(meshtrail_event::text::visible(&group.label)) { (format::clipped(short_name_of(group), 20)) } } }
                     } }
-                    tbody { @for from in 0..grid.parts.len() { (self.row(&grid, from)) } }
+                    tbody { @for from in 0..grid.groups.len() { (self.row(&grid, from)) } }
                 }
                 p.small.q.legend {
-                    span { i.s1 {} "a little" } span { i.s3 {} "more" } span { i.s5 {} (words::size(grid.most)) }
+                    span { i.s1 {} "a little" } span { i.s3 {} "more" } span { i.s5 {} (format::size(grid.most)) }
                     span { i.s1b {} span.unsure { "counted by one end alone" } }
-                    @if grid.others > 0 { span { "Whoever is not among the busiest " (SIZE) " stands together in the last row and column." } }
-                    @if self.asked.by == By::Group { span { "Whoever is in several groups counts in each of them." } }
-                    @if self.asked.by != By::Device { span { "A device with several tags stands under its first. Choose a name to look into it." } }
+                    @if grid.others > 0 { span { "Whoever is not among the busiest " (MAX_GROUPS) " stands together in the last row and column." } }
+                    @if self.selection.by == Grouping::Group { span { "Whoever is in several groups counts in each of them." } }
+                    @if self.selection.by != Grouping::Device { span { "A device with several tags stands under its first. Choose a name to look into it." } }
                 }
                 p.small #matrix-said aria-live="polite" {}
             }
@@ -190,21 +195,21 @@ impl NetworkPage<'_> {
     }
 
     fn row(&self, grid: &Grid, from: usize) -> Markup {
-        let part = &grid.parts[from];
+        let group = &grid.groups[from];
         html! {
             tr {
-                th scope="row" { @match self.look_into(part) {
-                    Some(href) => a href=(href) { (words::clipped(short_name_of(part), 30)) },
-                    None => span.q { (words::clipped(short_name_of(part), 30)) },
+                th scope="row" { @match self.address_of_group(group) {
+                    Some(href) => a href=(href) { (format::clipped(short_name_of(group), 30)) },
+                    None => span.q { (format::clipped(short_name_of(group), 30)) },
                 } }
-                @for to in 0..grid.parts.len() {
+                @for to in 0..grid.groups.len() {
                     @match grid.cell(from, to).filter(|cell| cell.bytes > 0) {
                         None => td {},
-                        Some(cell) => td class=(weight(cell.bytes, grid.most, cell.one_sided * 2 > cell.bytes)) {
-                            @let said = format!("{} to {}: {}", short_name_of(part), short_name_of(&grid.parts[to]), words::size(cell.bytes));
-                            @match self.between(part, &grid.parts[to]) {
-                                Some(href) => a href=(href) tabindex="-1" aria-label=(meshtrail_event::text::visible(&said)) { i {} },
-                                None => i title=(meshtrail_event::text::visible(&said)) {},
+                        Some(cell) => td class=(cell_class(cell.bytes, grid.most, cell.one_sided * 2 > cell.bytes)) {
+                            @let label = format!("{} to {}: {}", short_name_of(group), short_name_of(&grid.groups[to]), format::size(cell.bytes));
+                            @match self.address_of_pair(group, &grid.groups[to]) {
+                                Some(href) => a href=(href) tabindex="-1" aria-label=(meshtrail_event::text::visible(&label)) { i {} },
+                                None => i title=(meshtrail_event::text::visible(&label)) {},
                             }
                         },
                     }
@@ -213,31 +218,31 @@ impl NetworkPage<'_> {
         }
     }
 
-    /// Looking into a part: its devices, and whom they talk to.
-    fn look_into(&self, part: &Part) -> Option<String> {
-        let named = !part.key.starts_with("others:") && !part.key.starts_with("unknown:");
-        named.then(|| {
-            self.asked.with(|ask| {
-                ask.of.clone_from(&part.key);
-                ask.with.clear();
-                ask.by = By::Device;
+    /// The address that selects a group, by device; `None` for the group of others or of unknown endpoints.
+    fn address_of_group(&self, group: &GridGroup) -> Option<String> {
+        let selectable = !group.key.starts_with("others:") && !group.key.starts_with("unknown:");
+        selectable.then(|| {
+            self.selection.address_with(|other| {
+                other.of.clone_from(&group.key);
+                other.with.clear();
+                other.by = Grouping::Device;
             })
         })
     }
 
-    /// Looking at what went between two parts.
-    fn between(&self, from: &Part, to: &Part) -> Option<String> {
-        self.look_into(from).and(self.look_into(to))?;
-        Some(self.asked.with(|ask| {
-            ask.of.clone_from(&from.key);
-            ask.with.clone_from(&to.key);
-            ask.by = By::Device;
+    /// The address that selects the traffic between two groups.
+    fn address_of_pair(&self, from: &GridGroup, to: &GridGroup) -> Option<String> {
+        self.address_of_group(from).and(self.address_of_group(to))?;
+        Some(self.selection.address_with(|other| {
+            other.of.clone_from(&from.key);
+            other.with.clone_from(&to.key);
+            other.by = Grouping::Device;
         }))
     }
 
     fn list(&self) -> Markup {
-        let from = if self.asked.from < self.talks.len() { self.asked.from } else { 0 };
-        let end = (from + LINES).min(self.talks.len());
+        let from = if self.selection.from < self.edges.len() { self.selection.from } else { 0 };
+        let end = (from + MAX_LINES).min(self.edges.len());
         html! {
             h2 { "Most traffic first" }
             table.list.pairs {
@@ -245,92 +250,92 @@ impl NetworkPage<'_> {
                     th.c-end scope="col" { "From" } th.c-end scope="col" { "To" } th.c-os scope="col" { "Layer" }
                     th.c-bytes.r scope="col" { "Sender counts" } th.c-bytes.r scope="col" { "Receiver counts" } th scope="col" { "To know" } th.c-time scope="col" { "Last (UTC)" }
                 } }
-                tbody { @for talk in &self.talks[from..end] { (self.line(talk)) } }
+                tbody { @for edge in &self.edges[from..end] { (self.line(edge)) } }
             }
             nav.pager aria-label="Pages of this list" {
-                @if from > 0 { a rel="prev" href=(self.asked.with(|ask| ask.from = from.saturating_sub(LINES))) { "more traffic" } }
-                @if end < self.talks.len() { a rel="next" href=(self.asked.with(|ask| ask.from = end)) { "less traffic" } }
-                span.q { (words::count(from as u64 + 1)) " to " (words::count(end as u64)) " of " (words::count(self.talks.len() as u64)) }
+                @if from > 0 { a rel="prev" href=(self.selection.address_with(|other| other.from = from.saturating_sub(MAX_LINES))) { "more traffic" } }
+                @if end < self.edges.len() { a rel="next" href=(self.selection.address_with(|other| other.from = end)) { "less traffic" } }
+                span.q { (format::count(from as u64 + 1)) " to " (format::count(end as u64)) " of " (format::count(self.edges.len() as u64)) }
             }
         }
     }
 
-    fn line(&self, talk: &Talk) -> Markup {
-        let (from, to) = (Part::device(&talk.from), Part::device(&talk.to));
+    fn line(&self, edge: &TrafficEdge) -> Markup {
+        let (from, to) = (GridGroup::device(&edge.from), GridGroup::device(&edge.to));
         let href = match self.is_pair() {
             true => address("/events", &[("q", &self.events())]),
-            false => self.asked.with(|ask| {
-                ask.of = from.key;
-                ask.with = to.key;
-                ask.by = By::Device;
+            false => self.selection.address_with(|other| {
+                other.of = from.key;
+                other.with = to.key;
+                other.by = Grouping::Device;
             }),
         };
         html! {
             tr data-row {
-                td.at-pair { (end(&talk.from)) }
-                td.at-pair { span.label { "→ " } (end(&talk.to)) }
-                td.q.at-layer { (words::clipped(&talk.layer, 12)) }
-                td.r.n { a.open href=(href) { span.label { "sent " } (bytes(talk.sent)) } }
-                td.r.n { span.label { "received " } (bytes(talk.received)) }
-                td.at-know { (trust(talk)) }
-                td.at-time { (words::clock(talk.last, self.now)) }
+                td.at-pair { (endpoint(&edge.from)) }
+                td.at-pair { span.label { "→ " } (endpoint(&edge.to)) }
+                td.q.at-layer { (format::clipped(&edge.layer, 12)) }
+                td.r.n { a.open href=(href) { span.label { "sent " } (bytes(edge.sent)) } }
+                td.r.n { span.label { "received " } (bytes(edge.received)) }
+                td.at-know { (agreement(edge)) }
+                td.at-time { (format::clock(edge.last, self.now)) }
             }
         }
     }
 }
 
-/// The filter that finds the events behind what is asked for.
-pub(crate) fn events_between(asked: &Question) -> String {
+/// The filter for the events of a selection.
+pub(crate) fn events_between(selection: &NetworkSelection) -> String {
     let mut q = "kind:flow".to_owned();
-    for key in [&asked.of, &asked.with] {
+    for key in [&selection.of, &selection.with] {
         match key.split_once(':') {
             Some(("person", login)) => q.push_str(&format!(" {}", term("person", login))),
-            Some((sort @ ("device" | "address" | "tag"), value)) => {
-                q.push_str(&format!(" {}", term(sort, value)))
+            Some((field @ ("device" | "address" | "tag"), value)) => {
+                q.push_str(&format!(" {}", term(field, value)))
             }
             _ => {}
         }
     }
-    q.push_str(&format!(" since:{}", asked.since));
+    q.push_str(&format!(" since:{}", selection.since));
     q
 }
 
-fn short_name_of(part: &Part) -> &str {
-    if part.key.starts_with("device:") { short_name(&part.label) } else { &part.label }
+fn short_name_of(group: &GridGroup) -> &str {
+    if group.key.starts_with("device:") { short_name(&group.label) } else { &group.label }
 }
 
-/// An end of traffic: its device, and whose it is.
-fn end(end: &End) -> Markup {
+/// An endpoint: its device, and the owner or first tag.
+fn endpoint(endpoint: &TrafficEndpoint) -> Markup {
     html! {
-        @match (&end.id, &end.address) {
-            (Some(id), _) => (parts::device(id, end.name.as_deref(), 26)),
-            (None, Some(ip)) => code { (words::clipped(ip, 40)) },
+        @match (&endpoint.id, &endpoint.address) {
+            (Some(id), _) => (components::device(id, endpoint.name.as_deref(), 26)),
+            (None, Some(ip)) => code { (format::clipped(ip, 40)) },
             (None, None) => span.unsure { "not known" },
         }
-        @if let Some(tag) = end.tags.first() { " " span.q { (words::clipped(tag, 20)) @if end.tags.len() > 1 { " +" (end.tags.len() - 1) } } }
-        @else if let Some(login) = &end.person { " " span.q { (parts::person(login, 26)) } }
+        @if let Some(tag) = endpoint.tags.first() { " " span.q { (format::clipped(tag, 20)) @if endpoint.tags.len() > 1 { " +" (endpoint.tags.len() - 1) } } }
+        @else if let Some(login) = &endpoint.person { " " span.q { (components::person(login, 26)) } }
     }
 }
 
 fn bytes(counted: Option<u64>) -> Markup {
-    html! { @match counted { Some(counted) => (words::size(counted)), None => span.unsure { "no report" } } }
+    html! { @match counted { Some(counted) => (format::size(counted)), None => span.unsure { "no report" } } }
 }
 
-/// How the two counts stand to each other, in words.
-fn trust(talk: &Talk) -> Markup {
+/// How the two counts compare, in words.
+fn agreement(edge: &TrafficEdge) -> Markup {
     html! {
-        @match talk.trust() {
-            Trust::BothAgree => span.q { "both ends agree" },
-            Trust::Differ(hundredths) => span.unsure { "the ends differ by " (hundredths) " %" },
-            Trust::SenderOnly => span.unsure { "only the sender reports" },
-            Trust::ReceiverOnly => span.unsure { "only the receiver reports" },
-            Trust::ReceiverBlind => span.unsure { "the receiver counts only what it sends" },
+        @match edge.agreement() {
+            CountAgreement::Agree => span.q { "both ends agree" },
+            CountAgreement::Differ(hundredths) => span.unsure { "the ends differ by " (hundredths) " %" },
+            CountAgreement::SenderOnly => span.unsure { "only the sender reports" },
+            CountAgreement::ReceiverOnly => span.unsure { "only the receiver reports" },
+            CountAgreement::ReceiverUndercounts => span.unsure { "the receiver counts only what it sends" },
         }
     }
 }
 
-/// The size of a mark: five steps by powers, so that small traffic is seen beside large.
-fn weight(bytes: u64, most: u64, one_sided: bool) -> String {
+/// The CSS class of a mark: one of five sizes, each for sixteen times the bytes of the one below.
+fn cell_class(bytes: u64, most: u64, one_sided: bool) -> String {
     let (bytes, most) = (bytes.max(1).ilog2(), most.max(2).ilog2());
     let step = 5 - most.saturating_sub(bytes).div_euclid(4).min(4);
     format!("v{step}{}", if one_sided { " one" } else { "" })
@@ -347,40 +352,40 @@ mod tests {
     #[test]
     fn small_traffic_is_seen_beside_large() {
         let most = 1 << 40;
-        assert_eq!(weight(most, most, false), "v5");
-        assert_eq!(weight(most >> 5, most, false), "v4");
-        assert_eq!(weight(1, most, true), "v1 one");
+        assert_eq!(cell_class(most, most, false), "v5");
+        assert_eq!(cell_class(most >> 5, most, false), "v4");
+        assert_eq!(cell_class(1, most, true), "v1 one");
     }
 
     #[test]
     fn the_address_says_only_what_is_not_usual() {
-        let asked = Question {
-            by: By::Person,
+        let selection = NetworkSelection {
+            by: Grouping::Person,
             of: String::new(),
             with: String::new(),
             layer: String::new(),
             since: "24h",
             from: 60,
         };
-        assert_eq!(asked.with(|_| {}), "/network");
-        let narrowed = asked.with(|ask| {
-            ask.by = By::Device;
-            ask.of = "person:a b".to_owned();
+        assert_eq!(selection.address_with(|_| {}), "/network");
+        let narrowed = selection.address_with(|other| {
+            other.by = Grouping::Device;
+            other.of = "person:a b".to_owned();
         });
         assert_eq!(narrowed, "/network?by=device&of=person:a%20b");
     }
 
     #[test]
     fn what_is_looked_at_leads_to_its_events() {
-        let asked = Question {
-            by: By::Device,
+        let selection = NetworkSelection {
+            by: Grouping::Device,
             of: "device:n7".to_owned(),
             with: "tag:tag:db".to_owned(),
             layer: String::new(),
             since: "7d",
             from: 0,
         };
-        let q = events_between(&asked);
+        let q = events_between(&selection);
         assert_eq!(q, "kind:flow device:n7 tag:tag:db since:7d");
         meshtrail_query::Filter::parse(&q).unwrap();
     }

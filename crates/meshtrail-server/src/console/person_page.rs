@@ -1,65 +1,65 @@
-//! One person: what they did, when, from where; what is theirs; what they were; how it is known.
+//! The page of one person: activity, devices, properties over time, and provenance.
 
 use maud::{Markup, html};
 use meshtrail_event::{Event, Family, Timestamp};
 
-use super::activity::strip;
-use super::ask::{address, term, under};
+use super::activity_chart::activity_chart;
+use super::components::{RowLink, history, moment, ranges, value_counts};
+use super::format;
 use super::layout::empty;
-use super::parts::{Leads, counted, history, moment, ranges};
+use super::page_filter::{address, term, under};
 use super::people_page::standing;
 use super::sentence::sentence;
 use super::sessions_page;
 use super::view::SessionView;
-use super::words;
-use crate::mesh::{Account, Doings, Stretch, ToldDevice, ToldPerson};
+use crate::mesh::{Account, Activity, DeviceView, PersonView, PropertyPeriod};
 
-/// What the page shows.
+/// The content of the page.
 pub(crate) struct PersonPage<'a> {
     pub(crate) login: &'a str,
-    /// As the directory tells; none where only events do.
-    pub(crate) told: Option<&'a ToldPerson>,
-    pub(crate) devices: &'a [ToldDevice],
-    pub(crate) history: &'a [Stretch],
-    pub(crate) doings: &'a Doings,
+    /// The directory's view; `None` where only events name the person.
+    pub(crate) person: Option<&'a PersonView>,
+    pub(crate) devices: &'a [DeviceView],
+    pub(crate) history: &'a [PropertyPeriod],
+    pub(crate) activity: &'a Activity,
     pub(crate) sessions: &'a [SessionView],
     /// Changes they made in the mesh: index and event.
     pub(crate) changes: &'a [(u64, Event)],
-    /// The stretch of time looked back over, as chosen: `30d`.
+    /// The time range, as selected: `30d`.
     pub(crate) since: &'a str,
     pub(crate) now: Timestamp,
 }
 
 impl PersonPage<'_> {
-    /// What all links to their events begin with.
+    /// The filter that all links to their events start with.
     fn base(&self) -> String {
         format!("{} since:{}", term("person", self.login), self.since)
     }
 
     /// The page's content.
     pub(crate) fn render(&self) -> Markup {
-        let doings = self.doings;
+        let activity = self.activity;
         html! {
             div.with-side {
                 section.main {
-                    p.crumb { a href="/people" data-back { "People" } " / " (words::identifier(self.login, 60)) }
-                    h1 { (words::foreign(self.login)) @if let Some(name) = self.display_name() { " " span.as { (words::foreign(name)) } } }
+                    p.crumb { a href="/people" data-back { "People" } " / " (format::identifier(self.login, 60)) }
+                    h1 { (format::untrusted(self.login)) @if let Some(name) = self.display_name() { " " span.as { (format::untrusted(name)) } } }
                     (self.standing_line())
                     (ranges(&under("/people", self.login), self.since, &[]))
-                    (summary(doings, &self.base(), &format!("{} -kind:flow -kind:log since:{}", term("actor", self.login), self.since)))
-                    @if doings.events > 0 {
+                    (summary(activity, &self.base(), &format!("{} -kind:flow -kind:log since:{}", term("actor", self.login), self.since)))
+                    @if activity.events > 0 {
                         div.did {
-                            (strip(doings, &format!("{} -kind:flow -kind:log", term("person", self.login)), self.now))
+                            (activity_chart(activity, &format!("{} -kind:flow -kind:log", term("person", self.login)), self.now))
                             div.columns {
-                                (counted("What", &doings.kinds, &self.base(), Leads::Field("kind")))
-                                (counted("On what", &doings.targets, &self.base(), Leads::Field("target")))
-                                (counted("From which devices", &doings.devices, &self.base(), Leads::Device))
-                                (counted("From which addresses", &doings.addresses, &self.base(), Leads::Field("address")))
+                                (value_counts("What", &activity.kinds, &self.base(), RowLink::Field("kind")))
+                                (value_counts("On what", &activity.targets, &self.base(), RowLink::Field("target")))
+                                (value_counts("From which devices", &activity.devices, &self.base(), RowLink::Device))
+                                (value_counts("From which addresses", &activity.addresses, &self.base(), RowLink::Field("address")))
                             }
                         }
                         (sessions(self.sessions, &term("person", self.login), "All their sessions", self.now))
                         (changes(self.changes, &term("actor", self.login), self.now))
-                        (recent(&doings.recent, &self.base(), self.now))
+                        (recent(&activity.recent, &self.base(), self.now))
                     } @else { (self.nothing()) }
                     @if !self.history.is_empty() { h2 { "What they were" } (history(self.history, self.now)) }
                 }
@@ -69,16 +69,16 @@ impl PersonPage<'_> {
     }
 
     fn display_name(&self) -> Option<&str> {
-        self.told.and_then(|told| told.state.name.as_deref()).filter(|name| *name != self.login)
+        self.person.and_then(|person| person.state.name.as_deref()).filter(|name| *name != self.login)
     }
 
     fn standing_line(&self) -> Markup {
         html! {
-            @match self.told {
-                Some(told) => p.when {
-                    (standing(told))
-                    @if let Some(gone) = told.gone { " since " (words::clock(gone, self.now)) " UTC" }
-                    @if let Some(seen) = told.state.last_seen { span.q { " · last seen " } (words::clock(seen, self.now)) span.q { " UTC" } }
+            @match self.person {
+                Some(person) => p.when {
+                    (standing(person))
+                    @if let Some(gone) = person.gone { " since " (format::clock(gone, self.now)) " UTC" }
+                    @if let Some(seen) = person.state.last_seen { span.q { " · last seen " } (format::clock(seen, self.now)) span.q { " UTC" } }
                 },
                 None => p.unsure { "No control plane has told of this person. What stands here is from events alone." },
             }
@@ -86,7 +86,7 @@ impl PersonPage<'_> {
     }
 
     fn nothing(&self) -> Markup {
-        let command = format!("meshtrail events query {}", words::shell_word(&self.base()));
+        let command = format!("meshtrail events query {}", format::shell_word(&self.base()));
         empty(
             "Nothing in this time",
             "No event of this person is in the trail for it. The command line asks the same:",
@@ -98,48 +98,48 @@ impl PersonPage<'_> {
         html! {
             h2 { "Who" }
             dl {
-                dt { "login" } dd { (words::identifier(self.login, 34)) }
-                @if let Some(told) = self.told { (self.told_lines(told)) }
+                dt { "login" } dd { (format::identifier(self.login, 34)) }
+                @if let Some(person) = self.person { (self.state_lines(person)) }
             }
-            @if let Some(told) = self.told { (disagree(told.conflict.as_deref(), &[], self.now)) }
+            @if let Some(person) = self.person { (describe_conflict(person.conflict.as_deref(), &[], self.now)) }
             h2 { "Devices" }
-            @if self.devices.is_empty() { p.q.small { "None is theirs" @if self.told.is_none() { ", as far as is known" } "." } }
+            @if self.devices.is_empty() { p.q.small { "None is theirs" @if self.person.is_none() { ", as far as is known" } "." } }
             @else { (devices(self.devices)) }
             h2 { "Talks to" }
             p.small { a href=(address("/network", &[("by", "device"), ("of", &format!("person:{}", self.login)), ("since", self.since)])) { "Who they exchanged traffic with" } }
             h2 { "How we know" }
-            (known(self.told.map(|told| (told.by.as_str(), told.as_of)), self.doings, self.now))
+            (describe_provenance(self.person.map(|person| (person.by.as_str(), person.as_of)), self.activity, self.now))
         }
     }
 
-    fn told_lines(&self, told: &ToldPerson) -> Markup {
-        let state = &told.state;
+    fn state_lines(&self, person: &PersonView) -> Markup {
+        let state = &person.state;
         let groups: Vec<&str> = state.groups.iter().map(String::as_str).collect();
         html! {
-            dt { "role" } dd { (words::foreign(state.role.as_deref().unwrap_or("not told"))) }
-            @if let Some(status) = &state.status { dt { "status" } dd { (words::foreign(status)) } }
-            @if let Some(kind) = &state.of_type { dt { "type" } dd { (words::foreign(kind)) } }
+            dt { "role" } dd { (format::untrusted(state.role.as_deref().unwrap_or("not told"))) }
+            @if let Some(status) = &state.status { dt { "status" } dd { (format::untrusted(status)) } }
+            @if let Some(kind) = &state.of_type { dt { "type" } dd { (format::untrusted(kind)) } }
             @if !groups.is_empty() { dt { "groups" } dd.tags { (all_groups(&groups)) } }
-            @if let Some(created) = state.created { dt { "added" } dd { (words::clock(created, self.now)) span.q { " UTC" } } }
-            @if !state.id.is_empty() { dt { "id" } dd { (words::identifier(&state.id, 26)) } }
+            @if let Some(created) = state.created { dt { "added" } dd { (format::clock(created, self.now)) span.q { " UTC" } } }
+            @if !state.id.is_empty() { dt { "id" } dd { (format::identifier(&state.id, 26)) } }
         }
     }
 }
 
 fn all_groups(groups: &[&str]) -> Markup {
     html! {
-        @for group in groups { span.tag { a href=(address("/people", &[("q", group)])) { (words::clipped(group, 30)) } } " " }
+        @for group in groups { span.tag { a href=(address("/people", &[("q", group)])) { (format::clipped(group, 30)) } } " " }
     }
 }
 
-fn devices(devices: &[ToldDevice]) -> Markup {
+fn devices(devices: &[DeviceView]) -> Markup {
     html! {
         ul.beside.plain-rows {
-            @for told in devices.iter().take(12) {
+            @for device in devices.iter().take(12) {
                 li {
-                    (super::parts::device(&told.state.id, told.state.name.as_deref(), 28)) " "
-                    @if told.gone.is_some() { span.unsure { "gone" } }
-                    @else { span.q { (words::clipped(told.state.os.as_deref().unwrap_or(""), 12)) } }
+                    (super::components::device(&device.state.id, device.state.name.as_deref(), 28)) " "
+                    @if device.gone.is_some() { span.unsure { "gone" } }
+                    @else { span.q { (format::clipped(device.state.os.as_deref().unwrap_or(""), 12)) } }
                 }
             }
         }
@@ -147,24 +147,24 @@ fn devices(devices: &[ToldDevice]) -> Markup {
     }
 }
 
-/// How much was counted, and what was left out.
-pub(crate) fn summary(doings: &Doings, base: &str, claims: &str) -> Markup {
+/// The number of events counted, and what the count leaves out.
+pub(crate) fn summary(activity: &Activity, base: &str, claims: &str) -> Markup {
     html! {
         p {
-            a href=(address("/events", &[("q", base)])) { (words::counted(doings.events, "event", "events")) }
-            @if doings.refused > 0 {
-                ", " a.alarm href=(address("/events", &[("q", &format!("{base} outcome:denied,failure"))])) { (words::counted(doings.refused, "denied or failed", "denied or failed")) }
+            a href=(address("/events", &[("q", base)])) { (format::plural(activity.events, "event", "events")) }
+            @if activity.refused > 0 {
+                ", " a.alarm href=(address("/events", &[("q", &format!("{base} outcome:denied,failure"))])) { (format::plural(activity.refused, "denied or failed", "denied or failed")) }
             }
-            @if let (Some(first), Some(last)) = (doings.first, doings.last) {
+            @if let (Some(first), Some(last)) = (activity.first, activity.last) {
                 span.q { ", " } (span_of(first, last))
             }
             span.q { "; flows and log lines are not counted here." }
         }
-        @if doings.counted_from > doings.since {
-            p.unsure.small { "There is more than a page can wait for: these are the newest, whole from " (doings.counted_from.to_string()[..19].replace('T', " ")) " UTC on." }
+        @if activity.counted_from > activity.since {
+            p.unsure.small { "There is more than a page can wait for: these are the newest, whole from " (activity.counted_from.to_string()[..19].replace('T', " ")) " UTC on." }
         }
-        @if doings.claimed > 0 {
-            p.unsure { (words::counted(doings.claimed, "more event names", "more events name")) " them in another way: a sender's claim the mesh contradicts, or a name that another device or person has. " a href=(address("/events", &[("q", claims)])) { "All of them" } }
+        @if activity.claimed > 0 {
+            p.unsure { (format::plural(activity.claimed, "more event names", "more events name")) " them in another way: a sender's claim the mesh contradicts, or a name that another device or person has. " a href=(address("/events", &[("q", claims)])) { "All of them" } }
         }
     }
 }
@@ -174,7 +174,7 @@ fn span_of(first: Timestamp, last: Timestamp) -> Markup {
     html! { time datetime=(first) { (first[..16].replace('T', " ")) } span.q { " to " } time datetime=(last) { (last[..16].replace('T', " ")) } span.q { " UTC" } }
 }
 
-/// The newest few sessions; `all` leads to the others.
+/// The newest few sessions; `all` is the label of the link to all sessions of `base`.
 pub(crate) fn sessions(sessions: &[SessionView], base: &str, all: &str, now: Timestamp) -> Markup {
     html! {
         @if !sessions.is_empty() {
@@ -184,12 +184,12 @@ pub(crate) fn sessions(sessions: &[SessionView], base: &str, all: &str, now: Tim
                 tbody {
                     @for session in sessions {
                         tr data-row {
-                            td.at-state { (sessions_page::state(session.state)) }
-                            td.at-who { (words::clipped(&words::name_of(&session.actor).unwrap_or_else(|| "not known".to_owned()), 28)) }
-                            td.at-target { (words::clipped(&session.target.label().unwrap_or_default(), 24)) @if let Some(account) = &session.target.account { span.q { " as " (words::clipped(account, 12)) } } }
-                            td.at-time { (words::clock(session.started, now)) }
-                            td.at-length.r.n { (words::length(session.length(now))) }
-                            td.at-run { a.open href=(under("/sessions", session.id.as_str())) { (sessions_page::run(session)) } }
+                            td.at-state { (sessions_page::status_badge(session.status)) }
+                            td.at-who { (format::clipped(&format::actor_name(&session.actor).unwrap_or_else(|| "not known".to_owned()), 28)) }
+                            td.at-target { (format::clipped(&session.target.label().unwrap_or_default(), 24)) @if let Some(account) = &session.target.account { span.q { " as " (format::clipped(account, 12)) } } }
+                            td.at-time { (format::clock(session.started, now)) }
+                            td.at-length.r.n { (format::hms(session.length(now))) }
+                            td.at-run { a.open href=(under("/sessions", session.id.as_str())) { (sessions_page::command(session)) } }
                         }
                     }
                 }
@@ -199,7 +199,7 @@ pub(crate) fn sessions(sessions: &[SessionView], base: &str, all: &str, now: Tim
     }
 }
 
-/// Changes in the mesh's configuration, the newest few.
+/// The newest few changes in the mesh.
 pub(crate) fn changes(changes: &[(u64, Event)], term: &str, now: Timestamp) -> Markup {
     html! {
         @if !changes.is_empty() {
@@ -210,7 +210,7 @@ pub(crate) fn changes(changes: &[(u64, Event)], term: &str, now: Timestamp) -> M
     }
 }
 
-/// The newest events.
+/// The newest few events.
 pub(crate) fn recent(events: &[(u64, Event)], base: &str, now: Timestamp) -> Markup {
     html! {
         @if !events.is_empty() {
@@ -228,7 +228,7 @@ fn rows(events: &[(u64, Event)], now: Timestamp) -> Markup {
             tbody {
                 @for (index, event) in events {
                     tr data-row {
-                        td.at-time { (words::clock(event.time, now)) }
+                        td.at-time { (format::clock(event.time, now)) }
                         td.at-who { (subject(event)) }
                         td.at-what { a.open href=(under("/events", &event.id.to_string())) { (sentence(event)) } }
                         td.at-index.r.n.q { (index) }
@@ -239,34 +239,34 @@ fn rows(events: &[(u64, Event)], now: Timestamp) -> Markup {
     }
 }
 
-/// Whoever acted, as a link to their page.
+/// The actor of an event; a person as a link to their page.
 pub(crate) fn subject(event: &Event) -> Markup {
     let actor = &event.actor;
     html! {
         @let own = event.kind.family() == Family::Finding && actor.is_empty();
-        @if own || words::by_itself(event) { span.q { "Meshtrail" } }
-        @else if let Some(person) = &actor.person { (super::parts::person(&person.login, 28)) }
-        @else if let Some(label) = words::name_of(actor) { (words::clipped(&label, 28)) }
+        @if own || format::is_own_action(event) { span.q { "Meshtrail" } }
+        @else if let Some(person) = &actor.person { (super::components::person(&person.login, 28)) }
+        @else if let Some(label) = format::actor_name(actor) { (format::clipped(&label, 28)) }
         @else if event.identity.is_empty() { span.q { "nobody named" } }
         @else { span.unsure { "not known" } }
     }
 }
 
-/// What speaks against what is shown, and what each teller says.
-pub(crate) fn disagree(conflict: Option<&str>, accounts: &[Account], now: Timestamp) -> Markup {
+/// The conflict between providers, if any, and what each of them reports.
+pub(crate) fn describe_conflict(conflict: Option<&str>, accounts: &[Account], now: Timestamp) -> Markup {
     html! {
         @if let Some(conflict) = conflict {
             h2 { "Tellers disagree" }
-            p.unsure.small { (words::foreign(conflict)) }
+            p.unsure.small { (format::untrusted(conflict)) }
         }
         @if accounts.len() > 1 {
             @if conflict.is_none() { h2 { "Who says what" } }
             dl {
                 @for account in accounts {
-                    dt { (words::foreign(&account.by)) }
+                    dt { (format::untrusted(&account.by)) }
                     dd {
-                        @match &account.whose { Some(whose) => (words::foreign(whose)), None => span.unsure { "gone" } }
-                        br; span.q { "as of " (words::clock(account.as_of, now)) " UTC" }
+                        @match &account.whose { Some(whose) => (format::untrusted(whose)), None => span.unsure { "gone" } }
+                        br; span.q { "as of " (format::clock(account.as_of, now)) " UTC" }
                     }
                 }
             }
@@ -274,19 +274,23 @@ pub(crate) fn disagree(conflict: Option<&str>, accounts: &[Account], now: Timest
     }
 }
 
-/// Who told, as of when, and how the events' actors are known.
-pub(crate) fn known(told: Option<(&str, Timestamp)>, doings: &Doings, now: Timestamp) -> Markup {
+/// The state's provider and moment, and how the actors in the events are known.
+pub(crate) fn describe_provenance(
+    state: Option<(&str, Timestamp)>,
+    activity: &Activity,
+    now: Timestamp,
+) -> Markup {
     html! {
         dl {
-            @match told {
+            @match state {
                 Some((by, as_of)) => {
-                    dt { "told by" } dd { (words::foreign(by)) }
+                    dt { "told by" } dd { (format::untrusted(by)) }
                     dt { "as of" } dd { (moment(Some(as_of), "", now)) span.q { " UTC" } }
                 }
                 None => { dt { "told by" } dd.unsure { "events alone" } }
             }
-            @for (at, often) in doings.known_by.top.iter().take(4).enumerate() {
-                dt { @if at == 0 { "in events" } } dd { (words::clipped(&often.value, 20)) span.q { ", in " (words::count(often.events)) } }
+            @for (at, provider) in activity.known_by.top.iter().take(4).enumerate() {
+                dt { @if at == 0 { "in events" } } dd { (format::clipped(&provider.value, 20)) span.q { ", in " (format::count(provider.events)) } }
             }
         }
     }

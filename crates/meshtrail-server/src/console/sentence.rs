@@ -1,8 +1,8 @@
-//! An event as a person would say it, one way per kind.
+//! A sentence that describes an event, one form for each kind.
 //!
-//! A sentence begins with the verb, as "opened a session on db-prod-1 as root": who did it stands before it, in a
-//! column or as the subject. What is not known is said, not left out. Names from other machines are parts of their
-//! own, so that a page can show them safely.
+//! A sentence begins with the verb, as in "opened a session on db-prod-1 as root": the actor is shown before it, in a
+//! column or as the subject. What is unknown is stated, not left out. Names from other machines are separate parts, so
+//! that a page can escape and isolate them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,26 +13,26 @@ use meshtrail_event::{
     text,
 };
 
-use super::words;
+use super::format;
 
-/// One event, said.
+/// The description of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence(Vec<Part>);
 
-/// A stretch of a sentence.
+/// A part of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     /// Our own words.
     Words(Cow<'static, str>),
-    /// What the sentence is about, by name.
+    /// A name from elsewhere.
     Name(String),
-    /// Something typed or sent, as a command.
+    /// Text that was typed or sent, such as a command.
     Typed(String),
-    /// What is not known, or disagrees.
+    /// What is unknown or conflicting.
     Unsure(String),
 }
 
-/// The most characters of one foreign part.
+/// Most columns of a part from elsewhere.
 const PART: usize = 160;
 
 impl fmt::Display for Sentence {
@@ -52,9 +52,9 @@ impl Render for Sentence {
             @for part in &self.0 {
                 @match part {
                     Part::Words(words) => { (words) }
-                    Part::Name(name) => { b { (words::clipped(name, PART)) } }
-                    Part::Typed(typed) => { code { (words::clipped(typed, PART)) } }
-                    Part::Unsure(words) => { span.unsure { (words::foreign(words)) } }
+                    Part::Name(name) => { b { (format::clipped(name, PART)) } }
+                    Part::Typed(typed) => { code { (format::clipped(typed, PART)) } }
+                    Part::Unsure(words) => { span.unsure { (format::untrusted(words)) } }
                 }
             }
         }
@@ -86,7 +86,7 @@ impl Sentence {
         self
     }
 
-    /// `before` and a name, where there is one.
+    /// Appends `before` and the name, if there is one.
     fn and_name(self, before: &'static str, name: Option<impl Into<String>>) -> Sentence {
         match name {
             Some(name) => self.words(before).name(name),
@@ -94,7 +94,7 @@ impl Sentence {
         }
     }
 
-    /// `before` and words from elsewhere, where there are some.
+    /// Appends `before` and the typed text, if there is any.
     fn and_typed(self, before: &'static str, typed: Option<&String>) -> Sentence {
         match typed {
             Some(typed) if !typed.is_empty() => self.words(before).typed(typed.clone()),
@@ -102,7 +102,7 @@ impl Sentence {
         }
     }
 
-    /// The target's name, or that it is not known.
+    /// Appends `before` and the target's name, or that the target is not known.
     fn on(self, before: &'static str, target: &Target) -> Sentence {
         match target.label() {
             Some(label) => self.words(before).name(label),
@@ -111,7 +111,7 @@ impl Sentence {
     }
 }
 
-/// Says an event.
+/// Describes an event.
 #[must_use]
 pub fn sentence(event: &Event) -> Sentence {
     match &event.detail {
@@ -144,46 +144,46 @@ fn without_detail(event: &Event) -> Sentence {
 fn mark(event: &Event, mark: &Mark) -> Sentence {
     let session = event.session.as_ref().map(|session| session.as_str().to_owned());
     let verb = if event.kind == Kind::RecordingRetired { "let go of " } else { "bound " };
-    let said = match mark.bytes {
+    let sentence = match mark.bytes {
         Some(bytes) => {
-            Sentence::new(verb).words(format!("the first {}", words::counted(bytes, "byte", "bytes")))
+            Sentence::new(verb).words(format!("the first {}", format::plural(bytes, "byte", "bytes")))
         }
         None => Sentence::new(verb).words("the bytes"),
     };
-    let said = match session {
-        Some(session) => said.words(" of session ").name(session),
-        None => said.words(" of a recording"),
+    let sentence = match session {
+        Some(session) => sentence.words(" of session ").name(session),
+        None => sentence.words(" of a recording"),
     };
     if event.kind == Kind::RecordingRetired {
-        return said.words(", their time to be kept being over");
+        return sentence.words(", their time to be kept being over");
     }
-    said.words(" into the trail")
+    sentence.words(" into the trail")
 }
 
 fn session(event: &Event, facts: &SessionFacts) -> Sentence {
     let begin = |words: &'static str| {
         Sentence::new(words).on("", &event.target).and_name(" as ", event.target.account.clone())
     };
-    let said = match &event.kind {
+    let sentence = match &event.kind {
         Kind::SshSessionStarted | Kind::KubeSessionStarted => begin("opened a session on "),
         Kind::SshSessionInterrupted | Kind::KubeSessionInterrupted => begin("was cut off in a session on "),
         Kind::SshSessionFailed | Kind::KubeSessionFailed => begin("tried to record a session on "),
         _ => begin("ended a session on "),
     };
-    let said = said.and_typed(", running ", facts.command.as_ref());
-    let said = match (facts.started, facts.ended) {
+    let sentence = sentence.and_typed(", running ", facts.command.as_ref());
+    let sentence = match (facts.started, facts.ended) {
         (Some(started), Some(ended)) if ended >= started => {
-            said.words(format!(", after {}", words::span(ended.since(started))))
+            sentence.words(format!(", after {}", format::duration(ended.since(started))))
         }
-        _ => said,
+        _ => sentence,
     };
-    let said = match &facts.imported_from {
-        Some(_) => said.unsure(" (imported, not witnessed)"),
-        None => said,
+    let sentence = match &facts.imported_from {
+        Some(_) => sentence.unsure(" (imported, not witnessed)"),
+        None => sentence,
     };
     match &facts.reason {
-        Some(reason) => said.words(": ").unsure(reason.clone()),
-        None => said,
+        Some(reason) => sentence.words(": ").unsure(reason.clone()),
+        None => sentence,
     }
 }
 
@@ -196,11 +196,11 @@ fn host_login(event: &Event, login: &Login) -> Sentence {
         (_, false) => "logged in on ",
         (_, true) => "failed to log in on ",
     };
-    let said = Sentence::new("").on(verb, &event.target).and_name(" as ", event.target.account.clone());
-    let said = said.and_name(" from ", login.peer.clone()).and_name(" by ", login.method.clone());
+    let sentence = Sentence::new("").on(verb, &event.target).and_name(" as ", event.target.account.clone());
+    let sentence = sentence.and_name(" from ", login.peer.clone()).and_name(" by ", login.method.clone());
     match &login.reason {
-        Some(reason) => said.words(": ").unsure(reason.clone()),
-        None => said,
+        Some(reason) => sentence.words(": ").unsure(reason.clone()),
+        None => sentence,
     }
 }
 
@@ -208,17 +208,18 @@ fn kube(event: &Event, request: &KubeRequest) -> Sentence {
     let verb =
         request.verb.clone().or_else(|| request.method.clone()).unwrap_or_else(|| "request".to_owned());
     let intended = event.kind == Kind::KubeRequestIntended;
-    let said = Sentence::new(if intended { "asked to " } else { "did " }).name(verb);
-    let said = match (&request.resource, &request.subresource) {
-        (Some(resource), Some(sub)) => said.words(" ").typed(format!("{resource}/{sub}")),
-        (Some(resource), None) => said.words(" ").typed(resource.clone()),
-        (None, _) => said.and_typed(" ", request.path.as_ref()),
+    let sentence = Sentence::new(if intended { "asked to " } else { "did " }).name(verb);
+    let sentence = match (&request.resource, &request.subresource) {
+        (Some(resource), Some(sub)) => sentence.words(" ").typed(format!("{resource}/{sub}")),
+        (Some(resource), None) => sentence.words(" ").typed(resource.clone()),
+        (None, _) => sentence.and_typed(" ", request.path.as_ref()),
     };
-    let said = said.and_name(" ", event.target.name.clone()).and_name(" in ", event.target.namespace.clone());
+    let sentence =
+        sentence.and_name(" ", event.target.name.clone()).and_name(" in ", event.target.namespace.clone());
     match request.status {
-        Some(status) => said.words(format!(": {status}")),
-        None if !intended => said.words(": ").unsure("the answer is not known"),
-        None => said,
+        Some(status) => sentence.words(format!(": {status}")),
+        None if !intended => sentence.words(": ").unsure("the answer is not known"),
+        None => sentence,
     }
 }
 
@@ -228,14 +229,14 @@ fn flow(event: &Event, flow: &Flow) -> Sentence {
         Kind::FlowClosed => "closed a connection ",
         _ => "exchanged ",
     };
-    let said = Sentence::new(verb).typed(flow.src.clone().unwrap_or_else(|| "?".to_owned()));
-    let said = said.words(" → ").typed(flow.dst.clone().unwrap_or_else(|| "?".to_owned()));
+    let sentence = Sentence::new(verb).typed(flow.src.clone().unwrap_or_else(|| "?".to_owned()));
+    let sentence = sentence.words(" → ").typed(flow.dst.clone().unwrap_or_else(|| "?".to_owned()));
     match (flow.tx_bytes, flow.rx_bytes) {
-        (None, None) => said,
-        (sent, received) => said.words(format!(
+        (None, None) => sentence,
+        (sent, received) => sentence.words(format!(
             ", {} out, {} in",
-            sent.map_or_else(|| "?".to_owned(), words::size),
-            received.map_or_else(|| "?".to_owned(), words::size)
+            sent.map_or_else(|| "?".to_owned(), format::size),
+            received.map_or_else(|| "?".to_owned(), format::size)
         )),
     }
 }
@@ -244,10 +245,10 @@ fn change(event: &Event, change: &Change) -> Sentence {
     if let Some(summary) = &change.summary {
         return Sentence(vec![Part::Name(summary.clone())]);
     }
-    // `device.role_changed` reads as "changed: device role changed": plain, and true of kinds not yet thought of.
+    // `device.role_changed` reads as "device role changed", which also works for kinds added later.
     let words = event.kind.as_str().replace(['.', '_'], " ");
-    let said = Sentence::new(words).and_name(" ", event.target.label());
-    said.and_typed(", property ", change.property.as_ref())
+    let sentence = Sentence::new(words).and_name(" ", event.target.label());
+    sentence.and_typed(", property ", change.property.as_ref())
 }
 
 fn log(line: &LogLine) -> Sentence {
@@ -267,22 +268,22 @@ fn finding(event: &Event, finding: &Finding) -> Sentence {
         _ => "found: ",
     };
     let title = finding.title.clone().or_else(|| finding.summary.clone()).or_else(|| finding.rule.clone());
-    let said = match (title, finding.count) {
+    let sentence = match (title, finding.count) {
         (Some(title), _) => Sentence::new(verb).name(title),
-        (None, Some(count)) => Sentence::new(verb).words(words::counted(count, "event", "events")),
+        (None, Some(count)) => Sentence::new(verb).words(format::plural(count, "event", "events")),
         (None, None) => Sentence::new(verb.trim_end_matches([':', ' '])),
     };
-    let said = said.and_name(" to ", finding.destination.clone());
+    let sentence = sentence.and_name(" to ", finding.destination.clone());
     match &finding.error {
-        Some(error) => said.words(": ").unsure(error.clone()),
-        None => said,
+        Some(error) => sentence.words(": ").unsure(error.clone()),
+        None => sentence,
     }
 }
 
 fn own(event: &Event, own: &Own) -> Sentence {
     let about =
         event.session.as_ref().map(|session| session.as_str().to_owned()).or_else(|| event.target.label());
-    let said = match &event.kind {
+    let sentence = match &event.kind {
         Kind::MeshtrailStarted => Sentence::new("started"),
         Kind::MeshtrailStopped => Sentence::new("stopped in order"),
         Kind::MeshtrailSignedIn => signed_in(event, own),
@@ -308,25 +309,26 @@ fn own(event: &Event, own: &Own) -> Sentence {
         Kind::MeshtrailRuleChanged => Sentence::new("changed a rule").and_name(": ", own.what.clone()),
         _ => Sentence::new("changed Meshtrail's configuration").and_name(": ", own.what.clone()),
     };
-    said.and_typed(", because ", own.reason.as_ref())
+    sentence.and_typed(", because ", own.reason.as_ref())
 }
 
 fn signed_in(event: &Event, own: &Own) -> Sentence {
     let done = event.outcome == meshtrail_event::Outcome::Success;
     let verb = if done { "signed in" } else { "was not let in" };
-    let said = Sentence::new(verb).and_name(" as ", own.role.clone()).and_name(" by ", own.method.clone());
-    said.and_name(" from ", own.address.clone())
+    let sentence =
+        Sentence::new(verb).and_name(" as ", own.role.clone()).and_name(" by ", own.method.clone());
+    sentence.and_name(" from ", own.address.clone())
 }
 
 fn source_gap(own: &Own) -> Sentence {
-    let said = Sentence::new("noticed a gap in source").and_name(" ", own.source.clone());
+    let sentence = Sentence::new("noticed a gap in source").and_name(" ", own.source.clone());
     match (own.first, own.last) {
-        (Some(first), Some(last)) => said.words(": ").unsure(format!(
+        (Some(first), Some(last)) => sentence.words(": ").unsure(format!(
             "numbers {} to {} never came",
-            words::count(first),
-            words::count(last)
+            format::count(first),
+            format::count(last)
         )),
-        _ => said,
+        _ => sentence,
     }
 }
 
@@ -334,7 +336,7 @@ fn source_gap(own: &Own) -> Sentence {
 mod tests {
     use super::*;
 
-    fn said(members: &str) -> String {
+    fn describe(members: &str) -> String {
         let json = format!(
             r#"{{"id":"main.recorder.1.7","time":"2026-11-20T14:02:11Z","received":"2026-11-20T14:02:11Z",{members}}}"#
         );
@@ -343,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_session_is_said_with_target_account_command_and_length() {
-        let session = said(
+        let session = describe(
             r#""kind":"ssh.session.ended","target":{"account":"root","device":{"name":"db-1.tail.example"}},
             "detail":{"command":"psql","started":"2026-11-20T14:00:00Z","ended":"2026-11-20T14:02:11Z"}"#,
         );
@@ -353,15 +355,18 @@ mod tests {
     #[test]
     fn a_mark_says_how_much_of_which_session() {
         let mark = r#""kind":"recording.mark","session":"20261120-main-3-17","detail":{"bytes":1701}"#;
-        assert_eq!(said(mark), "bound the first 1,701 bytes of session 20261120-main-3-17 into the trail");
-        assert_eq!(said(r#""kind":"recording.mark""#), "bound the bytes of a recording into the trail");
+        assert_eq!(
+            describe(mark),
+            "bound the first 1,701 bytes of session 20261120-main-3-17 into the trail"
+        );
+        assert_eq!(describe(r#""kind":"recording.mark""#), "bound the bytes of a recording into the trail");
     }
 
     #[test]
     fn what_is_not_known_is_said() {
-        assert_eq!(said(r#""kind":"ssh.session.started""#), "opened a session on a target not known");
+        assert_eq!(describe(r#""kind":"ssh.session.started""#), "opened a session on a target not known");
         assert_eq!(
-            said(r#""kind":"kube.request.done","detail":{"verb":"patch","resource":"pods"}"#),
+            describe(r#""kind":"kube.request.done","detail":{"verb":"patch","resource":"pods"}"#),
             "did patch pods: the answer is not known"
         );
     }
@@ -369,7 +374,7 @@ mod tests {
     #[test]
     fn a_kind_from_a_newer_version_is_named() {
         assert_eq!(
-            said(r#""kind":"quantum.entangled","detail":{"x":1}"#),
+            describe(r#""kind":"quantum.entangled","detail":{"x":1}"#),
             "did something this version has no words for: quantum.entangled"
         );
     }
@@ -377,7 +382,7 @@ mod tests {
     #[test]
     fn every_known_kind_has_a_sentence_that_does_not_end_in_the_air() {
         for kind in Kind::KNOWN {
-            let words = said(&format!(r#""kind":"{kind}""#));
+            let words = describe(&format!(r#""kind":"{kind}""#));
             assert!(!words.is_empty() && !words.ends_with([' ', ':', ',']), "{kind}: {words:?}");
         }
     }

@@ -1,21 +1,21 @@
-//! One session: its replay, who it was and how that is known, what is not in it, and its proof.
+//! The page of one session: replay, actor and identity status, what is not in the recording, and proof.
 
 use maud::{Markup, html};
 use meshtrail_event::Timestamp;
 
-use super::ask::{Ask, address, under};
-use super::layout::{by_hand, identity_lines, what};
+use super::format;
+use super::layout::{identity_lines, target_line, verify_hint};
+use super::page_filter::{PageFilter, address, under};
 use super::sentence::sentence;
-use super::sessions_page::{run, state};
-use super::view::{EventView, Looker, SessionView, State};
-use super::words;
+use super::sessions_page::{command, status_badge};
+use super::view::{EventView, PageViewer, SessionStatus, SessionView};
 
-/// What the page shows.
+/// The content of the page.
 pub(crate) struct SessionPage<'a> {
     pub(crate) session: &'a SessionView,
-    /// Events of the same session, oldest first, marks left out.
-    pub(crate) beside: &'a [EventView],
-    pub(crate) looker: &'a Looker,
+    /// Events of the session, oldest first, without marks.
+    pub(crate) events: &'a [EventView],
+    pub(crate) viewer: &'a PageViewer,
     pub(crate) now: Timestamp,
 }
 
@@ -25,15 +25,15 @@ impl SessionPage<'_> {
         html! {
             div.with-side {
                 section.main { (self.heading()) (self.replay()) (self.proof()) }
-                aside { (self.acts()) (self.who()) (self.recording()) (self.not_seen()) (self.beside()) }
+                aside { (self.actions()) (self.who()) (self.recording()) (self.not_seen()) (self.session_events()) }
             }
-            @if self.session.state == State::Live && self.looker.may_kill { (self.kill_dialog()) }
+            @if self.session.status == SessionStatus::Live && self.viewer.may_kill { (self.kill_dialog()) }
         }
     }
 
     /// The page's title.
     pub(crate) fn title(&self) -> String {
-        let who = words::name_of(&self.session.actor).unwrap_or_else(|| "somebody".to_owned());
+        let who = format::actor_name(&self.session.actor).unwrap_or_else(|| "somebody".to_owned());
         let target = self.session.target.label().unwrap_or_else(|| "a target".to_owned());
         format!(
             "{} → {}",
@@ -45,42 +45,42 @@ impl SessionPage<'_> {
     fn heading(&self) -> Markup {
         let session = self.session;
         html! {
-            p.crumb { a href="/sessions" data-back { "Sessions" } " / " (words::identifier(session.id.as_str(), 40)) }
+            p.crumb { a href="/sessions" data-back { "Sessions" } " / " (format::identifier(session.id.as_str(), 40)) }
             h1 {
-                (named(words::name_of(&session.actor), "somebody not known"))
+                (name_or(format::actor_name(&session.actor), "somebody not known"))
                 " → "
-                (named(session.target.label(), "a target not known"))
+                (name_or(session.target.label(), "a target not known"))
                 @if let Some(account) = &session.target.account {
-                    span.as { " as " (words::clipped(account, 24)) }
+                    span.as { " as " (format::clipped(account, 24)) }
                 }
             }
             p.when {
-                (state(session.state)) " · " (words::clock(session.started, self.now))
-                @if let Some(ended) = session.ended { " to " (words::time_of_day(ended, self.now)) }
+                (status_badge(session.status)) " · " (format::clock(session.started, self.now))
+                @if let Some(ended) = session.ended { " to " (format::time_of_day(ended, self.now)) }
                 span.q { " UTC" } " · "
-                span data-since=[(session.state == State::Live).then_some(session.started)] { (words::length(session.length(self.now))) }
+                span data-since=[(session.status == SessionStatus::Live).then_some(session.started)] { (format::hms(session.length(self.now))) }
             }
-            p.run { @if session.command.as_deref().is_none_or(|command| command.trim().is_empty()) { span.q { "an interactive shell" } } @else { (run(session)) } }
-            @if let Some(reason) = &session.reason { p.unsure { (words::foreign(reason)) } }
+            p.run { @if session.command.as_deref().is_none_or(|command| command.trim().is_empty()) { span.q { "an interactive shell" } } @else { (command(session)) } }
+            @if let Some(reason) = &session.reason { p.unsure { (format::untrusted(reason)) } }
             @if let Some(from) = &session.imported_from {
                 p.unsure {
-                    "Imported from " (words::foreign(from)) ": not witnessed here while it happened. What is proven is that "
+                    "Imported from " (format::untrusted(from)) ": not witnessed here while it happened. What is proven is that "
                     "these bytes have not changed since they were taken in."
                 }
             }
         }
     }
 
-    /// The stage: nothing is fetched until the reader asks, since looking is an event.
+    /// The player's stage. Nothing is fetched before the reader starts it, since viewing a recording is an event.
     fn replay(&self) -> Markup {
         let session = self.session;
-        let live = session.state == State::Live;
+        let live = session.status == SessionStatus::Live;
         html! {
-            div.stage data-session=(session.id.as_str()) data-state=(session.state.word()) data-bytes=(session.bytes) {
-                @if !self.looker.may_replay {
+            div.stage data-session=(session.id.as_str()) data-state=(session.status.word()) data-bytes=(session.bytes) {
+                @if !self.viewer.may_replay {
                     div.cover {
                         p {
-                            "Your role, " (self.looker.role) ", may see that this session happened, "
+                            "Your role, " (self.viewer.role) ", may see that this session happened, "
                             "not what was on the screen."
                         }
                         p.dim { "The role auditor may." }
@@ -106,50 +106,50 @@ impl SessionPage<'_> {
         html! {
             section.proof data-proof="session" data-session=(session.id.as_str()) {
                 p.head { b { "Not checked yet" } span { (self.proof_state()) } }
-                (by_hand(session.id.as_str()))
+                (verify_hint(session.id.as_str()))
             }
         }
     }
 
     fn proof_state(&self) -> String {
-        match &self.session.proven_by {
+        match &self.session.terminal_event {
             Some((_, Some(index))) => format!(
                 "{} as {}, closed in the trail at index {}",
-                words::counted(self.session.bytes, "byte", "bytes"),
-                self.came(),
-                words::count(*index)
+                format::plural(self.session.bytes, "byte", "bytes"),
+                self.intake(),
+                format::count(*index)
             ),
             Some((_, None)) => format!(
                 "{} as {}, closed in the trail",
-                words::counted(self.session.bytes, "byte", "bytes"),
-                self.came()
+                format::plural(self.session.bytes, "byte", "bytes"),
+                self.intake()
             ),
             None => "still running: each stretch is bound into the trail as it comes, the whole at its end"
                 .to_owned(),
         }
     }
 
-    /// How the bytes came here.
-    fn came(&self) -> &'static str {
+    /// How the bytes got here.
+    fn intake(&self) -> &'static str {
         if self.session.imported_from.is_some() { "imported" } else { "received" }
     }
 
-    fn acts(&self) -> Markup {
+    fn actions(&self) -> Markup {
         let session = self.session;
         let api = under("/api/v1/sessions", session.id.as_str());
-        let live = session.state == State::Live;
-        if !(self.looker.may_export || live && self.looker.may_kill) {
+        let live = session.status == SessionStatus::Live;
+        if !(self.viewer.may_export || live && self.viewer.may_kill) {
             return html! {};
         }
         html! {
             p.acts {
-                @if self.looker.may_export && !live {
+                @if self.viewer.may_export && !live {
                     a.button href={ (api) "/pack" } download={ (session.id.as_str()) ".html" } { "Evidence pack" }
                     a.button href={ (api) "/recording" } download={ (session.id.as_str()) ".cast" } { "Recording" }
                 }
-                @if live && self.looker.may_kill { button.danger type="button" data-open="kill" { "End session" } }
+                @if live && self.viewer.may_kill { button.danger type="button" data-open="kill" { "End session" } }
             }
-            @if self.looker.may_export && !live {
+            @if self.viewer.may_export && !live {
                 p.q.small { "Each download is recorded. The pack replays and proves itself without this server." }
             }
         }
@@ -157,15 +157,15 @@ impl SessionPage<'_> {
 
     fn who(&self) -> Markup {
         let session = self.session;
-        let ask = Ask::new("/sessions", "");
+        let filter = PageFilter::new("/sessions", "");
         html! {
             h2 { "Who" }
-            dl { (identity_lines(&session.actor, &session.identity, &ask, self.now)) }
+            dl { (identity_lines(&session.actor, &session.identity, &filter, self.now)) }
             h2 { "Where" }
             dl {
-                dt { "target" } dd { (what(&session.target, &ask)) }
-                @if let Some(user) = &session.requested_user { dt { "asked for" } dd { (words::foreign(user)) } }
-                @if let Some(by) = &session.recorded_by { dt { "recorded by" } dd { (words::foreign(by)) } }
+                dt { "target" } dd { (target_line(&session.target, &filter)) }
+                @if let Some(user) = &session.requested_user { dt { "asked for" } dd { (format::untrusted(user)) } }
+                @if let Some(by) = &session.recorded_by { dt { "recorded by" } dd { (format::untrusted(by)) } }
             }
         }
     }
@@ -175,13 +175,13 @@ impl SessionPage<'_> {
         html! {
             h2 { "Recording" }
             dl {
-                dt { "size" } dd { span.n { (words::count(session.bytes)) } " bytes" }
+                dt { "size" } dd { span.n { (format::count(session.bytes)) } " bytes" }
                 @if let (Some(width), Some(height)) = (session.width, session.height) {
                     dt { "terminal" }
                     dd.n { (width) " × " (height) }
                 }
-                @if let Some(sha256) = &session.sha256 { dt { "sha256" } dd { (words::identifier(sha256, 20)) } }
-                @for anomaly in &session.anomalies { dt { "odd" } dd.unsure { (words::foreign(anomaly)) } }
+                @if let Some(sha256) = &session.sha256 { dt { "sha256" } dd { (format::identifier(sha256, 20)) } }
+                @for anomaly in &session.anomalies { dt { "odd" } dd.unsure { (format::untrusted(anomaly)) } }
             }
         }
     }
@@ -192,22 +192,23 @@ impl SessionPage<'_> {
             @if self.session.not_seen.is_empty() {
                 p.small { "Keystrokes: never recorded." }
             } @else {
-                ul.plain { @for gap in &self.session.not_seen { li { (words::foreign(gap)) } } }
+                ul.plain { @for gap in &self.session.not_seen { li { (format::untrusted(gap)) } } }
             }
         }
     }
 
-    fn beside(&self) -> Markup {
-        let all = address("/events", &[("q", &super::ask::term("session", self.session.id.as_str()))]);
+    fn session_events(&self) -> Markup {
+        let all =
+            address("/events", &[("q", &super::page_filter::term("session", self.session.id.as_str()))]);
         html! {
             h2 { "In the trail (UTC)" }
-            @if self.beside.is_empty() { p.small.q { "No events of this session yet." } }
+            @if self.events.is_empty() { p.small.q { "No events of this session yet." } }
             ol.beside {
-                @for each in self.beside {
+                @for each in self.events {
                     li {
                         a href=(under("/events", &each.event.id.to_string())) {
-                            (words::time_of_day(each.event.time, self.now)) " "
-                            span { (looked(each)) (sentence(&each.event)) }
+                            (format::time_of_day(each.event.time, self.now)) " "
+                            span { (own_action_actor(each)) (sentence(&each.event)) }
                         }
                     }
                 }
@@ -218,7 +219,7 @@ impl SessionPage<'_> {
 
     fn kill_dialog(&self) -> Markup {
         let session = self.session;
-        let who = words::name_of(&session.actor).unwrap_or_else(|| "whoever this is".to_owned());
+        let who = format::actor_name(&session.actor).unwrap_or_else(|| "whoever this is".to_owned());
         let target = session.target.label().unwrap_or_else(|| "the target".to_owned());
         html! {
             dialog #kill aria-labelledby="kill-title" {
@@ -226,7 +227,7 @@ impl SessionPage<'_> {
                     h2 #kill-title { "End this session" }
                     p {
                         "This stops the recording with an error. Where the policy enforces recording, "
-                        b { (words::clipped(&who, 40)) } " is disconnected from " b { (words::clipped(&target, 40)) }
+                        b { (format::clipped(&who, 40)) } " is disconnected from " b { (format::clipped(&target, 40)) }
                         " at once, and what runs there is hung up. Where it does not, the session goes on unrecorded."
                     }
                     label {
@@ -245,19 +246,19 @@ impl SessionPage<'_> {
     }
 }
 
-/// A name, or in amber that there is none.
-fn named(label: Option<String>, otherwise: &str) -> Markup {
+/// A name, or `otherwise` where there is none.
+fn name_or(label: Option<String>, otherwise: &str) -> Markup {
     match label {
-        Some(label) => words::clipped(&label, 48),
+        Some(label) => format::clipped(&label, 48),
         None => html! { span.unsure { (otherwise) } },
     }
 }
 
-/// Who it was, where that is not whom the session is about: somebody looked at it, or ended it.
-fn looked(each: &EventView) -> Markup {
+/// The actor of Meshtrail's own events, who is not the session's: somebody viewed the session, or ended it.
+fn own_action_actor(each: &EventView) -> Markup {
     let own = each.event.kind.as_str().starts_with("meshtrail.");
-    match words::name_of(&each.event.actor).filter(|_| own) {
-        Some(who) => html! { (words::clipped(&who, 30)) " " },
+    match format::actor_name(&each.event.actor).filter(|_| own) {
+        Some(who) => html! { (format::clipped(&who, 30)) " " },
         None => html! {},
     }
 }

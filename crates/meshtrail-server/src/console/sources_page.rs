@@ -1,14 +1,14 @@
-//! Every source: when it was heard last, how far behind it is, what it missed, and what to do where it does not work.
+//! The page of all sources: last contact, lag, rate, gaps, and what to do about a source in trouble.
 
 use maud::{Markup, html};
 use meshtrail_collect::sources::{Gap, SourceReport, SourceState};
 use meshtrail_event::Timestamp;
 
-use super::ask::{address, term};
+use super::format;
 use super::layout::empty;
-use super::words;
+use super::page_filter::{address, term};
 
-/// What the page shows.
+/// The content of the page.
 pub(crate) struct SourcesPage<'a> {
     pub(crate) sources: &'a [SourceReport],
     pub(crate) now: Timestamp,
@@ -26,9 +26,9 @@ impl SourcesPage<'_> {
             h1 { "Sources" }
             @if self.sources.is_empty() { (nothing()) } @else {
                 p {
-                    (words::counted(self.sources.len() as u64, "source", "sources"))
+                    (format::plural(self.sources.len() as u64, "source", "sources"))
                     @if wrong == 0 { span.q { ", none in trouble" } }
-                    @else { ", " span.unsure { (words::counted(wrong as u64, "does", "do")) " not work or " (if wrong == 1 { "is" } else { "are" }) " silent" } }
+                    @else { ", " span.unsure { (format::plural(wrong as u64, "does", "do")) " not work or " (if wrong == 1 { "is" } else { "are" }) " silent" } }
                     span.q { ". Numbers are since the server's start; what is missing from before stands in the trail: " a href=(address("/events", &[("q", "kind:meshtrail.source_gap,meshtrail.source_silent")])) { "gaps and silences" } "." }
                 }
                 (self.table())
@@ -52,12 +52,12 @@ impl SourcesPage<'_> {
         html! {
             tr id={ "s-" (source.name) } data-row {
                 td.at-state { (state(source.state)) }
-                td.at-name { a.open href=(address("/events", &[("q", &events_of(&source.name))])) { (words::clipped(&source.name, 32)) } }
-                td.at-time { span.label { "heard " } (super::parts::moment(source.last_heard, "not yet", self.now)) }
-                td.at-lag.r { span.label { "behind " } @match source.lag { Some(lag) => (words::span(lag)), None => span.q { "–" } } }
+                td.at-name { a.open href=(address("/events", &[("q", &events_of(&source.name))])) { (format::clipped(&source.name, 32)) } }
+                td.at-time { span.label { "heard " } (super::components::moment(source.last_heard, "not yet", self.now)) }
+                td.at-lag.r { span.label { "behind " } @match source.lag { Some(lag) => (format::duration(lag)), None => span.q { "–" } } }
                 td.at-rate.r.n { (rate(source.rate)) span.label { " per second" } }
-                td.at-size.r.n { (words::count(source.events)) span.label { " events" } }
-                td.at-gaps.r.n { @if source.gaps > 0 { span.unsure { (words::count(source.gaps)) } } @else { "0" } span.label { " gaps" } }
+                td.at-size.r.n { (format::count(source.events)) span.label { " events" } }
+                td.at-gaps.r.n { @if source.gaps > 0 { span.unsure { (format::count(source.gaps)) } } @else { "0" } span.label { " gaps" } }
                 td.at-know { (self.to_know(source)) }
             }
         }
@@ -65,16 +65,16 @@ impl SourcesPage<'_> {
 
     fn to_know(&self, source: &SourceReport) -> Markup {
         html! {
-            @if let Some(trouble) = &source.trouble { p.unsure { (words::foreign(&words::sentence_case(trouble))) } p.q { (next_step(trouble)) } }
+            @if let Some(trouble) = &source.trouble { p.unsure { (format::untrusted(&format::sentence_case(trouble))) } p.q { (next_step(trouble)) } }
             @else if source.state == SourceState::Silent {
-                p.unsure { "Silent" @if let Some(heard) = source.last_heard { " since " (words::clock(heard, self.now)) " UTC" } ". " }
-                p.q { @if let Some(every) = source.every { "It should be heard every " (words::span(every)) ". " } "Look whether what sends it runs, and reaches this server." }
+                p.unsure { "Silent" @if let Some(heard) = source.last_heard { " since " (format::clock(heard, self.now)) " UTC" } ". " }
+                p.q { @if let Some(every) = source.every { "It should be heard every " (format::duration(every)) ". " } "Look whether what sends it runs, and reaches this server." }
             } @else if source.state == SourceState::Waiting {
-                p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (words::span(every)) "." } }
+                p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (format::duration(every)) "." } }
             }
-            @for unseen in &source.unseen { @if let Some(since) = unseen.since { p.unsure {
-                "Not visible: " (unseen.part) ", since " (words::clock(since, self.now)) " UTC; what was seen then still stands. "
-                (words::foreign(&words::sentence_case(&unseen.reason)))
+            @for unseen in &source.unavailable { @if let Some(since) = unseen.since { p.unsure {
+                "Not visible: " (unseen.part) ", since " (format::clock(since, self.now)) " UTC; what was seen then still stands. "
+                (format::untrusted(&format::sentence_case(&unseen.reason)))
             } } }
             @if !source.recent_gaps.is_empty() { (self.gaps(source)) }
         }
@@ -92,19 +92,19 @@ impl SourcesPage<'_> {
 
     fn gap(&self, gap: &Gap) -> Markup {
         html! {
-            (words::foreign(&gap.reason))
-            @if let (Some(first), Some(last)) = (gap.first, gap.last) { ": " (words::clock(first, self.now)) " to " (words::clock(last, self.now)) " UTC" }
+            (format::untrusted(&gap.reason))
+            @if let (Some(first), Some(last)) = (gap.first, gap.last) { ": " (format::clock(first, self.now)) " to " (format::clock(last, self.now)) " UTC" }
         }
     }
 }
 
-/// The filter that finds a source's events: they stand under the trail's name and its own, or its own alone.
+/// The filter for a source's events, whose source is the trail's name and its own, or its own alone.
 fn events_of(name: &str) -> String {
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if plain { format!("source:*{name}") } else { term("source", name) }
 }
 
-/// A text of the filter language.
+/// A quoted text of the filter language.
 fn text(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -129,10 +129,10 @@ fn rate(per_second: f64) -> String {
     }
 }
 
-/// What to do next, by what went wrong.
+/// What to do next, by the words of the trouble.
 fn next_step(trouble: &str) -> &'static str {
-    let said = trouble.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let trouble = trouble.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| trouble.contains(word));
     if has(&["401", "unauthori", "invalid key", "bad token", "api key"]) {
         "Its key is not taken: make a new one in the control plane, put it into the configured file, and start the server again."
     } else if has(&["403", "forbidden", "scope"]) {

@@ -1,49 +1,49 @@
-//! What the pages show, in the shapes they show it: plain values that say nothing of where they came from.
+//! View models: the plain values that pages render, without their origin.
 
 use std::time::Duration;
 
 use meshtrail_event::{Actor, Event, EventId, Identity, SessionId, Target, Timestamp};
 
-use crate::auth::{Capability, Viewer};
+use crate::auth::{Caller, Capability};
 use meshtrail_recording::{Session, SessionState};
 
-/// How a session stands.
+/// The status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Bytes still come.
+pub(crate) enum SessionStatus {
+    /// Bytes are still being received.
     Live,
-    /// It ended and its recording is whole.
+    /// It ended and its recording is complete.
     Ended,
-    /// The upload was cut off; what came is kept.
+    /// The upload was cut off; the bytes received are kept.
     Interrupted,
-    /// Its recording could not be taken as one.
+    /// Its upload could not be read as a recording.
     Failed,
 }
 
-impl State {
-    /// The word for it, which is also its style.
+impl SessionStatus {
+    /// Its name, which is also its CSS class.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            State::Live => "live",
-            State::Ended => "ended",
-            State::Interrupted => "interrupted",
-            State::Failed => "failed",
+            SessionStatus::Live => "live",
+            SessionStatus::Ended => "ended",
+            SessionStatus::Interrupted => "interrupted",
+            SessionStatus::Failed => "failed",
         }
     }
 }
 
-/// One session, as lists and its page show it.
+/// A session in a list or on its page.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionView {
     pub(crate) id: SessionId,
-    pub(crate) state: State,
+    pub(crate) status: SessionStatus,
     pub(crate) actor: Actor,
     pub(crate) identity: Identity,
     pub(crate) target: Target,
     pub(crate) command: Option<String>,
     pub(crate) requested_user: Option<String>,
     pub(crate) recorded_by: Option<String>,
-    /// Where it was imported from, where nobody here witnessed it.
+    /// The origin of an imported recording, which this server did not witness.
     pub(crate) imported_from: Option<String>,
     pub(crate) started: Timestamp,
     pub(crate) ended: Option<Timestamp>,
@@ -54,48 +54,48 @@ pub(crate) struct SessionView {
     pub(crate) anomalies: Vec<String>,
     pub(crate) width: Option<u64>,
     pub(crate) height: Option<u64>,
-    /// The event that closes it, and where that stands in the trail.
-    pub(crate) proven_by: Option<(EventId, Option<u64>)>,
+    /// The terminal event, and its index in the trail.
+    pub(crate) terminal_event: Option<(EventId, Option<u64>)>,
 }
 
 impl SessionView {
-    /// How long it ran, or runs.
+    /// The time from its start to its end, or to `now` while it is live.
     pub(crate) fn length(&self, now: Timestamp) -> Duration {
         let end = self.ended.unwrap_or(now);
         if end > self.started { end.since(self.started) } else { Duration::ZERO }
     }
 }
 
-/// One event and its place.
+/// An event and its index in the trail.
 #[derive(Debug, Clone)]
 pub(crate) struct EventView {
     pub(crate) index: u64,
     pub(crate) event: Event,
-    /// The event as it would be had everything been known when it was written, where more became known since.
-    pub(crate) best: Option<Box<Event>>,
-    /// The exact bytes that are proven.
+    /// The event with its late identity, where there is one.
+    pub(crate) best_known: Option<Box<Event>>,
+    /// The exact bytes that the trail proves.
     pub(crate) leaf: String,
 }
 
 impl EventView {
-    /// The event with the best that is known of its people and devices.
-    pub(crate) fn best(&self) -> &Event {
-        self.best.as_deref().unwrap_or(&self.event)
+    /// The event with its late identity, or as it was written.
+    pub(crate) fn best_known(&self) -> &Event {
+        self.best_known.as_deref().unwrap_or(&self.event)
     }
 }
 
-/// Where a list goes on.
+/// The position of a page in its list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Paging {
-    /// The cursor of what is older.
+    /// The cursor of the next, older page.
     pub(crate) next: Option<String>,
-    /// Whether this is not the first page.
+    /// Whether this page is not the first one.
     pub(crate) inside: bool,
 }
 
-/// Who looks at the page, and what they may do.
+/// The signed-in reader of a page, and their capabilities.
 #[derive(Debug, Clone)]
-pub(crate) struct Looker {
+pub(crate) struct PageViewer {
     pub(crate) name: String,
     pub(crate) role: &'static str,
     pub(crate) may_replay: bool,
@@ -103,21 +103,21 @@ pub(crate) struct Looker {
     pub(crate) may_kill: bool,
 }
 
-/// How the trail stands.
+/// The size of the trail, and its newest event.
 #[derive(Debug, Clone)]
-pub(crate) struct Sound {
+pub(crate) struct TrailStatus {
     pub(crate) events: u64,
-    /// When its newest event came in.
+    /// When the newest event was received.
     pub(crate) newest: Option<Timestamp>,
 }
 
-impl From<SessionState> for State {
-    fn from(state: SessionState) -> State {
+impl From<SessionState> for SessionStatus {
+    fn from(state: SessionState) -> SessionStatus {
         match state {
-            SessionState::Live => State::Live,
-            SessionState::Ended => State::Ended,
-            SessionState::Interrupted => State::Interrupted,
-            SessionState::Failed => State::Failed,
+            SessionState::Live => SessionStatus::Live,
+            SessionState::Ended => SessionStatus::Ended,
+            SessionState::Interrupted => SessionStatus::Interrupted,
+            SessionState::Failed => SessionStatus::Failed,
         }
     }
 }
@@ -126,7 +126,7 @@ impl From<Session> for SessionView {
     fn from(session: Session) -> SessionView {
         SessionView {
             id: session.id,
-            state: session.state.into(),
+            status: session.state.into(),
             actor: session.actor,
             identity: session.identity,
             target: session.target,
@@ -143,19 +143,19 @@ impl From<Session> for SessionView {
             anomalies: session.anomalies,
             width: session.width,
             height: session.height,
-            proven_by: session.event.map(|event| (event, session.index)),
+            terminal_event: session.event.map(|event| (event, session.index)),
         }
     }
 }
 
-impl From<&Viewer> for Looker {
-    fn from(viewer: &Viewer) -> Looker {
-        Looker {
-            name: viewer.who.to_string(),
-            role: viewer.role.name(),
-            may_replay: viewer.may(Capability::Replay),
-            may_export: viewer.may(Capability::Export),
-            may_kill: viewer.may(Capability::Kill),
+impl From<&Caller> for PageViewer {
+    fn from(caller: &Caller) -> PageViewer {
+        PageViewer {
+            name: caller.who.to_string(),
+            role: caller.role.name(),
+            may_replay: caller.may(Capability::Replay),
+            may_export: caller.may(Capability::Export),
+            may_kill: caller.may(Capability::Kill),
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The directory over time, kept up with the trail, and what becomes known late.
+//! The directory over time, kept up to date with the trail, and identities that become known late.
 //!
-//! - [`load`] reads every event of the config family before anything is served; [`Keeper`] follows the trail from there.
-//! - [`Learned`] holds what was found out of an event's people after it was written.
+//! - [`load`] reads every event of the config family before anything is served; [`DirectoryFollower`] follows the trail
+//!   from there.
+//! - [`LateIdentities`] holds who an event's people and devices turned out to be after the event was written.
 //!
-//! What an event means to the directory is `meshtrail-identity`'s business.
+//! How an event changes the directory is defined in `meshtrail-identity`.
 
-mod keeper;
-mod learned;
-mod waiting;
+mod follower;
+mod late_identities;
+mod pending;
 
-pub use keeper::{Keeper, load};
-pub use learned::{Late, Learned};
+pub use follower::{DirectoryFollower, load};
+pub use late_identities::{LateIdentities, LateIdentity};

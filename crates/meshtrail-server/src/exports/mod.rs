@@ -1,14 +1,14 @@
-//! Export jobs: long answers that are made in the background, watched, and taken away when done.
+//! Export jobs: long results that are written to files in the background, and downloaded when done.
 //!
-//! - An export is a file below `<data>/local/exports` and, once it is whole, a note beside it. A restart takes up what
-//!   is whole and removes the rest, which is told as nothing: an export is asked for again, not resumed.
-//! - At most two run at once; the next ones wait. At most [`KEPT`] are known, and a whole one is kept for
-//!   [`KEEP`].
-//! - Asking for one and its end are in the trail, the end with the SHA-256 of the file.
+//! - An export is a file below `<data>/local/exports` and, once it is complete, a metadata file beside it. A restart
+//!   loads complete exports and removes everything else without a record: an export is requested again, not resumed.
+//! - At most two run at once; the next ones wait. There are at most [`MAX_EXPORTS`], and a finished one is kept for
+//!   [`RETENTION`].
+//! - The request for an export and its end are in the trail, the end with the SHA-256 of the file.
 //!
-//! What an export holds is made in `make`.
+//! The files are written in `job`.
 
-mod make;
+mod job;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,26 +27,21 @@ use tokio_util::sync::CancellationToken;
 use crate::durable::{self, Readers};
 use crate::state::AppState;
 
-/// How many are made at once.
-const RUNNING: usize = 2;
+/// How many exports run at once.
+const MAX_RUNNING: usize = 2;
 
-/// How many are known at once.
-pub const KEPT: usize = 64;
+/// How many exports there may be.
+pub const MAX_EXPORTS: usize = 64;
 
-/// How long a whole one is kept.
-pub const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// How long a finished export is kept.
+pub const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
-/// What is to be exported.
+/// The content of an export.
 #[derive(Debug, Clone)]
-pub enum What {
-    /// The answer to a question in SQL.
-    Sql {
-        /// The question.
-        sql: String,
-        /// How it is written.
-        format: Format,
-    },
-    /// The leaves that a filter lets through, byte for byte, one a line.
+pub enum ExportContent {
+    /// The result of a SQL query.
+    Sql { sql: String, format: Format },
+    /// The leaves that match a filter, byte for byte, one per line.
     Leaves(Filter),
 }
 
@@ -67,7 +62,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Whether nothing more will happen to it.
+    /// Whether this is a final state.
     pub fn is_over(self) -> bool {
         !matches!(self, Progress::Waiting | Progress::Running)
     }
@@ -112,7 +107,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// The name of its file, for whoever takes it away.
+    /// The name of its file, also for downloads.
     pub fn file_name(&self) -> String {
         let extension =
             if self.format == Format::CsvSafe.name() { Format::CsvSafe.extension() } else { &self.format };
@@ -120,11 +115,11 @@ impl Export {
     }
 }
 
-/// Why there is no new export.
+/// There are too many exports for a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{most} exports are known already: remove some first")]
-pub struct TooMany {
-    most: usize,
+#[error("{max} exports are known already: remove some first")]
+pub struct TooManyExports {
+    max: usize,
 }
 
 /// All exports of a server; a clone shares them.
@@ -133,119 +128,125 @@ pub struct Exports(Arc<Shared>);
 
 struct Shared {
     folder: PathBuf,
-    /// By id, which counts up; never held across an await or a file.
-    known: Mutex<BTreeMap<String, Entry>>,
-    /// The second of the newest id, and its number in it: an id is given once, whatever becomes of it.
-    given: Mutex<(String, u32)>,
-    most: usize,
-    turns: Semaphore,
+    /// By id, in order of creation; never held across an await or file access.
+    jobs: Mutex<BTreeMap<String, Job>>,
+    /// The timestamp and the counter of the newest id: an id is never reused, whatever becomes of its export.
+    last_id: Mutex<(String, u32)>,
+    max: usize,
+    slots: Semaphore,
 }
 
-struct Entry {
+struct Job {
     export: Export,
     cancel: CancellationToken,
 }
 
 impl Exports {
-    /// Takes up what is whole in `folder`, and removes everything else from it.
+    /// Loads complete exports from `folder`, and removes everything else in it.
     pub fn open(folder: PathBuf) -> io::Result<Exports> {
         fs::create_dir_all(&folder)?;
-        let mut known = BTreeMap::new();
+        let mut jobs = BTreeMap::new();
         let names = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-        for note in names.iter().filter(|path| path.extension().is_some_and(|of| of == "note")) {
-            if let Some(export) = whole(&folder, note) {
-                known.insert(export.id.clone(), Entry { export, cancel: CancellationToken::new() });
+        for metadata in
+            names.iter().filter(|path| path.extension().is_some_and(|extension| extension == "note"))
+        {
+            if let Some(export) = load_finished(&folder, metadata) {
+                jobs.insert(export.id.clone(), Job { export, cancel: CancellationToken::new() });
             }
         }
-        let keep = |path: &Path| {
+        let is_loaded = |path: &Path| {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
-            stem.is_some_and(|stem| known.contains_key(stem))
+            stem.is_some_and(|stem| jobs.contains_key(stem))
         };
-        for path in names.iter().filter(|path| !keep(path)) {
+        for path in names.iter().filter(|path| !is_loaded(path)) {
             fs::remove_file(path)?;
         }
-        Ok(Exports::of(folder, known, KEPT))
+        Ok(Exports::of(folder, jobs, MAX_EXPORTS))
     }
 
-    /// No exports, and no place for any: where a store is only read.
+    /// No exports and no folder for any: for a process that only reads a store.
     pub fn none() -> Exports {
         Exports::of(PathBuf::new(), BTreeMap::new(), 0)
     }
 
-    fn of(folder: PathBuf, known: BTreeMap<String, Entry>, most: usize) -> Exports {
-        let turns = Semaphore::new(RUNNING);
-        Exports(Arc::new(Shared { folder, known: Mutex::new(known), given: Mutex::default(), most, turns }))
+    fn of(folder: PathBuf, jobs: BTreeMap<String, Job>, max: usize) -> Exports {
+        let slots = Semaphore::new(MAX_RUNNING);
+        Exports(Arc::new(Shared { folder, jobs: Mutex::new(jobs), last_id: Mutex::default(), max, slots }))
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Job>> {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every export, the newest first.
     pub fn list(&self) -> Vec<Export> {
-        self.known().values().rev().map(|entry| entry.export.clone()).collect()
+        self.jobs().values().rev().map(|job| job.export.clone()).collect()
     }
 
-    /// One export.
     pub fn get(&self, id: &str) -> Option<Export> {
-        self.known().get(id).map(|entry| entry.export.clone())
+        self.jobs().get(id).map(|job| job.export.clone())
     }
 
-    /// Where the file of a whole export lies.
+    /// The path of an export's file.
     pub fn file(&self, export: &Export) -> PathBuf {
         self.0.folder.join(export.file_name())
     }
 
-    fn note(&self, id: &str) -> PathBuf {
+    fn metadata_path(&self, id: &str) -> PathBuf {
         self.0.folder.join(format!("{id}.note"))
     }
 
-    /// The name of the next export.
+    /// A new id.
     pub fn next_id(&self, now: Timestamp) -> String {
         // Ids sort by time: `20261121T140211-0`.
         let stamp: String = now.to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-        let mut given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut count = if given.0 == stamp { given.1 + 1 } else { 0 };
-        while self.known().contains_key(&format!("{stamp}-{count}")) {
+        let mut last_id = self.0.last_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = if last_id.0 == stamp { last_id.1 + 1 } else { 0 };
+        while self.jobs().contains_key(&format!("{stamp}-{count}")) {
             count += 1;
         }
         let id = format!("{stamp}-{count}");
-        *given = (stamp, count);
+        *last_id = (stamp, count);
         id
     }
 
-    /// Begins an export in a task of its own.
-    pub fn begin(&self, state: &AppState, export: Export, what: What) -> Result<Export, TooMany> {
+    /// Starts an export in a task of its own.
+    pub fn start(
+        &self,
+        state: &AppState,
+        export: Export,
+        content: ExportContent,
+    ) -> Result<Export, TooManyExports> {
         self.expire(Timestamp::now());
         let cancel = state.stop().child_token();
         {
-            let mut known = self.known();
-            if known.len() >= self.0.most {
-                return Err(TooMany { most: self.0.most });
+            let mut jobs = self.jobs();
+            if jobs.len() >= self.0.max {
+                return Err(TooManyExports { max: self.0.max });
             }
-            known.insert(export.id.clone(), Entry { export: export.clone(), cancel: cancel.clone() });
+            jobs.insert(export.id.clone(), Job { export: export.clone(), cancel: cancel.clone() });
         }
         let (exports, state, id) = (self.clone(), state.clone(), export.id.clone());
-        tokio::spawn(async move { make::run(exports, state, id, what, cancel).await });
+        tokio::spawn(async move { job::run(exports, state, id, content, cancel).await });
         Ok(export)
     }
 
-    /// Gives up an export that is being made, or removes one that is done with.
+    /// Cancels an unfinished export, or removes a finished one.
     pub fn remove(&self, id: &str) -> io::Result<Option<Export>> {
         let (export, over) = {
-            let mut known = self.known();
-            let Some(entry) = known.get_mut(id) else { return Ok(None) };
-            entry.cancel.cancel();
-            let over = entry.export.progress.is_over();
-            let export = entry.export.clone();
+            let mut jobs = self.jobs();
+            let Some(job) = jobs.get_mut(id) else { return Ok(None) };
+            job.cancel.cancel();
+            let over = job.export.progress.is_over();
+            let export = job.export.clone();
             if over {
-                known.remove(id);
+                jobs.remove(id);
             }
             (export, over)
         };
         if over {
-            // The note goes first: a file without one is removed at the next start.
-            for path in [self.note(id), self.file(&export)] {
+            // The metadata file is removed first: an export without one is removed at the next start.
+            for path in [self.metadata_path(id), self.file(&export)] {
                 match fs::remove_file(path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -255,42 +256,42 @@ impl Exports {
         Ok(Some(export))
     }
 
-    /// Removes what was kept long enough.
+    /// Removes exports that are older than [`RETENTION`].
     fn expire(&self, now: Timestamp) {
-        let old = |export: &Export| {
+        let is_expired = |export: &Export| {
             export.finished.is_some_and(|finished| {
                 let age = now.as_nanos().saturating_sub(finished.as_nanos());
-                age > i64::try_from(KEEP.as_nanos()).unwrap_or(i64::MAX)
+                age > i64::try_from(RETENTION.as_nanos()).unwrap_or(i64::MAX)
             })
         };
-        for export in self.list().into_iter().filter(old) {
+        for export in self.list().into_iter().filter(is_expired) {
             if let Err(error) = self.remove(&export.id) {
                 tracing::warn!(error = &error as &dyn std::error::Error, export.id, "an old export stays");
             }
         }
     }
 
-    /// Changes what is told of an export; gives back how it stands then.
+    /// Updates an export, and returns the new state.
     fn update(&self, id: &str, change: impl FnOnce(&mut Export)) -> Option<Export> {
-        let mut known = self.known();
-        let entry = known.get_mut(id)?;
-        change(&mut entry.export);
-        Some(entry.export.clone())
+        let mut jobs = self.jobs();
+        let job = jobs.get_mut(id)?;
+        change(&mut job.export);
+        Some(job.export.clone())
     }
 
-    /// Makes a whole export outlive a restart.
-    fn keep(&self, export: &Export) -> io::Result<()> {
-        let note = serde_json::to_vec(export).map_err(io::Error::other)?;
-        durable::replace(&self.note(&export.id), Readers::Owner, &note)
+    /// Writes the metadata file, so that a complete export survives a restart.
+    fn persist(&self, export: &Export) -> io::Result<()> {
+        let metadata = serde_json::to_vec(export).map_err(io::Error::other)?;
+        durable::replace(&self.metadata_path(&export.id), Readers::Owner, &metadata)
     }
 }
 
-/// The export of a note, if its file is there in full.
-fn whole(folder: &Path, note: &Path) -> Option<Export> {
-    let export: Export = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
-    let named = note.file_stem().is_some_and(|stem| stem == export.id.as_str());
+/// Loads an export by its metadata file, if its own file is complete.
+fn load_finished(folder: &Path, metadata: &Path) -> Option<Export> {
+    let export: Export = serde_json::from_slice(&fs::read(metadata).ok()?).ok()?;
+    let has_its_name = metadata.file_stem().is_some_and(|stem| stem == export.id.as_str());
     let size = fs::metadata(folder.join(export.file_name())).ok()?.len();
-    (named && export.progress == Progress::Done && size == export.bytes).then_some(export)
+    (has_its_name && export.progress == Progress::Done && size == export.bytes).then_some(export)
 }
 
 #[cfg(test)]
@@ -322,7 +323,7 @@ mod tests {
         let exports = Exports::open(folder.path().to_owned()).unwrap();
         for (id, bytes) in [("a-0", 4), ("b-0", 9)] {
             fs::write(path(&format!("{id}.csv")), "x,y\n").unwrap();
-            exports.keep(&export(id, bytes)).unwrap();
+            exports.persist(&export(id, bytes)).unwrap();
         }
         fs::write(path("c-0.csv"), "half").unwrap();
         let again = Exports::open(folder.path().to_owned()).unwrap();
@@ -338,8 +339,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let exports = Exports::open(folder.path().to_owned()).unwrap();
         let now: Timestamp = "2026-11-21T14:02:11.5Z".parse().unwrap();
-        let entry = Entry { export: export("20261121T140211-0", 0), cancel: CancellationToken::new() };
-        exports.known().insert("20261121T140211-0".to_owned(), entry);
+        let job = Job { export: export("20261121T140211-0", 0), cancel: CancellationToken::new() };
+        exports.jobs().insert("20261121T140211-0".to_owned(), job);
         assert_eq!(exports.next_id(now), "20261121T140211-1");
         assert_eq!(
             exports.next_id(now),

@@ -1,50 +1,50 @@
-//! People and devices as the API and the console tell of them: what they are, were, and did.
+//! People and devices for the API and the console: lists, profiles over time, and activity.
 //!
-//! - What they are and were comes from the directory's history; what they did is counted from the trail.
-//! - Who says so and as of when stands beside every state; contradictions are kept, never settled here.
-//! - Somebody whom no control plane told of is still shown as far as events tell, and it is said that only they do.
+//! - State, current and past, comes from the directory's history; activity is counted from the trail.
+//! - Every state names its provider and its moment; conflicts between providers are reported, not resolved.
+//! - A person or device that no control plane reported is still shown from events; the answer then has no state.
 
-mod doings;
-mod listed;
-mod lives;
-mod tally;
+mod activity;
+mod lists;
+mod profiles;
+mod top_values;
 
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceState, UserState};
 use serde::Serialize;
 
-pub use doings::{Day, Doings};
-pub(crate) use doings::{Whose, doings};
-pub(crate) use listed::{devices, people};
-pub(crate) use lives::{device, person, unknown_device, unknown_person};
-pub use tally::{Counted, Often};
+pub use activity::{Activity, Day};
+pub(crate) use activity::{Subject, activity};
+pub(crate) use lists::{list_devices, list_people};
+pub(crate) use profiles::{device_profile, person_profile, unknown_device, unknown_person};
+pub use top_values::{TopValues, ValueCount};
 
-/// A state, with who told it.
+/// A state with its provider and its moment.
 #[derive(Debug, Clone, Serialize)]
-pub struct Told<S> {
-    /// The state, as told last.
+pub struct StateView<S> {
+    /// The state reported last.
     pub state: S,
-    /// Who told: a control plane's API, its audit log, the tailnet's own node, a file.
+    /// The provider: a control plane's API, its audit log, the tailnet's own node, a file.
     pub by: String,
-    /// The moment it was told of.
+    /// The moment of the observation.
     pub as_of: Timestamp,
-    /// The moment that `last_seen` and `online` of the state are of, which is later than the rest: absent where none was
-    /// told.
+    /// The moment of `last_seen` and `online`, which is later than that of the rest; absent where no provider reported
+    /// them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_as_of: Option<Timestamp>,
-    /// Since when it is gone; absent while it is there.
+    /// When it was removed; absent while it is in the mesh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gone: Option<Timestamp>,
-    /// What speaks against it: what another teller says, or who else has the address.
+    /// The conflict, if any: what another provider reports, or who else has the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
 }
 
-/// A person as told of.
-pub type ToldPerson = Told<UserState>;
+/// A person as reported.
+pub type PersonView = StateView<UserState>;
 
-/// A device as told of.
-pub type ToldDevice = Told<DeviceState>;
+/// A device as reported.
+pub type DeviceView = StateView<DeviceState>;
 
 /// What one teller says of whose a device is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -61,7 +61,8 @@ pub struct Account {
 
 /// A property's value over a stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Stretch {
+#[schema(as = Stretch)]
+pub struct PropertyPeriod {
     /// Which property: `name`, `owner`, `tags`, `address`, `role`, `groups`, `routes`, `key`.
     pub what: String,
     /// The value.

@@ -1,16 +1,16 @@
-//! Who talked to whom: both ends' counts side by side, put together by person, group, tag or device.
+//! Who exchanged traffic with whom: the counts of both endpoints side by side, grouped by person, group, tag or device.
 //!
-//! - What one end sent and what the other received are two counts of the same traffic; they are never added up.
-//! - An end that reports nothing, or only what it sends, is said to; its silence is not taken for zero.
-//! - Ends are told as they were when the traffic went: a device that changed hands is two ends.
+//! - What one endpoint sent and what the other received are two counts of the same traffic; they are never added up.
+//! - An endpoint that reports nothing, or only what it sends, is marked; a missing count is not zero.
+//! - An endpoint has the owner it had at the time of the traffic: a device whose owner changed is two endpoints.
 //!
-//! How flows come into the trail is not known here.
+//! How flows enter the trail is not known here.
 
+mod cache;
+mod edges;
 mod grid;
-mod kept;
-mod talks;
 
-pub(crate) use grid::{By, Grid, Part, parts_of};
-pub use kept::Kept;
-pub(crate) use kept::{Asked, Picture, picture};
-pub(crate) use talks::{End, Talk, Trust};
+pub use cache::TrafficCache;
+pub(crate) use cache::{TrafficMatrix, TrafficQuery, traffic_matrix};
+pub(crate) use edges::{CountAgreement, TrafficEdge, TrafficEndpoint};
+pub(crate) use grid::{Grid, GridGroup, Grouping, edges_between};

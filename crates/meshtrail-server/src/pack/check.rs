@@ -1,7 +1,7 @@
-//! Checking an evidence pack with nothing but the file.
+//! Checks an evidence pack with nothing but the file.
 //!
-//! Each check has its own verdict, and a failed one does not stop those that do not need it. What a pack can't say
-//! of itself, whose key it is, is for the caller to compare: [`Report::vkey`].
+//! Each check has its own result, and a failed one does not stop those that do not depend on it. Whose key the pack is
+//! signed by can't be told from the file; the caller compares [`Report::vkey`].
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,79 +15,78 @@ use sha2::{Digest, Sha256};
 
 use super::{FORMAT, Pack, frame, gunzip};
 
-/// What was checked, and how it came out.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Each check, in order.
     pub checks: Vec<Check>,
     /// The session, as the pack names it.
     pub session: Option<SessionId>,
-    /// The key the checkpoint is signed by, to be compared with one known from elsewhere.
+    /// The key that signs the checkpoint, to be compared with one known from elsewhere.
     pub vkey: Option<String>,
     /// The trail's origin and size at the checkpoint.
     pub checkpoint: Option<(String, u64)>,
 }
 
-/// One check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was checked: `file`, `key and checkpoint`, `events`, `recording`.
     pub what: &'static str,
-    /// Whether it holds.
     pub holds: bool,
     /// What was found, in words.
-    pub said: String,
+    #[serde(rename = "said")]
+    pub finding: String,
 }
 
 impl Report {
-    /// Whether all of it holds.
+    /// Whether every check holds.
     pub fn holds(&self) -> bool {
         !self.checks.is_empty() && self.checks.iter().all(|check| check.holds)
     }
 
-    fn note(&mut self, what: &'static str, found: Result<String, String>) {
-        let (holds, said) = match found {
-            Ok(said) => (true, said),
-            Err(said) => (false, said),
+    fn add(&mut self, what: &'static str, result: Result<String, String>) {
+        let (holds, finding) = match result {
+            Ok(finding) => (true, finding),
+            Err(finding) => (false, finding),
         };
-        self.checks.push(Check { what, holds, said });
+        self.checks.push(Check { what, holds, finding });
     }
 }
 
 /// Checks a pack file.
 pub fn check(html: &[u8]) -> Report {
     let mut report = Report { checks: Vec::new(), session: None, vkey: None, checkpoint: None };
-    let (pack, frame) = match read(html) {
-        Ok(read) => read,
+    let (pack, frame) = match parse(html) {
+        Ok(parsed) => parsed,
         Err(why) => {
-            report.note("file", Err(why));
+            report.add("file", Err(why));
             return report;
         }
     };
     report.session = Some(pack.session.clone());
     report.vkey = Some(pack.vkey.clone());
-    report.note("file", frame);
-    let checkpoint = checkpoint(&pack);
+    report.add("file", frame);
+    let checkpoint = verify_checkpoint(&pack);
     if let Ok(checkpoint) = &checkpoint {
         report.checkpoint = Some((checkpoint.origin.clone(), checkpoint.size));
     }
-    let events = events(&pack);
-    report.note(
+    let events = parse_events(&pack);
+    report.add(
         "events",
         match (&events, &checkpoint) {
             (Err(why), _) => Err(why.clone()),
             (Ok(_), Err(_)) => Err("there is no checkpoint to prove them under".to_owned()),
-            (Ok(events), Ok(checkpoint)) => proven(&pack, events, checkpoint),
+            (Ok(events), Ok(checkpoint)) => verify_events(&pack, events, checkpoint),
         },
     );
-    report.note(
+    report.add(
         "key and checkpoint",
         checkpoint.map(|checkpoint| format!("the root of {} events is signed by this key", checkpoint.size)),
     );
-    report.note(
+    report.add(
         "recording",
         match &events {
-            Ok(events) => recording(&pack, events),
+            Ok(events) => check_recording(&pack, events),
             Err(_) => {
                 Err("its closing event can't be read, so there is nothing to hold it against".to_owned())
             }
@@ -96,16 +95,16 @@ pub fn check(html: &[u8]) -> Report {
     report
 }
 
-fn read(html: &[u8]) -> Result<(Pack, Result<String, String>), String> {
+fn parse(html: &[u8]) -> Result<(Pack, Result<String, String>), String> {
     let html = std::str::from_utf8(html)
         .map_err(|_| "this file is not text: it was altered, or is no pack".to_owned())?;
-    let opened = frame::open(html).ok_or("there is no pack in this file")?;
-    let pack: Pack = serde_json::from_str(opened.data)
+    let embedded = frame::extract(html).ok_or("there is no pack in this file")?;
+    let pack: Pack = serde_json::from_str(embedded.data)
         .map_err(|error| format!("the data in this file can't be read: {error}"))?;
     if pack.format != FORMAT {
         return Err(format!("this is a pack of the form {:?}; {FORMAT:?} is read here", pack.format));
     }
-    let frame = if opened.is_ours {
+    let frame = if embedded.is_current_frame {
         Ok("the page around the data is the one this version writes".to_owned())
     } else {
         Err("the page around the data is not the one this version writes: what it shows in a browser can't be relied on; the checks here do not use it".to_owned())
@@ -113,7 +112,7 @@ fn read(html: &[u8]) -> Result<(Pack, Result<String, String>), String> {
     Ok((pack, frame))
 }
 
-fn checkpoint(pack: &Pack) -> Result<Checkpoint, String> {
+fn verify_checkpoint(pack: &Pack) -> Result<Checkpoint, String> {
     let checkpoint = verify_note(&pack.checkpoint, &pack.vkey).map_err(|error| error.to_string())?;
     if checkpoint.size != pack.size {
         return Err(format!("the checkpoint is of {} events, the pack says {}", checkpoint.size, pack.size));
@@ -121,8 +120,8 @@ fn checkpoint(pack: &Pack) -> Result<Checkpoint, String> {
     Ok(checkpoint)
 }
 
-/// The events as they are proven: the leaf's bytes, and what they say.
-fn events(pack: &Pack) -> Result<Vec<(Vec<u8>, Event)>, String> {
+/// The events of a pack: the bytes of the leaf, and the event parsed from them.
+fn parse_events(pack: &Pack) -> Result<Vec<(Vec<u8>, Event)>, String> {
     let read = |(at, each): (usize, &super::PackEvent)| {
         let which = |why: String| format!("event {} of {} {why}", at + 1, pack.events.len());
         let leaf =
@@ -134,14 +133,14 @@ fn events(pack: &Pack) -> Result<Vec<(Vec<u8>, Event)>, String> {
         Ok((leaf, event))
     };
     let events: Vec<_> = pack.events.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-    match events.iter().filter(|(_, event)| closes(&event.kind)).count() {
+    match events.iter().filter(|(_, event)| closes_session(&event.kind)).count() {
         1 => Ok(events),
         0 => Err(format!("no event closes session {}", pack.session)),
         _ => Err(format!("more than one event closes session {}", pack.session)),
     }
 }
 
-fn closes(kind: &Kind) -> bool {
+fn closes_session(kind: &Kind) -> bool {
     matches!(
         kind,
         Kind::SshSessionEnded
@@ -153,7 +152,11 @@ fn closes(kind: &Kind) -> bool {
     )
 }
 
-fn proven(pack: &Pack, events: &[(Vec<u8>, Event)], checkpoint: &Checkpoint) -> Result<String, String> {
+fn verify_events(
+    pack: &Pack,
+    events: &[(Vec<u8>, Event)],
+    checkpoint: &Checkpoint,
+) -> Result<String, String> {
     for (each, (leaf, event)) in pack.events.iter().zip(events) {
         let proof = InclusionProof {
             index: each.index,
@@ -169,30 +172,30 @@ fn proven(pack: &Pack, events: &[(Vec<u8>, Event)], checkpoint: &Checkpoint) -> 
     Ok(format!("each of {} leads by its path to the signed root", events.len()))
 }
 
-fn recording(pack: &Pack, events: &[(Vec<u8>, Event)]) -> Result<String, String> {
+fn check_recording(pack: &Pack, events: &[(Vec<u8>, Event)]) -> Result<String, String> {
     if pack.recording.encoding != "gzip" {
         return Err(format!("it is packed as {:?}, which is not known here", pack.recording.encoding));
     }
     let altered = |_| "it was altered: it can't be unpacked".to_owned();
-    let packed =
+    let compressed =
         BASE64_STANDARD.decode(&pack.recording.data).map_err(|_| "it is not base64 any more".to_owned())?;
-    if hex::encode(Sha256::digest(&packed)) != pack.recording.sha256 {
+    if hex::encode(Sha256::digest(&compressed)) != pack.recording.sha256 {
         return Err("it was altered: the packed bytes do not have the SHA-256 that the pack gives".to_owned());
     }
-    let bytes = gunzip(&packed).map_err(altered)?;
-    let (marks, end, imported) = statements(events)?;
+    let bytes = gunzip(&compressed).map_err(altered)?;
+    let (marks, end, imported) = parse_statements(events)?;
     let count = marks.len();
     let mut checker = Checker::new(marks, Some(end));
     checker.push(&bytes);
-    let found = checker.finish();
-    match found.first() {
+    let deviations = checker.finish();
+    match deviations.first() {
         None => Ok(format!("{} bytes, as the closing event and {count} marks say{imported}", bytes.len())),
         Some(first) => Err(format!("it was altered: {first}")),
     }
 }
 
-/// What the events say of the recording: the marks, the end, and in words whether it was imported.
-fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement, String), String> {
+/// The events' statements about the recording: the marks, the end, and a remark if it was imported.
+fn parse_statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement, String), String> {
     let (mut marks, mut end, mut counted, mut imported) = (Vec::new(), None, None, String::new());
     for (_, event) in events {
         let state = |bytes: Option<u64>, sha256: &Option<String>| {
@@ -207,7 +210,7 @@ fn statements(events: &[(Vec<u8>, Event)]) -> Result<(Vec<Statement>, Statement,
             Some(Detail::Mark(mark)) if event.kind == Kind::RecordingMark => {
                 marks.push(state(mark.bytes, &mark.sha256)?)
             }
-            Some(Detail::Session(facts)) if closes(&event.kind) => {
+            Some(Detail::Session(facts)) if closes_session(&event.kind) => {
                 counted = facts.marks;
                 if let Some(from) = &facts.imported_from {
                     imported = format!("; imported from {}, not witnessed while it happened", visible(from));

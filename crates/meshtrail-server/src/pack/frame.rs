@@ -1,6 +1,6 @@
-//! The file around a pack's data: a frame that is the same for every pack of a version.
+//! The HTML frame around a pack's data, which is the same for every pack of a version.
 //!
-//! The page's modules stand in it as one classic script, since files opened from a disk can't import each other.
+//! The page's modules are concatenated to one classic script, since files opened from a disk can't import each other.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 const FRAME: &str = include_str!("../static/pack/frame.html");
 const PLAYER: &str = include_str!("../static/vendor/asciinema-player.min.js");
 
-/// The modules, each after those it imports.
+/// The modules, in order of their imports.
 const MODULES: &[&str] = &[
     include_str!("../static/bytes.js"),
     include_str!("../static/visible.js"),
@@ -33,18 +33,18 @@ const STYLES: &[&str] = &[
     include_str!("../static/pack/pack.css"),
 ];
 
-const FACES: &[(&str, &[u8])] = &[
+const FONTS: &[(&str, &[u8])] = &[
     ("fonts/next.woff2", include_bytes!("../static/fonts/next.woff2")),
     ("fonts/mono.woff2", include_bytes!("../static/fonts/mono.woff2")),
 ];
 
-/// What stands before and after the data.
+/// The text before and after the data.
 struct Frame {
     before: String,
     after: String,
 }
 
-static CUT: LazyLock<Frame> = LazyLock::new(|| {
+static FRAME_PARTS: LazyLock<Frame> = LazyLock::new(|| {
     let (script, style) = (script(), style());
     let policy = format!(
         "default-src 'none'; script-src {} {} 'wasm-unsafe-eval'; style-src {}; font-src data:; img-src data:; base-uri 'none'; form-action 'none'",
@@ -59,27 +59,27 @@ static CUT: LazyLock<Frame> = LazyLock::new(|| {
     }
 });
 
-/// The file with this JSON inside. `<` is written as an escape, so that no text can end the block or open a comment.
-pub(super) fn with_data(json: &str) -> Vec<u8> {
+/// Builds the file with this JSON. `<` is escaped, so that no text can end the block or open a comment.
+pub(super) fn embed(json: &str) -> Vec<u8> {
     let escaped = json.replace('<', "\\u003c");
-    [CUT.before.as_bytes(), escaped.as_bytes(), CUT.after.as_bytes()].concat()
+    [FRAME_PARTS.before.as_bytes(), escaped.as_bytes(), FRAME_PARTS.after.as_bytes()].concat()
 }
 
-/// A file cut open.
-pub(super) struct Opened<'a> {
-    /// The JSON inside.
+/// The data extracted from a file.
+pub(super) struct EmbeddedData<'a> {
+    /// The JSON text.
     pub(super) data: &'a str,
-    /// Whether all around it is exactly what this version writes.
-    pub(super) is_ours: bool,
+    /// Whether the rest of the file is exactly what this version writes.
+    pub(super) is_current_frame: bool,
 }
 
-/// Finds the data in a file, by the marks that every pack has.
-pub(super) fn open(html: &str) -> Option<Opened<'_>> {
+/// Finds the data in a file, by the markup that every pack has.
+pub(super) fn extract(html: &str) -> Option<EmbeddedData<'_>> {
     const BEGIN: &str = "<script type=\"application/json\" id=\"pack\">";
     let begin = html.find(BEGIN)? + BEGIN.len();
     let end = begin + html[begin..].find("</script>")?;
-    let is_ours = html[..begin] == CUT.before && html[end..] == CUT.after;
-    Some(Opened { data: &html[begin..end], is_ours })
+    let is_current_frame = html[..begin] == FRAME_PARTS.before && html[end..] == FRAME_PARTS.after;
+    Some(EmbeddedData { data: &html[begin..end], is_current_frame })
 }
 
 fn script() -> String {
@@ -92,14 +92,14 @@ fn script() -> String {
     whole
 }
 
-/// The styles, with the Latin faces inside; what only pages of a server load is left out.
+/// The styles, with the Latin fonts embedded; fonts that only pages of a server load are left out.
 fn style() -> String {
     let mut whole = String::new();
     for line in STYLES.iter().flat_map(|style| style.lines()).filter(|line| !line.contains("-ext.woff2")) {
         whole.push_str(line);
         whole.push('\n');
     }
-    for (name, bytes) in FACES {
+    for (name, bytes) in FONTS {
         whole = whole.replace(name, &format!("data:font/woff2;base64,{}", BASE64_STANDARD.encode(bytes)));
     }
     whole
@@ -139,18 +139,18 @@ mod tests {
 
     #[test]
     fn the_frame_loads_nothing_from_outside() {
-        let whole = String::from_utf8(with_data("{}")).unwrap();
+        let whole = String::from_utf8(embed("{}")).unwrap();
         assert!(!whole.contains(" src=") && !whole.contains("<link"), "something is loaded");
-        assert!(style().matches("url(").count() == FACES.len(), "a style loads more than the faces");
-        assert_eq!(style().matches("url(data:font/woff2;base64,").count(), FACES.len());
+        assert!(style().matches("url(").count() == FONTS.len(), "a style loads more than the faces");
+        assert_eq!(style().matches("url(data:font/woff2;base64,").count(), FONTS.len());
     }
 
     #[test]
     fn what_was_put_in_comes_out_and_a_changed_frame_shows() {
-        let html = String::from_utf8(with_data("{\"a\":\"</script><!--\"}")).unwrap();
-        let opened = open(&html).unwrap();
-        assert!(opened.is_ours);
-        assert_eq!(serde_json::from_str::<serde_json::Value>(opened.data).unwrap()["a"], "</script><!--");
-        assert!(!open(&html.replacen("Evidence", "evidence", 1)).unwrap().is_ours);
+        let html = String::from_utf8(embed("{\"a\":\"</script><!--\"}")).unwrap();
+        let embedded = extract(&html).unwrap();
+        assert!(embedded.is_current_frame);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(embedded.data).unwrap()["a"], "</script><!--");
+        assert!(!extract(&html.replacen("Evidence", "evidence", 1)).unwrap().is_current_frame);
     }
 }

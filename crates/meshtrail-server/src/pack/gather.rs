@@ -1,32 +1,33 @@
-//! What a pack is made of, collected from trail and recordings.
+//! Collects the parts of a pack from the trail and the recordings.
 
 use std::pin::pin;
 
 use futures::TryStreamExt;
 use meshtrail_event::{Event, Family, Kind, SessionId};
 
-use super::{BuildError, MAX_RECORDING, Parts};
+use super::{BuildError, MAX_RECORDING, PackParts};
 use crate::api::events::{self, EventsQuery, MAX_PAGE, Order};
 use crate::api::{proofs, sessions};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Everything that a pack of an ended session holds.
-pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<Parts, Problem> {
+/// Collects the parts of the pack of an ended session.
+pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<PackParts, Problem> {
     let session = sessions::find(state, id).await?;
     if session.event.is_none() {
         return Err(Problem::conflict("the session still runs; a pack is made once it has ended"));
     }
-    too_large(session.bytes)?;
+    check_size(session.bytes)?;
     let head = proofs::head(state).await?;
     let mut events = Vec::new();
-    for (index, leaf) in leaves(state, id).await?.into_iter().filter(|(index, _)| *index < head.size) {
+    for (index, leaf) in binding_leaves(state, id).await?.into_iter().filter(|(index, _)| *index < head.size)
+    {
         let proof =
             state.trail().inclusion(index, head.size).await.map_err(|error| events::unreadable(&error))?;
         events.push((index, leaf, proof.hashes));
     }
-    let recording = received(state, id).await?;
-    Ok(Parts {
+    let recording = received_bytes(state, id).await?;
+    Ok(PackParts {
         session: id.clone(),
         recording,
         events,
@@ -36,8 +37,8 @@ pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<Parts, Pr
     })
 }
 
-/// The events that bind the recording: all of the session but those of people who looked at it.
-async fn leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Vec<u8>)>, Problem> {
+/// The events that bind the recording: all events of the session, except those about people who viewed it.
+async fn binding_leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Vec<u8>)>, Problem> {
     let mut leaves = Vec::new();
     let mut query = EventsQuery {
         q: Some(format!("session:{id}")),
@@ -61,18 +62,18 @@ async fn leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Vec<u8>)>,
     }
 }
 
-async fn received(state: &AppState, id: &SessionId) -> Result<Vec<u8>, Problem> {
+async fn received_bytes(state: &AppState, id: &SessionId) -> Result<Vec<u8>, Problem> {
     let stream = state.recordings().received(id).await.map_err(sessions::unplayable)?;
     let mut stream = pin!(stream);
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await.map_err(sessions::unplayable)? {
         bytes.extend_from_slice(&chunk);
-        too_large(bytes.len() as u64)?;
+        check_size(bytes.len() as u64)?;
     }
     Ok(bytes)
 }
 
-fn too_large(bytes: u64) -> Result<(), Problem> {
+fn check_size(bytes: u64) -> Result<(), Problem> {
     if bytes <= MAX_RECORDING {
         return Ok(());
     }

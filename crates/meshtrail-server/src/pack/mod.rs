@@ -1,12 +1,12 @@
-//! Evidence packs: one HTML file that replays a session and proves itself, offline.
+//! Evidence packs: one HTML file that replays a session and verifies itself offline.
 //!
-//! - A pack holds the received bytes of a recording, every event that binds them, the path of each event to the
-//!   root of one checkpoint, that checkpoint, and the key it is signed by; and nothing that is not checked.
-//! - The file loads nothing: its scripts, styles and faces are inside, allowed by their hashes alone.
-//! - No byte of the recording or of an event can end the block it stands in, or be read as markup.
-//! - [`check`] does what the page does, in Rust, and holds the file's frame against our own as well.
+//! - A pack holds the received bytes of a recording, every event that binds them, the inclusion proof of each event
+//!   under one checkpoint, that checkpoint, and the key it is signed by; and nothing that is not checked.
+//! - The file loads nothing: its scripts, styles and fonts are embedded, and allowed by their hashes only.
+//! - No byte of the recording or of an event can end the block that contains it, or be parsed as markup.
+//! - [`check`] makes the page's checks in Rust, and also compares the file's frame with this version's frame.
 //!
-//! What a pack can't prove is that its key is the right one: that must be known from elsewhere.
+//! A pack can't prove that its key is the right one: the key must be known from elsewhere.
 
 mod check;
 mod frame;
@@ -27,10 +27,10 @@ pub(crate) use gather::gather;
 /// The format's name, with its version.
 pub const FORMAT: &str = "meshtrail-pack-1";
 
-/// The most received bytes that a pack is made of: a browser holds all of them in memory.
+/// The most received bytes in a pack: a browser holds all of them in memory.
 pub const MAX_RECORDING: u64 = 256 * 1024 * 1024;
 
-/// A pack's data, as it stands in the file.
+/// The data of a pack, as it is embedded in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pack {
@@ -40,73 +40,63 @@ pub struct Pack {
     pub events: Vec<PackEvent>,
     /// [`FORMAT`].
     pub format: String,
-    /// The recording.
     pub recording: PackRecording,
-    /// The session.
     pub session: SessionId,
     /// How many events the checkpoint covers.
     pub size: u64,
-    /// The key that signs the checkpoint, as C2SP writes verifier keys.
+    /// The key that signs the checkpoint, as a C2SP verifier key.
     pub vkey: String,
 }
 
-/// One event and its path.
+/// One event and its inclusion proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackEvent {
-    /// The siblings on the way from the leaf to the root.
+    /// The siblings from the leaf to the root.
     pub hashes: Vec<Hash>,
-    /// Where it stands in the trail.
+    /// Its index in the trail.
     pub index: u64,
     /// The leaf's bytes, in base64.
     pub leaf: String,
 }
 
-/// The received bytes, packed.
+/// The received bytes, compressed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackRecording {
-    /// The packed bytes in base64.
+    /// The compressed bytes in base64.
     pub data: String,
-    /// How they are packed: `gzip`, which every browser unpacks.
+    /// The compression: `gzip`, which every browser supports.
     pub encoding: String,
-    /// SHA-256 of the packed bytes, so that a change shows even where it would unpack to the same.
+    /// SHA-256 of the compressed bytes, so that a change shows even if the decompressed bytes are the same.
     pub sha256: String,
 }
 
-/// What a pack is made of.
-pub struct Parts {
-    /// The session.
+/// The parts of a pack.
+pub struct PackParts {
     pub session: SessionId,
     /// The received bytes.
     pub recording: Vec<u8>,
-    /// The session's events: index, leaf, path.
+    /// The session's events: index, leaf, inclusion proof.
     pub events: Vec<(u64, Vec<u8>, Vec<Hash>)>,
     /// The checkpoint's signed note.
     pub checkpoint: String,
-    /// The key it is signed by.
     pub vkey: String,
-    /// How many events it covers.
+    /// How many events the checkpoint covers.
     pub size: u64,
 }
 
 /// Why a pack could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A browser could not hold it.
     #[error("the recording is {bytes} bytes long; a pack is made of at most {MAX_RECORDING}")]
-    TooLarge {
-        /// How long it is.
-        bytes: u64,
-    },
-    /// Packing failed.
+    TooLarge { bytes: u64 },
     #[error("the recording could not be packed")]
     Packing(#[source] std::io::Error),
 }
 
 impl Pack {
-    /// Packs `parts`.
-    pub fn build(parts: Parts) -> Result<Pack, BuildError> {
+    pub fn build(parts: PackParts) -> Result<Pack, BuildError> {
         let bytes = parts.recording.len() as u64;
         if bytes > MAX_RECORDING {
             return Err(BuildError::TooLarge { bytes });
@@ -133,10 +123,9 @@ impl Pack {
         })
     }
 
-    /// The whole file.
     pub fn to_html(&self) -> Vec<u8> {
         let data = serde_json::to_string(self).expect("a pack is text and numbers");
-        frame::with_data(&data)
+        frame::embed(&data)
     }
 }
 
@@ -146,7 +135,7 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Unpacks at most one byte more than a pack may hold, so that no file unpacks without end.
+/// Decompresses at most one byte more than a pack may hold, so that no file decompresses without end.
 fn gunzip(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut decoder = flate2::bufread::GzDecoder::new(packed).take(MAX_RECORDING + 1);

@@ -1,6 +1,6 @@
-//! The admin token that lies in the state folder, for whoever runs the server.
+//! The admin token in the state folder, for the operator of the server.
 //!
-//! Made at the first start, readable by its owner alone; a file that others can read is refused.
+//! It is generated at the first start and readable by its owner only; a file that others can read is refused.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -10,38 +10,21 @@ use crate::auth::secret::{NoRandomness, TOKEN_PREFIX};
 use crate::auth::{Secret, SecretHash};
 use crate::durable::{self, Readers};
 
-/// Why there is no admin token.
+/// Why the admin token can't be loaded or generated.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminTokenError {
-    /// The file can't be read or written.
     #[error("failed to read or write {}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Others can read the file.
+    File { path: PathBuf, source: io::Error },
     #[error("{} can be read by others (mode {mode:o}); whoever read it is admin here: remove it, and the next start makes a new one", path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// The file holds something else.
+    Exposed { path: PathBuf, mode: u32 },
     #[error("{} holds no token; remove it, and the next start makes a new one", path.display())]
-    Malformed {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// No secret could be made.
+    Malformed { path: PathBuf },
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
 
-/// The token's hash, and the token's file, which is made if it is not there.
-pub(super) fn load_or_make(local: &Path) -> Result<(SecretHash, PathBuf), AdminTokenError> {
+/// The hash of the token, and the path of its file; generates the token if the file is missing.
+pub(super) fn load_or_create(local: &Path) -> Result<(SecretHash, PathBuf), AdminTokenError> {
     let path = local.join("admin-token");
     let failed = |source| AdminTokenError::File { path: path.clone(), source };
     match std::fs::read_to_string(&path) {
@@ -54,10 +37,10 @@ pub(super) fn load_or_make(local: &Path) -> Result<(SecretHash, PathBuf), AdminT
             if !text.starts_with(TOKEN_PREFIX) || text.len() < 40 {
                 return Err(AdminTokenError::Malformed { path });
             }
-            Ok((Secret::presented(text).hash(), path))
+            Ok((Secret::from_text(text).hash(), path))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let secret = Secret::token()?;
+            let secret = Secret::new_token()?;
             durable::replace(&path, Readers::Owner, format!("{}\n", secret.reveal()).as_bytes())
                 .map_err(failed)?;
             Ok((secret.hash(), path))
@@ -73,12 +56,12 @@ mod tests {
     #[test]
     fn the_token_is_made_once_and_an_exposed_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, path) = load_or_make(folder.path()).unwrap();
-        let (second, _) = load_or_make(folder.path()).unwrap();
+        let (first, path) = load_or_create(folder.path()).unwrap();
+        let (second, _) = load_or_create(folder.path()).unwrap();
         assert!(first == second);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(load_or_make(folder.path()), Err(AdminTokenError::Exposed { mode: 0o644, .. })));
+        assert!(matches!(load_or_create(folder.path()), Err(AdminTokenError::Exposed { mode: 0o644, .. })));
         durable::replace(&path, Readers::Owner, b"").unwrap();
-        assert!(matches!(load_or_make(folder.path()), Err(AdminTokenError::Malformed { .. })));
+        assert!(matches!(load_or_create(folder.path()), Err(AdminTokenError::Malformed { .. })));
     }
 }

@@ -1,12 +1,12 @@
-//! What `meshtrail serve` is made of: opened in order, served until told to stop, closed in order.
+//! The server of `meshtrail serve`: opened in order, served until stopped, closed in order.
 //!
-//! Start: state folder, store, trail (locks it), recordings (close what a crash left), listeners, `meshtrail.started`,
-//! the note for the command line, ready.
-//! Stop: listeners, live sessions (closed as interrupted), answers under way, `meshtrail.stopped`, the trail's log.
+//! Start: state folder, store, trail (locks it), recordings (closes those that a crash left open), listeners,
+//! `meshtrail.started`, the discovery file, ready.
+//! Stop: listeners, live sessions (closed as interrupted), running requests, `meshtrail.stopped`, the trail's log.
 
 pub mod admin_token;
 pub mod demo;
-pub mod note;
+pub mod discovery;
 pub mod recorders;
 
 mod folders;
@@ -23,7 +23,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_collect::{Collectors, Wiring};
 use meshtrail_event::{Kind, Outcome, Own};
-use meshtrail_listen::{HttpPort, PortTimes};
+use meshtrail_listen::{HttpPort, PortTimeouts};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use tokio::net::TcpListener;
@@ -31,55 +31,54 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit_log::Entry;
 use crate::auth::secret::NoRandomness;
 use crate::config::RecorderListen;
-use crate::diary::Entry;
-use crate::directory::Keeper;
+use crate::directory::DirectoryFollower;
 use crate::routes;
 use crate::state::AppState;
-use note::{Ready, ServerNote};
+use discovery::{DiscoveryFile, Ready};
 
 pub use open::StartError;
 
-/// How long live sessions may take to be closed at a stop.
+/// How long closing live sessions may take at a stop.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
-/// What is called once everything listens.
-type WhenReady<'a> = Box<dyn FnOnce(Ready) + Send + 'a>;
+/// The callback for when everything listens.
+type ReadyCallback<'a> = Box<dyn FnOnce(Ready) + Send + 'a>;
 
-/// Everything opened, nothing served yet.
+/// A server that is opened but does not serve yet.
 pub struct Server {
     state: AppState,
     trail: Trail,
     recordings: Recordings,
     collectors: Collectors,
-    keeper: Keeper,
+    directory_follower: DirectoryFollower,
     listener: TcpListener,
     recorders: Vec<(RecorderListen, Option<TcpListener>)>,
-    postgres: Option<postgres::Opened>,
+    postgres: Option<postgres::PostgresListener>,
     ports: ports::Ports,
     data: PathBuf,
-    note: ServerNote,
+    discovery: DiscoveryFile,
     admin_token_file: PathBuf,
 }
 
 impl Server {
-    /// Where the console is.
+    /// The URL of the console.
     pub fn url(&self) -> &str {
-        &self.note.url
+        &self.discovery.url
     }
 
-    /// Where the API and the console listen.
+    /// The address of the API and the console.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// The file that holds the admin token.
     pub fn admin_token_file(&self) -> &std::path::Path {
         &self.admin_token_file
     }
 
-    /// A fresh one-time sign-in link.
+    /// Issues a one-time sign-in link.
     pub fn sign_in_link(&self) -> Result<String, NoRandomness> {
         self.state.new_sign_in_link(std::time::Instant::now())
     }
@@ -93,70 +92,74 @@ impl Server {
         self.run_boxed(stop, Box::new(ready))
     }
 
-    /// Boxed here, and not generic: a bare future would be compiled again by every crate that awaits it.
+    /// Boxed here, and not generic: otherwise the future would be compiled again by every crate that awaits it.
     fn run_boxed(
         self,
         stop: CancellationToken,
-        ready: WhenReady<'_>,
+        ready: ReadyCallback<'_>,
     ) -> BoxFuture<'_, Result<(), StopError>> {
         self.run_until(stop, ready).boxed()
     }
 
-    async fn run_until(self, stop: CancellationToken, ready: WhenReady<'_>) -> Result<(), StopError> {
+    async fn run_until(self, stop: CancellationToken, ready: ReadyCallback<'_>) -> Result<(), StopError> {
         let Server {
             state,
             trail,
             recordings,
             collectors,
-            keeper,
+            directory_follower,
             listener,
             recorders,
             postgres,
             ports,
             data,
-            note,
+            discovery,
             admin_token_file,
         } = self;
         let listen = listener.local_addr().map_err(StopError::Address)?.to_string();
         let entry = Entry::new(Kind::MeshtrailStarted, &format!("server {}", env!("CARGO_PKG_VERSION")));
-        state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail))?;
+        state
+            .audit_log()
+            .write_for_server(entry)
+            .await
+            .map_err(|problem| StopError::AuditLog(problem.detail))?;
         let tasks = TaskTracker::new();
         let router = routes::router(state.clone());
-        let port = HttpPort { listener, tls: None, places: ports.console, times: PortTimes::default() };
+        let port = HttpPort { listener, tls: None, slots: ports.console, timeouts: PortTimeouts::default() };
         tasks.spawn(port.serve(router, stop.clone()));
-        tasks.spawn(tell_reloads(state.clone(), stop.clone()));
-        tasks.spawn(state.summaries().clone().keep(trail.clone(), stop.clone()));
-        tasks.spawn(keeper.run(stop.clone()));
+        tasks.spawn(record_reloads(state.clone(), stop.clone()));
+        tasks.spawn(state.summaries().clone().follow(trail.clone(), stop.clone()));
+        tasks.spawn(directory_follower.run(stop.clone()));
         let (history, sources) = (state.history().clone(), state.sources().clone());
         let wiring = Wiring::new(trail.clone(), history, sources, tasks.clone(), stop.clone());
-        collectors.start(&wiring.within(ports.limits.clone(), ports.receiver));
-        if let Some(deaths) = state.sql().deaths() {
+        collectors.start(&wiring.with_limits(ports.limits.clone(), ports.receiver));
+        if let Some(deaths) = state.sql().take_deaths() {
             tasks.spawn(record_deaths(deaths, state.clone(), stop.clone()));
         }
         if let Some(postgres) = postgres {
             tasks.spawn(postgres.serve(state.clone(), ports.limits, stop.clone()));
         }
-        let opened = serve_recorders(&tasks, &recordings, state.resolver(), recorders, &stop);
-        if let Err(error) = note.leave(&data) {
+        let recorders_open = serve_recorders(&tasks, &recordings, state.resolver(), recorders, &stop);
+        if let Err(error) = discovery.write(&data) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the command line won't find this server by itself"
             );
         }
-        if let Some(recorder_listen) = all_open(opened, &stop).await {
+        if let Some(recorder_listen) = wait_until_open(recorders_open, &stop).await {
             tracing::info!(listen, ?recorder_listen, "ready");
             ready(Ready { listen, recorder_listen, admin_token_file });
         }
         stop.cancelled().await;
         tracing::info!("stopping");
         state.stop().cancel();
-        ServerNote::remove(&data);
+        DiscoveryFile::remove(&data);
         tasks.close();
         close(&state, trail, recordings, &tasks).await
     }
 }
 
-/// Writes down workers that ended before they had answered.
+/// Records SQL workers that ended before they had answered.
 async fn record_deaths(
     mut deaths: tokio::sync::mpsc::Receiver<meshtrail_worker::Death>,
     state: AppState,
@@ -166,29 +169,27 @@ async fn record_deaths(
         let mut entry =
             Entry::new(Kind::MeshtrailViewed, "query that was ended").with_outcome(Outcome::Failure);
         entry.own = Own {
-            message: Some(crate::api::query::kept(&death.sql)),
+            message: Some(crate::api::query::truncate_question(&death.sql)),
             reason: Some(format!("asked by {}: {}", death.asker, death.error)),
             ..entry.own
         };
-        if let Err(problem) = state.diary().write_own(entry).await {
+        if let Err(problem) = state.audit_log().write_for_server(entry).await {
             tracing::error!(cause = problem.cause, "the end of a SQL worker could not be written down");
         }
     }
 }
 
-/// Why a stop was not in order.
+/// Why a server could not run or stop in order.
 #[derive(Debug, thiserror::Error)]
 pub enum StopError {
-    /// The listener has no address.
     #[error("the listener has no address")]
     Address(#[source] std::io::Error),
-    /// The trail takes no entry.
     #[error("the trail takes no entry: {0}")]
-    Diary(String),
+    AuditLog(String),
 }
 
-/// What a recorder's listeners tell of themselves: the addresses that are open now.
-type Opened = watch::Receiver<Vec<SocketAddr>>;
+/// The addresses that one entry of the recorder configuration listens on now.
+type OpenAddresses = watch::Receiver<Vec<SocketAddr>>;
 
 fn serve_recorders(
     tasks: &TaskTracker,
@@ -196,14 +197,14 @@ fn serve_recorders(
     resolver: &meshtrail_identity::Resolver,
     recorders: Vec<(RecorderListen, Option<TcpListener>)>,
     stop: &CancellationToken,
-) -> Vec<Opened> {
-    let mut opened = Vec::new();
+) -> Vec<OpenAddresses> {
+    let mut open_addresses = Vec::new();
     for (listen, listener) in recorders {
-        let (say, listening) = watch::channel(Vec::new());
-        opened.push(listening);
+        let (sender, listening) = watch::channel(Vec::new());
+        open_addresses.push(listening);
         match (listen, listener) {
             (_, Some(listener)) => {
-                say.send_replace(listener.local_addr().into_iter().collect());
+                sender.send_replace(listener.local_addr().into_iter().collect());
                 let (recordings, stop) = (recordings.clone(), stop.clone());
                 tasks.spawn(async move { recordings.serve(listener, stop).await });
             }
@@ -213,29 +214,29 @@ fn serve_recorders(
                     let recordings = recordings.clone();
                     Box::pin(async move { recordings.serve(listener, closed).await })
                 });
-                tasks.spawn(recorders::follow(resolver.own_addresses(), port, serve, say, stop.clone()));
+                tasks.spawn(recorders::follow(resolver.own_addresses(), port, serve, sender, stop.clone()));
             }
             (RecorderListen::Address(_), None) => unreachable!("fixed addresses are opened before serving"),
         }
     }
-    opened
+    open_addresses
 }
 
-/// Writes down each time the directory file was read anew: from then on other people may be behind an address.
-async fn tell_reloads(state: AppState, stop: CancellationToken) {
+/// Records each reload of the directory file: from then on other people may be behind an address.
+async fn record_reloads(state: AppState, stop: CancellationToken) {
     let Some(directory) = state.resolver().directory() else { return };
     let mut changes = directory.subscribe();
-    let mut told = changes.borrow_and_update().reloads;
+    let mut recorded = changes.borrow_and_update().reloads;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }
         let reloads = changes.borrow_and_update().reloads;
-        if reloads != told {
-            told = reloads;
+        if reloads != recorded {
+            recorded = reloads;
             let entry = Entry::new(Kind::MeshtrailConfigChanged, "directory file read anew");
-            if let Err(problem) = state.diary().write_own(entry).await {
+            if let Err(problem) = state.audit_log().write_for_server(entry).await {
                 tracing::error!(
                     cause = problem.cause,
                     "the directory file was read anew, which could not be written down"
@@ -245,10 +246,10 @@ async fn tell_reloads(state: AppState, stop: CancellationToken) {
     }
 }
 
-/// Waits until every recorder listens somewhere; none when stopped before.
-async fn all_open(opened: Vec<Opened>, stop: &CancellationToken) -> Option<Vec<String>> {
+/// Waits until every recorder entry listens on an address; none if stopped before.
+async fn wait_until_open(recorders: Vec<OpenAddresses>, stop: &CancellationToken) -> Option<Vec<String>> {
     let mut addresses = Vec::new();
-    for mut one in opened {
+    for mut one in recorders {
         let open = tokio::select! {
             () = stop.cancelled() => return None,
             open = one.wait_for(|open| !open.is_empty()) => open.ok()?.clone(),
@@ -269,7 +270,11 @@ async fn close(
     }
     recordings.close().await;
     let entry = Entry::new(Kind::MeshtrailStopped, &format!("server {}", env!("CARGO_PKG_VERSION")));
-    let written = state.diary().write_own(entry).await.map_err(|problem| StopError::Diary(problem.detail));
+    let written = state
+        .audit_log()
+        .write_for_server(entry)
+        .await
+        .map_err(|problem| StopError::AuditLog(problem.detail));
     trail.close().await;
     written
 }

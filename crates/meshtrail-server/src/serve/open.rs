@@ -1,4 +1,4 @@
-//! Opening everything a server needs, in order, with errors that say what to do next.
+//! Opens everything a server needs, in order; errors say what to do next.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::{Detail, Draft, Kind, Own, Timestamp};
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
-use meshtrail_listen::Fold;
+use meshtrail_listen::LogThrottle;
 use meshtrail_listen::tls::TlsError;
 use meshtrail_recording::{RecordingConfig, Recordings};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
@@ -20,94 +20,52 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::admin_token::{self, AdminTokenError};
-use super::note::ServerNote;
+use super::discovery::DiscoveryFile;
 use super::ports::Ports;
 use super::{Server, folders, postgres, recorders};
-use crate::auth::links::Links;
-use crate::auth::sessions::SignIns;
+use crate::audit_log::AuditLog;
+use crate::auth::links::SignInLinks;
+use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::{Tokens, TokensError};
 use crate::config::{Config, QuerySettings, RecorderListen, TrailSettings};
 use crate::counts::Summaries;
-use crate::diary::Diary;
-use crate::directory::{self, Keeper, Learned};
+use crate::directory::{self, DirectoryFollower, LateIdentities};
 use crate::exports::Exports;
-use crate::state::{AppState, Door, Parts};
+use crate::state::{Access, AppParts, AppState};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The state folder can't be used.
     #[error("the folder {} can't be used", path.display())]
-    Folder {
-        /// Which folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Everybody can write to the folder.
+    Folder { path: PathBuf, source: io::Error },
     #[error("everybody on this machine can write to the folder {} (mode {mode:o}), and so put keys and recordings of their own in place of what is in it: `chmod o-w {}` closes it", path.display(), path.display())]
-    WritableByAll {
-        /// Which folder.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// The folder is a demo's.
+    WritableByAll { path: PathBuf, mode: u32 },
     #[error("{} holds a demo, which never mixes with real data: serve it with `meshtrail demo --keep`, or name another folder", path.display())]
-    Demo {
-        /// Which folder.
-        path: PathBuf,
-    },
-    /// An address can't be listened on.
+    Demo { path: PathBuf },
     #[error("can't listen on {address}{}", hint(source))]
-    Listen {
-        /// Which address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The store can't be used.
+    Listen { address: SocketAddr, source: io::Error },
     #[error("the store {location} can't be used")]
-    Store {
-        /// Where it is.
-        location: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The trail can't be opened.
+    Store { location: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the trail {name} can't be opened")]
-    Trail {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: Box<OpenError>,
-    },
-    /// The recordings can't be opened.
+    Trail { name: String, source: Box<OpenError> },
     #[error("the recordings can't be opened")]
     Recordings(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The first event of a new trail can't be written.
     #[error(
         "the first event of the new trail, which names the newest heads of the store's other trails, can't be written"
     )]
     OtherHeads(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What the trail tells of devices and people can't be read.
     #[error(
         "the trail's events about devices and people can't be read; `meshtrail verify --all` tells what is wrong"
     )]
     History(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The directory file can't be read.
     #[error("the directory file can't be used")]
     Directory(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What is to be collected can't be.
     #[error("the sources can't be opened")]
     Sources(#[from] meshtrail_collect::OpenError),
-    /// The Postgres wire can't be served.
     #[error("postgres.tls_cert")]
     Tls(#[from] TlsError),
-    /// The tokens can't be read.
     #[error(transparent)]
     Tokens(#[from] TokensError),
-    /// The admin token can't be read or made.
     #[error(transparent)]
     AdminToken(#[from] AdminTokenError),
 }
@@ -124,9 +82,9 @@ fn hint(error: &io::Error) -> &'static str {
 }
 
 impl Server {
-    /// Opens everything; nothing is served before [`Server::run`].
+    /// Opens everything; nothing is served before [`Server::run`] is called.
     pub fn open(config: Config) -> BoxFuture<'static, Result<Server, StartError>> {
-        // Boxed here: a bare future would be compiled again by every crate that awaits it.
+        // Boxed here: otherwise the future would be compiled again by every crate that awaits it.
         Self::open_all(config).boxed()
     }
 
@@ -137,46 +95,46 @@ impl Server {
         let local = folders::prepare(&config)?;
         let listener = listen(config.listen)?;
         let recorders = recorder_listeners(&config.recorder_listen)?;
-        let socket = socket(&config);
+        let socket = tailscale_socket(&config);
         let collectors = meshtrail_collect::open(config.sources.clone())?.with_local_api(socket.clone());
         let ports = Ports::within_descriptors(&config, collectors.receivers());
         let history = History::of_trail(&config.trail.name);
-        let resolver = resolver(&config, socket, history.clone())?;
+        let resolver = start_resolver(&config, socket, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
         if config.banner.is_none() {
-            name_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
+            record_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
         }
-        let (learned, keeper) = directory(&history, &trail).await?;
-        let recordings = recordings(store, &local, &trail, &resolver, ports.recording()).await?;
-        let (admin_token, admin_token_file) = admin_token::load_or_make(&local)?;
+        let (late_identities, directory_follower) = load_directory(&history, &trail).await?;
+        let recordings = open_recordings(store, &local, &trail, &resolver, ports.recording()).await?;
+        let (admin_token, admin_token_file) = admin_token::load_or_create(&local)?;
         let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let url = local_url(address);
-        let note = ServerNote::new(
+        let discovery = DiscoveryFile::new(
             url.clone(),
             absolute_store(&config.store),
             config.trail.name.clone(),
             admin_token_file.clone(),
         );
-        let sql = workers(&trail, &config.query, &local)?;
+        let sql = start_workers(&trail, &config.query, &local)?;
         let exports = Exports::open(local.join("exports"))
             .map_err(|source| StartError::Folder { path: local.join("exports"), source })?;
         let postgres = postgres::open(config.postgres.as_ref())?;
-        let state = AppState::new(Parts {
-            diary: Diary::Kept(trail.emitter("server")),
+        let state = AppState::new(AppParts {
+            audit_log: AuditLog::Trail(trail.emitter("server")),
             sources: Sources::new(trail.emitter("sources")),
             history,
-            learned,
+            late_identities,
             sql,
-            network: crate::network::Kept::default(),
+            traffic_cache: crate::network::TrafficCache::default(),
             exports,
             trail: trail.clone(),
             trail_name: config.trail.name.clone(),
             summaries: Summaries::in_folder(local.join("cache").join("summaries")),
             banner: config.banner,
             recordings: recordings.clone(),
-            door: Door::Guarded,
+            access: Access::Authenticated,
             stop: CancellationToken::new(),
             local_url: url,
             resolver,
@@ -185,11 +143,11 @@ impl Server {
             grants: config.grants,
             host_names: config.names,
             started: Timestamp::now(),
-            sign_ins: SignIns::of_port(address.port()),
-            links: Links::default(),
+            sign_ins: SignIns::for_port(address.port()),
+            links: SignInLinks::default(),
             requests: AtomicU64::new(1),
             metrics: ports.limits.metrics.clone(),
-            refused_requests: Fold::default(),
+            refused_requests: LogThrottle::default(),
             refusals: std::sync::Mutex::default(),
         });
         Ok(Server {
@@ -197,54 +155,57 @@ impl Server {
             trail,
             recordings,
             collectors,
-            keeper,
+            directory_follower,
             listener,
             recorders,
             postgres,
             ports,
             data: config.data,
-            note,
+            discovery,
             admin_token_file,
         })
     }
 }
 
-/// Workers over the trail, within what the configuration allows.
-fn workers(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Workers, StartError> {
+/// The SQL workers over the trail, within the configured limits.
+fn start_workers(trail: &Trail, settings: &QuerySettings, local: &Path) -> Result<Workers, StartError> {
     let spill = local.join("spill");
-    // What workers of a server that was killed spilled is of no use to anybody.
+    // Spill files of workers of a server that was killed are useless.
     match std::fs::remove_dir_all(&spill) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             return Err(StartError::Folder { path: spill, source });
         }
-        _ => folders::make_private(&spill)?,
+        _ => folders::create_private(&spill)?,
     }
     let limits = Limits {
         program: settings.program.clone(),
         memory: settings.memory,
         budget: Budget { time: settings.time, rows: settings.rows },
         running: settings.at_once,
-        ..Limits::spilling_into(spill)
+        ..Limits::with_spill_folder(spill)
     };
     let workers = Workers::new(trail.clone(), limits);
-    if let Err(error) = workers.is_there() {
+    if let Err(error) = workers.check_program() {
         tracing::warn!(%error, "no SQL: everything else works");
     }
     Ok(workers)
 }
 
-/// What the trail tells of devices and people, and what keeps up with it.
-async fn directory(history: &History, trail: &Trail) -> Result<(Learned, Keeper), StartError> {
-    let learned = Learned::default();
-    let read_to = directory::load(history, &learned, trail)
+/// Reads the directory from the trail, and makes the task that keeps it up to date.
+async fn load_directory(
+    history: &History,
+    trail: &Trail,
+) -> Result<(LateIdentities, DirectoryFollower), StartError> {
+    let late_identities = LateIdentities::default();
+    let read_to = directory::load(history, &late_identities, trail)
         .await
         .map_err(|error| StartError::History(Box::new(error)))?;
-    let keeper = Keeper::new(history.clone(), learned.clone(), trail.clone(), read_to);
-    Ok((learned, keeper))
+    let follower = DirectoryFollower::new(history.clone(), late_identities.clone(), trail.clone(), read_to);
+    Ok((late_identities, follower))
 }
 
-/// The recordings, of which those that a crash left open are closed.
-async fn recordings(
+/// Opens the recordings; those that a crash left open are closed.
+async fn open_recordings(
     store: Store,
     local: &Path,
     trail: &Trail,
@@ -256,7 +217,7 @@ async fn recordings(
         .map_err(|error| StartError::Recordings(Box::new(error)))
 }
 
-/// Opens every fixed address for recordings; the node's own come later.
+/// Binds every fixed recorder address; the node's own addresses are bound later.
 fn recorder_listeners(
     places: &[RecorderListen],
 ) -> Result<Vec<(RecorderListen, Option<TcpListener>)>, StartError> {
@@ -282,9 +243,10 @@ async fn open_trail(config: &Config, local: &Path) -> Result<(Store, Trail), Sta
     Ok((store, trail))
 }
 
-/// Begins a new trail with the newest heads of the others in its store: one of them may have ended because what it
-/// had signed was lost, and then this says up to where it went. All of them are named, or the next start does it.
-async fn name_other_heads(trail: &Trail) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// Starts a new trail with events that name the newest heads of the store's other trails: if one of those ended
+/// because its signed head was lost, the event says how far it went. The events are written all or none; after a
+/// failure the next start writes them.
+async fn record_other_heads(trail: &Trail) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if trail.size() > 0 {
         return Ok(());
     }
@@ -301,7 +263,7 @@ async fn name_other_heads(trail: &Trail) -> Result<(), Box<dyn std::error::Error
     Ok(())
 }
 
-/// The trail's own configuration; what is not set keeps its default.
+/// The configuration of the trail; settings that are absent keep their defaults.
 fn trail_config(settings: &TrailSettings) -> TrailConfig {
     let mut config = TrailConfig::new(&settings.name);
     if let Some(origin) = &settings.origin {
@@ -320,20 +282,24 @@ fn trail_config(settings: &TrailSettings) -> TrailConfig {
     config
 }
 
-/// tailscaled's socket: the configured one, else the usual one if it is there or is needed to listen.
-fn socket(config: &Config) -> Option<PathBuf> {
-    let usual = Path::new(DEFAULT_SOCKET);
+/// tailscaled's socket: the configured one, else the default one if it exists or is needed to listen.
+fn tailscale_socket(config: &Config) -> Option<PathBuf> {
+    let default = Path::new(DEFAULT_SOCKET);
     let follows =
         config.recorder_listen.iter().any(|listen| matches!(listen, RecorderListen::Tailscale { .. }));
     match &config.tailscale_socket {
         Some(socket) => Some(socket.clone()),
-        None => (follows || usual.exists()).then(|| usual.to_owned()),
+        None => (follows || default.exists()).then(|| default.to_owned()),
     }
 }
 
-fn resolver(config: &Config, socket: Option<PathBuf>, history: History) -> Result<Resolver, StartError> {
+fn start_resolver(
+    config: &Config,
+    socket: Option<PathBuf>,
+    history: History,
+) -> Result<Resolver, StartError> {
     if config.banner.is_some() {
-        // Nobody real is in a demo.
+        // A demo contains no real people.
         return Ok(Resolver::knowing_nobody());
     }
     let directory = config
@@ -345,18 +311,18 @@ fn resolver(config: &Config, socket: Option<PathBuf>, history: History) -> Resul
     Ok(Resolver::start(ResolverConfig { socket, directory, history, ..ResolverConfig::default() }))
 }
 
-/// Where a browser on this machine finds the console.
+/// The URL of the console for browsers on this machine.
 fn local_url(address: SocketAddr) -> String {
     let ip = address.ip();
-    let reached = match ip {
+    let reachable = match ip {
         _ if !ip.is_unspecified() => address,
         std::net::IpAddr::V4(_) => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port()),
         std::net::IpAddr::V6(_) => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), address.port()),
     };
-    format!("http://{reached}")
+    format!("http://{reachable}")
 }
 
-/// A folder's full path, so that a command started elsewhere finds it; a bucket as it is.
+/// The absolute path of a folder, so that a command started elsewhere finds it; a bucket's URL as it is.
 fn absolute_store(store: &str) -> String {
     if store.contains("://") {
         return store.to_owned();

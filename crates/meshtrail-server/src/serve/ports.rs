@@ -1,23 +1,23 @@
-//! How many connections each port may have, and of all that is shared how much one peer.
+//! The connection limits of each port, and the share of one peer.
 
-use meshtrail_listen::descriptors::{self, Plan};
-use meshtrail_listen::{Limits, Metrics, PortPlaces};
+use meshtrail_listen::descriptors::{self, DescriptorPlan};
+use meshtrail_listen::{Limits, Metrics, PortSlots};
 use meshtrail_recording::RecordingConfig;
 
 use crate::config::Config;
 
-/// Connections that the console and the API serve at a time, and requests, in all and on each.
+/// Concurrent connections and requests of the console and the API, and streams on one connection.
 const CONNECTIONS: usize = 2048;
 const REQUESTS: usize = 4096;
 const STREAMS: u32 = 64;
 
-/// What every port is served within.
+/// The limits of every port.
 pub(super) struct Ports {
     pub(super) limits: Limits,
-    pub(super) console: PortPlaces,
-    /// Connections of each receiver.
+    pub(super) console: PortSlots,
+    /// The most connections of each receiver.
     pub(super) receiver: usize,
-    /// Connections of the recorder.
+    /// The most connections of the recorder.
     pub(super) recorder: usize,
 }
 
@@ -30,14 +30,14 @@ impl Ports {
             None
         });
         let wire = config.postgres.as_ref().map(|wire| wire.connections * 2);
-        let wanted_of_recorder = match config.recorder_listen.is_empty() {
+        let wanted_by_recorder = match config.recorder_listen.is_empty() {
             true => 0,
             false => RecordingConfig::default().max_connections,
         };
         let mut others = vec![CONNECTIONS];
         others.extend((0..receivers).map(|_| meshtrail_collect::receive::MAX_CONNECTIONS));
         others.extend(wire);
-        let plan = Plan::within(limit, wanted_of_recorder, &others);
+        let plan = DescriptorPlan::divide(limit, wanted_by_recorder, &others);
         if let Some(needed) = plan.missing {
             tracing::warn!(
                 limit,
@@ -49,25 +49,25 @@ impl Ports {
             );
         }
         let metrics = Metrics::default();
-        process(&metrics, limit);
+        register_process_metrics(&metrics, limit);
         let limits = Limits { shares: config.shares.clone(), metrics };
-        let console = PortPlaces::new("console", plan.others[0], REQUESTS, STREAMS, &limits);
+        let console = PortSlots::new("console", plan.others[0], REQUESTS, STREAMS, &limits);
         let receiver = if receivers > 0 { plan.others[1] } else { 0 };
         Ports { limits, console, receiver, recorder: plan.recorder }
     }
 
-    /// A recorder within them.
+    /// The recorder's configuration within these limits.
     pub(super) fn recording(&self) -> RecordingConfig {
-        RecordingConfig::within(self.recorder, self.limits.clone())
+        RecordingConfig::divide(self.recorder, self.limits.clone())
     }
 }
 
-/// What Prometheus' own clients tell of a process.
-fn process(metrics: &Metrics, limit: Option<u64>) {
+/// Registers the process metrics of Prometheus' own client libraries.
+fn register_process_metrics(metrics: &Metrics, limit: Option<u64>) {
     let open = || std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64);
     metrics.gauge("process_open_fds", "Open file descriptors.", &[], open);
-    let most = limit.unwrap_or(u64::MAX);
-    metrics.gauge("process_max_fds", "How many there may be.", &[], move || most);
+    let max = limit.unwrap_or(u64::MAX);
+    metrics.gauge("process_max_fds", "How many there may be.", &[], move || max);
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! The Postgres wire as this server serves it: clients are holders of API tokens, and what they ask is in the trail.
+//! The Postgres wire protocol: clients authenticate with API tokens, and every query is in the trail.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,31 +7,36 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_event::Timestamp;
 use meshtrail_listen::{Limits, Peer, bind, tls};
-use meshtrail_worker::postgres::{Authenticator, Client, Port, Refused};
+use meshtrail_worker::postgres::{Authenticator, Client, Port, SignInRefused};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::api::query::write_down;
-use crate::auth::{Capability, Holder, Role, Secret, Via, Viewer};
+use crate::api::query::record_query;
+use crate::auth::{AuthMethod, Caller, Capability, Principal, Role, Secret};
 use crate::config::PostgresSettings;
 use crate::state::AppState;
 
-/// Lets in whoever has a token that may read.
+/// Accepts tokens whose role may read.
 struct TokenAuthenticator(AppState);
 
 impl Authenticator for TokenAuthenticator {
-    fn authenticate(&self, user: &str, password: &str, peer: SocketAddr) -> Result<Arc<dyn Client>, Refused> {
-        let refused = |reason: &str| Refused { reason: reason.to_owned() };
-        let found = self.0.token_holder(&Secret::presented(password), Timestamp::now());
+    fn authenticate(
+        &self,
+        user: &str,
+        password: &str,
+        peer: SocketAddr,
+    ) -> Result<Arc<dyn Client>, SignInRefused> {
+        let refused = |reason: &str| SignInRefused { reason: reason.to_owned() };
+        let principal = self.0.authenticate_token(&Secret::from_text(password), Timestamp::now());
         let (who, role) =
-            found.ok_or_else(|| refused("the password is an API token, and this is none in force"))?;
+            principal.ok_or_else(|| refused("the password is an API token, and this is none in force"))?;
         if !role.may(Capability::Read) {
             return Err(refused(&format!("a token of the role {role} may not ask questions")));
         }
-        // Whoever signs in under a name is that name: a log that says otherwise would mislead.
-        if let Holder::Token { name, .. } = &who
+        // The user must be the token's name: logs under another name would mislead.
+        if let Principal::Token { name, .. } = &who
             && name != user
         {
             return Err(refused(&format!("this token's name is {name:?}: connect with user={name}")));
@@ -42,49 +47,52 @@ impl Authenticator for TokenAuthenticator {
 
 struct TokenClient {
     state: AppState,
-    who: Holder,
+    who: Principal,
     role: Role,
     peer: SocketAddr,
 }
 
 impl Client for TokenClient {
     fn peer(&self) -> Peer {
-        Peer::known(self.who.identity())
+        Peer::from_identity(self.who.identity())
     }
 
     fn name(&self) -> String {
         self.who.to_string()
     }
 
-    fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
-        let viewer =
-            Viewer { who: self.who.clone(), role: self.role, via: Via::Token, address: Some(self.peer) };
+    fn record_query<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        let caller = Caller {
+            who: self.who.clone(),
+            role: self.role,
+            auth_method: AuthMethod::Token,
+            address: Some(self.peer),
+        };
         async move {
-            let written = write_down(&self.state, &viewer, "query over the Postgres wire", sql).await;
+            let written = record_query(&self.state, &caller, "query over the Postgres wire", sql).await;
             written.map_err(|problem| problem.detail)
         }
         .boxed()
     }
 }
 
-/// The wire, bound to its port; nothing is served yet.
-pub(super) struct Opened {
+/// The bound listener; nothing is served yet.
+pub(super) struct PostgresListener {
     listener: std::net::TcpListener,
     tls: Option<TlsAcceptor>,
     connections: usize,
 }
 
-/// Binds the port and reads the certificate, where the wire is configured.
-pub(super) fn open(settings: Option<&PostgresSettings>) -> Result<Option<Opened>, StartError> {
+/// Binds the port and reads the certificate, if `[postgres]` is configured.
+pub(super) fn open(settings: Option<&PostgresSettings>) -> Result<Option<PostgresListener>, StartError> {
     let Some(settings) = settings else { return Ok(None) };
     let address = settings.listen;
     let listener = bind(address).map_err(|source| StartError::Listen { address, source })?;
     let tls = settings.tls.as_ref().map(|(cert, key)| tls::acceptor(cert, key, &[])).transpose()?;
-    Ok(Some(Opened { listener, tls, connections: settings.connections }))
+    Ok(Some(PostgresListener { listener, tls, connections: settings.connections }))
 }
 
-impl Opened {
-    /// Serves until `stop`.
+impl PostgresListener {
     pub(super) async fn serve(self, state: AppState, limits: Limits, stop: CancellationToken) {
         let listener = match TcpListener::from_std(self.listener) {
             Ok(listener) => listener,

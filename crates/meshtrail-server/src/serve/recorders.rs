@@ -1,9 +1,9 @@
-//! The places where recordings are taken, opened and closed as the node's addresses come and go.
+//! The recorder's listeners, opened and closed as the node's addresses appear and disappear.
 //!
-//! - A fixed address that can't be had is an error at start.
-//! - `tailscale:PORT` follows the node's own addresses: it waits for them, opens what is new, closes what is gone,
-//!   and tries again where opening failed.
-//! - Sessions that came in by an address that is gone end as interrupted; an outage of tailscaled changes nothing.
+//! - A fixed address that can't be bound is an error at start.
+//! - `tailscale:PORT` follows the node's own addresses: it waits for them, opens new ones, closes removed ones,
+//!   and retries where binding failed.
+//! - Sessions on an address that was removed end as interrupted; an outage of tailscaled changes nothing.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,16 +18,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long to wait before an address is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before binding an address is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Serves one listener until its token is cancelled.
+/// A function that serves one listener until its token is cancelled.
 pub type Serve =
     Arc<dyn Fn(TcpListener, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Follows the node's addresses and serves `port` on each, until `stop`.
 ///
-/// `listening` tells the addresses that are open now.
+/// `listening` carries the addresses that are open now.
 pub async fn follow(
     mut addresses: watch::Receiver<Vec<IpAddr>>,
     port: u16,
@@ -46,7 +46,7 @@ pub async fn follow(
     loop {
         let wanted: Vec<SocketAddr> =
             addresses.borrow_and_update().iter().map(|address| SocketAddr::new(*address, port)).collect();
-        close_gone(&mut open, &wanted);
+        close_removed(&mut open, &wanted);
         let missing: Vec<SocketAddr> =
             wanted.into_iter().filter(|address| !open.contains_key(address)).collect();
         let mut all_open = true;
@@ -66,8 +66,8 @@ pub async fn follow(
         }
         let mut now: Vec<SocketAddr> = open.keys().copied().collect();
         now.sort_unstable();
-        listening.send_if_modified(|known| std::mem::replace(known, now.clone()) != now);
-        let again = if all_open { Duration::MAX } else { TRY_AGAIN };
+        listening.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        let again = if all_open { Duration::MAX } else { RETRY_DELAY };
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(again) => {}
@@ -78,7 +78,7 @@ pub async fn follow(
     tasks.wait().await;
 }
 
-fn close_gone(open: &mut HashMap<SocketAddr, CancellationToken>, wanted: &[SocketAddr]) {
+fn close_removed(open: &mut HashMap<SocketAddr, CancellationToken>, wanted: &[SocketAddr]) {
     open.retain(|address, closed| {
         let keep = wanted.contains(address);
         if !keep {
@@ -89,7 +89,6 @@ fn close_gone(open: &mut HashMap<SocketAddr, CancellationToken>, wanted: &[Socke
     });
 }
 
-/// Opens a listener.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(meshtrail_listen::bind(address)?)
 }
@@ -109,17 +108,17 @@ mod tests {
 
     #[tokio::test]
     async fn listeners_come_and_go_with_the_nodes_addresses() {
-        let (say, addresses) = watch::channel(Vec::new());
+        let (sender, addresses) = watch::channel(Vec::new());
         let (listening, mut open) = watch::channel(Vec::new());
         let stop = CancellationToken::new();
         let port = bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap().port();
         let task = tokio::spawn(follow(addresses, port, idle(), listening, stop.clone()));
 
         let (one, two): (IpAddr, IpAddr) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
-        say.send(vec![one, two]).unwrap();
+        sender.send(vec![one, two]).unwrap();
         let both = vec![SocketAddr::new(one, port), SocketAddr::new(two, port)];
         open.wait_for(|open| *open == both).await.unwrap();
-        say.send(vec![two]).unwrap();
+        sender.send(vec![two]).unwrap();
         open.wait_for(|open| *open == both[1..]).await.unwrap();
         stop.cancel();
         task.await.unwrap();

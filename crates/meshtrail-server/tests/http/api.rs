@@ -1,6 +1,6 @@
-//! The API over a real listener: who may, what goes wrong and how it is told, pages, and exact leaves.
+//! The API over a real listener: authorisation, problems, pages, and exact leaves.
 
-use crate::running::{Running, json, login};
+use crate::test_server::{TestServer, json, login};
 use meshtrail_server::auth::{Capability, Role};
 use meshtrail_server::routes;
 use reqwest::Method;
@@ -8,7 +8,7 @@ use reqwest::Method;
 #[tokio::test]
 async fn every_route_lets_in_exactly_the_roles_of_the_table() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let mut tokens = Vec::new();
     for role in Role::ALL {
         tokens.push((role, server.token(&format!("a-{role}"), role.name()).await.0));
@@ -51,7 +51,7 @@ async fn every_route_lets_in_exactly_the_roles_of_the_table() {
 #[tokio::test]
 async fn bad_input_is_refused_with_the_field_and_an_id_of_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for (path, status, field) in [
         ("/api/v1/events?lmit=3", 400, Some("lmit")),
         ("/api/v1/events?limit=0", 400, Some("limit")),
@@ -103,7 +103,7 @@ async fn bad_input_is_refused_with_the_field_and_an_id_of_the_log() {
 #[tokio::test]
 async fn bodies_are_bounded_and_must_be_what_they_say() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (sender, _) = server.token("agent-1", "sender").await;
     let send = |kind: &'static str, body: Vec<u8>| {
         server.by(&sender, Method::POST, "/api/v1/events").header("content-type", kind).body(body).send()
@@ -131,7 +131,7 @@ async fn bodies_are_bounded_and_must_be_what_they_say() {
 #[tokio::test]
 async fn sending_again_counts_once_and_leaves_come_back_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     server.send_logins("agent-1", 3).await;
     let (sender, _) = server.token("agent-1", "sender").await;
     let body = format!(
@@ -169,7 +169,7 @@ async fn sending_again_counts_once_and_leaves_come_back_byte_for_byte() {
 #[tokio::test]
 async fn pages_follow_on_each_other_without_gap_or_repeat() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     server.send_logins("agent-1", 25).await;
     for order in ["newest", "oldest"] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
@@ -202,7 +202,7 @@ async fn pages_follow_on_each_other_without_gap_or_repeat() {
 #[tokio::test]
 async fn the_trail_is_read_as_any_c2sp_client_reads_it() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     server.send_logins("agent-1", 5).await;
     let note = server.by(&server.admin, Method::GET, "/api/v1/trail/checkpoint").send().await.unwrap();
     assert!(note.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));

@@ -1,9 +1,9 @@
-//! What changed in the mesh, over HTTP.
+//! Changes in the mesh, over HTTP.
 
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::running::{Running, json as body};
+use crate::test_server::{TestServer, json as body};
 
 fn event(sequence: u64, kind: &str, minute: u64, origin: &str, id: &str, more: &Value) -> Value {
     let mut detail = json!({"origin": origin, "summary": format!("{kind} told by {origin}")});
@@ -16,7 +16,7 @@ fn event(sequence: u64, kind: &str, minute: u64, origin: &str, id: &str, more: &
     })
 }
 
-async fn send(server: &Running, events: &[Value]) {
+async fn send(server: &TestServer, events: &[Value]) {
     let (sender, _) = server.token("mesh", "sender").await;
     let lines: Vec<String> = events.iter().map(Value::to_string).collect();
     let request = server.by(&sender, Method::POST, "/api/v1/events").body(lines.join("\n"));
@@ -26,16 +26,12 @@ async fn send(server: &Running, events: &[Value]) {
 
 const ALL: &str = "since=2026-11-20T00:00:00Z&until=2026-11-21T00:00:00Z";
 
-fn said(page: &Value) -> Vec<String> {
+fn summarise_changes(page: &Value) -> Vec<String> {
     let changes = page["changes"].as_array().unwrap().iter();
     changes
         .map(|change| {
-            let witnesses = change["witnesses"].as_array().unwrap().len();
-            format!(
-                "{} {} {witnesses}",
-                change["kind"].as_str().unwrap(),
-                change["severity"].as_str().unwrap()
-            )
+            let events = change["witnesses"].as_array().unwrap().len();
+            format!("{} {} {events}", change["kind"].as_str().unwrap(), change["severity"].as_str().unwrap())
         })
         .collect()
 }
@@ -43,7 +39,7 @@ fn said(page: &Value) -> Vec<String> {
 #[tokio::test]
 async fn a_change_that_two_tell_of_is_listed_once_with_both_and_pages_go_on_where_they_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let before = json!({"not_before": "2026-11-20T14:00:00Z"});
     let diff = json!({"diff": "@@ -1,1 +1,1 @@\n-a\n+b\n", "lines": ["one", "two"]});
     send(
@@ -58,23 +54,29 @@ async fn a_change_that_two_tell_of_is_listed_once_with_both_and_pages_go_on_wher
     )
     .await;
     let page = server.get(&format!("/api/v1/changes?{ALL}")).await;
-    assert_eq!(said(&page), ["policy.changed high 1", "device.renamed low 1", "device.added medium 2"]);
+    assert_eq!(
+        summarise_changes(&page),
+        ["policy.changed high 1", "device.renamed low 1", "device.added medium 2"]
+    );
     let added = &page["changes"][2];
-    let witness = |number: usize| &added["witnesses"][number];
-    assert_eq!((&witness(0)["origin"], &witness(1)["origin"]), (&"audit-log".into(), &"snapshot".into()));
-    assert_eq!(witness(0)["event"], "mesh.1.1");
-    assert!(witness(0)["index"].as_u64() < witness(1)["index"].as_u64());
+    let event_of = |number: usize| &added["witnesses"][number];
+    assert_eq!((&event_of(0)["origin"], &event_of(1)["origin"]), (&"audit-log".into(), &"snapshot".into()));
+    assert_eq!(event_of(0)["event"], "mesh.1.1");
+    assert!(event_of(0)["index"].as_u64() < event_of(1)["index"].as_u64());
     assert_eq!((&page["changes"][0]["has_diff"], &page["changes"][0]["diff"]), (&true.into(), &Value::Null));
     assert_eq!(page["changes"][0]["lines"], json!(["one", "two"]));
     let with = server.get(&format!("/api/v1/changes?{ALL}&diff=true&severity=high")).await;
-    assert_eq!((said(&with).len(), &with["changes"][0]["diff"]), (1, &diff["diff"]));
+    assert_eq!((summarise_changes(&with).len(), &with["changes"][0]["diff"]), (1, &diff["diff"]));
     let filtered = server.get(&format!("/api/v1/changes?{ALL}&q=kind:device.renamed")).await;
-    assert_eq!(said(&filtered), ["device.renamed low 1"]);
+    assert_eq!(summarise_changes(&filtered), ["device.renamed low 1"]);
 
     let first = server.get(&format!("/api/v1/changes?{ALL}&limit=2")).await;
     let next = first["next"].as_str().unwrap();
     let second = server.get(&format!("/api/v1/changes?{ALL}&limit=2&cursor={next}")).await;
-    assert_eq!((said(&first).len(), said(&second)), (2, vec!["device.added medium 2".to_owned()]));
+    assert_eq!(
+        (summarise_changes(&first).len(), summarise_changes(&second)),
+        (2, vec!["device.added medium 2".to_owned()])
+    );
     assert!(second["next"].is_null());
     server.stop().await;
 }
@@ -82,7 +84,7 @@ async fn a_change_that_two_tell_of_is_listed_once_with_both_and_pages_go_on_wher
 #[tokio::test]
 async fn a_question_about_changes_that_is_wrong_names_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for (query, field) in [
         ("since=lately", "since"),
         ("until=%2A", "until"),

@@ -1,9 +1,9 @@
-//! Recordings from elsewhere, handed in over HTTP.
+//! Imports of recordings over HTTP.
 
 use http::StatusCode;
 use reqwest::Method;
 
-use crate::running::{Running, json};
+use crate::test_server::{TestServer, json};
 
 const PATH: &str = "/api/v1/sessions/imports?from=old/a.cast";
 const CAST: &str = "{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":1767225600,\"srcNodeUser\":\"alice@example.com\",\"srcNode\":\"laptop\"}\n[0.5,\"o\",\"hi\"]\n";
@@ -11,7 +11,7 @@ const CAST: &str = "{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":1767
 #[tokio::test]
 async fn only_an_admin_hands_recordings_in_and_each_comes_in_once() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (auditor, _) = server.token("a", "auditor").await;
     let refused = server.by(&auditor, Method::POST, PATH).body(CAST).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
@@ -35,7 +35,7 @@ async fn only_an_admin_hands_recordings_in_and_each_comes_in_once() {
 #[tokio::test]
 async fn what_is_no_recording_is_refused_with_the_reason_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for (path, body, field, reason) in [
         (PATH, "", "body", "it is empty"),
         (PATH, "{\"version\":1}\n", "body", "header.version: expected 2, found 1"),

@@ -1,13 +1,13 @@
-//! What one peer can take of what all share, and what is counted of it.
+//! The limits of one peer, and their metrics.
 
 use reqwest::Method;
 
-use crate::running::Running;
+use crate::test_server::TestServer;
 
 #[tokio::test]
 async fn metrics_are_for_viewers_and_count_what_is_open_and_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for path in ["/metrics", "/api/v1/sessions"] {
         let refused = server.request(Method::GET, path).send().await.unwrap();
         assert_eq!(refused.status(), 401, "{path} without credentials");
@@ -41,7 +41,7 @@ async fn who_holds_many_answers_open_is_refused_and_the_others_of_that_address_a
     let folder = tempfile::tempdir().unwrap();
     // Of 4,096 requests this is five; all of this test comes from one address.
     let config = "[limits]\nper_peer = 0.001\n[limits.shares]\n\"127.0.0.1\" = 1\n";
-    let server = Running::start(folder.path(), config).await;
+    let server = TestServer::start(folder.path(), config).await;
     let (viewer, _) = server.token("watcher", "viewer").await;
     let mut held = Vec::new();
     for _ in 0..5 {

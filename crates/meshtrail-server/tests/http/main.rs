@@ -1,4 +1,4 @@
-//! A whole server over a temporary store, asked over a real listener.
+//! A whole server over a temporary store, tested over a real listener.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -8,8 +8,8 @@ mod imports;
 mod limits;
 mod mesh;
 mod recordings;
-mod running;
 mod sign_in;
 mod sources;
+mod test_server;
 mod timeline;
 mod who;

@@ -1,4 +1,4 @@
-//! People, devices and their traffic, as the API and the console tell of them.
+//! People, devices and their traffic in the API and the console.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use meshtrail_event::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::running::Running;
+use crate::test_server::TestServer;
 
 const HOUR: u64 = 3600;
 
@@ -18,8 +18,8 @@ fn device(id: &str, name: &str, owner: &str) -> Value {
     json!({ "id": id, "name": name, "addresses": ["100.64.0.9"], "owner": owner, "os": "linux" })
 }
 
-/// An event that tells a device's state, or that it is gone.
-fn told(kind: &str, hours: u64, device: &Value) -> Value {
+/// An event with a device's state, or about its removal.
+fn device_event(kind: &str, hours: u64, device: &Value) -> Value {
     let state = if kind == "device.removed" { "old" } else { "new" };
     let target = json!({ "type": "device", "id": device["id"], "name": device["name"],
         "device": { "id": device["id"], "name": device["name"] } });
@@ -39,7 +39,7 @@ fn login(hours: u64, actor: &Value, identity: &Value, outcome: &str) -> Value {
         "target": { "account": "root", "device": { "id": "n1", "name": "old.tail.example" } }, "detail": {} })
 }
 
-/// One end's count of what went between two devices.
+/// One end's traffic counts for two devices.
 fn flow(near: (&str, &str), far: &str, tx: u64, rx: u64) -> Value {
     json!({ "kind": "flow.counted", "time": ago(0), "outcome": "success",
         "actor": { "device": { "id": near.0, "name": near.0 }, "person": { "login": near.1 } },
@@ -48,9 +48,9 @@ fn flow(near: (&str, &str), far: &str, tx: u64, rx: u64) -> Value {
             "dst_node": far, "tx_bytes": tx, "rx_bytes": rx, "proto": 6, "src": "100.64.0.1:5", "dst": "100.64.0.2:22" } })
 }
 
-async fn told_of(events: Vec<Value>) -> (tempfile::TempDir, Running) {
+async fn server_with_events(events: Vec<Value>) -> (tempfile::TempDir, TestServer) {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (sender, _) = server.token("mesh", "sender").await;
     let numbered = events.into_iter().zip(1..).map(|(mut event, number)| {
         event["id"] = format!("mesh.1.{number}").into();
@@ -64,7 +64,7 @@ async fn told_of(events: Vec<Value>) -> (tempfile::TempDir, Running) {
     (folder, server)
 }
 
-async fn page(server: &Running, path: &str) -> String {
+async fn page(server: &TestServer, path: &str) -> String {
     let answer = server.by(&server.admin, Method::GET, path).send().await.unwrap();
     assert!(answer.status().is_success(), "{path}: {}", answer.status());
     answer.text().await.unwrap()
@@ -75,19 +75,19 @@ fn three_devices_in_turn() -> Vec<Value> {
         (device("n1", "old.tail.example", "a@x.example"), device("n2", "mid.tail.example", "b@x.example"));
     let third = device("n3", "new.tail.example", "c@x.example");
     vec![
-        told("device.added", 90, &first),
-        told("device.removed", 60, &first),
-        told("device.added", 50, &second),
-        told("device.removed", 40, &second),
-        told("device.added", 30, &third),
-        told("device.renamed", 10, &device("n3", "newest.tail.example", "c@x.example")),
+        device_event("device.added", 90, &first),
+        device_event("device.removed", 60, &first),
+        device_event("device.added", 50, &second),
+        device_event("device.removed", 40, &second),
+        device_event("device.added", 30, &third),
+        device_event("device.renamed", 10, &device("n3", "newest.tail.example", "c@x.example")),
     ]
 }
 
 #[tokio::test]
 async fn an_address_that_three_devices_had_in_turn_is_told_with_all_three() {
-    let (_folder, server) = told_of(three_devices_in_turn()).await;
-    server.until("/api/v1/devices", |answer| answer["known"] == 3).await;
+    let (_folder, server) = server_with_events(three_devices_in_turn()).await;
+    server.poll_until("/api/v1/devices", |answer| answer["known"] == 3).await;
     let answer = server.get("/api/v1/devices/n3").await;
     let holders: Vec<&str> =
         answer["holdings"].as_array().unwrap().iter().map(|one| one["device"].as_str().unwrap()).collect();
@@ -121,9 +121,9 @@ async fn what_somebody_only_claims_to_have_done_is_not_counted_as_theirs() {
         login(4, &alice, &known, "denied"),
         login(3, &json!({ "person": { "login": "bob@x.example" } }), &claim, "success"),
     ];
-    let (_folder, server) = told_of(events).await;
+    let (_folder, server) = server_with_events(events).await;
     let person = server
-        .until("/api/v1/people/alice@x.example", |answer| answer["person"]["state"]["role"] == "admin")
+        .poll_until("/api/v1/people/alice@x.example", |answer| answer["person"]["state"]["role"] == "admin")
         .await;
     let doings = &person["doings"];
     assert_eq!(
@@ -150,7 +150,7 @@ async fn what_somebody_only_claims_to_have_done_is_not_counted_as_theirs() {
 async fn somebody_whom_only_events_know_is_shown_and_said_to_be_so() {
     let eve = json!({ "person": { "login": "eve@x.example" } });
     let (_folder, server) =
-        told_of(vec![login(1, &eve, &json!({ "status": "self-reported" }), "success")]).await;
+        server_with_events(vec![login(1, &eve, &json!({ "status": "self-reported" }), "success")]).await;
     let shown = page(&server, "/people/eve@x.example").await;
     assert!(shown.contains("No control plane has told of this person"), "{shown}");
     server.stop().await;
@@ -163,7 +163,7 @@ async fn both_ends_of_a_transfer_are_shown_beside_each_other_and_counted_once() 
         flow(("nb", "b@x.example"), "na", 4_000, 5_000_000),
         flow(("na", "a@x.example"), "nc", 70_000, 0),
     ];
-    let (_folder, server) = told_of(events).await;
+    let (_folder, server) = server_with_events(events).await;
     let shown = page(&server, "/network?by=device").await;
     assert_eq!(shown.matches("5.0 MB").count(), 4, "the square, its legend, and both counts: {shown}");
     assert!(shown.contains("both ends agree") && shown.contains("only the sender reports"), "{shown}");
@@ -174,7 +174,7 @@ async fn both_ends_of_a_transfer_are_shown_beside_each_other_and_counted_once() 
 
 #[tokio::test]
 async fn a_question_that_can_not_be_read_names_what_is_wrong() {
-    let (_folder, server) = told_of(vec![user(1, "a@x.example", "member")]).await;
+    let (_folder, server) = server_with_events(vec![user(1, "a@x.example", "member")]).await;
     for (path, field) in [
         ("/api/v1/devices?show=nice", "show"),
         ("/api/v1/devices?at=yesterday", "at"),
@@ -184,7 +184,7 @@ async fn a_question_that_can_not_be_read_names_what_is_wrong() {
     ] {
         let answer = server.by(&server.admin, Method::GET, path).send().await.unwrap();
         assert_eq!(answer.status(), 400, "{path}");
-        assert_eq!(crate::running::json(answer).await["field"], field, "{path}");
+        assert_eq!(crate::test_server::json(answer).await["field"], field, "{path}");
     }
     server.stop().await;
 }

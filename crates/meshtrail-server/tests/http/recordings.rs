@@ -1,10 +1,10 @@
-//! Recordings through the API: in by the recorder protocol, out byte for byte, and every look written first.
+//! Recordings through the API: received by the recorder protocol, returned byte for byte, each use audited first.
 
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::running::{Running, json};
+use crate::test_server::{TestServer, json};
 
 const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"command":"echo \u001b[2J","srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"ssh-conn-20260101T000000-0a1b2c3d4e"}"#;
 
@@ -12,7 +12,7 @@ const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":17672256
 struct Upload(TcpStream);
 
 impl Upload {
-    async fn begin(server: &Running) -> Upload {
+    async fn begin(server: &TestServer) -> Upload {
         let mut stream = TcpStream::connect(&server.recorder).await.unwrap();
         let head = format!(
             "POST /record HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
@@ -40,16 +40,16 @@ impl Upload {
 }
 
 /// Waits until the list of sessions holds one in `state`, and returns its id.
-async fn session_in(server: &Running, state: &str) -> String {
+async fn session_in(server: &TestServer, state: &str) -> String {
     let path = format!("/api/v1/sessions?state={state}");
-    let listed = server.until(&path, |listed| !listed["sessions"].as_array().unwrap().is_empty()).await;
+    let listed = server.poll_until(&path, |listed| !listed["sessions"].as_array().unwrap().is_empty()).await;
     listed["sessions"][0]["id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_recording_comes_out_byte_for_byte_and_every_look_is_written_first() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let lines =
         [format!("{HEADER}\n"), "[0.5,\"o\",\"one\\r\\n\"]\n".to_owned(), "[1.5,\"o\",\"two\"]\n".to_owned()];
     let mut upload = Upload::begin(&server).await;
@@ -103,7 +103,7 @@ async fn a_recording_comes_out_byte_for_byte_and_every_look_is_written_first() {
 #[tokio::test]
 async fn sessions_are_found_by_filter_and_state() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for _ in 0..3 {
         let mut upload = Upload::begin(&server).await;
         upload.send(&format!("{HEADER}\n")).await;
@@ -111,7 +111,7 @@ async fn sessions_are_found_by_filter_and_state() {
     }
     // Each is known by name; some are not sealed yet.
     let named = "/api/v1/sessions?state=ended&q=actor:alice@example.com";
-    server.until(named, |listed| listed["sessions"].as_array().unwrap().len() == 3).await;
+    server.poll_until(named, |listed| listed["sessions"].as_array().unwrap().len() == 3).await;
     for (question, count) in [
         ("q=actor:alice@example.com", 3),
         ("q=actor:bob@example.com", 0),
@@ -133,7 +133,7 @@ async fn sessions_are_found_by_filter_and_state() {
 #[tokio::test]
 async fn a_live_session_is_followed_and_ended_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let mut upload = Upload::begin(&server).await;
     upload.send(&format!("{HEADER}\n[0.5,\"o\",\"before\"]\n")).await;
     let id = session_in(&server, "live").await;

@@ -1,6 +1,6 @@
-//! Signing in, tokens, and what is written down about both.
+//! Signing in, tokens, and their audit entries.
 
-use crate::running::{Running, json};
+use crate::test_server::{TestServer, json};
 use reqwest::{Method, Response};
 
 fn cookie(response: &Response) -> Option<String> {
@@ -11,14 +11,14 @@ fn cookie(response: &Response) -> Option<String> {
     Some(set.split(';').next().unwrap().to_owned())
 }
 
-fn path_of<'a>(server: &Running, url: &'a str) -> &'a str {
+fn path_of<'a>(server: &TestServer, url: &'a str) -> &'a str {
     url.strip_prefix(&server.url).unwrap()
 }
 
 #[tokio::test]
 async fn a_one_time_link_signs_one_browser_in_once() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let link = path_of(&server, &server.link);
     let peek = server.request(Method::HEAD, link).send().await.unwrap();
     assert!(cookie(&peek).is_none(), "looking at a link does not use it");
@@ -54,7 +54,7 @@ async fn a_one_time_link_signs_one_browser_in_once() {
 #[tokio::test]
 async fn a_foreign_name_in_host_gets_a_browser_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "names = [\"audit.example.com\"]").await;
+    let server = TestServer::start(folder.path(), "names = [\"audit.example.com\"]").await;
     let sign_in = |host: &'static str| {
         let request = server.request(Method::POST, "/sign-in/token").header("host", host);
         request
@@ -75,7 +75,7 @@ async fn a_foreign_name_in_host_gets_a_browser_nothing() {
 #[tokio::test]
 async fn nobody_is_signed_in_whom_the_mesh_does_not_know() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "[roles]\nadmin = [\"*\"]").await;
+    let server = TestServer::start(folder.path(), "[roles]\nadmin = [\"*\"]").await;
     let answer = server.request(Method::POST, "/sign-in/tailnet").header("origin", &server.url);
     let answer = answer.form(&[("to", "/sessions")]).send().await.unwrap();
     assert_eq!(answer.status(), 401);
@@ -93,7 +93,7 @@ async fn whom_the_mesh_knows_gets_the_role_of_the_configuration() {
             tokio::net::UnixListener::bind(folder.join("tailscaled.sock")).unwrap(),
         ));
     }
-    let server = Running::start(&auditors, "[roles]\nauditor = [\"alice@example.com\"]").await;
+    let server = TestServer::start(&auditors, "[roles]\nauditor = [\"alice@example.com\"]").await;
     let answer = by_tailnet(&server).await;
     let cookie_value = cookie(&answer).unwrap();
     let who =
@@ -107,7 +107,7 @@ async fn whom_the_mesh_knows_gets_the_role_of_the_configuration() {
     assert_eq!(written["events"][0]["actor"]["device"]["name"], "laptop.tail.example");
     server.stop().await;
 
-    let server = Running::start(&strangers, "[roles]\nadmin = [\"bob@example.com\"]").await;
+    let server = TestServer::start(&strangers, "[roles]\nadmin = [\"bob@example.com\"]").await;
     let stranger = by_tailnet(&server).await;
     assert_eq!(stranger.status(), 403);
     assert!(cookie(&stranger).is_none());
@@ -123,7 +123,7 @@ async fn whoever_can_run_a_program_on_the_server_is_not_the_owner_of_its_node() 
     let listener = tokio::net::UnixListener::bind(folder.path().join("tailscaled.sock")).unwrap();
     let own = r#"{"Version":"1.102.5","TUN":false,"BackendState":"Running","TailscaleIPs":["100.64.0.7"],"Self":{"ID":"7"}}"#;
     tokio::spawn(tailscaled(listener, own));
-    let server = Running::start(folder.path(), "[roles]\nadmin = [\"alice@example.com\"]").await;
+    let server = TestServer::start(folder.path(), "[roles]\nadmin = [\"alice@example.com\"]").await;
     let answer = by_tailnet(&server).await;
     assert_eq!(answer.status(), 401);
     assert!(cookie(&answer).is_none());
@@ -135,7 +135,7 @@ async fn whoever_can_run_a_program_on_the_server_is_not_the_owner_of_its_node() 
 #[tokio::test]
 async fn a_request_with_two_hosts_or_none_is_refused_on_every_route() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for path in ["/api/v1/health", "/sign-in", "/nowhere"] {
         for hosts in ["Host: 127.0.0.1\r\nHost: evil.example\r\n", "Host: a\r\nHost: a\r\n", ""] {
             let request = format!("GET {path} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
@@ -149,7 +149,7 @@ async fn a_request_with_two_hosts_or_none_is_refused_on_every_route() {
 }
 
 /// What the server answers to these bytes.
-async fn raw(server: &Running, request: &str) -> String {
+async fn raw(server: &TestServer, request: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let address = server.url.strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -159,7 +159,7 @@ async fn raw(server: &Running, request: &str) -> String {
     answer
 }
 
-async fn by_tailnet(server: &Running) -> Response {
+async fn by_tailnet(server: &TestServer) -> Response {
     let request = server.request(Method::POST, "/sign-in/tailnet").header("origin", &server.url);
     request.form(&[("to", "/")]).send().await.unwrap()
 }
@@ -170,8 +170,8 @@ async fn userspace_tailscaled(listener: tokio::net::UnixListener) {
     tailscaled(listener, own).await;
 }
 
-/// Answers as a tailscaled that says `own` of its node and that every connection is alice's. What a real one does is
-/// tested end to end.
+/// Answers as a tailscaled with the status `own`, for which every connection is alice's. A real tailscaled is tested end
+/// to end.
 async fn tailscaled(listener: tokio::net::UnixListener, own: &str) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     while let Ok((mut stream, _)) = listener.accept().await {
@@ -186,7 +186,7 @@ async fn tailscaled(listener: tokio::net::UnixListener, own: &str) {
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         );
-        // Who only looked whose the socket is asks nothing and is gone.
+        // A client that only checks the owner of the socket sends nothing and disconnects.
         let _gone = stream.write_all(format!("{head}{body}").as_bytes()).await;
     }
 }
@@ -194,7 +194,7 @@ async fn tailscaled(listener: tokio::net::UnixListener, own: &str) {
 #[tokio::test]
 async fn a_revoked_token_opens_nothing_and_each_change_is_written_first() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (secret, id) = server.token("ci", "viewer").await;
     let sign_in = server.request(Method::POST, "/sign-in/token").header("origin", &server.url);
     let cookie_value = cookie(&sign_in.form(&[("token", &secret)]).send().await.unwrap()).unwrap();
@@ -226,7 +226,7 @@ async fn a_revoked_token_opens_nothing_and_each_change_is_written_first() {
 #[tokio::test]
 async fn a_stranger_on_a_page_is_sent_to_sign_in_and_back() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let answer = server.request(Method::GET, "/api/v1/sessions").send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.headers()["www-authenticate"].to_str().unwrap()),

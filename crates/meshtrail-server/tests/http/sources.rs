@@ -1,10 +1,10 @@
-//! How sources do, over HTTP.
+//! The states of sources, over HTTP.
 
 use serde_json::Value;
 
-use crate::running::Running;
+use crate::test_server::TestServer;
 
-async fn source(server: &Running, name: &str) -> Option<Value> {
+async fn source(server: &TestServer, name: &str) -> Option<Value> {
     let answer = server.get("/api/v1/sources").await;
     answer["sources"].as_array().unwrap().iter().find(|source| source["name"] == name).cloned()
 }
@@ -12,7 +12,7 @@ async fn source(server: &Running, name: &str) -> Option<Value> {
 #[tokio::test]
 async fn a_sender_is_a_source_and_is_remembered_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     assert_eq!(source(&server, "agent-1").await, None);
     server.send_logins("agent-1", 3).await;
     let agent = source(&server, "agent-1").await.unwrap();
@@ -22,7 +22,7 @@ async fn a_sender_is_a_source_and_is_remembered_after_a_restart() {
     );
     server.stop().await;
 
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let remembered = loop {
         if let Some(agent) = source(&server, "agent-1").await {
             break agent;

@@ -1,4 +1,4 @@
-//! What the timeline asks: counts over time, values, completion, and events as they come.
+//! The requests of the timeline: counts over time, facets, completions, and the stream of new events.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use meshtrail_event::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::running::Running;
+use crate::test_server::TestServer;
 
 /// Events a minute apart: each third one was denied, each fifth is Bob's, none is older than a day.
-async fn send(server: &Running, sender: &str, from: usize, count: usize) {
+async fn send(server: &TestServer, sender: &str, from: usize, count: usize) {
     let now = Timestamp::now();
     let lines: Vec<String> = (from..from + count)
         .map(|number| {
@@ -39,7 +39,7 @@ fn count_of(answer: &Value, facet: &str, value: &str) -> u64 {
 #[tokio::test]
 async fn bars_and_values_add_up_to_what_the_list_holds() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (sender, _) = server.token("agent-7", "sender").await;
     send(&server, &sender, 1, 900).await;
     for by in ["family", "outcome", "kind"] {
@@ -72,7 +72,7 @@ async fn bars_and_values_add_up_to_what_the_list_holds() {
 #[tokio::test]
 async fn a_filter_is_completed_from_the_data_and_its_mistake_is_placed() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (sender, _) = server.token("agent-7", "sender").await;
     send(&server, &sender, 1, 40).await;
     let inserts = |answer: &Value| -> Vec<String> {
@@ -97,7 +97,7 @@ async fn a_filter_is_completed_from_the_data_and_its_mistake_is_placed() {
 #[tokio::test]
 async fn who_follows_gets_each_event_once_and_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (sender, _) = server.token("agent-7", "sender").await;
     send(&server, &sender, 1, 5).await;
     let listed = server.get("/api/v1/events?q=kind:ssh.login").await;
@@ -125,7 +125,7 @@ async fn who_follows_gets_each_event_once_and_goes_on_where_it_was() {
 #[tokio::test]
 async fn the_timeline_reads_without_scripts_and_each_value_narrows() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (sender, _) = server.token("agent-7", "sender").await;
     send(&server, &sender, 1, 120).await;
     let page = |path: &'static str| {

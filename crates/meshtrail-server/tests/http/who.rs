@@ -1,4 +1,4 @@
-//! Who it was, and what became known of it late.
+//! Who had an address, and identities that are learned late.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use meshtrail_event::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::running::Running;
+use crate::test_server::TestServer;
 
 fn ago(minutes: u64) -> String {
     Timestamp::now().before(Duration::from_secs(minutes * 60)).to_string()
@@ -16,13 +16,13 @@ fn device(id: &str, owner: &str) -> Value {
     json!({ "id": id, "name": format!("{id}.tail.example"), "addresses": ["100.64.0.7"], "owner": owner })
 }
 
-fn told(kind: &str, minutes: u64, device: &Value) -> Value {
+fn device_event(kind: &str, minutes: u64, device: &Value) -> Value {
     let state = if kind == "device.removed" { "old" } else { "new" };
     json!({ "kind": kind, "time": ago(minutes), "outcome": "success",
         "target": { "type": "device", "id": device["id"] }, "detail": { "origin": "headscale", state: device } })
 }
 
-async fn send(server: &Running, name: &str, first: u64, events: Vec<Value>) -> reqwest::StatusCode {
+async fn send(server: &TestServer, name: &str, first: u64, events: Vec<Value>) -> reqwest::StatusCode {
     let (sender, _) = server.token(name, "sender").await;
     let numbered = events.into_iter().zip(first..).map(|(mut event, number)| {
         event["id"] = format!("{name}.1.{number}").into();
@@ -39,26 +39,26 @@ fn login(answer: &Value) -> Option<&str> {
 #[tokio::test]
 async fn who_gives_the_right_person_for_an_address_that_three_devices_had_in_turn_after_a_restart_too() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let (one, two, three) = (
         device("n1", "alice@example.com"),
         device("n2", "bob@example.com"),
         device("n3", "carol@example.com"),
     );
     let events = vec![
-        told("device.added", 90, &one),
-        told("device.removed", 70, &one),
-        told("device.added", 60, &two),
-        told("device.removed", 40, &two),
-        told("config.snapshot", 30, &three),
+        device_event("device.added", 90, &one),
+        device_event("device.removed", 70, &one),
+        device_event("device.added", 60, &two),
+        device_event("device.removed", 40, &two),
+        device_event("config.snapshot", 30, &three),
     ];
     assert!(send(&server, "mesh", 1, events).await.is_success());
-    let now = server.until("/api/v1/who?address=100.64.0.7", |answer| login(answer).is_some()).await;
+    let now = server.poll_until("/api/v1/who?address=100.64.0.7", |answer| login(answer).is_some()).await;
     assert_eq!(login(&now), Some("carol@example.com"));
     assert_eq!(now["tenures"].as_array().unwrap().len(), 3);
     server.stop().await;
 
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     for (at, expected) in [
         ("100m", None),
         ("80m", Some("alice@example.com")),
@@ -84,7 +84,7 @@ async fn who_gives_the_right_person_for_an_address_that_three_devices_had_in_tur
 #[tokio::test]
 async fn a_question_that_is_none_names_the_field() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let cases = [
         ("/api/v1/who", 400, Some("subject")),
         ("/api/v1/who?address=laptop", 400, Some("address")),
@@ -104,7 +104,7 @@ async fn a_question_that_is_none_names_the_field() {
 #[tokio::test]
 async fn an_event_whose_person_becomes_known_later_is_found_by_them_and_stays_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let stranger = json!({ "kind": "ssh.login", "time": ago(50), "outcome": "success",
         "target": { "account": "root" }, "detail": { "peer": "100.64.0.7:4711" } });
     assert!(send(&server, "host", 1, vec![stranger]).await.is_success());
@@ -112,10 +112,11 @@ async fn an_event_whose_person_becomes_known_later_is_found_by_them_and_stays_as
     assert_eq!(server.get(path).await["events"].as_array().unwrap().len(), 0);
     let before = server.get("/api/v1/events/host.1.1").await;
 
-    let added = told("device.added", 60, &device("n1", "alice@example.com"));
+    let added = device_event("device.added", 60, &device("n1", "alice@example.com"));
     assert!(send(&server, "mesh", 1, vec![added]).await.is_success());
-    let found =
-        server.until(path, |answer| answer["events"].as_array().is_some_and(|all| !all.is_empty())).await;
+    let found = server
+        .poll_until(path, |answer| answer["events"].as_array().is_some_and(|all| !all.is_empty()))
+        .await;
     assert_eq!(found["events"][0], before, "the leaf shows what was known then");
     let late = &found["learned"]["host.1.1"];
     assert_eq!(late["actor"]["person"]["login"], "alice@example.com");
@@ -127,12 +128,12 @@ async fn an_event_whose_person_becomes_known_later_is_found_by_them_and_stays_as
     );
     server.stop().await;
 
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let again = server.get(path).await;
     assert_eq!(again["learned"]["host.1.1"], *late, "known again after a restart");
     let another = json!({ "kind": "ssh.login", "time": ago(40), "outcome": "success", "detail": { "peer": "100.64.0.7:1" } });
     assert!(send(&server, "host", 2, vec![another]).await.is_success());
-    server.until(path, |answer| answer["events"].as_array().is_some_and(|all| all.len() == 2)).await;
+    server.poll_until(path, |answer| answer["events"].as_array().is_some_and(|all| all.len() == 2)).await;
     let learned = server.get("/api/v1/events?q=kind:identity.learned").await;
     assert_eq!(learned["events"].as_array().unwrap().len(), 2, "none was told twice");
     server.stop().await;
@@ -141,7 +142,7 @@ async fn an_event_whose_person_becomes_known_later_is_found_by_them_and_stays_as
 #[tokio::test]
 async fn what_this_server_concludes_is_not_taken_from_a_sender() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(folder.path(), "").await;
+    let server = TestServer::start(folder.path(), "").await;
     let forged = json!({ "kind": "identity.learned", "time": ago(1), "outcome": "success",
         "actor": { "person": { "login": "mallory@example.com" } }, "detail": { "refers_to": "host.1.1" } });
     assert_eq!(send(&server, "mesh", 1, vec![forged]).await.as_u16(), 403);

@@ -1,8 +1,8 @@
-//! Cursors: DECLARE, FETCH and CLOSE, for programs that read a large answer piece by piece.
+//! Cursors: DECLARE, FETCH and CLOSE, for programs that read a large answer in portions.
 //!
-//! - One lives in the transaction that declared it and goes forward only. Its query may run as long as any other, from
-//!   the first FETCH or not: then it is let go.
-//! - FETCH takes rows as they are sent; nothing is gathered.
+//! - A cursor lives in the transaction that declared it and moves forward only. Its query has the usual time limit, which
+//!   starts at DECLARE; at the deadline the rows are dropped.
+//! - FETCH computes rows as they are sent; nothing is buffered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,12 +26,12 @@ use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::lent::{self, Lent};
-use super::told::refusal;
-use crate::worker::Guard;
+use super::deadline::{self, TimedRows};
+use super::errors::pg_error;
+use crate::worker::StatementPermit;
 
-/// Cursors that one connection may have at once.
-const MOST: usize = 16;
+/// Cursors of one connection, at most.
+const MAX_CURSORS: usize = 16;
 
 /// The cursors of one connection.
 #[derive(Default)]
@@ -40,13 +40,13 @@ pub(super) struct Cursors(Mutex<BTreeMap<String, Cursor>>);
 #[derive(Clone)]
 struct Cursor {
     schema: SchemaRef,
-    rows: Arc<tokio::sync::Mutex<Rows>>,
+    rows: Arc<tokio::sync::Mutex<CursorRows>>,
 }
 
-/// What is left of an answer.
-struct Rows {
-    batches: Lent<lent::Guarded<SendableRecordBatchStream>>,
-    begun: Option<RecordBatch>,
+/// The rows of a cursor that were not fetched yet.
+struct CursorRows {
+    batches: TimedRows<deadline::GuardedRows<SendableRecordBatchStream>>,
+    partial: Option<RecordBatch>,
 }
 
 fn failed(error: impl Into<datafusion::common::DataFusionError>) -> PgWireError {
@@ -57,10 +57,10 @@ fn name_of(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
-/// The question of a DECLARE, if it is of a cursor as they are here.
-pub(super) fn question(declared: &[Declare]) -> Result<&Query, &'static str> {
+/// The query of a DECLARE, if the cursor's options are supported.
+pub(super) fn declared_query(declarations: &[Declare]) -> Result<&Query, &'static str> {
     let [Declare { declare_type: Some(DeclareType::Cursor), for_query: Some(query), scroll, hold, .. }] =
-        declared
+        declarations
     else {
         return Err("declare name cursor for select …");
     };
@@ -70,7 +70,7 @@ pub(super) fn question(declared: &[Declare]) -> Result<&Query, &'static str> {
     Ok(query)
 }
 
-/// A plan without columns that has the parameters of `query`: a DECLARE answers with no rows.
+/// A plan without columns that keeps the parameters of `query`: a DECLARE returns no rows.
 pub(super) async fn plan_of(query: &Query, session: &SessionContext) -> Result<LogicalPlan> {
     let statement = Parsed::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
     let plan = session.state().statement_to_plan(statement).await?;
@@ -82,36 +82,42 @@ impl Cursors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All end.
+    /// Closes all cursors.
     pub(super) fn clear(&self) {
         let gone = std::mem::take(&mut *self.all());
         drop(gone);
     }
 
-    /// Makes a cursor over what `plan` of [`plan_of`] asks, for at most `time`.
+    /// Opens a cursor over the query in `plan`, made by [`plan_of`], for at most `time`.
     pub(super) async fn declare(
         &self,
         name: &Ident,
         plan: &LogicalPlan,
         session: &SessionContext,
         (status, time): (TransactionStatus, Duration),
-        guards: Vec<Guard>,
+        permits: Vec<StatementPermit>,
     ) -> PgWireResult<Response> {
         let name = name_of(name);
         if status != TransactionStatus::Transaction {
-            return Err(refusal("25P01", "DECLARE CURSOR can only be used in transaction blocks"));
+            return Err(pg_error("25P01", "DECLARE CURSOR can only be used in transaction blocks"));
         }
         if self.all().contains_key(&name) {
-            return Err(refusal("42P03", format!("cursor \"{name}\" already exists")));
+            return Err(pg_error("42P03", format!("cursor \"{name}\" already exists")));
         }
-        if self.all().len() >= MOST {
-            return Err(refusal("53000", format!("a connection has at most {MOST} cursors: close one")));
+        if self.all().len() >= MAX_CURSORS {
+            return Err(pg_error(
+                "53000",
+                format!("a connection has at most {MAX_CURSORS} cursors: close one"),
+            ));
         }
-        let question = plan.inputs().first().map_or_else(|| plan.clone(), |&question| question.clone());
-        let frame = session.execute_logical_plan(question).await.map_err(failed)?;
+        let query = plan.inputs().first().map_or_else(|| plan.clone(), |&query| query.clone());
+        let frame = session.execute_logical_plan(query).await.map_err(failed)?;
         let batches = frame.execute_stream().await.map_err(failed)?;
         let schema = batches.schema();
-        let rows = Rows { batches: Lent::new(lent::Guarded::new(batches, guards.into()), time), begun: None };
+        let rows = CursorRows {
+            batches: TimedRows::new(deadline::GuardedRows::new(batches, permits.into()), time),
+            partial: None,
+        };
         let cursor = Cursor { schema, rows: Arc::new(tokio::sync::Mutex::new(rows)) };
         self.all().insert(name, cursor);
         Ok(Response::Execution(Tag::new("DECLARE CURSOR")))
@@ -119,23 +125,23 @@ impl Cursors {
 
     fn get(&self, name: &str) -> PgWireResult<Cursor> {
         let cursor = self.all().get(name).cloned();
-        cursor.ok_or_else(|| refusal("34000", format!("cursor \"{name}\" does not exist")))
+        cursor.ok_or_else(|| pg_error("34000", format!("cursor \"{name}\" does not exist")))
     }
 
     /// The columns of a cursor, if there is one of this name.
-    pub(super) fn described(&self, name: &str) -> Option<PgWireResult<Vec<FieldInfo>>> {
+    pub(super) fn describe(&self, name: &str) -> Option<PgWireResult<Vec<FieldInfo>>> {
         let cursor = self.get(name).ok()?;
         Some(arrow_schema_to_pg_fields(&cursor.schema, &Format::UnifiedText, None))
     }
 
-    /// A plan with the columns of a cursor, by which a FETCH is described.
-    pub(super) fn shape(&self, name: &Ident) -> PgWireResult<LogicalPlan> {
+    /// A plan with the columns of a cursor, to describe a FETCH.
+    pub(super) fn plan_shape(&self, name: &Ident) -> PgWireResult<LogicalPlan> {
         let cursor = self.get(&name_of(name))?;
         let schema = Arc::new(DFSchema::try_from(cursor.schema).map_err(failed)?);
         Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema }))
     }
 
-    /// The next rows.
+    /// Fetches the next rows.
     pub(super) fn fetch(
         &self,
         name: &Ident,
@@ -162,7 +168,7 @@ impl Cursors {
         Ok(answer)
     }
 
-    /// One ends, or all.
+    /// Closes one cursor, or all.
     pub(super) fn close(&self, which: &CloseCursor) -> PgWireResult<Response> {
         match which {
             CloseCursor::All => self.clear(),
@@ -177,11 +183,11 @@ impl Cursors {
     }
 }
 
-impl Rows {
-    /// At most `most` rows; none at the end.
+impl CursorRows {
+    /// Returns at most `most` rows; none at the end.
     async fn next(&mut self, most: usize) -> PgWireResult<Option<RecordBatch>> {
         let batch = loop {
-            let next = match self.begun.take() {
+            let next = match self.partial.take() {
                 Some(batch) => Some(batch),
                 None => match self.batches.next().await {
                     Some(batch) => Some(batch.and_then(|batch| batch).map_err(failed)?),
@@ -194,16 +200,16 @@ impl Rows {
             }
         };
         Ok(batch.map(|batch| {
-            let given = batch.num_rows().min(most);
-            if given < batch.num_rows() {
-                self.begun = Some(batch.slice(given, batch.num_rows() - given));
+            let count = batch.num_rows().min(most);
+            if count < batch.num_rows() {
+                self.partial = Some(batch.slice(count, batch.num_rows() - count));
             }
-            batch.slice(0, given)
+            batch.slice(0, count)
         }))
     }
 }
 
-/// How many rows a FETCH asks for.
+/// The number of rows that a FETCH asks for.
 fn count(direction: &FetchDirection) -> PgWireResult<usize> {
     let number = |limit: &Value| match limit {
         Value::Number(digits, _) => digits.parse().ok(),
@@ -215,5 +221,5 @@ fn count(direction: &FetchDirection) -> PgWireResult<usize> {
         FetchDirection::ForwardAll | FetchDirection::All => Some(usize::MAX),
         _ => None,
     };
-    wanted.ok_or_else(|| refusal("55000", "cursors go forward only: fetch next, a number, or all"))
+    wanted.ok_or_else(|| pg_error("55000", "cursors go forward only: fetch next, a number, or all"))
 }

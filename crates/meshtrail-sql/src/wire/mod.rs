@@ -1,17 +1,17 @@
-//! The Postgres wire: psql, psycopg and whatever else speaks it ask the same tables.
+//! The Postgres wire protocol after the password: psql, psycopg and other clients query the same tables.
 //!
-//! - Whoever is here was let in by the server, which hands over the startup message and what comes after it.
-//! - Reading only: `gate` turns down every statement that is not a question, and has the server write down every question
-//!   before it runs.
-//! - Every plan is held to the engine's budget, and each statement to its time: see [`crate::worker`].
+//! - The server authenticates the client, then passes on the startup message and everything after it.
+//! - Read-only: `statement_filter` refuses all statements but queries and session commands, and has the server record every
+//!   query before it runs.
+//! - The engine's budget limits every plan, and a deadline every statement: see [`crate::worker`].
 
-mod bounded;
 mod cursors;
-mod gate;
-mod lent;
+mod deadline;
+mod errors;
+mod handlers;
 mod prepared;
 mod startup;
-mod told;
+mod statement_filter;
 
 use std::io;
 use std::sync::Arc;
@@ -33,42 +33,49 @@ use meshtrail_worker::message::Connect;
 use meshtrail_worker::{Budget, QueryError};
 use tokio::net::UnixStream;
 
-use crate::scan::Pinned;
-use crate::worker::Statements;
+use crate::scan::PinnedSnapshot;
+use crate::worker::StatementPermits;
 use crate::{CATALOG, Engine};
 
-/// Tables, to one client of the Postgres wire.
-pub(crate) struct Wire {
+/// Serves the tables to one client of the Postgres wire.
+pub(crate) struct WireServer {
     session: SessionContext,
     budget: Budget,
-    told: Arc<told::Told>,
-    statements: Statements,
+    errors: Arc<errors::ErrorMapper>,
+    statements: StatementPermits,
     manager: Arc<ConnectionManager>,
     key: (i32, SecretKey),
 }
 
-impl Wire {
-    /// The tables of `engine`, to the client that `connect` tells of.
+impl WireServer {
+    /// Serves the tables of `engine` to the client that `connect` describes.
     pub(crate) fn new(
         engine: &Engine,
-        statements: Statements,
+        statements: StatementPermits,
         connect: &Connect,
-    ) -> Result<Wire, QueryError> {
+    ) -> Result<WireServer, QueryError> {
         let budget = connect.budget.clone();
         let session = engine.session(&budget)?;
-        let told = Arc::new(told::Told::new(engine.tables().map(str::to_owned).collect()));
+        let errors = Arc::new(errors::ErrorMapper::new(engine.tables().map(str::to_owned).collect()));
         setup_pg_catalog(&session, CATALOG, EmptyContextProvider)
-            .map_err(|error| crate::error::of(&error, None))?;
+            .map_err(|error| crate::error::to_query_error(&error, None))?;
         let key = (connect.process, SecretKey::I32(connect.secret));
-        Ok(Wire { session, budget, told, statements, manager: Arc::new(ConnectionManager::new()), key })
+        Ok(WireServer {
+            session,
+            budget,
+            errors,
+            statements,
+            manager: Arc::new(ConnectionManager::new()),
+            key,
+        })
     }
 
-    /// What ends the statement that runs.
+    /// A function that cancels the running statement.
     pub(crate) fn canceller(&self) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static {
         let (manager, (process, secret)) = (self.manager.clone(), self.key.clone());
         move || {
             let (manager, secret) = (manager.clone(), secret.clone());
-            // Whether there was something to cancel is not told to whoever asked.
+            // The protocol does not answer cancel requests.
             async move {
                 let _was_running = manager.cancel(process, &secret).await;
             }
@@ -76,50 +83,50 @@ impl Wire {
         }
     }
 
-    /// Serves the client until it goes.
+    /// Serves the client until it disconnects.
     pub(crate) async fn serve(&self, socket: UnixStream) -> io::Result<()> {
         let connection = Connection {
             startup: Arc::new(startup::Startup::new(self.manager.clone(), self.key.clone())),
             service: Arc::new(self.service()),
             cancel: Arc::new(DefaultCancelHandler::new(self.manager.clone())),
-            told: self.told.clone(),
+            errors: self.errors.clone(),
         };
         process_socket_unix(socket, Arc::new(connection)).await
     }
 
-    /// What answers one connection: the same tables, at moments of its own.
-    fn service(&self) -> bounded::Bounded {
-        let moment = Arc::new(Pinned::default());
+    /// The handler of one connection, with its own snapshots.
+    fn service(&self) -> handlers::QueryHandler {
+        let snapshot = Arc::new(PinnedSnapshot::default());
         let mut state = self.session.state();
-        state.config_mut().set_extension(moment.clone());
+        state.config_mut().set_extension(snapshot.clone());
         let session = Arc::new(SessionContext::new_with_state(state));
         let cursors = Arc::new(cursors::Cursors::default());
-        let gate = gate::Gate {
+        let filter = statement_filter::StatementFilter {
             statements: self.statements.clone(),
             cursors: cursors.clone(),
             budget: self.budget.clone(),
         };
         let hooks: Vec<Arc<dyn QueryHook>> =
-            vec![Arc::new(gate), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
-        bounded::Bounded {
+            vec![Arc::new(filter), Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
+        handlers::QueryHandler {
             service: DfSessionService::new_with_hooks(session.clone(), hooks),
             session,
-            moment,
+            snapshot,
             cursors,
-            told: self.told.clone(),
+            errors: self.errors.clone(),
             budget: self.budget.clone(),
             statements: self.statements.clone(),
-            prepared: prepared::Prepared::default(),
+            prepared: prepared::PreparedStatements::default(),
         }
     }
 }
 
-/// What one connection is answered by.
+/// The handlers of one connection.
 struct Connection {
     startup: Arc<startup::Startup>,
-    service: Arc<bounded::Bounded>,
+    service: Arc<handlers::QueryHandler>,
     cancel: Arc<DefaultCancelHandler>,
-    told: Arc<told::Told>,
+    errors: Arc<errors::ErrorMapper>,
 }
 
 impl PgWireServerHandlers for Connection {
@@ -136,7 +143,7 @@ impl PgWireServerHandlers for Connection {
     }
 
     fn error_handler(&self) -> Arc<impl ErrorHandler> {
-        self.told.clone()
+        self.errors.clone()
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {

@@ -1,42 +1,42 @@
-//! What one connection has prepared: bounded by number and by bytes, since each is kept until it is closed.
+//! Limits on prepared statements, by number and by bytes, since each is kept until it is closed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 
-use super::told::refusal;
+use super::errors::pg_error;
 
-/// Statements that one connection may have prepared.
-const MOST: usize = 256;
-/// Bytes of SQL in them; what is planned of it takes a multiple.
+/// Prepared statements of one connection, at most.
+const MAX_STATEMENTS: usize = 256;
+/// Bytes of SQL in them, at most; their plans take a multiple of it.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Lengths of prepared statements by name.
+/// The lengths of one connection's prepared statements, by name.
 #[derive(Default)]
-pub(super) struct Prepared(Mutex<HashMap<String, usize>>);
+pub(super) struct PreparedStatements(Mutex<HashMap<String, usize>>);
 
-impl Prepared {
-    /// Counts one more, or says that it is too much.
+impl PreparedStatements {
+    /// Adds a statement, or refuses it if it exceeds a limit.
     pub(super) fn add(&self, name: &str, bytes: usize) -> PgWireResult<()> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = known.iter().filter(|(other, _)| *other != name);
+        let mut lengths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = lengths.iter().filter(|(other, _)| *other != name);
         let (number, sum) = others.fold((1, bytes), |(number, sum), (_, bytes)| (number + 1, sum + bytes));
-        if number > MOST || sum > MAX_BYTES {
+        if number > MAX_STATEMENTS || sum > MAX_BYTES {
             return Err(too_much(number));
         }
-        known.insert(name.to_owned(), bytes);
+        lengths.insert(name.to_owned(), bytes);
         Ok(())
     }
 
-    /// One is closed.
+    /// Removes a statement that was closed.
     pub(super) fn remove(&self, name: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
 
-/// The prepared statement that `query` asks to forget: `DEALLOCATE [PREPARE] name`, as drivers ask that keep few.
-pub(super) fn deallocated(query: &str) -> Option<String> {
+/// The statement's name if `query` is `DEALLOCATE [PREPARE] name`, which drivers with a bounded cache send.
+pub(super) fn parse_deallocate(query: &str) -> Option<String> {
     let mut words = query.trim().trim_end_matches(';').split_whitespace();
     if !words.next()?.eq_ignore_ascii_case("deallocate") {
         return None;
@@ -51,9 +51,13 @@ pub(super) fn deallocated(query: &str) -> Option<String> {
 }
 
 fn too_much(number: usize) -> PgWireError {
-    let what = if number > MOST { format!("{MOST} statements") } else { format!("{MAX_BYTES} bytes of SQL") };
+    let what = if number > MAX_STATEMENTS {
+        format!("{MAX_STATEMENTS} statements")
+    } else {
+        format!("{MAX_BYTES} bytes of SQL")
+    };
     // 53400: configuration limit exceeded.
-    refusal("53400", format!("a connection prepares at most {what}: close some first"))
+    pg_error("53400", format!("a connection prepares at most {what}: close some first"))
 }
 
 #[cfg(test)]
@@ -62,23 +66,23 @@ mod tests {
 
     #[test]
     fn a_driver_may_forget_what_it_prepared() {
-        assert_eq!(deallocated("DEALLOCATE \"_pg3_7\"").as_deref(), Some("_pg3_7"));
-        assert_eq!(deallocated("deallocate prepare S_1;").as_deref(), Some("s_1"));
-        assert_eq!(deallocated("deallocate all"), None);
-        assert_eq!(deallocated("select 1"), None);
+        assert_eq!(parse_deallocate("DEALLOCATE \"_pg3_7\"").as_deref(), Some("_pg3_7"));
+        assert_eq!(parse_deallocate("deallocate prepare S_1;").as_deref(), Some("s_1"));
+        assert_eq!(parse_deallocate("deallocate all"), None);
+        assert_eq!(parse_deallocate("select 1"), None);
     }
 
     #[test]
     fn statements_are_bounded_by_number_and_bytes_and_a_name_counts_once() {
-        let prepared = Prepared::default();
-        for number in 0..MOST {
+        let prepared = PreparedStatements::default();
+        for number in 0..MAX_STATEMENTS {
             prepared.add(&number.to_string(), 10).unwrap();
         }
         prepared.add("0", 20).unwrap();
         assert!(prepared.add("more", 1).is_err());
         prepared.remove("7");
         prepared.add("more", 1).unwrap();
-        let prepared = Prepared::default();
+        let prepared = PreparedStatements::default();
         prepared.add("", MAX_BYTES).unwrap();
         assert!(prepared.add("another", 1).is_err());
         prepared.add("", 5).unwrap();

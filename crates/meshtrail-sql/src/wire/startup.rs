@@ -1,4 +1,4 @@
-//! Beginning to speak: the server has asked for the password, so whoever is here is let in.
+//! The startup of a connection whose client the server has already authenticated.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use datafusion_postgres::pgwire::messages::startup::SecretKey;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use futures::Sink;
 
-/// What programs that look at the version take for a server they know.
+/// The version that is reported to programs which decide by it what the server supports.
 const SERVER_VERSION: &str = "16.6 (Meshtrail)";
 
 pub(super) struct Startup {
@@ -24,7 +24,7 @@ pub(super) struct Startup {
 }
 
 impl Startup {
-    /// `key` is what the client cancels by.
+    /// `key` is the connection's cancel key.
     pub(super) fn new(manager: Arc<ConnectionManager>, key: (i32, SecretKey)) -> Startup {
         let mut parameters = DefaultServerParameterProvider::default();
         parameters.server_version = SERVER_VERSION.to_owned();

@@ -1,9 +1,9 @@
-//! What a worker may not do, set by itself before it reads anything.
+//! Confinement of a worker, set by itself before it reads anything.
 //!
-//! - Address space, processor time, open files and the length of files are limited by the kernel; it leaves no core.
-//! - It is nice to everybody else.
-//! - With seccomp it opens no socket, starts no program and looks into no other process; with Landlock it opens no file
-//!   but below its spill folder, and no port. A kernel without Landlock is said to be so, and the rest holds all the same.
+//! - The kernel limits address space, processor time, open files and the length of files; there is no core dump.
+//! - It runs at a low priority.
+//! - seccomp refuses system calls for sockets, starting programs and inspecting other processes; Landlock refuses files
+//!   outside the spill folder, and ports. A kernel without Landlock is reported to the server; the rest holds without it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,14 +18,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimi
 use rustix::time::{ClockId, clock_gettime};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
-/// How nice it is: recorders and pages come first.
+/// The nice value: recorders and pages come first.
 const NICE: i32 = 10;
-/// Open files: its sockets, threads' wake-ups and spilled files.
+/// Open files: sockets, threads' wake-up descriptors and spilled files.
 const OPEN_FILES: u64 = 1024;
-/// Processor time until it is asked something: reading ahead.
-const FIRST_TIME: Duration = Duration::from_secs(60);
+/// Processor time before the first query: for reading ahead.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 
-/// System calls that no question needs.
+/// System calls that no query needs.
 const FORBIDDEN: [i64; 31] = [
     libc::SYS_socket,
     libc::SYS_connect,
@@ -60,7 +60,7 @@ const FORBIDDEN: [i64; 31] = [
     libc::SYS_reboot,
 ];
 
-/// Why a worker is not confined as it must be.
+/// Why a worker could not be confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfineError {
     /// A limit can't be set.
@@ -74,7 +74,7 @@ pub enum ConfineError {
     Landlock(#[from] RulesetError),
 }
 
-/// Confines this process, and tells by what.
+/// Confines this process; returns a description of what is in force.
 pub(super) fn confine(setup: &Setup) -> Result<String, ConfineError> {
     for (resource, most) in [
         (Resource::As, setup.address_space),
@@ -85,8 +85,8 @@ pub(super) fn confine(setup: &Setup) -> Result<String, ConfineError> {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         setrlimit(resource, limit).map_err(|error| ConfineError::Limit(error.into()))?;
     }
-    allow_processor(FIRST_TIME);
-    // Not being nice is no danger.
+    allow_processor(IDLE_TIME);
+    // The priority is no part of the confinement.
     let _nice = setpriority_process(None, NICE);
     rustix::thread::set_no_new_privs(true).map_err(|error| ConfineError::Limit(error.into()))?;
     let files = close_files(setup)?;
@@ -124,12 +124,12 @@ fn filter_calls() -> Result<(), ConfineError> {
     apply_filter(&program).map_err(|error| failed(Box::new(error)))
 }
 
-/// Lets this process take `time` more of the processor; past it the kernel ends it.
+/// Allows this process `time` more of processor time, after which the kernel kills it.
 pub(super) fn allow_processor(time: Duration) {
     let taken = clock_gettime(ClockId::ProcessCPUTime).tv_sec;
     let until = u64::try_from(taken).unwrap_or(0).saturating_add(time.as_secs().max(1)).saturating_add(1);
     let maximum = getrlimit(Resource::Cpu).maximum;
     let current = maximum.map_or(until, |maximum| until.min(maximum));
-    // Where it can't be set, the server's clock is left.
+    // If it can't be set, the server's timer still applies.
     let _limited = setrlimit(Resource::Cpu, Rlimit { current: Some(current), maximum });
 }

@@ -1,6 +1,6 @@
 //! The worker's end of the control socket.
 //!
-//! A thread of its own reads it, so that a server that goes ends this process also while every other thread computes.
+//! A dedicated thread reads it, so that this process exits with the server even while all other threads compute.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,17 +15,17 @@ use meshtrail_worker::message::{Call, FromWorker, Reply, ToWorker};
 use meshtrail_worker::{Fault, QueryError};
 use tokio::sync::oneshot;
 
-type Answered = (Reply, Bytes);
+type ReplyWithBody = (Reply, Bytes);
 
-/// Talks to the server.
+/// The connection to the server.
 pub(crate) struct Link {
     writer: Mutex<UnixStream>,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Answered>>>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<ReplyWithBody>>>,
     calls: AtomicU64,
 }
 
 impl Link {
-    /// Reads `control` on a thread; what is no reply comes out of the channel.
+    /// Reads `control` on a thread; messages other than replies are sent to the channel.
     pub(crate) fn start(control: UnixStream) -> io::Result<(Arc<Link>, Receiver<ToWorker>)> {
         let mut reader = control.try_clone()?;
         let writer = Mutex::new(control);
@@ -35,7 +35,7 @@ impl Link {
         std::thread::Builder::new().name("link".to_owned()).spawn(move || {
             while let Ok(Some((message, body))) = frame::read::<ToWorker>(&mut reader) {
                 match message {
-                    ToWorker::Reply { call, reply } => replies.replied(call, (reply, body)),
+                    ToWorker::Reply { call, reply } => replies.complete_call(call, (reply, body)),
                     command => {
                         if send.send(command).is_err() {
                             break;
@@ -48,29 +48,29 @@ impl Link {
         Ok((link, commands))
     }
 
-    fn replied(&self, call: u64, answered: Answered) {
-        let waits = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&call);
-        if let Some(waits) = waits {
-            // Whoever called may have been dropped.
-            let _gone = waits.send(answered);
+    fn complete_call(&self, call: u64, reply: ReplyWithBody) {
+        let waiter = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&call);
+        if let Some(waiter) = waiter {
+            // The caller may have been dropped.
+            let _gone = waiter.send(reply);
         }
     }
 
-    /// Says something; a server that is gone ends this process by itself.
+    /// Sends a message. Errors are ignored: the reading thread exits the process when the server is gone.
     pub(crate) fn send(&self, message: &FromWorker) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let _gone = frame::write(&mut *writer, message);
     }
 
-    /// Asks the server for something.
-    pub(crate) async fn call(&self, what: Call) -> Result<Answered, QueryError> {
+    /// Sends a call and waits for its reply.
+    pub(crate) async fn call(&self, what: Call) -> Result<ReplyWithBody, QueryError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let (send, answered) = oneshot::channel();
+        let (send, reply) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(call, send);
         self.send(&FromWorker::Call { call, what });
-        match answered.await {
+        match reply.await {
             Ok((Reply::Error(error), _)) => Err(error),
-            Ok(answered) => Ok(answered),
+            Ok(reply) => Ok(reply),
             Err(_) => Err(QueryError::new(Fault::Trail, "the server gave no answer")),
         }
     }

@@ -1,14 +1,14 @@
-//! A worker: the process that answers one question, or one client of the Postgres wire, and ends.
+//! The worker: a process that runs one query, or serves one client of the Postgres wire, and exits.
 //!
-//! - It is started by a server with two sockets, its standard input for messages and its standard output for bytes of
-//!   answers, and [`Setup`] as its argument. It confines itself before it reads anything: see `confine`.
-//! - When the server goes, so does the worker, whatever it is doing.
+//! - The server starts it with two sockets, standard input for messages and standard output for the bytes of answers, and
+//!   with [`Setup`] as its argument. It confines itself before it reads anything: see `confine`.
+//! - It exits when the server does, whatever it is doing.
 
 mod confine;
 mod link;
-mod question;
+mod permits;
+mod query;
 mod remote;
-mod statements;
 
 use std::fmt;
 use std::io;
@@ -21,25 +21,23 @@ use meshtrail_worker::message::{FromWorker, Setup, ToWorker, VERSION};
 use meshtrail_worker::{Budget, QueryError};
 
 use crate::engine::{Engine, Limits};
-use crate::wire::Wire;
+use crate::wire::WireServer;
 use link::Link;
-pub(crate) use statements::{Guard, Statements};
+pub(crate) use permits::{StatementPermit, StatementPermits};
 
-/// Why a worker could not begin.
+/// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum WorkerError {
-    /// It could not be confined.
     #[error("the worker can't confine itself")]
     Confine(#[from] confine::ConfineError),
-    /// Its sockets are none.
     #[error("standard input and output are no sockets of a server: meshtrail starts this program by itself")]
     Sockets(#[source] io::Error),
-    /// There is no engine.
     #[error("the engine can't be set up")]
     Engine(#[source] QueryError),
 }
 
-/// Serves whoever started this process, and returns when it is done.
+/// Runs the worker until it is done.
 pub fn run(setup: &Setup) -> Result<(), WorkerError> {
     let socket =
         |stream: &dyn AsFd| Ok::<_, io::Error>(UnixStream::from(stream.as_fd().try_clone_to_owned()?));
@@ -52,36 +50,36 @@ pub fn run(setup: &Setup) -> Result<(), WorkerError> {
         memory: setup.caches.saturating_mul(4),
         spill: Some(setup.spill.clone()),
         spill_bytes: setup.spill_bytes,
-        // Each question brings its own.
+        // Each query brings its own.
         budget: Budget { time: Duration::from_secs(60), rows: 1_000_000 },
         threads: setup.threads,
     };
     let engine = Engine::new(remote::Remote::new(link.clone()), limits).map_err(WorkerError::Engine)?;
     let ahead = engine.clone();
     engine.handle().spawn(async move {
-        // What can't be read now is read, or reported, when it is asked for.
+        // Errors are ignored: the query that needs the file reports them.
         let _read = ahead.read_ahead().await;
     });
     link.send(&FromWorker::Ready { version: VERSION.to_owned(), confined });
     match commands.recv() {
-        Ok(ToWorker::Ask(ask)) => question::answer(&engine, &link, data, ask),
-        Ok(ToWorker::Connect(connect)) => serve(&engine, &link, commands, data, &connect),
-        // The server has gone, or says what makes no sense here.
+        Ok(ToWorker::Ask(ask)) => query::run(&engine, &link, data, ask),
+        Ok(ToWorker::Connect(connect)) => serve_client(&engine, &link, commands, data, &connect),
+        // The server is gone, or sent a message that does not start anything.
         _ => {}
     }
     Ok(())
 }
 
 /// Serves one client of the Postgres wire.
-fn serve(
+fn serve_client(
     engine: &Engine,
     link: &Arc<Link>,
     commands: std::sync::mpsc::Receiver<ToWorker>,
     data: UnixStream,
     connect: &meshtrail_worker::message::Connect,
 ) {
-    let statements = Statements::new(link.clone(), engine.clone());
-    let wire = match Wire::new(engine, statements, connect) {
+    let permits = StatementPermits::new(link.clone(), engine.clone());
+    let wire = match WireServer::new(engine, permits, connect) {
         Ok(wire) => wire,
         Err(error) => return link.send(&FromWorker::Failed(error)),
     };
@@ -94,13 +92,13 @@ fn serve(
             }
         }
     });
-    // Without the thread nothing can be cancelled, and everything still ends in time.
+    // Without the thread nothing can be cancelled, but time limits still hold.
     drop(canceller);
-    let served = engine.handle().block_on(async {
+    let result = engine.handle().block_on(async {
         data.set_nonblocking(true)?;
         wire.serve(tokio::net::UnixStream::from_std(data)?).await
     });
-    if let Err(error) = served {
+    if let Err(error) = result {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
     }
 }

@@ -1,4 +1,4 @@
-//! A trail that is read through the server.
+//! The server's trail, read over the control socket.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,23 +11,23 @@ use meshtrail_worker::message::{Call, FromWorker, Reply};
 use meshtrail_worker::{Fault, QueryError};
 
 use super::link::Link;
-use crate::source::{LogEvent, Moment, Source};
+use crate::source::{LogEvent, Source, SourceSnapshot};
 
-/// The server's trail.
+/// A [`Source`] that reads the server's trail.
 pub(super) struct Remote {
     link: Arc<Link>,
-    files: Mutex<Known>,
+    files: Mutex<KnownFiles>,
 }
 
-/// The sealed files that the server told of before.
+/// The sealed files that the server has listed so far.
 #[derive(Default)]
-struct Known {
+struct KnownFiles {
     files: Vec<SegmentFile>,
     sealed: u64,
 }
 
-/// A snapshot that the server holds for as long as this does.
-struct RemoteMoment {
+/// A snapshot that the server holds until this is dropped.
+struct RemoteSnapshot {
     link: Arc<Link>,
     snapshot: u64,
     first: u64,
@@ -36,7 +36,7 @@ struct RemoteMoment {
     files: Vec<SegmentFile>,
 }
 
-pub(super) fn unexpected() -> QueryError {
+pub(super) fn unexpected_reply() -> QueryError {
     QueryError::new(Fault::Trail, "the server gave what was not asked for")
 }
 
@@ -45,13 +45,15 @@ impl Remote {
         Self { link, files: Mutex::default() }
     }
 
-    async fn take(&self) -> Result<RemoteMoment, QueryError> {
+    async fn take_snapshot(&self) -> Result<RemoteSnapshot, QueryError> {
         let known = self.files.lock().unwrap_or_else(PoisonError::into_inner).sealed;
         let (reply, _) = self.link.call(Call::Snapshot { known }).await?;
-        let Reply::Snapshot { snapshot, first, sealed, end, files } = reply else { return Err(unexpected()) };
+        let Reply::Snapshot { snapshot, first, sealed, end, files } = reply else {
+            return Err(unexpected_reply());
+        };
         let mut known_files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if sealed >= known_files.sealed {
-            // What was told meanwhile to another caller is told again here.
+            // Files that a concurrent call added are listed again in this reply.
             let from = known_files.files.iter().rposition(|file| file.last < known).map_or(0, |at| at + 1);
             known_files.files.truncate(from);
             known_files.files.extend(files);
@@ -60,17 +62,17 @@ impl Remote {
         }
         let files = known_files.files.iter().filter(|file| file.last < sealed).cloned().collect();
         drop(known_files);
-        Ok(RemoteMoment { link: self.link.clone(), snapshot, first, sealed, end, files })
+        Ok(RemoteSnapshot { link: self.link.clone(), snapshot, first, sealed, end, files })
     }
 }
 
 impl Source for Remote {
-    fn moment(&self) -> BoxFuture<'_, Result<Arc<dyn Moment>, QueryError>> {
-        async move { Ok(Arc::new(self.take().await?) as Arc<dyn Moment>) }.boxed()
+    fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn SourceSnapshot>, QueryError>> {
+        async move { Ok(Arc::new(self.take_snapshot().await?) as Arc<dyn SourceSnapshot>) }.boxed()
     }
 }
 
-impl Moment for RemoteMoment {
+impl SourceSnapshot for RemoteSnapshot {
     fn first(&self) -> u64 {
         self.first
     }
@@ -92,7 +94,7 @@ impl Moment for RemoteMoment {
             let call = Call::End { snapshot: self.snapshot, path: path.to_owned(), size };
             match self.link.call(call).await? {
                 (Reply::End { .. }, bytes) => Ok(bytes),
-                _ => Err(unexpected()),
+                _ => Err(unexpected_reply()),
             }
         };
         read.boxed()
@@ -106,12 +108,12 @@ impl Moment for RemoteMoment {
         let read = async move {
             let call = Call::Ranges { snapshot: self.snapshot, path: path.to_owned(), ranges };
             let (Reply::Ranges { lengths }, mut bytes) = self.link.call(call).await? else {
-                return Err(unexpected());
+                return Err(unexpected_reply());
             };
             let mut parts = Vec::with_capacity(lengths.len());
             for length in lengths {
                 let length = usize::try_from(length).ok().filter(|&length| length <= bytes.len());
-                parts.push(bytes.split_to(length.ok_or_else(unexpected)?));
+                parts.push(bytes.split_to(length.ok_or_else(unexpected_reply)?));
             }
             Ok(parts)
         };
@@ -124,17 +126,17 @@ impl Moment for RemoteMoment {
             while from < range.end {
                 let call = Call::Events { snapshot: self.snapshot, range: from..range.end };
                 let (Reply::Events { events, to }, mut leaves) = self.link.call(call).await? else {
-                    return Err(unexpected());
+                    return Err(unexpected_reply());
                 };
                 for (index, family, length) in events {
                     let length = length as usize;
                     if length > leaves.len() {
-                        return Err(unexpected());
+                        return Err(unexpected_reply());
                     }
                     found.push((index, family, leaves.split_to(length)));
                 }
                 if to <= from {
-                    return Err(unexpected());
+                    return Err(unexpected_reply());
                 }
                 from = to;
             }
@@ -144,7 +146,7 @@ impl Moment for RemoteMoment {
     }
 }
 
-impl Drop for RemoteMoment {
+impl Drop for RemoteSnapshot {
     fn drop(&mut self) {
         self.link.send(&FromWorker::Release { snapshot: self.snapshot });
     }

@@ -1,4 +1,4 @@
-//! The state that a chain of manifests adds up to.
+//! The state that results from a chain of manifests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use meshtrail_event::{SourceName, Timestamp};
 use super::put::Attempt;
 use super::spans::Names;
 use super::{
-    Complete, EpochSeen, Fault, Manifest, ManifestError, ROLLUP, Retired, Rollup, Segment, Sources, TreeHead,
-    VERSION,
+    Complete, EpochState, Fault, Manifest, ManifestError, ROLLUP, Retired, Rollup, Segment, Sources,
+    TreeHead, VERSION,
 };
 use crate::tree::{Frontier, Hash};
 
 /// All manifests applied so far.
 ///
-/// Each is checked as it is applied: it is the next of this trail's chain, its segments go on where the last ended,
-/// and size and root are what the segments' subtrees give.
+/// Each is checked as it is applied: it is the next of this trail's chain, its segments continue where the last one ended,
+/// and size and root are those of the segments' subtrees.
 #[derive(Debug, Clone)]
 pub struct Fold {
     trail: String,
@@ -26,24 +26,24 @@ pub struct Fold {
     segments: VecDeque<Arc<Segment>>,
     retired: Option<Retired>,
     dedupe: Sources,
-    /// Of the sources in segments.
+    /// Interned names of the sources in segments.
     names: Names,
     rollups: Vec<Rollup>,
     /// Segments from this index on were sealed after the newest complete manifest.
     rolled_up: u64,
     frontier: Frontier,
-    /// Puts of the next manifest whose outcome is not known.
+    /// Puts of the next manifest whose outcome is unknown.
     pub(super) attempts: Vec<Attempt>,
 }
 
-/// What the next manifest shall say.
+/// The changes that the next manifest records.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct ManifestChange {
     /// Segments that were sealed, by index.
     pub sealed: Vec<Segment>,
-    /// Sources heard since the manifest before: all that is seen of each such epoch.
+    /// Epochs with new events since the previous manifest, with their whole state.
     pub dedupe: Sources,
-    /// What retention drops, with all that it dropped before.
+    /// What retention has dropped, including earlier drops.
     pub retired: Option<Retired>,
 }
 
@@ -75,7 +75,7 @@ impl Fold {
         self.newest.map(|(_, hash)| hash)
     }
 
-    /// Events that are sealed, retired ones counted.
+    /// Sealed events, including retired ones.
     pub fn size(&self) -> u64 {
         self.frontier.size()
     }
@@ -85,7 +85,7 @@ impl Fold {
         TreeHead { root: self.frontier.root(), size: self.frontier.size() }
     }
 
-    /// The segments that are there, by index.
+    /// The segments that are not retired, by index.
     pub fn segments(&self) -> &VecDeque<Arc<Segment>> {
         &self.segments
     }
@@ -101,12 +101,12 @@ impl Fold {
         self.retired.as_ref()
     }
 
-    /// How many events retention has dropped: the index of the first that is there.
+    /// The number of events that retention has dropped, which is the index of the first remaining one.
     pub fn retired_size(&self) -> u64 {
         self.retired.as_ref().map_or(0, |retired| retired.size)
     }
 
-    /// What was seen of each source, up to what is sealed.
+    /// The sequences received from each source, up to the sealed events.
     pub fn dedupe(&self) -> &Sources {
         &self.dedupe
     }
@@ -121,9 +121,9 @@ impl Fold {
         &self.origin
     }
 
-    /// The manifest that comes next with this change, not signed yet. It counts once it is put, and then
+    /// Creates the next manifest with this change, not signed yet. It takes effect once it is put and then
     /// [`apply`](Self::apply)ed.
-    pub fn next(&self, change: Change, made: Timestamp) -> Result<Manifest, ManifestError> {
+    pub fn next(&self, change: ManifestChange, made: Timestamp) -> Result<Manifest, ManifestError> {
         let number = self.number() + 1;
         let mut next = Manifest {
             version: VERSION,
@@ -139,25 +139,25 @@ impl Fold {
             tree: self.tree(),
             signature: None,
         };
-        let frontier = self.checked(&next).map_err(|fault| fault.at(name_of(number)))?;
+        let frontier = self.check_change(&next).map_err(|fault| fault.in_file(manifest_name(number)))?;
         next.tree = TreeHead { root: frontier.root(), size: frontier.size() };
         if number.is_multiple_of(ROLLUP) {
-            next.complete = Some(self.changed(&next, frontier).complete());
+            next.complete = Some(self.with_change(&next, frontier).complete());
         }
         Ok(next)
     }
 
-    /// Takes the next manifest, whose bytes have this hash. The state is unchanged if it does not fit.
+    /// Applies the next manifest, whose bytes have this hash. On an error the state is unchanged.
     pub fn apply(&mut self, manifest: &Manifest, hash: Hash) -> Result<(), ManifestError> {
-        self.try_apply(manifest, hash).map_err(|fault| fault.at(name_of(manifest.number)))
+        self.try_apply(manifest, hash).map_err(|fault| fault.in_file(manifest_name(manifest.number)))
     }
 
     fn try_apply(&mut self, manifest: &Manifest, hash: Hash) -> Result<(), Fault> {
         self.check_place(manifest)?;
-        let frontier = self.checked(manifest)?;
+        let frontier = self.check_change(manifest)?;
         check_tree(&frontier, manifest)?;
         if let Some(complete) = &manifest.complete {
-            let mut after = self.changed(manifest, frontier);
+            let mut after = self.with_change(manifest, frontier);
             if *complete != after.complete() {
                 return Err(Fault::value("complete", "not what the manifests before it add up to"));
             }
@@ -171,7 +171,7 @@ impl Fold {
         Ok(())
     }
 
-    /// The state that a complete manifest stands for. `earlier` are those that it names, in that order.
+    /// The state after a complete manifest. `earlier` are the manifests that it names, in that order.
     pub(super) fn resume(manifest: &Manifest, hash: Hash, earlier: &[Manifest]) -> Result<Self, Fault> {
         let Some(complete) = &manifest.complete else {
             return Err(Fault::value("complete", "missing on a 256th manifest"));
@@ -187,12 +187,12 @@ impl Fold {
             rolled_up.flat_map(|complete| &complete.sealed).filter(|segment| segment.first >= retired)
         {
             grow(&mut fold.frontier, segment, || "complete.rollups".into())?;
-            fold.hold(segment);
+            fold.add_segment(segment);
         }
         fold.rolled_up = fold.size();
         for (at, segment) in complete.sealed.iter().enumerate() {
             grow(&mut fold.frontier, segment, || format!("complete.sealed[{at}]"))?;
-            fold.hold(segment);
+            fold.add_segment(segment);
         }
         check_tree(&fold.frontier, manifest)?;
         fold.dedupe = complete.dedupe.clone();
@@ -220,8 +220,8 @@ impl Fold {
         Ok(())
     }
 
-    /// What a manifest changes is possible; gives the tree after it.
-    fn checked(&self, manifest: &Manifest) -> Result<Frontier, Fault> {
+    /// Checks that the manifest's change is possible; returns the tree after it.
+    fn check_change(&self, manifest: &Manifest) -> Result<Frontier, Fault> {
         if let Some(retired) = &manifest.retired {
             let size = retired.size;
             if self.retirement(size).ok_or(Fault::RetiredBoundary { size })? != *retired {
@@ -235,25 +235,25 @@ impl Fold {
         Ok(frontier)
     }
 
-    fn changed(&self, manifest: &Manifest, frontier: Frontier) -> Self {
+    fn with_change(&self, manifest: &Manifest, frontier: Frontier) -> Self {
         let mut after = self.clone();
         after.change(manifest, frontier);
         after
     }
 
-    fn hold(&mut self, segment: &Segment) {
+    fn add_segment(&mut self, segment: &Segment) {
         let mut segment = segment.clone();
         let sources = segment.files.iter_mut().filter_map(|file| file.sources.as_mut());
         sources.for_each(|sources| sources.share(&mut self.names));
         self.segments.push_back(Arc::new(segment));
     }
 
-    /// Makes the change that was checked.
+    /// Applies a checked change.
     fn change(&mut self, manifest: &Manifest, frontier: Frontier) {
         self.frontier = frontier;
-        manifest.sealed.iter().for_each(|segment| self.hold(segment));
+        manifest.sealed.iter().for_each(|segment| self.add_segment(segment));
         for (source, epochs) in &manifest.dedupe {
-            see(&mut self.dedupe, source, epochs);
+            merge_epochs(&mut self.dedupe, source, epochs);
         }
         if let Some(retired) = &manifest.retired {
             while self.segments.front().is_some_and(|segment| segment.first < retired.size) {
@@ -264,8 +264,8 @@ impl Fold {
         }
     }
 
-    /// What would be left if all events before `size` were dropped: none unless a segment ends there that is not the
-    /// last.
+    /// The state of retention if all events before `size` were dropped; none unless a segment other than the last ends
+    /// there.
     pub fn retirement(&self, size: u64) -> Option<Retired> {
         let mut frontier = match &self.retired {
             Some(retired) => retired.frontier()?,
@@ -291,7 +291,7 @@ impl Fold {
         }
     }
 
-    /// From now on the manifest just applied stands for those before it.
+    /// Records the manifest just applied as the complete one for those before it.
     fn roll_up(&mut self, number: u64, sha256: Hash) {
         let holds_some = self.segments.back().is_some_and(|segment| segment.first >= self.rolled_up);
         if holds_some {
@@ -325,17 +325,17 @@ fn check_tree(frontier: &Frontier, manifest: &Manifest) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Puts what was newly seen of a source's epochs in place of what was known of them.
-fn see(sources: &mut Sources, source: &SourceName, epochs: &[EpochSeen]) {
+/// Replaces the states of a source's epochs by newer ones.
+fn merge_epochs(sources: &mut Sources, source: &SourceName, epochs: &[EpochState]) {
     let known = sources.entry(source.clone()).or_default();
-    for seen in epochs {
-        match known.binary_search_by_key(&seen.epoch, |epoch| epoch.epoch) {
-            Ok(at) => known[at] = seen.clone(),
-            Err(at) => known.insert(at, seen.clone()),
+    for state in epochs {
+        match known.binary_search_by_key(&state.epoch, |epoch| epoch.epoch) {
+            Ok(at) => known[at] = state.clone(),
+            Err(at) => known.insert(at, state.clone()),
         }
     }
 }
 
-pub(super) fn name_of(number: u64) -> String {
+pub(super) fn manifest_name(number: u64) -> String {
     format!("manifest/{number:010}.json")
 }

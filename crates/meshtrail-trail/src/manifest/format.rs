@@ -1,5 +1,5 @@
-//! The shape of a manifest. Types declare their members in canonical order and hold no floats: serialising one gives
-//! RFC 8785 JSON.
+//! The format of a manifest. Types declare their members in canonical order and have no floats, so that serialising them
+//! yields RFC 8785 JSON.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::tree::{Frontier, Hash, Tail, TileId, plan, subtree_of};
 /// The most sources a segment file names one by one.
 pub const MAX_SOURCES: usize = 1024;
 
-/// How every manifest begins, before its version.
-const BEGINNING: &[u8] = b"{\"$manifest\":";
+/// The first bytes of every manifest, before its version.
+const PREFIX: &[u8] = b"{\"$manifest\":";
 
-/// What was seen of each source, epochs in rising order.
-pub type Sources = BTreeMap<SourceName, Vec<EpochSeen>>;
+/// The epochs of each source, ascending.
+pub type Sources = BTreeMap<SourceName, Vec<EpochState>>;
 
 /// One link of the chain: what changed since the manifest before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,32 +26,32 @@ pub struct Manifest {
     /// The format's version.
     #[serde(rename = "$manifest")]
     pub version: u64,
-    /// What the manifests since the last complete one sealed; on every [`ROLLUP`](super::ROLLUP)th.
+    /// A summary of the manifests since the last complete one; on every [`ROLLUP`](super::ROLLUP)th manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete: Option<Complete>,
-    /// What is seen of those sources that were heard since the manifest before.
+    /// The epochs with new events since the previous manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dedupe: Sources,
-    /// When it was made.
+    /// The time of its creation.
     pub made: Timestamp,
-    /// The how-manyth, from 1.
+    /// Its number, from 1.
     pub number: u64,
     /// The origin line of the trail's checkpoints.
     pub origin: String,
-    /// The SHA-256 of the manifest before; the first has none.
+    /// The SHA-256 of the previous manifest; the first has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Hash>,
-    /// What retention has dropped so far, if it dropped more since the manifest before.
+    /// What retention has dropped so far, if it has dropped more since the previous manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<Retired>,
-    /// The segments that were sealed since the manifest before, by index.
+    /// The segments that were sealed since the previous manifest, by index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sealed: Vec<Segment>,
     /// The trail's name.
     pub trail: String,
     /// The tree over all that is sealed.
     pub tree: TreeHead,
-    /// The trail's signature over all before it; see [`Manifest::sign`].
+    /// The trail's signature over all fields before it; see [`Manifest::sign`].
     #[serde(rename = "~signature", default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
 }
@@ -76,9 +76,9 @@ pub struct Segment {
     pub first: u64,
     /// Index of its last event.
     pub last: u64,
-    /// When it was sealed, by the server's clock: what retention counts from.
+    /// When it was sealed, by the server's clock; retention counts from it.
     pub sealed: Timestamp,
-    /// The hashes of the complete subtrees that [`plan::range`] cuts it into, left to right.
+    /// The hashes of the complete subtrees that [`plan::range`] divides it into, left to right.
     pub subtrees: Vec<Hash>,
 }
 
@@ -88,7 +88,7 @@ pub struct Segment {
 pub struct SegmentFile {
     /// Its length.
     pub bytes: u64,
-    /// Whose columns it has.
+    /// The family whose columns it has.
     pub family: Family,
     /// Index of the first event in it.
     pub first: u64,
@@ -101,21 +101,21 @@ pub struct SegmentFile {
     pub rows: u64,
     /// The SHA-256 of the file.
     pub sha256: Hash,
-    /// Which sequences of which sources are in it; left out if there are more than [`MAX_SOURCES`].
+    /// The sequences of each source in it; omitted if there are more than [`MAX_SOURCES`] sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<SourceSpans>,
-    /// Between which times its events happened, by their own `time`.
+    /// The range of its events' own `time`.
     pub times: TimeSpan,
 }
 
 impl SegmentFile {
-    /// Whether the event may be in it, as far as the manifest tells.
+    /// Whether the event may be in it, by the manifest alone.
     pub fn may_hold(&self, id: &EventId) -> bool {
         self.sources.as_ref().is_none_or(|sources| sources.covers(id))
     }
 }
 
-/// The lowest and highest sequence of one source's epoch in a file. Not every one between needs to be there.
+/// The lowest and highest sequence of one source's epoch in a file; sequences between them may be elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SequenceSpan {
@@ -137,41 +137,41 @@ pub struct TimeSpan {
     pub min: Timestamp,
 }
 
-/// What was seen of one epoch of a source: everything up to `high` but what is `missing`.
+/// The sequences received in one epoch of a source: all up to `high` except those in `missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EpochSeen {
+pub struct EpochState {
     /// The epoch.
     pub epoch: u64,
-    /// The highest sequence seen.
+    /// The highest sequence received.
     pub high: u64,
-    /// The ranges below `high` that were not seen, first and last of each, rising.
+    /// The ranges below `high` that were not received, as first and last, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<(u64, u64)>,
 }
 
-/// What is left of the events that retention dropped: always the trail's beginning.
+/// The hashes of the events that retention dropped, which are always the trail's first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retired {
-    /// The hashes of the complete subtrees that [`plan::root`] cuts the dropped events into, left to right.
+    /// The hashes of the complete subtrees that [`plan::root`] divides the dropped events into, left to right.
     pub nodes: Vec<Hash>,
-    /// How many events were dropped: those with an index below it.
+    /// The number of dropped events: those with an index below it.
     pub size: u64,
 }
 
-/// What stands for the manifests since the last complete one.
+/// A summary of the manifests since the last complete one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Complete {
-    /// All that was seen of all sources.
+    /// The epochs of all sources.
     pub dedupe: Sources,
     /// What retention has dropped so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<Retired>,
-    /// The earlier complete manifests with segments that are still there, oldest first.
+    /// The earlier complete manifests with segments that are not retired, oldest first.
     pub rollups: Vec<Rollup>,
-    /// The segments sealed by this manifest and the plain ones before it, without those retired since.
+    /// The segments sealed by this manifest and the plain ones before it, except those retired since.
     pub sealed: Vec<Segment>,
 }
 
@@ -188,13 +188,13 @@ pub struct Rollup {
 }
 
 impl Manifest {
-    /// Signs all of it: the next manifest vouches for this one, but until then only the signature does.
+    /// Signs the manifest. Later manifests contain its hash; until there is one, only the signature protects it.
     pub fn sign(&mut self, key: &note::Key) {
         self.signature = None;
         self.signature = Some(key.sign_bytes(&self.to_bytes().0));
     }
 
-    /// Whether the signature is that of `verifier` over all the rest.
+    /// Whether it has a valid signature by `verifier`.
     pub fn is_signed_by(&self, verifier: &note::Verifier) -> bool {
         let Some(signature) = &self.signature else { return false };
         let unsigned = Self { signature: None, ..self.clone() };
@@ -208,12 +208,12 @@ impl Manifest {
         (bytes, hash)
     }
 
-    /// Reads a manifest that stands alone: form, version and each value by itself. `file` is named in errors.
+    /// Parses a manifest and checks form, version and each value by itself. `file` is named in errors.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
-        Self::parsed(bytes).map_err(|fault| fault.at(file))
+        Self::parse_bytes(bytes).map_err(|fault| fault.in_file(file))
     }
 
-    fn parsed(bytes: &[u8]) -> Result<Self, Fault> {
+    fn parse_bytes(bytes: &[u8]) -> Result<Self, Fault> {
         if bytes.len() > MAX_MANIFEST {
             return Err(Fault::TooLarge { bytes: bytes.len() });
         }
@@ -255,9 +255,9 @@ impl Manifest {
     }
 }
 
-/// The version comes before anything else is looked at, so that a newer form is told apart from a broken one.
+/// Checks the version before anything else, so that a newer format is not reported as a broken file.
 fn check_version(bytes: &[u8]) -> Result<(), Fault> {
-    let rest = bytes.strip_prefix(BEGINNING).ok_or(Fault::NotOurs)?;
+    let rest = bytes.strip_prefix(PREFIX).ok_or(Fault::NotOurs)?;
     let digits = rest.iter().take(16).take_while(|byte| byte.is_ascii_digit()).count();
     let version = std::str::from_utf8(&rest[..digits]).ok().and_then(|text| text.parse().ok());
     match version {
@@ -311,7 +311,7 @@ fn check_file(version: u64, segment: &Segment, file: &SegmentFile) -> Result<(),
 fn check_sources(field: &str, sources: &Sources) -> Result<(), Fault> {
     for (source, epochs) in sources {
         let rising = epochs.is_sorted_by(|left, right| left.epoch < right.epoch);
-        if !rising || !epochs.iter().all(EpochSeen::is_sound) {
+        if !rising || !epochs.iter().all(EpochState::is_sound) {
             return Err(Fault::value(
                 format!("{field}.{source}"),
                 "epochs or missing ranges are out of order",
@@ -330,7 +330,7 @@ fn check_retired(field: &str, retired: Option<&Retired>) -> Result<(), Fault> {
     }
 }
 
-impl EpochSeen {
+impl EpochState {
     fn is_sound(&self) -> bool {
         let rising = self.missing.is_sorted_by(|left, right| left.1 < right.0);
         rising && self.missing.iter().all(|&(first, last)| first <= last && last < self.high)
@@ -343,19 +343,19 @@ impl Segment {
         self.last + 1
     }
 
-    /// Its subtrees with their places in the tree.
+    /// Its subtrees with their positions in the tree.
     pub fn nodes(&self) -> impl Iterator<Item = (plan::Node, Hash)> {
         plan::range(self.first, self.end()).0.into_iter().zip(self.subtrees.iter().copied())
     }
 }
 
 impl Retired {
-    /// What is left of the leaves under `frontier`.
+    /// The hashes that are kept of the leaves under `frontier`.
     pub fn from_frontier(frontier: &Frontier) -> Self {
         Self { nodes: frontier.nodes().to_vec(), size: frontier.size() }
     }
 
-    /// The tree over what was dropped; none if there is not one hash for each of its subtrees.
+    /// The tree over the dropped events; none unless there is a hash for each of its subtrees.
     pub fn frontier(&self) -> Option<Frontier> {
         let nodes = plan::root(self.size).0;
         if nodes.len() != self.nodes.len() || self.size > MAX_EXACT_INTEGER {
@@ -369,18 +369,18 @@ impl Retired {
             .then_some(frontier)
     }
 
-    /// The hash of a subtree that lies wholly in what was dropped, where it is one of those kept.
+    /// The hash of a subtree of dropped events, if it is one of those kept.
     ///
-    /// A subtree on the boundary is made of one kept here and one with events that are still there, or is cut
-    /// further: with these, all proofs of events behind can be made.
+    /// A subtree on the boundary consists of one kept here and one with remaining events, or is divided further: with
+    /// these hashes all proofs of the remaining events can be computed.
     pub fn node(&self, node: plan::Node) -> Option<Hash> {
         let at = plan::root(self.size).0.iter().position(|kept| *kept == node)?;
         self.nodes.get(at).copied()
     }
 }
 
-/// The hashes of the complete subtrees of leaves `first..end`, as [`Segment::subtrees`] has them, from the tree's
-/// right edge; none if the edge no longer holds that range.
+/// The hashes of the complete subtrees of leaves `first..end` for [`Segment::subtrees`], from the tree's right edge; none
+/// if the edge no longer holds that range.
 pub fn subtrees_of(tail: &Tail, first: u64, end: u64) -> Option<Vec<Hash>> {
     plan::range(first, end).0.into_iter().map(|node| node_of(tail, node)).collect()
 }

@@ -1,26 +1,25 @@
-//! Reading the chain from a store.
+//! Loading the chain of manifests from a store.
 
-use super::fold::name_of;
+use super::fold::manifest_name;
 use super::{Fault, Fold, Manifest, ManifestError, ROLLUP, manifest_key};
 use crate::note::Verifier;
 use crate::store::{GetError, Key, Store};
 use crate::tree::Hash;
 
-/// Why the state could not be read.
+/// Why the chain could not be loaded.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum LoadError {
-    /// The store did not give a manifest.
     #[error("failed to read a manifest")]
     Read(#[source] GetError),
-    /// A manifest is not as it should be.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
 
 /// The number of the newest manifest below `root`, 0 if there is none.
 ///
-/// Numbers have no holes, so this asks for a few of them instead of listing all. Where somebody removed one, a lower
-/// number may come out: the checkpoint then speaks of more than the fold has.
+/// Numbers are contiguous, so this probes a few of them instead of listing all. If one was removed, the result may be
+/// too low: the checkpoint then covers more than the fold.
 pub async fn newest(store: &Store, root: &Key) -> Result<u64, LoadError> {
     let (mut there, mut step) = (0, 1);
     while exists(store, root, there + step).await? {
@@ -40,10 +39,10 @@ pub async fn newest(store: &Store, root: &Key) -> Result<u64, LoadError> {
     Ok(there)
 }
 
-/// The state of the trail below `root`; none if it has no manifest yet.
+/// Loads the state of the trail below `root`; none if it has no manifest yet.
 ///
-/// The newest manifest must be signed by `verifier`; the others are vouched for by the ones behind them. Without a
-/// verifier nothing tells whether the newest one was changed.
+/// The newest manifest must be signed by `verifier`; the others are protected by their hashes in later ones. Without a
+/// verifier a change to the newest one goes unnoticed.
 pub async fn load(store: &Store, root: &Key, verifier: Option<&Verifier>) -> Result<Option<Fold>, LoadError> {
     let newest = newest(store, root).await?;
     if newest == 0 {
@@ -51,7 +50,9 @@ pub async fn load(store: &Store, root: &Key, verifier: Option<&Verifier>) -> Res
     }
     let (last, _) = read(store, root, newest).await?;
     if let Some(verifier) = verifier.filter(|verifier| !last.is_signed_by(verifier)) {
-        return Err(Fault::Signature { name: verifier.name().to_owned() }.at(name_of(newest)).into());
+        return Err(Fault::Signature { name: verifier.name().to_owned() }
+            .in_file(manifest_name(newest))
+            .into());
     }
     let mut fold = match newest - newest % ROLLUP {
         0 => {
@@ -78,19 +79,21 @@ async fn resume(store: &Store, root: &Key, number: u64) -> Result<Fold, LoadErro
         if hash != rollup.sha256 {
             let field = format!("complete.rollups[{at}].sha256");
             return Err(Fault::value(field, "is not the SHA-256 of the manifest it names")
-                .at(name_of(number))
+                .in_file(manifest_name(number))
                 .into());
         }
         earlier.push(found);
     }
-    Ok(Fold::resume(&manifest, hash, &earlier).map_err(|fault| fault.at(name_of(number)))?)
+    Ok(Fold::resume(&manifest, hash, &earlier).map_err(|fault| fault.in_file(manifest_name(number)))?)
 }
 
 async fn read(store: &Store, root: &Key, number: u64) -> Result<(Manifest, Hash), LoadError> {
     let bytes = store.get(&manifest_key(root, number)).await.map_err(LoadError::Read)?;
-    let manifest = Manifest::parse(&name_of(number), &bytes)?;
+    let manifest = Manifest::parse(&manifest_name(number), &bytes)?;
     if manifest.number != number {
-        return Err(Fault::Number { expected: number, found: manifest.number }.at(name_of(number)).into());
+        return Err(Fault::Number { expected: number, found: manifest.number }
+            .in_file(manifest_name(number))
+            .into());
     }
     Ok((manifest, Hash::of(&bytes)))
 }

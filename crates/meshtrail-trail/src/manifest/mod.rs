@@ -1,18 +1,18 @@
-//! Manifests: the signed-for list of what a trail's store holds, as a chain of small files that are written once.
+//! Manifests: the signed list of a trail's segments, as a chain of small files that are written once.
 //!
-//! Manifest `n` says what changed since manifest `n - 1`: segments that were sealed, what was seen of each source,
-//! what retention dropped. The state is the [`Fold`] of them all.
+//! Manifest `n` records the changes since manifest `n - 1`: sealed segments, sequences received from each source, and what
+//! retention dropped. The state is the [`Fold`] over all of them.
 //!
-//! - A manifest names every segment file with its SHA-256 and length, and the SHA-256 of the manifest before it: a
-//!   file that is missing, swapped or added shows.
+//! - A manifest names every segment file with its SHA-256 and length, and the SHA-256 of the previous manifest, so that a
+//!   missing, replaced or added file is detected.
 //! - It is signed with the trail's key, so that the newest one, which no other names, can't be changed either.
-//! - Each segment carries the hashes of the subtrees that cover it, so that the [`Fold`] recomputes the tree's root
-//!   without reading a leaf, and retention can drop a segment without reading it.
-//! - Every [`ROLLUP`]th manifest repeats what the ones since the last such manifest sealed: a fold reads those, and
-//!   the plain ones after the newest of them.
-//! - The file begins with its version. A newer one is refused, as is any byte that we would have written otherwise.
+//! - Each segment has the hashes of the subtrees that cover it, so that the [`Fold`] recomputes the tree's root without
+//!   reading leaves, and retention drops a segment without reading it.
+//! - Every [`ROLLUP`]th manifest repeats what was sealed since the last such manifest: loading reads only those, and the
+//!   plain ones after the newest of them.
+//! - The file begins with its version. A newer version is refused, and so is any byte that differs from our own encoding.
 //!
-//! Who writes manifests, and when, is not known here.
+//! When manifests are written is decided by the callers.
 
 mod error;
 mod fold;
@@ -24,10 +24,10 @@ mod spans;
 mod tests;
 
 pub use error::{Fault, ManifestError};
-pub use fold::{Change, Fold};
+pub use fold::{Fold, ManifestChange};
 pub use format::{
-    Complete, EpochSeen, MAX_SOURCES, Manifest, Retired, Rollup, Segment, SegmentFile, SequenceSpan, Sources,
-    TimeSpan, TreeHead, subtrees_of,
+    Complete, EpochState, MAX_SOURCES, Manifest, Retired, Rollup, Segment, SegmentFile, SequenceSpan,
+    Sources, TimeSpan, TreeHead, subtrees_of,
 };
 pub use load::{LoadError, load, newest};
 pub use put::{Put, PutNextError, put_next};
@@ -35,10 +35,10 @@ pub use spans::SourceSpans;
 
 use crate::store::{Key, KeyError};
 
-/// How many manifests one complete one stands for.
+/// The number of manifests that a complete one summarises.
 pub const ROLLUP: u64 = 256;
 
-/// The newest format this program knows, and writes.
+/// The newest format version, which is the one written.
 ///
 /// - 1: segments lie under `segments/kind=…`.
 /// - 2: those of this version lie under `segments/family=…`; older ones stay where they are.
@@ -47,7 +47,7 @@ pub const VERSION: u64 = 2;
 /// The largest manifest that is read or written, in bytes.
 pub const MAX_MANIFEST: usize = 256 << 20;
 
-/// Where a trail's objects lie: `trails/<trail>`.
+/// The root of a trail's objects: `trails/<trail>`.
 pub fn root_key(trail: &str) -> Result<Key, KeyError> {
     Key::new(format!("trails/{trail}"))
 }

@@ -1,70 +1,60 @@
-//! Writing the next manifest, whatever became of the attempts before.
+//! Writing the next manifest, with unknown outcomes of earlier attempts taken into account.
 
 use meshtrail_event::Timestamp;
 
-use super::{Change, Fold, Manifest, ManifestError, manifest_key};
+use super::{Fold, Manifest, ManifestChange, ManifestError, manifest_key};
 use crate::note;
 use crate::store::{GetError, Key, PutError, Store, StoreError};
 use crate::tree::Hash;
 
 /// Attempts that are remembered: enough for any request that a bucket may still carry out late.
-const REMEMBERED: usize = 64;
+const MAX_ATTEMPTS: usize = 64;
 
-/// What became of a manifest.
+/// The outcome of writing a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It is the newest now.
+    /// It is the newest manifest.
     Done,
-    /// An earlier attempt, thought to have failed, turned out to be the newest: the fold has it now, and the change
-    /// must be thought over again.
+    /// An earlier attempt, thought to have failed, turned out to be the newest: it has been applied to the fold, and the
+    /// caller must compute the change again.
     Earlier,
 }
 
-/// Why the next manifest is not there.
+/// Why the next manifest was not written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum PutNextError {
-    /// The change does not fit what is there.
     #[error("failed to make the next manifest")]
     Change(#[from] ManifestError),
-    /// Its number is taken by one we did not write.
     #[error(
         "{key} was written by someone else: another server writes to this trail. Stop one of them, or give them \
          different trail names"
     )]
-    SecondWriter {
-        /// The manifest.
-        key: Key,
-    },
+    SecondWriter { key: Key },
     /// The store failed. Whether the manifest is there shows at the next attempt.
     #[error("failed to write {key}")]
-    Store {
-        /// The manifest.
-        key: Key,
-        /// Why.
-        source: StoreError,
-    },
-    /// What is there could not be read back.
+    Store { key: Key, source: StoreError },
     #[error("failed to read back a manifest")]
     ReadBack(#[source] GetError),
 }
 
-/// An attempt whose outcome is not known.
+/// An attempt whose outcome is unknown.
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     manifest: Manifest,
     hash: Hash,
 }
 
-/// Makes the next manifest with `change`, signs it, puts it and applies it to the fold.
+/// Creates the next manifest with `change`, signs it, puts it and applies it to the fold.
 ///
-/// The number decides: the first to put it has written it, and a put that failed may have been carried out all the
-/// same. So each attempt is remembered until a manifest of its number is seen.
+/// The first put of a number wins, and a put that failed may have taken effect all the same. So each attempt is remembered
+/// until a manifest of its number is found.
 pub async fn put_next(
     store: &Store,
     root: &Key,
     signing: &note::Key,
     fold: &mut Fold,
-    change: Change,
+    change: ManifestChange,
     made: Timestamp,
 ) -> Result<Put, PutNextError> {
     if settle(store, root, fold).await? {
@@ -74,7 +64,7 @@ pub async fn put_next(
     manifest.sign(signing);
     let key = manifest_key(root, manifest.number);
     let (bytes, hash) = manifest.to_bytes();
-    if fold.attempts.len() == REMEMBERED {
+    if fold.attempts.len() == MAX_ATTEMPTS {
         fold.attempts.remove(0);
     }
     fold.attempts.push(Attempt { manifest: manifest.clone(), hash });
@@ -93,7 +83,7 @@ pub async fn put_next(
     }
 }
 
-/// Finds out whether an attempt that failed was carried out; true if so, and then the fold has it.
+/// Checks whether an attempt that failed has taken effect; if so, applies it to the fold and returns true.
 async fn settle(store: &Store, root: &Key, fold: &mut Fold) -> Result<bool, PutNextError> {
     if fold.attempts.is_empty() {
         return Ok(false);

@@ -1,7 +1,7 @@
-//! Which sequences of which sources a segment file holds.
+//! The sequences of each source in a segment file.
 //!
-//! A year of segments names the same thousands of sources in each of its thousands of files: so spans lie side by side
-//! in memory, and a [`Names`] holds each name once.
+//! A year of segments names the same thousands of sources in each of its thousands of files, so spans are stored in one
+//! slice per file, and [`Names`] interns the names.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -12,11 +12,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SequenceSpan;
 
-/// Spans by source and epoch. As JSON an object: a source's name, and its spans.
+/// Spans by source and epoch; in JSON an object from source names to spans.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SourceSpans(Box<[(SourceName, SequenceSpan)]>);
 
-/// Names that were met before.
+/// The interned names.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names(HashSet<SourceName>);
 
@@ -30,7 +30,7 @@ impl SourceSpans {
             .any(|(_, span)| span.epoch == id.epoch && (span.first..=span.last).contains(&id.sequence))
     }
 
-    /// Has equal names share their bytes.
+    /// Interns the names.
     pub(super) fn share(&mut self, names: &mut Names) {
         for (source, _) in &mut self.0 {
             match names.0.get(source) {
@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Reader {
         while let Some((source, of_source)) = map.next_entry::<SourceName, Vec<SequenceSpan>>()? {
             spans.extend(of_source.into_iter().map(|span| (source.clone(), span)));
         }
-        // Written in this order; a foreign hand may not have.
+        // We write them in this order, but foreign JSON may have another.
         spans.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(SourceSpans(spans.into()))
     }

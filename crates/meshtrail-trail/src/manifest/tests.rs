@@ -40,8 +40,8 @@ fn segment(first: u64, end: u64) -> Segment {
     }
 }
 
-fn seen(high: u64, missing: &[(u64, u64)]) -> Sources {
-    [("agent.a".parse().unwrap(), vec![EpochSeen { epoch: 1, high, missing: missing.to_vec() }])].into()
+fn epochs(high: u64, missing: &[(u64, u64)]) -> Sources {
+    [("agent.a".parse().unwrap(), vec![EpochState { epoch: 1, high, missing: missing.to_vec() }])].into()
 }
 
 /// The bytes of `count` manifests that each seal 3 events, and the state after them.
@@ -51,7 +51,7 @@ fn chain(count: u64) -> (Vec<Vec<u8>>, Fold) {
     for number in 1..=count {
         let retired = (number % 100 == 0).then(|| fold.retirement(3 * (number - 50)).unwrap());
         let sealed = vec![segment(3 * (number - 1), 3 * number)];
-        let change = Change { sealed, dedupe: seen(3 * number, &[(1, 2)]), retired };
+        let change = ManifestChange { sealed, dedupe: epochs(3 * number, &[(1, 2)]), retired };
         let mut next = fold.next(change, Timestamp::from_nanos(0)).unwrap();
         next.sign(&key);
         let (bytes, hash) = next.to_bytes();
@@ -135,7 +135,7 @@ async fn loading_reads_the_same_state_from_complete_manifests_and_from_all() {
         }
         let loaded = load(&store, &root, Some(&verifier())).await.unwrap().unwrap();
         same_state(&loaded, &whole);
-        let next = |fold: &Fold| fold.next(Change::default(), Timestamp::from_nanos(0)).unwrap();
+        let next = |fold: &Fold| fold.next(ManifestChange::default(), Timestamp::from_nanos(0)).unwrap();
         assert_eq!(next(&loaded), next(&whole), "the next manifest is the same however the state was read");
     }
 }
@@ -209,7 +209,7 @@ async fn a_put_that_failed_but_was_carried_out_is_recognised_as_ours() {
     let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
     let root = root_key("main").unwrap();
     let (mut ours, at) = (Fold::new("main", "example.com/main"), Timestamp::from_nanos(0));
-    let change = || Change { sealed: vec![segment(0, 3)], ..Change::default() };
+    let change = || ManifestChange { sealed: vec![segment(0, 3)], ..ManifestChange::default() };
 
     // A file where the folder should be: the put fails, and we don't know how far it came.
     std::fs::create_dir_all(folder.path().join("trails/main")).unwrap();

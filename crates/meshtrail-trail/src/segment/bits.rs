@@ -1,9 +1,9 @@
-//! Parquet's ways to write whole numbers: variable length, run-length with bit packing, and packed differences.
+//! Parquet's integer encodings: variable length, run-length with bit packing, and packed differences.
 //!
-//! Readers take any bytes: what is cut short or counts too much gives none, never a panic or more memory than the
-//! caller expects values.
+//! Readers accept any bytes: truncated input and excessive counts yield none, never a panic, and never more memory than
+//! the expected values need.
 
-/// Zero bytes that must follow what is unpacked, so that every read may be eight bytes wide.
+/// Zero bytes that must follow packed numbers, so that every read may be eight bytes wide.
 pub(super) const PADDING: usize = 8;
 
 const BLOCK: usize = 128;
@@ -38,17 +38,17 @@ pub(super) const fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
-/// How many bits packed numbers take.
+/// The bit width of packed numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
-    /// As few as hold them.
+    /// The least number of bits.
     Bits,
-    /// Whole bytes: what comes again is the same bytes again, which a compressor sees.
+    /// Whole bytes, so that repeated numbers are repeated bytes, which compress well.
     Bytes,
 }
 
 impl Packing {
-    /// Bits for every number up to `most`.
+    /// The width for numbers up to `most`.
     pub(super) const fn width_of(self, most: u64) -> u32 {
         let width = 64 - most.leading_zeros();
         match self {
@@ -106,7 +106,7 @@ fn unpack_wide(bytes: &[u8], bit: usize, width: u32) -> Option<u64> {
 
 /// Parquet's RLE / bit-packing hybrid of numbers below `2^width`.
 pub(super) fn write_hybrid(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
-    // A run is worth its header and a new one behind it only when packing it would cost more.
+    // A run pays only if packing its numbers costs more than its header and the next one.
     let worth = if width <= 2 { 32 } else { 8 };
     let (mut literal, mut at) = (0, 0);
     while at < numbers.len() {
@@ -211,7 +211,7 @@ fn write_block(deltas: &[i64], packing: Packing, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads at most `most` packed differences at `at`, and moves it behind them; `bytes` has [`PADDING`].
+/// Reads at most `most` packed differences at `at`, and advances `at`; `bytes` has [`PADDING`].
 pub(super) fn read_delta(bytes: &[u8], at: &mut usize, most: usize) -> Option<Vec<i64>> {
     let block = usize::try_from(read_varint(bytes, at)?).ok()?;
     let minis = usize::try_from(read_varint(bytes, at)?).ok()?;

@@ -1,7 +1,7 @@
-//! One column as pages.
+//! Encoding one column as pages.
 //!
-//! Every page holds the same number of rows, so that a row is found without reading what stands before it. Which
-//! encoding is smallest is tried out on a sample of the column's own pages.
+//! All pages have the same number of rows, so that a row is found without reading those before it. The encoding is chosen
+//! by size on a sample of the column's own pages.
 
 use std::io;
 use std::ops::Range;
@@ -11,19 +11,19 @@ use zstd::bulk::Compressor;
 use super::bits::{Packing, write_delta, write_hybrid};
 use super::intern::Interner;
 use super::plan::Form;
-use super::split::{Gathered, Values};
+use super::split::{ColumnBuffer, Values};
 use super::thrift::{PageBounds, PageEncoding, PageHeader, PageKind, PageSpan};
 
-/// Pages that are tried with each encoding.
+/// Pages in the sample for each encoding.
 const SAMPLED: usize = 3;
-/// A dictionary of more numbers than this gains nothing over packing.
+/// Distinct numbers from which a dictionary gains nothing over packing.
 const MOST_DISTINCT_NUMBERS: usize = 4096;
-/// Beyond, a text column is not worth a dictionary.
+/// The size from which a dictionary is not worth it for a text column, in bytes.
 const LARGEST_DICTIONARY: usize = 8 << 20;
-/// An encoding that is dearer to read than a dictionary must save this much.
+/// An encoding that is slower to read than a dictionary must be smaller than it by this ratio.
 const WORTH: (usize, usize) = (9, 10);
 
-/// What was written for one column.
+/// The result of writing one column.
 #[derive(Clone, Default)]
 pub(super) struct Chunk {
     pub(super) dictionary: Option<Range<u64>>,
@@ -45,14 +45,14 @@ pub(super) struct ChunkWriter<'a> {
     packed: Vec<u8>,
 }
 
-/// One column, ready to be written page by page.
-struct Source<'a> {
-    gathered: &'a Gathered,
+/// One column to write page by page.
+struct ColumnSource<'a> {
+    buffer: &'a ColumnBuffer,
     form: Form,
     required: bool,
     encoding: PageEncoding,
     packing: Packing,
-    /// With a dictionary of numbers: the number of each value in it.
+    /// With a dictionary of numbers: the dictionary id of each value.
     number_ids: Vec<u32>,
     numbers: Vec<i64>,
 }
@@ -73,10 +73,10 @@ impl ChunkWriter<'_> {
         self.file
     }
 
-    pub(super) fn write(&mut self, gathered: &Gathered, form: Form, required: bool) -> io::Result<Chunk> {
-        let mut source = Source::new(gathered, form, required);
+    pub(super) fn write(&mut self, buffer: &ColumnBuffer, form: Form, required: bool) -> io::Result<Chunk> {
+        let mut source = ColumnSource::new(buffer, form, required);
         (source.encoding, source.packing) = self.choose(&mut source)?;
-        let mut chunk = Chunk { nulls: self.rows - gathered.rows.len(), ..Chunk::default() };
+        let mut chunk = Chunk { nulls: self.rows - buffer.rows.len(), ..Chunk::default() };
         let start = self.file.len();
         if source.encoding == PageEncoding::Dictionary {
             let values = source.write_dictionary(&mut self.page);
@@ -97,7 +97,7 @@ impl ChunkWriter<'_> {
         Ok(chunk)
     }
 
-    fn choose(&mut self, source: &mut Source<'_>) -> io::Result<(PageEncoding, Packing)> {
+    fn choose(&mut self, source: &mut ColumnSource<'_>) -> io::Result<(PageEncoding, Packing)> {
         let candidates = source.candidates();
         if let [only] = candidates {
             return Ok(*only);
@@ -115,8 +115,8 @@ impl ChunkWriter<'_> {
         Ok(best.1)
     }
 
-    /// What the column would take with the source's encoding, judged by a sample.
-    fn cost(&mut self, source: &Source<'_>) -> io::Result<usize> {
+    /// Estimates the column's size with the source's encoding from a sample.
+    fn cost(&mut self, source: &ColumnSource<'_>) -> io::Result<usize> {
         let start = self.file.len();
         let pages = self.rows.div_ceil(self.page_rows);
         let step = (pages / SAMPLED).max(1);
@@ -137,12 +137,12 @@ impl ChunkWriter<'_> {
         Ok(cost)
     }
 
-    fn data_page(&mut self, source: &Source<'_>, rows: &Range<usize>) -> io::Result<usize> {
+    fn data_page(&mut self, source: &ColumnSource<'_>, rows: &Range<usize>) -> io::Result<usize> {
         let present = source.present(rows);
         let nulls = rows.len() - present.len();
         self.page.clear();
         if !source.required {
-            write_levels(&source.gathered.rows[present.clone()], rows, &mut self.page);
+            write_levels(&source.buffer.rows[present.clone()], rows, &mut self.page);
         }
         let levels = self.page.len();
         if !present.is_empty() {
@@ -152,7 +152,7 @@ impl ChunkWriter<'_> {
         self.finish_page(rows.len(), levels, PageKind::Data { encoding, nulls, levels, is_compressed: true })
     }
 
-    /// Compresses what is in `page` behind its levels and appends it with its header; gives the uncompressed size.
+    /// Compresses the page after its levels and appends it with its header; returns the uncompressed size.
     fn finish_page(&mut self, values: usize, levels: usize, kind: PageKind) -> io::Result<usize> {
         let plain = &self.page[levels..];
         self.packed.clear();
@@ -162,7 +162,7 @@ impl ChunkWriter<'_> {
         }
         let kind = match kind {
             PageKind::Data { encoding, nulls, levels, .. } => {
-                // Compression that saves next to nothing only costs whoever reads.
+                // Compression that saves very little only makes reading slower.
                 let is_compressed = self.packed.len() + 16 < plain.len();
                 PageKind::Data { encoding, nulls, levels, is_compressed }
             }
@@ -185,7 +185,7 @@ impl ChunkWriter<'_> {
     }
 }
 
-/// Which rows have a value, as definition levels.
+/// Writes definition levels: which rows have a value.
 fn write_levels(present: &[u32], rows: &Range<usize>, out: &mut Vec<u8>) {
     let mut levels = vec![0u32; rows.len()];
     for &row in present {
@@ -194,19 +194,19 @@ fn write_levels(present: &[u32], rows: &Range<usize>, out: &mut Vec<u8>) {
     write_hybrid(&levels, 1, out);
 }
 
-impl<'a> Source<'a> {
-    fn new(gathered: &'a Gathered, form: Form, required: bool) -> Self {
+impl<'a> ColumnSource<'a> {
+    fn new(buffer: &'a ColumnBuffer, form: Form, required: bool) -> Self {
         let (encoding, packing) = (PageEncoding::Plain, Packing::Bits);
-        Self { gathered, form, required, encoding, packing, number_ids: Vec::new(), numbers: Vec::new() }
+        Self { buffer, form, required, encoding, packing, number_ids: Vec::new(), numbers: Vec::new() }
     }
 
-    /// What is worth trying, the likely best first. DELTA_LENGTH_BYTE_ARRAY is not among it: Spark's vectorised reader
-    /// (3.5) takes the lengths of other rows where a column has nulls, and gives wrong texts without an error.
+    /// The candidate encodings, the likely best first. DELTA_LENGTH_BYTE_ARRAY is not among them: Spark's vectorised reader
+    /// (3.5) uses the lengths of other rows if a column has nulls, and returns wrong texts without an error.
     fn candidates(&mut self) -> &'static [(PageEncoding, Packing)] {
         use Packing::{Bits, Bytes};
         use PageEncoding::{Delta, DeltaBytes, Dictionary, Plain};
-        match &self.gathered.values {
-            _ if self.gathered.rows.is_empty() => &[(Plain, Bits)],
+        match &self.buffer.values {
+            _ if self.buffer.rows.is_empty() => &[(Plain, Bits)],
             Values::Hashes(_) => &[(Plain, Bits)],
             Values::Texts { distinct, .. } if distinct.len() == 1 => &[(Dictionary, Bits)],
             Values::Texts { ids, distinct } => {
@@ -227,19 +227,19 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether any stretch of the column reads as fast from one page as from many.
+    /// Whether the column can be a single page without making reads of a range slower.
     fn is_flat(&self, rows: usize) -> bool {
-        let distinct = match &self.gathered.values {
+        let distinct = match &self.buffer.values {
             Values::Texts { distinct, .. } => distinct.len(),
             _ => self.numbers.len(),
         };
-        let present = self.gathered.rows.len();
+        let present = self.buffer.rows.len();
         present == 0 || (self.encoding == PageEncoding::Dictionary && distinct == 1 && present == rows)
     }
 
-    /// Which of the gathered values lie in `rows`.
+    /// The range of the buffered values that belong to `rows`.
     fn present(&self, rows: &Range<usize>) -> Range<usize> {
-        let all = &self.gathered.rows;
+        let all = &self.buffer.rows;
         if all.is_empty() {
             return 0..0;
         }
@@ -248,7 +248,7 @@ impl<'a> Source<'a> {
     }
 
     fn make_number_dictionary(&mut self) -> bool {
-        let Values::Numbers(numbers) = &self.gathered.values else { return false };
+        let Values::Numbers(numbers) = &self.buffer.values else { return false };
         let most = MOST_DISTINCT_NUMBERS.min(numbers.len() / 2);
         let mut distinct = Interner::default();
         self.number_ids.reserve(numbers.len());
@@ -266,7 +266,7 @@ impl<'a> Source<'a> {
 
     fn write_dictionary(&self, out: &mut Vec<u8>) -> usize {
         out.clear();
-        match &self.gathered.values {
+        match &self.buffer.values {
             Values::Texts { distinct, .. } => {
                 distinct.iter().for_each(|text| write_plain_text(text, out));
                 distinct.len()
@@ -287,7 +287,7 @@ impl<'a> Source<'a> {
 
     fn write_values(&self, which: Range<usize>, out: &mut Vec<u8>) {
         use PageEncoding::{Delta, DeltaBytes, DeltaLength, Dictionary, Plain};
-        match (&self.gathered.values, self.encoding) {
+        match (&self.buffer.values, self.encoding) {
             (Values::Numbers(_), Dictionary) => {
                 write_ids(&self.number_ids[which], self.numbers.len(), self.packing, out);
             }
@@ -312,7 +312,7 @@ impl<'a> Source<'a> {
     fn bounds(&self, rows: &Range<usize>) -> PageBounds {
         let present = self.present(rows);
         let nulls = rows.len() - present.len();
-        let Values::Numbers(numbers) = &self.gathered.values else {
+        let Values::Numbers(numbers) = &self.buffer.values else {
             return PageBounds { least: 0, most: 0, nulls, is_null: present.is_empty() };
         };
         let least = numbers[present.clone()].iter().copied().min();

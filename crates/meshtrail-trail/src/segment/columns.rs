@@ -1,9 +1,9 @@
-//! Leaves as columns, and columns as leaves, for readers that are not this module's.
+//! Conversion of leaves to columns and back in memory, for other readers of segments.
 //!
-//! - [`Columns`] holds what a file of the same leaves would hold, without a file; times are whole, in nanoseconds.
-//! - [`Rows`] gives back the bytes of leaves whose columns somebody else read.
-//! - A leaf that no columns can hold is in `raw`, as in a file; its members are sorted into columns all the same, as
-//!   far as it is JSON at all, so that nobody who asks for columns misses it.
+//! - [`Columns`] has the columns of a file with the same leaves, without a file; times are whole, in nanoseconds.
+//! - [`Rows`] restores the bytes of leaves whose columns another program read.
+//! - A leaf that columns can't represent is in `raw`, as in a file; its members are split into columns as well, as far as
+//!   it is JSON, so that a query over columns does not miss it.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use super::join::Joiner;
 use super::outline::{Tail, check_tail};
 use super::page::{Column, Present};
 use super::plan::{Form, INDEX, Plan};
-use super::split::{Gathered, Splitter, Values};
+use super::split::{ColumnBuffer, Splitter, Values};
 use crate::store::{Key, Store};
 
-/// What a column holds.
+/// The type of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColumnForm {
-    /// A whole number, 64 bits.
+    /// A 64-bit integer.
     Int,
-    /// From 0 to 65,535, in 32 bits.
+    /// An integer from 0 to 65,535, in 32 bits.
     Port,
     /// Nanoseconds since 1970, UTC.
     Time,
@@ -49,8 +49,8 @@ impl From<Form> for ColumnForm {
     }
 }
 
-/// The columns of a family in memory, in order: the index first, `rest` and `raw` last. A file has a time in two
-/// columns, of microseconds and of the nanoseconds below.
+/// The columns of a family in memory, in order: the index first, `rest` and `raw` last. A file stores a time in two columns,
+/// microseconds and the nanoseconds below.
 pub fn columns(family: Family) -> impl Iterator<Item = (&'static str, ColumnForm)> {
     Plan::in_memory(family).columns.iter().map(|column| (column.name.as_str(), column.form.into()))
 }
@@ -58,7 +58,7 @@ pub fn columns(family: Family) -> impl Iterator<Item = (&'static str, ColumnForm
 /// Leaves of one family, by column.
 pub struct Columns {
     plan: &'static Plan,
-    gathered: Vec<Gathered>,
+    buffers: Vec<ColumnBuffer>,
     rows: usize,
 }
 
@@ -67,14 +67,14 @@ pub struct ColumnValues<'a> {
     /// The row of each value.
     pub rows: &'a [u32],
     /// The values.
-    pub values: ColumnTexts<'a>,
+    pub values: ColumnArray<'a>,
 }
 
 /// Values of one column.
-pub enum ColumnTexts<'a> {
+pub enum ColumnArray<'a> {
     /// Numbers, ports, times.
     Numbers(&'a [i64]),
-    /// Texts and bytes: for each row the number of its text in the list.
+    /// Texts and bytes: for each row the index of its text in the list.
     Texts {
         /// By row.
         ids: &'a [u32],
@@ -92,13 +92,13 @@ impl Columns {
         let mut splitter = Splitter::new(plan);
         let mut rows = 0;
         for (index, leaf) in leaves {
-            splitter.take(index, leaf, false);
+            splitter.push_row(index, leaf, false);
             rows += 1;
         }
-        Self { plan, gathered: splitter.finish(), rows }
+        Self { plan, buffers: splitter.finish(), rows }
     }
 
-    /// The same for leaves of which some had to be kept whole: they are in `raw`, and in columns as far as they are
+    /// The same for leaves of which some can only be stored whole: these are in `raw`, and in columns as far as they are
     /// JSON.
     pub fn lenient<'l>(family: Family, leaves: impl IntoIterator<Item = (u64, &'l [u8])>) -> Self {
         let plan = Plan::in_memory(family);
@@ -108,13 +108,13 @@ impl Columns {
             let canonical = serde_json::from_slice::<serde_json::Value>(leaf)
                 .map(|value| meshtrail_event::canonical_json(&value));
             match canonical {
-                Ok(canonical) if canonical.as_bytes() == leaf => splitter.take(index, leaf, false),
-                Ok(canonical) => splitter.take_as(index, leaf, canonical.as_bytes()),
-                Err(_) => splitter.take(index, leaf, true),
+                Ok(canonical) if canonical.as_bytes() == leaf => splitter.push_row(index, leaf, false),
+                Ok(canonical) => splitter.push_whole_row(index, leaf, canonical.as_bytes()),
+                Err(_) => splitter.push_row(index, leaf, true),
             }
             rows += 1;
         }
-        Self { plan, gathered: splitter.finish(), rows }
+        Self { plan, buffers: splitter.finish(), rows }
     }
 
     /// Number of rows.
@@ -122,21 +122,21 @@ impl Columns {
         self.rows
     }
 
-    /// A column by its name in a file; none if the family has no such.
+    /// A column by its name in a file; none if the family has no such column.
     pub fn column(&self, name: &str) -> Option<ColumnValues<'_>> {
-        let gathered = &self.gathered[self.plan.column(name)?];
-        let values = match &gathered.values {
-            Values::Numbers(numbers) => ColumnTexts::Numbers(numbers),
+        let buffer = &self.buffers[self.plan.column(name)?];
+        let values = match &buffer.values {
+            Values::Numbers(numbers) => ColumnArray::Numbers(numbers),
             Values::Texts { ids, distinct } => {
-                ColumnTexts::Texts { ids, distinct: distinct.iter().collect() }
+                ColumnArray::Texts { ids, distinct: distinct.iter().collect() }
             }
-            Values::Hashes(hashes) => ColumnTexts::Hashes(hashes),
+            Values::Hashes(hashes) => ColumnArray::Hashes(hashes),
         };
-        Some(ColumnValues { rows: &gathered.rows, values })
+        Some(ColumnValues { rows: &buffer.rows, values })
     }
 }
 
-/// Rows whose columns somebody else read, to be joined to leaves. A column that is not given has no value.
+/// Rows whose columns another program read, to be joined to leaves. Columns that are not set have no values.
 pub struct Rows {
     plan: &'static Plan,
     columns: Vec<Column>,
@@ -150,12 +150,12 @@ impl Rows {
         Self { plan, columns: vec![Column::Nothing; plan.columns.len()], rows }
     }
 
-    /// What the family's column of this name holds, if it has such.
+    /// The form of the family's column of this name, if there is one.
     pub fn form(&self, name: &str) -> Option<ColumnForm> {
         self.plan.column(name).map(|column| self.plan.columns[column].form.into())
     }
 
-    /// Gives a column of numbers, ports or times, a value or none for each row.
+    /// Sets a column of numbers, ports or times, with a value or none for each row.
     pub fn numbers(&mut self, name: &str, values: impl Iterator<Item = Option<i64>>) {
         let (mut numbers, mut present) = (Vec::with_capacity(self.rows), Vec::with_capacity(self.rows));
         for value in values.take(self.rows) {
@@ -166,7 +166,7 @@ impl Rows {
         self.set(name, is_number, present, |present| Column::Numbers { numbers, present });
     }
 
-    /// Gives a column of texts or bytes.
+    /// Sets a column of texts or bytes.
     pub fn texts<'t>(&mut self, name: &str, values: impl Iterator<Item = Option<&'t [u8]>>) {
         let (mut bytes, mut ends, mut present) = (Vec::new(), Vec::with_capacity(self.rows), Vec::new());
         for value in values.take(self.rows) {
@@ -178,7 +178,7 @@ impl Rows {
         self.set(name, is_text, present, |present| Column::Texts { bytes, ends, present });
     }
 
-    /// Gives a column of hashes.
+    /// Sets a column of hashes.
     pub fn hashes<'t>(&mut self, name: &str, values: impl Iterator<Item = Option<&'t [u8]>>) {
         let (mut hashes, mut present) = (Vec::with_capacity(self.rows * 32), Vec::new());
         for value in values.take(self.rows) {
@@ -207,7 +207,7 @@ impl Rows {
         self.columns[number] = column(if all { Present::All } else { Present::Some(present) });
     }
 
-    /// The leaf of each row: its exact bytes, if every column was given. None for a row whose columns contradict each
+    /// Joins the leaf of each row: its exact bytes, if every column was set. None for a row whose columns contradict each
     /// other.
     pub fn leaves(&self) -> Vec<Option<Vec<u8>>> {
         let mut joiner = Joiner::new(self.plan, &self.columns);
@@ -219,7 +219,7 @@ impl Rows {
     }
 }
 
-/// The end of a segment's file, with its page indexes and footer; its checksum is right.
+/// The end of a segment's file, with its page indexes and footer; its checksum was verified.
 #[derive(Debug, Clone)]
 pub struct SegmentEnd {
     /// The file's last bytes.
@@ -253,7 +253,7 @@ mod tests {
 
     fn texts<'c>(columns: &'c Columns, name: &str) -> Vec<&'c [u8]> {
         match columns.column(name).unwrap().values {
-            ColumnTexts::Texts { ids, distinct } => ids.iter().map(|&id| distinct[id as usize]).collect(),
+            ColumnArray::Texts { ids, distinct } => ids.iter().map(|&id| distinct[id as usize]).collect(),
             _ => Vec::new(),
         }
     }
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(columns.column("kind").unwrap().rows, [0, 1]);
         assert_eq!(texts(&columns, "raw"), [odd.as_bytes(), b"{"]);
         assert_eq!(columns.column("raw").unwrap().rows, [1, 2]);
-        assert!(matches!(columns.column("index").unwrap().values, ColumnTexts::Numbers([3, 5, 8])));
+        assert!(matches!(columns.column("index").unwrap().values, ColumnArray::Numbers([3, 5, 8])));
         assert!(columns.column("command").is_none());
     }
 
@@ -281,11 +281,11 @@ mod tests {
                 continue;
             }
             match values.values {
-                ColumnTexts::Numbers(numbers) => rows.numbers(name, numbers.iter().copied().map(Some)),
-                ColumnTexts::Texts { ids, distinct } => {
+                ColumnArray::Numbers(numbers) => rows.numbers(name, numbers.iter().copied().map(Some)),
+                ColumnArray::Texts { ids, distinct } => {
                     rows.texts(name, ids.iter().map(|&id| Some(distinct[id as usize])));
                 }
-                ColumnTexts::Hashes(hashes) => rows.hashes(name, hashes.iter().map(|hash| Some(&hash[..]))),
+                ColumnArray::Hashes(hashes) => rows.hashes(name, hashes.iter().map(|hash| Some(&hash[..]))),
             }
         }
         assert_eq!(rows.leaves(), [Some(LEAF.as_bytes().to_vec())]);

@@ -1,4 +1,4 @@
-//! Leaves to a Parquet file, which is given out only if it gives back every leaf.
+//! Encoding leaves as a Parquet file, which is returned only if every leaf can be restored from it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,68 +11,42 @@ use super::chunk::{Chunk, ChunkWriter};
 use super::footer::FileEnd;
 use super::outline::{self, Outline};
 use super::plan::{Format, INDEX, Plan, nanos_of};
-use super::split::{Gathered, Splitter, Values};
+use super::split::{ColumnBuffer, Splitter, Values};
 use super::{SegmentError, ZSTD_LEVEL};
 
-/// Leaves of one segment, in bytes; offsets within a column are 32 bits wide.
+/// Bytes of leaves in one segment, at most; offsets within a column are 32 bits wide.
 pub const MAX_LEAF_BYTES: usize = 1 << 30;
-/// Rows of one segment.
+/// Rows of one segment, at most.
 pub const MAX_ROWS: usize = 1 << 22;
 
-/// Why leaves could not be made a segment.
+/// Why leaves could not be encoded.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum EncodeError {
-    /// Nothing to encode.
     #[error("a segment has at least one row")]
     Empty,
-    /// More than one file may hold.
     #[error(
         "{rows} rows of {bytes} bytes are too much for one segment (at most {MAX_ROWS} rows, {MAX_LEAF_BYTES} bytes)"
     )]
-    TooLarge {
-        /// Rows given.
-        rows: usize,
-        /// Their leaves' bytes.
-        bytes: usize,
-    },
-    /// Indexes don't ascend.
+    TooLarge { rows: usize, bytes: usize },
     #[error("index {index} does not follow the one before it")]
-    Order {
-        /// The first that does not.
-        index: u64,
-    },
-    /// A compressor failed.
+    Order { index: u64 },
     #[error("failed to compress a page")]
-    Compress {
-        /// Why.
-        source: io::Error,
-    },
-    /// The footer could not be written.
+    Compress { source: io::Error },
     #[error("failed to write the footer")]
-    Footer {
-        /// Why.
-        source: ParquetError,
-    },
-    /// The file just written can't be read.
+    Footer { source: ParquetError },
     #[error("the segment just written can't be read back")]
-    Unreadable {
-        /// Why.
-        source: Box<SegmentError>,
-    },
-    /// A leaf would not come back even when kept whole.
+    Unreadable { source: Box<SegmentError> },
     #[error("the leaf at index {index} does not come back from the segment")]
-    Unfaithful {
-        /// Whose.
-        index: u64,
-    },
+    Unfaithful { index: u64 },
 }
 
-/// A Parquet file in memory, proven to give back its leaves.
+/// A Parquet file in memory, from which all leaves were restored as a check.
 #[derive(Debug, Clone)]
-pub struct Segment {
+pub struct EncodedSegment {
     /// The file.
     pub bytes: Vec<u8>,
-    /// Whose columns it has.
+    /// The family whose columns it has.
     pub family: Family,
     /// The first index and the last.
     pub indexes: (u64, u64),
@@ -80,37 +54,37 @@ pub struct Segment {
     pub rows: usize,
     /// The earliest and the latest time of its events; none if no leaf has a time.
     pub times: Option<(Timestamp, Timestamp)>,
-    /// Rows whose leaf had to be kept whole beside the columns.
-    pub kept_whole: usize,
+    /// Rows whose leaf had to be stored whole beside the columns.
+    pub stored_whole: usize,
 }
 
-/// Makes a segment of `rows`, which are pairs of index and leaf with ascending indexes.
-pub fn encode(family: Family, trail: &str, rows: &[(u64, &[u8])]) -> Result<Segment, EncodeError> {
+/// Encodes `rows`, which are pairs of index and leaf with ascending indexes.
+pub fn encode(family: Family, trail: &str, rows: &[(u64, &[u8])]) -> Result<EncodedSegment, EncodeError> {
     encode_as(Plan::of(Format::NEWEST, family), trail, rows)
 }
 
-/// The same with columns that need not be today's.
+/// Encodes with the columns of any plan, which may be an old one.
 pub(super) fn encode_as(
     plan: &'static Plan,
     trail: &str,
     rows: &[(u64, &[u8])],
-) -> Result<Segment, EncodeError> {
+) -> Result<EncodedSegment, EncodeError> {
     check(rows)?;
     let family = plan.layout.family;
     let mut whole = BTreeSet::new();
-    let mut written = write(plan, trail, rows, &whole)?;
-    let unfaithful = compare(&written, rows)?;
+    let mut encoded = write(plan, trail, rows, &whole)?;
+    let unfaithful = compare(&encoded, rows)?;
     if !unfaithful.is_empty() {
-        // Not canonical, or a fault in the columns: these rows bring their text.
+        // Not canonical, or an error in the columns: these leaves are stored whole.
         whole.extend(unfaithful);
-        written = write(plan, trail, rows, &whole)?;
-        if let Some(&row) = compare(&written, rows)?.first() {
+        encoded = write(plan, trail, rows, &whole)?;
+        if let Some(&row) = compare(&encoded, rows)?.first() {
             return Err(EncodeError::Unfaithful { index: rows[row as usize].0 });
         }
     }
     let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
-    let Written { bytes, times, kept_whole } = written;
-    Ok(Segment { bytes, family, indexes: (first, last), rows: rows.len(), times, kept_whole })
+    let EncodedFile { bytes, times, stored_whole } = encoded;
+    Ok(EncodedSegment { bytes, family, indexes: (first, last), rows: rows.len(), times, stored_whole })
 }
 
 fn check(rows: &[(u64, &[u8])]) -> Result<(), EncodeError> {
@@ -128,10 +102,10 @@ fn check(rows: &[(u64, &[u8])]) -> Result<(), EncodeError> {
     }
 }
 
-struct Written {
+struct EncodedFile {
     bytes: Vec<u8>,
     times: Option<(Timestamp, Timestamp)>,
-    kept_whole: usize,
+    stored_whole: usize,
 }
 
 fn write(
@@ -139,21 +113,21 @@ fn write(
     trail: &str,
     rows: &[(u64, &[u8])],
     whole: &BTreeSet<u32>,
-) -> Result<Written, EncodeError> {
+) -> Result<EncodedFile, EncodeError> {
     let mut splitter = Splitter::new(plan);
     for (row, &(index, leaf)) in (0u32..).zip(rows) {
-        splitter.take(index, leaf, !whole.is_empty() && whole.contains(&row));
+        splitter.push_row(index, leaf, !whole.is_empty() && whole.contains(&row));
     }
-    let gathered = splitter.finish();
+    let buffers = splitter.finish();
     let compress = |source| EncodeError::Compress { source };
     let mut writer =
         ChunkWriter::new(b"PAR1".to_vec(), rows.len(), plan.page_rows, ZSTD_LEVEL).map_err(compress)?;
     let mut chunks: Vec<Chunk> = Vec::with_capacity(plan.columns.len());
-    for (number, (column, values)) in plan.columns.iter().zip(&gathered).enumerate() {
-        // Columns that are equal in every row share their pages: a flow's source is its reporter and its actor's
-        // device, a window ends when it is reported.
+    for (number, (column, values)) in plan.columns.iter().zip(&buffers).enumerate() {
+        // Columns that are equal in every row share their pages: a flow's source is also its reporter and its actor's
+        // device, and a window often ends when it is reported.
         let is_twin =
-            |&other: &usize| plan.columns[other].form == column.form && gathered[other].equals(values);
+            |&other: &usize| plan.columns[other].form == column.form && buffers[other].equals(values);
         let chunk = match (INDEX + 1..number).find(is_twin) {
             Some(other) => Chunk::clone(&chunks[other]),
             None => writer.write(values, column.form, number == INDEX).map_err(compress)?,
@@ -162,15 +136,15 @@ fn write(
     }
     let mut file = writer.into_file();
     let indexes = (rows[0].0, rows[rows.len() - 1].0);
-    let end = FileEnd { plan, trail, indexes, rows: rows.len(), gathered: &gathered, chunks: &chunks };
+    let end = FileEnd { plan, trail, indexes, rows: rows.len(), buffers: &buffers, chunks: &chunks };
     end.write(&mut file).map_err(|source| EncodeError::Footer { source })?;
-    let times = times(plan, &gathered);
-    Ok(Written { bytes: file, times, kept_whole: gathered[plan.raw].rows.len() })
+    let times = times(plan, &buffers);
+    Ok(EncodedFile { bytes: file, times, stored_whole: buffers[plan.raw].rows.len() })
 }
 
-/// The earliest and the latest time, of leaves kept whole too: readers pass over files by it.
-fn times(plan: &Plan, gathered: &[Gathered]) -> Option<(Timestamp, Timestamp)> {
-    let numbers = |column: usize| match &gathered[column].values {
+/// The earliest and the latest time, including leaves stored whole: readers skip files by it.
+fn times(plan: &Plan, buffers: &[ColumnBuffer]) -> Option<(Timestamp, Timestamp)> {
+    let numbers = |column: usize| match &buffers[column].values {
         Values::Numbers(numbers) => numbers.as_slice(),
         _ => &[],
     };
@@ -182,7 +156,7 @@ fn times(plan: &Plan, gathered: &[Gathered]) -> Option<(Timestamp, Timestamp)> {
             parts.map(|(&micros, &below)| nanos_of(micros, below)).collect()
         }
     };
-    let of_whole = match &gathered[plan.raw].values {
+    let of_whole = match &buffers[plan.raw].values {
         Values::Texts { distinct, .. } => distinct.iter().filter_map(time_of).collect(),
         _ => Vec::new(),
     };
@@ -195,15 +169,15 @@ fn time_of(leaf: &[u8]) -> Option<i64> {
     leaf["time"].as_str()?.parse().ok().map(Timestamp::as_nanos)
 }
 
-/// Reads the file back, page by page, and gives the rows whose leaf is another.
-fn compare(written: &Written, rows: &[(u64, &[u8])]) -> Result<Vec<u32>, EncodeError> {
+/// Reads the file back, page by page, and returns the rows whose leaf differs.
+fn compare(encoded: &EncodedFile, rows: &[(u64, &[u8])]) -> Result<Vec<u32>, EncodeError> {
     let unreadable = |source| EncodeError::Unreadable { source: Box::new(source) };
     let name: Arc<str> = "segment".into();
-    let outline = Outline::read_whole(&name, &written.bytes).map_err(unreadable)?;
+    let outline = Outline::read_whole(&name, &encoded.bytes).map_err(unreadable)?;
     let mut unfaithful = Vec::new();
     let mut leaf = Vec::new();
     for (page, expected) in rows.chunks(outline.page_rows).enumerate() {
-        let page = outline::whole_page(&outline, &written.bytes, page).map_err(unreadable)?;
+        let page = outline::whole_page(&outline, &encoded.bytes, page).map_err(unreadable)?;
         let mut joiner = page.joiner();
         for (row, &(index, expected)) in expected.iter().enumerate() {
             leaf.clear();

@@ -1,8 +1,8 @@
-//! The Parquet field id of every column of every family: what names a column in a table format, whatever its place.
+//! The Parquet field id of every column of every family, which identifies a column in a table format.
 //!
-//! - A column keeps its id for good. One that is given up keeps its line; its id is never used again.
-//! - A new column takes the next number, wherever it stands among the others.
-//! - Columns of several families that share name and form share the id, so that families fit into one table too.
+//! - A column's id never changes. A removed column keeps its line; its id is never reused.
+//! - A new column gets the next number, wherever its position is.
+//! - Columns of several families with the same name and form have the same id, so that families fit into one table.
 
 use super::plan::Form;
 
@@ -187,7 +187,7 @@ mod tests {
 
     const GOLDEN: &str = include_str!("../../tests/golden/field-ids.txt");
 
-    /// How the golden file writes a column.
+    /// A column's line in the golden file.
     fn line(field: &Type) -> String {
         let info = field.get_basic_info();
         let length = match field {
@@ -224,7 +224,7 @@ mod tests {
                 "a new column takes a number that was never used, and a new line in tests/golden/field-ids.txt"
             );
         }
-        // A column that no family has any more still has its line in both.
+        // A removed column still has its line in both.
         for (id, line) in golden {
             let known = FIELDS.iter().find(|field| field.0 == id).map(|field| field.1);
             assert_eq!(known, line.split(' ').nth(1), "{line}");

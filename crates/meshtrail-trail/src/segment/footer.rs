@@ -1,4 +1,4 @@
-//! The end of a segment's file: what lies behind its columns.
+//! Writing the end of a segment's file: Bloom filters, page indexes and the footer.
 
 use std::ops::Range;
 
@@ -14,22 +14,22 @@ use parquet::file::statistics::Statistics;
 
 use super::chunk::Chunk;
 use super::plan::{Form, INDEX, Plan};
-use super::split::{Gathered, Values};
+use super::split::{ColumnBuffer, Values};
 use super::thrift::{PageEncoding, write_column_index, write_offset_index};
 use super::{ZSTD_LEVEL, outline};
 
-/// Longer texts are no use as a column's bounds.
+/// The longest text that is written as a column's bound.
 const LONGEST_BOUND: usize = 64;
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
-/// Everything that the end of a file tells of.
+/// The contents of the end of a file.
 pub(super) struct FileEnd<'a> {
     pub(super) plan: &'static Plan,
     pub(super) trail: &'a str,
     /// The first index and the last.
     pub(super) indexes: (u64, u64),
     pub(super) rows: usize,
-    pub(super) gathered: &'a [Gathered],
+    pub(super) buffers: &'a [ColumnBuffer],
     pub(super) chunks: &'a [Chunk],
 }
 
@@ -37,12 +37,12 @@ impl FileEnd<'_> {
     /// Appends Bloom filters, page indexes with their guard, and the footer.
     pub(super) fn write(&self, file: &mut Vec<u8>) -> Result<(), ParquetError> {
         let Self { plan, rows, .. } = *self;
-        let blooms = write_blooms(plan, self.gathered, file)?;
+        let blooms = write_blooms(plan, self.buffers, file)?;
         let tail_start = file.len();
         let mut columns = Vec::with_capacity(self.chunks.len());
         for (number, (chunk, bloom)) in self.chunks.iter().zip(blooms).enumerate() {
             let place = write_indexes(plan, number, chunk, bloom, file);
-            columns.push(column_metadata(plan, number, rows, &self.gathered[number], chunk, place)?);
+            columns.push(column_metadata(plan, number, rows, &self.buffers[number], chunk, place)?);
         }
         let sizes = self.chunks.iter().map(|chunk| chunk.uncompressed as i64).sum();
         let order = SortingColumn { column_idx: INDEX as i32, descending: false, nulls_first: false };
@@ -54,7 +54,8 @@ impl FileEnd<'_> {
             .set_ordinal(0)
             .build()?;
         let by = format!("meshtrail {}", env!("CARGO_PKG_VERSION"));
-        let about = FileMetaData::new(2, rows as i64, Some(by), Some(self.told()), plan.schema.clone(), None);
+        let about =
+            FileMetaData::new(2, rows as i64, Some(by), Some(self.key_values()), plan.schema.clone(), None);
         let metadata = ParquetMetaData::new(about, vec![group]);
         let mut footer = Vec::new();
         ParquetMetaDataWriter::new(&mut footer, &metadata).finish()?;
@@ -63,8 +64,8 @@ impl FileEnd<'_> {
         Ok(())
     }
 
-    /// What the footer tells in words.
-    fn told(&self) -> Vec<KeyValue> {
+    /// The footer's key-value metadata.
+    fn key_values(&self) -> Vec<KeyValue> {
         let told = [
             ("meshtrail.format", self.plan.format.number().to_string()),
             ("meshtrail.trail", self.trail.to_owned()),
@@ -77,7 +78,7 @@ impl FileEnd<'_> {
     }
 }
 
-struct Place {
+struct IndexRanges {
     column_index: Option<Range<usize>>,
     offset_index: Range<usize>,
     bloom: Option<Range<usize>>,
@@ -89,7 +90,7 @@ fn write_indexes(
     chunk: &Chunk,
     bloom: Option<Range<usize>>,
     file: &mut Vec<u8>,
-) -> Place {
+) -> IndexRanges {
     let mut column_index = None;
     if outline::has_bounds(plan, number) && chunk.pages.len() == chunk.bounds.len() {
         let start = file.len();
@@ -98,16 +99,16 @@ fn write_indexes(
     }
     let start = file.len();
     write_offset_index(&chunk.pages, file);
-    Place { column_index, offset_index: start..file.len(), bloom }
+    IndexRanges { column_index, offset_index: start..file.len(), bloom }
 }
 
 fn column_metadata(
     plan: &Plan,
     number: usize,
     rows: usize,
-    gathered: &Gathered,
+    buffer: &ColumnBuffer,
     chunk: &Chunk,
-    place: Place,
+    place: IndexRanges,
 ) -> Result<ColumnChunkMetaData, ParquetError> {
     let encodings = chunk.encodings.iter().map(|encoding| match encoding {
         PageEncoding::Plain => Encoding::PLAIN,
@@ -138,15 +139,15 @@ fn column_metadata(
         .set_column_index_length(column_index.map(|place| place.1))
         .set_bloom_filter_offset(bloom.map(|place| place.0))
         .set_bloom_filter_length(bloom.map(|place| place.1));
-    if let Some(statistics) = statistics(plan.columns[number].form, gathered, chunk.nulls as u64) {
+    if let Some(statistics) = statistics(plan.columns[number].form, buffer, chunk.nulls as u64) {
         column = column.set_statistics(statistics);
     }
     column.build()
 }
 
-fn statistics(form: Form, gathered: &Gathered, nulls: u64) -> Option<Statistics> {
+fn statistics(form: Form, buffer: &ColumnBuffer, nulls: u64) -> Option<Statistics> {
     let nulls = Some(nulls);
-    Some(match &gathered.values {
+    Some(match &buffer.values {
         Values::Numbers(numbers) if matches!(form, Form::Port | Form::Nanos) => {
             let bound = |number: Option<&i64>| number.map(|&number| number as i32);
             Statistics::int32(bound(numbers.iter().min()), bound(numbers.iter().max()), None, nulls, false)
@@ -174,12 +175,12 @@ fn statistics(form: Form, gathered: &Gathered, nulls: u64) -> Option<Statistics>
 
 fn write_blooms(
     plan: &Plan,
-    gathered: &[Gathered],
+    buffers: &[ColumnBuffer],
     file: &mut Vec<u8>,
 ) -> Result<Vec<Option<Range<usize>>>, ParquetError> {
-    let mut places = Vec::with_capacity(gathered.len());
-    for (column, gathered) in plan.columns.iter().zip(gathered) {
-        let Values::Texts { distinct, .. } = &gathered.values else {
+    let mut places = Vec::with_capacity(buffers.len());
+    for (column, buffer) in plan.columns.iter().zip(buffers) {
+        let Values::Texts { distinct, .. } = &buffer.values else {
             places.push(None);
             continue;
         };

@@ -1,6 +1,6 @@
-//! Texts that have a shorter form: times, hashes, addresses with a port.
+//! Texts with a shorter binary form: times, hashes, addresses with a port.
 //!
-//! Each `parse` takes a text only if `write` gives back exactly that text.
+//! Each `parse` accepts a text only if `write` restores exactly that text.
 
 use super::json::{integer, write_integer};
 
@@ -43,14 +43,14 @@ fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=length).contains(&day) {
         return None;
     }
-    // Years that begin in March put the leap day last.
+    // With years that begin in March the leap day comes last.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let (era, of_era) = (year / 400, year % 400);
     let of_year = (153 * month + 2) / 5 + day - 1;
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
 }
 
-/// Writes times; remembers the last day, because neighbours share it.
+/// Writes times; caches the last day, because adjacent times often share it.
 #[derive(Default)]
 pub(super) struct TimeWriter {
     day: Option<i64>,

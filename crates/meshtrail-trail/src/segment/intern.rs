@@ -1,16 +1,16 @@
-//! Each text once, by number.
+//! Interning of texts.
 
 use std::hash::{BuildHasher, RandomState};
 
 const EMPTY: u32 = u32::MAX;
 
-/// Gives equal texts equal numbers, counted from 0 in order of appearance.
+/// Assigns equal texts equal numbers, from 0 in order of appearance.
 pub(super) struct Interner {
     /// Open addressing; the upper half of a slot is part of the hash.
     slots: Vec<(u32, u32)>,
     ends: Vec<u32>,
     bytes: Vec<u8>,
-    /// Unknown to senders, so that they can't choose texts that collide.
+    /// A random seed, so that senders can't choose colliding texts.
     seed: u64,
 }
 
@@ -41,7 +41,7 @@ impl Interner {
         (0..self.len() as u32).map(|number| self.get(number))
     }
 
-    /// Whether both number the same texts in the same order.
+    /// Whether both have the same texts in the same order.
     pub(super) fn equals(&self, other: &Self) -> bool {
         self.ends == other.ends && self.bytes == other.bytes
     }
@@ -90,16 +90,16 @@ impl Interner {
         let mut hash = self.seed ^ text.len() as u64;
         let (words, rest) = text.as_chunks::<8>();
         for word in words {
-            hash = fold(hash ^ u64::from_le_bytes(*word), self.seed);
+            hash = mix(hash ^ u64::from_le_bytes(*word), self.seed);
         }
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        fold(fold(hash ^ u64::from_le_bytes(last), self.seed), 0x9e37_79b9_7f4a_7c15)
+        mix(mix(hash ^ u64::from_le_bytes(last), self.seed), 0x9e37_79b9_7f4a_7c15)
     }
 }
 
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
+fn mix(a: u64, b: u64) -> u64 {
     let wide = u128::from(a ^ 0xa076_1d64_78bd_642f) * u128::from(b);
     (wide as u64) ^ (wide >> 64) as u64
 }

@@ -1,4 +1,4 @@
-//! A leaf's exact bytes, from the columns of its row.
+//! Joining the columns of a row to the leaf's exact bytes.
 
 use meshtrail_event::{ColumnType, Member};
 
@@ -14,7 +14,7 @@ const DEEPEST: usize = 8;
 pub(super) struct Joiner<'p> {
     plan: &'static Plan,
     columns: &'p [Column],
-    /// What to write, leaving out members that no row of the page has.
+    /// The steps of writing, without members that no row of the page has.
     steps: Vec<Step>,
     times: TimeWriter,
 }
@@ -132,7 +132,7 @@ impl<'p> Joiner<'p> {
         }
     }
 
-    /// Writes an object of both the columns' members and those at `rest`, which is moved behind its object.
+    /// Writes an object with the columns' members and those at `rest`, which is advanced past its object.
     fn merge(
         &mut self,
         members: &'static [(&'static str, Member)],
@@ -192,7 +192,7 @@ impl<'p> Joiner<'p> {
     }
 }
 
-/// The next key of an object, with the cursor behind its colon; none at the object's end, with the cursor behind that.
+/// Reads the next key of an object and its colon; none at the object's end, which is read as well.
 fn next_key<'a>(cursor: &mut Cursor<'a>, is_first: bool) -> Option<Option<Quoted<'a>>> {
     if cursor.peek()? == b'}' {
         cursor.take(b'}')?;
@@ -220,7 +220,7 @@ fn write_key(key: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":");
 }
 
-/// Ends an object, or takes it back to `start` if it has no member.
+/// Closes an object, or removes it if it has no member.
 #[inline]
 fn close(start: usize, out: &mut Vec<u8>) {
     if out.last() == Some(&b'{') {

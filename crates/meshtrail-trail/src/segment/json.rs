@@ -1,8 +1,8 @@
-//! Just enough JSON to walk canonical text without building a tree.
+//! A minimal JSON reader for canonical text, without a tree.
 //!
-//! Nothing here proves that a text is valid or canonical: whoever uses it compares what is rebuilt with what was given.
+//! It does not prove that a text is valid or canonical: callers compare the rebuilt text with the original.
 
-/// A place in a text.
+/// A position in a text.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -69,7 +69,7 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
-    /// Any value, as it stands in the text.
+    /// Any value, as it is written in the text.
     pub(super) fn value(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         match self.peek()? {
@@ -80,7 +80,7 @@ impl<'a> Cursor<'a> {
         (self.at > start).then(|| &self.bytes[start..self.at])
     }
 
-    /// Counts instead of recursing: depth costs nothing.
+    /// Counts brackets instead of recursing, so that nesting needs no stack.
     fn skip_nested(&mut self) -> Option<()> {
         let mut depth = 0usize;
         loop {
@@ -158,7 +158,7 @@ pub(super) fn write_integer(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Where the first quote or backslash is, eight bytes at a time.
+/// Finds the first quote or backslash, eight bytes at a time.
 #[inline]
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;

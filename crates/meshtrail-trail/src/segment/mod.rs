@@ -1,16 +1,17 @@
-//! Segments: stretches of the trail as Parquet, one file for each family of kinds.
+//! Segments: ranges of the trail as Parquet, one file for each family of kinds.
 //!
-//! - A segment is given out only after every leaf was rebuilt from its bytes and found equal.
-//! - Members become typed columns that any Parquet reader understands. What has no column, or another form than its
-//!   column, is kept as JSON in `rest`; a leaf that columns can't hold is kept whole in `raw`. Nothing is unstorable.
-//! - A row is read without what stands before it: pages of one file hold the same number of rows and lie by number.
-//! - Every byte that is read is covered by a checksum. Damage is an error that names the file, never a panic or a
-//!   wrong leaf, and lengths read from a file allocate within fixed bounds.
+//! - An encoded segment is returned only after every leaf was rebuilt from its bytes and found equal.
+//! - Members become typed columns that any Parquet reader understands. Members without a column, or with a value of another
+//!   form than their column, are stored as JSON in `rest`; a leaf that columns can't represent is stored whole in `raw`.
+//!   Any leaf can be stored.
+//! - A row is read without the rows before it: all pages of a file have the same number of rows.
+//! - Every byte that is read is covered by a checksum. Damage is an error that names the file, never a panic or a wrong
+//!   leaf, and lengths read from a file allocate within fixed bounds.
 //!
-//! Where segments lie, and which there are, is not known here.
+//! Where segments are stored, and which ones exist, is left to the callers.
 //!
-//! Pages and page indexes are written and read here, because values go straight between JSON text and pages; the
-//! footer is the `parquet` crate's.
+//! Pages and page indexes are written and read here, because values are converted directly between JSON text and pages; the
+//! footer is written and read by the `parquet` crate.
 
 mod bits;
 mod chunk;
@@ -19,7 +20,7 @@ mod encode;
 mod fields;
 mod footer;
 #[cfg(test)]
-mod forged;
+mod forgery_tests;
 mod forms;
 mod intern;
 mod join;
@@ -36,8 +37,8 @@ mod thrift;
 use std::io;
 use std::sync::Arc;
 
-pub use columns::{ColumnForm, ColumnTexts, ColumnValues, Columns, Rows, SegmentEnd, columns};
-pub use encode::{EncodeError, MAX_LEAF_BYTES, MAX_ROWS, Segment, encode};
+pub use columns::{ColumnArray, ColumnForm, ColumnValues, Columns, Rows, SegmentEnd, columns};
+pub use encode::{EncodeError, EncodedSegment, MAX_LEAF_BYTES, MAX_ROWS, encode};
 pub use reader::{Predicate, SegmentReader, Selection};
 
 use crate::store::GetError;
@@ -48,40 +49,16 @@ const MAX_PAGE_ROWS: usize = 2048;
 
 /// Why a segment could not be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SegmentError {
-    /// The file is not what was written.
     #[error("segment {file} is damaged: {what}")]
-    Damaged {
-        /// Which.
-        file: Arc<str>,
-        /// How it shows.
-        what: &'static str,
-    },
-    /// A page of a column is not what was written.
+    Damaged { file: Arc<str>, what: &'static str },
     #[error("segment {file} is damaged: column {column} at byte {offset} is not what was written")]
-    DamagedColumn {
-        /// Which file.
-        file: Arc<str>,
-        /// Which column.
-        column: &'static str,
-        /// Where the page begins.
-        offset: u64,
-    },
-    /// Written by another version.
+    DamagedColumn { file: Arc<str>, column: &'static str, offset: u64 },
     #[error("segment {file} has format {format}, this version reads formats up to {}: use a newer Meshtrail", plan::Format::NEWEST.number())]
-    Format {
-        /// Which file.
-        file: Arc<str>,
-        /// Its format.
-        format: u32,
-    },
-    /// No memory for a decompressor.
+    Format { file: Arc<str>, format: u32 },
     #[error("failed to set up decompression")]
-    Memory {
-        /// Why.
-        source: io::Error,
-    },
-    /// The store failed.
+    Memory { source: io::Error },
     #[error("failed to read a segment")]
     Get(#[from] GetError),
 }

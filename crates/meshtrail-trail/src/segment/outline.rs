@@ -1,7 +1,7 @@
-//! What a segment's footer tells: which pages each column has, where they lie, what they hold at most.
+//! A segment's outline from its footer: the pages of each column, their positions, and bounds of their values.
 //!
-//! Footer and page indexes are guarded by a checksum of their own, 16 bytes before the footer, which is checked
-//! before anything is parsed. Every page has one as well, so no flipped byte that is read stays unseen.
+//! Footer and page indexes have a checksum of their own, 16 bytes before the footer, which is checked before anything is
+//! parsed. Every page has one as well, so that any flipped byte that is read is detected.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +21,7 @@ const GUARD: &[u8; 4] = b"MTG1";
 const GUARD_LENGTH: usize = 16;
 const TRAILER_LENGTH: usize = 8;
 
-/// What is known of a segment without reading a page.
+/// What the footer and the page indexes of a segment tell.
 #[derive(Debug)]
 pub(super) struct Outline {
     pub(super) name: Arc<str>,
@@ -33,7 +33,7 @@ pub(super) struct Outline {
     pub(super) indexes: (u64, u64),
     /// By column of the plan; none for a column that the file lacks or that has no value.
     columns: Vec<Option<ChunkOutline>>,
-    /// By column: the first one that has the same pages, itself mostly.
+    /// For each column the first one with the same pages, usually itself.
     twins: Vec<usize>,
     dictionaries: Vec<OnceLock<Arc<Dictionary>>>,
 }
@@ -46,9 +46,9 @@ struct ChunkOutline {
     bounds: Option<Vec<Option<(i64, i64)>>>,
 }
 
-/// A stretch of the file that a page needs.
+/// A range of the file that a page needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct PagePart {
     pub(super) column: usize,
     is_dictionary: bool,
     pub(super) range: Range<u64>,
@@ -67,7 +67,7 @@ pub(super) fn has_bounds(plan: &Plan, column: usize) -> bool {
     column == INDEX || column == plan.time || column == plan.id + 2
 }
 
-/// Appends the guard of all from `tail_start` on, the footer included, which comes next.
+/// Appends the checksum of everything from `tail_start` on, including the footer, which is written next.
 pub(super) fn write_guard(tail_start: usize, footer: &[u8], file: &mut Vec<u8>) {
     let mut guard = [0; GUARD_LENGTH];
     guard[..4].copy_from_slice(GUARD);
@@ -80,15 +80,15 @@ pub(super) fn write_guard(tail_start: usize, footer: &[u8], file: &mut Vec<u8>) 
     file.extend_from_slice(&guard);
 }
 
-/// The guarded end of a file.
+/// The result of checking the end of a file.
 pub(super) enum Tail {
-    /// More is needed: everything from this offset on.
+    /// More bytes are needed, from this offset on.
     From(u64),
-    /// It is there and whole; the footer is at this place in the given bytes, which begin at that offset.
+    /// It is complete and valid; the footer is at this range of the given bytes.
     Whole { footer: Range<usize> },
 }
 
-/// Checks the guard, given the end of a file from `offset` on.
+/// Verifies the checksum, given the end of a file from `offset` on.
 pub(super) fn check_tail(name: &Arc<str>, end: &[u8], offset: u64) -> Result<Tail, SegmentError> {
     let damaged = |what| SegmentError::Damaged { file: name.clone(), what };
     let Some((rest, trailer)) = end.split_last_chunk::<TRAILER_LENGTH>() else {
@@ -128,7 +128,7 @@ pub(super) fn check_tail(name: &Arc<str>, end: &[u8], offset: u64) -> Result<Tai
 }
 
 impl Outline {
-    /// Reads a file that is in memory.
+    /// Reads the outline of a file in memory.
     pub(super) fn read_whole(name: &Arc<str>, file: &[u8]) -> Result<Self, SegmentError> {
         match check_tail(name, file, 0)? {
             Tail::Whole { footer } => Self::parse(name, file, 0, footer),
@@ -136,7 +136,7 @@ impl Outline {
         }
     }
 
-    /// Reads what [`check_tail`] found whole.
+    /// Parses an end of a file that [`check_tail`] found valid.
     pub(super) fn parse(
         name: &Arc<str>,
         end: &[u8],
@@ -144,20 +144,20 @@ impl Outline {
         footer: Range<usize>,
     ) -> Result<Self, SegmentError> {
         let footer = &end[footer];
-        // A forged footer with a right checksum may be anything, and the parser is not ours.
+        // A forged footer with a valid checksum may contain anything, and the parser is not ours.
         let parsed = catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(footer)));
         let Ok(Ok(metadata)) = parsed else {
             return Err(SegmentError::Damaged { file: name.clone(), what: "its footer can't be parsed" });
         };
-        let told = Told::read(name, &metadata)?;
-        Self::build(&told, &metadata, end, offset).ok_or_else(|| SegmentError::Damaged {
+        let fields = FooterFields::read(name, &metadata)?;
+        Self::build(&fields, &metadata, end, offset).ok_or_else(|| SegmentError::Damaged {
             file: name.clone(),
             what: "its footer contradicts itself",
         })
     }
 
-    fn build(told: &Told, metadata: &ParquetMetaData, end: &[u8], offset: u64) -> Option<Self> {
-        let plan = Plan::of(told.format, told.family);
+    fn build(fields: &FooterFields, metadata: &ParquetMetaData, end: &[u8], offset: u64) -> Option<Self> {
+        let plan = Plan::of(fields.format, fields.family);
         let rows =
             usize::try_from(metadata.file_metadata().num_rows()).ok().filter(|&rows| rows <= MAX_ROWS)?;
         if metadata.num_row_groups() != 1 {
@@ -166,11 +166,11 @@ impl Outline {
         let mut columns: Vec<Option<ChunkOutline>> = (0..plan.columns.len()).map(|_| None).collect();
         for chunk in metadata.row_group(0).columns() {
             let number = plan.column(chunk.column_path().string().as_str())?;
-            columns[number] = ChunkOutline::read(chunk, rows, told.page_rows, end, offset)?;
+            columns[number] = ChunkOutline::read(chunk, rows, fields.page_rows, end, offset)?;
         }
         let dictionaries = columns.iter().map(|_| OnceLock::new()).collect();
         let twins = (0..columns.len()).map(|column| twin(plan, &columns, column)).collect();
-        let Told { name, trail, indexes, page_rows, .. } = told;
+        let FooterFields { name, trail, indexes, page_rows, .. } = fields;
         let (name, trail, indexes, page_rows) = (name.clone(), trail.clone(), *indexes, *page_rows);
         Some(Self { name, plan, trail, rows, page_rows, indexes, columns, twins, dictionaries })
     }
@@ -179,7 +179,7 @@ impl Outline {
         self.rows.div_ceil(self.page_rows)
     }
 
-    /// Between which nanoseconds the times of a page lie.
+    /// The bounds of the times of a page, in nanoseconds.
     pub(super) fn times(&self, page: usize) -> Option<(i64, i64)> {
         self.bounds(self.plan.time, page).map(|bounds| self.plan.nanos_between(bounds))
     }
@@ -189,8 +189,7 @@ impl Outline {
         *self.columns[column].as_ref()?.bounds.as_ref()?.get(page)?
     }
 
-    /// Whether each row's value in `column` is known from the columns alone: it is no part of a leaf that was kept
-    /// whole, nor among the members that fitted no column.
+    /// Whether each row's value of `column` is in that column: no leaf was stored whole, and no value of it is in `rest`.
     pub(super) fn is_certain(&self, column: usize) -> bool {
         let has_nulls = self.columns[column].as_ref().is_none_or(|chunk| chunk.has_nulls);
         self.is_empty(self.plan.raw) && (self.is_empty(self.plan.rest) || !has_nulls)
@@ -204,23 +203,23 @@ impl Outline {
         self.page_rows.min(self.rows - page * self.page_rows)
     }
 
-    /// What has to be read for these columns of a page.
-    pub(super) fn parts(&self, page: usize, columns: impl Iterator<Item = usize>) -> Vec<Part> {
+    /// The parts to read for these columns of a page.
+    pub(super) fn parts(&self, page: usize, columns: impl Iterator<Item = usize>) -> Vec<PagePart> {
         let mut parts = Vec::new();
         for column in columns {
             let Some(chunk) = &self.columns[column] else { continue };
             let column = self.twins[column];
-            if parts.iter().any(|part: &Part| part.column == column) {
+            if parts.iter().any(|part: &PagePart| part.column == column) {
                 continue;
             }
             if let Some(range) = &chunk.dictionary
                 && self.dictionaries[column].get().is_none()
             {
-                parts.push(Part { column, is_dictionary: true, range: range.clone() });
+                parts.push(PagePart { column, is_dictionary: true, range: range.clone() });
             }
             let span = chunk.pages[if chunk.pages.len() == 1 { 0 } else { page }];
             let range = span.offset..span.offset + u64::from(span.length);
-            parts.push(Part { column, is_dictionary: false, range });
+            parts.push(PagePart { column, is_dictionary: false, range });
         }
         parts
     }
@@ -229,7 +228,7 @@ impl Outline {
     pub(super) fn decode<'b>(
         &self,
         page: usize,
-        parts: impl Iterator<Item = (&'b Part, &'b [u8])>,
+        parts: impl Iterator<Item = (&'b PagePart, &'b [u8])>,
         reader: &mut PageReader,
     ) -> Result<Page, SegmentError> {
         let (first_row, rows) = (page * self.page_rows, self.rows_of(page));
@@ -243,7 +242,7 @@ impl Outline {
             let form = self.plan.columns[part.column].form;
             if part.is_dictionary {
                 let dictionary = reader.dictionary(bytes, form).ok_or_else(damaged)?;
-                // Another reader may have been faster: it read the same bytes.
+                // Another reader may have set it already, from the same bytes.
                 let _known = self.dictionaries[part.column].set(Arc::new(dictionary));
             } else {
                 columns[part.column] =
@@ -331,14 +330,14 @@ impl ChunkOutline {
     }
 }
 
-/// Where a footer says that something lies; none where it says nothing, or nonsense.
+/// A range from a footer; none if it is missing or invalid.
 fn range(offset: Option<i64>, length: Option<i32>) -> Option<Range<u64>> {
     let offset = u64::try_from(offset?).ok()?;
     Some(offset..offset.checked_add(u64::try_from(length?).ok()?)?)
 }
 
-/// What the footer tells in words.
-struct Told {
+/// The footer's key-value metadata.
+struct FooterFields {
     name: Arc<str>,
     format: Format,
     family: Family,
@@ -347,11 +346,11 @@ struct Told {
     page_rows: usize,
 }
 
-impl Told {
+impl FooterFields {
     fn read(name: &Arc<str>, metadata: &ParquetMetaData) -> Result<Self, SegmentError> {
-        let told = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+        let fields = metadata.file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default();
         let value =
-            |key: &str| told.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
+            |key: &str| fields.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
         let Some(number) = value("meshtrail.format").and_then(|format| format.parse::<u32>().ok()) else {
             return Err(SegmentError::Damaged { file: name.clone(), what: "it is no segment of a trail" });
         };
@@ -381,7 +380,7 @@ impl Told {
 }
 
 impl Page {
-    /// Joins leaves; all columns must have been read.
+    /// A joiner of leaves; all columns must have been read.
     pub(super) fn joiner(&self) -> Joiner<'_> {
         Joiner::new(self.plan, &self.columns)
     }
@@ -408,7 +407,7 @@ impl Page {
     }
 }
 
-/// All columns of one page of a file in memory.
+/// Reads all columns of one page of a file in memory.
 pub(super) fn whole_page(outline: &Outline, file: &[u8], page: usize) -> Result<Page, SegmentError> {
     let parts = outline.parts(page, 0..outline.plan.columns.len());
     let bytes: Option<Vec<&[u8]>> = parts.iter().map(|part| slice(file, &part.range)).collect();
@@ -418,7 +417,7 @@ pub(super) fn whole_page(outline: &Outline, file: &[u8], page: usize) -> Result<
         .map_err(|source| SegmentError::Memory { source })?
 }
 
-/// A stretch of a file in memory.
+/// A range of a file in memory.
 pub(super) fn slice<'f>(file: &'f [u8], range: &Range<u64>) -> Option<&'f [u8]> {
     file.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }

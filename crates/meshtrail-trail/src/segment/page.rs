@@ -1,6 +1,6 @@
-//! A page's bytes, read back into one value or nothing for each row.
+//! Decoding a page into a value or none for each row.
 //!
-//! The checksum is checked first. Any bytes are read without a panic, and take at most [`MAX_PAGE`] of memory.
+//! The checksum is verified first. Any bytes are read without a panic, with at most [`MAX_PAGE`] of memory.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,9 +13,9 @@ use super::json::write_string;
 use super::plan::Form;
 use super::thrift::{PageEncoding, PageHeader, PageKind};
 
-/// The most bytes of one page: a page of leaves that are as long as they may be, each kept whole.
+/// The largest page, in bytes: leaves of the maximum length that are all stored whole.
 const MAX_PAGE: usize = super::MAX_PAGE_ROWS * (meshtrail_event::MAX_LEAF + 64);
-/// A buffer that grew beyond this is given back.
+/// A buffer that grew beyond this is freed.
 const KEPT_BUFFER: usize = 1 << 20;
 /// The id of a row that has no value.
 pub(super) const NOTHING: u32 = u32::MAX;
@@ -179,12 +179,12 @@ struct Body<'a> {
 }
 
 thread_local! {
-    /// A decompressor takes longer to set up than a page takes to read.
+    /// Reused, because setting up a decompressor takes longer than reading a page.
     static READER: RefCell<Option<PageReader>> = const { RefCell::new(None) };
 }
 
 impl PageReader {
-    /// Lends this thread's reader to `work`, which must not ask for it again.
+    /// Runs `work` with this thread's reader; `work` must not call this again.
     pub(super) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
         READER.with_borrow_mut(|kept| {
             let reader = match kept {
@@ -246,7 +246,7 @@ impl PageReader {
         values.read(encoding, form, dictionary, present, rows, rows - nulls)
     }
 
-    /// Reads the one page of a column that has no value at all, or the same in each of `all` rows; gives `rows` rows.
+    /// Reads the single page of a column with no value, or the same one in each of `all` rows; returns `rows` rows.
     pub(super) fn flat(
         &mut self,
         page: &[u8],

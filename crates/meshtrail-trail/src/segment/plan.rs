@@ -1,4 +1,4 @@
-//! Which Parquet columns a family has, and which members of a leaf they hold.
+//! The Parquet columns of a family, and the members of a leaf that they store.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,21 +12,21 @@ use super::{MAX_PAGE_ROWS, fields};
 /// The index is the first column of each file.
 pub(super) const INDEX: usize = 0;
 
-/// Ends the name of the column that holds the nanoseconds below a time's microsecond.
+/// Suffix of the column with the nanoseconds below a time's microsecond.
 const BELOW_MICROS: &str = "_ns";
 
-/// How a file holds its columns.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// Times in nanoseconds, columns without ids.
     One,
-    /// Times in microseconds, the nanoseconds below them in a column beside; an id for each column.
+    /// Times in microseconds, with the nanoseconds below in another column; an id for each column.
     Two,
 }
 
 impl Format {
     const ALL: [Self; 2] = [Self::One, Self::Two];
-    /// What is written.
+    /// The format that is written.
     pub(super) const NEWEST: Self = Self::Two;
 
     pub(super) const fn number(self) -> u32 {
@@ -41,7 +41,7 @@ impl Format {
     }
 }
 
-/// What a Parquet column holds.
+/// The physical type of a Parquet column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Form {
     /// INT64.
@@ -75,7 +75,7 @@ pub(super) struct Physical {
 pub(super) struct Plan {
     pub(super) format: Format,
     pub(super) layout: &'static Layout,
-    /// Rows of a page: fewer are reached faster, more take less.
+    /// Rows of a page: small pages are read faster, large ones take less space.
     pub(super) page_rows: usize,
     pub(super) columns: Vec<Physical>,
     /// For each column of the layout, the first of its one to three columns in the file.
@@ -85,7 +85,7 @@ pub(super) struct Plan {
     pub(super) time: usize,
     /// Members that have no column, as a JSON object.
     pub(super) rest: usize,
-    /// Whole leaves that no columns can hold.
+    /// Leaves that are stored whole.
     pub(super) raw: usize,
     pub(super) schema: Arc<SchemaDescriptor>,
 }
@@ -100,13 +100,13 @@ impl Plan {
         &PLANS[format as usize][place.expect("ALL holds every family")]
     }
 
-    /// The columns of leaves that are in memory: times are whole, as they are in files of the first format.
+    /// The columns of leaves in memory: times are whole, as in files of the first format.
     pub(super) fn in_memory(family: Family) -> &'static Self {
         Self::of(Format::One, family)
     }
 
-    /// The time that begins at column `first`, in nanoseconds. Columns that contradict each other give some time:
-    /// damage shows by checksums and by the leaf's hash.
+    /// The time that begins at column `first`, in nanoseconds. Inconsistent columns yield some time: damage is detected by
+    /// checksums and by the leaf's hash.
     #[inline]
     pub(super) fn nanos(&self, columns: &[Column], first: usize, row: usize) -> Option<i64> {
         let number = columns[first].number(row)?;
@@ -116,7 +116,7 @@ impl Plan {
         })
     }
 
-    /// Between which nanoseconds the times lie whose column has these bounds.
+    /// Converts the bounds of a time's column to nanoseconds.
     pub(super) fn nanos_between(&self, (least, most): (i64, i64)) -> (i64, i64) {
         match self.format {
             Format::One => (least, most),
@@ -158,8 +158,8 @@ impl Plan {
     }
 }
 
-/// Kinds that come in masses and look alike get large pages; of others a stretch of the trail has but a few rows,
-/// for which a page of each of their files has to be read.
+/// Rows of a page. Frequent and similar kinds get large pages; of the others a range of the trail has only a few rows, for
+/// which a page of each of their files has to be read.
 const fn page_rows(family: Family) -> usize {
     match family {
         Family::Flow => MAX_PAGE_ROWS,
@@ -167,13 +167,13 @@ const fn page_rows(family: Family) -> usize {
     }
 }
 
-/// The inverse of [`split_nanos`]. A forged file may hold any numbers, so none are too large.
+/// The inverse of [`split_nanos`]. Wraps on overflow, because a forged file may contain any numbers.
 #[inline]
 pub(super) const fn nanos_of(micros: i64, below: i64) -> i64 {
     micros.wrapping_mul(1000).wrapping_add(below)
 }
 
-/// Microseconds, and the nanoseconds below.
+/// Splits a time into microseconds and the nanoseconds below.
 #[inline]
 pub(super) const fn split_nanos(nanos: i64) -> (i64, i64) {
     (nanos.div_euclid(1000), nanos.rem_euclid(1000))

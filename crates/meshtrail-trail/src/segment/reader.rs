@@ -1,4 +1,4 @@
-//! Reading a segment by its parts.
+//! Reading parts of a segment.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use bytes::Bytes;
 use meshtrail_event::{EventId, Family, Timestamp};
 
 use super::SegmentError;
-use super::outline::{Outline, Page, Part, Tail, check_tail, slice};
+use super::outline::{Outline, Page, PagePart, Tail, check_tail, slice};
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::INDEX;
 use crate::store::{Key, Store};
 
-/// Read first: holds footer and page indexes of all but the largest segments.
+/// Bytes of the first read: enough for footer and page indexes of all but the largest segments.
 pub(super) const FIRST_READ: u64 = 128 * 1024;
 
-/// One segment, read by ranges as needed. Clones share its outline and dictionaries.
+/// A segment that is read by ranges as needed. Clones share its outline and dictionaries.
 #[derive(Debug, Clone)]
 pub struct SegmentReader {
     inner: Arc<Inner>,
@@ -24,33 +24,32 @@ pub struct SegmentReader {
 #[derive(Debug)]
 struct Inner {
     outline: Outline,
-    source: Source,
+    source: SegmentSource,
 }
 
 #[derive(Debug)]
-enum Source {
+enum SegmentSource {
     Stored { store: Store, key: Key },
     Memory(Bytes),
 }
 
-/// Which rows of a segment are wanted. What it can't tell is left to the caller: rows may come that are not wanted,
-/// never the other way round.
+/// Which rows of a segment to read. It only prunes: rows that don't match may be returned, but no matching row is missed.
 #[derive(Clone)]
 pub struct Selection {
-    /// Indexes from and up to, without the end.
+    /// The range of indexes, without the end.
     pub indexes: Range<u64>,
-    /// Times from and up to, with the end.
+    /// The range of times, with the end.
     pub times: Option<(Timestamp, Timestamp)>,
-    /// All of these must hold.
+    /// Predicates that must all hold.
     pub predicates: Vec<Predicate>,
 }
 
-/// A condition on one text column. A row without a value does not meet it.
+/// A condition on one text column. A row without a value does not match.
 #[derive(Clone)]
 pub struct Predicate {
     /// The Parquet column's name: `kind`, `actor_login`, `src`.
     pub column: String,
-    /// Asked once for each distinct value, where the column has a dictionary.
+    /// Called once for each distinct value, if the column has a dictionary.
     pub accepts: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
@@ -71,7 +70,7 @@ impl SegmentReader {
             match check_tail(&name, &end, offset)? {
                 Tail::Whole { footer } => {
                     let outline = Outline::parse(&name, &end, offset, footer)?;
-                    let source = Source::Stored { store: store.clone(), key: key.clone() };
+                    let source = SegmentSource::Stored { store: store.clone(), key: key.clone() };
                     return Ok(Self { inner: Arc::new(Inner { outline, source }) });
                 }
                 // Each round begins earlier, so it ends.
@@ -80,18 +79,18 @@ impl SegmentReader {
         }
     }
 
-    /// Reads the outline of a file in memory; `name` is how errors call it.
+    /// Reads the outline of a file in memory; `name` is its name in errors.
     pub fn from_bytes(name: &str, file: Bytes) -> Result<Self, SegmentError> {
         let outline = Outline::read_whole(&name.into(), &file)?;
-        Ok(Self { inner: Arc::new(Inner { outline, source: Source::Memory(file) }) })
+        Ok(Self { inner: Arc::new(Inner { outline, source: SegmentSource::Memory(file) }) })
     }
 
-    /// Whose columns it has.
+    /// The family whose columns it has.
     pub fn family(&self) -> Family {
         self.inner.outline.plan.layout.family
     }
 
-    /// The trail it belongs to, as its footer says.
+    /// The trail's name in the footer.
     pub fn trail(&self) -> &str {
         &self.inner.outline.trail
     }
@@ -106,7 +105,7 @@ impl SegmentReader {
         self.inner.outline.indexes
     }
 
-    /// Numbers of the pages that may hold selected rows, ascending. Reads nothing.
+    /// The numbers of the pages that may have selected rows, ascending. Reads nothing.
     pub fn pages(&self, selection: &Selection) -> Vec<usize> {
         let outline = &self.inner.outline;
         (0..outline.pages()).filter(|&page| self.may_hold(outline, selection, page)).collect()
@@ -123,7 +122,7 @@ impl SegmentReader {
         !outline.is_certain(outline.plan.time) || outline.times(page).is_some_and(overlaps)
     }
 
-    /// The selected rows of one page as pairs of index and leaf, ascending.
+    /// Reads the selected rows of one page, as pairs of index and leaf, ascending.
     pub async fn read_page(
         &self,
         page: usize,
@@ -155,7 +154,7 @@ impl SegmentReader {
         self.join(&all, &rows)
     }
 
-    /// All rows with an index in `indexes`, ascending.
+    /// Reads all rows with an index in `indexes`, ascending.
     pub async fn read(&self, indexes: Range<u64>) -> Result<Vec<(u64, Bytes)>, SegmentError> {
         let selection = Selection::of(indexes);
         let mut rows = Vec::new();
@@ -165,7 +164,7 @@ impl SegmentReader {
         Ok(rows)
     }
 
-    /// The index of the event of this id, if it is here.
+    /// Finds the index of the event with this id.
     pub async fn find(&self, id: &EventId) -> Result<Option<u64>, SegmentError> {
         let (outline, plan) = (&self.inner.outline, self.inner.outline.plan);
         let sequence = id.sequence as i64;
@@ -187,7 +186,7 @@ impl SegmentReader {
     fn select(&self, page: &Page, selection: &Selection) -> Vec<usize> {
         let plan = self.inner.outline.plan;
         let (rest, whole) = (page.column(plan.rest), page.column(plan.raw));
-        // What fitted no column is judged by the caller.
+        // The caller checks values that are in no column.
         let is_elsewhere = |column: &Column, row| whole.has(row) || (rest.has(row) && !column.has(row));
         let mut accepted = vec![true; page.rows()];
         if let Some((from, to)) = selection.times {
@@ -200,7 +199,7 @@ impl SegmentReader {
         for predicate in &selection.predicates {
             let column =
                 plan.column(&predicate.column).map_or(&Column::Nothing, |column| page.column(column));
-            let meets = accepted_by(column, predicate, page.rows());
+            let meets = accepted_rows(column, predicate, page.rows());
             for (row, accepted) in accepted.iter_mut().enumerate() {
                 *accepted &= meets[row] || is_elsewhere(column, row);
             }
@@ -239,11 +238,11 @@ impl SegmentReader {
             .map_err(|source| SegmentError::Memory { source })?
     }
 
-    async fn fetch(&self, parts: &[Part]) -> Result<Vec<Bytes>, SegmentError> {
+    async fn fetch(&self, parts: &[PagePart]) -> Result<Vec<Bytes>, SegmentError> {
         let ranges = parts.iter().map(|part| part.range.clone());
         match &self.inner.source {
-            Source::Stored { store, key } => Ok(store.get_ranges(key, ranges.collect()).await?),
-            Source::Memory(file) => {
+            SegmentSource::Stored { store, key } => Ok(store.get_ranges(key, ranges.collect()).await?),
+            SegmentSource::Memory(file) => {
                 let cut = || SegmentError::Damaged {
                     file: self.inner.outline.name.clone(),
                     what: "it is cut short",
@@ -261,7 +260,7 @@ fn in_range(page: &Page, row: usize, indexes: &Range<u64>) -> bool {
 }
 
 /// Which rows have a value that the predicate accepts.
-fn accepted_by(column: &Column, predicate: &Predicate, rows: usize) -> Vec<bool> {
+fn accepted_rows(column: &Column, predicate: &Predicate, rows: usize) -> Vec<bool> {
     let accepts = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| (predicate.accepts)(text));
     if let Column::Ids { ids, dictionary } = column
         && let Dictionary::Texts(texts) = &**dictionary

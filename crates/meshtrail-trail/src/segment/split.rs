@@ -1,4 +1,4 @@
-//! A leaf's members, sorted into columns.
+//! Splitting a leaf's members into columns.
 
 use meshtrail_event::{ColumnType, EventId, Member};
 
@@ -7,8 +7,8 @@ use super::intern::Interner;
 use super::json::{Cursor, Quoted, unescape};
 use super::plan::{Form, Format, INDEX, Plan, split_nanos};
 
-/// The values of one column, without those rows that have none.
-pub(super) struct Gathered {
+/// The values of one column, for the rows that have one.
+pub(super) struct ColumnBuffer {
     /// Rows that have a value, ascending.
     pub(super) rows: Vec<u32>,
     pub(super) values: Values,
@@ -20,59 +20,59 @@ pub(super) enum Values {
     Hashes(Vec<[u8; 32]>),
 }
 
-/// Sorts leaves into columns, row by row.
+/// Splits leaves into columns, row by row.
 pub(super) struct Splitter {
     plan: &'static Plan,
-    columns: Vec<Gathered>,
+    columns: Vec<ColumnBuffer>,
     row: u32,
     unescaped: Vec<u8>,
     overlay: Overlay,
 }
 
-/// The members that have no column, as the text of an object that is nested like the leaf.
+/// The members without a column, as the text of an object that is nested like the leaf.
 #[derive(Default)]
 struct Overlay {
     text: Vec<u8>,
-    /// How many of the objects around the current member are open in the text.
+    /// The number of objects around the current member that are open in the text.
     open: usize,
     around: Vec<&'static str>,
 }
 
 impl Splitter {
     pub(super) fn new(plan: &'static Plan) -> Self {
-        let columns = plan.columns.iter().map(|column| Gathered::new(column.form)).collect();
+        let columns = plan.columns.iter().map(|column| ColumnBuffer::new(column.form)).collect();
         Self { plan, columns, row: 0, unescaped: Vec::new(), overlay: Overlay::default() }
     }
 
-    pub(super) fn finish(self) -> Vec<Gathered> {
+    pub(super) fn finish(self) -> Vec<ColumnBuffer> {
         self.columns
     }
 
-    /// Takes the next row. A leaf that is no object, or whose columns could not give it back, is kept whole.
-    pub(super) fn take(&mut self, index: u64, leaf: &[u8], keep_whole: bool) {
-        let split = !keep_whole && self.sorts(leaf);
+    /// Adds a row. A leaf that is not an object, or could not be restored from columns, is stored whole.
+    pub(super) fn push_row(&mut self, index: u64, leaf: &[u8], keep_whole: bool) {
+        let split = !keep_whole && self.try_split(leaf);
         if !split {
             for column in &mut self.columns {
-                column.forget(self.row);
+                column.discard_row(self.row);
             }
             self.text(self.plan.raw, leaf);
         }
         self.end_row(index, split);
     }
 
-    /// Takes the next row, whose leaf is kept whole, with its members sorted into columns as `canonical` has them.
-    pub(super) fn take_as(&mut self, index: u64, leaf: &[u8], canonical: &[u8]) {
-        let split = self.sorts(canonical);
+    /// Adds a row whose leaf is stored whole, and splits the members of `canonical` into columns as well.
+    pub(super) fn push_whole_row(&mut self, index: u64, leaf: &[u8], canonical: &[u8]) {
+        let split = self.try_split(canonical);
         if !split {
             for column in &mut self.columns {
-                column.forget(self.row);
+                column.discard_row(self.row);
             }
         }
         self.text(self.plan.raw, leaf);
         self.end_row(index, split);
     }
 
-    fn sorts(&mut self, leaf: &[u8]) -> bool {
+    fn try_split(&mut self, leaf: &[u8]) -> bool {
         std::str::from_utf8(leaf).is_ok() && self.split(leaf).is_some()
     }
 
@@ -105,7 +105,7 @@ impl Splitter {
         loop {
             let key = cursor.string()?;
             cursor.take(b':')?;
-            // Both sides ascend, so whatever is passed over will not come any more.
+            // Both sides ascend, so a skipped member can't follow later.
             let candidate = next.as_slice().iter().position(|(name, _)| name.as_bytes() >= key.inner);
             let known = candidate.and_then(|skipped| {
                 next = next.as_slice()[skipped..].iter();
@@ -114,7 +114,7 @@ impl Splitter {
             match known {
                 Some((name, member)) => {
                     next.next();
-                    self.known(cursor, key, name, member)?;
+                    self.sort_member(cursor, key, name, member)?;
                 }
                 None => self.overlay.put(key, cursor.value()?),
             }
@@ -126,7 +126,7 @@ impl Splitter {
     }
 
     #[inline]
-    fn known<'a>(
+    fn sort_member<'a>(
         &mut self,
         cursor: &mut Cursor<'a>,
         key: Quoted<'a>,
@@ -218,26 +218,26 @@ impl Splitter {
 
     #[inline]
     fn text(&mut self, column: usize, text: &[u8]) {
-        let gathered = &mut self.columns[column];
-        if let Values::Texts { ids, distinct } = &mut gathered.values {
-            gathered.rows.push(self.row);
+        let buffer = &mut self.columns[column];
+        if let Values::Texts { ids, distinct } = &mut buffer.values {
+            buffer.rows.push(self.row);
             ids.push(distinct.intern(text));
         }
     }
 
     #[inline]
     fn number(&mut self, column: usize, number: i64) {
-        let gathered = &mut self.columns[column];
-        if let Values::Numbers(numbers) = &mut gathered.values {
-            gathered.rows.push(self.row);
+        let buffer = &mut self.columns[column];
+        if let Values::Numbers(numbers) = &mut buffer.values {
+            buffer.rows.push(self.row);
             numbers.push(number);
         }
     }
 
     fn hash(&mut self, column: usize, hash: [u8; 32]) {
-        let gathered = &mut self.columns[column];
-        if let Values::Hashes(hashes) = &mut gathered.values {
-            gathered.rows.push(self.row);
+        let buffer = &mut self.columns[column];
+        if let Values::Hashes(hashes) = &mut buffer.values {
+            buffer.rows.push(self.row);
             hashes.push(hash);
         }
     }
@@ -277,14 +277,14 @@ impl Overlay {
     }
 }
 
-/// A comma, unless the text's last object has no member yet. A value never ends in an open brace.
+/// Writes a comma, unless the last object in the text is empty. A value never ends in an open brace.
 fn comma(text: &mut Vec<u8>) {
     if text.last() != Some(&b'{') {
         text.push(b',');
     }
 }
 
-impl Gathered {
+impl ColumnBuffer {
     fn new(form: Form) -> Self {
         let values = match form {
             Form::Int | Form::Port | Form::Time | Form::Micros | Form::Nanos => Values::Numbers(Vec::new()),
@@ -308,8 +308,8 @@ impl Gathered {
             && self.rows == other.rows
     }
 
-    /// Drops what `row` has so far. A text that only it had stays in the dictionary, unused.
-    fn forget(&mut self, row: u32) {
+    /// Discards the value of `row`. A text that only this row had stays in the dictionary, unused.
+    fn discard_row(&mut self, row: u32) {
         if self.rows.last() != Some(&row) {
             return;
         }

@@ -1,4 +1,4 @@
-//! Leaves of every shape come back, in whole and in part, and damage is told.
+//! Tests: leaves of every shape are restored, completely and in part, and damage is detected.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn flow(number: u64) -> Vec<u8> {
 }
 
 pub(super) fn flows(rows: u64) -> Vec<(u64, Vec<u8>)> {
-    // Other families' events lie between.
+    // Events of other families lie between.
     (0..rows).map(|number| (1000 + number + number / 7, flow(number))).collect()
 }
 
@@ -41,11 +41,11 @@ pub(super) fn borrow(rows: &[(u64, Vec<u8>)]) -> Vec<(u64, &[u8])> {
     rows.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect()
 }
 
-fn encoded(family: Family, rows: &[(u64, Vec<u8>)]) -> Segment {
+fn encoded(family: Family, rows: &[(u64, Vec<u8>)]) -> EncodedSegment {
     encode(family, "main", &borrow(rows)).unwrap()
 }
 
-fn open(segment: &Segment) -> SegmentReader {
+fn open(segment: &EncodedSegment) -> SegmentReader {
     SegmentReader::from_bytes("test.parquet", Bytes::from(segment.bytes.clone())).unwrap()
 }
 
@@ -60,7 +60,7 @@ async fn rows_come_back_by_index_from_a_store() {
     let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
     let rows = flows(3 * MAX_PAGE_ROWS as u64 + 17);
     let segment = encoded(Family::Flow, &rows);
-    assert_eq!(segment.kept_whole, 0);
+    assert_eq!(segment.stored_whole, 0);
     let key = Key::new("segments/family=flow/1.parquet").unwrap();
     store.put_new(&key, Bytes::from(segment.bytes.clone())).await.unwrap();
 
@@ -108,7 +108,7 @@ async fn times_are_selected_to_the_nanosecond_in_files_of_every_format() {
         let plan = Plan::of(format, Family::Flow);
         let segment = encode_as(plan, "main", &borrow(&rows)).unwrap();
         let whole = (Timestamp::from_nanos(5_000_000), Timestamp::from_nanos(5_001_999));
-        assert_eq!((segment.kept_whole, segment.times), (0, Some(whole)), "{format:?}");
+        assert_eq!((segment.stored_whole, segment.times), (0, Some(whole)), "{format:?}");
         let reader = open(&segment);
         assert_eq!(owned(reader.read(0..u64::MAX).await.unwrap()), rows, "{format:?}");
         for (from, to) in [(5_000_001, 5_000_998), (5_000_999, 5_001_000), (5_001_500, 9_000_000)] {
@@ -152,9 +152,9 @@ async fn a_file_from_before_a_column_came_in_between_gives_back_the_same_leaves(
     let before = without(Family::Flow.layout(), "rx_bytes");
     let plan = Box::leak(Box::new(Plan::build(Format::NEWEST, before)));
     let segment = encode_as(plan, "main", &borrow(&rows)).unwrap();
-    assert_eq!(segment.kept_whole, 0);
+    assert_eq!(segment.stored_whole, 0);
     assert_eq!(owned(open(&segment).read(0..u64::MAX).await.unwrap()), rows);
-    // What has the same id is the same column.
+    // The same id means the same column.
     let fields = |bytes: &Vec<u8>| {
         let reader = SerializedFileReader::new(Bytes::from(bytes.clone())).unwrap();
         let schema = reader.metadata().file_metadata().schema().clone();
@@ -187,7 +187,7 @@ async fn an_event_is_found_by_its_id_even_when_it_was_kept_whole() {
     let odd = br#"{"time":1, "id":"odd.one.1.7"}"#.to_vec();
     rows.push((90_000, odd.clone()));
     let segment = encoded(Family::Flow, &rows);
-    assert_eq!(segment.kept_whole, 1);
+    assert_eq!(segment.stored_whole, 1);
     let reader = open(&segment);
     for (id, index) in [
         (format!("node-{}.agent.2.2051", 2051 % 3), Some(rows[2051].0)),
@@ -248,7 +248,7 @@ async fn a_flipped_byte_anywhere_is_an_error_or_changes_nothing() {
             Err(error) => assert!(error.to_string().contains("flipped.parquet"), "{error}"),
         }
     }
-    // What only other programs read: the first magic, Bloom filters, pages without a value.
+    // Bytes that only other programs read: the first magic, Bloom filters, pages without a value.
     let unnoticed = unnoticed / 4;
     assert!(unnoticed < segment.bytes.len() / 3, "{unnoticed} of {}", segment.bytes.len());
 }
@@ -293,7 +293,7 @@ fn any_text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{0,12}", "\\PC{0,8}", any::<String>(), Just("\"\\\u{0}\u{1f}\n\u{2028}".to_owned())]
 }
 
-/// A value as a column of this type likes it, or nearly, or anything.
+/// A value that fits a column of this type, nearly fits, or is anything.
 fn any_value(of: ColumnType) -> BoxedStrategy<Value> {
     let fitting = match of {
         ColumnType::Text | ColumnType::Symbol => any_text().prop_map(Value::from).boxed(),
@@ -347,7 +347,7 @@ fn put(object: &mut Map<String, Value>, path: &[&str], value: Value) {
     }
 }
 
-fn comes_back(family: Family, leaves: Vec<Vec<u8>>) -> Segment {
+fn comes_back(family: Family, leaves: Vec<Vec<u8>>) -> EncodedSegment {
     let rows: Vec<(u64, Vec<u8>)> = (0u64..).zip(leaves).collect();
     let segment = encoded(family, &rows);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -364,7 +364,7 @@ proptest! {
             .prop_flat_map(|family| (Just(family), prop::collection::vec(any_leaf(family), 1..12)))
     ) {
         let leaves: Vec<_> = leaves.iter().map(|leaf| canonical_json(leaf).into_bytes()).collect();
-        prop_assert_eq!(comes_back(family, leaves).kept_whole, 0);
+        prop_assert_eq!(comes_back(family, leaves).stored_whole, 0);
     }
 
     #[test]

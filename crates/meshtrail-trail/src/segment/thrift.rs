@@ -1,5 +1,5 @@
-//! The few Thrift (compact protocol) structures that lie between a Parquet file's columns: page headers and page
-//! indexes. The footer is left to the `parquet` crate.
+//! The Thrift (compact protocol) structures of a Parquet file outside its footer: page headers and page indexes. The
+//! `parquet` crate handles the footer.
 
 use super::bits::{read_varint, unzigzag, write_varint, zigzag};
 
@@ -11,14 +11,14 @@ const BINARY: u8 = 8;
 const LIST: u8 = 9;
 const STRUCT: u8 = 12;
 
-/// A field of ours behind those of a page header: the checksum of all before it. Readers of Parquet skip what they
-/// don't know.
+/// An additional field at the end of a page header: the checksum of everything before it. Parquet readers skip unknown
+/// fields.
 const HEADER_GUARD: u16 = 1000;
 
 const DICTIONARY_PAGE: i64 = 2;
 const DATA_PAGE_V2: i64 = 3;
 
-/// How a page's values are written.
+/// The encoding of a page's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PageEncoding {
     Plain,
@@ -51,7 +51,7 @@ impl PageEncoding {
     }
 }
 
-/// What stands before a page.
+/// A page's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PageHeader {
     pub(super) uncompressed: usize,
@@ -63,7 +63,7 @@ pub(super) struct PageHeader {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PageKind {
-    /// The distinct values, plainly written.
+    /// The distinct values, in plain encoding.
     Dictionary,
     Data {
         encoding: PageEncoding,
@@ -146,7 +146,7 @@ impl PageHeader {
         });
     }
 
-    /// Reads the header at the start of `bytes`; gives its length as well.
+    /// Reads the header at the start of `bytes`; returns its length as well.
     pub(super) fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut reader = Reader { bytes, at: 0, guard_at: 0 };
         let page = reader.numbers(2)?;
@@ -176,11 +176,11 @@ impl PageHeader {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Where a page header's guard begins.
+    /// The offset of a page header's checksum field.
     guard_at: usize,
 }
 
-/// A number in a structure of two levels: its field, and the field within that or 0.
+/// A number in a structure of two levels: its field, and the field within that, or 0.
 type Numbered = ([u16; 2], i64);
 
 impl Reader<'_> {
@@ -190,7 +190,7 @@ impl Reader<'_> {
         Some(byte)
     }
 
-    /// The head of a list that is the next field but `skip` − 1; gives its length.
+    /// Reads the head of a list that is `skip` fields further; returns its length.
     fn list(&mut self, skip: u8, of: u8, most: usize) -> Option<usize> {
         if self.byte()? != skip << 4 | LIST {
             return None;
@@ -203,7 +203,7 @@ impl Reader<'_> {
         (head & 15 == of && length <= most).then_some(length)
     }
 
-    /// All numbers and truth values of a structure that holds nothing else but structures of such.
+    /// Reads all numbers and booleans of a structure that contains only these and structures of these.
     fn numbers(&mut self, depth: usize) -> Option<Vec<Numbered>> {
         let mut found = Vec::with_capacity(12);
         let mut last = 0u16;
@@ -217,7 +217,7 @@ impl Reader<'_> {
                 step => last.checked_add(u16::from(step))?,
             };
             if field == HEADER_GUARD && depth > 1 {
-                // One byte of head and two of number stand before here.
+                // The field's head has one byte and its number two.
                 self.guard_at = self.at.checked_sub(3)?;
             }
             last = field;
@@ -235,7 +235,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where one page lies.
+/// The position of one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PageSpan {
     pub(super) offset: u64,
@@ -258,13 +258,13 @@ pub(super) fn write_offset_index(pages: &[PageSpan], out: &mut Vec<u8>) {
     });
 }
 
-/// The least and greatest value of each page, and how many it lacks.
+/// The least and greatest value of a page, and its number of nulls.
 #[derive(Clone)]
 pub(super) struct PageBounds {
     pub(super) least: i64,
     pub(super) most: i64,
     pub(super) nulls: usize,
-    /// No value at all.
+    /// Whether it has no value.
     pub(super) is_null: bool,
 }
 
@@ -305,7 +305,7 @@ pub(super) fn read_offset_index(bytes: &[u8], most: usize) -> Option<Vec<PageSpa
     Some(pages)
 }
 
-/// Reads the least and greatest number of each page; none for a page without any.
+/// Reads the least and greatest number of each page; none for a page without numbers.
 pub(super) fn read_column_index(bytes: &[u8], most: usize) -> Option<Vec<Option<(i64, i64)>>> {
     let mut reader = Reader { bytes, at: 0, guard_at: 0 };
     let pages = reader.list(1, FALSE, most)?;

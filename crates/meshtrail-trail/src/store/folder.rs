@@ -1,12 +1,12 @@
 //! A store in a local folder.
 //!
-//! - What a call acknowledged survives a power cut: contents are synced before they get their name, and the folder
-//!   that holds the name is synced before the call returns.
-//! - A name shows either nothing or the whole object, never a part.
-//! - Two writers of one key: exactly one wins, whatever process it is in.
-//! - What is written here can be read by its owner alone, or by one group besides, whatever the umask is.
+//! - What a call acknowledged survives a power failure: contents are synced before they get their name, and the folder
+//!   with the name is synced before the call returns.
+//! - Under a name there is either nothing or the whole object, never a part.
+//! - Of two writers of one key exactly one wins, even in different processes.
+//! - Files can be read by their owner alone, or by one group as well, whatever the umask is.
 //!
-//! Unfinished files live in `.tmp`, which no key can name; a crash leaves them there and the next opening sweeps them.
+//! Unfinished files are in `.tmp`, which no key can name; a crash leaves them there, and the next opening deletes them.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -26,16 +26,16 @@ use super::error::{GetError, PutError, StoreError, io_hint};
 use super::{Entry, Key};
 
 const TEMPORARY: &str = ".tmp";
-/// No write takes this long: what is older was left by a crash.
+/// Longer than any write takes: older temporary files were left by a crash.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// Who can read what is written: its owner, and the members of one group if one is set.
+/// Who can read files: their owner, and the members of one group if it is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Readers {
+struct Permissions {
     group: Option<u32>,
 }
 
-impl Readers {
+impl Permissions {
     fn file_mode(self) -> u32 {
         if self.group.is_some() { 0o640 } else { 0o600 }
     }
@@ -44,29 +44,29 @@ impl Readers {
         if self.group.is_some() { 0o750 } else { 0o700 }
     }
 
-    /// Makes a file that only its owner can open until it is whole.
+    /// Creates a file that only its owner can open until it is complete.
     fn make_file(self, path: &Path) -> io::Result<File> {
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         if self.group.is_some() {
             fchown(&file, None, self.group)?;
         }
-        // Set once more: the umask may have taken bits away, and the file may be a crash's.
+        // Set explicitly: the umask may have removed bits, and the file may be left by a crash.
         file.set_permissions(fs::Permissions::from_mode(self.file_mode()))?;
         Ok(file)
     }
 
-    /// Makes a folder whose parent is there; one that exists is left as it is.
+    /// Creates a folder whose parent exists; an existing folder stays as it is.
     fn make_folder(self, path: &Path) -> io::Result<()> {
         match fs::DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) if self.group.is_some() => self.open_up(path, self.folder_mode()),
+            Ok(()) if self.group.is_some() => self.grant_group(path, self.folder_mode()),
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Lets the group in, where it is not yet.
-    fn open_up(self, path: &Path, mode: u32) -> io::Result<()> {
+    /// Gives the group access, unless it has it already.
+    fn grant_group(self, path: &Path, mode: u32) -> io::Result<()> {
         let found = fs::symlink_metadata(path)?;
         if self.group.is_some_and(|group| group != found.gid()) {
             chown(path, None, self.group)?;
@@ -77,70 +77,75 @@ impl Readers {
         Ok(())
     }
 
-    /// Lets the group into everything below `folder`, as it was written before the group was set.
-    fn open_up_below(self, folder: &Path) -> io::Result<()> {
+    /// Gives the group access to everything below `folder` that was written before the group was set.
+    fn grant_group_below(self, folder: &Path) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                self.open_up(&entry.path(), self.folder_mode())?;
-                self.open_up_below(&entry.path())?;
+                self.grant_group(&entry.path(), self.folder_mode())?;
+                self.grant_group_below(&entry.path())?;
             } else if kind.is_file() {
-                self.open_up(&entry.path(), self.file_mode())?;
+                self.grant_group(&entry.path(), self.file_mode())?;
             }
         }
         Ok(())
     }
 }
 
-/// What of a store's folder the group may read: everything that is named by keys, never what is this machine's own.
+/// The parts of a store's folder that the group may read: all objects, but no files of this machine.
 const SHARED: [&str; 2] = ["trails", "recordings"];
 
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
-    readers: Readers,
-    /// Folders whose own names are known to be durable.
+    permissions: Permissions,
+    /// Folders whose own names are durable.
     synced: Mutex<HashSet<PathBuf>>,
     next: AtomicU64,
 }
 
 impl Folder {
-    /// Opens the folder, which is made if it is not there. A `group` can read what is in it, and what will be.
+    /// Opens the folder, or creates it. A `group` gets access to existing and to future objects.
     pub(super) fn open(root: &Path, group: Option<u32>) -> Result<Self, StoreError> {
-        let folder = Self::at(root, Readers { group });
+        let folder = Self::at(root, Permissions { group });
         let ready = folder
             .make_durable(root)
-            .and_then(|()| Readers { group: None }.make_folder(&root.join(TEMPORARY)))
+            .and_then(|()| Permissions { group: None }.make_folder(&root.join(TEMPORARY)))
             .and_then(|()| folder.sweep());
         ready.map_err(|error| folder.failed("open", ".", error))?;
-        folder.share().map_err(|error| folder.failed("let the group into", ".", error))?;
+        folder.share_with_group().map_err(|error| folder.failed("let the group into", ".", error))?;
         Ok(folder)
     }
 
-    fn at(root: &Path, readers: Readers) -> Self {
-        Self { root: root.to_owned(), readers, synced: Mutex::new(HashSet::new()), next: AtomicU64::new(0) }
+    fn at(root: &Path, permissions: Permissions) -> Self {
+        Self {
+            root: root.to_owned(),
+            permissions,
+            synced: Mutex::new(HashSet::new()),
+            next: AtomicU64::new(0),
+        }
     }
 
-    /// Lets the group, if there is one, into what was written before it was set.
-    fn share(&self) -> io::Result<()> {
-        if self.readers.group.is_none() {
+    /// Gives the group, if there is one, access to objects that were written before it was set.
+    fn share_with_group(&self) -> io::Result<()> {
+        if self.permissions.group.is_none() {
             return Ok(());
         }
-        self.readers.open_up(&self.root, self.readers.folder_mode())?;
+        self.permissions.grant_group(&self.root, self.permissions.folder_mode())?;
         for name in SHARED {
             let shared = self.root.join(name);
             if shared.is_dir() {
-                self.readers.open_up(&shared, self.readers.folder_mode())?;
-                self.readers.open_up_below(&shared)?;
+                self.permissions.grant_group(&shared, self.permissions.folder_mode())?;
+                self.permissions.grant_group_below(&shared)?;
             }
         }
         Ok(())
     }
 
-    /// The folder as it is: nothing is made or swept, and one that is not there is an error.
+    /// Opens the folder without creating or sweeping anything; a missing folder is an error.
     pub(super) fn open_read_only(root: &Path) -> Result<Self, StoreError> {
-        let folder = Self::at(root, Readers { group: None });
+        let folder = Self::at(root, Permissions { group: None });
         fs::read_dir(root).map_err(|error| folder.failed("open", ".", error))?;
         Ok(folder)
     }
@@ -152,7 +157,7 @@ impl Folder {
         }
         let parent = self.ready_parent(key, &target)?;
         let temporary = self.write_temporary(key, bytes)?;
-        // A crash here leaves a file in `.tmp`, unnamed and not acknowledged; the next opening sweeps it.
+        // A crash here leaves a file in `.tmp` that was not acknowledged; the next opening deletes it.
         let named = name_if_absent(&temporary, &target);
         if let Err(error) = named {
             discard(&temporary);
@@ -161,7 +166,7 @@ impl Folder {
             }
             return Err(self.failed("write", key.as_str(), error).into());
         }
-        // A crash here may lose the name or keep it: not acknowledged either way, and never half an object.
+        // A crash here may lose the name or keep it: it was not acknowledged, and the object is never partial.
         sync_folder(parent).map_err(|error| self.failed("write", key.as_str(), error))?;
         Ok(())
     }
@@ -236,7 +241,7 @@ impl Folder {
         self.root.join(key.as_str())
     }
 
-    /// The folder for `target`, made and durable.
+    /// Returns the folder for `target`, created and durable.
     fn ready_parent<'a>(&self, key: &Key, target: &'a Path) -> Result<&'a Path, StoreError> {
         let parent = target.parent().expect("a key has at least one part below the root");
         let known = self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(parent);
@@ -257,14 +262,14 @@ impl Folder {
             _ => Path::new("."),
         };
         self.make_durable(above)?;
-        self.readers.make_folder(folder)?;
+        self.permissions.make_folder(folder)?;
         sync_folder(above)
     }
 
     fn write_temporary(&self, key: &Key, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
-        let written = self.readers.make_file(&path).and_then(|mut file| {
+        let written = self.permissions.make_file(&path).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
         });
@@ -283,7 +288,7 @@ impl Folder {
                 self.walk(&path, found)?;
                 continue;
             }
-            // What is no key was not written here: an editor's file, say. It is nobody's object.
+            // A name that is not a key was not written here, such as an editor's file: it is not an object.
             let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
             if let Some(key) = name.and_then(|name| Key::new(name).ok()) {
                 found.push(Entry { key, size: entry.metadata()?.size() });
@@ -297,7 +302,7 @@ impl Folder {
             let entry = entry?;
             let changed = match entry.metadata() {
                 Ok(metadata) => metadata.modified()?,
-                // Whoever writes beside us has named it meanwhile.
+                // Another writer has renamed it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
@@ -326,7 +331,7 @@ impl Folder {
     }
 }
 
-/// Moves `temporary` to `target` unless that exists; where the file system has no such rename, links it.
+/// Moves `temporary` to `target` unless that exists; links it if the file system has no such rename.
 fn name_if_absent(temporary: &Path, target: &Path) -> io::Result<()> {
     match renameat_with(CWD, temporary, CWD, target, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
@@ -338,7 +343,7 @@ fn name_if_absent(temporary: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file that nothing counts on; if that fails, the sweep at the next opening gets it.
+/// Removes a temporary file; if that fails, the sweep at the next opening removes it.
 fn discard(temporary: &Path) {
     if let Err(error) = fs::remove_file(temporary) {
         tracing::debug!(path = %temporary.display(), %error, "left a temporary file behind");
@@ -386,7 +391,7 @@ mod tests {
         let before = put(&Folder::open(&root, None).unwrap(), "trails/main/segments/one");
         fs::create_dir(root.join("local")).unwrap();
         fs::set_permissions(root.join("local"), fs::Permissions::from_mode(0o700)).unwrap();
-        // One of our own groups: nobody but root may give files to another.
+        // One of our own groups: only root may give files to another.
         let group = fs::metadata(&root).unwrap().gid();
         let after = put(&Folder::open(&root, Some(group)).unwrap(), "recordings/2026/two");
         for file in [&before, &after] {

@@ -1,4 +1,4 @@
-//! Names of objects: relative, portable, harmless on every backend.
+//! Names of objects: relative, and valid on every backend.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ const MAX_KEY: usize = 800;
 pub struct Key(String);
 
 impl Key {
-    /// Checks and takes `text` as a key.
+    /// Checks `text` and makes it a key.
     pub fn new(text: impl Into<String>) -> Result<Self, KeyError> {
         let text = text.into();
         if text.is_empty() || text.len() > MAX_KEY {
@@ -27,7 +27,7 @@ impl Key {
         Ok(Self(text))
     }
 
-    /// This key with `/part` behind it.
+    /// Appends `/part`.
     pub fn join(&self, part: &str) -> Result<Self, KeyError> {
         Self::new(format!("{}/{part}", self.0))
     }

@@ -1,4 +1,4 @@
-//! Where a store is: a folder, or a bucket with a prefix.
+//! The location of a store: a folder, or a bucket with a prefix.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::error::LocationError;
 
-/// A store's place, written `DIR` or `s3://bucket/prefix`.
+/// A store's location, written `DIR` or `s3://bucket/prefix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreLocation {
     /// A local folder.
@@ -15,7 +15,7 @@ pub enum StoreLocation {
     Bucket {
         /// The bucket's name.
         bucket: String,
-        /// What every key begins with; without slashes at either end, may be empty.
+        /// The prefix of every key, without slashes at either end; may be empty.
         prefix: String,
     },
 }

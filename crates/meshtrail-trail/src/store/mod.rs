@@ -1,14 +1,16 @@
-//! Where sealed things are kept: named objects that are written once and read often.
+//! The object store: named objects that are written once and read often.
 //!
 //! - `put_new` writes only if the key is absent, and what it acknowledged is durable.
-//! - A key shows nothing or its whole object. On a bucket that keeps versions the oldest version counts: what was put
-//!   in front of it later is seen by [`Store::audit`], never by a reader.
-//! - A store that overwrites where it should refuse is turned down when it is opened.
-//! - Retries are bounded: a dead bucket is an error, not a hang.
+//! - Under a key there is nothing or a whole object. On a bucket with versions the oldest version counts: later versions
+//!   are reported by [`Store::audit`], and never read.
+//! - A store that overwrites where it should refuse is rejected when it is opened.
+//! - Retries are bounded: an unreachable bucket is an error, not a hang.
 //!
-//! Folders and buckets pass the same suite. What the objects mean is not known here.
+//! Folders and buckets pass the same test suite. What the objects mean is not known here.
 
 mod error;
+#[cfg(test)]
+mod faulty_bucket;
 mod folder;
 mod key;
 mod location;
@@ -16,8 +18,6 @@ mod probe;
 mod s3;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod troubled;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,68 +35,68 @@ pub use s3::{ForeignBucket, ForeignError, ForeignObject};
 use folder::Folder;
 use s3::Bucket;
 
-/// A folder or bucket of objects. Clones are cheap and share everything.
+/// A folder or bucket of objects; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     backend: Backend,
     facts: Arc<StoreFacts>,
 }
 
-/// What is set on the objects that are written.
+/// Properties of written objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WritePolicy {
-    /// How long the bucket shall refuse to delete what is written, where it has Object Lock.
+    /// How long the bucket refuses to delete written objects, if it has Object Lock.
     pub retention: Option<ObjectRetention>,
-    /// The group that may read what is written into a folder, besides the owner.
+    /// The group that may read files in a folder, besides the owner.
     pub group: Option<u32>,
 }
 
-/// A retention as Object Lock knows it.
+/// A retention for Object Lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectRetention {
-    /// Whether anyone may shorten it.
+    /// Whether it may be shortened.
     pub mode: RetentionMode,
-    /// How long from the moment of writing.
+    /// Its length, from the time of writing.
     pub keep: Duration,
 }
 
 /// Whether a retention may be shortened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetentionMode {
-    /// Those with a special permission may.
+    /// It may be shortened with a special permission.
     Governance,
-    /// Nobody may, the account's owner included.
+    /// Nobody may shorten it, not even the account's owner.
     Compliance,
 }
 
-/// What the probe found out about a store.
+/// Properties of a store, found when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFacts {
-    /// Where it is.
+    /// The location.
     pub location: StoreLocation,
-    /// Whether older versions of an object stay.
+    /// Whether older versions of objects are kept.
     pub versioning: Versioning,
-    /// Whether the bucket can lock objects.
+    /// Whether the bucket has Object Lock.
     pub object_lock: ObjectLock,
 }
 
-/// Whether older versions of an object stay.
+/// Whether older versions of objects are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versioning {
-    /// There is one version.
+    /// There is only one version.
     Off,
-    /// Every write and delete leaves the versions before it.
+    /// Writes and deletes keep earlier versions.
     On,
-    /// It was on once; old versions may be there.
+    /// It was on earlier; old versions may exist.
     Suspended,
 }
 
-/// Whether a bucket can lock objects.
+/// Whether a bucket has Object Lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectLock {
-    /// It can't.
+    /// It has not.
     Off,
-    /// It can; new objects get the retention of the [`WritePolicy`], or the bucket's default where that has none.
+    /// It has; new objects get the retention of the [`WritePolicy`], or the bucket's default if that has none.
     On {
         /// Whether the bucket has a default retention of its own.
         has_default: bool,
@@ -112,25 +112,25 @@ pub struct Entry {
     pub size: u64,
 }
 
-/// A sign that someone changed what is written once.
+/// Evidence that an object which is written once was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tampering {
     /// The key in the store, as the bucket has it.
     pub key: String,
-    /// What was put in front of the first version.
+    /// What hides the first version.
     pub what: TamperingKind,
-    /// The version that was put there.
+    /// The later version.
     pub version: String,
-    /// When, as the bucket says.
+    /// Its time, as the bucket reports it.
     pub at: String,
 }
 
-/// What was put in front of an object's first version.
+/// What hides an object's first version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TamperingKind {
-    /// A delete marker: plain readers no longer see the object.
+    /// A delete marker: other readers no longer see the object.
     DeleteMarker,
-    /// Other contents: plain readers see those.
+    /// Other contents, which other readers see.
     LaterVersion,
 }
 
@@ -141,7 +141,7 @@ enum Backend {
 }
 
 impl Store {
-    /// Opens and probes the store; makes the folder if it is missing, never the bucket.
+    /// Opens and probes the store; creates a missing folder, but never a bucket.
     pub async fn open(location: &StoreLocation, policy: &WritePolicy) -> Result<Self, StoreError> {
         let store = match location {
             StoreLocation::Folder(root) => {
@@ -163,7 +163,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the store for reading alone: nothing is made, probed or swept, and a missing folder is an error.
+    /// Opens the store for reading only: nothing is created, probed or swept, and a missing folder is an error.
     pub async fn open_read_only(location: &StoreLocation) -> Result<Self, StoreError> {
         match location {
             StoreLocation::Folder(root) => {
@@ -199,22 +199,22 @@ impl Store {
         Ok(store)
     }
 
-    /// What the probe found.
+    /// The store's properties.
     pub fn facts(&self) -> &StoreFacts {
         &self.facts
     }
 
-    /// Writes an object unless the key is taken. Durable once it returns, and locked where the bucket can.
+    /// Writes an object unless the key exists. It is durable on return, and locked if the bucket has Object Lock.
     pub async fn put_new(&self, key: &Key, bytes: Bytes) -> Result<(), PutError> {
-        self.put(key, bytes, Keep::Retained).await
+        self.put(key, bytes, Lifetime::Retained).await
     }
 
-    /// As [`put_new`](Self::put_new), but never locked: for what is to be deleted soon.
+    /// Like [`put_new`](Self::put_new), but never locked: for objects that are deleted soon.
     pub async fn put_transient(&self, key: &Key, bytes: Bytes) -> Result<(), PutError> {
-        self.put(key, bytes, Keep::Transient).await
+        self.put(key, bytes, Lifetime::Transient).await
     }
 
-    /// Writes a checkpoint or head over the one before it.
+    /// Replaces a checkpoint or head.
     pub async fn replace(&self, key: &Key, bytes: Bytes) -> Result<(), StoreError> {
         if !key.is_replaceable() {
             return Err(StoreError::NotReplaceable { key: key.clone() });
@@ -228,7 +228,7 @@ impl Store {
         }
     }
 
-    /// The whole object: its first version, or the newest of a key that may be replaced.
+    /// Reads the whole object: its first version, or the newest one of a key that may be replaced.
     pub async fn get(&self, key: &Key) -> Result<Bytes, GetError> {
         match &self.backend {
             Backend::Folder(folder) => {
@@ -250,13 +250,13 @@ impl Store {
         }
     }
 
-    /// A stretch of the object, exactly as long as asked for.
+    /// Reads a range of the object, exactly as long as requested.
     pub async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, GetError> {
         let mut parts = self.get_ranges(key, vec![range]).await?;
         Ok(parts.pop().expect("one range gives one part"))
     }
 
-    /// Several stretches of one object, in the order asked for.
+    /// Reads several ranges of one object, in the order requested.
     pub async fn get_ranges(&self, key: &Key, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, GetError> {
         match &self.backend {
             Backend::Folder(folder) => {
@@ -267,7 +267,7 @@ impl Store {
         }
     }
 
-    /// All objects below `prefix/`, by key.
+    /// Lists all objects below `prefix/`, by key.
     pub async fn list(&self, prefix: &Key) -> Result<Vec<Entry>, StoreError> {
         match &self.backend {
             Backend::Folder(folder) => {
@@ -278,7 +278,7 @@ impl Store {
         }
     }
 
-    /// Removes an object with all its versions; one that is missing is no error.
+    /// Deletes an object with all its versions; a missing object is no error.
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Folder(folder) => {
@@ -289,7 +289,7 @@ impl Store {
         }
     }
 
-    /// What was put in front of first versions below `prefix/`. A folder has no versions and so nothing to tell.
+    /// Reports what hides first versions below `prefix/`. A folder has no versions, so there is nothing to report.
     pub async fn audit(&self, prefix: &Key) -> Result<Vec<Tampering>, StoreError> {
         match &self.backend {
             Backend::Folder(_) => Ok(Vec::new()),
@@ -297,7 +297,7 @@ impl Store {
         }
     }
 
-    async fn put(&self, key: &Key, bytes: Bytes, keep: Keep) -> Result<(), PutError> {
+    async fn put(&self, key: &Key, bytes: Bytes, keep: Lifetime) -> Result<(), PutError> {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
@@ -310,18 +310,18 @@ impl Store {
 
 /// Whether an object gets the policy's retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
+enum Lifetime {
     Retained,
     Transient,
 }
 
-/// Runs file operations off the async threads; a panic in them is passed on.
+/// Runs file operations on a blocking thread; a panic in them is propagated.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking work is cancelled only while the runtime goes away, and this future with it.
+            // Blocking work is cancelled only when the runtime shuts down, and this future with it.
             Err(_) => std::future::pending().await,
         },
     }

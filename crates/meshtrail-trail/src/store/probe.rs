@@ -1,11 +1,11 @@
-//! The questions a store has to answer before it is trusted.
+//! Checks of a store when it is opened.
 
 use bytes::Bytes;
 
 use super::error::{GetError, PutError, StoreError};
 use super::{Key, Store};
 
-/// Writes one object twice: the second write must be refused, and the first be read back.
+/// Writes an object twice: the second write must be refused, and the first one read back.
 pub(super) async fn probe(store: &Store) -> Result<(), StoreError> {
     let key = Key::new(format!("probe/{}", random_name())).expect("hex digits make a key");
     let first = Bytes::from_static(b"meshtrail: is put-if-absent honoured here?\n");
@@ -14,18 +14,18 @@ pub(super) async fn probe(store: &Store) -> Result<(), StoreError> {
         Err(PutError::Store(error)) => return Err(error),
         Err(PutError::Exists { .. } | PutError::Shadowed { .. }) => return Err(stale(store)),
     }
-    let answer = ask(store, &key, &first).await;
-    // A crash before this leaves one small object below `probe/`, which no reader looks at.
+    let answer = check_answers(store, &key, &first).await;
+    // A crash before this leaves one small object below `probe/`, which is never read.
     let removed = store.delete(&key).await;
     answer?;
     if let Err(error) = removed {
-        // Write-once credentials may lack the right to delete; a bucket's default retention refuses as well.
+        // Write-once credentials may not delete, and a bucket's default retention refuses it as well.
         tracing::debug!(%key, %error, "the probe's object stays");
     }
     Ok(())
 }
 
-async fn ask(store: &Store, key: &Key, first: &Bytes) -> Result<(), StoreError> {
+async fn check_answers(store: &Store, key: &Key, first: &Bytes) -> Result<(), StoreError> {
     match store.put_transient(key, Bytes::from_static(b"overwritten\n")).await {
         Err(PutError::Exists { .. }) => {}
         Ok(()) | Err(PutError::Shadowed { .. }) => {

@@ -1,7 +1,6 @@
-//! One suite that every backend passes, and what only buckets do.
+//! One test suite for every backend, and tests of buckets alone.
 //!
-//! The bucket part runs against a MinIO from the folder that `MESHTRAIL_PEERS_BIN` names; without, it says that it
-//! is skipped.
+//! The bucket part runs against MinIO from the folder in `MESHTRAIL_PEERS_BIN`; without it, it reports that it is skipped.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -93,7 +92,7 @@ async fn buckets_pass_the_suite_and_keep_what_was_locked() {
     shadowing_is_seen(&minio).await;
 }
 
-/// A plain delete puts a marker in front of a locked object, and then anything can be written there.
+/// A plain delete puts a marker over a locked object, after which anything can be written under its key.
 async fn shadowing_is_seen(minio: &Minio) {
     let store = Store::open_bucket(settings(&minio.endpoint), "locked", "worm", &POLICY).await.unwrap();
     let kept = key("trails/main/manifest/1.json");
@@ -215,7 +214,7 @@ enum BucketKind {
     Locked,
 }
 
-/// A MinIO of our own on a free port, gone with the test.
+/// A MinIO process on a free port, stopped with the test.
 struct Minio {
     endpoint: String,
     process: Child,

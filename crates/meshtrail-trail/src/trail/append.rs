@@ -1,4 +1,4 @@
-//! The way in.
+//! Appending events, and in-process sources.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -12,22 +12,22 @@ use super::{AppendError, Trail};
 use crate::dedupe::Dedupe;
 use crate::wal::Batch;
 
-/// The most bytes of leaves in one batch.
+/// Bytes of leaves in one batch, at most.
 pub const MAX_BATCH: usize = 4 << 20;
 
-/// What became of an event.
+/// The outcome of appending an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Appended {
-    /// It is in the trail.
+pub enum AppendOutcome {
+    /// It was appended.
     New {
-        /// Where.
+        /// Its index.
         index: u64,
-        /// Its name.
+        /// Its id.
         id: EventId,
     },
-    /// It was in the trail before.
+    /// It was in the trail already.
     Duplicate {
-        /// Where, if that is at hand.
+        /// Its index, if it is at hand.
         index: Option<u64>,
     },
 }
@@ -39,12 +39,12 @@ pub(super) struct Epochs {
 }
 
 impl Epochs {
-    /// What was seen of this trail's own sources when it was opened.
-    pub(super) fn after(seen: &Dedupe, trail: &str) -> Self {
+    /// The epochs of this trail's own sources when it was opened.
+    pub(super) fn after(dedupe: &Dedupe, trail: &str) -> Self {
         let own = |source: &SourceName| {
             source.as_str().strip_prefix(trail).is_some_and(|rest| rest.starts_with('.'))
         };
-        Self { newest: seen.newest_epochs().filter(|(source, _)| own(source)).collect() }
+        Self { newest: dedupe.newest_epochs().filter(|(source, _)| own(source)).collect() }
     }
 
     fn next(&mut self, source: &SourceName) -> u64 {
@@ -55,10 +55,10 @@ impl Epochs {
 }
 
 impl Trail {
-    /// Takes events; all of them are durable when it returns, or none was taken.
+    /// Appends events atomically; they are durable on return.
     ///
-    /// Events that were taken before, under the same id, are not taken again.
-    pub async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, AppendError> {
+    /// Events whose id is in the trail already are not appended again.
+    pub async fn append(&self, events: Vec<Event>) -> Result<Vec<AppendOutcome>, AppendError> {
         let mut batch = Batch::default();
         for event in events {
             push(&mut batch, event)?;
@@ -77,7 +77,7 @@ impl Trail {
         done.await.unwrap_or_else(|_| Err(self.shared.closed()))
     }
 
-    /// An in-process source, `<trail>.<source>`; its epoch is one more than any seen of it.
+    /// Creates an in-process source, `<trail>.<source>`, with an epoch after all its earlier ones.
     ///
     /// # Panics
     ///
@@ -124,12 +124,12 @@ fn push(batch: &mut Batch, event: Event) -> Result<(), AppendError> {
     Ok(())
 }
 
-/// Leaves of one emitter that their maker writes byte for byte, for whoever makes them in masses.
+/// Leaves of one emitter that the caller writes byte for byte, to append large numbers of them.
 ///
-/// What is written must be what [`Event::to_leaf`] would give for the same event; builds with debug assertions check.
+/// Each must be what [`Event::to_leaf`] returns for the same event; builds with debug assertions check it.
 pub struct Leaves {
     batch: Batch,
-    /// The next one's.
+    /// The id of the next leaf.
     id: EventId,
     left: usize,
     received: Timestamp,
@@ -142,12 +142,12 @@ impl Leaves {
         self.received
     }
 
-    /// How many more there is room for.
+    /// The number of leaves that may still be added.
     pub fn left(&self) -> usize {
         self.left
     }
 
-    /// Bytes so far.
+    /// Bytes of the leaves so far.
     pub fn bytes(&self) -> usize {
         self.batch.entries.len()
     }
@@ -156,7 +156,7 @@ impl Leaves {
     ///
     /// # Panics
     ///
-    /// If there are more than there was room asked for.
+    /// If more leaves are added than were reserved.
     pub fn push(
         &mut self,
         family: Family,
@@ -193,7 +193,7 @@ struct EmitterInner {
     trail: Trail,
     source: SourceName,
     epoch: u64,
-    /// The next sequence. Held while an event goes into the queue, so that sequences go in order.
+    /// The next sequence. Locked while an event enters the queue, so that sequences are queued in order.
     next: Mutex<u64>,
 }
 
@@ -208,15 +208,15 @@ impl Emitter {
         &self.inner.source
     }
 
-    /// Appends an event, received now; it is durable when this returns.
-    pub async fn emit(&self, draft: Draft) -> Result<Appended, AppendError> {
+    /// Appends an event, received now; it is durable on return.
+    pub async fn emit(&self, draft: Draft) -> Result<AppendOutcome, AppendError> {
         let mut appended = self.emit_all(vec![draft]).await?;
         Ok(appended.pop().expect("one answer for one event"))
     }
 
-    /// Room for `count` leaves that the caller writes itself, with sequences of their own.
+    /// Reserves sequences for `count` leaves that the caller writes itself.
     ///
-    /// Sequences that are not used leave a hole that shows.
+    /// Unused sequences remain as a visible gap.
     pub async fn leaves(&self, count: usize) -> Leaves {
         let mut next = self.inner.next.lock().await;
         let first = *next;
@@ -226,13 +226,13 @@ impl Emitter {
         Leaves { batch: Batch::default(), id, left: count, received: Timestamp::now(), leaf: Vec::new() }
     }
 
-    /// Appends leaves; all of them are durable when this returns, or none was taken.
-    pub async fn emit_leaves(&self, leaves: Leaves) -> Result<Vec<Appended>, AppendError> {
+    /// Appends leaves atomically; they are durable on return.
+    pub async fn emit_leaves(&self, leaves: Leaves) -> Result<Vec<AppendOutcome>, AppendError> {
         let Leaves { batch, id, left, .. } = leaves;
         let trail = &self.inner.trail;
         if left > 0 {
             let mut next = self.inner.next.lock().await;
-            // Unless others have sequences after these, what is left goes back.
+            // Unused sequences are returned, unless others were reserved after them.
             if *next == id.sequence + left as u64 {
                 *next = id.sequence;
             }
@@ -250,8 +250,8 @@ impl Emitter {
         done.await.unwrap_or_else(|_| Err(trail.shared.closed()))
     }
 
-    /// Appends events in their order, received now; all of them are durable when this returns, or none was taken.
-    pub async fn emit_all(&self, drafts: Vec<Draft>) -> Result<Vec<Appended>, AppendError> {
+    /// Appends events in their order, received now, atomically; they are durable on return.
+    pub async fn emit_all(&self, drafts: Vec<Draft>) -> Result<Vec<AppendOutcome>, AppendError> {
         let EmitterInner { trail, source, epoch, next } = &*self.inner;
         if drafts.is_empty() {
             return Ok(Vec::new());

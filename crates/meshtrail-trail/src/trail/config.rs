@@ -1,4 +1,4 @@
-//! How a trail is cut into files, and how long it is kept.
+//! Settings of a trail: sizes of files, and retention.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::fault::Faults;
 pub struct TrailConfig {
     /// Its name: `[a-z0-9._@-]`, unique in the store.
     pub name: String,
-    /// The origin line of a new trail's checkpoints; `<hostname>/meshtrail/<name>` if empty. A trail that is there
-    /// keeps the one it has.
+    /// The origin line of a new trail's checkpoints; `<hostname>/meshtrail/<name>` if empty. An existing trail keeps its
+    /// own.
     pub origin: String,
     /// Events after which a segment is sealed.
     pub segment_events: u64,
     /// Bytes of leaves after which a segment is sealed.
     pub segment_bytes: u64,
-    /// How long an event waits at most for its segment, on a folder.
+    /// The longest time until an event is sealed, on a folder.
     pub segment_age: Duration,
-    /// How long an event waits at most for its segment, on a bucket: what a machine lost for good takes with it.
+    /// The longest time until an event is sealed, on a bucket: the events that are lost with the machine.
     pub ship_every: Duration,
     /// How long segments are kept; for ever if none.
     pub retention: Option<Duration>,
-    /// Bytes of log files that wait for the store; past it senders wait.
+    /// Bytes of log files that wait for the store; beyond it senders wait.
     pub log_limit: u64,
-    /// Steps that fail on purpose, for tests.
+    /// Injected faults, for tests.
     pub faults: Faults,
 }
 

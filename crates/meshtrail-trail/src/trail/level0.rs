@@ -1,9 +1,9 @@
-//! Leaf hashes of sealed events, kept on local disk so that a proof reads 8 KiB instead of decoding a segment.
+//! A cache of leaf hashes of sealed events on local disk, so that a proof reads 8 KiB instead of decoding a segment.
 //!
-//! - Derived: it may be deleted at any time; what it lacks is made anew from segments.
-//! - Bounded: tile `n` lies in slot `n mod` [`SLOTS`], so it never takes more than 320 MiB, and holds the newest ten
-//!   million events and what was asked for of older ones.
-//! - Not trusted: whoever reads a tile compares its root with the level above, which the signed tree covers.
+//! - Derived: it may be deleted at any time; missing tiles are recomputed from segments.
+//! - Bounded: tile `n` is in slot `n mod` [`SLOTS`], so that it takes at most 320 MiB, for the newest ten million events
+//!   and older ones that were requested.
+//! - Not trusted: the reader compares a tile's root with the level above, which the signed tree covers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,16 +12,16 @@ use std::path::Path;
 
 use crate::tree::{Hash, TILE_WIDTH};
 
-/// Tiles that have room.
+/// The number of slots.
 const SLOTS: u64 = 40_960;
 const TILE_BYTES: usize = TILE_WIDTH * Hash::SIZE;
 
-/// The kept tiles; none where there is no local folder to keep them in.
+/// The cached tiles; none without a local folder.
 #[derive(Debug, Default)]
 pub(super) struct Level0(Option<File>);
 
 impl Level0 {
-    /// Opens the file in the machine's folder. Without it proofs take longer, and that is all.
+    /// Opens the file in the machine's folder. Without it proofs only take longer.
     pub(super) fn open(local: &Path, trail: &str) -> Self {
         let folder = local.join("cache");
         let open = || -> io::Result<File> {
@@ -39,7 +39,7 @@ impl Level0 {
         }
     }
 
-    /// Keeps a full tile.
+    /// Stores a full tile.
     pub(super) fn put(&self, index: u64, hashes: &[Hash]) {
         let Some(file) = &self.0 else { return };
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
@@ -49,7 +49,7 @@ impl Level0 {
         }
     }
 
-    /// What lies in the tile's slot: that tile, another one, or nothing of sense.
+    /// Reads the tile's slot, which may hold that tile, another one, or garbage.
     pub(super) fn get(&self, index: u64) -> Option<Vec<Hash>> {
         let mut bytes = vec![0; TILE_BYTES];
         self.0.as_ref()?.read_exact_at(&mut bytes, place(index)).ok()?;

@@ -3,23 +3,24 @@
 //! ```text
 //! append ─→ queue ─→ writer thread: duplicates, indexes, one write + fdatasync ─→ ack
 //!                        │ full log files
-//!                        └─→ sealer: segments ─→ tiles ─→ manifest ─→ checkpoint ─→ log file given back
+//!                        └─→ sealer: segments ─→ tiles ─→ manifest ─→ checkpoint ─→ log file removed
 //! ```
 //!
-//! - What [`Trail::append`] returned for is durable, in the order of its indexes, each event once.
-//! - Leaves are made and hashed by their callers; the writer only orders them.
-//! - The queue is bounded: a full one makes senders wait. So does a log that grows past its bound because the store
-//!   does not take segments.
-//! - After a failed write or sync nothing more is taken: what reached the disk is not known then. A restart finds out.
-//! - A second writer on the same trail is found out at the manifest; from then on nothing is taken here.
-//! - A head is kept in the store and on disk before it is given out; a trail that has less does not open.
+//! - Events are durable when [`Trail::append`] returns, in the order of their indexes, each event once.
+//! - Leaves are serialised and hashed by the callers; the writer only orders them.
+//! - The queue is bounded: senders wait while it is full, and while the log exceeds its limit because the store accepts no
+//!   segments.
+//! - After a failed write or sync no more events are accepted, because it is unknown what reached the disk; a restart
+//!   finds out.
+//! - A second writer on the same trail is detected at the manifest; from then on no events are accepted here.
+//! - A head is persisted in the store and on disk before it is returned; a trail with fewer events does not open.
 
 mod append;
 mod config;
 mod error;
 mod head;
-mod hot;
 mod level0;
+mod log_index;
 mod open;
 mod prove;
 mod read;
@@ -32,7 +33,7 @@ mod tests;
 
 mod writer;
 
-pub use append::{Appended, Emitter, Leaves, MAX_BATCH};
+pub use append::{AppendOutcome, Emitter, Leaves, MAX_BATCH};
 pub use config::TrailConfig;
 pub use error::{AppendError, OpenError, ProofError, ReadError};
 pub(crate) use head::FILE as HEAD;
@@ -45,7 +46,7 @@ use std::sync::Arc;
 use crate::note::SignedCheckpoint;
 use shared::{Access, Shared};
 
-/// A trail; cheap to clone. When the last handle and emitter go without [`Trail::close`], it closes behind them.
+/// A trail; cheap to clone. Dropping the last handle and emitter without [`Trail::close`] closes it in the background.
 #[derive(Clone)]
 pub struct Trail {
     shared: Arc<Shared>,
@@ -53,7 +54,7 @@ pub struct Trail {
     handle: Arc<Handle>,
 }
 
-/// Closes the trail when the last one goes.
+/// Closes the trail when the last handle is dropped.
 struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
@@ -78,52 +79,52 @@ impl Trail {
         &self.shared.origin
     }
 
-    /// Events that are durable.
+    /// The number of durable events.
     pub fn size(&self) -> u64 {
         *self.shared.size.borrow()
     }
 
-    /// The durable size now and from now on.
+    /// A receiver of the durable size.
     pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
         self.shared.size.subscribe()
     }
 
-    /// Whether it takes events, and if not, why.
+    /// Whether it accepts events, and if not, why.
     pub fn state(&self) -> State {
         self.shared.state()
     }
 
-    /// Whether it takes events.
+    /// Whether it accepts events.
     pub fn is_accepting(&self) -> bool {
         self.state() == State::Accepting
     }
 
-    /// The key that its checkpoints are checked with; none where it is open for reading and the store has none.
+    /// The verifier key of its checkpoints; none if it is open for reading and the store has no key.
     pub fn vkey(&self) -> Option<String> {
         self.shared.vkey()
     }
 
-    /// The signed size and root of all that is durable, kept before it is given out: from then on this trail never
-    /// signs less. The same one is given again while nothing is appended; in a rush, several callers share one.
+    /// Issues a signed head over all durable events. It is persisted before it is returned: from then on this trail never
+    /// signs less. The same head is returned while nothing is appended, and concurrent callers share one.
     ///
-    /// Open for reading, it is the one that the store has: this process has no key.
+    /// If the trail is open for reading, this is the head in the store, because this process has no key.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, ProofError> {
         match &self.shared.access {
-            Access::Write(_) => head::give_out(&self.shared, self.size()).await,
-            Access::Read { vkey } => prove::stored(&self.shared, vkey.as_deref()).await,
+            Access::Write(_) => head::issue(&self.shared, self.size()).await,
+            Access::Read { vkey } => prove::stored_checkpoint(&self.shared, vkey.as_deref()).await,
         }
     }
 
-    /// The newest head of each other trail in the store. A new trail names them in its first event: one of them may
-    /// have ended because what it had signed was lost.
+    /// The newest head of each other trail in the store. A new trail names them in its first event: one of these trails
+    /// may have ended because events that it had signed were lost.
     pub async fn heads_of_other_trails(&self) -> Result<Vec<SignedCheckpoint>, ProofError> {
-        head::of_others(&self.shared).await
+        head::other_trails(&self.shared).await
     }
 
-    /// A signed head that has the event at `index` under it: the newest that was given out, if it does.
+    /// A signed head over the event at `index`: the newest issued one, if it covers it.
     pub async fn checkpoint_over(&self, index: u64) -> Result<SignedCheckpoint, ProofError> {
         match &self.shared.access {
-            Access::Write(_) if index < self.size() => head::give_out(&self.shared, index + 1).await,
+            Access::Write(_) if index < self.size() => head::issue(&self.shared, index + 1).await,
             _ => self.checkpoint().await,
         }
     }

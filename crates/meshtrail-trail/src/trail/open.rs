@@ -1,4 +1,4 @@
-//! Opening a trail: lock, fold the manifests, replay the log.
+//! Opening a trail: taking the lock, folding the manifests, replaying the log.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -13,13 +13,13 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, watch};
 
 use super::append::Epochs;
-use super::head::{Heads, KeptHeads};
-use super::hot::{Closed, Commit, Hot, HotFile};
+use super::head::{Heads, StoredHeads};
 use super::level0::Level0;
-use super::prove::Tiles;
-use super::read::Readers;
+use super::log_index::{ClosedFile, Commit, LogFile, LogIndex};
+use super::prove::TileCache;
+use super::read::ReaderCache;
 use super::seal::Sealer;
-use super::shared::{Access, Edge, Sealed, Shared, Writing};
+use super::shared::{Access, Edge, SealedState, Shared, Writing};
 use super::writer::Writer;
 use super::{OpenError, Trail, TrailConfig};
 use crate::dedupe::Dedupe;
@@ -27,20 +27,20 @@ use crate::manifest::{self, Fold};
 use crate::note;
 use crate::store::{GetError, Key, PutError, Store};
 use crate::tree::{Hash, Tail, TileId, leaf_hash};
-use crate::wal::{Placed, WalError, WalFile, files_in, replay};
+use crate::wal::{PlacedBatch, WalError, WalFile, files_in, replay};
 
-/// Batches that wait for the writer; senders past it wait.
+/// Batches that wait for the writer; beyond it senders wait.
 const QUEUE: usize = 1024;
-/// How often the log is read again beside a server that writes to it.
-const LOOKS: usize = 5;
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Attempts to read the log while a server writes to it.
+const READ_ATTEMPTS: usize = 5;
+const READ_PAUSE: Duration = Duration::from_millis(100);
 
 impl Trail {
-    /// Opens the trail named in `config`, or begins it. `local` is this machine's folder for it.
+    /// Opens or creates the trail named in `config`. `local` is this machine's folder for it.
     ///
-    /// What was acknowledged before a crash is there; a torn end of the log is dropped.
+    /// Events that were acknowledged before a crash are kept; a torn write at the end of the log is dropped.
     pub fn open(store: Store, local: &Path, config: TrailConfig) -> BoxFuture<'_, Result<Self, OpenError>> {
-        // Boxed here: a bare future would be compiled again by every crate that awaits it.
+        // Boxed: a bare future would be compiled again in every crate that awaits it.
         Self::open_to_write(store, local, config).boxed()
     }
 
@@ -52,34 +52,34 @@ impl Trail {
         let stored = manifest::load(&store, &root, Some(&verifier)).await?;
         let fold = stored.unwrap_or_else(|| Fold::new(config.name.clone(), key.name().to_owned()));
         let tail = tail_of(&store, &root, &fold).await?;
-        // Before the log, which is another trail's if the head here is.
-        let kept = KeptHeads::read(&store, &root, local, &key.vkey()).await?;
+        // Before the log, which belongs to another trail if the head does.
+        let stored_heads = StoredHeads::read(&store, &root, local, &key.vkey()).await?;
         let folder = local.join("wal");
         let failed = |source| OpenError::Local { path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
         let mut replayed = Replay::run(&folder, Dedupe::new(fold.dedupe()), tail)?;
-        kept.check(&replayed.edge.tail, local)?;
+        stored_heads.check(&replayed.edge.tail, local)?;
         check_stored_checkpoint(&store, &root, local, &key, &fold, &replayed.edge.tail).await?;
-        // Only now: a start that is refused leaves the log as it found it.
-        std::mem::take(&mut replayed.mends).into_iter().try_for_each(Mend::apply)?;
+        // Only now: a refused start leaves the log unchanged.
+        std::mem::take(&mut replayed.repairs).into_iter().try_for_each(Repair::apply)?;
         let (queue, messages) = mpsc::channel(QUEUE);
         let writing = Writing {
             queue,
-            epochs: Mutex::new(Epochs::after(&replayed.seen, &config.name)),
+            epochs: Mutex::new(Epochs::after(&replayed.dedupe, &config.name)),
             threads: Mutex::default(),
             lock: Mutex::new(Some(lock)),
-            heads: Heads::new(local, kept.newest()),
+            heads: Heads::new(local, stored_heads.newest()),
             key,
         };
-        let Replay { seen, edge, next, generation, .. } = replayed;
+        let Replay { dedupe, edge, next, generation, .. } = replayed;
         let level0 = Level0::open(local, &config.name);
-        let parts = Parts { store, root, origin: fold.origin().to_owned(), config, level0 };
-        let shared = parts.shared(Access::Write(Box::new(writing)), edge, next, Sealed::of(&fold));
-        let writer = Writer::new(shared.clone(), messages, folder.clone(), seen, next, generation + 1);
+        let parts = TrailParts { store, root, origin: fold.origin().to_owned(), config, level0 };
+        let shared = parts.shared(Access::Write(Box::new(writing)), edge, next, SealedState::of(&fold));
+        let writer = Writer::new(shared.clone(), messages, folder.clone(), dedupe, next, generation + 1);
         let sealer = Sealer::new(shared.clone(), fold, tokio::runtime::Handle::current());
         start(&shared, writer, sealer).map_err(failed)?;
         let trail = Self::of(shared);
-        // What no head covers yet, as in a store of a version that kept none, is bound from now on.
+        // Issues a head over events that none covers yet, as in a store of a version without heads.
         if next > 0
             && let Err(error) = trail.checkpoint().await
         {
@@ -89,9 +89,9 @@ impl Trail {
         Ok(trail)
     }
 
-    /// Opens the trail for reading, beside a server that writes to it or without one. Nothing is locked or written.
+    /// Opens the trail for reading, with or without a server that writes to it. Nothing is locked or written.
     ///
-    /// With `local`, events that only the log has are there as well, up to this moment.
+    /// With `local`, it includes the events that are only in the log at this moment.
     pub fn open_read_only(
         store: Store,
         local: Option<&Path>,
@@ -107,18 +107,18 @@ impl Trail {
     ) -> Result<Self, OpenError> {
         let mut tries = 1;
         loop {
-            match Self::look(store.clone(), local, config.clone()).await {
-                // A server beside us was writing, or sealed a file while it was read.
-                Err(OpenError::Log(_) | OpenError::Local { .. }) if tries < LOOKS => {
+            match Self::try_read(store.clone(), local, config.clone()).await {
+                // Another process was writing, or sealed a file while it was read.
+                Err(OpenError::Log(_) | OpenError::Local { .. }) if tries < READ_ATTEMPTS => {
                     tries += 1;
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    tokio::time::sleep(READ_PAUSE).await;
                 }
                 done => return done,
             }
         }
     }
 
-    async fn look(store: Store, local: Option<&Path>, config: TrailConfig) -> Result<Self, OpenError> {
+    async fn try_read(store: Store, local: Option<&Path>, config: TrailConfig) -> Result<Self, OpenError> {
         let root = root_of(&config)?;
         let vkey = vkey_of(&store, &root).await?;
         let stored = manifest::load(&store, &root, None).await?;
@@ -131,19 +131,19 @@ impl Trail {
         let tail = tail_of(&store, &root, &fold).await?;
         let (edge, next) = match local {
             Some(local) => {
-                let seen = Dedupe::new(fold.dedupe());
-                let replayed = Replay::run(&local.join("wal"), seen, tail)?;
+                let dedupe = Dedupe::new(fold.dedupe());
+                let replayed = Replay::run(&local.join("wal"), dedupe, tail)?;
                 (replayed.edge, replayed.next)
             }
             None => (Edge::of(tail), fold.size()),
         };
         let level0 = Level0::default();
-        let parts = Parts { store, root, origin: fold.origin().to_owned(), config, level0 };
-        Ok(Self::of(parts.shared(Access::Read { vkey }, edge, next, Sealed::of(&fold))))
+        let parts = TrailParts { store, root, origin: fold.origin().to_owned(), config, level0 };
+        Ok(Self::of(parts.shared(Access::Read { vkey }, edge, next, SealedState::of(&fold))))
     }
 
-    /// Takes nothing more, waits until what was taken is durable, and lets the trail go. On a bucket, what is not
-    /// shipped yet is shipped first.
+    /// Stops accepting events, waits until accepted ones are durable, and releases the trail. On a bucket, unsealed events
+    /// are sealed first.
     pub async fn close(self) {
         let shared = self.shared.clone();
         if let Access::Write(writing) = &shared.access {
@@ -167,13 +167,13 @@ impl Trail {
     }
 }
 
-/// Tells both threads to end. The sealer ends after the writer, so that nothing stays unshipped.
+/// Tells both threads to end. The sealer ends after the writer, so that no event stays unsealed on a bucket.
 pub(super) fn close(shared: &Arc<Shared>) {
     shared.edge().closing = true;
-    shared.bell.notify_all();
+    shared.wakeup.notify_all();
 }
 
-/// Starts both threads. The writer is told to stop by the sealer, which is the one that sees the trail close.
+/// Starts both threads. The sealer, which notices that the trail closes, stops the writer.
 fn start(shared: &Arc<Shared>, writer: Writer, sealer: Sealer) -> std::io::Result<()> {
     let Access::Write(writing) = &shared.access else { return Ok(()) };
     let writer = std::thread::Builder::new().name("trail-writer".into()).spawn(move || writer.run())?;
@@ -182,8 +182,8 @@ fn start(shared: &Arc<Shared>, writer: Writer, sealer: Sealer) -> std::io::Resul
     Ok(())
 }
 
-/// What a trail is made of, whatever it may do.
-struct Parts {
+/// The parts of a trail that do not depend on its access.
+struct TrailParts {
     store: Store,
     root: Key,
     origin: String,
@@ -191,8 +191,8 @@ struct Parts {
     level0: Level0,
 }
 
-impl Parts {
-    fn shared(self, access: Access, edge: Edge, next: u64, sealed: Arc<Sealed>) -> Arc<Shared> {
+impl TrailParts {
+    fn shared(self, access: Access, edge: Edge, next: u64, sealed: Arc<SealedState>) -> Arc<Shared> {
         let Self { store, root, origin, config, level0 } = self;
         Arc::new(Shared {
             config,
@@ -202,10 +202,10 @@ impl Parts {
             access,
             size: watch::Sender::new(next),
             edge: Mutex::new(edge),
-            bell: Condvar::new(),
+            wakeup: Condvar::new(),
             sealed: RwLock::new(sealed),
-            readers: Readers::default(),
-            tiles: Tiles::default(),
+            readers: ReaderCache::default(),
+            tiles: TileCache::default(),
             level0,
         })
     }
@@ -219,7 +219,7 @@ fn root_of(config: &TrailConfig) -> Result<Key, OpenError> {
     manifest::root_key(&config.name).map_err(named)
 }
 
-/// Held for as long as the trail is open; the kernel lets it go when the process ends, however it ends.
+/// Locks the folder while the trail is open; the kernel releases the lock when the process ends.
 fn lock(local: &Path) -> Result<File, OpenError> {
     let path = local.join("lock");
     let failed = |source| OpenError::Local { path: path.clone(), source };
@@ -228,7 +228,7 @@ fn lock(local: &Path) -> Result<File, OpenError> {
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
-        // Only for the message: a holder that can't be read is not known.
+        // For the message alone: an unreadable holder is reported as unknown.
         drop(file.read_to_string(&mut holder));
         let holder = if holder.trim().is_empty() { "(not known)".into() } else { holder.trim().to_owned() };
         return Err(OpenError::Locked { path, holder });
@@ -247,7 +247,7 @@ async fn vkey_of(store: &Store, root: &Key) -> Result<Option<String>, OpenError>
     }
 }
 
-/// The key that signs. Its public half lies in the store from the trail's first start on.
+/// Loads the signing key. Its public half is in the store from the trail's first start on.
 async fn key_of(
     store: &Store,
     root: &Key,
@@ -262,7 +262,7 @@ async fn key_of(
         path: path.clone(),
     };
     let origin = match &stored {
-        // A trail that is there keeps its origin; without its key nothing is made in its place.
+        // An existing trail keeps its origin; a missing key is not replaced by a new one.
         Some(stored) if !path.exists() => return Err(foreign(stored)),
         Some(stored) => stored.split('+').next().unwrap_or_default().to_owned(),
         None if config.origin.is_empty() => format!("{}/meshtrail/{}", hostname(), config.name),
@@ -272,7 +272,7 @@ async fn key_of(
         let failed = |source| OpenError::Local { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
     }
-    // A crash behind this line leaves a key without its public half in the store: the next start puts it there.
+    // A crash after this line leaves a key without its public half in the store; the next start puts it there.
     let key = note::Key::load_or_make(&path, &origin)?;
     let stored = match stored {
         Some(stored) => stored,
@@ -288,7 +288,7 @@ async fn key_of(
     if stored == key.vkey() { Ok(key) } else { Err(foreign(&stored)) }
 }
 
-/// The machine's name with what an origin line can't hold left out.
+/// The machine's name, without characters that an origin line can't have.
 fn hostname() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let plain: String =
@@ -296,7 +296,7 @@ fn hostname() -> String {
     if plain.is_empty() { "localhost".into() } else { plain }
 }
 
-/// Whether what is here has all that the store's checkpoint signs; one that was destroyed is only warned of.
+/// Checks that all events under the store's checkpoint are present; a destroyed checkpoint is only a warning.
 async fn check_stored_checkpoint(
     store: &Store,
     root: &Key,
@@ -305,10 +305,10 @@ async fn check_stored_checkpoint(
     fold: &Fold,
     tail: &Tail,
 ) -> Result<(), OpenError> {
-    let mut stored = KeptHeads::default();
+    let mut stored = StoredHeads::default();
     let name = root.join("checkpoint").expect("a trail's root leaves room");
     let note = store.get(&name).await;
-    if let Some(wrong) = stored.take_stored(note.as_deref(), &name, &key.vkey(), fold) {
+    if let Some(wrong) = stored.add_checkpoint(note.as_deref(), &name, &key.vkey(), fold) {
         tracing::warn!(
             checkpoint = %name, wrong,
             "the stored checkpoint is not one that this trail signed: it was destroyed or removed. The next seal \
@@ -318,7 +318,7 @@ async fn check_stored_checkpoint(
     stored.check(tail, local)
 }
 
-/// The tree's right edge as the newest manifest left it.
+/// Loads the tree's right edge, as of the newest manifest.
 async fn tail_of(store: &Store, root: &Key, fold: &Fold) -> Result<Tail, OpenError> {
     let damaged = || OpenError::Tiles { trail: fold.trail().to_owned() };
     let mut tiles = Vec::new();
@@ -337,23 +337,23 @@ async fn tail_of(store: &Store, root: &Key, fold: &Fold) -> Result<Tail, OpenErr
 
 impl Edge {
     fn of(tail: Tail) -> Self {
-        let hot = Hot::default();
-        Self { tail, hot, closed: Default::default(), stopped: None, closing: false, rotating: false }
+        let log_index = LogIndex::default();
+        Self { tail, log_index, closed: Default::default(), stopped: None, closing: false, rotating: false }
     }
 }
 
-/// What a start does to a log file that a stop or a crash left.
-enum Mend {
-    /// Prepared and never used, or left by a crash between the manifest and its removal: all is sealed.
+/// What a start does with a log file that a stop or a crash left.
+enum Repair {
+    /// Remove it: it was prepared but never used, or a crash came between the manifest and its removal.
     Remove(PathBuf),
-    /// It ends in a write that a crash cut off. Nobody was told that the bytes behind the tail are durable.
+    /// Clear its end: a crash interrupted a write. The bytes behind the tail were never acknowledged.
     Clear { generation: u64, path: PathBuf, tail: u64 },
-    /// Whole frames that were not synced before a crash are taken as they are; before a head may cover them, or a
-    /// sender hear that they are there, they have to be durable.
-    Sync(Arc<HotFile>),
+    /// Sync it: whole frames that were not synced before a crash are accepted, and must be durable before a head covers
+    /// them or a sender gets an acknowledgement.
+    Sync(Arc<LogFile>),
 }
 
-impl Mend {
+impl Repair {
     fn apply(self) -> Result<(), OpenError> {
         let failed = |path: PathBuf| move |source| OpenError::Local { path, source };
         match self {
@@ -362,30 +362,30 @@ impl Mend {
                 drop(WalFile::resume(generation, &path, tail, &crate::fault::Faults::none())?);
                 Ok(())
             }
-            Self::Sync(hot) => hot.file.sync_data().map_err(failed(hot.path.clone())),
+            Self::Sync(log) => log.file.sync_data().map_err(failed(log.path.clone())),
         }
     }
 }
 
-/// The log, read once.
+/// The result of replaying the log.
 struct Replay {
-    seen: Dedupe,
+    dedupe: Dedupe,
     edge: Edge,
-    /// The index that comes next.
+    /// The next index.
     next: u64,
-    /// The newest file's.
+    /// The newest file's generation.
     generation: u64,
-    /// Where a file ends in a write that a crash cut off.
+    /// A file that ends in a write interrupted by a crash, and the offset of that write.
     torn: Option<(PathBuf, u64)>,
-    /// What is to be done to the files, if they may be written.
-    mends: Vec<Mend>,
+    /// Repairs of the files, if the trail is opened for writing.
+    repairs: Vec<Repair>,
 }
 
 impl Replay {
-    fn run(folder: &Path, seen: Dedupe, tail: Tail) -> Result<Self, OpenError> {
+    fn run(folder: &Path, dedupe: Dedupe, tail: Tail) -> Result<Self, OpenError> {
         let next = tail.size();
         let mut replay =
-            Self { seen, edge: Edge::of(tail), next, generation: 0, torn: None, mends: Vec::new() };
+            Self { dedupe, edge: Edge::of(tail), next, generation: 0, torn: None, repairs: Vec::new() };
         for (generation, path) in files_in(folder)? {
             replay.generation = generation;
             replay.file(generation, path)?;
@@ -395,7 +395,7 @@ impl Replay {
 
     fn file(&mut self, generation: u64, path: PathBuf) -> Result<(), OpenError> {
         let failed = |source| OpenError::Local { path: path.clone(), source };
-        let hot = Arc::new(HotFile {
+        let log_file = Arc::new(LogFile {
             generation,
             path: path.clone(),
             file: Arc::new(File::open(&path).map_err(failed)?),
@@ -404,7 +404,7 @@ impl Replay {
         let mut placed = Vec::new();
         let replayed = replay(generation, &path, &mut |batch| {
             let Some(begin) = batch.entries.first() else { return Ok(()) };
-            // A file is written to only when the one before is whole; it may be made before that.
+            // A file is written to only when the one before is complete; it may be created before that.
             if let Some((path, offset)) = self.torn.take() {
                 return Err(WalError::Damaged { path, offset, what: "a later file goes on behind it" });
             }
@@ -414,42 +414,42 @@ impl Replay {
             if begin.index > expected {
                 return Err(WalError::Gap { path: path.clone(), expected, found: begin.index });
             }
-            placed.push(self.batch(&hot, batch));
+            placed.push(self.batch(&log_file, batch));
             Ok(())
         })?;
         placed.into_iter().collect::<Result<Vec<()>, _>>()?;
         if replayed.torn {
             self.torn = Some((path.clone(), replayed.tail));
         }
-        let unsealed = self.edge.hot.commits.front().map_or(self.next, |commit| commit.first);
+        let unsealed = self.edge.log_index.commits.front().map_or(self.next, |commit| commit.first);
         let Some(first) = first.filter(|_| end > unsealed) else {
-            self.mends.push(Mend::Remove(path));
+            self.repairs.push(Repair::Remove(path));
             return Ok(());
         };
-        self.mends.push(match replayed.torn {
-            true => Mend::Clear { generation, path: path.clone(), tail: replayed.tail },
-            false => Mend::Sync(hot),
+        self.repairs.push(match replayed.torn {
+            true => Repair::Clear { generation, path: path.clone(), tail: replayed.tail },
+            false => Repair::Sync(log_file),
         });
-        self.edge.closed.push_back(Closed { generation, path, first, end, bytes: replayed.tail });
+        self.edge.closed.push_back(ClosedFile { generation, path, first, end, bytes: replayed.tail });
         Ok(())
     }
 
-    fn batch(&mut self, file: &Arc<HotFile>, batch: &Placed<'_>) -> Result<(), OpenError> {
+    fn batch(&mut self, file: &Arc<LogFile>, batch: &PlacedBatch<'_>) -> Result<(), OpenError> {
         let first = batch.entries.first().map_or(0, |entry| entry.index);
         let new = batch.entries.iter().filter(|entry| entry.index >= self.next);
         let new: Vec<_> = new.collect();
         if new.is_empty() {
             return Ok(());
         }
-        self.seen.see(new.iter().map(|entry| &entry.id))?;
+        self.dedupe.record(new.iter().map(|entry| &entry.id))?;
         for entry in &new {
             self.edge.tail.push(leaf_hash(entry.leaf));
         }
         self.next += new.len() as u64;
-        self.edge.hot.since.get_or_insert_with(Timestamp::now);
+        self.edge.log_index.since.get_or_insert_with(Timestamp::now);
         let count = batch.entries.len() as u64;
         let commit = Commit { first, count, file: file.clone(), at: batch.at, length: batch.size };
-        self.edge.hot.commits.push_back(commit);
+        self.edge.log_index.commits.push_back(commit);
         Ok(())
     }
 }

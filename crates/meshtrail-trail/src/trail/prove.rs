@@ -1,7 +1,7 @@
-//! Proofs and tiles: what a stranger needs to check the trail, beside a head.
+//! Proofs and tiles, which together with a head let anybody verify the trail.
 //!
-//! A tile comes from memory if it is at the tree's right edge, from the store above level 0, and is made anew from
-//! its events on level 0. Of what retention dropped the hashes remain that proofs of the rest need.
+//! Tiles at the tree's right edge come from memory, tiles above level 0 from the store, and tiles of level 0 are
+//! recomputed from their events. Of dropped events, the hashes remain that proofs of the other events need.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,36 +17,39 @@ use crate::tree::{
     verify_consistency,
 };
 
-/// Full tiles that are kept: 8 KiB each.
-const KEPT: usize = 1024;
+/// Full tiles in the cache, 8 KiB each.
+const MAX_CACHED: usize = 1024;
 
-/// The tiles read last.
+/// A cache of the tiles used last.
 #[derive(Default)]
-pub(super) struct Tiles {
-    kept: Mutex<VecDeque<(TileId, Arc<[Hash]>)>>,
-    /// The size asked about last, with its root.
+pub(super) struct TileCache {
+    entries: Mutex<VecDeque<(TileId, Arc<[Hash]>)>>,
+    /// The last size whose root was computed, with that root.
     root: Mutex<Option<(u64, Hash)>>,
 }
 
-impl Tiles {
+impl TileCache {
     fn get(&self, tile: TileId) -> Option<Arc<[Hash]>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(name, _)| *name == tile)?;
-        let found = kept.remove(at)?;
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = entries.iter().position(|(name, _)| *name == tile)?;
+        let found = entries.remove(at)?;
         let hashes = found.1.clone();
-        kept.push_front(found);
+        entries.push_front(found);
         Some(hashes)
     }
 
-    fn keep(&self, tile: TileId, hashes: &Arc<[Hash]>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.truncate(KEPT - 1);
-        kept.push_front((tile, hashes.clone()));
+    fn insert(&self, tile: TileId, hashes: &Arc<[Hash]>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.truncate(MAX_CACHED - 1);
+        entries.push_front((tile, hashes.clone()));
     }
 }
 
-/// The stored head of what is sealed.
-pub(super) async fn stored(shared: &Shared, vkey: Option<&str>) -> Result<SignedCheckpoint, ProofError> {
+/// The stored checkpoint over the sealed events.
+pub(super) async fn stored_checkpoint(
+    shared: &Shared,
+    vkey: Option<&str>,
+) -> Result<SignedCheckpoint, ProofError> {
     let bytes = shared.store.get(&shared.key("checkpoint")).await?;
     let Checkpoint { origin, size, root } = match vkey {
         Some(vkey) => note::verify_note(&bytes, vkey)?,
@@ -57,7 +60,7 @@ pub(super) async fn stored(shared: &Shared, vkey: Option<&str>) -> Result<Signed
 }
 
 impl Trail {
-    /// That the event at `index` is in the tree over the first `size` events.
+    /// A proof that the event at `index` is in the tree over the first `size` events.
     pub async fn inclusion(&self, index: u64, size: u64) -> Result<InclusionProof, ProofError> {
         if index >= size || size > self.size() {
             return Err(ProofError::Bounds { size: self.size() });
@@ -68,7 +71,7 @@ impl Trail {
         Ok(InclusionProof { index, leaf_hash, size, root: shared.root_at(size).await?, hashes })
     }
 
-    /// That the tree over the first `old` events is the beginning of that over the first `new`.
+    /// A proof that the tree over the first `old` events is a prefix of that over the first `new`.
     pub async fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, ProofError> {
         if old > new || new > self.size() {
             return Err(ProofError::Bounds { size: self.size() });
@@ -79,7 +82,7 @@ impl Trail {
         Ok(ConsistencyProof { from: old, to: new, from_root, to_root, hashes })
     }
 
-    /// A tile's hashes, one after the other.
+    /// A tile's hashes, concatenated.
     pub async fn tile(&self, tile: TileId) -> Result<Bytes, ProofError> {
         let size = self.size();
         let there = size.checked_shr(8 * u32::from(tile.level)).unwrap_or(0);
@@ -91,7 +94,7 @@ impl Trail {
         Ok(hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<u8>>().into())
     }
 
-    /// A bundle's events, each behind its length in two bytes.
+    /// A bundle's events, each after its length in two bytes.
     pub async fn bundle(&self, bundle: Bundle) -> Result<Bytes, ProofError> {
         let size = self.size();
         let start = bundle.index.checked_mul(TILE_WIDTH as u64);
@@ -115,7 +118,7 @@ impl Trail {
 }
 
 impl Shared {
-    /// That the head about to be signed goes on from the one signed before: a fork is never signed.
+    /// Checks that the head about to be signed extends the one signed before, so that a fork is never signed.
     pub(super) async fn check_growth(
         &self,
         last: &SignedCheckpoint,
@@ -123,7 +126,7 @@ impl Shared {
         root: Hash,
     ) -> Result<(), ProofError> {
         let hashes = match self.parts(plan::consistency(last.size, size)).await {
-            // Retention dropped the events around its end: the signed manifests vouch for what they were.
+            // Retention dropped the events around its end; the signed manifests protect their hashes.
             Err(ProofError::Retired { retired }) if last.size < retired => return Ok(()),
             hashes => hashes?,
         };
@@ -165,8 +168,8 @@ impl Shared {
     async fn node(&self, node: Node) -> Result<Hash, ProofError> {
         let sealed = self.sealed();
         if let Some(retired) = &sealed.retired {
-            // Level 8 and above are in tiles of level 1 and above, which stay. Below, only the block that retention
-            // cut through has hashes other than those of its events.
+            // Level 8 and above are in tiles of level 1 and above, which are kept. Below, only in the block that retention
+            // cut through do hashes not come from its events.
             let block = (node.index << node.level) / TILE_WIDTH as u64;
             if node.level < 8 && block * (TILE_WIDTH as u64) < retired.size {
                 return self.node_at_retired(node, retired).await;
@@ -187,8 +190,8 @@ impl Shared {
         node: Node,
         retired: &crate::manifest::Retired,
     ) -> Result<Hash, ProofError> {
-        if let Some(kept) = retired.node(node) {
-            return Ok(kept);
+        if let Some(hash) = retired.node(node) {
+            return Ok(hash);
         }
         let end = (node.index + 1) << node.level;
         if end <= retired.size {
@@ -204,7 +207,7 @@ impl Shared {
         Ok(node_hash(&left, &right))
     }
 
-    /// The first `width` hashes of a tile.
+    /// Returns the first `width` hashes of a tile.
     async fn tile(&self, tile: TileId) -> Result<Arc<[Hash]>, ProofError> {
         if let Some(hashes) = self.edge().tail.tile(tile) {
             return Ok(hashes.into());
@@ -214,24 +217,24 @@ impl Shared {
             Some(hashes) => hashes,
             None => {
                 let hashes = self.full_tile(full).await?;
-                self.tiles.keep(full, &hashes);
+                self.tiles.insert(full, &hashes);
                 hashes
             }
         };
         Ok(if tile.is_full() { hashes } else { hashes[..usize::from(tile.width)].into() })
     }
 
-    /// A tile of leaf hashes from local disk, if it has the root that the level above gives it.
-    async fn kept_tile(&self, index: u64) -> Result<Option<Arc<[Hash]>>, ProofError> {
-        let Some(kept) = self.level0.get(index) else { return Ok(None) };
+    /// Reads a tile of leaf hashes from local disk, if its root matches the level above.
+    async fn cached_tile(&self, index: u64) -> Result<Option<Arc<[Hash]>>, ProofError> {
+        let Some(hashes) = self.level0.get(index) else { return Ok(None) };
         let root = Box::pin(self.node(Node { level: 8, index })).await?;
-        Ok((subtree_of(&kept) == root).then(|| kept.into()))
+        Ok((subtree_of(&hashes) == root).then(|| hashes.into()))
     }
 
-    /// A full tile that is no longer at the right edge.
+    /// Loads a full tile that is no longer at the right edge.
     async fn full_tile(&self, tile: TileId) -> Result<Arc<[Hash]>, ProofError> {
         if tile.level == 0 {
-            if let Some(hashes) = self.kept_tile(tile.index).await? {
+            if let Some(hashes) = self.cached_tile(tile.index).await? {
                 return Ok(hashes);
             }
             let (mut at, end) = (tile.index * TILE_WIDTH as u64, (tile.index + 1) * TILE_WIDTH as u64);

@@ -1,4 +1,4 @@
-//! Reading events by index or id, from segments and from the log alike.
+//! Reading events by index or id, from segments and from the log.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,36 +13,36 @@ use super::{ReadError, Trail};
 use crate::manifest::{Segment, SegmentFile};
 use crate::segment::{SegmentError, SegmentReader};
 
-/// Outlines of segments that are kept: a few hundred kilobytes each.
-const KEPT: usize = 32;
+/// Segment readers in the cache, a few hundred kilobytes each.
+const MAX_CACHED: usize = 32;
 /// Indexes that are read from a segment at a time.
 const WINDOW: u64 = 1024;
 
-/// The segments read last, with their outlines.
+/// A cache of the segment readers used last, with their outlines.
 #[derive(Default)]
-pub(super) struct Readers {
-    kept: Mutex<VecDeque<(String, SegmentReader)>>,
+pub(super) struct ReaderCache {
+    entries: Mutex<VecDeque<(String, SegmentReader)>>,
 }
 
-impl Readers {
+impl ReaderCache {
     fn get(&self, path: &str) -> Option<SegmentReader> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(name, _)| name == path)?;
-        let found = kept.remove(at)?;
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = entries.iter().position(|(name, _)| name == path)?;
+        let found = entries.remove(at)?;
         let reader = found.1.clone();
-        kept.push_front(found);
+        entries.push_front(found);
         Some(reader)
     }
 
-    fn keep(&self, path: &str, reader: &SegmentReader) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.truncate(KEPT - 1);
-        kept.push_front((path.to_owned(), reader.clone()));
+    fn insert(&self, path: &str, reader: &SegmentReader) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.truncate(MAX_CACHED - 1);
+        entries.push_front((path.to_owned(), reader.clone()));
     }
 }
 
 impl Trail {
-    /// The bytes of the event at `index`.
+    /// Reads the bytes of the event at `index`.
     pub async fn leaf(&self, index: u64) -> Result<Bytes, ReadError> {
         let size = self.size();
         if index >= size {
@@ -52,12 +52,12 @@ impl Trail {
         rows.into_iter().next().map(|(_, leaf)| leaf).ok_or(ReadError::Missing { index })
     }
 
-    /// The events of `range`, by index, until their bytes are more than `limit_bytes`; at least one if there is one.
+    /// Reads the events of `range`, by index, until their bytes exceed `limit_bytes`; at least one if there is one.
     pub async fn read(&self, range: Range<u64>, limit_bytes: usize) -> Result<Vec<(u64, Bytes)>, ReadError> {
         let end = range.end.min(self.size());
         let (mut at, mut bytes) = (range.start, 0);
         let mut read = Vec::new();
-        // The first round is small: most readers follow the end, an event at a time.
+        // The first round is small: most readers follow the end of the trail.
         let mut window = 64;
         while at < end {
             for (index, leaf) in self.shared.rows(at..end.min(at + window)).await? {
@@ -73,15 +73,15 @@ impl Trail {
         Ok(read)
     }
 
-    /// The index of the event of this id.
+    /// Finds the index of the event with this id.
     pub async fn find(&self, id: &EventId) -> Result<Option<u64>, ReadError> {
-        // What is not sealed is looked at first: what moves to a segment meanwhile is found there.
+        // The log first: events that are sealed meanwhile are found in a segment.
         let sealed = loop {
             let before = self.shared.sealed().size;
             match self.shared.find_in_log(id).await {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => break self.shared.sealed(),
-                // A log file was sealed and put to new use while it was read.
+                // A log file was sealed and removed while it was read.
                 Err(_) if self.shared.sealed().size > before => {}
                 Err(error) => return Err(error),
             }
@@ -99,18 +99,18 @@ impl Trail {
 }
 
 impl Shared {
-    /// The reader of a segment's file.
+    /// Returns the reader of a segment's file.
     pub(super) async fn reader(&self, file: &SegmentFile) -> Result<SegmentReader, SegmentError> {
         if let Some(reader) = self.readers.get(&file.path) {
             return Ok(reader);
         }
         let reader = SegmentReader::open(&self.store, &self.key(&file.path), file.bytes).await?;
-        self.readers.keep(&file.path, &reader);
+        self.readers.insert(&file.path, &reader);
         Ok(reader)
     }
 
-    /// The events of `range`, which is not empty and within the trail: at least the first of them, in order and
-    /// without a gap.
+    /// Reads events of `range`, which is not empty and within the trail: at least the first one, in order and without a
+    /// gap.
     pub(super) async fn rows(&self, range: Range<u64>) -> Result<Vec<(u64, Bytes)>, ReadError> {
         let sealed = self.sealed();
         let index = range.start;
@@ -120,10 +120,10 @@ impl Shared {
         }
         let rows = if index < sealed.size {
             let segment = sealed.segment_of(index).ok_or(ReadError::Missing { index })?;
-            self.sealed_rows(segment, index..range.end.min(segment.last + 1)).await?
+            self.read_sealed(segment, index..range.end.min(segment.last + 1)).await?
         } else {
-            let rows = self.logged_rows(range.clone()).await;
-            // Sealed between the two looks, and its log file put to new use: it is in a segment now.
+            let rows = self.read_log(range.clone()).await;
+            // Sealed meanwhile, and its log file removed: it is in a segment now.
             if !rows.as_ref().is_ok_and(|rows| !rows.is_empty()) && self.sealed().size > index {
                 return Box::pin(self.rows(range)).await;
             }
@@ -136,21 +136,21 @@ impl Shared {
         }
     }
 
-    async fn sealed_rows(
+    async fn read_sealed(
         &self,
         segment: &Segment,
         range: Range<u64>,
     ) -> Result<Vec<(u64, Bytes)>, ReadError> {
         let files = segment.files.iter().filter(|file| file.first < range.end && file.last >= range.start);
-        // Families lie in files of their own: neighbours are read side by side.
+        // Each family has its own file: neighbouring events are read from several files.
         let reads = files.map(async |file| self.reader(file).await?.read(range.clone()).await);
         let mut rows = try_join_all(reads).await?.concat();
         rows.sort_unstable_by_key(|(index, _)| *index);
         Ok(rows)
     }
 
-    async fn logged_rows(&self, range: Range<u64>) -> Result<Vec<(u64, Bytes)>, ReadError> {
-        let commits = self.edge().hot.between(range.start, range.end);
+    async fn read_log(&self, range: Range<u64>) -> Result<Vec<(u64, Bytes)>, ReadError> {
+        let commits = self.edge().log_index.between(range.start, range.end);
         blocking(move || {
             let mut rows = Vec::new();
             for commit in commits {
@@ -167,9 +167,8 @@ impl Shared {
     }
 
     async fn find_in_log(&self, id: &EventId) -> Result<Option<u64>, ReadError> {
-        let commits = self.edge().hot.between(0, u64::MAX);
-        // The id stands in a leaf in its only spelling; a member of another event may hold the same text, which the
-        // second look tells apart.
+        let commits = self.edge().log_index.between(0, u64::MAX);
+        // The id has only one spelling in a leaf; another event may contain the same text, which parsing excludes.
         let needle = format!("\"id\":\"{id}\"").into_bytes();
         let id = id.clone();
         blocking(move || {
@@ -187,13 +186,13 @@ impl Shared {
     }
 }
 
-/// Does disk work off the async threads.
+/// Runs disk operations on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking work is cancelled only while the runtime goes away, and this future with it.
+            // Blocking work is cancelled only when the runtime shuts down, and this future with it.
             Err(_) => std::future::pending().await,
         },
     }

@@ -1,7 +1,7 @@
-//! Going through a stretch of the trail, in either direction, over segments and log alike.
+//! Scans over a range of the trail, in either direction, over segments and the log.
 //!
-//! Segments whose families, times or indexes don't meet a scan are not opened; pages whose statistics don't are not
-//! read. What is left is a stream that reads as it is asked: whoever stops asking costs nothing.
+//! Segments whose families, times or indexes don't match are not opened; pages whose statistics don't match are not read.
+//! The result is a stream that reads only as it is polled.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,32 +20,32 @@ use crate::segment::{Predicate, SegmentReader, Selection};
 /// Commits of the log that are read at a time.
 const COMMITS: usize = 16;
 
-/// Which events are wanted, and in which order.
+/// Which events to scan, and in which order.
 ///
-/// Families and indexes are exact. Times and predicates spare reading: events may come that don't meet them, never
-/// the other way round.
+/// Families and indexes are exact. Times and predicates only prune: the scan may return events that don't match them, but
+/// never misses one that does.
 #[derive(Clone)]
 pub struct Scan {
-    /// Of these families.
+    /// The families.
     pub families: Vec<Family>,
-    /// With an index in here.
+    /// The indexes.
     pub indexes: Range<u64>,
-    /// That happened from and up to these times.
+    /// The first and last time, inclusive.
     pub times: Option<(Timestamp, Timestamp)>,
-    /// That meet all of these.
+    /// Predicates that must all hold.
     pub predicates: Vec<Predicate>,
-    /// From the highest index down.
+    /// Whether to scan from the highest index down.
     pub newest_first: bool,
 }
 
 impl Scan {
-    /// Every event with an index in `indexes`, the newest first.
+    /// All events with an index in `indexes`, the newest first.
     pub fn newest(indexes: Range<u64>) -> Self {
         let families = Family::ALL.to_vec();
         Self { families, indexes, times: None, predicates: Vec::new(), newest_first: true }
     }
 
-    /// Every event with an index in `indexes`, the oldest first.
+    /// All events with an index in `indexes`, the oldest first.
     pub fn oldest(indexes: Range<u64>) -> Self {
         Self { newest_first: false, ..Self::newest(indexes) }
     }
@@ -57,36 +57,36 @@ impl Scan {
 }
 
 impl Trail {
-    /// The events that `scan` asks for. What retention dropped is passed over.
+    /// Scans the trail. Events that retention dropped are skipped.
     pub fn scan(&self, scan: Scan) -> impl Stream<Item = Result<(u64, Bytes), ReadError>> + Send + use<> {
         rows(self.shared.clone(), self.size(), scan)
     }
 }
 
-/// The events before `end` that `scan` asks for.
+/// Scans the events before `end`.
 pub(super) fn rows(
     shared: Arc<Shared>,
     end: u64,
     scan: Scan,
 ) -> impl Stream<Item = Result<(u64, Bytes), ReadError>> + Send + use<> {
-    let left = scan.indexes.start..scan.indexes.end.min(end);
-    let run = Run { shared, scan, left, ready: VecDeque::new(), merge: Vec::new() };
+    let remaining = scan.indexes.start..scan.indexes.end.min(end);
+    let run = Run { shared, scan, remaining, ready: VecDeque::new(), merge: Vec::new() };
     stream::try_unfold(run, |mut run| async move { Ok(run.next().await?.map(|row| (row, run))) })
 }
 
 struct Run {
     shared: Arc<Shared>,
     scan: Scan,
-    /// What was not begun yet.
-    left: Range<u64>,
+    /// The indexes that were not read yet.
+    remaining: Range<u64>,
     /// Rows from the log, in order.
     ready: VecDeque<(u64, Bytes)>,
     /// The files of the segment that is being read.
-    merge: Vec<Cursor>,
+    merge: Vec<FileCursor>,
 }
 
-/// Where one file is being read.
-struct Cursor {
+/// The position in one file of the segment being read.
+struct FileCursor {
     reader: SegmentReader,
     selection: Selection,
     pages: VecDeque<usize>,
@@ -99,29 +99,29 @@ impl Run {
             if let Some(row) = self.ready.pop_front() {
                 return Ok(Some(row));
             }
-            if let Some(row) = self.merged().await? {
+            if let Some(row) = self.next_merged().await? {
                 return Ok(Some(row));
             }
-            if self.left.is_empty() {
+            if self.remaining.is_empty() {
                 return Ok(None);
             }
             self.begin().await?;
         }
     }
 
-    /// Begins the next segment, or the next commits of the log.
+    /// Starts the next segment, or the next commits of the log.
     async fn begin(&mut self) -> Result<(), ReadError> {
         let sealed = self.shared.sealed();
-        self.left.start = self.left.start.max(sealed.retired_size());
-        if self.left.is_empty() {
+        self.remaining.start = self.remaining.start.max(sealed.retired_size());
+        if self.remaining.is_empty() {
             return Ok(());
         }
-        let index = if self.scan.newest_first { self.left.end - 1 } else { self.left.start };
+        let index = if self.scan.newest_first { self.remaining.end - 1 } else { self.remaining.start };
         if index >= sealed.size {
             return self.begin_log(sealed.size).await;
         }
         let segment = sealed.segment_of(index).ok_or(ReadError::Missing { index })?;
-        let range = self.left.start.max(segment.first)..self.left.end.min(segment.last + 1);
+        let range = self.remaining.start.max(segment.first)..self.remaining.end.min(segment.last + 1);
         for file in segment.files.iter().filter(|file| self.scan.may_hold(file, &range)) {
             let reader = self.shared.reader(file).await?;
             let selection = Selection {
@@ -130,29 +130,30 @@ impl Run {
                 predicates: self.scan.predicates.clone(),
             };
             let pages = reader.pages(&selection).into();
-            self.merge.push(Cursor { reader, selection, pages, rows: VecDeque::new() });
+            self.merge.push(FileCursor { reader, selection, pages, rows: VecDeque::new() });
         }
         self.done(&range);
         Ok(())
     }
 
     async fn begin_log(&mut self, sealed: u64) -> Result<(), ReadError> {
-        let mut commits = self.shared.edge().hot.between(self.left.start.max(sealed), self.left.end);
+        let mut commits =
+            self.shared.edge().log_index.between(self.remaining.start.max(sealed), self.remaining.end);
         match self.scan.newest_first {
             true => drop(commits.drain(..commits.len().saturating_sub(COMMITS))),
             false => commits.truncate(COMMITS),
         }
         let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
-            // Sealed since: the next look finds it in a segment.
+            // Sealed meanwhile: the next attempt finds it in a segment.
             return Ok(());
         };
-        let range = first.first.max(self.left.start)..last.end().min(self.left.end);
+        let range = first.first.max(self.remaining.start)..last.end().min(self.remaining.end);
         let read = blocking(move || {
-            commits.iter().map(super::hot::Commit::read).collect::<Result<Vec<_>, ReadError>>()
+            commits.iter().map(super::log_index::Commit::read).collect::<Result<Vec<_>, ReadError>>()
         });
         let rows = match read.await {
             Ok(rows) => rows,
-            // Its file was put to new use because it is sealed.
+            // Its file was removed because it is sealed.
             Err(_) if self.shared.sealed().size > sealed => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -169,13 +170,13 @@ impl Run {
 
     fn done(&mut self, range: &Range<u64>) {
         match self.scan.newest_first {
-            true => self.left.end = range.start,
-            false => self.left.start = range.end,
+            true => self.remaining.end = range.start,
+            false => self.remaining.start = range.end,
         }
     }
 
-    /// The next row of the segment that is being read.
-    async fn merged(&mut self) -> Result<Option<(u64, Bytes)>, ReadError> {
+    /// The next row of the segment being read.
+    async fn next_merged(&mut self) -> Result<Option<(u64, Bytes)>, ReadError> {
         let newest_first = self.scan.newest_first;
         for cursor in &mut self.merge {
             cursor.fill(newest_first).await?;
@@ -190,7 +191,7 @@ impl Run {
     }
 }
 
-impl Cursor {
+impl FileCursor {
     /// Reads pages until there is a row, or no page is left.
     async fn fill(&mut self, newest_first: bool) -> Result<(), ReadError> {
         while self.rows.is_empty() {

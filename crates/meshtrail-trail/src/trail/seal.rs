@@ -1,4 +1,4 @@
-//! The sealer thread: from full log files to segments, tiles, a manifest and a checkpoint.
+//! The sealer thread: turns complete log files into segments, tiles, a manifest and a checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -11,12 +11,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::error::SealError;
-use super::hot::Closed;
-use super::shared::{Access, Sealed, Shared};
+use super::log_index::ClosedFile;
+use super::shared::{Access, SealedState, Shared};
 use super::writer::Message;
 use crate::dedupe::Dedupe;
 use crate::fault::{Step, When};
-use crate::manifest::{self, Change, Fold, MAX_SOURCES, Put, PutNextError, SequenceSpan};
+use crate::manifest::{self, Fold, MAX_SOURCES, ManifestChange, Put, PutNextError, SequenceSpan};
 use crate::note::Checkpoint;
 use crate::retention;
 use crate::segment::{self, encode};
@@ -24,38 +24,38 @@ use crate::store::{GetError, Key, PutError, Store, StoreLocation};
 use crate::tree::{Hash, TILE_WIDTH, Tail, TileId};
 use crate::wal::{Entry, WalError, replay_bytes};
 
-/// How often it looks whether something is due.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How often the sealer checks whether a seal is due.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Sealer {
     shared: Arc<Shared>,
     fold: Fold,
-    /// What was seen of sources up to what is sealed.
-    seen: Dedupe,
+    /// The sequences received from each source, up to the sealed events.
+    dedupe: Dedupe,
     runtime: Handle,
-    /// Events to leave out of the next segment, because one of its names is taken by what a crash left.
+    /// Events to leave out of the next segment, because a crash left a file with one of its names.
     shorten: u64,
 }
 
-/// What is sealed next.
-struct Due {
-    files: Vec<Closed>,
+/// The log files to seal next.
+struct SealJob {
+    files: Vec<ClosedFile>,
     end: u64,
 }
 
-/// Leaves by family, as they lie in the log's bytes.
-type Families<'a> = BTreeMap<Family, OneFamily<'a>>;
+/// Leaves by family, borrowed from the log's bytes.
+type RowsByFamily<'a> = BTreeMap<Family, FamilyRows<'a>>;
 
 #[derive(Default)]
-struct OneFamily<'a> {
+struct FamilyRows<'a> {
     rows: Vec<(u64, &'a [u8])>,
     sources: BTreeMap<SourceName, Vec<SequenceSpan>>,
 }
 
-impl<'a> OneFamily<'a> {
-    fn take(&mut self, entry: &Entry<'a>) {
+impl<'a> FamilyRows<'a> {
+    fn push(&mut self, entry: &Entry<'a>) {
         let Entry { index, id, leaf, .. } = entry;
         self.rows.push((*index, leaf));
         if !self.sources.contains_key(&id.source) {
@@ -77,30 +77,30 @@ impl<'a> OneFamily<'a> {
 
 impl Sealer {
     pub(super) fn new(shared: Arc<Shared>, fold: Fold, runtime: Handle) -> Self {
-        let seen = Dedupe::new(fold.dedupe());
-        Self { shared, fold, seen, runtime, shorten: 0 }
+        let dedupe = Dedupe::new(fold.dedupe());
+        Self { shared, fold, dedupe, runtime, shorten: 0 }
     }
 
     pub(super) fn run(mut self, writer: JoinHandle<()>) {
         let mut writer = Some(writer);
-        let mut pause = LOOK_EVERY;
+        let mut pause = CHECK_INTERVAL;
         let mut swept: Option<Instant> = None;
-        if let Err(error) = self.sign_what_counts() {
+        if let Err(error) = self.sign_sealed() {
             self.report(&error, "the next seal signs what counts by then");
         }
         loop {
             let (closing, overdue) = self.wait(pause);
             if closing {
                 self.stop_writer(writer.take());
-                if !self.ships() {
+                if !self.must_ship() {
                     return;
                 }
             }
             if (overdue || closing) && !self.rotate(closing) {
                 return;
             }
-            pause = match self.seal_what_is_due(overdue || closing) {
-                Ok(()) => LOOK_EVERY,
+            pause = match self.seal_due(overdue || closing) {
+                Ok(()) => CHECK_INTERVAL,
                 Err(error) if closing => {
                     return self.report(&error, "gave up, because the server is stopping");
                 }
@@ -110,7 +110,7 @@ impl Sealer {
                     return self.shared.stop(&reason);
                 }
                 Err(error) => {
-                    let again = (pause * 2).clamp(LOOK_EVERY, LONGEST_PAUSE);
+                    let again = (pause * 2).clamp(CHECK_INTERVAL, LONGEST_PAUSE);
                     self.report(&error, "events stay in the local log; trying again");
                     again
                 }
@@ -118,17 +118,17 @@ impl Sealer {
             if closing {
                 return;
             }
-            if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+            if swept.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
                 self.sweep();
                 swept = Some(Instant::now());
             }
         }
     }
 
-    /// Has the writer answer what came before, and waits for it.
+    /// Stops the writer after its queued batches, and waits for it.
     fn stop_writer(&self, writer: Option<JoinHandle<()>>) {
         if let Access::Write(writing) = &self.shared.access {
-            // A writer that has ended already needs no word.
+            // The writer may have ended already.
             drop(writing.queue.blocking_send(Message::Stop));
         }
         if writer.is_some_and(|writer| writer.join().is_err()) {
@@ -136,27 +136,28 @@ impl Sealer {
         }
     }
 
-    /// Whether what is in the log must leave the machine soon.
-    fn ships(&self) -> bool {
+    /// Whether events in the log must be shipped to a bucket.
+    fn must_ship(&self) -> bool {
         matches!(self.shared.store.facts().location, StoreLocation::Bucket { .. })
     }
 
-    /// Waits until something may be due; says whether the trail is closing, and whether the oldest event is overdue.
+    /// Waits until a seal may be due; returns whether the trail is closing, and whether the oldest event is overdue.
     fn wait(&self, pause: Duration) -> (bool, bool) {
         let edge = self.shared.edge();
-        let waited = if edge.closing || (pause == LOOK_EVERY && self.is_due(&edge.closed)) {
+        let waited = if edge.closing || (pause == CHECK_INTERVAL && self.is_due(&edge.closed)) {
             edge
         } else {
-            self.shared.bell.wait_timeout(edge, pause).unwrap_or_else(PoisonError::into_inner).0
+            self.shared.wakeup.wait_timeout(edge, pause).unwrap_or_else(PoisonError::into_inner).0
         };
-        let age = if self.ships() { self.shared.config.ship_every } else { self.shared.config.segment_age };
+        let age =
+            if self.must_ship() { self.shared.config.ship_every } else { self.shared.config.segment_age };
         let now = Timestamp::now();
         let overdue =
-            waited.hot.since.is_some_and(|since| now.since(since) >= age || since.date() != now.date());
+            waited.log_index.since.is_some_and(|since| now.since(since) >= age || since.date() != now.date());
         (waited.closing, overdue)
     }
 
-    fn is_due<'a>(&self, closed: impl IntoIterator<Item = &'a Closed>) -> bool {
+    fn is_due<'a>(&self, closed: impl IntoIterator<Item = &'a ClosedFile>) -> bool {
         let (mut events, mut bytes) = (0, 0);
         closed.into_iter().any(|file| {
             events += file.end - file.first;
@@ -165,7 +166,7 @@ impl Sealer {
         })
     }
 
-    /// Has the writer close the file it is writing; false if it has ended for another reason than closing.
+    /// Has the writer close its current file; false if it has ended for another reason than closing.
     fn rotate(&self, closing: bool) -> bool {
         if closing {
             // The writer closed its file when it ended.
@@ -173,7 +174,7 @@ impl Sealer {
         }
         let Access::Write(writing) = &self.shared.access else { return false };
         self.shared.edge().rotating = true;
-        self.shared.bell.notify_all();
+        self.shared.wakeup.notify_all();
         let (done, closed) = oneshot::channel();
         let rotated = match writing.queue.blocking_send(Message::Rotate(done)) {
             Ok(()) => closed.blocking_recv().is_ok(),
@@ -184,19 +185,19 @@ impl Sealer {
         rotated || edge.closing
     }
 
-    fn seal_what_is_due(&mut self, all: bool) -> Result<(), SealError> {
-        while let Some(due) = self.next_due(all) {
+    fn seal_due(&mut self, all: bool) -> Result<(), SealError> {
+        while let Some(due) = self.next_job(all) {
             self.seal(&due)?;
         }
         Ok(())
     }
 
-    fn next_due(&self, all: bool) -> Option<Due> {
+    fn next_job(&self, all: bool) -> Option<SealJob> {
         let edge = self.shared.edge();
         if edge.closed.is_empty() || (!all && !self.is_due(&edge.closed)) {
             return None;
         }
-        let mut files: Vec<Closed> = Vec::new();
+        let mut files: Vec<ClosedFile> = Vec::new();
         for file in &edge.closed {
             files.push(file.clone());
             if self.is_due(&files) {
@@ -204,27 +205,27 @@ impl Sealer {
             }
         }
         let end = files.last()?.end.saturating_sub(self.shorten).max(self.fold.size() + 1);
-        Some(Due { files, end })
+        Some(SealJob { files, end })
     }
 
-    fn seal(&mut self, due: &Due) -> Result<(), SealError> {
+    fn seal(&mut self, due: &SealJob) -> Result<(), SealError> {
         let (first, end) = (self.fold.size(), due.end);
         if end > first && files_end(due) > first {
             let logs: Result<Vec<_>, SealError> = due.files.iter().map(read).collect();
             let logs = logs?;
             let families = self.gather(due, &logs, first, end)?;
             let sealed = Timestamp::now();
-            // A crash while segment files are written leaves some that no manifest names. The next start seals again
-            // from the log: equal files are taken as they are; if one has other contents (another version wrote
-            // it), the segment is made one event shorter and so gets other names.
+            // A crash while segment files are written leaves some that no manifest names. The next start seals again from
+            // the log: equal files are reused; if one has other contents (another version wrote it), the segment is made
+            // one event shorter and so gets other names.
             let files = self.put_segments(families, first, end)?;
-            // A crash here leaves tiles that no manifest counts: they are what any later tree has there.
+            // A crash here leaves tiles that no manifest covers: any later tree has the same ones.
             let subtrees = self.put_tiles(first, end)?;
-            let dedupe = self.seen.take_changed();
+            let dedupe = self.dedupe.take_changed();
             let segment = manifest::Segment { files, first, last: end - 1, sealed, subtrees };
-            let change = Change { sealed: vec![segment], dedupe, retired: None };
-            // A crash before the manifest leaves all the above without meaning. Once it is there, the segment counts,
-            // and the log's copy is only a copy.
+            let change = ManifestChange { sealed: vec![segment], dedupe, retired: None };
+            // A crash before the manifest leaves all of the above without effect. Once the manifest exists, the segment
+            // counts, and the log has only a copy.
             let Shared { store, root, .. } = &*self.shared;
             let Access::Write(writing) = &self.shared.access else { return Ok(()) };
             self.check(Step::PutManifest, When::Before)?;
@@ -232,13 +233,13 @@ impl Sealer {
             let put = self.runtime.block_on(put)?;
             self.check(Step::PutManifest, When::After)?;
             if put == Put::Earlier {
-                // An attempt thought to have failed had been carried out; what is due now begins behind it.
+                // An attempt thought to have failed had succeeded; the next job begins after it.
                 return Ok(());
             }
         }
-        // A crash here leaves an older checkpoint, or none behind a trail's first seal. The next start signs anew.
+        // A crash here leaves an older checkpoint, or none after a trail's first seal. The next start signs again.
         self.put_checkpoint()?;
-        // A crash here leaves log files whose events are all sealed: replay sees that and removes them.
+        // A crash here leaves log files whose events are all sealed: replay removes them.
         self.publish();
         self.shorten = 0;
         Ok(())
@@ -247,27 +248,27 @@ impl Sealer {
     /// Reads the events `first..end` from the log.
     fn gather<'a>(
         &mut self,
-        due: &Due,
+        due: &SealJob,
         logs: &'a [Vec<u8>],
         first: u64,
         end: u64,
-    ) -> Result<Families<'a>, SealError> {
-        let (mut families, mut next) = (Families::new(), first);
-        let seen = &mut self.seen;
+    ) -> Result<RowsByFamily<'a>, SealError> {
+        let (mut families, mut next) = (RowsByFamily::new(), first);
+        let dedupe = &mut self.dedupe;
         for (closed, bytes) in due.files.iter().zip(logs) {
             replay_bytes(closed.generation, &closed.path, bytes, &mut |batch| {
                 let wanted = || batch.entries.iter().filter(|entry| (first..end).contains(&entry.index));
                 for entry in wanted() {
-                    // Indexes within a file go on without a gap; between files it shows here.
+                    // Indexes within a file have no gaps; gaps between files are detected here.
                     if entry.index != next {
                         let (path, found) = (closed.path.clone(), entry.index);
                         return Err(WalError::Gap { path, expected: next, found });
                     }
                     next += 1;
-                    families.entry(entry.family).or_default().take(entry);
+                    families.entry(entry.family).or_default().push(entry);
                 }
                 let ids: Vec<&EventId> = wanted().map(|entry| &entry.id).collect();
-                let remembered = seen.see(ids.into_iter());
+                let remembered = dedupe.record(ids.into_iter());
                 let (path, offset) = (closed.path.clone(), batch.at);
                 let what = "its sequences contradict those before";
                 remembered.map(drop).map_err(|_| WalError::Damaged { path, offset, what })
@@ -278,7 +279,7 @@ impl Sealer {
 
     fn put_segments(
         &mut self,
-        families: Families<'_>,
+        families: RowsByFamily<'_>,
         first: u64,
         end: u64,
     ) -> Result<Vec<manifest::SegmentFile>, SealError> {
@@ -287,13 +288,13 @@ impl Sealer {
         let received = earliest.and_then(|(_, leaf)| Event::from_json(leaf).ok()).map(|event| event.received);
         let (year, month, day) = received.unwrap_or_else(Timestamp::now).date();
         let mut files = Vec::new();
-        for (family, OneFamily { rows, sources }) in families {
+        for (family, FamilyRows { rows, sources }) in families {
             let path = format!(
                 "segments/family={family}/date={year:04}-{month:02}-{day:02}/{first:012}-{:012}.parquet",
                 end - 1
             );
             let encoded = encode(family, &self.shared.config.name, &rows)?;
-            let file = file_of(family, path, &encoded, sources);
+            let file = segment_file(family, path, &encoded, sources);
             let key = self.shared.key(&file.path);
             match self.put_same(Step::PutSegment, &key, encoded.bytes.into()) {
                 Err(SealError::Conflict { key }) => {
@@ -323,7 +324,7 @@ impl Sealer {
         Ok(subtrees)
     }
 
-    /// Puts an object that may be there already with the same contents.
+    /// Puts an object that may exist already with the same contents.
     fn put_same(&self, step: Step, key: &Key, bytes: Bytes) -> Result<(), SealError> {
         let store = &self.shared.store;
         self.check(step, When::Before)?;
@@ -348,12 +349,12 @@ impl Sealer {
         self.shared.config.faults.check(step, when).map_err(SealError::OnPurpose)
     }
 
-    /// Makes good for a crash between a manifest and its checkpoint: with nothing left to seal, no seal would.
-    fn sign_what_counts(&self) -> Result<(), SealError> {
+    /// Repairs a crash between a manifest and its checkpoint, because without events to seal no seal would.
+    fn sign_sealed(&self) -> Result<(), SealError> {
         let key = self.shared.key("checkpoint");
         let older = match self.runtime.block_on(self.shared.store.get(&key)) {
-            // One that can't be read, or says more than the manifests, is evidence: it stays for `verify` to tell of
-            // until the next seal. The start warned of it.
+            // An unreadable checkpoint, or one beyond the manifests, is evidence: it stays for `verify` until the next
+            // seal. The start has logged a warning.
             Ok(note) => {
                 Checkpoint::parse_unverified(&note).is_ok_and(|signed| signed.size < self.fold.size())
             }
@@ -376,20 +377,20 @@ impl Sealer {
         self.check(Step::ReplaceCheckpoint, When::After)
     }
 
-    /// Readers go to the segments from now on; what only the log needed is given back.
+    /// Switches readers to the segments, and releases what only the log needed.
     fn publish(&self) {
-        let sealed = Sealed::of(&self.fold);
+        let sealed = SealedState::of(&self.fold);
         let size = sealed.size;
         *self.shared.sealed.write().unwrap_or_else(PoisonError::into_inner) = sealed;
         let mut edge = self.shared.edge();
         edge.tail.forget_before(size);
-        edge.hot.forget_before(size, Timestamp::now());
+        edge.log_index.forget_before(size, Timestamp::now());
         let mut done = Vec::new();
         while edge.closed.front().is_some_and(|closed| closed.end <= size) {
             done.extend(edge.closed.pop_front());
         }
         drop(edge);
-        self.shared.bell.notify_all();
+        self.shared.wakeup.notify_all();
         for closed in done {
             let removed =
                 self.shared.config.faults.around(Step::WalDelete, || std::fs::remove_file(&closed.path));
@@ -429,18 +430,18 @@ impl Sealer {
     }
 }
 
-fn read(closed: &Closed) -> Result<Vec<u8>, SealError> {
+fn read(closed: &ClosedFile) -> Result<Vec<u8>, SealError> {
     Ok(std::fs::read(&closed.path).map_err(WalError::disk("read", &closed.path))?)
 }
 
-fn files_end(due: &Due) -> u64 {
+fn files_end(due: &SealJob) -> u64 {
     due.files.last().map_or(0, |file| file.end)
 }
 
-fn file_of(
+fn segment_file(
     family: Family,
     path: String,
-    encoded: &segment::Segment,
+    encoded: &segment::EncodedSegment,
     sources: BTreeMap<SourceName, Vec<SequenceSpan>>,
 ) -> manifest::SegmentFile {
     let times = encoded.times.map_or((Timestamp::default(), Timestamp::default()), |times| times);
@@ -457,15 +458,15 @@ fn file_of(
     }
 }
 
-/// The tiles that sealing `first..end` adds: full ones from level 1 up, and the partial ones at the end.
+/// The tiles that sealing `first..end` adds: full ones from level 1 up, and partial ones at the end.
 fn tiles_of(tail: &Tail, first: u64, end: u64) -> Option<Vec<(TileId, Bytes)>> {
     let full = (1..8u8).flat_map(|level| {
         let tiles = move |size: u64| (size >> (8 * u32::from(level))) >> 8;
         (tiles(first)..tiles(end)).map(move |index| TileId::full(level, index))
     });
-    full.chain(TileId::partial(end)).map(|tile| Some((tile, bytes_of(&tail.tile(tile)?)))).collect()
+    full.chain(TileId::partial(end)).map(|tile| Some((tile, tile_bytes(&tail.tile(tile)?)))).collect()
 }
 
-pub(super) fn bytes_of(hashes: &[Hash]) -> Bytes {
+pub(super) fn tile_bytes(hashes: &[Hash]) -> Bytes {
     hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<u8>>().into()
 }

@@ -1,4 +1,4 @@
-//! What the handle, the writer and the sealer share.
+//! State shared by the handle, the writer and the sealer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -7,28 +7,28 @@ use tokio::sync::{mpsc, watch};
 
 use super::TrailConfig;
 use super::head::Heads;
-use super::hot::Hot;
 use super::level0::Level0;
-use super::prove::Tiles;
-use super::read::Readers;
+use super::log_index::LogIndex;
+use super::prove::TileCache;
+use super::read::ReaderCache;
 use super::writer::Message;
 use crate::manifest::{Retired, Segment};
 use crate::note;
 use crate::store::{Key, Store};
 use crate::tree::Tail;
 
-/// Whether a trail takes events.
+/// Whether a trail accepts events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It does.
+    /// It accepts events.
     Accepting,
-    /// It is open for reading only.
+    /// It is open for reading.
     ReadOnly,
-    /// The log has grown to its bound, because the store does not take segments; senders wait.
+    /// The log has reached its limit, because the store accepts no segments; senders wait.
     Full,
-    /// Nothing more is taken until a restart.
+    /// No more events are accepted until a restart.
     Stopped {
-        /// Why.
+        /// The reason.
         reason: Arc<str>,
     },
 }
@@ -39,14 +39,14 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) root: Key,
     pub(super) access: Access,
-    /// The size that is durable.
+    /// The durable size.
     pub(super) size: watch::Sender<u64>,
     pub(super) edge: Mutex<Edge>,
-    /// Rung when the edge has something for the sealer, or gave something back to the writer.
-    pub(super) bell: Condvar,
-    pub(super) sealed: RwLock<Arc<Sealed>>,
-    pub(super) readers: Readers,
-    pub(super) tiles: Tiles,
+    /// Notified when the edge has work for the sealer, or room for the writer.
+    pub(super) wakeup: Condvar,
+    pub(super) sealed: RwLock<Arc<SealedState>>,
+    pub(super) readers: ReaderCache,
+    pub(super) tiles: TileCache,
     pub(super) level0: Level0,
 }
 
@@ -60,34 +60,34 @@ pub(super) struct Writing {
     pub(super) key: note::Key,
     pub(super) heads: Heads,
     pub(super) queue: mpsc::Sender<Message>,
-    /// What was seen of sources when the trail was opened, and epochs given out since.
+    /// Epochs of in-process sources: those at opening, and those assigned since.
     pub(super) epochs: Mutex<super::append::Epochs>,
     pub(super) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    /// Held as long as the trail is open.
+    /// The lock of the folder, while the trail is open.
     pub(super) lock: Mutex<Option<std::fs::File>>,
 }
 
-/// What is not in the store yet.
+/// The part of the trail that is not in the store yet.
 pub(super) struct Edge {
     pub(super) tail: Tail,
-    pub(super) hot: Hot,
-    /// Full log files that wait to be sealed, oldest first.
-    pub(super) closed: VecDeque<super::hot::Closed>,
+    pub(super) log_index: LogIndex,
+    /// Complete log files that wait to be sealed, oldest first.
+    pub(super) closed: VecDeque<super::log_index::ClosedFile>,
     pub(super) stopped: Option<Arc<str>>,
     pub(super) closing: bool,
-    /// The sealer waits for the writer to close its file, so the writer must not wait for the sealer.
+    /// Whether the sealer waits for the writer to close its file, in which case the writer must not wait for the sealer.
     pub(super) rotating: bool,
 }
 
-/// What the store has, as of the newest manifest.
+/// The part of the trail in the store, as of the newest manifest.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sealed {
+pub(super) struct SealedState {
     pub(super) size: u64,
     pub(super) segments: VecDeque<Arc<Segment>>,
     pub(super) retired: Option<Retired>,
 }
 
-impl Sealed {
+impl SealedState {
     pub(super) fn of(fold: &crate::manifest::Fold) -> Arc<Self> {
         Arc::new(Self {
             size: fold.size(),
@@ -100,7 +100,7 @@ impl Sealed {
         self.retired.as_ref().map_or(0, |retired| retired.size)
     }
 
-    /// The segment that holds this index.
+    /// The segment with this index.
     pub(super) fn segment_of(&self, index: u64) -> Option<&Arc<Segment>> {
         let at = self.segments.partition_point(|segment| segment.last < index);
         self.segments.get(at).filter(|segment| segment.first <= index)
@@ -112,7 +112,7 @@ impl Shared {
         self.edge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn sealed(&self) -> Arc<Sealed> {
+    pub(super) fn sealed(&self) -> Arc<SealedState> {
         self.sealed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -139,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// Takes nothing more from now on.
+    /// Stops accepting events.
     pub(super) fn stop(&self, reason: &str) {
         let mut edge = self.edge();
         if edge.stopped.is_none() {
@@ -147,13 +147,13 @@ impl Shared {
             edge.stopped = Some(reason.into());
         }
         drop(edge);
-        self.bell.notify_all();
+        self.wakeup.notify_all();
     }
 }
 
 impl Edge {
     pub(super) fn is_full(&self, config: &TrailConfig) -> bool {
-        // Two files at least: one is sealed while the next fills.
+        // At least two files: one is sealed while the next fills.
         self.closed.len() > 1
             && self.closed.iter().map(|closed| closed.bytes).sum::<u64>() >= config.log_limit
     }

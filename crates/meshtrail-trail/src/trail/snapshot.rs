@@ -1,9 +1,9 @@
-//! The trail as it is at one moment, for readers that take many rows of few columns.
+//! Snapshots of a trail, for readers of many rows of few columns.
 //!
-//! - Each durable event is in it once: in a sealed file, or among the rows of the log behind the last of them.
-//! - Taking one reads nothing. Sealed files never change; rows of the log that are sealed before they are read are read
-//!   from their segments.
-//! - Retention may delete a file while it is read: an error, never fewer rows than asked for.
+//! - Each durable event is in it once: in a sealed file, or among the events of the log behind them.
+//! - Taking a snapshot reads nothing. Sealed files never change; events of the log that are sealed before they are read
+//!   are read from their segments.
+//! - Retention may delete a file while it is read, which is an error, never a result with fewer rows.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,40 +12,39 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use meshtrail_event::Family;
 
-use super::hot::Commit;
+use super::log_index::Commit;
 use super::read::blocking;
 use super::scan::{self, Scan};
-use super::shared::{Sealed, Shared};
+use super::shared::{SealedState, Shared};
 use super::{ReadError, Trail};
 use crate::manifest::SegmentFile;
 use crate::segment::{SegmentEnd, SegmentError, SegmentReader};
 
-/// A trail at one moment; cheap to clone.
+/// A snapshot of a trail; cheap to clone.
 #[derive(Clone)]
 pub struct Snapshot {
     shared: Arc<Shared>,
-    sealed: Arc<Sealed>,
+    sealed: Arc<SealedState>,
     commits: Arc<[Commit]>,
     end: u64,
 }
 
 impl Trail {
-    /// The trail as it is now: at least everything that was acknowledged before the call.
+    /// Takes a snapshot with at least everything that was acknowledged before the call.
     pub fn snapshot(&self) -> Snapshot {
         let size = self.size();
-        // A commit leaves the edge only after the segments that hold it were shown, so what is looked at in this
-        // order has no gap.
+        // A commit leaves the edge only after its segments are visible, so that reading in this order leaves no gap.
         let edge = self.shared.edge();
         let sealed = self.shared.sealed();
         let end = size.max(sealed.size);
-        let commits = edge.hot.between(sealed.size, end).into();
+        let commits = edge.log_index.between(sealed.size, end).into();
         drop(edge);
         Snapshot { shared: self.shared.clone(), sealed, commits, end }
     }
 }
 
 impl Snapshot {
-    /// The index of the first event that is there: all before it were dropped by retention.
+    /// The index of the first event that retention has left.
     pub fn first(&self) -> u64 {
         self.sealed.retired_size()
     }
@@ -65,28 +64,28 @@ impl Snapshot {
         self.sealed.segments.iter().flat_map(|segment| &segment.files)
     }
 
-    /// The end of a sealed file: what any Parquet reader needs before it reads pages.
+    /// Reads the end of a sealed file: its footer and indexes.
     pub async fn read_end(&self, path: &str, size: u64) -> Result<SegmentEnd, SegmentError> {
         SegmentEnd::read(&self.shared.store, &self.shared.key(path), size).await
     }
 
-    /// Stretches of a sealed file, in the order asked for.
+    /// Reads ranges of a sealed file, in the order requested.
     pub async fn read_ranges(&self, path: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, SegmentError> {
         Ok(self.shared.store.get_ranges(&self.shared.key(path), ranges).await?)
     }
 
-    /// A sealed file, read by leaves.
+    /// Opens a sealed file, to read leaves.
     pub async fn open(&self, path: &str, size: u64) -> Result<SegmentReader, SegmentError> {
         SegmentReader::open(&self.shared.store, &self.shared.key(path), size).await
     }
 
-    /// The events with an index in `range` that were in no sealed file at this moment, in order, with their families.
+    /// The events with an index in `range` that the snapshot has in the log, in order, with their families.
     pub async fn events(&self, range: Range<u64>) -> Result<Vec<(u64, Family, Bytes)>, ReadError> {
         let range = range.start.max(self.sealed.size)..range.end.min(self.end);
-        if let Some(events) = self.logged(range.clone()).await? {
+        if let Some(events) = self.read_log(range.clone()).await? {
             return Ok(events);
         }
-        // Sealed since: the same events are in segments now.
+        // Sealed meanwhile: the same events are in segments now.
         let mut events = Vec::new();
         for family in Family::ALL {
             let scan = Scan { families: vec![family], ..Scan::oldest(range.clone()) };
@@ -97,8 +96,8 @@ impl Snapshot {
         Ok(events)
     }
 
-    /// The rows of the log with an index in `range`. None if they were sealed, and their log file put to new use, since.
-    async fn logged(&self, range: Range<u64>) -> Result<Option<Vec<(u64, Family, Bytes)>>, ReadError> {
+    /// Reads the events of `range` from the log; none if they were sealed and their log file was removed meanwhile.
+    async fn read_log(&self, range: Range<u64>) -> Result<Option<Vec<(u64, Family, Bytes)>>, ReadError> {
         if range.is_empty() {
             return Ok(Some(Vec::new()));
         }

@@ -1,4 +1,4 @@
-//! The whole trail on a real folder: what was acknowledged, whatever breaks, is there once, in order, and verifies.
+//! Tests of the whole trail on a real folder: acknowledged events survive faults, once and in order, and verify.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -51,10 +51,10 @@ async fn assert_verifies(folder: &TempDir, what: &str) {
     assert!(problems.is_empty(), "{what}: {problems:#?}");
 }
 
-/// Bounds a wait that never ends.
+/// The limit of waits.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits for the background: nothing here depends on how long it takes.
+/// Waits for background work; no test depends on how long it takes.
 async fn until(done: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !done() {
@@ -63,7 +63,7 @@ async fn until(done: impl Fn() -> bool) {
     }
 }
 
-async fn sealed(trail: &Trail, size: u64) {
+async fn wait_until_sealed(trail: &Trail, size: u64) {
     until(|| trail.shared.sealed().size >= size).await;
 }
 
@@ -77,12 +77,12 @@ fn leaves(sequences: std::ops::Range<u64>) -> Vec<Vec<u8>> {
     events(sequences).iter().map(Event::to_leaf).collect()
 }
 
-/// From the first time `step` comes by, it and every other step fails: the process is as good as dead.
+/// From the first time that `step` is reached, every step fails, as if the process had died.
 fn dying_at(step: Step, when: When) -> (Faults, Arc<AtomicBool>, mpsc::Receiver<()>) {
     let (armed, dead) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
     let (died, seen) = mpsc::channel();
     let watched = armed.clone();
-    let faults = Faults::planned(move |at, at_when| {
+    let faults = Faults::with_plan(move |at, at_when| {
         if !watched.load(Ordering::SeqCst) {
             return false;
         }
@@ -92,7 +92,7 @@ fn dying_at(step: Step, when: When) -> (Faults, Arc<AtomicBool>, mpsc::Receiver<
         let hit = at == step && at_when == when;
         if hit {
             dead.store(true, Ordering::SeqCst);
-            // Nobody listens any more when the test is over.
+            // The receiver is gone when the test is over.
             died.send(()).ok();
         }
         hit
@@ -106,7 +106,7 @@ async fn what_was_acknowledged_survives_every_broken_step_and_a_failed_batch_is_
         for when in [When::Before, When::After] {
             let folder = tempfile::tempdir().unwrap();
             let (faults, armed, died) = dying_at(step, when);
-            // A file grows only when much is in it.
+            // A file grows only with enough data.
             let (batch, per_segment) = if step == Step::WalExtend { (2000, 1 << 20) } else { (3, 8) };
             let trail = open(&folder, TrailConfig { faults, ..config(per_segment) }).await;
             armed.store(true, Ordering::SeqCst);
@@ -131,7 +131,7 @@ async fn what_was_acknowledged_survives_every_broken_step_and_a_failed_batch_is_
             assert!(there.len() as u64 >= acknowledged - 1, "{what}: acknowledged events are missing");
             assert_eq!(there.len() as u64 % batch, 0, "{what}: half a batch");
             assert!(there == leaves(1..there.len() as u64 + 1), "{what}: other events than were sent");
-            // A sender that got no answer sends again: nothing counts twice.
+            // A sender without an answer sends again: nothing counts twice.
             for start in (1..=acknowledged).step_by(batch as usize) {
                 trail.append(events(start..start + batch)).await.unwrap();
             }
@@ -152,8 +152,8 @@ async fn an_event_counts_once_however_often_it_is_sent() {
     }
     assert_eq!(trail.size(), 6);
     let again = trail.append(events(5..9)).await.unwrap();
-    assert!(matches!(again[1], Appended::Duplicate { .. }));
-    assert!(matches!(&again[2], Appended::New { index: 6, id } if id.sequence == 7));
+    assert!(matches!(again[1], AppendOutcome::Duplicate { .. }));
+    assert!(matches!(&again[2], AppendOutcome::New { index: 6, id } if id.sequence == 7));
     trail.close().await;
     let trail = open(&folder, config(4)).await;
     trail.append(events(1..9)).await.unwrap();
@@ -179,7 +179,7 @@ async fn segments_and_log_read_as_one_in_both_directions() {
     for start in (1..351).step_by(50) {
         trail.append(events(start..start + 50)).await.unwrap();
     }
-    sealed(&trail, 300).await;
+    wait_until_sealed(&trail, 300).await;
     let expected = leaves(1..351);
     assert!(all(&trail).await == expected);
     for index in [0, 99, 100, 299, 300, 349] {
@@ -208,7 +208,7 @@ async fn proofs_checkpoints_and_tiles_hold_across_segments_and_log() {
         trail.append(events(start..start + 100)).await.unwrap();
         heads.push(trail.checkpoint().await.unwrap());
     }
-    sealed(&trail, 900).await;
+    wait_until_sealed(&trail, 900).await;
     for head in &heads {
         let read = verify_note(&head.note, &head.vkey).unwrap();
         assert_eq!((read.size, read.root), (head.size, head.root));
@@ -251,7 +251,7 @@ async fn a_second_server_on_the_store_is_fenced_off_at_its_first_manifest() {
     let second = Trail::open(store(folder.path()).await, &other, config(4)).await.unwrap();
     first.append(events(1..9)).await.unwrap();
     first.append(events(9..10)).await.unwrap();
-    sealed(&first, 8).await;
+    wait_until_sealed(&first, 8).await;
     second.append(events(101..109)).await.unwrap();
     second.append(events(109..110)).await.unwrap();
     until(|| matches!(second.state(), State::Stopped { .. })).await;
@@ -303,7 +303,7 @@ async fn an_emitter_counts_in_order_and_begins_a_new_epoch_with_each_start() {
         assert_eq!(emitter.epoch(), epoch);
         for sequence in 1..5 {
             let draft = Draft::new(Kind::SshSessionStarted, Timestamp::now());
-            let Appended::New { index, id } = emitter.emit(draft).await.unwrap() else {
+            let AppendOutcome::New { index, id } = emitter.emit(draft).await.unwrap() else {
                 panic!("a duplicate")
             };
             assert_eq!(id.to_string(), format!("main.server.{epoch}.{sequence}"));
@@ -321,7 +321,7 @@ async fn reading_only_sees_segments_and_log_beside_the_server() {
     for start in (1..31).step_by(5) {
         trail.append(events(start..start + 5)).await.unwrap();
     }
-    sealed(&trail, 20).await;
+    wait_until_sealed(&trail, 20).await;
     let local = folder.path().join("local");
     let reading = Trail::open_read_only(store(folder.path()).await, Some(&local), config(10)).await.unwrap();
     assert!(all(&reading).await == leaves(1..31));
@@ -360,7 +360,7 @@ async fn proofs_hold_with_kept_hashes_with_wrong_ones_and_with_none() {
         trail.append(events(start..start + 300)).await.unwrap();
     }
     trail.append(events(1201..1202)).await.unwrap();
-    sealed(&trail, 1200).await;
+    wait_until_sealed(&trail, 1200).await;
     trail.close().await;
     let kept = folder.path().join("local/cache/main.hashes");
     assert_eq!(std::fs::metadata(&kept).unwrap().len(), 4 * 8192);
@@ -381,7 +381,7 @@ async fn a_torn_end_is_dropped_although_the_next_file_was_made_already() {
     let folder = tempfile::tempdir().unwrap();
     let trail = open(&folder, config(8)).await;
     trail.append(events(1..4)).await.unwrap();
-    // Half full: the next file is being made.
+    // Half full: the next file is being created.
     trail.append(events(4..7)).await.unwrap();
     trail.close().await;
     let local = folder.path().join("local");
@@ -407,7 +407,7 @@ async fn a_log_that_filled_while_the_store_was_away_goes_on_when_it_is_back() {
     let mut config = config(10);
     // Everything is overdue at once, so the sealer asks the writer for its file while the writer waits for the sealer.
     (config.segment_age, config.log_limit) = (Duration::from_millis(1), 1);
-    config.faults = Faults::planned({
+    config.faults = Faults::with_plan({
         let (away, tries) = (away.clone(), tries.clone());
         move |step, when| {
             let asked = step == Step::PutManifest && when == When::Before;

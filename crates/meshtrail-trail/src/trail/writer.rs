@@ -1,4 +1,4 @@
-//! The writer thread: who comes first, and one sync for all that wait.
+//! The writer thread: orders events, and syncs all waiting batches with one commit.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -10,34 +10,34 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::AppendError;
-use super::append::Appended;
-use super::hot::{Closed, Commit, HotFile};
+use super::append::AppendOutcome;
+use super::log_index::{ClosedFile, Commit, LogFile};
 use super::shared::Shared;
-use crate::dedupe::{Dedupe, Seen};
+use crate::dedupe::{Dedupe, Novelty};
 use crate::tree::Hash;
 use crate::wal::{Batch, WalError, WalFile, begin, finish};
 
-/// How long the queue is watched before the writer sleeps.
+/// How long the writer polls the queue before it sleeps.
 const WATCH: Duration = Duration::from_micros(40);
-/// Once a commit is this large, more waits for the next.
+/// The size from which a commit takes no further batches.
 const MAX_COMMIT: usize = 4 << 20;
-/// Bytes of a frame beside its entries, at most.
+/// Bytes of a frame besides its entries, at most.
 const FRAME_OVERHEAD: usize = 64;
 
-pub(super) type Answer = Result<Vec<Appended>, AppendError>;
+pub(super) type Answer = Result<Vec<AppendOutcome>, AppendError>;
 
-/// Events that are taken together or not at all.
+/// A batch to append atomically.
 pub(super) struct Request {
     pub(super) batch: Batch,
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
-/// What the writer is asked for.
+/// A message to the writer.
 pub(super) enum Message {
     Append(Request),
-    /// Close the current log file now, so that it can be sealed.
+    /// Close the current log file, so that it can be sealed.
     Rotate(oneshot::Sender<()>),
-    /// Answer what came before, then end.
+    /// End after the queued batches.
     Stop,
 }
 
@@ -45,30 +45,30 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Message>,
     folder: PathBuf,
-    seen: Dedupe,
+    dedupe: Dedupe,
     next: u64,
-    /// The next file's.
+    /// The next file's generation.
     generation: u64,
     current: Option<Current>,
-    /// The next file, being made while the current one fills.
+    /// The next file, created while the current one fills.
     prepared: Option<JoinHandle<Result<WalFile, WalError>>>,
-    pending: Pending,
+    pending: PendingCommit,
 }
 
 /// The log file being written.
 struct Current {
     log: WalFile,
-    hot: Arc<HotFile>,
+    file: Arc<LogFile>,
     first: u64,
 }
 
-/// What goes into the next commit.
+/// The contents of the next commit.
 #[derive(Default)]
-struct Pending {
+struct PendingCommit {
     frames: Vec<u8>,
     first: u64,
     hashes: Vec<Hash>,
-    replies: Vec<(oneshot::Sender<Answer>, Vec<Appended>)>,
+    replies: Vec<(oneshot::Sender<Answer>, Vec<AppendOutcome>)>,
 }
 
 impl Writer {
@@ -76,20 +76,20 @@ impl Writer {
         shared: Arc<Shared>,
         queue: mpsc::Receiver<Message>,
         folder: PathBuf,
-        seen: Dedupe,
+        dedupe: Dedupe,
         next: u64,
         generation: u64,
     ) -> Self {
-        let (current, prepared, pending) = (None, None, Pending::default());
-        Self { shared, queue, folder, seen, next, generation, current, prepared, pending }
+        let (current, prepared, pending) = (None, None, PendingCommit::default());
+        Self { shared, queue, folder, dedupe, next, generation, current, prepared, pending }
     }
 
     pub(super) fn run(mut self) {
         while let Some(message) = self.next_message() {
-            let mut going = self.take(message);
+            let mut going = self.handle(message);
             while going && self.pending.frames.len() < MAX_COMMIT {
                 let Ok(message) = self.queue.try_recv() else { break };
-                going = self.take(message);
+                going = self.handle(message);
             }
             self.commit();
             if !going {
@@ -101,14 +101,14 @@ impl Writer {
         self.close_current();
         // A file that was prepared and never used is removed at the next start.
         drop(self.prepared.take().map(JoinHandle::join));
-        // Whoever is still in the queue, or comes later, is told by the closed channel.
+        // The closed channel is the answer to requests in the queue and later ones.
         self.queue.close();
     }
 
-    /// The next message; none once every sender has gone.
+    /// The next message; none once all senders are dropped.
     ///
-    /// A sender that goes on after its answer is back within microseconds, sooner than a thread that sleeps is woken:
-    /// so the queue is watched for a moment before sleeping.
+    /// A sender often sends again within microseconds of its answer, faster than a sleeping thread is woken: so the queue
+    /// is polled briefly before sleeping.
     fn next_message(&mut self) -> Option<Message> {
         let asleep_at = Instant::now() + WATCH;
         loop {
@@ -123,16 +123,16 @@ impl Writer {
         self.queue.blocking_recv()
     }
 
-    fn take(&mut self, message: Message) -> bool {
+    fn handle(&mut self, message: Message) -> bool {
         match message {
-            Message::Append(Request { batch, reply }) => match self.take_batch(&batch) {
+            Message::Append(Request { batch, reply }) => match self.add_batch(&batch) {
                 Ok(appended) => self.pending.replies.push((reply, appended)),
                 Err(error) => answer(reply, Err(error)),
             },
             Message::Rotate(done) => {
                 self.commit();
                 self.close_current();
-                // Nobody waits any more: no matter.
+                // The receiver may be gone.
                 done.send(()).ok();
             }
             Message::Stop => return false,
@@ -140,36 +140,36 @@ impl Writer {
         true
     }
 
-    fn take_batch(&mut self, batch: &Batch) -> Answer {
+    fn add_batch(&mut self, batch: &Batch) -> Answer {
         if self.shared.edge().stopped.is_some() {
             return Err(self.shared.closed());
         }
-        // Room first: a full disk refuses this batch and changes nothing.
+        // Reserve room first: on a full disk this batch is refused and nothing changes.
         self.make_room(batch.entries.len() + FRAME_OVERHEAD).map_err(|error| no_room(&error))?;
-        let seen = self.seen.see(batch.events.iter().map(|event| &event.id))?;
+        let novelty = self.dedupe.record(batch.events.iter().map(|event| &event.id))?;
         let first = self.next;
         if self.pending.hashes.is_empty() {
             self.pending.first = first;
         }
         let mut appended = Vec::with_capacity(batch.events.len());
-        for (event, seen) in batch.events.iter().zip(&seen) {
-            appended.push(match seen {
-                Seen::Before => Appended::Duplicate { index: None },
-                Seen::New => {
+        for (event, novelty) in batch.events.iter().zip(&novelty) {
+            appended.push(match novelty {
+                Novelty::Duplicate => AppendOutcome::Duplicate { index: None },
+                Novelty::New => {
                     let index = self.next;
                     self.next += 1;
                     self.pending.hashes.push(event.hash);
-                    Appended::New { index, id: event.id.clone() }
+                    AppendOutcome::New { index, id: event.id.clone() }
                 }
             });
         }
         if self.next > first {
-            self.frame(batch, &seen, first);
+            self.frame(batch, &novelty, first);
         }
         Ok(appended)
     }
 
-    fn frame(&mut self, batch: &Batch, seen: &[Seen], first: u64) {
+    fn frame(&mut self, batch: &Batch, novelty: &[Novelty], first: u64) {
         let current = self.current.as_ref().expect("room was made in a file");
         let count = u32::try_from(self.next - first).expect("a batch is at most 4 MiB");
         let frames = &mut self.pending.frames;
@@ -177,14 +177,15 @@ impl Writer {
         if count as usize == batch.events.len() {
             frames.extend_from_slice(&batch.entries);
         } else {
-            for (at, event) in batch.events.iter().enumerate().filter(|(at, _)| seen[*at] == Seen::New) {
+            for (at, event) in batch.events.iter().enumerate().filter(|(at, _)| novelty[*at] == Novelty::New)
+            {
                 frames.extend_from_slice(&batch.entries[event.at..batch.end_of(at)]);
             }
         }
         finish(frames, start, current.log.generation, current.log.tail());
     }
 
-    /// Makes sure that the log has room for `bytes` more than what is pending.
+    /// Reserves room in the log for the pending bytes and `bytes` more.
     fn make_room(&mut self, bytes: usize) -> Result<(), WalError> {
         let config = &self.shared.config;
         let full = |current: &Current| {
@@ -196,14 +197,14 @@ impl Writer {
         }
         if self.current.is_none() {
             let log = self.next_file()?;
-            let hot = HotFile { generation: log.generation, path: log.path.clone(), file: log.file.clone() };
-            self.current = Some(Current { log, hot: Arc::new(hot), first: self.next });
+            let file = LogFile { generation: log.generation, path: log.path.clone(), file: log.file.clone() };
+            self.current = Some(Current { log, file: Arc::new(file), first: self.next });
         }
         let wanted = self.pending.frames.len() + bytes;
         self.current.as_mut().map_or(Ok(()), |current| current.log.reserve(wanted))
     }
 
-    /// The file that was prepared, or one made now.
+    /// Takes the prepared file, or creates one.
     fn next_file(&mut self) -> Result<WalFile, WalError> {
         let prepared = self.prepared.take().and_then(|making| making.join().ok()?.ok());
         let log = match prepared {
@@ -214,8 +215,8 @@ impl Writer {
         Ok(log)
     }
 
-    /// Begins to make the next file once the current one is half full, with as much room as this one will have taken:
-    /// at a steady pace no append waits for room.
+    /// Starts to create the next file once the current one is half full, with as much room as this one is expected to
+    /// need, so that appends at a steady rate don't wait for room.
     fn prepare(&mut self) {
         let Some(current) = self.current.as_ref().filter(|_| self.prepared.is_none()) else { return };
         let config = &self.shared.config;
@@ -226,11 +227,11 @@ impl Writer {
         let room = (bytes * 2).min(config.segment_bytes) + (MAX_COMMIT as u64);
         let (folder, generation, faults) = (self.folder.clone(), self.generation, config.faults.clone());
         let make = move || WalFile::create(&folder, generation, room, &faults);
-        // Without a thread it is made when it is needed.
+        // Without a thread the file is created when it is needed.
         self.prepared = std::thread::Builder::new().name("trail-prepare".into()).spawn(make).ok();
     }
 
-    /// Writes and syncs what is pending, and answers. After a failure nothing is taken any more.
+    /// Writes and syncs the pending commit, and answers. After a failure no more events are accepted.
     fn commit(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
         if pending.replies.is_empty() {
@@ -261,8 +262,8 @@ impl Writer {
         }
     }
 
-    /// Makes what is pending durable, then visible.
-    fn write(&mut self, pending: &Pending) -> Result<(), WalError> {
+    /// Makes the pending commit durable, then visible.
+    fn write(&mut self, pending: &PendingCommit) -> Result<(), WalError> {
         let Some(current) = self.current.as_mut().filter(|_| !pending.hashes.is_empty()) else {
             return Ok(());
         };
@@ -271,21 +272,21 @@ impl Writer {
         let commit = Commit {
             first: pending.first,
             count: pending.hashes.len() as u64,
-            file: current.hot.clone(),
+            file: current.file.clone(),
             at,
             length: pending.frames.len(),
         };
         let mut edge = self.shared.edge();
         pending.hashes.iter().for_each(|hash| edge.tail.push(*hash));
-        edge.hot.since.get_or_insert_with(Timestamp::now);
-        edge.hot.commits.push_back(commit);
+        edge.log_index.since.get_or_insert_with(Timestamp::now);
+        edge.log_index.commits.push_back(commit);
         drop(edge);
         self.shared.size.send_replace(self.next);
         Ok(())
     }
 
-    /// Keeps the buffers, unless they have grown far beyond what is usual.
-    fn reuse(&mut self, mut pending: Pending) {
+    /// Reuses the buffers, unless they have grown unusually large.
+    fn reuse(&mut self, mut pending: PendingCommit) {
         if pending.frames.capacity() <= 2 * MAX_COMMIT {
             pending.frames.clear();
             pending.hashes.clear();
@@ -293,17 +294,17 @@ impl Writer {
         }
     }
 
-    /// Says in the log that the last frame is synced, so that damage to it shows as well.
+    /// Marks in the log that the last frame is synced, so that damage to it is detected as well.
     fn mark(&self) {
         if let Some(Err(error)) = self.current.as_ref().map(|current| current.log.mark()) {
             tracing::warn!(%error, "the log's end could not be marked");
         }
     }
 
-    /// Hands the current file to the sealer, if anything is in it.
+    /// Passes the current file to the sealer, if it has events.
     fn close_current(&mut self) {
         let Some(current) = self.current.take_if(|current| self.next > current.first) else { return };
-        let closed = Closed {
+        let closed = ClosedFile {
             generation: current.log.generation,
             path: current.log.path.clone(),
             first: current.first,
@@ -317,7 +318,7 @@ impl Writer {
         self.shared.bell.notify_all();
     }
 
-    /// While too many files wait for the store, so do senders.
+    /// Blocks, and with it the senders, while too many files wait for the store.
     fn wait_for_room(&self) {
         let mut edge = self.shared.edge();
         while edge.is_full(&self.shared.config) && edge.stopped.is_none() && !edge.closing && !edge.rotating {
@@ -332,6 +333,6 @@ fn no_room(error: &WalError) -> AppendError {
 }
 
 fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
-    // A sender that went away retries under the same id.
+    // A sender that is gone retries under the same id.
     reply.send(result).ok();
 }

@@ -1,4 +1,4 @@
-//! The tree reduced to its right edge, for whoever needs only roots.
+//! The tree reduced to its right edge, to compute roots.
 
 use super::{Hash, leaf_hash, node_hash};
 
@@ -11,7 +11,7 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// The tree without leaves.
+    /// The empty tree.
     pub const fn new() -> Self {
         Self { size: 0, nodes: Vec::new() }
     }
@@ -58,7 +58,7 @@ impl Frontier {
     /// The root over all leaves so far.
     pub fn root(&self) -> Hash {
         let mut from_right = self.nodes.iter().rev();
-        let Some(&last) = from_right.next() else { return Hash::of_nothing() };
+        let Some(&last) = from_right.next() else { return Hash::empty_root() };
         from_right.fold(last, |right, left| node_hash(left, &right))
     }
 }
@@ -93,8 +93,8 @@ mod tests {
     fn a_subtree_goes_only_where_it_is_aligned() {
         let mut frontier = Frontier::new();
         frontier.push(b"a");
-        assert!(!frontier.push_subtree(1, Hash::of_nothing()));
-        assert!(!frontier.push_subtree(70, Hash::of_nothing()));
+        assert!(!frontier.push_subtree(1, Hash::empty_root()));
+        assert!(!frontier.push_subtree(70, Hash::empty_root()));
         assert_eq!(frontier.size(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Hash values and the two ways of making them.
+//! Hash values, of leaves and of nodes.
 
 use std::{fmt, str::FromStr};
 
@@ -29,12 +29,12 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The root of the tree without leaves.
-    pub fn of_nothing() -> Self {
+    /// The root of the empty tree.
+    pub fn empty_root() -> Self {
         Self::of(b"")
     }
 
-    /// The hash in `bytes`, if they are 32.
+    /// The hash in `bytes`, if there are 32.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

@@ -1,13 +1,13 @@
 //! The Merkle tree over a trail's leaves, by RFC 6962.
 //!
 //! A leaf is hashed with prefix 0x00, an inner node with prefix 0x01; the tree over `n` leaves splits at the largest
-//! power of two below `n`. Hashes are kept by C2SP tlog-tiles: eight levels a tile, 256 hashes wide.
+//! power of two below `n`. Hashes are stored in C2SP tlog-tiles of eight levels and 256 hashes.
 //!
-//! - [`verify_inclusion`] and [`verify_consistency`] need nothing but the proof: no store, no clock, no key.
-//! - Which nodes a proof needs is decided in [`plan`] without reading any of them.
-//! - [`Tail`] holds the right edge in memory: appending costs one node hash a leaf, a root a few hundred.
+//! - [`verify_inclusion`] and [`verify_consistency`] need only the proof: no store, no clock, no key.
+//! - [`plan`] decides which nodes a proof needs, without reading any of them.
+//! - [`Tail`] holds the right edge in memory: appending costs one node hash per leaf, a root a few hundred.
 //!
-//! Where tiles are kept, and what leaves mean, is not known here.
+//! Storing tiles, and the meaning of leaves, is left to the callers.
 
 mod compact;
 mod hash;

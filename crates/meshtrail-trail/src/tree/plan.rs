@@ -1,7 +1,7 @@
-//! Which nodes a root or a proof is made of.
+//! The nodes that a root or a proof consists of.
 //!
-//! Every hash asked for is that of a range of leaves; a range is cut into complete subtrees, each of which lies in
-//! one tile. Nothing is read here: whoever has the nodes folds them with [`Part::hash`].
+//! Every hash in question is that of a range of leaves, which is divided into complete subtrees, each of which is in one
+//! tile. Nothing is read here: the caller loads the nodes and combines them with [`Part::hash`].
 
 use super::{Hash, node_hash};
 
@@ -10,25 +10,25 @@ use super::{Hash, node_hash};
 pub struct Node {
     /// 0 for a leaf.
     pub level: u32,
-    /// The how-manyth of its level.
+    /// Its index in the level.
     pub index: u64,
 }
 
-/// One hash of a proof: that of a range, as the complete subtrees it is made of, left to right.
+/// One hash of a proof: the complete subtrees of a range of leaves, left to right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part(pub Vec<Node>);
 
 impl Part {
-    /// The range's hash from the hashes of its nodes, in order.
+    /// Computes the range's hash from the hashes of its nodes, in order.
     pub fn hash(nodes: &[Hash]) -> Hash {
         let mut from_right = nodes.iter().rev();
-        let Some(&last) = from_right.next() else { return Hash::of_nothing() };
+        let Some(&last) = from_right.next() else { return Hash::empty_root() };
         from_right.fold(last, |right, left| node_hash(left, &right))
     }
 }
 
-/// The complete subtrees of leaves `start..end`, as they are cut in every tree that has them all and in which
-/// `start` begins a subtree at least as large as the range.
+/// The complete subtrees of leaves `start..end`, the same in every tree that has all of them and in which `start` begins a
+/// subtree at least as large as the range.
 pub fn range(start: u64, end: u64) -> Part {
     let mut nodes = Vec::new();
     let mut at = start;
@@ -81,7 +81,7 @@ pub fn consistency(old: u64, new: u64) -> Vec<Part> {
             whole = false;
         }
     }
-    // The old tree itself is known to the verifier when it is a left part of the new one.
+    // The verifier knows the old tree's root, which is not repeated if that tree is a subtree of the new one.
     if !whole {
         parts.push(range(start, end));
     }

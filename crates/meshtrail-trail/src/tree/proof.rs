@@ -1,13 +1,13 @@
-//! Proofs, and what checking them takes: pure functions after RFC 9162, 2.1.3 and 2.1.4.
+//! Proofs and their verification: pure functions after RFC 9162, 2.1.3 and 2.1.4.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Hash, node_hash};
 
-/// That the leaf at `index` is in the tree of `size` leaves with this root.
+/// A proof that the leaf at `index` is in the tree of `size` leaves with this root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InclusionProof {
-    /// Where the leaf is.
+    /// The index of the leaf.
     pub index: u64,
     /// The hash of the leaf.
     pub leaf_hash: Hash,
@@ -19,7 +19,7 @@ pub struct InclusionProof {
     pub hashes: Vec<Hash>,
 }
 
-/// That the tree of `from` leaves is the beginning of the tree of `to` leaves.
+/// A proof that the tree of `from` leaves is a prefix of the tree of `to` leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsistencyProof {
     /// Leaves in the older tree.
@@ -34,26 +34,16 @@ pub struct ConsistencyProof {
     pub hashes: Vec<Hash>,
 }
 
-/// What a proof that does not hold is contradicted by.
+/// Why a proof is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ProofMismatch {
-    /// The index or sizes contradict each other.
     #[error("the proof's index or sizes contradict each other")]
     Bounds,
-    /// Too many or too few hashes for these sizes.
     #[error("the proof has {found} hashes, which does not fit its sizes")]
-    Length {
-        /// Hashes in the proof.
-        found: usize,
-    },
-    /// The hashes lead to another root.
+    Length { found: usize },
     #[error("the proof leads to root {found}, not to {expected}")]
-    Root {
-        /// The root that was to be shown.
-        expected: Hash,
-        /// The root that the hashes give.
-        found: Hash,
-    },
+    Root { expected: Hash, found: Hash },
 }
 
 /// Checks that `proof` leads from its leaf to its root.
@@ -95,7 +85,7 @@ pub fn verify_consistency(proof: &ConsistencyProof) -> Result<(), ProofMismatch>
         if !proof.hashes.is_empty() {
             return Err(length);
         }
-        let expected = if proof.from == 0 { Hash::of_nothing() } else { proof.to_root };
+        let expected = if proof.from == 0 { Hash::empty_root() } else { proof.to_root };
         return same(expected, proof.from_root);
     }
     let mut hashes = proof.hashes.iter();

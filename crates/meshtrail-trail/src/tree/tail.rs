@@ -1,13 +1,13 @@
-//! The right edge of the tree in memory: for each tile level the last tile that is stored nowhere yet, and all after.
+//! The right edge of the tree in memory: for each tile level the tiles that are not in the store yet.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Hash, TILE_WIDTH, TileId, node_hash, root_of_full};
 
-/// Every tile that the store does not have yet, from the tile that `sealed` falls into on.
+/// The tiles that the store does not have yet, beginning with the one that contains the first unsealed leaf.
 ///
-/// Holds 32 bytes a leaf that is not sealed, and a full tile's worth a level.
+/// Takes 32 bytes for each unsealed leaf, and up to a full tile for each level.
 #[derive(Debug, Clone)]
 pub struct Tail {
     size: u64,
@@ -23,7 +23,7 @@ struct Level {
 }
 
 impl Tail {
-    /// The tail of the tree without leaves.
+    /// The tail of the empty tree.
     pub fn new() -> Self {
         Self { size: 0, levels: vec![Level::default()] }
     }
@@ -96,12 +96,12 @@ impl Tail {
         self.levels.get(usize::from(level)).map_or(0, |held| held.first)
     }
 
-    /// Tile levels there are.
+    /// The number of tile levels.
     pub fn levels(&self) -> u8 {
         u8::try_from(self.levels.len()).expect("at most eight levels")
     }
 
-    /// The root of the tree's first `size` leaves; none if `size` lies before what is held.
+    /// The root over the first `size` leaves; none if their tiles are no longer held.
     pub fn root_at(&self, size: u64) -> Option<Hash> {
         if size > self.size {
             return None;
@@ -117,10 +117,10 @@ impl Tail {
                 end = start;
             }
         }
-        Some(right.unwrap_or_else(Hash::of_nothing))
+        Some(right.unwrap_or_else(Hash::empty_root))
     }
 
-    /// Forgets the tiles that lie wholly before the tile that leaf `sealed` falls into.
+    /// Drops the tiles before the one that contains leaf `sealed`.
     pub fn forget_before(&mut self, sealed: u64) {
         for (level, held) in self.levels.iter_mut().enumerate() {
             let first = (sealed >> (8 * level)) / TILE_WIDTH as u64;

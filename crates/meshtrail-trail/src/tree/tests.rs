@@ -1,4 +1,4 @@
-//! Proofs of every kind, against the definition and against each other.
+//! Proofs of every kind, tested against the definition and against each other.
 
 use proptest::prelude::*;
 
@@ -96,7 +96,7 @@ proptest! {
 
     #[test]
     fn foreign_proofs_never_panic(index: u64, size: u64, count in 0usize..70) {
-        let root = Hash::of_nothing();
+        let root = Hash::empty_root();
         let hashes = vec![root; count];
         let inclusion = InclusionProof { index, leaf_hash: root, size, root, hashes: hashes.clone() };
         let consistency = ConsistencyProof { from: index, to: size, from_root: root, to_root: root, hashes };

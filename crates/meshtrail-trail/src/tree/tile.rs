@@ -1,4 +1,4 @@
-//! Tiles by C2SP tlog-tiles: their names, and the nodes inside them.
+//! Tiles after C2SP tlog-tiles: their names, and the nodes in them.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use super::{Hash, node_hash};
 /// Hashes of a full tile.
 pub const TILE_WIDTH: usize = 256;
 
-/// Highest tile level there can be: 8 tree levels each, 64 in all.
+/// The highest tile level: 8 tree levels each, 64 in all.
 const MAX_LEVEL: u8 = 7;
 
 /// One tile's name: `tile/<level>/<index>[.p/<width>]`.
@@ -15,7 +15,7 @@ const MAX_LEVEL: u8 = 7;
 pub struct TileId {
     /// 0 for leaf hashes; each level above holds the roots of full tiles below.
     pub level: u8,
-    /// The how-manyth of its level, from 0.
+    /// Its index in the level, from 0.
     pub index: u64,
     /// Hashes in it: 256, or fewer for a partial tile.
     pub width: u16,
@@ -24,7 +24,7 @@ pub struct TileId {
 /// One entry bundle's name: `tile/entries/<index>[.p/<width>]`: the leaves under one tile of level 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bundle {
-    /// The how-manyth, from 0.
+    /// Its index, from 0.
     pub index: u64,
     /// Leaves in it: 256, or fewer for a partial bundle.
     pub width: u16,
@@ -97,7 +97,7 @@ impl FromStr for Bundle {
     }
 }
 
-/// Three digits a part, all but the last with an `x` in front, so that no folder has more than 1,000 names.
+/// Writes an index in parts of three digits, all but the last prefixed with `x`: no folder has more than 1,000 names.
 fn write_index(f: &mut fmt::Formatter<'_>, index: u64, width: u16) -> fmt::Result {
     let digits = index.to_string();
     let padded = format!("{digits:0>width$}", width = digits.len().div_ceil(3) * 3);
@@ -149,7 +149,7 @@ pub fn subtree_of(hashes: &[Hash]) -> Hash {
     row[0]
 }
 
-/// The hash that a full tile gives to the level above.
+/// The hash of a full tile in the level above.
 pub fn root_of_full(hashes: &[Hash; TILE_WIDTH]) -> Hash {
     subtree_of(hashes)
 }

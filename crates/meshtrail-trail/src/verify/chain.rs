@@ -1,4 +1,4 @@
-//! The chain of manifests, read so that one broken link costs as little as possible of what can be said of the rest.
+//! Reading the chain of manifests, so that a broken manifest affects as little of the verification as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use meshtrail_event::text::with_causes;
 
-use super::report::{Report, Wrong};
+use super::report::{ProblemKind, Report};
 use crate::manifest::{
     self, Fault, Fold, LoadError, Manifest, Retired, Segment, manifest_key, manifest_number,
 };
@@ -14,7 +14,7 @@ use crate::note::Verifier;
 use crate::store::{GetError, Key, Store};
 use crate::tree::Hash;
 
-/// What the manifests say there is, by index.
+/// The trail according to its manifests, by index.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     /// The origin line, if there is a manifest.
@@ -22,12 +22,12 @@ pub(super) struct Chain {
     pub(super) pieces: Vec<Piece>,
 }
 
-/// A stretch of the trail.
+/// A range of the trail.
 #[derive(Debug, Clone)]
 pub(super) enum Piece {
-    /// Dropped; hashes are kept.
+    /// Dropped by retention; hashes are kept.
     Retired(Retired),
-    /// There, as files.
+    /// Stored in a segment.
     Sealed(Arc<Segment>),
     /// Sealed by a manifest that can't be read.
     Lost(Range<u64>),
@@ -44,7 +44,7 @@ impl Piece {
 }
 
 impl Chain {
-    /// Events that are sealed.
+    /// The number of sealed events.
     pub(super) fn sealed(&self) -> u64 {
         self.pieces.last().map_or(0, |piece| piece.range().end)
     }
@@ -70,7 +70,7 @@ impl Chain {
     }
 }
 
-/// Reads just what the newest state needs.
+/// Reads only the manifests that the newest state needs.
 pub(super) async fn newest(
     store: &Store,
     root: &Key,
@@ -84,12 +84,14 @@ pub(super) async fn newest(
         }
         Ok(None) => Chain::default(),
         Err(LoadError::Read(error)) => {
-            report.wrong(format!("{root}/manifest"), unreadable(&error));
+            report.add_problem(format!("{root}/manifest"), unreadable(&error));
             Chain::default()
         }
         Err(LoadError::Manifest(error)) => {
-            report
-                .wrong(format!("{root}/{}", error.file), Wrong::Manifest { reason: error.fault.to_string() });
+            report.add_problem(
+                format!("{root}/{}", error.file),
+                ProblemKind::Manifest { reason: error.fault.to_string() },
+            );
             Chain::default()
         }
     }
@@ -107,38 +109,38 @@ pub(super) async fn whole(
     let listed = match store.list(&folder).await {
         Ok(listed) => listed,
         Err(error) => {
-            report.wrong(folder.to_string(), Wrong::Unreadable { reason: with_causes(&error) });
+            report.add_problem(folder.to_string(), ProblemKind::Unreadable { reason: with_causes(&error) });
             return Chain::default();
         }
     };
     let numbers: BTreeSet<u64> =
         listed.iter().filter_map(|entry| manifest_number(entry.key.name())).collect();
-    let mut walk = Walk { trail, verifier, ..Walk::default() };
+    let mut reader = ChainReader { trail, verifier, ..ChainReader::default() };
     let newest = numbers.last().copied().unwrap_or(0);
     for number in 1..=newest {
         let key = manifest_key(root, number);
         if !numbers.contains(&number) {
-            report.wrong(key.to_string(), Wrong::ManifestMissing);
-            walk.break_off();
+            report.add_problem(key.to_string(), ProblemKind::ManifestMissing);
+            reader.break_off();
             continue;
         }
         match store.get(&key).await {
-            Ok(bytes) => walk.take(&key, number, &bytes, report),
+            Ok(bytes) => reader.read_manifest(&key, number, &bytes, report),
             Err(error) => {
-                report.wrong(key.to_string(), unreadable(&error));
-                walk.break_off();
+                report.add_problem(key.to_string(), unreadable(&error));
+                reader.break_off();
             }
         }
     }
-    walk.finish()
+    reader.finish()
 }
 
 #[derive(Default)]
-struct Walk<'a> {
+struct ChainReader<'a> {
     trail: &'a str,
     verifier: Option<&'a Verifier>,
     state: State,
-    /// The manifest before, as long as its hash can be compared.
+    /// The previous manifest, if its hash can be compared.
     before: Option<(Key, Hash)>,
     origin: Option<String>,
     segments: BTreeMap<u64, Arc<Segment>>,
@@ -154,19 +156,19 @@ enum State {
     Broken,
 }
 
-impl Walk<'_> {
+impl ChainReader<'_> {
     fn break_off(&mut self) {
         self.state = State::Broken;
         self.before = None;
     }
 
-    fn take(&mut self, key: &Key, number: u64, bytes: &[u8], report: &mut Report) {
+    fn read_manifest(&mut self, key: &Key, number: u64, bytes: &[u8], report: &mut Report) {
         let hash = Hash::of(bytes);
         report.checked.bytes += bytes.len() as u64;
         let manifest = match self.parse(key, number, bytes) {
             Ok(manifest) => manifest,
             Err(reason) => {
-                report.wrong(key.to_string(), Wrong::Manifest { reason });
+                report.add_problem(key.to_string(), ProblemKind::Manifest { reason });
                 return self.break_off();
             }
         };
@@ -174,7 +176,7 @@ impl Walk<'_> {
         if let (Some((before, found)), Some(named)) = (&self.before, manifest.previous)
             && *found != named
         {
-            report.wrong(before.to_string(), Wrong::ManifestChanged { named, found: *found });
+            report.add_problem(before.to_string(), ProblemKind::ManifestChanged { named, found: *found });
             self.state = State::Broken;
         }
         self.apply(key, &manifest, hash, report);
@@ -202,7 +204,8 @@ impl Walk<'_> {
         let State::Whole(fold) = &mut self.state else { return };
         if let Err(error) = fold.apply(manifest, hash) {
             if !matches!(error.fault, Fault::Chain { .. }) {
-                report.wrong(key.to_string(), Wrong::Manifest { reason: error.fault.to_string() });
+                report
+                    .add_problem(key.to_string(), ProblemKind::Manifest { reason: error.fault.to_string() });
             }
             self.state = State::Broken;
         }
@@ -211,7 +214,7 @@ impl Walk<'_> {
     fn collect(&mut self, manifest: Manifest) {
         self.origin.get_or_insert(manifest.origin);
         self.size = self.size.max(manifest.tree.size);
-        // A complete manifest tells of segments again whose own manifest may be the broken one.
+        // A complete manifest repeats segments whose own manifest may be the broken one.
         let (repeated, retired) = match manifest.complete {
             Some(complete) => (complete.sealed, complete.retired),
             None => (Vec::new(), None),
@@ -249,6 +252,6 @@ impl Walk<'_> {
     }
 }
 
-pub(super) fn unreadable(error: &GetError) -> Wrong {
-    Wrong::Unreadable { reason: with_causes(error) }
+pub(super) fn unreadable(error: &GetError) -> ProblemKind {
+    ProblemKind::Unreadable { reason: with_causes(error) }
 }

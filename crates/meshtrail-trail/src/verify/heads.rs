@@ -1,7 +1,7 @@
-//! Signed checkpoints: the stored one, the newest head that was given out, and those the user kept.
+//! Signed checkpoints: the stored one, the newest issued head, and those given by the user.
 //!
-//! The server keeps the newest head twice, in the store first: so a copy in `local/head` without one in the store was
-//! not left by a crash.
+//! The server writes the newest head twice, to the store first: a copy in `local/head` without one in the store can't
+//! result from a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,19 +10,19 @@ use std::path::Path;
 use meshtrail_event::text::with_causes;
 
 use super::chain::unreadable;
-use super::report::{LogSeen, Note, Report, Wrong};
+use super::report::{LogCheck, Note, ProblemKind, Report};
 use crate::note::{Checkpoint, Verifier};
 use crate::store::{GetError, Key, Store};
 use crate::trail::HEAD;
 use crate::tree::Hash;
 
-/// Checkpoints whose root is to be compared.
+/// The checkpoints whose roots are compared.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     heads: Vec<Head>,
-    /// The stored checkpoint is missing.
+    /// Whether the stored checkpoint is missing.
     missing: bool,
-    /// The store's copy of the newest head is missing, though this file has one.
+    /// The local file with a head, if the store's copy of it is missing.
     head_missing: Option<String>,
 }
 
@@ -35,17 +35,17 @@ struct Head {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Signs what is sealed.
+    /// Signs the sealed events.
     Sealed,
-    /// The newest that was given out, as the store has it: what it signs may be in the server's log alone.
-    GivenOut,
-    /// The same, as this machine has it, and with it the log.
-    GivenOutHere,
-    /// Kept by the user.
-    Kept,
+    /// The newest issued head in the store; its events may be in the server's log alone.
+    Issued,
+    /// The newest issued head on this machine, which also has the log.
+    IssuedLocally,
+    /// Given by the user.
+    Given,
 }
 
-/// The roots that were recomputed: none at a size where something is missing.
+/// The recomputed roots by size; none if events are missing.
 pub(super) type Roots = BTreeMap<u64, Option<Hash>>;
 
 impl Heads {
@@ -61,26 +61,26 @@ impl Heads {
         let mut heads = Self::default();
         let key = root.join("checkpoint").expect("a trail's root leaves room");
         match store.get(&key).await {
-            Ok(text) => heads.take(key.to_string(), &text, verifier, Role::Sealed, report),
+            Ok(text) => heads.add(key.to_string(), &text, verifier, Role::Sealed, report),
             Err(GetError::Missing { .. }) => heads.missing = true,
-            Err(error) => report.wrong(key.to_string(), unreadable(&error)),
+            Err(error) => report.add_problem(key.to_string(), unreadable(&error)),
         }
-        // The file first: a server that gives out a head meanwhile writes the store's copy first.
-        let here = local.and_then(|local| heads.take_local(local, verifier, report));
+        // The local file first: a server that issues a head meanwhile writes the store's copy first.
+        let here = local.and_then(|local| heads.add_local(local, verifier, report));
         let key = root.join(HEAD).expect("a trail's root leaves room");
         match store.get(&key).await {
-            Ok(text) => heads.take(key.to_string(), &text, verifier, Role::GivenOut, report),
+            Ok(text) => heads.add(key.to_string(), &text, verifier, Role::Issued, report),
             Err(GetError::Missing { .. }) => heads.head_missing = here,
-            Err(error) => report.wrong(key.to_string(), unreadable(&error)),
+            Err(error) => report.add_problem(key.to_string(), unreadable(&error)),
         }
         for (at, text) in against.iter().enumerate() {
-            heads.take(format!("given checkpoint {}", at + 1), text.as_bytes(), verifier, Role::Kept, report);
+            heads.add(format!("given checkpoint {}", at + 1), text.as_bytes(), verifier, Role::Given, report);
         }
         heads
     }
 
-    /// Takes `local/head`; gives its name if it is of this trail.
-    fn take_local(
+    /// Adds `local/head`; returns its name if it is of this trail.
+    fn add_local(
         &mut self,
         local: &Path,
         verifier: Option<&Verifier>,
@@ -95,18 +95,18 @@ impl Heads {
                     report.notes.push(Note::OtherTrailsHead { file: name });
                     return None;
                 }
-                self.take(name.clone(), &text, verifier, Role::GivenOutHere, report);
+                self.add(name.clone(), &text, verifier, Role::IssuedLocally, report);
                 Some(name)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                report.wrong(name, Wrong::Unreadable { reason: error.to_string() });
+                report.add_problem(name, ProblemKind::Unreadable { reason: error.to_string() });
                 None
             }
         }
     }
 
-    fn take(
+    fn add(
         &mut self,
         name: String,
         text: &[u8],
@@ -120,15 +120,15 @@ impl Heads {
         };
         match checkpoint {
             Ok(checkpoint) => self.heads.push(Head { name, checkpoint, role }),
-            Err(error) => report.wrong(name, Wrong::Checkpoint { reason: with_causes(&error) }),
+            Err(error) => report.add_problem(name, ProblemKind::Checkpoint { reason: with_causes(&error) }),
         }
     }
 
-    /// Leaves out heads that end within what is sealed: looking at one event is no reason to read another segment.
-    pub(super) fn leave_out_sealed(&mut self, sealed: u64) {
+    /// Drops heads that end within the sealed events: checking one event must not read other segments.
+    pub(super) fn drop_sealed(&mut self, sealed: u64) {
         self.heads.retain(|head| match head.role {
-            Role::GivenOut | Role::GivenOutHere => head.checkpoint.size >= sealed,
-            Role::Sealed | Role::Kept => true,
+            Role::Issued | Role::IssuedLocally => head.checkpoint.size >= sealed,
+            Role::Sealed | Role::Given => true,
         });
     }
 
@@ -137,49 +137,54 @@ impl Heads {
         self.heads.iter().map(|head| head.checkpoint.size).collect()
     }
 
-    /// Compares each checkpoint with what was recomputed of `there` events, `sealed` of them in the store.
-    pub(super) fn compare(&self, place: &Compared<'_>, report: &mut Report) {
-        if self.missing && place.sealed > 0 {
-            report.wrong(format!("{}/checkpoint", place.root), Wrong::CheckpointMissing);
+    /// Compares each checkpoint with the recomputed roots.
+    pub(super) fn compare(&self, with: &CompareWith<'_>, report: &mut Report) {
+        if self.missing && with.sealed > 0 {
+            report.add_problem(format!("{}/checkpoint", with.root), ProblemKind::CheckpointMissing);
         }
         if let Some(file) = &self.head_missing {
-            let missing = Wrong::HeadMissing { file: file.clone() };
-            report.wrong(format!("{}/{HEAD}", place.root), missing);
+            let missing = ProblemKind::HeadMissing { file: file.clone() };
+            report.add_problem(format!("{}/{HEAD}", with.root), missing);
         }
         for head in &self.heads {
-            self.compare_one(head, place, report);
+            self.compare_one(head, with, report);
         }
     }
 
-    fn compare_one(&self, head: &Head, place: &Compared<'_>, report: &mut Report) {
+    fn compare_one(&self, head: &Head, with: &CompareWith<'_>, report: &mut Report) {
         let Checkpoint { origin, size, root, .. } = &head.checkpoint;
         report.checked.checkpoints += 1;
-        if let Some(expected) = place.origin.filter(|expected| expected != origin) {
+        if let Some(expected) = with.origin.filter(|expected| expected != origin) {
             let found = origin.clone();
-            return report
-                .wrong(&head.name, Wrong::CheckpointOrigin { expected: expected.to_owned(), found });
+            return report.add_problem(
+                &head.name,
+                ProblemKind::CheckpointOrigin { expected: expected.to_owned(), found },
+            );
         }
-        if *size > place.there && head.role == Role::GivenOut && place.log == LogSeen::No {
-            // Only the server's machine can tell.
-            return report.notes.push(Note::GivenOut { size: *size, there: place.there });
+        if *size > with.there && head.role == Role::Issued && with.log == LogCheck::No {
+            // Only the server's machine can decide.
+            return report.notes.push(Note::GivenOut { size: *size, there: with.there });
         }
-        if *size > place.there {
-            let ahead = Wrong::CheckpointAhead { size: *size, there: place.there, log: place.log };
-            return report.wrong(&head.name, ahead);
+        if *size > with.there {
+            let ahead = ProblemKind::CheckpointAhead { size: *size, there: with.there, log: with.log };
+            return report.add_problem(&head.name, ahead);
         }
-        match place.roots.get(size).copied().flatten() {
+        match with.roots.get(size).copied().flatten() {
             Some(found) if found != *root => {
-                report.wrong(&head.name, Wrong::CheckpointRoot { size: *size, signed: *root, found });
+                report.add_problem(
+                    &head.name,
+                    ProblemKind::CheckpointRoot { size: *size, signed: *root, found },
+                );
             }
             Some(_) => {
-                if head.role == Role::Sealed && *size < place.sealed {
-                    report.notes.push(Note::CheckpointBehind { size: *size, sealed: place.sealed });
+                if head.role == Role::Sealed && *size < with.sealed {
+                    report.notes.push(Note::CheckpointBehind { size: *size, sealed: with.sealed });
                 }
             }
-            // A newer checkpoint signs what is left.
-            None if matches!(head.role, Role::GivenOut | Role::GivenOutHere) && *size < place.retired => {}
+            // A newer checkpoint covers the remaining events.
+            None if matches!(head.role, Role::Issued | Role::IssuedLocally) && *size < with.retired => {}
             None => {
-                let reason = if *size < place.retired {
+                let reason = if *size < with.retired {
                     "retention dropped the events around its end"
                 } else {
                     "events before its end are missing, as told above"
@@ -191,18 +196,18 @@ impl Heads {
     }
 }
 
-/// What checkpoints are compared with.
-pub(super) struct Compared<'a> {
+/// The recomputed state that checkpoints are compared with.
+pub(super) struct CompareWith<'a> {
     pub(super) root: &'a Key,
     pub(super) origin: Option<&'a str>,
     pub(super) roots: &'a Roots,
     pub(super) retired: u64,
     pub(super) sealed: u64,
     pub(super) there: u64,
-    pub(super) log: LogSeen,
+    pub(super) log: LogCheck,
 }
 
-/// The key that must have signed: the given one, or else the stored one.
+/// The verifier key: the given one, or else the stored one.
 pub(super) async fn key(
     store: &Store,
     root: &Key,
@@ -214,7 +219,7 @@ pub(super) async fn key(
         Ok(text) => Some(String::from_utf8_lossy(&text).trim().to_owned()),
         Err(GetError::Missing { .. }) => None,
         Err(error) => {
-            report.wrong(key.to_string(), unreadable(&error));
+            report.add_problem(key.to_string(), unreadable(&error));
             None
         }
     };
@@ -222,13 +227,16 @@ pub(super) async fn key(
     if let (Some(given), Some(stored)) = (given, &stored)
         && given != stored
     {
-        report.wrong(key.to_string(), Wrong::Key { reason: "is not the key that was given".into() });
+        report.add_problem(
+            key.to_string(),
+            ProblemKind::Key { reason: "is not the key that was given".into() },
+        );
     }
     let vkey = given.or(stored.as_deref())?;
     vkey.parse::<Verifier>()
         .map_err(|error| {
             let object = if given.is_some() { "the given key".to_owned() } else { key.to_string() };
-            report.wrong(object, Wrong::Key { reason: error.to_string() });
+            report.add_problem(object, ProblemKind::Key { reason: error.to_string() });
         })
         .ok()
 }

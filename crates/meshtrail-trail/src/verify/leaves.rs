@@ -1,4 +1,4 @@
-//! From a segment's files to its leaf hashes, and whether these are the ones that were signed for.
+//! Reading a segment's files, hashing its leaves, and comparing the hashes with the signed ones.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use meshtrail_event::text::with_causes;
 use meshtrail_event::{Event, EventId};
 
 use super::chain::unreadable;
-use super::report::Wrong;
+use super::report::ProblemKind;
 use crate::manifest::{Segment, SegmentFile};
 use crate::segment::{SegmentError, SegmentReader, Selection};
 use crate::store::{GetError, Key, Store};
@@ -18,39 +18,39 @@ use crate::tree::{Hash, leaf_hash, plan, subtree_of};
 /// Leaves of a full tile of level 0: the unit in which the tree is compared.
 pub(super) const BLOCK: u64 = 256;
 
-/// A segment that was read.
+/// The result of reading a segment.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct SegmentRead {
     pub(super) segment: Arc<Segment>,
-    /// What is wrong with its files, with the file's path.
-    pub(super) wrong: Vec<(String, Wrong)>,
+    /// Problems of its files, with the file's path.
+    pub(super) wrong: Vec<(String, ProblemKind)>,
     pub(super) bytes: u64,
     /// Leaves that were hashed.
     pub(super) hashed: u64,
-    /// Its hashes; none if some leaf is missing.
+    /// Its hashes; none if a leaf is missing.
     pub(super) leaves: Option<Leaves>,
-    /// Subtrees that are not what the manifest says.
+    /// Subtrees that differ from the manifest.
     pub(super) differing: Vec<plan::Node>,
-    /// Where the event is that was looked for.
+    /// The index of the requested event.
     pub(super) found: Option<u64>,
 }
 
-/// The leaf hashes of a range, and those of the whole blocks in it.
+/// The hashes of a range of leaves, and of the whole blocks in it.
 #[derive(Debug)]
 pub(super) struct Leaves {
     pub(super) first: u64,
     pub(super) hashes: Vec<Hash>,
-    /// One for each whole block, from the first block that begins in the range on.
+    /// One hash for each whole block, beginning with the first block that starts in the range.
     pub(super) blocks: Vec<Hash>,
 }
 
-/// Reads a segment's files whole and hashes their leaves, off the async threads.
+/// Reads a segment's files and hashes their leaves, on a blocking thread.
 pub(super) async fn read(
     store: Store,
     root: Key,
     segment: Arc<Segment>,
     wanted: Option<Arc<EventId>>,
-) -> Read {
+) -> SegmentRead {
     let mut files = Vec::with_capacity(segment.files.len());
     for file in &segment.files {
         let key = root.join(&file.path).expect("paths in manifests were checked");
@@ -71,8 +71,8 @@ fn hash_all(
     segment: Arc<Segment>,
     files: Vec<Result<Bytes, GetError>>,
     wanted: Option<&EventId>,
-) -> Read {
-    let mut read = Read {
+) -> SegmentRead {
+    let mut read = SegmentRead {
         wrong: Vec::new(),
         bytes: 0,
         hashed: 0,
@@ -92,7 +92,8 @@ fn hash_all(
                 read.wrong.extend(wrong.into_iter().map(|wrong| (name.clone(), wrong)));
             }
             Err(GetError::Missing { .. }) => {
-                let missing = Wrong::SegmentMissing { events: file.first..file.last + 1, rows: file.rows };
+                let missing =
+                    ProblemKind::SegmentMissing { events: file.first..file.last + 1, rows: file.rows };
                 read.wrong.push((name, missing));
             }
             Err(error) => read.wrong.push((name, unreadable(&error))),
@@ -116,7 +117,7 @@ struct Slots {
 }
 
 impl Slots {
-    /// False if there is no such place, or it is taken.
+    /// Stores a hash; returns false if the index is out of range or already has one.
     fn put(&mut self, index: u64, hash: Hash) -> bool {
         let slot = index.checked_sub(self.first).and_then(|at| self.hashes.get_mut(at as usize));
         slot.is_some_and(|slot| slot.replace(hash).is_none())
@@ -129,20 +130,20 @@ fn hash_file(
     bytes: Bytes,
     wanted: Option<&EventId>,
     slots: &mut Slots,
-    read: &mut Read,
-) -> Vec<Wrong> {
+    read: &mut SegmentRead,
+) -> Vec<ProblemKind> {
     let mut wrong = Vec::new();
     let events = file.first..file.last + 1;
     let found = Hash::of(&bytes);
     if found != file.sha256 {
-        wrong.push(Wrong::SegmentChanged { events: events.clone(), expected: file.sha256, found });
+        wrong.push(ProblemKind::SegmentChanged { events: events.clone(), expected: file.sha256, found });
     }
     let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
-    let (mut rows, mut misplaced, mut unread) = (0, 0, Unread::default());
+    let (mut rows, mut misplaced, mut unread) = (0, 0, UnreadRows::default());
     let reader = match SegmentReader::from_bytes(name, bytes) {
         Ok(reader) => reader,
         Err(error) => {
-            wrong.push(Wrong::SegmentUndecodable { events: vec![events], reason: with_causes(&error) });
+            wrong.push(ProblemKind::SegmentUndecodable { events: vec![events], reason: with_causes(&error) });
             return wrong;
         }
     };
@@ -152,7 +153,7 @@ fn hash_file(
         let leaves = match page {
             Ok(leaves) => leaves,
             Err(error) => {
-                unread.missed(error);
+                unread.record_error(error);
                 continue;
             }
         };
@@ -160,7 +161,7 @@ fn hash_file(
             rows += 1;
             let fits = events.contains(index) && slots.put(*index, leaf_hash(leaf));
             misplaced += u64::from(!fits);
-            if needle.as_ref().is_some_and(|needle| contains(leaf, needle)) && is(leaf, wanted) {
+            if needle.as_ref().is_some_and(|needle| contains(leaf, needle)) && has_id(leaf, wanted) {
                 read.found = Some(*index);
             }
         }
@@ -170,25 +171,25 @@ fn hash_file(
     match unread.finish(file) {
         Some(undecodable) => wrong.push(undecodable),
         None if rows != file.rows || misplaced > 0 => {
-            wrong.push(Wrong::SegmentRows { expected: file.rows, found: rows - misplaced });
+            wrong.push(ProblemKind::SegmentRows { expected: file.rows, found: rows - misplaced });
         }
         None => {}
     }
     wrong
 }
 
-/// Which events of a file could not be read, by those before and behind.
+/// The events of a file that could not be read, inferred from those before and after.
 #[derive(Default)]
-struct Unread {
+struct UnreadRows {
     ranges: Vec<Range<u64>>,
     reason: Option<String>,
-    /// A stretch is missing since then.
+    /// Whether rows are missing since the last readable one.
     missing: bool,
     next: Option<u64>,
 }
 
-impl Unread {
-    fn missed(&mut self, error: SegmentError) {
+impl UnreadRows {
+    fn record_error(&mut self, error: SegmentError) {
         self.missing = true;
         self.reason.get_or_insert_with(|| with_causes(&error));
     }
@@ -201,11 +202,11 @@ impl Unread {
         self.next = last.map(|last| last + 1).or(self.next);
     }
 
-    fn finish(mut self, file: &SegmentFile) -> Option<Wrong> {
+    fn finish(mut self, file: &SegmentFile) -> Option<ProblemKind> {
         if self.missing {
             self.ranges.push(self.next.unwrap_or(file.first)..file.last + 1);
         }
-        self.reason.map(|reason| Wrong::SegmentUndecodable { events: self.ranges, reason })
+        self.reason.map(|reason| ProblemKind::SegmentUndecodable { events: self.ranges, reason })
     }
 }
 
@@ -213,8 +214,8 @@ pub(super) fn contains(leaf: &[u8], needle: &[u8]) -> bool {
     leaf.windows(needle.len()).any(|window| window == needle)
 }
 
-/// A leaf may name other events in its detail: only its own id counts.
-pub(super) fn is(leaf: &[u8], wanted: Option<&EventId>) -> bool {
+/// Whether the leaf's own id is `wanted`: its detail may name other events.
+pub(super) fn has_id(leaf: &[u8], wanted: Option<&EventId>) -> bool {
     Event::from_json(leaf).is_ok_and(|event| Some(&event.id) == wanted)
 }
 
@@ -226,14 +227,14 @@ impl Leaves {
         Self { first, hashes, blocks }
     }
 
-    /// Leaves before the first whole block, and those behind the last.
+    /// The leaves before the first whole block, and those after the last.
     pub(super) fn edges(&self) -> (&[Hash], &[Hash]) {
         let head = ((self.first.next_multiple_of(BLOCK) - self.first) as usize).min(self.hashes.len());
         let (head, rest) = self.hashes.split_at(head);
         (head, &rest[self.blocks.len() * BLOCK as usize..])
     }
 
-    /// The hash of a subtree that lies in the range.
+    /// The hash of a subtree in the range.
     fn node(&self, node: plan::Node) -> Hash {
         let start = node.index << node.level;
         if node.level < 8 {

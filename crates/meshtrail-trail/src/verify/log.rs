@@ -1,4 +1,4 @@
-//! The part of the trail that only this machine's log has.
+//! The events that only this machine's log has.
 
 use std::ops::Range;
 use std::path::Path;
@@ -7,30 +7,30 @@ use std::time::Duration;
 use meshtrail_event::EventId;
 use meshtrail_event::text::with_causes;
 
-use super::leaves::{contains, is};
-use super::report::{LogSeen, Report, Wrong};
+use super::leaves::{contains, has_id};
+use super::report::{LogCheck, ProblemKind, Report};
 use super::{Scope, VerifyRequest};
 use crate::tree::{Hash, leaf_hash};
-use crate::wal::{Scanned, WalError, files_in, scan};
+use crate::wal::{ScanResult, WalError, files_in, scan};
 
-/// How often the log is read again when it seems damaged: a server may be writing that very frame, or have sealed and
-/// removed a file since the folder was listed.
+/// Attempts to read the log if it seems damaged: a server may be writing that very frame, or have sealed and removed a
+/// file since the folder was listed.
 const TRIES: usize = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the log has behind the sealed events.
+/// The events of the log that are not sealed.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// The file that begins it, for problems.
+    /// The first file, for problems.
     pub(super) name: String,
     /// The index of the first leaf below.
     pub(super) first: u64,
     pub(super) hashes: Vec<Hash>,
-    /// Where the event is that was looked for.
+    /// The index of the requested event.
     pub(super) found: Option<u64>,
-    /// Whether there is one.
-    pub(super) seen: LogSeen,
-    wrong: Vec<(String, Wrong)>,
+    /// Whether the log was read.
+    pub(super) check: LogCheck,
+    wrong: Vec<(String, ProblemKind)>,
 }
 
 /// Reads the log in the folder `local`.
@@ -54,7 +54,7 @@ pub(super) async fn read(local: &Path, request: &VerifyRequest, report: &mut Rep
         tokio::time::sleep(PAUSE).await;
     }
     for (file, wrong) in log.wrong.drain(..) {
-        report.wrong(file, wrong);
+        report.add_problem(file, wrong);
     }
     log
 }
@@ -63,25 +63,29 @@ impl Log {
     fn read(folder: &Path, wanted: Option<&EventId>) -> Self {
         let mut log = Self { name: folder.display().to_string(), ..Self::default() };
         let needle = wanted.map(|id| format!("\"id\":\"{id}\"").into_bytes());
-        log.seen = match files_in(folder) {
-            Ok(files) if files.is_empty() => LogSeen::Missing,
-            _ => LogSeen::Yes,
+        log.check = match files_in(folder) {
+            Ok(files) if files.is_empty() => LogCheck::Missing,
+            _ => LogCheck::Yes,
         };
         let scanned = scan(folder, &mut |entry| {
             if log.hashes.is_empty() {
                 log.first = entry.index;
             }
             log.hashes.push(leaf_hash(entry.leaf));
-            if needle.as_ref().is_some_and(|needle| contains(entry.leaf, needle)) && is(entry.leaf, wanted) {
+            if needle.as_ref().is_some_and(|needle| contains(entry.leaf, needle))
+                && has_id(entry.leaf, wanted)
+            {
                 log.found = Some(entry.index);
             }
         });
         match scanned {
-            Ok(Scanned { torn: Some((path, offset)), .. }) => {
+            Ok(ScanResult { torn: Some((path, offset)), .. }) => {
                 let reason = "its last frame is not whole: either an append that a crash cut off, which was never \
                               acknowledged and is dropped at the next start, or damage to the last events";
-                log.wrong
-                    .push((path.display().to_string(), Wrong::Log { offset, reason: reason.to_owned() }));
+                log.wrong.push((
+                    path.display().to_string(),
+                    ProblemKind::Log { offset, reason: reason.to_owned() },
+                ));
             }
             Ok(_) => {}
             Err(error) => log.failed(folder, &error),
@@ -89,8 +93,8 @@ impl Log {
         log
     }
 
-    /// Keeps what lies behind the `sealed` events; gives the events that are in neither.
-    pub(super) fn go_on_from(&mut self, sealed: u64) -> Option<Range<u64>> {
+    /// Drops the hashes of the `sealed` events; returns the events that are in neither.
+    pub(super) fn skip_sealed(&mut self, sealed: u64) -> Option<Range<u64>> {
         if self.first > sealed && !self.hashes.is_empty() {
             return Some(sealed..self.first);
         }
@@ -103,13 +107,13 @@ impl Log {
     fn failed(&mut self, folder: &Path, error: &WalError) {
         let (path, wrong) = match error {
             WalError::Damaged { path, offset, what } => {
-                (path.as_path(), Wrong::Log { offset: *offset, reason: (*what).to_owned() })
+                (path.as_path(), ProblemKind::Log { offset: *offset, reason: (*what).to_owned() })
             }
             WalError::Gap { path, expected, found } => {
-                (path.as_path(), Wrong::LogGap { events: *expected..*found.max(expected) })
+                (path.as_path(), ProblemKind::LogGap { events: *expected..*found.max(expected) })
             }
             WalError::Disk { .. } | WalError::Newer { .. } => {
-                (folder, Wrong::Unreadable { reason: with_causes(error) })
+                (folder, ProblemKind::Unreadable { reason: with_causes(error) })
             }
         };
         self.wrong.push((path.display().to_string(), wrong));

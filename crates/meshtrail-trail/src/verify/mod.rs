@@ -1,17 +1,15 @@
-//! Verification: everything recomputed from what lies there, and compared with what was signed.
+//! Verification: recomputes everything from the stored files, and compares it with what was signed.
 //!
-//! - Leaves are rebuilt from the segment files and the log, hashed, and folded into the tree; manifests, tiles and
-//!   checkpoints must say the same. Nothing is believed because it is there.
-//! - A problem names the object or file, and the events it concerns. What can't be read is told apart from what does
-//!   not hold.
-//! - It writes nothing and needs no lock: a server may go on beside it. It reads the checkpoint first and the log
-//!   last, so that what is added meanwhile is no contradiction.
-//! - The newest head that was given out counts like a checkpoint that was kept: on the server's machine the log must
-//!   have what it signs.
-//! - A copy of the store from yesterday holds in itself. Only a later checkpoint, kept elsewhere, shows it: give it
-//!   in [`VerifyRequest::against`].
+//! - Leaves are rebuilt from the segment files and the log, hashed, and added to the tree; manifests, tiles and checkpoints
+//!   must match it.
+//! - A problem names the object or file, and the events it concerns. Unreadable objects are distinguished from wrong ones.
+//! - It writes nothing and needs no lock: a server may run meanwhile. It reads the checkpoint first and the log last, so
+//!   that events added meanwhile are no contradiction.
+//! - The newest issued head is checked like a given checkpoint: on the server's machine the log must have its events.
+//! - An old copy of the store is valid in itself. Only a later checkpoint, kept elsewhere, reveals it: pass it in
+//!   [`VerifyRequest::against`].
 //!
-//! What events mean, and recordings, are checked one layer up.
+//! The meaning of events, and recordings, are checked by other crates.
 
 mod blocks;
 mod chain;
@@ -33,7 +31,7 @@ use futures::{StreamExt, stream};
 use meshtrail_event::EventId;
 use meshtrail_event::text::with_causes;
 
-pub use report::{Checked, LogSeen, Note, Problem, Report, Verdict, Wrong};
+pub use report::{LogCheck, Note, Problem, ProblemKind, Report, Verdict, VerifyCounts};
 
 use crate::manifest::{Segment, TreeHead, root_key};
 use crate::note::Verifier;
@@ -42,10 +40,10 @@ use crate::tree::{Frontier, TILE_WIDTH, TileId};
 use blocks::Blocks;
 use chain::{Chain, Piece};
 use heads::{Compared, Heads, Roots};
-use leaves::{BLOCK, Leaves, Read};
+use leaves::{BLOCK, Leaves, SegmentRead};
 use log::Log;
 
-/// Segments read at a time: the unit of work for two processors.
+/// Segments that are read at the same time.
 const WORKERS: usize = 2;
 
 /// What to verify.
@@ -53,35 +51,35 @@ const WORKERS: usize = 2;
 pub struct VerifyRequest {
     /// The trail's name.
     pub trail: String,
-    /// How much of it.
+    /// The part of it to verify.
     pub scope: Scope,
-    /// The key that must have signed; the one in the store if none is given.
+    /// The verifier key; the one in the store if none is given.
     pub vkey: Option<String>,
-    /// Signed checkpoints that were kept elsewhere; the store must hold what they signed.
+    /// Signed checkpoints that were kept elsewhere; the store must have the events that they signed.
     pub against: Vec<String>,
 }
 
 /// How much of a trail is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything there is.
+    /// The whole trail.
     All,
-    /// One event, and that the signed tree has it.
+    /// One event, and its inclusion in the signed tree.
     Event(EventId),
     /// The events with these indices.
     Indices(Range<u64>),
 }
 
-/// How far a verification is.
+/// The progress of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Events looked at.
+    /// Events verified so far.
     pub done: u64,
-    /// Events to look at.
+    /// Events to verify.
     pub of: u64,
 }
 
-/// Verifies a trail. `local` is the server's folder with the log, where it is on this machine.
+/// Verifies a trail. `local` is the server's folder with the log, if it is on this machine.
 pub async fn verify(
     store: &Store,
     local: Option<&Path>,
@@ -92,23 +90,23 @@ pub async fn verify(
     let root = match root_key(&request.trail) {
         Ok(root) => root,
         Err(error) => {
-            report.wrong(&request.trail, Wrong::Unreadable { reason: with_causes(&error) });
+            report.add_problem(&request.trail, ProblemKind::Unreadable { reason: with_causes(&error) });
             return report;
         }
     };
     let key = heads::key(store, &root, request.vkey.as_deref(), &mut report).await;
     let mut heads = Heads::read(store, &root, key.as_ref(), local, &request.against, &mut report).await;
-    let place = Place { store, root: &root, verifier: key.as_ref() };
+    let place = VerifyPlace { store, root: &root, verifier: key.as_ref() };
     let (chain, log) = place.snapshot(local, request, &mut report).await;
     if key.is_none() && chain.sealed() > 0 {
-        report.wrong(format!("{root}/vkey"), Wrong::KeyMissing);
+        report.add_problem(format!("{root}/vkey"), ProblemKind::KeyMissing);
     }
     if request.scope != Scope::All {
-        heads.leave_out_sealed(chain.sealed());
+        heads.drop_sealed(chain.sealed());
     }
     let mut run = Run { store, root: &root, request, progress, wanted: heads.sizes(), roots: Roots::new() };
     let frontier = run.sealed(&chain, &mut report).await;
-    let there = run.logged(frontier, &log, &chain, &mut report);
+    let there = run.add_log(frontier, &log, &chain, &mut report);
     heads.compare(
         &Compared {
             root: &root,
@@ -117,24 +115,24 @@ pub async fn verify(
             retired: chain.retired(),
             sealed: chain.sealed(),
             there,
-            log: log.seen,
+            log: log.check,
         },
         &mut report,
     );
-    run.asked(&chain, there, &mut report);
-    forgive_retired(store, &root, &mut report).await;
+    run.check_scope(&chain, there, &mut report);
+    drop_retired_problems(store, &root, &mut report).await;
     report
 }
 
-struct Place<'a> {
+struct VerifyPlace<'a> {
     store: &'a Store,
     root: &'a Key,
     verifier: Option<&'a Verifier>,
 }
 
-impl Place<'_> {
-    /// The manifests and the log that goes on where they end. The log is read first: a seal between reading the two
-    /// moves events from one to the other, and then the manifests have what the log had.
+impl VerifyPlace<'_> {
+    /// Reads the manifests and the log behind them. The log is read first: a seal meanwhile moves events from the log to
+    /// the manifests, and none is missed.
     async fn snapshot(
         &self,
         local: Option<&Path>,
@@ -146,8 +144,8 @@ impl Place<'_> {
             None => Log::default(),
         };
         let chain = self.chain(request, report).await;
-        if let Some(events) = log.go_on_from(chain.sealed()) {
-            report.wrong(log.name.clone(), Wrong::LogGap { events });
+        if let Some(events) = log.skip_sealed(chain.sealed()) {
+            report.add_problem(log.name.clone(), ProblemKind::LogGap { events });
         }
         (chain, log)
     }
@@ -173,16 +171,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Goes through what is sealed; gives the tree over it, unless a part of it is lost.
+    /// Verifies the sealed events; returns the tree over them, unless a part of it is lost.
     async fn sealed(&mut self, chain: &Chain, report: &mut Report) -> Option<Frontier> {
         let whole = self.request.scope == Scope::All;
         let listed = match whole {
             true => objects::check(self.store, self.root, chain, report).await,
-            false => tiles::Listed::default(),
+            false => tiles::StoredTiles::default(),
         };
         let mut keep = listed.edges();
         keep.extend(TileId::partial(chain.sealed()).filter(|tile| tile.level == 0).map(|tile| tile.index));
-        let mut blocks = Blocks::keeping(keep);
+        let mut blocks = Blocks::new(keep);
         let mut frontier = Some(Frontier::new());
         self.roots.insert(0, Some(Frontier::new().root()));
         let to_read: Vec<bool> = chain.pieces.iter().map(|piece| self.is_read(piece)).collect();
@@ -223,7 +221,7 @@ impl Run<'_> {
         frontier
     }
 
-    /// Whether the leaves of a piece are needed.
+    /// Whether the leaves of a piece have to be read.
     fn is_read(&self, piece: &Piece) -> bool {
         let Piece::Sealed(segment) = piece else { return false };
         let asked = match &self.request.scope {
@@ -237,7 +235,7 @@ impl Run<'_> {
     async fn piece(
         &mut self,
         piece: &Piece,
-        read: Option<Read>,
+        read: Option<SegmentRead>,
         frontier: Option<Frontier>,
         blocks: &mut Blocks,
         report: &mut Report,
@@ -246,17 +244,17 @@ impl Run<'_> {
             Piece::Retired(retired) => {
                 report.checked.retired = retired.size;
                 for (node, &hash) in crate::tree::plan::root(retired.size).0.iter().zip(&retired.nodes) {
-                    blocks.node(*node, hash);
+                    blocks.add_node(*node, hash);
                 }
                 retired.frontier()
             }
             Piece::Sealed(segment) => self.segment(segment, read, frontier, blocks, report).await,
             Piece::Lost(range) => {
-                blocks.lost(range.start, range.end);
+                blocks.add_lost(range.start, range.end);
                 None
             }
         };
-        blocks.seal();
+        blocks.end_seal();
         let range = piece.range();
         if self.wanted.contains(&range.end) {
             self.roots.insert(range.end, after.as_ref().map(Frontier::root));
@@ -267,7 +265,7 @@ impl Run<'_> {
     async fn segment(
         &mut self,
         segment: &Segment,
-        read: Option<Read>,
+        read: Option<SegmentRead>,
         frontier: Option<Frontier>,
         blocks: &mut Blocks,
         report: &mut Report,
@@ -277,8 +275,8 @@ impl Run<'_> {
             None => None,
         };
         match &leaves {
-            Some(leaves) => blocks.leaves(leaves),
-            None => segment.nodes().for_each(|(node, hash)| blocks.node(node, hash)),
+            Some(leaves) => blocks.add_leaves(leaves),
+            None => segment.nodes().for_each(|(node, hash)| blocks.add_node(node, hash)),
         }
         let mut frontier = frontier?;
         for &size in self.wanted.range(segment.first + 1..segment.end()) {
@@ -288,8 +286,8 @@ impl Run<'_> {
         segment.nodes().all(|(node, hash)| frontier.push_subtree(node.level, hash)).then_some(frontier)
     }
 
-    /// Reports what is wrong with a segment; gives its leaves if they are the signed ones.
-    async fn judge(&self, read: Read, report: &mut Report) -> Option<Leaves> {
+    /// Reports the problems of a segment; returns its leaves if they match the signed hashes.
+    async fn judge(&self, read: SegmentRead, report: &mut Report) -> Option<Leaves> {
         report.checked.segments += 1;
         report.checked.events += read.hashed;
         report.checked.bytes += read.bytes;
@@ -299,7 +297,7 @@ impl Run<'_> {
             None => format!("{}/{}", self.root, read.segment.files.first()?.path),
         };
         for (file, wrong) in read.wrong {
-            report.wrong(file, wrong);
+            report.add_problem(file, wrong);
         }
         let leaves = read.leaves?;
         if read.differing.is_empty() {
@@ -309,11 +307,11 @@ impl Run<'_> {
         for node in &read.differing {
             self.narrow(*node, &leaves, &mut events).await;
         }
-        report.wrong(object, Wrong::EventsChanged { events: joined(events) });
+        report.add_problem(object, ProblemKind::EventsChanged { events: merge_ranges(events) });
         None
     }
 
-    /// Which events of a differing subtree are meant, by the stored tiles: they were written with the right leaves.
+    /// Narrows a differing subtree to the changed events, by the stored tiles, which have the hashes of the right leaves.
     async fn narrow(&self, node: crate::tree::plan::Node, leaves: &Leaves, events: &mut Vec<Range<u64>>) {
         let (start, end) = (node.index << node.level, (node.index + 1) << node.level);
         let before = events.len();
@@ -338,8 +336,8 @@ impl Run<'_> {
         }
     }
 
-    /// Goes on with the log; gives how many events there are.
-    fn logged(&mut self, frontier: Option<Frontier>, log: &Log, chain: &Chain, report: &mut Report) -> u64 {
+    /// Adds the log's events; returns the number of events.
+    fn add_log(&mut self, frontier: Option<Frontier>, log: &Log, chain: &Chain, report: &mut Report) -> u64 {
         let sealed = chain.sealed();
         report.checked.logged = log.hashes.len() as u64;
         report.checked.events += report.checked.logged;
@@ -365,27 +363,27 @@ impl Run<'_> {
         frontier.size()
     }
 
-    /// Whether what was asked for is there.
-    fn asked(&self, chain: &Chain, there: u64, report: &mut Report) {
+    /// Checks that the requested events exist.
+    fn check_scope(&self, chain: &Chain, there: u64, report: &mut Report) {
         match &self.request.scope {
             Scope::All => {}
             Scope::Event(id) if report.found.is_none() => {
-                report.wrong(format!("event {id}"), Wrong::NoSuchEvent)
+                report.add_problem(format!("event {id}"), ProblemKind::NoSuchEvent)
             }
             Scope::Event(_) => {}
             Scope::Indices(range) => {
                 let object = format!("events {} to {}", range.start, range.end.saturating_sub(1));
                 if range.end > there || range.is_empty() {
-                    report.wrong(object, Wrong::Beyond { there });
+                    report.add_problem(object, ProblemKind::Beyond { there });
                 } else if range.start < chain.retired() {
-                    report.wrong(object, Wrong::Retired { size: chain.retired() });
+                    report.add_problem(object, ProblemKind::Retired { size: chain.retired() });
                 }
             }
         }
     }
 }
 
-/// The root of the tree that ends inside a segment, before whose first event `frontier` stands.
+/// The root of a tree that ends inside a segment; `frontier` is the tree before the segment.
 fn root_inside(frontier: &Frontier, leaves: &Leaves, size: u64) -> crate::tree::Hash {
     let mut frontier = frontier.clone();
     let within = (size - leaves.first) as usize;
@@ -398,29 +396,29 @@ fn length(piece: &Piece) -> u64 {
     range.end - range.start
 }
 
-/// Neighbouring ranges as one.
-fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+/// Merges adjacent ranges.
+fn merge_ranges(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_by_key(|range| range.start);
-    let mut joined: Vec<Range<u64>> = Vec::new();
+    let mut merged: Vec<Range<u64>> = Vec::new();
     for range in ranges {
-        match joined.last_mut() {
+        match merged.last_mut() {
             Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
-            _ => joined.push(range),
+            _ => merged.push(range),
         }
     }
-    joined
+    merged
 }
 
-/// A file that was missing because retention dropped it meanwhile is no problem.
-async fn forgive_retired(store: &Store, root: &Key, report: &mut Report) {
-    let missing = |problem: &Problem| matches!(problem.what, Wrong::SegmentMissing { .. });
+/// Drops problems of files that were missing because retention has deleted them meanwhile.
+async fn drop_retired_problems(store: &Store, root: &Key, report: &mut Report) {
+    let missing = |problem: &Problem| matches!(problem.what, ProblemKind::SegmentMissing { .. });
     if !report.problems.iter().any(missing) {
         return;
     }
     let chain = chain::newest(store, root, None, &mut Report::default()).await;
     let retired = chain.retired();
     report.problems.retain(|problem| match &problem.what {
-        Wrong::SegmentMissing { events, .. } => events.end > retired,
+        ProblemKind::SegmentMissing { events, .. } => events.end > retired,
         _ => true,
     });
 }

@@ -3,27 +3,27 @@ use std::time::Duration;
 
 use super::*;
 use crate::retention::sweep;
-use crate::sealed_fixture::{Sealed, hour, signing};
+use crate::sealed_fixture::{SealedTrail, hour, signing};
 use crate::tree::leaf_hash;
 
 fn all() -> VerifyRequest {
     VerifyRequest { trail: "main".into(), scope: Scope::All, vkey: None, against: Vec::new() }
 }
 
-fn note_of(sealed: &Sealed, size: u64) -> String {
+fn note_of(sealed: &SealedTrail, size: u64) -> String {
     let mut frontier = Frontier::new();
     sealed.leaves[..size as usize].iter().for_each(|leaf| frontier.push_hash(leaf_hash(leaf)));
     sealed.sign(size, frontier.root())
 }
 
 /// A trail with a segment of each of these sizes and a checkpoint over all of them.
-async fn signed(sizes: &[u64]) -> Sealed {
-    let sealed = Sealed::of(sizes).await;
+async fn signed_trail(sizes: &[u64]) -> SealedTrail {
+    let sealed = SealedTrail::of(sizes).await;
     sealed.publish().await;
     sealed
 }
 
-async fn run(sealed: &Sealed, request: &VerifyRequest) -> Report {
+async fn run(sealed: &SealedTrail, request: &VerifyRequest) -> Report {
     verify(&sealed.store, None, request, &|_| {}).await
 }
 
@@ -39,7 +39,7 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Every object of the trail with its key.
-fn objects(sealed: &Sealed) -> Vec<(String, PathBuf)> {
+fn objects(sealed: &SealedTrail) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     files_below(&sealed.folder.path().join("trails"), &mut found);
     found.sort();
@@ -49,11 +49,11 @@ fn objects(sealed: &Sealed) -> Vec<(String, PathBuf)> {
 
 #[tokio::test]
 async fn an_untouched_trail_holds_and_all_of_it_was_looked_at() {
-    let sealed = signed(&[300, 700, 5, 66_000, 256]).await;
+    let sealed = signed_trail(&[300, 700, 5, 66_000, 256]).await;
     let report = run(&sealed, &all()).await;
     assert_eq!((words(&report), report.notes.as_slice()), (vec![], &[][..]));
     assert_eq!(report.head, Some(sealed.fold.tree()));
-    let Checked { manifests, segments, events, checkpoints, tiles, .. } = report.checked;
+    let VerifyCounts { manifests, segments, events, checkpoints, tiles, .. } = report.checked;
     assert_eq!((manifests, segments, events, checkpoints), (5, 5, 67_261, 1));
     let stored_tiles = objects(&sealed).iter().filter(|(key, _)| key.contains("/tile/")).count() as u64;
     assert_eq!(tiles, stored_tiles);
@@ -61,7 +61,7 @@ async fn an_untouched_trail_holds_and_all_of_it_was_looked_at() {
 
 #[tokio::test]
 async fn one_changed_byte_anywhere_is_found_in_its_file() {
-    let sealed = signed(&[300, 700, 5]).await;
+    let sealed = signed_trail(&[300, 700, 5]).await;
     for (key, path) in objects(&sealed) {
         let whole = std::fs::read(&path).unwrap();
         for at in [0, whole.len() / 3, whole.len() / 2, whole.len() - 2] {
@@ -82,7 +82,7 @@ async fn one_changed_byte_anywhere_is_found_in_its_file() {
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
-    let sealed = signed(&[300, 700, 66_000, 5]).await;
+    let sealed = signed_trail(&[300, 700, 66_000, 5]).await;
     for (key, path) in objects(&sealed) {
         let older_edge =
             key.contains(".p/") && !TileId::partial(67_005).any(|tile| key.ends_with(&tile.to_string()));
@@ -104,7 +104,7 @@ async fn what_is_missing_is_named() {
 
 #[tokio::test]
 async fn a_removed_end_contradicts_the_checkpoint() {
-    let sealed = signed(&[300, 5]).await;
+    let sealed = signed_trail(&[300, 5]).await;
     for (key, path) in objects(&sealed) {
         if key.contains("300-304") || key.ends_with("0000000002.json") || key.ends_with("tile/1/000.p/1") {
             std::fs::remove_file(path).unwrap();
@@ -117,7 +117,7 @@ async fn a_removed_end_contradicts_the_checkpoint() {
 
 #[tokio::test]
 async fn an_older_copy_holds_in_itself_but_not_against_a_newer_checkpoint() {
-    let (today, yesterday) = (signed(&[300, 5]).await, signed(&[300]).await);
+    let (today, yesterday) = (signed_trail(&[300, 5]).await, signed_trail(&[300]).await);
     assert!(run(&yesterday, &all()).await.holds());
     let against = VerifyRequest { against: vec![note_of(&today, 305)], ..all() };
     let report = run(&yesterday, &against).await;
@@ -129,7 +129,7 @@ async fn an_older_copy_holds_in_itself_but_not_against_a_newer_checkpoint() {
 
 #[tokio::test]
 async fn checkpoints_of_any_earlier_size_are_compared() {
-    let sealed = signed(&[300, 700, 5]).await;
+    let sealed = signed_trail(&[300, 700, 5]).await;
     for size in [0, 1, 255, 256, 299, 300, 301, 512, 999, 1000, 1004, 1005] {
         let note = note_of(&sealed, size);
         let against = VerifyRequest { against: vec![note], ..all() };
@@ -140,7 +140,7 @@ async fn checkpoints_of_any_earlier_size_are_compared() {
         let other = sealed.sign(size, leaf_hash(b"another history"));
         let report = run(&sealed, &VerifyRequest { against: vec![other], ..all() }).await;
         assert!(
-            matches!(report.problems[..], [Problem { what: Wrong::CheckpointRoot { .. }, .. }]),
+            matches!(report.problems[..], [Problem { what: ProblemKind::CheckpointRoot { .. }, .. }]),
             "{size}"
         );
     }
@@ -148,7 +148,7 @@ async fn checkpoints_of_any_earlier_size_are_compared() {
 
 #[tokio::test]
 async fn one_event_is_verified_by_reading_its_segment_alone() {
-    let sealed = signed(&[300, 700, 5]).await;
+    let sealed = signed_trail(&[300, 700, 5]).await;
     let event = VerifyRequest { scope: Scope::Event("agent.a.1.400".parse().unwrap()), ..all() };
     let report = run(&sealed, &event).await;
     assert_eq!((words(&report), report.found, report.checked.segments), (vec![], Some(399), 1));
@@ -165,13 +165,13 @@ async fn one_event_is_verified_by_reading_its_segment_alone() {
     let beyond = VerifyRequest { scope: Scope::Indices(0..1006), ..all() };
     assert!(matches!(
         run(&sealed, &beyond).await.problems[..],
-        [Problem { what: Wrong::Beyond { there: 1005 }, .. }]
+        [Problem { what: ProblemKind::Beyond { there: 1005 }, .. }]
     ));
 }
 
 #[tokio::test]
 async fn after_retention_the_rest_verifies_and_still_meets_old_checkpoints() {
-    let mut sealed = signed(&[300, 70_000, 200, 5]).await;
+    let mut sealed = signed_trail(&[300, 70_000, 200, 5]).await;
     let (store, root) = (sealed.store.clone(), sealed.root.clone());
     sweep(&store, &root, &signing(), &mut sealed.fold, Duration::from_secs(3600), hour(3)).await.unwrap();
     assert_eq!(sealed.fold.retired_size(), 70_500);
@@ -186,12 +186,15 @@ async fn after_retention_the_rest_verifies_and_still_meets_old_checkpoints() {
     };
     assert_eq!([299, 300, 70_300, 70_500, 70_505].map(compared), [false, false, false, true, true]);
     let gone = VerifyRequest { scope: Scope::Indices(0..10), ..all() };
-    assert!(matches!(run(&sealed, &gone).await.problems[..], [Problem { what: Wrong::Retired { .. }, .. }]));
+    assert!(matches!(
+        run(&sealed, &gone).await.problems[..],
+        [Problem { what: ProblemKind::Retired { .. }, .. }]
+    ));
 }
 
 #[tokio::test]
 async fn a_tile_over_retired_events_can_not_be_changed() {
-    let mut sealed = signed(&[70_000, 70_000, 5]).await;
+    let mut sealed = signed_trail(&[70_000, 70_000, 5]).await;
     let (store, root) = (sealed.store.clone(), sealed.root.clone());
     sweep(&store, &root, &signing(), &mut sealed.fold, Duration::from_secs(3600), hour(2)).await.unwrap();
     assert!(run(&sealed, &all()).await.holds());
@@ -205,7 +208,7 @@ async fn a_tile_over_retired_events_can_not_be_changed() {
 
 #[tokio::test]
 async fn what_nobody_speaks_of_is_told_apart() {
-    let sealed = signed(&[300]).await;
+    let sealed = signed_trail(&[300]).await;
     let put = |name: &str| {
         let path = sealed.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -220,12 +223,12 @@ async fn what_nobody_speaks_of_is_told_apart() {
     put("notes.txt");
     let report = run(&sealed, &all()).await;
     assert_eq!(report.problems.len(), 3, "{:?}", words(&report));
-    assert!(report.problems.iter().all(|problem| problem.what == Wrong::Extra));
+    assert!(report.problems.iter().all(|problem| problem.what == ProblemKind::Extra));
 }
 
 #[tokio::test]
 async fn what_can_not_be_read_is_not_called_wrong() {
-    let sealed = signed(&[300]).await;
+    let sealed = signed_trail(&[300]).await;
     let path = sealed.path("segments/family=flow/date=2026-11-20/0-299.parquet");
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink(&path, &path).unwrap();

@@ -1,4 +1,4 @@
-//! Stored tiles against the tree that was recomputed.
+//! Compares stored tiles with the recomputed tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,29 +7,29 @@ use futures::{StreamExt, stream};
 
 use super::blocks::Blocks;
 use super::chain::unreadable;
-use super::report::{Report, Wrong};
+use super::report::{ProblemKind, Report};
 use crate::store::{GetError, Key, Store};
 use crate::tree::{Hash, TILE_WIDTH, TileId, subtree_of};
 
-/// Tiles read at a time.
+/// Tiles that are read at the same time.
 const AHEAD: usize = 8;
 
-/// The tiles that a listing has.
+/// The tiles of a listing, with their sizes.
 #[derive(Debug, Default)]
-pub(super) struct Listed(pub(super) BTreeMap<TileId, u64>);
+pub(super) struct StoredTiles(pub(super) BTreeMap<TileId, u64>);
 
-impl Listed {
-    /// Blocks of which a partial tile of leaf hashes is stored.
+impl StoredTiles {
+    /// The blocks with a stored partial tile of leaf hashes.
     pub(super) fn edges(&self) -> BTreeSet<u64> {
         self.0.keys().filter(|tile| tile.level == 0 && !tile.is_full()).map(|tile| tile.index).collect()
     }
 }
 
-/// Compares every tile that must be there, and every other one there is, for a trail sealed up to `sealed`.
+/// Compares every tile that must exist, and every other one that does, for a trail sealed up to `sealed`.
 pub(super) async fn check(
     store: &Store,
     root: &Key,
-    listed: &Listed,
+    listed: &StoredTiles,
     mut blocks: Blocks,
     sealed: u64,
     report: &mut Report,
@@ -55,12 +55,12 @@ pub(super) async fn check(
 struct Level<'a> {
     store: &'a Store,
     root: &'a Key,
-    listed: &'a Listed,
+    listed: &'a StoredTiles,
     level: u8,
 }
 
 impl Level<'_> {
-    /// Compares the tiles of this level with `hashes`, and fills in from them what is not known otherwise.
+    /// Compares the tiles of this level with `hashes`, and fills in unknown hashes from them.
     async fn check(&self, hashes: &mut [Option<Hash>], sealed: u64, report: &mut Report) {
         let count = hashes.len();
         let full = (0..count / TILE_WIDTH).map(|index| TileId::full(self.level, index as u64));
@@ -74,18 +74,18 @@ impl Level<'_> {
             .map(|tile| async move { (tile, self.store.get(&key_of(self.root, tile)).await) });
         let mut fetched = fetched.buffered(AHEAD);
         while let Some((tile, bytes)) = fetched.next().await {
-            let Some(stored) = stored(self.root, tile, bytes, report) else { continue };
+            let Some(stored) = check_length(self.root, tile, bytes, report) else { continue };
             let start = tile.index as usize * TILE_WIDTH;
             compare(self.root, tile, &stored, &mut hashes[start..start + stored.len()], report);
         }
     }
 }
 
-/// The partial tiles of leaf hashes at the ends of seals.
+/// Compares the partial tiles of leaf hashes at the ends of seals.
 async fn check_leaf_tiles(
     store: &Store,
     root: &Key,
-    listed: &Listed,
+    listed: &StoredTiles,
     blocks: &Blocks,
     sealed: u64,
     report: &mut Report,
@@ -95,18 +95,18 @@ async fn check_leaf_tiles(
     let wanted: BTreeSet<TileId> = newest.into_iter().chain(older).collect();
     for tile in wanted {
         let known = blocks.edges.get(&tile.index).filter(|leaves| leaves.len() >= usize::from(tile.width));
-        // Where the events are retired or damaged nothing is left to compare with, and no proof needs the tile.
+        // For retired or damaged events there is nothing to compare with, and no proof needs the tile.
         let (Some(leaves), true) = (known, listed.0.contains_key(&tile) || Some(tile) == newest) else {
             continue;
         };
         let bytes = store.get(&key_of(root, tile)).await;
-        let Some(stored) = stored(root, tile, bytes, report) else { continue };
+        let Some(stored) = check_length(root, tile, bytes, report) else { continue };
         let mut leaves: Vec<Option<Hash>> = leaves[..stored.len()].iter().copied().map(Some).collect();
         compare(root, tile, &stored, &mut leaves, report);
     }
 }
 
-fn stored(
+fn check_length(
     root: &Key,
     tile: TileId,
     bytes: Result<Bytes, GetError>,
@@ -116,11 +116,11 @@ fn stored(
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(GetError::Missing { .. }) => {
-            report.wrong(name, Wrong::TileMissing);
+            report.add_problem(name, ProblemKind::TileMissing);
             return None;
         }
         Err(error) => {
-            report.wrong(name, unreadable(&error));
+            report.add_problem(name, unreadable(&error));
             return None;
         }
     };
@@ -128,7 +128,7 @@ fn stored(
     report.checked.bytes += bytes.len() as u64;
     let expected = u64::from(tile.width) * Hash::SIZE as u64;
     if bytes.len() as u64 != expected {
-        report.wrong(name, Wrong::TileLength { expected, found: bytes.len() as u64 });
+        report.add_problem(name, ProblemKind::TileLength { expected, found: bytes.len() as u64 });
         return None;
     }
     Some(bytes.chunks_exact(Hash::SIZE).map(|hash| Hash::from_slice(hash).expect("32 bytes")).collect())
@@ -142,7 +142,10 @@ fn compare(root: &Key, tile: TileId, stored: &[Hash], known: &mut [Option<Hash>]
     if let Some(at) = differs {
         let width = 1u64 << (8 * u32::from(tile.level));
         let first = (tile.index * TILE_WIDTH as u64 + at as u64) * width;
-        report.wrong(format!("{root}/{tile}"), Wrong::TileChanged { at, events: first..first + width });
+        report.add_problem(
+            format!("{root}/{tile}"),
+            ProblemKind::TileChanged { at, events: first..first + width },
+        );
         return;
     }
     for (known, &stored) in known.iter_mut().zip(stored) {
@@ -159,7 +162,10 @@ fn check_claims(root: &Key, blocks: &Blocks, hashes: &[Option<Hash>], report: &m
         if subtree_of(&part) != claim.hash {
             let tile = TileId::full(1, claim.first_block / TILE_WIDTH as u64);
             let events = claim.first_block * 256..(claim.first_block + claim.blocks) * 256;
-            report.wrong(format!("{root}/{tile}"), Wrong::TileChanged { at: start % TILE_WIDTH, events });
+            report.add_problem(
+                format!("{root}/{tile}"),
+                ProblemKind::TileChanged { at: start % TILE_WIDTH, events },
+            );
         }
     }
 }

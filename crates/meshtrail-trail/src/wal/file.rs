@@ -1,4 +1,4 @@
-//! One file of the log: made with room, written at its tail.
+//! One file of the log: preallocated, and written at its tail.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,20 +10,20 @@ use super::WalError;
 use super::frame::{HEADER_SIZE, header, mark};
 use crate::fault::{Faults, Step};
 
-/// Room that a file begins with.
+/// The initial room of a file, in bytes.
 const FIRST_ROOM: u64 = 1 << 20;
-/// The most room that is added at a time.
+/// The most room that is added at a time, in bytes.
 const MOST_ROOM: u64 = 32 << 20;
 
-/// A file that is written to. There is one writer.
+/// A log file that is written to, by a single writer.
 #[derive(Debug)]
 pub(crate) struct WalFile {
     pub(crate) generation: u64,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<File>,
-    /// Where the next frame goes: all before it is synced.
+    /// The offset of the next frame; everything before it is synced.
     tail: u64,
-    /// Up to where the file is zeros on disk.
+    /// The offset up to which the file is preallocated with zeros.
     room: u64,
     faults: Faults,
 }
@@ -53,7 +53,7 @@ pub(crate) fn files_in(folder: &Path) -> Result<Vec<(u64, PathBuf)>, WalError> {
 }
 
 impl WalFile {
-    /// Makes a file with room, all of it on disk before it has its name.
+    /// Creates a file with room, all of it on disk before the file gets its name.
     pub(crate) fn create(
         folder: &Path,
         generation: u64,
@@ -75,14 +75,14 @@ impl WalFile {
         file.write_all_at(&header(generation), 0)?;
         write_zeros(&file, HEADER_SIZE as u64, room)?;
         file.sync_all()?;
-        // A crash here leaves `.new`, which replay passes over and the next file of this generation overwrites.
+        // A crash here leaves `.new`, which replay ignores and the next file of this generation overwrites.
         fs::rename(&temporary, path)?;
-        // A crash here leaves the file with or without its name; it holds nothing yet either way.
+        // A crash here leaves the file with or without its name; it is still empty either way.
         File::open(folder)?.sync_all()?;
         Ok(file)
     }
 
-    /// Goes on with a file that was replayed up to `tail`; what a crash left behind that is overwritten with zeros.
+    /// Continues a file that was replayed up to `tail`; what a crash left behind it is overwritten with zeros.
     pub(crate) fn resume(generation: u64, path: &Path, tail: u64, faults: &Faults) -> Result<Self, WalError> {
         let failed = |doing| WalError::disk(doing, path);
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed("open"))?;
@@ -100,16 +100,16 @@ impl WalFile {
         })
     }
 
-    /// Where the next frame goes.
+    /// The offset of the next frame.
     pub(crate) const fn tail(&self) -> u64 {
         self.tail
     }
 
-    /// Writes whole frames at the tail and syncs them. On an error what is on disk is unknown: write no more.
+    /// Writes whole frames at the tail and syncs them. After an error the state on disk is unknown: write no more.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), WalError> {
         let failed = |doing| WalError::disk(doing, &self.path);
-        // A crash in here leaves none, some or all of the frames, none acknowledged; replay keeps the whole ones at
-        // the front and clears the rest.
+        // A crash in here leaves none, some or all of the frames, none of them acknowledged; replay keeps the leading
+        // whole ones and clears the rest.
         self.faults
             .around(Step::WalWrite, || self.file.write_all_at(frames, self.tail))
             .map_err(failed("write to"))?;
@@ -118,14 +118,14 @@ impl WalFile {
         Ok(())
     }
 
-    /// Makes sure that `bytes` fit behind the tail, a mark included. Fails, with nothing changed, on a full disk.
+    /// Reserves room for `bytes` behind the tail and a mark. On a full disk it fails without changing anything.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), WalError> {
         let wanted = self.tail + bytes as u64 + 64;
         if wanted <= self.room {
             return Ok(());
         }
         let room = wanted.max(self.room + self.room.min(MOST_ROOM)).next_multiple_of(4096);
-        // A crash here leaves more zeros behind the tail, or fewer; replay does not mind.
+        // A crash here leaves more or fewer zeros behind the tail; replay accepts both.
         self.faults
             .around(Step::WalExtend, || {
                 write_zeros(&self.file, self.room, room)?;
@@ -136,8 +136,8 @@ impl WalFile {
         Ok(())
     }
 
-    /// Says behind the last frame that it is synced. Not synced itself: a crash of the process keeps it, and a crash
-    /// of the machine that loses it loses nothing else.
+    /// Writes a mark that the last frame is synced. The mark itself is not synced: it survives a crash of the process, and
+    /// if a crash of the machine loses it, nothing else is lost.
     pub(crate) fn mark(&self) -> io::Result<()> {
         self.file.write_all_at(&mark(self.generation, self.tail), self.tail)
     }

@@ -1,4 +1,4 @@
-//! The bytes of the log: header, frames, entries. Everything is little-endian.
+//! The encoding of the log: header, frames, entries. Everything is little-endian.
 
 use meshtrail_event::{EventId, Family, SourceName, Timestamp};
 
@@ -19,14 +19,12 @@ const MARK: u8 = 2;
 
 /// Why bytes are not a header or a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum FrameError {
-    /// Zeros: nothing was written there.
     #[error("nothing was written there")]
     Empty,
-    /// Not ours, or cut short.
     #[error("{0}")]
     Broken(&'static str),
-    /// A newer version.
     #[error("version {0} is newer than this program")]
     Newer(u32),
 }
@@ -42,7 +40,7 @@ pub(crate) fn header(generation: u64) -> Vec<u8> {
     page
 }
 
-/// Reads a file's first page and gives its generation.
+/// Checks a file's first page and returns its generation.
 pub fn check_header(page: &[u8]) -> Result<u64, FrameError> {
     let page = page.get(..HEADER_SIZE).ok_or(FrameError::Broken("the header is cut short"))?;
     if &page[..8] != HEADER_MAGIC {
@@ -60,24 +58,24 @@ pub fn check_header(page: &[u8]) -> Result<u64, FrameError> {
     Ok(u64_at(page, 12))
 }
 
-/// One event before it has an index, encoded by its sender's thread.
+/// An event without an index yet, encoded by the sender's thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Pending {
+pub(crate) struct PendingEvent {
     pub(crate) id: EventId,
     pub(crate) hash: Hash,
-    /// Where its entry lies in the batch's bytes.
+    /// The offset of its entry in the batch's bytes.
     pub(crate) at: usize,
 }
 
 /// Events that become durable together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) events: Vec<Pending>,
+    pub(crate) events: Vec<PendingEvent>,
     pub(crate) entries: Vec<u8>,
 }
 
 impl Batch {
-    /// Encodes and hashes one more event.
+    /// Encodes and hashes an event, and adds it.
     pub(crate) fn push(&mut self, id: EventId, family: Family, time: Timestamp, leaf: &[u8]) {
         let at = self.entries.len();
         let source = id.source.as_str().as_bytes();
@@ -91,16 +89,16 @@ impl Batch {
         self.entries.extend_from_slice(&leaf_length.to_le_bytes());
         self.entries.extend_from_slice(leaf);
         let hash = crate::tree::leaf_hash(leaf);
-        self.events.push(Pending { id, hash, at });
+        self.events.push(PendingEvent { id, hash, at });
     }
 
-    /// Where the leaf of event `at` ends in the entries.
+    /// The end of the leaf of event `at` in the entries.
     pub(crate) fn end_of(&self, at: usize) -> usize {
         self.events.get(at + 1).map_or(self.entries.len(), |next| next.at)
     }
 }
 
-/// Begins a batch frame at the end of `out`; [`finish`] completes it once the entries stand behind it.
+/// Begins a batch frame at the end of `out`; [`finish`] completes it after the entries were appended.
 pub(crate) fn begin(out: &mut Vec<u8>, first: u64, now: Timestamp, count: u32) -> usize {
     let start = out.len();
     out.resize(start + FRAME_HEAD, 0);
@@ -115,7 +113,7 @@ pub(crate) fn finish(out: &mut Vec<u8>, start: usize, generation: u64, synced: u
     complete(out, start, BATCH, generation, synced);
 }
 
-/// A mark: all before `synced` is on disk.
+/// A mark: everything before `synced` is on disk.
 pub(crate) fn mark(generation: u64, synced: u64) -> Vec<u8> {
     let mut out = vec![0; FRAME_HEAD];
     complete(&mut out, 0, MARK, generation, synced);
@@ -134,7 +132,7 @@ fn complete(out: &mut Vec<u8>, start: usize, kind: u8, generation: u64, synced: 
     out.resize(out.len().next_multiple_of(8), 0);
 }
 
-/// Over the file's generation and all of a frame but the checksum: a frame of another file never fits.
+/// Covers the file's generation and the frame without its checksum, so that a frame of another file never matches.
 fn checksum(generation: u64, frame: &[u8]) -> u32 {
     let crc = crc32c::crc32c(&generation.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &frame[..8]);
@@ -147,11 +145,11 @@ pub(crate) struct Frame<'a> {
     pub(crate) synced: u64,
     /// None for a mark.
     pub(crate) payload: Option<&'a [u8]>,
-    /// Bytes it takes, padding counted.
+    /// Its bytes, including padding.
     pub(crate) size: usize,
 }
 
-/// Reads the frame that `bytes` begin with.
+/// Reads the frame at the start of `bytes`.
 pub(crate) fn read(bytes: &[u8], generation: u64) -> Result<Frame<'_>, FrameError> {
     let Some(head) = bytes.get(..FRAME_HEAD) else {
         let empty = bytes.iter().all(|&byte| byte == 0);
@@ -187,24 +185,24 @@ pub(crate) fn read(bytes: &[u8], generation: u64) -> Result<Frame<'_>, FrameErro
 pub struct Entry<'a> {
     /// Its index in the trail.
     pub index: u64,
-    /// Its name.
+    /// Its id.
     pub id: EventId,
     /// Its family.
     pub family: Family,
     /// When it happened.
     pub time: Timestamp,
-    /// Its bytes.
+    /// Its leaf.
     pub leaf: &'a [u8],
 }
 
-/// Reads a frame's payload: when it was written, and its events.
+/// Parses a frame's payload: the time it was written, and its events.
 pub fn parse_batch(payload: &[u8]) -> Result<(Timestamp, Vec<Entry<'_>>), FrameError> {
     let broken = FrameError::Broken("a batch's entries do not fit its length");
     let mut input = Input { bytes: payload, at: 0 };
     let first = input.u64().ok_or(broken.clone())?;
     let now = Timestamp::from_nanos(input.u64().ok_or(broken.clone())?.cast_signed());
     let count = input.u32().ok_or(broken.clone())?;
-    // The shortest entry has 31 bytes: a count can't make us allocate more than the payload is worth.
+    // The shortest entry has 31 bytes, which bounds the allocation by the payload's size.
     let mut entries = Vec::with_capacity((count as usize).min(payload.len() / 31 + 1));
     let mut last: Option<SourceName> = None;
     for at in 0..u64::from(count) {
@@ -245,7 +243,7 @@ impl<'a> Input<'a> {
     fn entry(&mut self, index: u64, last: &mut Option<SourceName>) -> Option<Entry<'a>> {
         let length = self.byte()?;
         let name = std::str::from_utf8(self.take(length.into())?).ok()?;
-        // Batches come from one source as a rule: its name is shared instead of made anew for each event.
+        // A batch usually has one source, whose name is shared instead of allocated for each event.
         let source = match last {
             Some(last) if last.as_str() == name => last.clone(),
             _ => last.insert(name.parse().ok()?).clone(),
@@ -259,7 +257,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A family's number in the log. Numbers are never given anew.
+/// A family's number in the log. Numbers are never reused.
 const fn family_code(family: Family) -> u8 {
     match family {
         Family::Session => 1,

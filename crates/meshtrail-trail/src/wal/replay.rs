@@ -1,4 +1,4 @@
-//! Reading the log back.
+//! Replaying the log.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use meshtrail_event::{Family, Timestamp};
 use super::frame::{self, Entry, FrameError, HEADER_SIZE, check_header, parse_batch};
 use super::{WalError, files_in};
 
-/// What became of one file's replay.
+/// The result of replaying one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Replayed {
+pub(crate) struct ReplayResult {
     pub(crate) generation: u64,
     pub(crate) path: PathBuf,
-    /// Where the next frame goes.
+    /// The offset of the next frame.
     pub(crate) tail: u64,
     /// When its first batch was written.
-    pub(crate) begun: Option<Timestamp>,
-    /// The end is a write that a crash cut off.
+    pub(crate) started: Option<Timestamp>,
+    /// Whether it ends in a write interrupted by a crash.
     pub(crate) torn: bool,
 }
 
-/// One batch where it stands in its file.
-pub(crate) struct Placed<'a> {
-    /// Where its frame begins.
+/// A batch with its position in the file.
+pub(crate) struct PlacedBatch<'a> {
+    /// The offset of its frame.
     pub(crate) at: u64,
     /// Bytes of its frame.
     pub(crate) size: usize,
@@ -32,23 +32,23 @@ pub(crate) struct Placed<'a> {
     pub(crate) entries: Vec<Entry<'a>>,
 }
 
-/// Reads one file and gives each batch to `each`.
+/// Reads one file and calls `each` with each batch.
 pub(crate) fn replay(
     generation: u64,
     path: &Path,
-    each: &mut dyn FnMut(&Placed<'_>) -> Result<(), WalError>,
-) -> Result<Replayed, WalError> {
+    each: &mut dyn FnMut(&PlacedBatch<'_>) -> Result<(), WalError>,
+) -> Result<ReplayResult, WalError> {
     let bytes = fs::read(path).map_err(WalError::disk("read", path))?;
     replay_bytes(generation, path, &bytes, &mut |batch| each(&batch))
 }
 
-/// Gives each batch of a file that is in memory to `each`.
+/// Calls `each` with each batch of a file in memory.
 pub(crate) fn replay_bytes<'a>(
     generation: u64,
     path: &Path,
     bytes: &'a [u8],
-    each: &mut dyn FnMut(Placed<'a>) -> Result<(), WalError>,
-) -> Result<Replayed, WalError> {
+    each: &mut dyn FnMut(PlacedBatch<'a>) -> Result<(), WalError>,
+) -> Result<ReplayResult, WalError> {
     let damaged =
         |offset: usize, what| WalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
     match check_header(bytes) {
@@ -59,18 +59,18 @@ pub(crate) fn replay_bytes<'a>(
         Err(FrameError::Empty) => return Err(damaged(0, "the header is empty")),
     }
     let mut at = HEADER_SIZE;
-    let mut begun = None;
+    let mut started = None;
     let torn = loop {
         match frame::read(&bytes[at..], generation) {
             Ok(frame) => {
-                // A mark is where the next frame goes.
+                // The next frame overwrites the mark.
                 let Some(payload) = frame.payload else {
                     break bytes[at + frame.size..].iter().any(|&byte| byte != 0);
                 };
                 let (now, entries) =
                     parse_batch(payload).map_err(|_| damaged(at, "a batch can't be read"))?;
-                begun = begun.or(Some(now));
-                each(Placed { at: at as u64, size: frame.size, entries })?;
+                started = started.or(Some(now));
+                each(PlacedBatch { at: at as u64, size: frame.size, entries })?;
                 at += frame.size;
             }
             Err(FrameError::Empty) if bytes[at..].iter().all(|&byte| byte == 0) => break false,
@@ -86,10 +86,10 @@ pub(crate) fn replay_bytes<'a>(
             }
         }
     };
-    Ok(Replayed { generation, path: path.to_owned(), tail: at as u64, begun, torn })
+    Ok(ReplayResult { generation, path: path.to_owned(), tail: at as u64, started, torn })
 }
 
-/// True if a frame behind `at` says that the file had been synced past it.
+/// Whether a frame behind `at` records that the file was synced past it.
 fn was_synced(bytes: &[u8], at: usize, generation: u64) -> bool {
     (at + 8..bytes.len()).step_by(8).any(|later| {
         bytes[later] == b'M'
@@ -97,25 +97,25 @@ fn was_synced(bytes: &[u8], at: usize, generation: u64) -> bool {
     })
 }
 
-/// What the log in a folder holds.
+/// The result of scanning a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Scanned {
+pub(crate) struct ScanResult {
     /// Index of the first event; none if there is no event.
     pub(crate) first: Option<u64>,
-    /// Index after the last.
+    /// Index after the last event.
     pub(crate) next: u64,
-    /// The file and offset of a write that a crash cut off.
+    /// The file and offset of a write interrupted by a crash.
     pub(crate) torn: Option<(PathBuf, u64)>,
 }
 
 /// Reads every event of the log in `folder`, oldest first, without writing anything.
-pub(crate) fn scan(folder: &Path, each: &mut dyn FnMut(&Entry<'_>)) -> Result<Scanned, WalError> {
-    let mut found = Scanned::default();
+pub(crate) fn scan(folder: &Path, each: &mut dyn FnMut(&Entry<'_>)) -> Result<ScanResult, WalError> {
+    let mut found = ScanResult::default();
     for (generation, path) in files_in(folder)? {
         let mut first = true;
         let torn_before = found.torn.clone();
         let replayed = replay(generation, &path, &mut |batch| {
-            // A file is begun only when the one before is whole.
+            // A file is written to only when the one before is complete.
             if let Some((path, offset)) = torn_before.clone().filter(|_| first) {
                 return Err(WalError::Damaged { path, offset, what: "a later file goes on behind it" });
             }
@@ -138,7 +138,7 @@ pub(crate) fn scan(folder: &Path, each: &mut dyn FnMut(&Entry<'_>)) -> Result<Sc
     Ok(found)
 }
 
-/// The events of frames that were written together: index, family and leaf of each.
+/// Reads the events of frames that were written together: index, family and leaf of each.
 pub(crate) fn read_commit(bytes: &Bytes, generation: u64) -> Result<Vec<(u64, Family, Bytes)>, FrameError> {
     let (mut at, mut events) = (0, Vec::new());
     while at < bytes.len() {

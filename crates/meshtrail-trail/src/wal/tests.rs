@@ -6,8 +6,8 @@ use super::frame::{begin, finish};
 use super::*;
 use crate::fault::Faults;
 
-/// A file with `batches` batches of two events each; gives the offset behind each batch.
-fn written(folder: &std::path::Path, batches: u64) -> (WalFile, Vec<u64>) {
+/// Writes a file with `batches` batches of two events each; returns the offset behind each batch.
+fn write_file(folder: &std::path::Path, batches: u64) -> (WalFile, Vec<u64>) {
     let mut file = WalFile::create(folder, 1, 0, &Faults::none()).unwrap();
     let mut ends = Vec::new();
     for at in 0..batches {
@@ -39,7 +39,7 @@ fn events(folder: &std::path::Path) -> Result<(u64, bool), WalError> {
 #[test]
 fn a_log_cut_off_anywhere_keeps_every_whole_batch_and_no_half_one() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, ends) = written(folder.path(), 4);
+    let (file, ends) = write_file(folder.path(), 4);
     let whole = fs::read(&file.path).unwrap();
     for cut in (HEADER_SIZE..=usize::try_from(file.tail()).unwrap()).step_by(7) {
         let mut bytes = whole.clone();
@@ -47,7 +47,7 @@ fn a_log_cut_off_anywhere_keeps_every_whole_batch_and_no_half_one() {
         fs::write(&file.path, &bytes).unwrap();
         let kept = ends.iter().filter(|&&end| end <= cut as u64).count() as u64;
         let (count, _) = events(folder.path()).unwrap();
-        // Padding is zeros anyway: a batch may be whole although its last bytes were cut.
+        // Padding is zeros: a batch may be whole even if its last bytes were cut off.
         assert!(count == 2 * kept || count == 2 * kept + 2, "cut at {cut}: {count} events");
     }
 }
@@ -55,7 +55,7 @@ fn a_log_cut_off_anywhere_keeps_every_whole_batch_and_no_half_one() {
 #[test]
 fn a_flipped_byte_in_what_was_acknowledged_is_named_by_file_and_offset() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, ends) = written(folder.path(), 4);
+    let (file, ends) = write_file(folder.path(), 4);
     file.mark().unwrap();
     let whole = fs::read(&file.path).unwrap();
     for at in 0..usize::try_from(file.tail()).unwrap() {
@@ -77,7 +77,7 @@ fn a_flipped_byte_in_what_was_acknowledged_is_named_by_file_and_offset() {
 #[test]
 fn an_unacknowledged_write_may_be_torn_in_any_order_of_its_pages() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, ends) = written(folder.path(), 2);
+    let (file, ends) = write_file(folder.path(), 2);
     // One write of two frames, of which only the second reached the disk.
     let mut frames = Vec::new();
     for first in [4, 5] {

@@ -1,15 +1,15 @@
-//! The port for clients of the Postgres wire: psql, drivers and tools, each behind a worker of its own.
+//! The port for clients of the Postgres wire (psql, drivers, tools), each served by a worker of its own.
 //!
-//! - The server ends TLS and asks for the password, which is a token; no worker is started before it was right.
-//! - From then on bytes go between client and worker. Each question is written down before it runs, and takes a place
-//!   among all questions that run.
-//! - At most [`Port::most`] connections at once, and of those that wait for a password so many more; one more is told so
-//!   or closed. An address has a share of them, and after the password a token has. What says nothing is closed after
-//!   [`STARTUP_TIME`].
-//! - A worker that dies is an error to its client, and nothing to anybody else.
+//! - The server terminates TLS and asks for the password, which is a token; a worker starts only after a correct one.
+//! - From then on bytes are relayed between client and worker. Each query is recorded before it runs, and takes one of the
+//!   query slots.
+//! - At most [`Port::most`] connections are served at once, and [`SPARE_CONNECTIONS`] more may wait for a password; further
+//!   ones get an error or are closed. Each address, and after the password each token, has a share of them. A connection
+//!   without a password is closed after [`STARTUP_TIME`].
+//! - The death of a worker is an error to its client alone.
 //!
-//! Whose token it is, and where questions are written down, is the [`Authenticator`]'s business. The messages after the
-//! start are the worker's.
+//! The [`Authenticator`] checks tokens, and its [`Client`]s record queries. The worker handles the messages after the
+//! startup.
 
 mod relay;
 mod startup;
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use meshtrail_listen::{Limits, Peer, Place, Places, Refusal, Sort, accept};
+use meshtrail_listen::{Limits, Peer, Refusal, Slot, SlotKind, Slots, accept};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -34,97 +34,103 @@ use tokio_util::task::TaskTracker;
 use crate::message::{Connect, ToWorker};
 use crate::pool::Workers;
 use crate::process::Control;
-use crate::question::Fault;
-use startup::{Hello, StartupMessage};
-pub(crate) use statements::Statements;
+use crate::query::Fault;
+use startup::{FirstMessage, StartupMessage};
+pub(crate) use statements::ClientStatements;
 
-/// Connections beside those that are served: they have not signed in yet, or are told that there are too many. What comes
-/// beyond them is closed.
+/// Connections beside those that are served: before the password, or while they get the error that there are too many.
+/// Further ones are closed.
 const SPARE_CONNECTIONS: usize = 32;
-/// From accepting a connection to a password that was right.
+/// The time from accepting a connection to a correct password.
 pub const STARTUP_TIME: Duration = Duration::from_secs(10);
 
-/// Says who is let in.
+/// Authenticates clients.
 pub trait Authenticator: Send + Sync + 'static {
-    /// The client that `password` belongs to.
-    fn authenticate(&self, user: &str, password: &str, peer: SocketAddr) -> Result<Arc<dyn Client>, Refused>;
+    /// Returns the client that `password` belongs to.
+    fn authenticate(
+        &self,
+        user: &str,
+        password: &str,
+        peer: SocketAddr,
+    ) -> Result<Arc<dyn Client>, SignInRefused>;
 }
 
-/// Somebody who was let in.
+/// An authenticated client.
 pub trait Client: Send + Sync + 'static {
-    /// Whom its connections count for.
+    /// The peer that its connections are counted for.
     fn peer(&self) -> Peer;
 
-    /// The name that is theirs, whatever connection they use.
+    /// The client's stable name, the same on every connection.
     fn name(&self) -> String;
-    /// Writes down what they ask; the question does not run before this is durable, nor if it fails.
-    fn record_question<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>>;
+    /// Records a query; it runs only after this is durable, and not if it fails.
+    fn record_query<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// Nobody's password.
+/// A refused sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refused {
-    /// What the client is told.
+pub struct SignInRefused {
+    /// The message to the client.
     pub reason: String,
 }
 
-/// The port.
+/// A port for the Postgres wire.
 pub struct Port {
     workers: Workers,
     authenticator: Arc<dyn Authenticator>,
     tls: Option<TlsAcceptor>,
-    /// All connections, those that have not signed in too.
-    places: Places,
-    /// Those that are served.
+    /// All connections, those before the password included.
+    slots: Slots,
+    /// Connections that are served.
     connections: Arc<Semaphore>,
     most: usize,
-    running: Mutex<HashMap<(i32, i32), Control>>,
+    cancel_keys: Mutex<HashMap<(i32, i32), Control>>,
 }
 
 impl Port {
-    /// The tables of `workers`, to whoever `authenticator` lets in; with TLS where there is an acceptor.
+    /// A port that serves the tables of `workers` to clients of `authenticator`; with TLS if there is an acceptor.
     pub fn new(
         workers: Workers,
         authenticator: Arc<dyn Authenticator>,
         tls: Option<TlsAcceptor>,
         (most, limits): (usize, &Limits),
     ) -> Port {
-        let places = Places::new("postgres", Sort::CONNECTIONS, most + SPARE_CONNECTIONS, limits);
+        let slots = Slots::new("postgres", SlotKind::CONNECTIONS, most + SPARE_CONNECTIONS, limits);
         let connections = Arc::new(Semaphore::new(most));
-        Port { workers, authenticator, tls, places, connections, most, running: Mutex::default() }
+        Port { workers, authenticator, tls, slots, connections, most, cancel_keys: Mutex::default() }
     }
 
-    /// How many connections are served at once.
+    /// The number of connections that are served at once.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Serves `listener` until `stop`; open connections end with it.
+    /// Serves `listener` until `stop`, which also ends open connections.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        let serve = |socket, peer, place| {
+        let serve = |socket, peer, slot| {
             let (port, stop) = (self.clone(), stop.clone());
             async move {
-                stop.run_until_cancelled(port.connection(socket, peer, place)).await;
+                stop.run_until_cancelled(port.connection(socket, peer, slot)).await;
             }
         };
-        let accepting = accept(listener, &self.places, Refusal::Close, &tasks, serve);
+        let accepting = accept(listener, &self.slots, Refusal::Close, &tasks, serve);
         stop.run_until_cancelled(accepting).await;
         tasks.close();
         tasks.wait().await;
     }
 
-    async fn connection(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
-        // A client that waits for a few bytes must not wait for more of them.
+    async fn connection(&self, socket: TcpStream, peer: SocketAddr, slot: Slot) {
+        // Small answers must not wait in the socket; if it can't be set they are only slower.
         let _slower = socket.set_nodelay(true);
         let until = Instant::now() + STARTUP_TIME;
-        let opened = tokio::time::timeout_at(until, startup::open(socket, self.tls.as_ref())).await;
+        let opened =
+            tokio::time::timeout_at(until, startup::read_first_message(socket, self.tls.as_ref())).await;
         let served = match opened {
-            Ok(Ok((stream, Hello::Start(message)))) => {
-                self.start(stream, message, (peer, place, until)).await
+            Ok(Ok((stream, FirstMessage::Start(message)))) => {
+                self.start(stream, message, (peer, slot, until)).await
             }
-            Ok(Ok((_, Hello::Cancel { process, secret }))) => {
+            Ok(Ok((_, FirstMessage::Cancel { process, secret }))) => {
                 self.cancel(process, secret).await;
                 Ok(())
             }
@@ -140,7 +146,7 @@ impl Port {
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send,
         message: StartupMessage,
-        (peer, place, until): (SocketAddr, Place, Instant),
+        (peer, slot, until): (SocketAddr, Slot, Instant),
     ) -> io::Result<()> {
         let password = tokio::time::timeout_at(until, startup::password(&mut stream)).await;
         let Ok(password) = password else { return Ok(()) };
@@ -151,14 +157,14 @@ impl Port {
                 return startup::refuse(&mut stream, "28P01", &refused.reason).await;
             }
         };
-        if let Err(full) = place.count_for(&client.peer()) {
+        if let Err(full) = slot.assign_to(&client.peer()) {
             return startup::refuse(&mut stream, "53300", &full.to_string()).await;
         }
         let Ok(served) = self.connections.clone().try_acquire_owned() else {
             return startup::refuse(&mut stream, "53300", "too many connections: try again later").await;
         };
         let ended = self.serve_client(stream, message, client).await;
-        drop((served, place));
+        drop((served, slot));
         ended
     }
 
@@ -176,24 +182,25 @@ impl Port {
             }
         };
         let asker = client.name();
-        let statements = Arc::new(Statements::new(self.workers.clone(), client, process.killer().clone()));
-        process.feed.connect(statements.clone());
-        let key = startup::key()?;
+        let statements =
+            Arc::new(ClientStatements::new(self.workers.clone(), client, process.killer().clone()));
+        process.calls.connect(statements.clone());
+        let key = startup::new_cancel_key()?;
         let budget = self.workers.budget().clone();
         let connect = Connect { process: key.0, secret: key.1, budget };
         if let Err(error) = process.send(&ToWorker::Connect(connect)).await {
             return startup::refuse(&mut stream, "58000", &error.to_string()).await;
         }
-        let registered = Registered::new(self, key, process.control());
+        let registration = CancelRegistration::new(self, key, process.control());
         process.data.write_all(message.bytes()).await?;
         let relayed = relay::run(&mut stream, &mut process.data).await;
-        drop(registered);
-        if let Ok(relay::End::Worker { at_boundary }) = relayed {
-            let error = process.died().await;
+        drop(registration);
+        if let Ok(relay::ClosedBy::Worker { at_boundary }) = relayed {
+            let error = process.exit_error().await;
             if let Some(sql) = statements.newest() {
                 self.workers.record(crate::pool::Death { asker, sql, error: error.clone() });
             }
-            // In the middle of a message nothing more can be said.
+            // In the middle of a message no error can be sent.
             if at_boundary {
                 let state = process.sqlstate(&error);
                 let text = format!("{error}; this connection ends with it");
@@ -204,34 +211,34 @@ impl Port {
     }
 
     async fn cancel(&self, process: i32, secret: i32) {
-        let control = self.running().get(&(process, secret)).cloned();
+        let control = self.cancel_keys().get(&(process, secret)).cloned();
         if let Some(control) = control {
-            // One that is gone has nothing to cancel.
+            // A worker that is gone has nothing to cancel.
             let _told = control.send(&ToWorker::Cancel).await;
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<(i32, i32), Control>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cancel_keys(&self) -> MutexGuard<'_, HashMap<(i32, i32), Control>> {
+        self.cancel_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection that can be told to cancel; dropped, it can't any more.
-struct Registered<'p> {
+/// The registration of a connection's cancel key; dropping it removes the key.
+struct CancelRegistration<'p> {
     port: &'p Port,
     key: (i32, i32),
 }
 
-impl<'p> Registered<'p> {
+impl<'p> CancelRegistration<'p> {
     fn new(port: &'p Port, key: (i32, i32), control: Control) -> Self {
-        port.running().insert(key, control);
+        port.cancel_keys().insert(key, control);
         Self { port, key }
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for CancelRegistration<'_> {
     fn drop(&mut self) {
-        let gone = self.port.running().remove(&self.key);
+        let gone = self.port.cancel_keys().remove(&self.key);
         drop(gone);
     }
 }

@@ -1,71 +1,71 @@
-//! Bytes between a client and its worker, in both directions, until one of them ends.
+//! Relays bytes between a client and its worker, in both directions, until one of them closes.
 //!
-//! What the worker says is followed message by message, so that the server knows whether it may add one of its own.
+//! The worker's messages are tracked, so that the server knows whether it may append an error of its own.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-/// Bytes that are passed on at a time.
-const READ: usize = 64 << 10;
+/// Bytes that are relayed at a time.
+const READ_BYTES: usize = 64 << 10;
 
-/// Who ended.
+/// The side that closed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ClosedBy {
     /// The client.
     Client,
-    /// The worker, having said whole messages or not.
+    /// The worker, at the end of a message or within one.
     Worker { at_boundary: bool },
 }
 
-/// Passes bytes on until one side ends.
+/// Relays bytes until one side closes.
 pub(super) async fn run(
     client: &mut (impl AsyncRead + AsyncWrite + Unpin),
     worker: &mut UnixStream,
-) -> io::Result<End> {
+) -> io::Result<ClosedBy> {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_worker, mut to_worker) = worker.split();
     let forwards = async {
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; READ_BYTES];
         loop {
             let read = from_client.read(&mut buffer).await?;
-            // A worker that takes nothing any more has ended: the other direction tells.
+            // A failed write means that the worker has ended; the other direction returns how.
             if read == 0 || to_worker.write_all(&buffer[..read]).await.is_err() {
                 return Ok::<_, io::Error>(read == 0);
             }
         }
     };
     let backwards = async {
-        let mut buffer = vec![0; READ];
-        let mut messages = Messages::default();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut tracker = MessageTracker::default();
         loop {
             let read = from_worker.read(&mut buffer).await.unwrap_or(0);
             if read == 0 {
-                return Ok::<_, io::Error>(End::Worker { at_boundary: messages.at_boundary() });
+                return Ok::<_, io::Error>(ClosedBy::Worker { at_boundary: tracker.at_boundary() });
             }
-            messages.follow(&buffer[..read]);
+            tracker.follow(&buffer[..read]);
             to_client.write_all(&buffer[..read]).await?;
             to_client.flush().await?;
         }
     };
     tokio::pin!(forwards, backwards);
-    let ended = tokio::select! {
-        ended = &mut forwards => ended?,
+    let is_client = tokio::select! {
+        is_client = &mut forwards => is_client?,
         end = &mut backwards => return end,
     };
-    if ended { Ok(End::Client) } else { backwards.await }
+    if is_client { Ok(ClosedBy::Client) } else { backwards.await }
 }
 
-/// Where in a stream of messages one stands: a byte that tells the kind, then a length that includes itself.
+/// The position in a stream of messages, each a byte with the type, then a length that includes itself, then the body.
 #[derive(Debug, Default)]
-struct Messages {
+struct MessageTracker {
     head: [u8; 5],
     read: usize,
     left: usize,
 }
 
-impl Messages {
+impl MessageTracker {
     fn at_boundary(&self) -> bool {
         self.read == 0 && self.left == 0
     }
@@ -95,11 +95,11 @@ mod tests {
         let stream = [&b"Z\0\0\0\x05I"[..], b"C\0\0\0\x04", b"D\0\0\0\x06ab"].concat();
         let boundaries: Vec<usize> = vec![6, 11, 18];
         for step in 1..=stream.len() {
-            let (mut messages, mut at) = (Messages::default(), 0);
+            let (mut tracker, mut at) = (MessageTracker::default(), 0);
             for part in stream.chunks(step) {
-                messages.follow(part);
+                tracker.follow(part);
                 at += part.len();
-                assert_eq!(messages.at_boundary(), boundaries.contains(&at), "{step} at {at}");
+                assert_eq!(tracker.at_boundary(), boundaries.contains(&at), "{step} at {at}");
             }
         }
     }

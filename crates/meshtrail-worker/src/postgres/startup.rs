@@ -1,4 +1,4 @@
-//! The first messages of a Postgres connection, up to the password.
+//! The messages at the start of a Postgres connection, up to the password.
 //!
 //! Source: the PostgreSQL 17 manual, chapter "Message Formats": StartupMessage, SSLRequest, GSSENCRequest,
 //! CancelRequest, PasswordMessage, ErrorResponse. Lengths include themselves and are in network order.
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The longest first message, as Postgres bounds it.
+/// The longest first message, with Postgres' own limit.
 const MAX_STARTUP: usize = 10_000;
 /// The longest password message: tokens are short.
 const MAX_PASSWORD: usize = 4096;
@@ -19,18 +19,18 @@ const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
 /// Requests for encryption before the message that counts.
 const MAX_REQUESTS: usize = 3;
-/// What a TLS handshake begins with, where the client does not ask first.
+/// The first byte of a TLS handshake, for clients that start TLS without a request.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// What a connection is for.
-pub(super) enum Hello {
-    /// Questions.
+/// The purpose of a connection, from its first message.
+pub(super) enum FirstMessage {
+    /// Queries.
     Start(StartupMessage),
-    /// Ending what another connection asked.
+    /// Cancelling the query of another connection.
     Cancel { process: i32, secret: i32 },
 }
 
-/// A startup message, as it came.
+/// A startup message, with its bytes as received.
 pub(super) struct StartupMessage {
     bytes: Vec<u8>,
     user: String,
@@ -45,7 +45,7 @@ impl StartupMessage {
                 user = Some(String::from_utf8_lossy(value).into_owned());
             }
         }
-        let user = user.ok_or_else(|| wrong("a startup message names no user"))?;
+        let user = user.ok_or_else(|| invalid_data("a startup message names no user"))?;
         Ok(StartupMessage { bytes, user })
     }
 
@@ -58,27 +58,30 @@ impl StartupMessage {
     }
 }
 
-fn wrong(text: &str) -> io::Error {
+fn invalid_data(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// A connection, in the clear or not.
+/// A connection, with TLS or without.
 pub(super) enum Stream {
     Clear(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Reads up to the message that tells what the connection is for, beginning TLS when it is asked for and can be had.
-pub(super) async fn open(socket: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result<(Stream, Hello)> {
+/// Reads up to the message with the connection's purpose; starts TLS if the client asks for it and it is configured.
+pub(super) async fn read_first_message(
+    socket: TcpStream,
+    tls: Option<&TlsAcceptor>,
+) -> io::Result<(Stream, FirstMessage)> {
     let mut first = [0];
     let mut stream = match (socket.peek(&mut first).await?, tls) {
-        (1, Some(tls)) if first[0] == TLS_HANDSHAKE => begin(socket, tls).await?,
+        (1, Some(tls)) if first[0] == TLS_HANDSHAKE => start_tls(socket, tls).await?,
         _ => Stream::Clear(socket),
     };
     for _ in 0..MAX_REQUESTS {
         let length = stream.read_u32().await? as usize;
         if !(8..=MAX_STARTUP).contains(&length) {
-            return Err(wrong("the first message has a length that none has"));
+            return Err(invalid_data("the first message has a length that none has"));
         }
         let code = stream.read_u32().await?;
         match code {
@@ -86,7 +89,7 @@ pub(super) async fn open(socket: TcpStream, tls: Option<&TlsAcceptor>) -> io::Re
                 stream = match (stream, tls) {
                     (Stream::Clear(mut socket), Some(tls)) if code == SSL_REQUEST => {
                         socket.write_all(b"S").await?;
-                        begin(socket, tls).await?
+                        start_tls(socket, tls).await?
                     }
                     (mut stream, _) => {
                         stream.write_all(b"N").await?;
@@ -96,31 +99,31 @@ pub(super) async fn open(socket: TcpStream, tls: Option<&TlsAcceptor>) -> io::Re
             }
             CANCEL_REQUEST if length == 16 => {
                 let (process, secret) = (stream.read_i32().await?, stream.read_i32().await?);
-                return Ok((stream, Hello::Cancel { process, secret }));
+                return Ok((stream, FirstMessage::Cancel { process, secret }));
             }
             version if version >> 16 == 3 => {
                 let mut bytes = vec![0; length];
                 bytes[..4].copy_from_slice(&(length as u32).to_be_bytes());
                 bytes[4..8].copy_from_slice(&code.to_be_bytes());
                 stream.read_exact(&mut bytes[8..]).await?;
-                return Ok((stream, Hello::Start(StartupMessage::parse(bytes)?)));
+                return Ok((stream, FirstMessage::Start(StartupMessage::parse(bytes)?)));
             }
             version => {
                 let text =
                     format!("protocol {}.{} is not spoken here: use 3.0", version >> 16, version & 0xffff);
                 refuse(&mut stream, "0A000", &text).await?;
-                return Err(wrong("a protocol that is not spoken here"));
+                return Err(invalid_data("a protocol that is not spoken here"));
             }
         }
     }
-    Err(wrong("too many requests for encryption"))
+    Err(invalid_data("too many requests for encryption"))
 }
 
-async fn begin(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<Stream> {
+async fn start_tls(socket: TcpStream, tls: &TlsAcceptor) -> io::Result<Stream> {
     Ok(Stream::Tls(Box::new(tls.accept(socket).await?)))
 }
 
-/// Asks for the password in the clear.
+/// Requests a cleartext password and reads it.
 pub(super) async fn password(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<String> {
     // AuthenticationCleartextPassword
     stream.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await?;
@@ -128,15 +131,15 @@ pub(super) async fn password(stream: &mut (impl AsyncRead + AsyncWrite + Unpin))
     let kind = stream.read_u8().await?;
     let length = stream.read_u32().await? as usize;
     if kind != b'p' || !(5..=MAX_PASSWORD).contains(&length) {
-        return Err(wrong("a password was asked for, and something else came"));
+        return Err(invalid_data("a password was asked for, and something else came"));
     }
     let mut text = vec![0; length - 4];
     stream.read_exact(&mut text).await?;
     text.pop();
-    String::from_utf8(text).map_err(|_| wrong("a password that is no text"))
+    String::from_utf8(text).map_err(|_| invalid_data("a password that is no text"))
 }
 
-/// Says why the connection ends, and ends it.
+/// Sends a fatal error and closes the connection.
 pub(super) async fn refuse(
     stream: &mut (impl AsyncWrite + Unpin),
     state: &str,
@@ -146,7 +149,7 @@ pub(super) async fn refuse(
     stream.shutdown().await
 }
 
-/// An ErrorResponse after which the connection ends.
+/// Encodes an ErrorResponse after which the connection ends.
 fn fatal(state: &str, text: &str) -> Vec<u8> {
     let mut fields = Vec::new();
     for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', state), (b'M', text)] {
@@ -162,8 +165,8 @@ fn fatal(state: &str, text: &str) -> Vec<u8> {
     message
 }
 
-/// What a client cancels by: the number of its process, and a secret.
-pub(super) fn key() -> io::Result<(i32, i32)> {
+/// A new cancel key: a process number and a secret.
+pub(super) fn new_cancel_key() -> io::Result<(i32, i32)> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let number = |at: usize| i32::from_be_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);

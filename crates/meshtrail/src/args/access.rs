@@ -1,8 +1,8 @@
-//! The command line of who is let in: `tokens …`, `sign-in`.
+//! The arguments of `meshtrail tokens …` and `meshtrail sign-in`.
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Asking;
+use super::ApiArgs;
 
 /// `tokens …`
 #[derive(Debug, Subcommand)]
@@ -41,17 +41,15 @@ pub(crate) struct TokenCreate {
     /// When it stops working, such as 12h or 90d; never without it
     #[arg(long, value_name = "SPAN")]
     pub(crate) expires: Option<String>,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `tokens list`
 #[derive(Debug, Args)]
 pub(crate) struct TokensList {
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `tokens revoke`
@@ -60,15 +58,13 @@ pub(crate) struct TokenRevoke {
     /// The token's id, as `tokens list` shows it
     #[arg(value_name = "TOKEN-ID")]
     pub(crate) id: String,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `sign-in`
 #[derive(Debug, Args)]
 pub(crate) struct SignIn {
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }

@@ -1,8 +1,8 @@
-//! `meshtrail events …` as it is written.
+//! The arguments of `meshtrail events …`.
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Asking;
+use super::ApiArgs;
 
 /// `events …`
 #[derive(Debug, Subcommand)]
@@ -43,9 +43,8 @@ pub(crate) struct EventsQuery {
     /// Go on with events as they come, the newest last
     #[arg(long, short, conflicts_with_all = ["order", "store"])]
     pub(crate) follow: bool,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `events show`
@@ -54,7 +53,6 @@ pub(crate) struct EventShow {
     /// The event's id
     #[arg(value_name = "EVENT")]
     pub(crate) id: String,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }

@@ -1,8 +1,8 @@
-//! The command line of what the mesh is and was: changes, who was who, how each source does.
+//! The arguments of `meshtrail changes`, `meshtrail who` and `meshtrail sources`.
 
 use clap::Args;
 
-use super::Asking;
+use super::ApiArgs;
 
 /// `changes`
 #[derive(Debug, Args)]
@@ -27,9 +27,8 @@ pub(crate) struct Changes {
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) limit: usize,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `who`
@@ -46,15 +45,13 @@ pub(crate) struct Who {
     /// When: 2h ago, yesterday, 2026-11-20, 2026-11-20T14:02Z [default: now]
     #[arg(long, value_name = "WHEN")]
     pub(crate) at: Option<String>,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `sources`
 #[derive(Debug, Args)]
 pub(crate) struct SourcesList {
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }

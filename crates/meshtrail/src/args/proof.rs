@@ -1,11 +1,11 @@
-//! The command line of what can be proven: `verify`, `checkpoint`, `proof`.
+//! The arguments of `meshtrail verify`, `meshtrail checkpoint` and `meshtrail proof`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use meshtrail_event::{EventId, SessionId};
 
-use super::Asking;
+use super::ApiArgs;
 
 /// `verify`
 #[derive(Debug, Args)]
@@ -35,12 +35,11 @@ pub(crate) struct Verify {
     /// The key that must have signed; without it, the key that the trail itself names
     #[arg(long, value_name = "KEY")]
     pub(crate) vkey: Option<String>,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
-/// An event's or a session's id.
+/// Checks that a text is an event's or a session's id.
 fn parse_id(text: &str) -> Result<String, String> {
     let fits = text.parse::<SessionId>().is_ok() || text.parse::<EventId>().is_ok();
     let wrong = "write a session's id such as 20261120-main-3-17, or an event's such as main.recorder.3.17";
@@ -52,9 +51,8 @@ fn parse_id(text: &str) -> Result<String, String> {
 #[command(after_help = "Example:\n  \
     meshtrail checkpoint > today.note        keep it elsewhere; `verify --checkpoint` compares later")]
 pub(crate) struct Checkpoint {
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `proof`
@@ -81,7 +79,6 @@ pub(crate) struct Proof {
     /// Consistency up to this size
     #[arg(long, value_name = "N", requires = "from")]
     pub(crate) to: Option<u64>,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }

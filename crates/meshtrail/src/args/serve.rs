@@ -1,4 +1,4 @@
-//! `meshtrail serve` as it is written.
+//! The arguments of `meshtrail serve`.
 
 use std::path::PathBuf;
 

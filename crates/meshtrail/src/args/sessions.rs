@@ -1,12 +1,12 @@
-//! `meshtrail sessions …` as it is written.
+//! The arguments of `meshtrail sessions …`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Asking, Source};
-use crate::written::{parse_seconds, parse_speed};
+use super::{ApiArgs, ApiSource};
+use crate::units::{parse_seconds, parse_speed};
 
 /// `sessions …`
 #[derive(Debug, Subcommand)]
@@ -43,9 +43,8 @@ pub(crate) struct SessionsList {
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// The states of a session.
@@ -67,9 +66,8 @@ pub(crate) struct SessionShow {
     /// The session's id
     #[arg(value_name = "SESSION")]
     pub(crate) id: String,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `sessions play`
@@ -92,9 +90,8 @@ pub(crate) struct SessionPlay {
     /// Begin here
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) from: Option<Duration>,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) source: ApiSource,
 }
 
 /// `sessions export`
@@ -114,9 +111,8 @@ pub(crate) struct SessionExport {
     /// An evidence pack in place of the recording alone
     #[arg(long)]
     pub(crate) pack: bool,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) source: ApiSource,
 }
 
 /// `sessions follow`
@@ -129,9 +125,8 @@ pub(crate) struct SessionFollow {
     /// The session's id
     #[arg(value_name = "SESSION")]
     pub(crate) id: String,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `sessions kill`
@@ -150,9 +145,8 @@ pub(crate) struct SessionKill {
     /// What the node is told, for its log; the person sees the message of the SSH policy
     #[arg(long, value_name = "TEXT", default_value = "This session was ended by an administrator.")]
     pub(crate) message: String,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `sessions import`
@@ -173,7 +167,6 @@ pub(crate) struct SessionImport {
     /// Say what would be taken in, and take in nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Where to ask, and how to answer.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }

@@ -1,4 +1,4 @@
-//! `meshtrail setup …` as it is written.
+//! The arguments of `meshtrail setup …`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
-//! `meshtrail query` and `meshtrail exports …` as they are written.
+//! The arguments of `meshtrail query` and `meshtrail exports …`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Asking, Source};
+use super::{ApiArgs, ApiSource};
 
 /// `query`
 #[derive(Debug, Args)]
@@ -33,9 +33,8 @@ pub(crate) struct Query {
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) source: ApiSource,
 }
 
 /// How an answer in SQL is written.
@@ -82,9 +81,8 @@ pub(crate) struct ExportsCreate {
     /// Wait for it and write it into this file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// How an export is written.
@@ -101,7 +99,7 @@ pub(crate) enum ExportFormat {
 }
 
 impl ExportFormat {
-    /// The name the API knows it by.
+    /// Its name in the API.
     pub(crate) fn name(self) -> &'static str {
         match self {
             ExportFormat::Jsonl => "jsonl",
@@ -115,9 +113,8 @@ impl ExportFormat {
 /// `exports list`
 #[derive(Debug, Args)]
 pub(crate) struct ExportsList {
-    /// How to ask.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `exports fetch`
@@ -128,9 +125,8 @@ pub(crate) struct ExportsFetch {
     /// The file to write; without it, one of the export's own name
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }
 
 /// `exports remove`
@@ -138,7 +134,6 @@ pub(crate) struct ExportsFetch {
 pub(crate) struct ExportsRemove {
     /// The export's id
     pub(crate) id: String,
-    /// Where to ask.
     #[command(flatten)]
-    pub(crate) asking: Asking,
+    pub(crate) api: ApiArgs,
 }

@@ -1,4 +1,4 @@
-//! `changes`: what changed in the mesh, as a person would tell it.
+//! `changes`: changes in the mesh, as sentences.
 
 use anyhow::Result;
 use meshtrail_event::text::visible;
@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::api::{Api, path};
 use crate::args::Changes;
-use crate::output::{line, note};
+use crate::output::{print_line, print_note};
 
-/// The most that is asked for at once.
+/// The most that is args for at once.
 const PAGE: usize = 500;
 
 #[derive(Debug, Deserialize)]
@@ -22,7 +22,7 @@ struct Page {
     read_since: Option<Timestamp>,
 }
 
-/// A change as the API gives it; what is not shown here is not read.
+/// The fields of a change that are printed.
 #[derive(Debug, Deserialize)]
 struct Change {
     time: Timestamp,
@@ -39,80 +39,81 @@ struct Change {
     has_diff: bool,
     #[serde(default)]
     diff: Option<String>,
-    witnesses: Vec<Witness>,
+    #[serde(rename = "witnesses")]
+    events: Vec<ChangeEvent>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Witness {
+struct ChangeEvent {
     #[serde(default)]
     origin: Option<String>,
 }
 
-/// Tells what changed, by day, the newest first.
-pub(crate) async fn run(asked: Changes) -> Result<()> {
-    let api = Api::open(&asked.asking.source).await?;
-    let (mut cursor, mut left) = (None, asked.limit);
+/// Prints the changes by day, the newest first.
+pub(crate) async fn run(args: Changes) -> Result<()> {
+    let api = Api::open(&args.api.source).await?;
+    let (mut cursor, mut left) = (None, args.limit);
     let mut day = String::new();
     let mut without_diff = false;
     while left > 0 {
         let parameters = [
-            ("q", asked.filter.clone()),
-            ("since", Some(asked.since.clone())),
-            ("until", asked.until.clone()),
-            ("severity", asked.severity.clone()),
-            ("diff", Some(asked.diff.to_string())),
+            ("q", args.filter.clone()),
+            ("since", Some(args.since.clone())),
+            ("until", args.until.clone()),
+            ("severity", args.severity.clone()),
+            ("diff", Some(args.diff.to_string())),
             ("limit", Some(left.min(PAGE).to_string())),
             ("cursor", cursor),
         ];
         let page: Page = api.get_json(&path("/api/v1/changes", &parameters)).await?;
         left = left.saturating_sub(page.changes.len());
         for text in &page.changes {
-            if asked.asking.json {
-                line(text.get())?;
+            if args.api.json {
+                print_line(text.get())?;
                 continue;
             }
             let change: Change = serde_json::from_str(text.get())?;
             let date = change.time.to_string()[..10].to_owned();
             if date != day {
                 if !day.is_empty() {
-                    line("")?;
+                    print_line("")?;
                 }
-                line(&date)?;
+                print_line(&date)?;
                 day = date;
             }
             without_diff |= change.has_diff && change.diff.is_none();
-            told(&change)?;
+            print_change(&change)?;
         }
         if let Some(since) = page.read_since {
-            note(&format!("There is more than was read before {since}: ask for it with --until."));
+            print_note(&format!("There is more than was read before {since}: ask for it with --until."));
         }
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    if day.is_empty() && !asked.asking.json {
-        note(&format!("Nothing changed since {}, as far as was told.", visible(&asked.since)));
+    if day.is_empty() && !args.api.json {
+        print_note(&format!("Nothing changed since {}, as far as was told.", visible(&args.since)));
     }
-    if without_diff && !asked.asking.json {
-        note("Differences of texts are shown with --diff.");
+    if without_diff && !args.api.json {
+        print_note("Differences of texts are shown with --diff.");
     }
     Ok(())
 }
 
-/// Columns before the sentence: time and severity.
+/// The indentation of lines below the headline: the columns of time and severity.
 const MARGIN: &str = "                ";
 
-fn told(change: &Change) -> Result<()> {
-    line(&headline(change))?;
-    // One sentence alone stands in the summary already.
+fn print_change(change: &Change) -> Result<()> {
+    print_line(&headline(change))?;
+    // A single line repeats the summary.
     if change.lines.len() > 1 {
         for text in &change.lines {
-            line(&format!("{MARGIN}- {}", visible(text)))?;
+            print_line(&format!("{MARGIN}- {}", visible(text)))?;
         }
     }
     for text in change.diff.iter().flat_map(|diff| diff.lines()) {
-        line(&format!("{MARGIN}  {}", visible(text)))?;
+        print_line(&format!("{MARGIN}  {}", visible(text)))?;
     }
     Ok(())
 }
@@ -136,7 +137,7 @@ fn headline(change: &Change) -> String {
         text.push_str("  (");
     }
     let mut origins: Vec<&str> =
-        change.witnesses.iter().map(|witness| witness.origin.as_deref().unwrap_or("event")).collect();
+        change.events.iter().map(|event| event.origin.as_deref().unwrap_or("event")).collect();
     origins.dedup();
     text.push_str(&visible(&origins.join(", ")));
     text.push(')');
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_one_line_with_its_time_weight_and_witnesses() {
+    fn a_change_is_one_line_with_its_time_severity_and_origins() {
         let change: Change = serde_json::from_str(
             r#"{"time":"2026-11-20T09:31:44Z","severity":"high","outcome":"success",
                 "actor":{"person":{"login":"ana@example.com"}},

@@ -1,7 +1,7 @@
-//! `doctor`: what still keeps recordings and events from arriving, line by line, with what to do next.
+//! `doctor`: checks what prevents recordings and events from arriving, and says what to do next.
 //!
-//! Only questions are asked: nothing is changed, and nothing outside this machine and its tailnet is reached. The store
-//! of a machine without a running server is asked as a server does at its start.
+//! Nothing is changed, and nothing outside this machine and its tailnet is contacted. If no server runs on this machine,
+//! the store is probed as a server does at its start.
 
 mod certificate;
 mod files;
@@ -13,13 +13,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use meshtrail_event::text::visible;
-use meshtrail_server::config::{Config, Overlay};
+use meshtrail_server::config::{Config, Overrides};
 use serde::Serialize;
 
 use crate::args::Doctor;
-use crate::output::line;
+use crate::output::print_line;
 
-/// How one thing is.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Finding {
@@ -28,7 +28,7 @@ enum Finding {
     Fail,
 }
 
-/// One thing that was looked at.
+/// One check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
     finding: Finding,
@@ -53,27 +53,27 @@ impl Check {
     }
 }
 
-/// Looks at everything and says how it is.
+/// Runs all checks and prints their results.
 pub(crate) async fn run(doctor: Doctor) -> Result<ExitCode> {
-    let (config, mut checks) = configuration(&doctor);
-    let server = server::look(&doctor, &mut checks).await;
-    let node = node::look(&doctor, config.as_ref(), &mut checks).await;
-    files::look(&doctor, config.as_ref(), server.runs, &mut checks).await;
-    let lines = policy::lines(&doctor.recorder_tag, &node);
-    if doctor.asking.json {
-        let told = serde_json::json!({ "checks": checks, "policy": lines });
-        line(&told.to_string())?;
+    let (config, mut checks) = load_config(&doctor);
+    let server = server::check(&doctor, &mut checks).await;
+    let node = node::check(&doctor, config.as_ref(), &mut checks).await;
+    files::check(&doctor, config.as_ref(), server.is_running, &mut checks).await;
+    let lines = policy::policy_lines(&doctor.recorder_tag, &node);
+    if doctor.api.json {
+        let report = serde_json::json!({ "checks": checks, "policy": lines });
+        print_line(&report.to_string())?;
     } else {
         for check in &checks {
-            tell(check)?;
+            print_check(check)?;
         }
-        line("")?;
-        line("Policy lines to paste:")?;
+        print_line("")?;
+        print_line("Policy lines to paste:")?;
         for part in &lines {
-            line("")?;
-            line(&format!("  {}", part.for_what))?;
+            print_line("")?;
+            print_line(&format!("  {}", part.for_what))?;
             for text in part.text.lines() {
-                line(&format!("    {text}"))?;
+                print_line(&format!("    {text}"))?;
             }
         }
     }
@@ -81,31 +81,31 @@ pub(crate) async fn run(doctor: Doctor) -> Result<ExitCode> {
     Ok(if worst == Some(Finding::Fail) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn tell(check: &Check) -> std::io::Result<()> {
+fn print_check(check: &Check) -> std::io::Result<()> {
     let word = match check.finding {
         Finding::Ok => "ok  ",
         Finding::Warn => "warn",
         Finding::Fail => "FAIL",
     };
-    line(&format!("{word}  {:<16} {}", check.what, visible(&check.says)))?;
+    print_line(&format!("{word}  {:<16} {}", check.what, visible(&check.says)))?;
     match &check.next {
-        Some(next) => line(&format!("      {:<16} → {}", "", visible(next))),
+        Some(next) => print_line(&format!("      {:<16} → {}", "", visible(next))),
         None => Ok(()),
     }
 }
 
-/// The configuration that the server is started with, as far as it is told.
-fn configuration(doctor: &Doctor) -> (Option<Config>, Vec<Check>) {
+/// Loads the configuration that the server is started with, as far as the arguments name it.
+fn load_config(doctor: &Doctor) -> (Option<Config>, Vec<Check>) {
     let source = doctor.source();
-    let overlay = Overlay {
+    let overrides = Overrides {
         store: source.store.clone(),
         data: source.data.clone(),
         tailscale_socket: doctor.tailscale_socket.clone(),
         recorder_listen: doctor.recorder_listen.clone(),
-        ..Overlay::default()
+        ..Overrides::default()
     };
     let file = doctor.config.as_deref();
-    match Config::load(file, overlay) {
+    match Config::load(file, overrides) {
         Ok(config) => {
             let check =
                 file.map(|file| Check::ok("configuration", format!("{} is understood", file.display())));

@@ -1,4 +1,4 @@
-//! `events query` and `show`.
+//! `events query` and `events show`.
 
 use anyhow::Result;
 use meshtrail_event::text::visible;
@@ -6,12 +6,12 @@ use meshtrail_event::{Actor, Event, Target};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encoded, path};
+use crate::api::{Api, encode, path};
 use crate::args::{EventShow, EventsQuery, Order};
-use crate::output::{Fit, Table, line, note};
-use crate::written::time;
+use crate::output::{Fit, Table, print_line, print_note};
+use crate::units::format_time;
 
-/// The most that is asked for at once.
+/// The page size of requests.
 const PAGE: usize = 500;
 
 #[derive(Debug, Deserialize)]
@@ -21,12 +21,12 @@ struct Page {
     next: Option<String>,
 }
 
-/// Lists the events that a filter lets through.
+/// Lists the events that match a filter.
 pub(crate) async fn query(query: EventsQuery) -> Result<()> {
     if query.follow {
         return super::follow::follow(query).await;
     }
-    let api = Api::open(&query.asking.source).await?;
+    let api = Api::open(&query.api.source).await?;
     let mut table = Table::new([
         ("TIME", Fit::Whole),
         ("KIND", Fit::Cut(14)),
@@ -49,8 +49,8 @@ pub(crate) async fn query(query: EventsQuery) -> Result<()> {
         ];
         let page: Page = api.get_json(&path("/api/v1/events", &parameters)).await?;
         for leaf in page.events.iter().take(left) {
-            if query.asking.json {
-                line(leaf.get())?;
+            if query.api.json {
+                print_line(leaf.get())?;
             } else {
                 table.row(row(&Event::from_json(leaf.get().as_bytes())?));
             }
@@ -62,23 +62,23 @@ pub(crate) async fn query(query: EventsQuery) -> Result<()> {
             break;
         }
     }
-    if query.asking.json {
+    if query.api.json {
         return Ok(());
     }
     if shown == 0 {
-        note("No event passes this filter.");
+        print_note("No event passes this filter.");
         return Ok(());
     }
     table.print()?;
     if cursor.is_some() {
-        note(&format!("There are more; --limit {} shows them.", query.limit.saturating_mul(10)));
+        print_note(&format!("There are more; --limit {} shows them.", query.limit.saturating_mul(10)));
     }
     Ok(())
 }
 
 pub(super) fn row(event: &Event) -> [String; 6] {
     [
-        time(event.time),
+        format_time(event.time),
         event.kind.to_string(),
         event.outcome.to_string(),
         Actor::label(&event.actor).unwrap_or_default(),
@@ -89,15 +89,15 @@ pub(super) fn row(event: &Event) -> [String; 6] {
 
 /// Shows one event.
 pub(crate) async fn show(show: EventShow) -> Result<()> {
-    let api = Api::open(&show.asking.source).await?;
-    let leaf = api.get_bytes(&format!("/api/v1/events/{}", encoded(&show.id))).await?;
+    let api = Api::open(&show.api.source).await?;
+    let leaf = api.get_bytes(&format!("/api/v1/events/{}", encode(&show.id))).await?;
     let text = String::from_utf8(leaf)?;
-    if show.asking.json {
-        return Ok(line(&text)?);
+    if show.api.json {
+        return Ok(print_line(&text)?);
     }
     let value: serde_json::Value = serde_json::from_str(&text)?;
     for shown in serde_json::to_string_pretty(&value)?.lines() {
-        line(&visible(shown))?;
+        print_line(&visible(shown))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `sessions export`: the received bytes, or an evidence pack.
 //!
-//! What arrives is written beside the target and renamed when it is whole: a broken connection leaves no file
-//! that looks like an export.
+//! The response is written to a temporary file beside the target and renamed when it is complete: a broken connection
+//! leaves no file that looks like an export.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -10,20 +10,20 @@ use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
-use crate::api::{Answer, Api, encoded};
+use crate::api::{Answer, Api, encode};
 use crate::args::SessionExport;
 use crate::commands::sessions::Session;
-use crate::output::note;
-use crate::written::size;
+use crate::output::print_note;
+use crate::units::format_size;
 
-/// Takes a recording or a pack out.
+/// Exports a recording or a pack.
 pub(crate) async fn run(export: SessionExport) -> Result<()> {
     let to_stdout = export.output.as_deref().is_none_or(|path| path == Path::new("-"));
     if to_stdout && std::io::stdout().is_terminal() {
         bail!("a recording is not printed to a terminal; name a file with --output, or pipe it somewhere");
     }
     let api = Api::open(&export.source).await?;
-    let id = encoded(&export.id);
+    let id = encode(&export.id);
     let what = if export.pack { "pack" } else { "recording" };
     let answer = api.get(&format!("/api/v1/sessions/{id}/{what}")).await?;
     match export.output.as_deref().filter(|_| !to_stdout) {
@@ -32,7 +32,7 @@ pub(crate) async fn run(export: SessionExport) -> Result<()> {
         }
         Some(path) => {
             let (bytes, sha256) = to_file(answer, path).await?;
-            note(&format!("{} written to {}, SHA-256 {sha256}", size(bytes), path.display()));
+            print_note(&format!("{} written to {}, SHA-256 {sha256}", format_size(bytes), path.display()));
             if !export.pack {
                 compare(&api, &id, bytes, &sha256).await?;
             }
@@ -47,10 +47,10 @@ async fn to_file(answer: Answer, path: &Path) -> Result<(u64, String)> {
         .prefix(".meshtrail-export-")
         .tempfile_in(folder)
         .with_context(|| format!("no file can be made in {}", folder.display()))?;
-    let written = copy(answer, file.as_file_mut()).await?;
+    let result = copy(answer, file.as_file_mut()).await?;
     file.as_file().sync_all()?;
     file.persist(path).with_context(|| format!("failed to write {}", path.display()))?;
-    Ok(written)
+    Ok(result)
 }
 
 async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<(u64, String)> {
@@ -65,16 +65,16 @@ async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<(u64, String)>
     Ok((bytes, hex::encode(hash.finalize())))
 }
 
-/// What was written must be what the session's event says; a live session has no such event yet.
+/// Compares the written bytes with the session's event; a live session has no such event yet.
 async fn compare(api: &Api, id: &str, bytes: u64, sha256: &str) -> Result<()> {
     let session: Session = api.get_json(&format!("/api/v1/sessions/{id}")).await?;
     match session.sha256 {
         _ if session.state == "live" => {
-            note("The session is live: this is what has been recorded until now.");
+            print_note("The session is live: this is what has been recorded until now.");
             Ok(())
         }
-        Some(said) if said != sha256 => bail!(
-            "the exported bytes are not those that the session's event tells of (SHA-256 {said}, {} bytes; got {bytes} bytes); run `meshtrail verify {id}`",
+        Some(recorded) if recorded != sha256 => bail!(
+            "the exported bytes are not those that the session's event tells of (SHA-256 {recorded}, {} bytes; got {bytes} bytes); run `meshtrail verify {id}`",
             session.bytes
         ),
         _ => Ok(()),

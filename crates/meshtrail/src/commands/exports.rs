@@ -1,4 +1,4 @@
-//! `exports`: long answers made by the server, watched and taken away.
+//! `exports`: long results that the server writes to files, to be downloaded.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -11,13 +11,13 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
-use crate::api::{Api, encoded};
+use crate::api::{Api, encode};
 use crate::args::{ExportsCreate, ExportsFetch, ExportsList, ExportsRemove};
-use crate::output::{Fit, Table, line, note};
+use crate::output::{Fit, Table, print_line, print_note};
 use crate::remote::Remote;
 
-/// How often progress is asked for.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often progress is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Deserialize)]
 struct Export {
@@ -40,39 +40,39 @@ struct List {
     exports: Vec<Box<RawValue>>,
 }
 
-/// Begins one; with a file, waits for it and takes it away.
+/// Creates an export; with `--output`, waits for it and downloads it.
 pub(crate) async fn create(create: ExportsCreate) -> Result<()> {
-    let server = Api::open_server(&create.asking.source, "an export").await?;
+    let server = Api::open_server(&create.api.source, "an export").await?;
     let body = json!({ "sql": create.sql, "filter": create.filter, "format": create.format.name() });
     let export: Export = server.post("/api/v1/exports", &body).await?;
     let Some(output) = &create.output else {
-        line(&export.id)?;
-        note(&format!(
+        print_line(&export.id)?;
+        print_note(&format!(
             "It is being made; `meshtrail exports fetch {} --output FILE` waits for it.",
             export.id
         ));
         return Ok(());
     };
-    take(&server, &export.id, output).await
+    download(&server, &export.id, output).await
 }
 
-/// Waits for one and takes it away.
+/// Waits for an export and downloads it.
 pub(crate) async fn fetch(fetch: ExportsFetch) -> Result<()> {
-    let server = Api::open_server(&fetch.asking.source, "an export").await?;
+    let server = Api::open_server(&fetch.api.source, "an export").await?;
     let output = fetch.output.unwrap_or_else(|| PathBuf::from(&fetch.id));
-    take(&server, &fetch.id, &output).await
+    download(&server, &fetch.id, &output).await
 }
 
-async fn take(server: &Remote, id: &str, output: &Path) -> Result<()> {
+async fn download(server: &Remote, id: &str, output: &Path) -> Result<()> {
     if output.exists() {
         bail!("{} is there already", output.display());
     }
-    let path = format!("/api/v1/exports/{}", encoded(id));
-    let export = watch(server, &path).await?;
+    let path = format!("/api/v1/exports/{}", encode(id));
+    let export = wait_until_done(server, &path).await?;
     let mut body = server.send(Method::GET, &format!("{path}/file"), None).await?.body;
     let partial = output.with_added_extension("part");
-    let made = File::create_new(&partial);
-    let mut file = made.with_context(|| format!("can't make {}", partial.display()))?;
+    let created = File::create_new(&partial);
+    let mut file = created.with_context(|| format!("can't make {}", partial.display()))?;
     while let Some(part) = body.next().await {
         file.write_all(&part?)?;
     }
@@ -80,25 +80,30 @@ async fn take(server: &Remote, id: &str, output: &Path) -> Result<()> {
     // A crash before this leaves FILE.part, never half of FILE.
     std::fs::rename(&partial, output)?;
     let sha256 = export.sha256.unwrap_or_default();
-    note(&format!("{} rows, {} bytes in {}; SHA-256 {sha256}", export.rows, export.bytes, output.display()));
+    print_note(&format!(
+        "{} rows, {} bytes in {}; SHA-256 {sha256}",
+        export.rows,
+        export.bytes,
+        output.display()
+    ));
     Ok(())
 }
 
-/// Waits until the export is done with, and shows how far it is.
-async fn watch(server: &Remote, path: &str) -> Result<Export> {
-    let shows = io::stderr().is_terminal();
+/// Waits until the export is done, and shows its progress on a terminal.
+async fn wait_until_done(server: &Remote, path: &str) -> Result<Export> {
+    let is_terminal = io::stderr().is_terminal();
     loop {
-        let answer = server.send(Method::GET, path, None).await?.whole().await?;
+        let answer = server.send(Method::GET, path, None).await?.read_all().await?;
         let export: Export = serde_json::from_slice(&answer)?;
-        if shows {
-            let _nobody_watches = write!(io::stderr().lock(), "\r\x1b[K{}", far(&export));
+        if is_terminal {
+            let _ignored = write!(io::stderr().lock(), "\r\x1b[K{}", format_progress(&export));
         }
         let is_over = !matches!(export.progress.as_str(), "waiting" | "running");
-        if is_over && shows {
-            note("");
+        if is_over && is_terminal {
+            print_note("");
         }
         match export.progress.as_str() {
-            "waiting" | "running" => tokio::time::sleep(LOOK).await,
+            "waiting" | "running" => tokio::time::sleep(POLL_INTERVAL).await,
             "done" => return Ok(export),
             "cancelled" => bail!("the export was given up"),
             _ => bail!("the export failed: {}", export.error.unwrap_or_default()),
@@ -106,8 +111,7 @@ async fn watch(server: &Remote, path: &str) -> Result<Export> {
     }
 }
 
-/// How far it is, in words.
-fn far(export: &Export) -> String {
+fn format_progress(export: &Export) -> String {
     let part = match (export.looked_at, export.of) {
         (Some(at), Some(of)) if of > 0 => format!(" {} %,", at.saturating_mul(100) / of),
         _ => String::new(),
@@ -115,13 +119,13 @@ fn far(export: &Export) -> String {
     format!("{}:{part} {} rows, {} bytes", export.progress, export.rows, export.bytes)
 }
 
-/// Lists them.
+/// Lists exports.
 pub(crate) async fn list(list: ExportsList) -> Result<()> {
-    let api = Api::open(&list.asking.source).await?;
+    let api = Api::open(&list.api.source).await?;
     let answer: List = api.get_json("/api/v1/exports").await?;
-    if list.asking.json {
+    if list.api.json {
         for export in &answer.exports {
-            line(export.get())?;
+            print_line(export.get())?;
         }
         return Ok(());
     }
@@ -149,17 +153,17 @@ pub(crate) async fn list(list: ExportsList) -> Result<()> {
         ]);
     }
     if answer.exports.is_empty() {
-        note("There are no exports; `meshtrail exports create` begins one.");
+        print_note("There are no exports; `meshtrail exports create` begins one.");
         return Ok(());
     }
     Ok(table.print()?)
 }
 
-/// Gives one up, or removes it.
+/// Cancels an unfinished export, or removes a finished one.
 pub(crate) async fn remove(remove: ExportsRemove) -> Result<()> {
-    let server = Api::open_server(&remove.asking.source, "removing an export").await?;
-    let path = format!("/api/v1/exports/{}", encoded(&remove.id));
-    server.send(Method::DELETE, &path, None).await?.whole().await?;
-    note(&format!("{} is removed.", remove.id));
+    let server = Api::open_server(&remove.api.source, "removing an export").await?;
+    let path = format!("/api/v1/exports/{}", encode(&remove.id));
+    server.send(Method::DELETE, &path, None).await?.read_all().await?;
+    print_note(&format!("{} is removed.", remove.id));
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! `sessions import`: recordings of tsrecorder, or a node's own session logs, taken in file by file.
+//! `sessions import`: imports recordings of tsrecorder, or a node's own session logs, file by file.
 //!
-//! - Each file is hashed first and sent only if nothing here has its bytes: an import can be repeated, or go on where
-//!   it was cut off.
-//! - A file that is no recording is named with the reason and passed over; the exit status tells.
-//! - Memory does not grow with the files or their number.
+//! - Each file is hashed first and sent only if no recording has the same bytes: an import can be repeated, or resumed
+//!   after an interruption.
+//! - A file that is no recording is reported with the reason and skipped; the exit status is then 1.
+//! - Memory use does not depend on the size or the number of files.
 
-mod found;
+mod cast_files;
 
 use std::io::{IsTerminal, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,90 +16,102 @@ use futures::StreamExt;
 use http::StatusCode;
 use meshtrail_event::text::visible;
 use meshtrail_server::api::imports::ImportAnswer;
-use meshtrail_server::direct::{self, Held};
+use meshtrail_server::direct::{self, WritableStore};
 use meshtrail_trail::store::ForeignBucket;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::api::{Api, Refused, path};
-use crate::args::{SessionImport, Source};
+use crate::api::{Api, ApiError, path};
+use crate::args::{ApiSource, SessionImport};
 use crate::local;
-use crate::output::{line, note};
-use found::Found;
+use crate::output::{print_line, print_note};
+use cast_files::CastFile;
 
-/// Bytes hashed at a time.
-const PIECE: usize = 256 << 10;
+/// Bytes that are hashed at a time.
+const CHUNK: usize = 256 << 10;
 
-/// Takes everything in that is named.
+/// Imports every file below the named location.
 pub(crate) async fn run(import: SessionImport) -> Result<ExitCode> {
-    let place = Place::open(&import.from)?;
-    let to = Taker::open(&import.asking.source, import.dry_run).await?;
-    let all = place.count().await?;
+    let source = ImportSource::open(&import.from)?;
+    let target = ImportTarget::open(&import.api.source, import.dry_run).await?;
+    let all = source.count().await?;
     if all == 0 {
-        note(&format!("There is no *.cast file in {}.", import.from));
-        return to.close(Ok(ExitCode::SUCCESS)).await;
+        print_note(&format!("There is no *.cast file in {}.", import.from));
+        return target.close(Ok(ExitCode::SUCCESS)).await;
     }
-    let mut tally = Tally { all, ..Tally::default() };
-    let taken = place.each(&to, &import, &mut tally).await;
-    tally.clear();
-    note(&tally.words(import.dry_run));
-    let code = if tally.skipped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    to.close(taken.map(|()| code)).await
+    let mut counts = Counts { all, ..Counts::default() };
+    let result = source.import_each(&target, &import, &mut counts).await;
+    counts.clear();
+    print_note(&counts.summary(import.dry_run));
+    let code = if counts.skipped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    target.close(result.map(|()| code)).await
 }
 
-/// Where the files are.
-enum Place {
+/// The location of the files.
+enum ImportSource {
     Disk(PathBuf),
     Bucket(ForeignBucket),
 }
 
-impl Place {
-    fn open(from: &str) -> Result<Place> {
+impl ImportSource {
+    fn open(from: &str) -> Result<ImportSource> {
         if from.contains("://") {
-            return Ok(Place::Bucket(ForeignBucket::open(from)?));
+            return Ok(ImportSource::Bucket(ForeignBucket::open(from)?));
         }
         let path = PathBuf::from(from);
         if !path.exists() {
             bail!("{from} does not exist");
         }
-        Ok(Place::Disk(std::path::absolute(path)?))
+        Ok(ImportSource::Disk(std::path::absolute(path)?))
     }
 
     async fn count(&self) -> Result<u64> {
         match self {
-            Place::Disk(path) => {
-                Ok(found::on_disk(path).map(|found| found.map(|_| 1)).sum::<Result<u64, _>>()?)
+            ImportSource::Disk(path) => {
+                Ok(cast_files::walk(path).map(|file| file.map(|_| 1)).sum::<Result<u64, _>>()?)
             }
-            Place::Bucket(bucket) => {
+            ImportSource::Bucket(bucket) => {
                 let (mut all, mut objects) = (0, bucket.list());
                 while let Some(object) = objects.next().await {
-                    all += u64::from(found::is_cast(&object?.key));
+                    all += u64::from(cast_files::is_cast(&object?.key));
                 }
                 Ok(all)
             }
         }
     }
 
-    async fn each(&self, to: &Taker, import: &SessionImport, tally: &mut Tally) -> Result<()> {
+    async fn import_each(
+        &self,
+        target: &ImportTarget,
+        import: &SessionImport,
+        counts: &mut Counts,
+    ) -> Result<()> {
         match self {
-            Place::Disk(path) => {
-                for file in found::on_disk(path) {
+            ImportSource::Disk(path) => {
+                for file in cast_files::walk(path) {
                     let file = file?;
-                    let found = Found::at(&file.to_string_lossy(), import.node.as_deref());
-                    one(to, &found, &file, import, tally).await?;
+                    let cast_file = CastFile::from_location(&file.to_string_lossy(), import.node.as_deref());
+                    import_one(target, &cast_file, &file, import, counts).await?;
                 }
             }
-            Place::Bucket(bucket) => {
+            ImportSource::Bucket(bucket) => {
                 let mut objects = bucket.list();
                 while let Some(object) = objects.next().await {
                     let object = object?;
-                    if !found::is_cast(&object.key) {
+                    if !cast_files::is_cast(&object.key) {
                         continue;
                     }
                     let fetched = fetch(bucket, &object.key).await?;
                     let from = format!("{}/{}", bucket.name(), object.key);
-                    one(to, &Found::at(&from, import.node.as_deref()), fetched.path(), import, tally).await?;
+                    import_one(
+                        target,
+                        &CastFile::from_location(&from, import.node.as_deref()),
+                        fetched.path(),
+                        import,
+                        counts,
+                    )
+                    .await?;
                 }
             }
         }
@@ -107,7 +119,7 @@ impl Place {
     }
 }
 
-/// An object's bytes, in a file that goes with its handle.
+/// Downloads an object to a temporary file, which is removed on drop.
 async fn fetch(bucket: &ForeignBucket, key: &str) -> Result<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new().context("there is no room for a temporary file")?;
     let mut out = tokio::fs::File::from_std(file.reopen()?);
@@ -119,9 +131,9 @@ async fn fetch(bucket: &ForeignBucket, key: &str) -> Result<tempfile::NamedTempF
     Ok(file)
 }
 
-/// What became of one file, as `--json` prints it.
+/// The result for one file, as `--json` prints it.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct ResultLine<'a> {
     from: &'a str,
     /// `imported`, `known`, `skipped`, or `new` of a dry run.
     outcome: &'a str,
@@ -131,73 +143,84 @@ struct Line<'a> {
     reason: Option<&'a str>,
 }
 
-async fn one(
-    to: &Taker,
-    found: &Found,
+async fn import_one(
+    target: &ImportTarget,
+    cast_file: &CastFile,
     file: &Path,
     import: &SessionImport,
-    tally: &mut Tally,
+    counts: &mut Counts,
 ) -> Result<()> {
-    let taken = take(to, found, file, import.dry_run).await;
-    tally.clear();
-    match taken {
+    let result = upload(target, cast_file, file, import.dry_run).await;
+    counts.clear();
+    match result {
         Ok(answer) => {
-            *(if answer.outcome == "known" { &mut tally.known } else { &mut tally.new }) += 1;
-            let said = Line {
-                from: &found.from,
+            *(if answer.outcome == "known" { &mut counts.known } else { &mut counts.new }) += 1;
+            let line = ResultLine {
+                from: &cast_file.from,
                 outcome: &answer.outcome,
                 session: Some(answer.session.as_str()).filter(|session| !session.is_empty()),
                 reason: answer.reason.as_deref(),
             };
-            tell(&said, import.asking.json)?;
+            print_result(&line, import.api.json)?;
         }
         Err(error) => {
-            let Some(reason) = no_recording(&error) else {
-                return Err(
-                    error.context(format!("stopped at {}; what was taken in stays", visible(&found.from)))
-                );
+            let Some(reason) = skip_reason(&error) else {
+                return Err(error
+                    .context(format!("stopped at {}; what was taken in stays", visible(&cast_file.from))));
             };
-            tally.skipped += 1;
-            let said = Line { from: &found.from, outcome: "skipped", session: None, reason: Some(&reason) };
-            tell(&said, import.asking.json)?;
+            counts.skipped += 1;
+            let line = ResultLine {
+                from: &cast_file.from,
+                outcome: "skipped",
+                session: None,
+                reason: Some(&reason),
+            };
+            print_result(&line, import.api.json)?;
         }
     }
-    tally.show();
+    counts.show();
     Ok(())
 }
 
-fn tell(said: &Line<'_>, json: bool) -> Result<()> {
+fn print_result(line: &ResultLine<'_>, json: bool) -> Result<()> {
     if json {
-        return Ok(line(&serde_json::to_string(said)?)?);
+        return Ok(print_line(&serde_json::to_string(line)?)?);
     }
-    let reason = said.reason.map(|reason| format!(": {}", visible(reason))).unwrap_or_default();
-    match said.outcome {
-        "skipped" => note(&format!("skipped   {}{reason}", visible(said.from))),
-        // Files that are here already are counted, not named: a second run would name them all.
+    let reason = line.reason.map(|reason| format!(": {}", visible(reason))).unwrap_or_default();
+    match line.outcome {
+        "skipped" => print_note(&format!("skipped   {}{reason}", visible(line.from))),
+        // Files that were imported before are only counted: a repeated run would print all of them.
         "known" => {}
-        outcome => {
-            line(&format!("{outcome:<9} {:<26} {}{reason}", said.session.unwrap_or("-"), visible(said.from)))?
-        }
+        outcome => print_line(&format!(
+            "{outcome:<9} {:<26} {}{reason}",
+            line.session.unwrap_or("-"),
+            visible(line.from)
+        ))?,
     }
     Ok(())
 }
 
-/// The reason, if the file itself is why it was not taken in.
-fn no_recording(error: &anyhow::Error) -> Option<String> {
-    if let Some(refused) = error.downcast_ref::<Refused>() {
+/// The reason for skipping a file; none if the error is not about the file itself.
+fn skip_reason(error: &anyhow::Error) -> Option<String> {
+    if let Some(refused) = error.downcast_ref::<ApiError>() {
         return (refused.status == StatusCode::BAD_REQUEST).then(|| refused.detail().to_owned());
     }
     error.downcast_ref::<std::io::Error>().map(ToString::to_string)
 }
 
-async fn take(to: &Taker, found: &Found, file: &Path, dry_run: bool) -> Result<ImportAnswer> {
+async fn upload(
+    target: &ImportTarget,
+    cast_file: &CastFile,
+    file: &Path,
+    dry_run: bool,
+) -> Result<ImportAnswer> {
     let sha256 = hash(file)?;
-    let asked = to.api().get_json::<ImportAnswer>(&format!("/api/v1/sessions/imports/{sha256}")).await;
-    match asked {
+    let lookup = target.api().get_json::<ImportAnswer>(&format!("/api/v1/sessions/imports/{sha256}")).await;
+    match lookup {
         Ok(known) => return Ok(known),
         Err(error)
             if error
-                .downcast_ref::<Refused>()
+                .downcast_ref::<ApiError>()
                 .is_some_and(|refused| refused.status == StatusCode::NOT_FOUND) => {}
         Err(error) => return Err(error),
     }
@@ -210,16 +233,16 @@ async fn take(to: &Taker, found: &Found, file: &Path, dry_run: bool) -> Result<I
         });
     }
     let parameters = [
-        ("from", Some(found.from.clone())),
-        ("node", found.node.clone()),
-        ("started", found.started.map(|time| time.to_string())),
+        ("from", Some(cast_file.from.clone())),
+        ("node", cast_file.node.clone()),
+        ("started", cast_file.started.map(|time| time.to_string())),
     ];
-    let answer = to.api().upload(&path("/api/v1/sessions/imports", &parameters), file).await?;
+    let answer = target.api().upload(&path("/api/v1/sessions/imports", &parameters), file).await?;
     serde_json::from_slice(&answer).context("the answer to an import is not what was expected")
 }
 
 fn hash(file: &Path) -> std::io::Result<String> {
-    let (mut file, mut hasher, mut piece) = (std::fs::File::open(file)?, Sha256::new(), vec![0; PIECE]);
+    let (mut file, mut hasher, mut piece) = (std::fs::File::open(file)?, Sha256::new(), vec![0; CHUNK]);
     loop {
         let length = file.read(&mut piece)?;
         if length == 0 {
@@ -229,53 +252,54 @@ fn hash(file: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Who takes the files in: a server, or this process where none runs.
-struct Taker {
+/// Where the files are imported to: a server, or the store opened by this process if none runs.
+struct ImportTarget {
     api: Api,
-    held: Option<Held>,
+    store: Option<WritableStore>,
 }
 
-impl Taker {
-    async fn open(source: &Source, dry_run: bool) -> Result<Taker> {
+impl ImportTarget {
+    async fn open(source: &ApiSource, dry_run: bool) -> Result<ImportTarget> {
         let api = match source.named_server() {
             Some(_) => Some(Api::open(source).await?),
-            None => local::running(source).await?.map(Api::Remote),
+            None => local::running_server(source).await?.map(Api::Remote),
         };
         if let Some(api) = api {
-            return Ok(Taker { api, held: None });
+            return Ok(ImportTarget { api, store: None });
         }
         if dry_run {
-            return Ok(Taker { api: Api::open(source).await?, held: None });
+            return Ok(ImportTarget { api: Api::open(source).await?, store: None });
         }
         let location = local::store_location(source)?;
-        let opened = direct::open_to_write(&location, &local::folder(source), &source.trail).await;
-        let held = opened.with_context(|| format!("the store {location} can't be written"))?;
-        Ok(Taker { api: Api::Direct(Box::new(held.router().clone())), held: Some(held) })
+        let opened = direct::open_to_write(&location, &local::data_folder(source), &source.trail).await;
+        let store = opened.with_context(|| format!("the store {location} can't be written"))?;
+        Ok(ImportTarget { api: Api::Direct(Box::new(store.router().clone())), store: Some(store) })
     }
 
     fn api(&self) -> &Api {
         &self.api
     }
 
-    async fn close<T>(self, with: Result<T>) -> Result<T> {
+    /// Closes the store if it was opened, and passes `result` on.
+    async fn close<T>(self, result: Result<T>) -> Result<T> {
         drop(self.api);
-        if let Some(held) = self.held {
-            held.close().await;
+        if let Some(store) = self.store {
+            store.close().await;
         }
-        with
+        result
     }
 }
 
-/// How far it is.
+/// The number of files by result.
 #[derive(Default)]
-struct Tally {
+struct Counts {
     all: u64,
     new: u64,
     known: u64,
     skipped: u64,
 }
 
-impl Tally {
+impl Counts {
     fn show(&self) {
         let done = self.new + self.known + self.skipped;
         self.write(&format!("\r{done} of {} …", self.all));
@@ -288,14 +312,14 @@ impl Tally {
     fn write(&self, text: &str) {
         let mut out = std::io::stderr();
         if out.is_terminal() {
-            // A terminal that is gone changes nothing about the import.
+            // If the terminal is gone the import goes on.
             drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
         }
     }
 
-    fn words(&self, dry_run: bool) -> String {
-        let Tally { all, new, known, skipped } = self;
-        let taken = if dry_run { "would be imported" } else { "imported" };
-        format!("{all} files: {new} {taken}, {known} were here already, {skipped} skipped.")
+    fn summary(&self, dry_run: bool) -> String {
+        let Counts { all, new, known, skipped } = self;
+        let verb = if dry_run { "would be imported" } else { "imported" };
+        format!("{all} files: {new} {verb}, {known} were here already, {skipped} skipped.")
     }
 }

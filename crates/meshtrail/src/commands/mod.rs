@@ -1,4 +1,4 @@
-//! One module per command: from its arguments to its output.
+//! One module per command, from its arguments to its output.
 
 pub(crate) mod changes;
 pub(crate) mod demo;

@@ -7,20 +7,20 @@ use anyhow::{Result, bail};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::api::{Answer, Api, encoded, path};
+use crate::api::{Answer, Api, encode, path};
 use crate::args::{SessionFollow, SessionPlay};
-use crate::live_play::Clock;
-use crate::output::{line, note};
+use crate::output::{print_line, print_note};
+use crate::playback_clock::PlaybackClock;
 use crate::player::{self, CastLine, Screen};
-use crate::terminal::{self, Taken};
+use crate::terminal::{self, RawTerminal};
 
-/// How often the status line moves when nothing else does.
+/// The update interval of the status line.
 const TICK: Duration = Duration::from_millis(200);
 
-/// The longest line of a recording that is taken.
+/// The longest line of a recording that is accepted, in bytes.
 const MAX_LINE: usize = 16 << 20;
 
-/// Plays a recording in time.
+/// Plays a recording in this terminal.
 pub(crate) async fn play(play: SessionPlay) -> Result<()> {
     if !std::io::stdout().is_terminal() {
         bail!("playing needs a terminal; `meshtrail sessions export` gives the recording for other players");
@@ -28,25 +28,25 @@ pub(crate) async fn play(play: SessionPlay) -> Result<()> {
     let api = Api::open(&play.source).await?;
     let from = play.from.map(|from| from.as_secs_f64().to_string());
     let answer =
-        api.get(&path(&format!("/api/v1/sessions/{}/cast", encoded(&play.id)), &[("from", from)])).await?;
-    let clock = Clock::new(play.speed, play.idle_limit, Instant::now());
+        api.get(&path(&format!("/api/v1/sessions/{}/cast", encode(&play.id)), &[("from", from)])).await?;
+    let clock = PlaybackClock::new(play.speed, play.idle_limit, Instant::now());
     show(&play.id, cast_lines(answer, Framing::Lines), clock).await
 }
 
 /// Watches a live session.
 pub(crate) async fn follow(follow: SessionFollow) -> Result<()> {
-    let api = Api::open(&follow.asking.source).await?;
-    let answer = api.get(&format!("/api/v1/sessions/{}/follow", encoded(&follow.id))).await?;
+    let api = Api::open(&follow.api.source).await?;
+    let answer = api.get(&format!("/api/v1/sessions/{}/follow", encode(&follow.id))).await?;
     let mut lines = cast_lines(answer, Framing::ServerSentEvents);
-    if follow.asking.json || !std::io::stdout().is_terminal() {
+    if follow.api.json || !std::io::stdout().is_terminal() {
         while let Some(text) = lines.recv().await {
-            line(&text?)?;
+            print_line(&text?)?;
         }
         return Ok(());
     }
-    // Live lines are due when they come.
-    show(&follow.id, lines, Clock::new(1.0, Some(Duration::ZERO), Instant::now())).await?;
-    note("The session ended, or watching was stopped.");
+    // Live lines are due when they arrive.
+    show(&follow.id, lines, PlaybackClock::new(1.0, Some(Duration::ZERO), Instant::now())).await?;
+    print_note("The session ended, or watching was stopped.");
     Ok(())
 }
 
@@ -56,9 +56,9 @@ enum Framing {
     ServerSentEvents,
 }
 
-/// The lines of a recording as they arrive; a channel, so that keys are answered meanwhile.
+/// The lines of a recording as they arrive, in a channel, so that keys are handled meanwhile.
 fn cast_lines(mut answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>> {
-    // When full, reading waits, and with it the server.
+    // When the channel is full, reading waits, and the server with it.
     let (sender, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
         let mut rest: Vec<u8> = Vec::new();
@@ -68,16 +68,16 @@ fn cast_lines(mut answer: Answer, framing: Framing) -> mpsc::Receiver<Result<Str
                 Err(error) => return drop(sender.send(Err(error)).await),
             };
             rest.extend_from_slice(&part);
-            let mut begin = 0;
-            while let Some(end) = rest[begin..].iter().position(|byte| *byte == b'\n') {
-                let text = String::from_utf8_lossy(&rest[begin..begin + end]).into_owned();
-                begin += end + 1;
-                let Some(text) = framed(text, framing) else { continue };
+            let mut start = 0;
+            while let Some(end) = rest[start..].iter().position(|byte| *byte == b'\n') {
+                let text = String::from_utf8_lossy(&rest[start..start + end]).into_owned();
+                start += end + 1;
+                let Some(text) = unframe(text, framing) else { continue };
                 if sender.send(Ok(text)).await.is_err() {
                     return;
                 }
             }
-            rest.drain(..begin);
+            rest.drain(..start);
             if rest.len() > MAX_LINE {
                 return drop(
                     sender.send(Err(anyhow::anyhow!("a line of the recording is too long to play"))).await,
@@ -88,7 +88,7 @@ fn cast_lines(mut answer: Answer, framing: Framing) -> mpsc::Receiver<Result<Str
     receiver
 }
 
-fn framed(text: String, framing: Framing) -> Option<String> {
+fn unframe(text: String, framing: Framing) -> Option<String> {
     match framing {
         Framing::Lines => (!text.is_empty()).then_some(text),
         Framing::ServerSentEvents => text
@@ -98,9 +98,13 @@ fn framed(text: String, framing: Framing) -> Option<String> {
     }
 }
 
-/// Draws lines when they are due, until they end or `q` is pressed.
-async fn show(title: &str, mut lines: mpsc::Receiver<Result<String>>, mut clock: Clock) -> Result<()> {
-    let taken = Taken::take()?;
+/// Draws lines when they are due, until the recording ends or `q` is pressed.
+async fn show(
+    title: &str,
+    mut lines: mpsc::Receiver<Result<String>>,
+    mut clock: PlaybackClock,
+) -> Result<()> {
+    let raw_terminal = RawTerminal::enter()?;
     let (mut keys, mut screen, mut size) = (terminal::keys(), Screen::new(), terminal::size());
     let mut next: Option<(f64, CastLine)> = None;
     let mut ended = false;
@@ -111,7 +115,7 @@ async fn show(title: &str, mut lines: mpsc::Receiver<Result<String>>, mut clock:
             screen.redraw();
         }
         let wait = match &next {
-            Some((due, _)) => clock.wait(*due, now),
+            Some((due, _)) => clock.time_until(*due, now),
             None => None,
         };
         if wait == Some(Duration::ZERO)
@@ -147,7 +151,7 @@ async fn show(title: &str, mut lines: mpsc::Receiver<Result<String>>, mut clock:
             break;
         }
     }
-    drop(taken);
+    drop(raw_terminal);
     std::io::stdout().flush()?;
     Ok(())
 }

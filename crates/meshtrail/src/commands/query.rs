@@ -10,29 +10,29 @@ use serde_json::json;
 
 use crate::api::{Answer, Api};
 use crate::args::{Query, QueryFormat};
-use crate::output::{Fit, Table, note};
+use crate::output::{Fit, Table, print_note};
 
-/// The longest question that is read from standard input, in bytes.
+/// The longest query that is read from standard input, in bytes.
 const MAX_QUESTION: u64 = 1 << 20;
 
-/// Rows that are laid out together: the widths of columns are found anew for each so many.
-const SHEET: usize = 2000;
+/// Rows per table: the column widths are computed anew for each table.
+const TABLE_ROWS: usize = 2000;
 
-/// Asks, and writes the answer as it comes.
+/// Runs a query and prints the result as it arrives.
 pub(crate) async fn run(query: Query) -> Result<()> {
-    let sql = question(query.sql.as_deref())?;
+    let sql = read_query(query.sql.as_deref())?;
     let format = if query.json { QueryFormat::Jsonl } else { query.format };
     if format == QueryFormat::Parquet && query.output.is_none() && io::stdout().is_terminal() {
         bail!("Parquet is nothing for a terminal: name a file with --output, or send it through a pipe");
     }
-    let asked = match format {
+    let format_name = match format {
         QueryFormat::Table => "rows",
         QueryFormat::Jsonl => "jsonl",
         QueryFormat::Csv => "csv",
         QueryFormat::CsvSafe => "csv-safe",
         QueryFormat::Parquet => "parquet",
     };
-    let body = json!({ "sql": sql, "format": asked, "limit": query.limit, "timeout": query.timeout });
+    let body = json!({ "sql": sql, "format": format_name, "limit": query.limit, "timeout": query.timeout });
     let api = Api::open(&query.source).await?;
     let answer = api.post("/api/v1/query", &body).await?;
     match (format, &query.output) {
@@ -42,16 +42,16 @@ pub(crate) async fn run(query: Query) -> Result<()> {
         }
         (_, None) => copy(answer, &mut io::stdout().lock()).await.map(|_| ()),
         (_, Some(path)) => {
-            let made = File::create_new(path);
-            let mut file = made.with_context(|| format!("can't make {}", path.display()))?;
+            let created = File::create_new(path);
+            let mut file = created.with_context(|| format!("can't make {}", path.display()))?;
             match copy(answer, &mut file).await {
                 Ok(bytes) => {
                     file.sync_all()?;
-                    note(&format!("{bytes} bytes written to {}", path.display()));
+                    print_note(&format!("{bytes} bytes written to {}", path.display()));
                     Ok(())
                 }
                 Err(error) => {
-                    // Half an answer looks like a whole one to whoever finds it later.
+                    // A partial result would later look like a complete one.
                     std::fs::remove_file(path)?;
                     Err(error)
                 }
@@ -60,8 +60,8 @@ pub(crate) async fn run(query: Query) -> Result<()> {
     }
 }
 
-fn question(given: Option<&str>) -> Result<String> {
-    match given {
+fn read_query(argument: Option<&str>) -> Result<String> {
+    match argument {
         Some(sql) if sql != "-" => Ok(sql.to_owned()),
         None if io::stdin().is_terminal() => {
             bail!("ask something: meshtrail query \"select kind, count(*) from event group by kind\"")
@@ -87,7 +87,7 @@ async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<u64> {
 
 const CUT_OFF: &str = "the answer was cut off; its last line, or the server's log, says why";
 
-/// What the lines of an answer in rows are.
+/// A line of a result in the format `rows`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -117,7 +117,7 @@ async fn table(mut answer: Answer) -> Result<()> {
                 Line::End { rows } => end = Some(rows),
                 Line::Error { error } => bail!("the answer broke off: {error}"),
             }
-            if sheet.len() >= SHEET {
+            if sheet.len() >= TABLE_ROWS {
                 print(&columns, std::mem::take(&mut sheet))?;
             }
         }
@@ -127,7 +127,7 @@ async fn table(mut answer: Answer) -> Result<()> {
     if !sheet.is_empty() || rows == 0 {
         print(&columns, sheet)?;
     }
-    note(&format!("{rows} {}", if rows == 1 { "row" } else { "rows" }));
+    print_note(&format!("{rows} {}", if rows == 1 { "row" } else { "rows" }));
     Ok(())
 }
 

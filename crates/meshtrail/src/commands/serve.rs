@@ -1,29 +1,29 @@
-//! `serve`: from the configuration to a server that runs until it is told to stop.
+//! `serve`: loads the configuration and runs a server until it is stopped.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::exit;
 
 use anyhow::{Context, Result};
-use meshtrail_server::config::{Config, Overlay};
+use meshtrail_server::config::{Config, Overrides};
 use meshtrail_server::serve::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Serve;
-use crate::output::line;
+use crate::output::print_line;
 
-/// What is logged when nothing is said.
-const USUAL_LOG: &str = "info,hyper=warn,object_store=warn,h2=warn";
+/// The default log filter.
+const DEFAULT_LOG: &str = "info,hyper=warn,object_store=warn,h2=warn";
 
-/// Exit status when a second signal cuts the stop short.
-const CUT_SHORT: i32 = 130;
+/// The exit status when a second signal aborts the stop.
+const STOP_ABORTED: i32 = 130;
 
 /// Serves until a signal comes.
 pub(crate) async fn run(serve: Serve) -> Result<()> {
-    log_to_stderr(serve.log_json, USUAL_LOG)?;
-    let overlay = Overlay {
+    log_to_stderr(serve.log_json, DEFAULT_LOG)?;
+    let overrides = Overrides {
         listen: serve.listen,
         store: serve.store,
         data: serve.data,
@@ -31,7 +31,7 @@ pub(crate) async fn run(serve: Serve) -> Result<()> {
         directory: serve.directory,
         recorder_listen: serve.recorder_listen,
     };
-    let config = Config::load(serve.config.as_deref(), overlay)?;
+    let config = Config::load(serve.config.as_deref(), overrides)?;
     if config.recorder_listen.is_empty() {
         tracing::info!(
             "no recorder address is set: --recorder-listen ADDR:PORT (or tailscale:80) takes recordings"
@@ -39,15 +39,15 @@ pub(crate) async fn run(serve: Serve) -> Result<()> {
     }
     let store = config.store.clone();
     let server = Server::open(config).await?;
-    line(&format!("Console  {}", server.url()))?;
-    line(&format!("Sign in  {}", how_to_sign_in(&server, &store)?))?;
+    print_line(&format!("Console  {}", server.url()))?;
+    print_line(&format!("Sign in  {}", how_to_sign_in(&server, &store)?))?;
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     until_stopped(server, stop, serve.ready_file).await
 }
 
-/// A link for whoever sits at the terminal. A journal or a file gets none: everyone who reads it within the link's time
-/// would be admin.
+/// A sign-in link, if standard output is a terminal. A journal or a file gets none: everyone who reads it within the
+/// link's lifetime would be admin.
 fn how_to_sign_in(server: &Server, store: &str) -> Result<String> {
     if std::io::stdout().is_terminal() {
         return Ok(format!("{}  (once, within 15 minutes, on this machine)", server.sign_in_link()?));
@@ -57,19 +57,19 @@ fn how_to_sign_in(server: &Server, store: &str) -> Result<String> {
     ))
 }
 
-/// Runs a server until `stop`; leaves its addresses in `ready_file` once everything listens.
+/// Runs a server until `stop`; writes its addresses to `ready_file` once everything listens.
 pub(super) async fn until_stopped(
     server: Server,
     stop: CancellationToken,
     ready_file: Option<PathBuf>,
 ) -> Result<()> {
-    let mut unwritten = None;
+    let mut write_error = None;
     let ran = server
         .run(stop.clone(), |ready| {
             if let Some(path) = ready_file
                 && let Err(error) = ready.write(&path)
             {
-                unwritten = Some(
+                write_error = Some(
                     anyhow::Error::new(error)
                         .context(format!("failed to write --ready-file {}", path.display())),
                 );
@@ -77,15 +77,15 @@ pub(super) async fn until_stopped(
             }
         })
         .await;
-    match unwritten {
+    match write_error {
         Some(error) => Err(error),
         None => ran.context("the server did not stop in order"),
     }
 }
 
-/// Logs to standard error: what MESHTRAIL_LOG says, or `usual`.
-pub(super) fn log_to_stderr(as_json: bool, usual: &str) -> Result<()> {
-    let wanted = std::env::var("MESHTRAIL_LOG").unwrap_or_else(|_| usual.to_owned());
+/// Logs to standard error, with the filter in MESHTRAIL_LOG or `default_filter`.
+pub(super) fn log_to_stderr(as_json: bool, default_filter: &str) -> Result<()> {
+    let wanted = std::env::var("MESHTRAIL_LOG").unwrap_or_else(|_| default_filter.to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .context("MESHTRAIL_LOG can't be understood; write a level such as info, or crate=level")?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -97,21 +97,21 @@ pub(super) fn log_to_stderr(as_json: bool, usual: &str) -> Result<()> {
     Ok(())
 }
 
-/// The first signal stops in order; the second ends the process at once, which the next start repairs.
+/// The first signal starts an orderly stop; the second ends the process at once, which the next start repairs.
 pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
-        either(&mut interrupt, &mut terminate).await;
+        either_signal(&mut interrupt, &mut terminate).await;
         stop.cancel();
-        either(&mut interrupt, &mut terminate).await;
+        either_signal(&mut interrupt, &mut terminate).await;
         tracing::warn!("stopped at once by a second signal; the next start closes what is left open");
-        exit(CUT_SHORT);
+        exit(STOP_ABORTED);
     });
     Ok(())
 }
 
-async fn either(one: &mut Signal, other: &mut Signal) {
+async fn either_signal(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
         _ = one.recv() => {}
         _ = other.recv() => {}

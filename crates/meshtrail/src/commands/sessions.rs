@@ -1,4 +1,4 @@
-//! `sessions list`, `show` and `kill`.
+//! `sessions list`, `sessions show` and `sessions kill`.
 
 use anyhow::Result;
 use meshtrail_event::text::visible;
@@ -6,60 +6,54 @@ use meshtrail_event::{Actor, Identity, IdentityStatus, Target, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encoded, path};
+use crate::api::{Api, encode, path};
 use crate::args::{SessionKill, SessionShow, SessionState, SessionsList};
-use crate::output::{Fit, Table, line, note};
-use crate::written::{length, size, time};
+use crate::output::{Fit, Table, print_line, print_note};
+use crate::units::{format_duration, format_size, format_time};
 
-/// The most that is asked for at once.
+/// The page size of requests.
 const PAGE: usize = 500;
 
-/// A session as the API gives it; what is not shown here is not read.
+/// The fields of a session that the commands use.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Session {
-    /// Its id.
     pub(crate) id: String,
     /// `live`, `ended`, `interrupted` or `failed`.
     pub(crate) state: String,
-    /// Who was in it.
     #[serde(default)]
     pub(crate) actor: Option<Actor>,
-    /// Where it was.
     #[serde(default)]
     pub(crate) target: Option<Target>,
-    /// How the actor is known.
     #[serde(default)]
     pub(crate) identity: Option<Identity>,
-    /// What was run; absent for a shell.
+    /// The command; absent for a shell.
     #[serde(default)]
     pub(crate) command: Option<String>,
-    /// When it began.
     pub(crate) started: Timestamp,
-    /// When it ended.
     #[serde(default)]
     pub(crate) ended: Option<Timestamp>,
-    /// Received bytes.
+    /// The number of received bytes.
     #[serde(default)]
     pub(crate) bytes: u64,
-    /// Their SHA-256.
+    /// The SHA-256 of the received bytes.
     #[serde(default)]
     pub sha256: Option<String>,
     /// Why it ended as it did.
     #[serde(default)]
     pub(crate) reason: Option<String>,
-    /// What this kind of client does not send.
+    /// Kinds of data that this kind of client does not send.
     #[serde(default)]
     pub(crate) not_seen: Vec<String>,
-    /// What the stream got wrong.
+    /// Deviations of the stream from the format.
     #[serde(default)]
     pub(crate) anomalies: Vec<String>,
-    /// Where its recording was imported from; absent where it was witnessed.
+    /// Where its recording was imported from; absent if it was recorded here.
     #[serde(default)]
     pub(crate) imported_from: Option<String>,
-    /// The SHA-256 of its index, where the event that ended it names one.
+    /// The SHA-256 of its index, if the closing event names one.
     #[serde(default)]
     pub(crate) index_sha256: Option<String>,
-    /// The event that says all this.
+    /// The id of the closing event.
     #[serde(default)]
     pub(crate) event: Option<String>,
 }
@@ -73,7 +67,7 @@ struct Page {
 
 /// Lists sessions.
 pub(crate) async fn list(list: SessionsList) -> Result<()> {
-    let api = Api::open(&list.asking.source).await?;
+    let api = Api::open(&list.api.source).await?;
     let mut table = Table::new([
         ("STATE", Fit::Whole),
         ("ID", Fit::Whole),
@@ -95,8 +89,8 @@ pub(crate) async fn list(list: SessionsList) -> Result<()> {
         ];
         let page: Page = api.get_json(&path("/api/v1/sessions", &parameters)).await?;
         for text in page.sessions.iter().take(left) {
-            if list.asking.json {
-                line(text.get())?;
+            if list.api.json {
+                print_line(text.get())?;
             } else {
                 table.row(row(&serde_json::from_str(text.get())?));
             }
@@ -108,18 +102,18 @@ pub(crate) async fn list(list: SessionsList) -> Result<()> {
             break;
         }
     }
-    if list.asking.json {
+    if list.api.json {
         return Ok(());
     }
     if shown == 0 {
-        note(
+        print_note(
             "No sessions. Point a policy's recorder at a `meshtrail serve --recorder-listen …`, or widen the filter.",
         );
         return Ok(());
     }
     table.print()?;
     if cursor.is_some() {
-        note(&format!("There are more; --limit {} shows them.", list.limit.saturating_mul(10)));
+        print_note(&format!("There are more; --limit {} shows them.", list.limit.saturating_mul(10)));
     }
     Ok(())
 }
@@ -143,9 +137,9 @@ fn row(session: &Session) -> [String; 8] {
         session.id.clone(),
         who(session),
         place(session),
-        time(session.started),
-        length(span),
-        size(session.bytes),
+        format_time(session.started),
+        format_duration(span),
+        format_size(session.bytes),
         session.command.clone().unwrap_or_else(|| "(shell)".to_owned()),
     ]
 }
@@ -169,10 +163,10 @@ fn place(session: &Session) -> String {
 
 /// Shows one session.
 pub(crate) async fn show(show: SessionShow) -> Result<()> {
-    let api = Api::open(&show.asking.source).await?;
-    let text: Box<RawValue> = api.get_json(&format!("/api/v1/sessions/{}", encoded(&show.id))).await?;
-    if show.asking.json {
-        return Ok(line(text.get())?);
+    let api = Api::open(&show.api.source).await?;
+    let text: Box<RawValue> = api.get_json(&format!("/api/v1/sessions/{}", encode(&show.id))).await?;
+    if show.api.json {
+        return Ok(print_line(text.get())?);
     }
     let session: Session = serde_json::from_str(text.get())?;
     let span = session.ended.unwrap_or_else(Timestamp::now).since(session.started);
@@ -190,10 +184,10 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
         ("Identity", how),
         ("Where", Some(place(&session))),
         ("Command", Some(session.command.clone().unwrap_or_else(|| "(shell)".to_owned()))),
-        ("Started", Some(time(session.started))),
-        ("Ended", session.ended.map(time)),
-        ("Length", Some(length(span))),
-        ("Bytes", Some(format!("{} ({})", session.bytes, size(session.bytes)))),
+        ("Started", Some(format_time(session.started))),
+        ("Ended", session.ended.map(format_time)),
+        ("Length", Some(format_duration(span))),
+        ("Bytes", Some(format!("{} ({})", session.bytes, format_size(session.bytes)))),
         ("SHA-256", session.sha256.clone()),
         ("Reason", session.reason.clone()),
         (
@@ -209,7 +203,7 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
     ];
     for (name, fact) in facts {
         if let Some(fact) = fact {
-            line(&format!("{name:<10} {}", visible(&fact)))?;
+            print_line(&format!("{name:<10} {}", visible(&fact)))?;
         }
     }
     Ok(())
@@ -222,14 +216,14 @@ pub(crate) async fn kill(kill: SessionKill) -> Result<()> {
         message: &'a str,
         reason: &'a str,
     }
-    let server = Api::open_server(&kill.asking.source, "ending a session").await?;
+    let server = Api::open_server(&kill.api.source, "ending a session").await?;
     let ask = Ask { message: &kill.message, reason: &kill.reason };
     let answer: Box<RawValue> =
-        server.post(&format!("/api/v1/sessions/{}/kill", encoded(&kill.id)), &ask).await?;
-    if kill.asking.json {
-        return Ok(line(answer.get())?);
+        server.post(&format!("/api/v1/sessions/{}/kill", encode(&kill.id)), &ask).await?;
+    if kill.api.json {
+        return Ok(print_line(answer.get())?);
     }
-    note(
+    print_note(
         "The node was told that the recording failed. It ends the session if its policy enforces recording.",
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! `sign-in`: a fresh one-time link.
+//! `sign-in`
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -6,21 +6,21 @@ use serde_json::value::RawValue;
 
 use crate::api::Api;
 use crate::args::SignIn;
-use crate::output::{line, note};
+use crate::output::{print_line, print_note};
 
-/// Prints a link that signs one browser on this machine in.
+/// Prints a one-time link that signs in one browser on this machine.
 pub(crate) async fn run(sign_in: SignIn) -> Result<()> {
     #[derive(Deserialize)]
     struct Link {
         url: String,
     }
-    let server = Api::open_server(&sign_in.asking.source, "a sign-in link").await?;
+    let server = Api::open_server(&sign_in.api.source, "a sign-in link").await?;
     let answer: Box<RawValue> = server.post("/api/v1/sign-in-links", &serde_json::json!({})).await?;
-    if sign_in.asking.json {
-        return Ok(line(answer.get())?);
+    if sign_in.api.json {
+        return Ok(print_line(answer.get())?);
     }
     let link: Link = serde_json::from_str(answer.get())?;
-    line(&link.url)?;
-    note("Open it in a browser on this machine within 15 minutes; it works once.");
+    print_line(&link.url)?;
+    print_note("Open it in a browser on this machine within 15 minutes; it works once.");
     Ok(())
 }

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::api::Api;
 use crate::args::SourcesList;
-use crate::output::{Fit, Table, line, note};
-use crate::written::time_text;
+use crate::output::{Fit, Table, print_line, print_note};
+use crate::units::format_time_text;
 
 #[derive(Debug, Deserialize)]
 struct Source {
@@ -30,19 +30,21 @@ struct Unseen {
     reason: String,
 }
 
-/// Lists every source and how it does.
+/// Lists every source and its state.
 pub(crate) async fn list(list: SourcesList) -> Result<()> {
     #[derive(Deserialize)]
     struct Page {
         sources: Vec<Box<RawValue>>,
     }
-    let server = Api::open_server(&list.asking.source, "asking how sources do").await?;
+    let server = Api::open_server(&list.api.source, "asking how sources do").await?;
     let page: Page = Api::Remote(server).get_json("/api/v1/sources").await?;
-    if list.asking.json {
-        return page.sources.iter().try_for_each(|source| Ok(line(source.get())?));
+    if list.api.json {
+        return page.sources.iter().try_for_each(|source| Ok(print_line(source.get())?));
     }
     if page.sources.is_empty() {
-        note("No sources yet. docs/sources.md says how to name a Tailscale or Headscale to collect from.");
+        print_note(
+            "No sources yet. docs/sources.md says how to name a Tailscale or Headscale to collect from.",
+        );
         return Ok(());
     }
     let mut table = Table::new([
@@ -60,22 +62,22 @@ pub(crate) async fn list(list: SourcesList) -> Result<()> {
         table.row([
             source.name,
             source.state,
-            source.last_heard.as_deref().map_or_else(|| "never".to_owned(), time_text),
+            source.last_heard.as_deref().map_or_else(|| "never".to_owned(), format_time_text),
             source.lag_ms.map_or_else(String::new, lag_text),
             source.events.to_string(),
             format!("{:.1}", source.rate),
             source.gaps.to_string(),
-            to_know(source.trouble, &source.unseen),
+            trouble_text(source.trouble, &source.unseen),
         ]);
     }
     Ok(table.print()?)
 }
 
-/// Why a source does not work, and what of it can't be seen any more.
-fn to_know(trouble: Option<String>, unseen: &[Unseen]) -> String {
-    // What never was visible, the plan has not got or nobody asked for.
+/// Why a source does not work, and which parts of it are no longer visible.
+fn trouble_text(trouble: Option<String>, unseen: &[Unseen]) -> String {
+    // A part that was never visible is missing from the plan, or not requested.
     let unseen = unseen.iter().filter_map(|Unseen { part, since, reason }| {
-        Some(format!("{part} not visible since {}: {reason}", time_text(since.as_deref()?)))
+        Some(format!("{part} not visible since {}: {reason}", format_time_text(since.as_deref()?)))
     });
     trouble.into_iter().chain(unseen).collect::<Vec<_>>().join("; ")
 }
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_lag_is_written_so_that_it_is_read_at_a_glance() {
-        let written: Vec<String> = [7, 1_500, 60_000, 600_000, 8_000_000, 999_999_999].map(lag_text).into();
-        assert_eq!(written, ["7ms", "1s", "60s", "10m", "2h", "11d"]);
+        let texts: Vec<String> = [7, 1_500, 60_000, 600_000, 8_000_000, 999_999_999].map(lag_text).into();
+        assert_eq!(texts, ["7ms", "1s", "60s", "10m", "2h", "11d"]);
     }
 }

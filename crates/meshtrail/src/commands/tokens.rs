@@ -1,4 +1,4 @@
-//! `tokens create`, `list` and `revoke`.
+//! `tokens create`, `tokens list` and `tokens revoke`.
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -7,10 +7,10 @@ use meshtrail_server::config::parse_span;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encoded};
+use crate::api::{Api, encode};
 use crate::args::{TokenCreate, TokenRevoke, TokensList};
-use crate::output::{Fit, Table, line, note};
-use crate::written::time_text;
+use crate::output::{Fit, Table, print_line, print_note};
+use crate::units::format_time_text;
 
 #[derive(Debug, Deserialize)]
 struct Token {
@@ -24,7 +24,7 @@ struct Token {
     expires: Option<String>,
 }
 
-/// Makes a token and shows its secret.
+/// Creates a token and prints its secret.
 pub(crate) async fn create(create: TokenCreate) -> Result<()> {
     #[derive(Serialize)]
     struct Ask<'a> {
@@ -34,22 +34,22 @@ pub(crate) async fn create(create: TokenCreate) -> Result<()> {
         expires: Option<Timestamp>,
     }
     #[derive(Deserialize)]
-    struct Made {
+    struct Created {
         id: String,
         secret: String,
     }
     let span = create.expires.as_deref().map(parse_span).transpose().context("--expires")?;
-    let server = Api::open_server(&create.asking.source, "making a token").await?;
+    let server = Api::open_server(&create.api.source, "making a token").await?;
     let role = create.role.to_possible_value().expect("no role is hidden").get_name().to_owned();
     let expires = span.map(|span| Timestamp::now().after(span));
     let ask = Ask { name: &create.name, role: &role, expires };
     let answer: Box<RawValue> = server.post("/api/v1/tokens", &ask).await?;
-    if create.asking.json {
-        return Ok(line(answer.get())?);
+    if create.api.json {
+        return Ok(print_line(answer.get())?);
     }
-    let made: Made = serde_json::from_str(answer.get())?;
-    line(&made.secret)?;
-    note(&format!("Token {} is in force. Keep it now: it is not shown again.", made.id));
+    let created: Created = serde_json::from_str(answer.get())?;
+    print_line(&created.secret)?;
+    print_note(&format!("Token {} is in force. Keep it now: it is not shown again.", created.id));
     Ok(())
 }
 
@@ -59,13 +59,13 @@ pub(crate) async fn list(list: TokensList) -> Result<()> {
     struct Page {
         tokens: Vec<Box<RawValue>>,
     }
-    let server = Api::open_server(&list.asking.source, "listing tokens").await?;
+    let server = Api::open_server(&list.api.source, "listing tokens").await?;
     let page: Page = Api::Remote(server).get_json("/api/v1/tokens").await?;
-    if list.asking.json {
-        return page.tokens.iter().try_for_each(|token| Ok(line(token.get())?));
+    if list.api.json {
+        return page.tokens.iter().try_for_each(|token| Ok(print_line(token.get())?));
     }
     if page.tokens.is_empty() {
-        note("No tokens. `meshtrail tokens create --name NAME --role viewer` makes one.");
+        print_note("No tokens. `meshtrail tokens create --name NAME --role viewer` makes one.");
         return Ok(());
     }
     let mut table = Table::new([
@@ -78,20 +78,27 @@ pub(crate) async fn list(list: TokensList) -> Result<()> {
     ]);
     for text in &page.tokens {
         let token: Token = serde_json::from_str(text.get())?;
-        let expires = token.expires.as_deref().map_or_else(|| "never".to_owned(), time_text);
-        table.row([token.id, token.role, time_text(&token.created), expires, token.created_by, token.name]);
+        let expires = token.expires.as_deref().map_or_else(|| "never".to_owned(), format_time_text);
+        table.row([
+            token.id,
+            token.role,
+            format_time_text(&token.created),
+            expires,
+            token.created_by,
+            token.name,
+        ]);
     }
     Ok(table.print()?)
 }
 
-/// Takes a token out of force.
+/// Revokes a token.
 pub(crate) async fn revoke(revoke: TokenRevoke) -> Result<()> {
-    let server = Api::open_server(&revoke.asking.source, "revoking a token").await?;
-    let path = format!("/api/v1/tokens/{}", encoded(&revoke.id));
-    let answer = server.send(http::Method::DELETE, &path, None).await?.whole().await?;
-    if revoke.asking.json {
-        return Ok(line(&String::from_utf8(answer)?)?);
+    let server = Api::open_server(&revoke.api.source, "revoking a token").await?;
+    let path = format!("/api/v1/tokens/{}", encode(&revoke.id));
+    let answer = server.send(http::Method::DELETE, &path, None).await?.read_all().await?;
+    if revoke.api.json {
+        return Ok(print_line(&String::from_utf8(answer)?)?);
     }
-    note(&format!("Token {} opens nothing any more.", revoke.id));
+    print_note(&format!("Token {} opens nothing any more.", revoke.id));
     Ok(())
 }

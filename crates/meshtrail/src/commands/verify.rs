@@ -1,15 +1,15 @@
-//! `verify`: exits 0 only when all that was asked for was read and holds, and 3 when a pack holds but nobody said
-//! whose it has to be.
+//! `verify`: exits 0 only if everything requested was read and holds, and 3 if a pack holds but no key was given to
+//! compare its signer with.
 //!
 //! - A pack is checked with nothing but its file.
-//! - Events and sessions are asked for by the API and checked here: hashes, paths and signatures are computed in
-//!   this process, so that a server that lies is found out.
+//! - Events and sessions are fetched through the API and checked here: hashes, inclusion proofs and signatures are
+//!   computed in this process, so that a server can't fake them.
 //! - `--all` reads the store itself, without any server.
 
-mod asked;
 mod findings;
-mod unspoken;
-mod whole;
+mod local_store;
+mod unreferenced;
+mod via_api;
 
 use std::process::ExitCode;
 
@@ -17,15 +17,15 @@ use anyhow::{Context, Result};
 
 use crate::api::Api;
 use crate::args::Verify;
-use crate::output::note;
+use crate::output::print_note;
 use findings::Findings;
 
-/// The exit status for a pack that holds in itself, signed by a key that nobody named.
-const WHOSE_IS_NOT_CHECKED: u8 = 3;
+/// The exit status for a pack that holds in itself, if no key was given to compare its signer with.
+const SIGNER_NOT_CHECKED: u8 = 3;
 
-/// Checks what is asked for.
+/// Runs the requested checks.
 pub(crate) async fn run(verify: Verify) -> Result<ExitCode> {
-    let mut findings = Findings::new(verify.asking.json);
+    let mut findings = Findings::new(verify.api.json);
     let older = match &verify.checkpoint {
         None => None,
         Some(path) => {
@@ -36,57 +36,56 @@ pub(crate) async fn run(verify: Verify) -> Result<ExitCode> {
     };
     let mut signer = Signer::Checked;
     if let Some(path) = &verify.offline {
-        signer = pack(path, verify.vkey.as_deref(), &mut findings)?;
+        signer = check_pack(path, verify.vkey.as_deref(), &mut findings)?;
     } else if verify.all {
-        whole::check(&verify.asking.source, verify.vkey.as_deref(), older, &mut findings).await?;
+        local_store::check(&verify.api.source, verify.vkey.as_deref(), older, &mut findings).await?;
     } else {
-        match Api::open(&verify.asking.source).await? {
+        match Api::open(&verify.api.source).await? {
             api @ Api::Remote(_) => {
-                asked::check(&api, &verify.ids, verify.vkey.as_deref(), older, &mut findings).await?;
+                via_api::check(&api, &verify.ids, verify.vkey.as_deref(), older, &mut findings).await?;
             }
-            // A store alone may hold events that no stored checkpoint signs yet: the log proves them.
+            // A store may hold events that no stored checkpoint covers yet: the log proves them.
             api @ Api::Direct(_) => {
-                whole::check_ids(&api, &verify, older, &mut findings).await?;
+                local_store::check_ids(&api, &verify, older, &mut findings).await?;
             }
         }
     }
     Ok(match (findings.conclude()?, signer) {
         (false, _) => ExitCode::FAILURE,
         (true, Signer::Checked) => ExitCode::SUCCESS,
-        (true, Signer::Anybody(vkey)) => {
-            note(&format!(
+        (true, Signer::Unknown(vkey)) => {
+            print_note(&format!(
                 "It is signed by {vkey}, which anybody could have made: compare it with the key you know of the \
                  trail, or give that one with --vkey."
             ));
-            WHOSE_IS_NOT_CHECKED.into()
+            SIGNER_NOT_CHECKED.into()
         }
     })
 }
 
-/// Whether it was checked who signed.
+/// Whether the signer was compared with a known key.
 enum Signer {
-    /// It was.
     Checked,
-    /// It holds under this key, which came with what was checked.
-    Anybody(String),
+    /// The signature holds under this key, which came with the pack itself.
+    Unknown(String),
 }
 
-fn pack(path: &std::path::Path, vkey: Option<&str>, findings: &mut Findings) -> Result<Signer> {
+fn check_pack(path: &std::path::Path, vkey: Option<&str>, findings: &mut Findings) -> Result<Signer> {
     let html = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
     let report = meshtrail_server::pack::check(&html);
     for check in &report.checks {
-        findings.add(check.what, check.holds, &check.said)?;
+        findings.add(check.what, check.holds, &check.finding)?;
     }
     match (vkey, &report.vkey) {
         (Some(expected), Some(found)) => {
-            let said = if expected == found {
+            let finding = if expected == found {
                 "it is the one that was given"
             } else {
                 "it is not the one that was given"
             };
-            findings.add("key", expected == found, said)?;
+            findings.add("key", expected == found, finding)?;
         }
-        (None, Some(found)) => return Ok(Signer::Anybody(found.clone())),
+        (None, Some(found)) => return Ok(Signer::Unknown(found.clone())),
         (_, None) => {}
     }
     Ok(Signer::Checked)

@@ -3,15 +3,14 @@
 use anyhow::Result;
 
 use crate::args::Version;
-use crate::output::line;
+use crate::output::print_line;
 
-/// Shows which Meshtrail this is.
 pub(crate) fn run(version: &Version) -> Result<()> {
     let number = env!("CARGO_PKG_VERSION");
     if version.json {
-        line(&serde_json::json!({ "name": "meshtrail", "version": number }).to_string())?;
+        print_line(&serde_json::json!({ "name": "meshtrail", "version": number }).to_string())?;
     } else {
-        line(&format!("meshtrail {number}"))?;
+        print_line(&format!("meshtrail {number}"))?;
     }
     Ok(())
 }

@@ -1,21 +1,21 @@
-//! `who`: which device, which person, how known, and what others said.
+//! `who`: the device and person behind an address, a name or a login, and the statements of other providers.
 
 use anyhow::Result;
 use meshtrail_event::{Device, Identity, IdentityStatus, Person};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encoded};
+use crate::api::{Api, encode};
 use crate::args::Who;
-use crate::output::{Fit, Table, line, note};
-use crate::written::time_text;
+use crate::output::{Fit, Table, print_line, print_note};
+use crate::units::format_time_text;
 
 #[derive(Debug, Deserialize)]
 struct Answer {
     at: String,
     taken_for: String,
-    devices: Vec<Known>,
-    person: Option<KnownPerson>,
+    devices: Vec<DeviceAnswer>,
+    person: Option<PersonAnswer>,
     now: Option<Now>,
     routed: Option<Routed>,
     #[serde(default)]
@@ -24,7 +24,7 @@ struct Answer {
 }
 
 #[derive(Debug, Deserialize)]
-struct Known {
+struct DeviceAnswer {
     device: Device,
     person: Option<Person>,
     identity: Identity,
@@ -32,12 +32,12 @@ struct Known {
     external: bool,
     since: Option<String>,
     until: Option<String>,
-    #[serde(default)]
-    said: Vec<Said>,
+    #[serde(default, rename = "said")]
+    statements: Vec<Statement>,
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownPerson {
+struct PersonAnswer {
     person: Person,
     role: Option<String>,
     provider: String,
@@ -52,7 +52,7 @@ struct Now {
 }
 
 #[derive(Debug, Deserialize)]
-struct Said {
+struct Statement {
     provider: String,
     as_of: String,
     name: Option<String>,
@@ -64,7 +64,7 @@ struct Said {
 #[derive(Debug, Deserialize)]
 struct Routed {
     prefix: String,
-    devices: Vec<Known>,
+    devices: Vec<DeviceAnswer>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,66 +76,66 @@ struct Tenure {
     until: Option<String>,
 }
 
-/// Tells who it was.
+/// Prints who it was.
 pub(crate) async fn run(who: Who) -> Result<()> {
-    let mut path = format!("/api/v1/who?subject={}", encoded(&who.subject));
+    let mut path = format!("/api/v1/who?subject={}", encode(&who.subject));
     if let Some(at) = &who.at {
-        path.push_str(&format!("&at={}", encoded(at)));
+        path.push_str(&format!("&at={}", encode(at)));
     }
-    let api = Api::open(&who.asking.source).await?;
+    let api = Api::open(&who.api.source).await?;
     let answer: Box<RawValue> = api.get_json(&path).await?;
-    if who.asking.json {
-        return Ok(line(answer.get())?);
+    if who.api.json {
+        return Ok(print_line(answer.get())?);
     }
     let answer: Answer = serde_json::from_str(answer.get())?;
-    let lines = told(&who.subject, &answer);
-    lines.iter().try_for_each(|text| line(&meshtrail_event::text::visible(text)))?;
+    let lines = describe(&who.subject, &answer);
+    lines.iter().try_for_each(|text| print_line(&meshtrail_event::text::visible(text)))?;
     if answer.tenures.len() > 1 {
-        line("")?;
-        tenures(&answer.tenures)?;
+        print_line("")?;
+        print_tenures(&answer.tenures)?;
     }
     if answer.devices.is_empty() && answer.now.is_none() {
-        note("What a control plane or the directory file told is in the trail: see docs/identity.md.");
+        print_note("What a control plane or the directory file told is in the trail: see docs/identity.md.");
     }
     Ok(())
 }
 
 /// The answer as lines of text.
-fn told(subject: &str, answer: &Answer) -> Vec<String> {
-    let at = time_text(&answer.at);
+fn describe(subject: &str, answer: &Answer) -> Vec<String> {
+    let at = format_time_text(&answer.at);
     let mut lines = Vec::new();
-    if let Some(KnownPerson { person, role, provider, as_of }) = &answer.person {
-        lines.push(format!("{} at {at}", named(person)));
+    if let Some(PersonAnswer { person, role, provider, as_of }) = &answer.person {
+        lines.push(format!("{} at {at}", person_text(person)));
         lines.extend(role.as_ref().map(|role| format!("  role    {role}")));
         if !person.groups.is_empty() {
             lines.push(format!("  groups  {}", person.groups.join(", ")));
         }
-        lines.push(format!("  known   {provider}, as of {}", time_text(as_of)));
+        lines.push(format!("  known   {provider}, as of {}", format_time_text(as_of)));
     }
     for known in &answer.devices {
         let is = if answer.taken_for == "address" { format!("{subject} at {at}: ") } else { String::new() };
-        lines.push(format!("{is}{}", of_device(&known.device)));
+        lines.push(format!("{is}{}", device_text(&known.device)));
         lines.extend(details(known));
     }
     if let Some(now) = &answer.now {
-        let device = now.device.as_ref().map_or_else(|| "an unknown device".to_owned(), of_device);
+        let device = now.device.as_ref().map_or_else(|| "an unknown device".to_owned(), device_text);
         lines.push(format!("right now: {device}"));
-        lines.push(format!("  person  {}", whose(now.person.as_ref(), now.device.as_ref())));
-        lines.push(format!("  known   {}", how(&now.identity)));
+        lines.push(format!("  person  {}", owner_text(now.person.as_ref(), now.device.as_ref())));
+        lines.push(format!("  known   {}", identity_text(&now.identity)));
     }
     if let Some(why) = &answer.why {
         lines.push(format!("{subject} at {at}: {why}"));
     }
     for router in answer.routed.iter().flat_map(|routed| &routed.devices) {
         let prefix = answer.routed.as_ref().map_or("", |routed| &routed.prefix);
-        lines.push(format!("  routed by {} ({prefix})", of_device(&router.device)));
-        lines.push(format!("  known   {}", how(&router.identity)));
+        lines.push(format!("  routed by {} ({prefix})", device_text(&router.device)));
+        lines.push(format!("  known   {}", identity_text(&router.identity)));
     }
     lines
 }
 
-fn details(known: &Known) -> Vec<String> {
-    let mut lines = vec![format!("  person  {}", whose(known.person.as_ref(), Some(&known.device)))];
+fn details(known: &DeviceAnswer) -> Vec<String> {
+    let mut lines = vec![format!("  person  {}", owner_text(known.person.as_ref(), Some(&known.device)))];
     let groups = known.person.as_ref().map_or(&[][..], |person| &person.groups);
     if !groups.is_empty() {
         lines.push(format!("  groups  {}", groups.join(", ")));
@@ -143,14 +143,18 @@ fn details(known: &Known) -> Vec<String> {
     if known.external {
         lines.push("  shared  in from another tailnet".to_owned());
     }
-    lines.push(format!("  known   {}", how(&known.identity)));
+    lines.push(format!("  known   {}", identity_text(&known.identity)));
     if let Some(since) = &known.since {
-        let until = known.until.as_deref().map_or_else(|| "now, as far as known".to_owned(), time_text);
-        lines.push(format!("  so      from {} until {until}", time_text(since)));
+        let until =
+            known.until.as_deref().map_or_else(|| "now, as far as known".to_owned(), format_time_text);
+        lines.push(format!("  so      from {} until {until}", format_time_text(since)));
     }
-    let others = known.said.iter().filter(|said| known.identity.provider.as_deref() != Some(&said.provider));
-    for said in others {
-        let what = match (said.gone, &said.name, &said.whose) {
+    let others = known
+        .statements
+        .iter()
+        .filter(|statement| known.identity.provider.as_deref() != Some(&statement.provider));
+    for statement in others {
+        let what = match (statement.gone, &statement.name, &statement.whose) {
             (true, ..) => "the device is gone".to_owned(),
             (false, name, whose) => {
                 format!(
@@ -160,12 +164,16 @@ fn details(known: &Known) -> Vec<String> {
                 )
             }
         };
-        lines.push(format!("  said    {what} ({}, as of {})", said.provider, time_text(&said.as_of)));
+        lines.push(format!(
+            "  said    {what} ({}, as of {})",
+            statement.provider,
+            format_time_text(&statement.as_of)
+        ));
     }
     lines
 }
 
-fn of_device(device: &Device) -> String {
+fn device_text(device: &Device) -> String {
     let name = device.name.as_deref().or(device.id.as_deref()).unwrap_or("a device without a name");
     let mut notes: Vec<String> = device.id.iter().map(|id| format!("id {id}")).collect();
     notes.extend(device.os.clone());
@@ -173,9 +181,9 @@ fn of_device(device: &Device) -> String {
     format!("{name} ({})", notes.join(", "))
 }
 
-fn whose(person: Option<&Person>, device: Option<&Device>) -> String {
+fn owner_text(person: Option<&Person>, device: Option<&Device>) -> String {
     match (person, device) {
-        (Some(person), _) => named(person),
+        (Some(person), _) => person_text(person),
         (None, Some(device)) if !device.tags.is_empty() => {
             format!("none; owned by {}", device.tags.join(", "))
         }
@@ -183,17 +191,18 @@ fn whose(person: Option<&Person>, device: Option<&Device>) -> String {
     }
 }
 
-fn named(person: &Person) -> String {
+fn person_text(person: &Person) -> String {
     match &person.name {
         Some(name) => format!("{} ({name})", person.login),
         None => person.login.clone(),
     }
 }
 
-fn how(identity: &Identity) -> String {
+fn identity_text(identity: &Identity) -> String {
     let provider = identity.provider.as_deref().unwrap_or("nobody");
-    let as_of =
-        identity.as_of.map_or_else(String::new, |as_of| format!(", as of {}", time_text(&as_of.to_string())));
+    let as_of = identity
+        .as_of
+        .map_or_else(String::new, |as_of| format!(", as of {}", format_time_text(&as_of.to_string())));
     let status = match identity.status {
         IdentityStatus::Resolved => String::new(),
         ref other => format!("; {other}"),
@@ -202,7 +211,7 @@ fn how(identity: &Identity) -> String {
     format!("{provider}{as_of}{status}{reason}")
 }
 
-fn tenures(tenures: &[Tenure]) -> Result<()> {
+fn print_tenures(tenures: &[Tenure]) -> Result<()> {
     let mut table = Table::new([
         ("FROM", Fit::Whole),
         ("UNTIL", Fit::Whole),
@@ -211,8 +220,14 @@ fn tenures(tenures: &[Tenure]) -> Result<()> {
         ("ID", Fit::Cut(6)),
     ]);
     for Tenure { id, name, whose, since, until } in tenures {
-        let until = until.as_deref().map_or_else(|| "-".to_owned(), time_text);
-        table.row([time_text(since), until, whose.clone(), name.clone().unwrap_or_default(), id.clone()]);
+        let until = until.as_deref().map_or_else(|| "-".to_owned(), format_time_text);
+        table.row([
+            format_time_text(since),
+            until,
+            whose.clone(),
+            name.clone().unwrap_or_default(),
+            id.clone(),
+        ]);
     }
     Ok(table.print()?)
 }
@@ -234,7 +249,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            told("100.64.0.7", &answer),
+            describe("100.64.0.7", &answer),
             [
                 "100.64.0.7 at 2026-11-20 14:02:00Z: laptop.tail.example (id n7, linux, 100.64.0.7)",
                 "  person  alice@example.com (Alice)",

@@ -1,9 +1,9 @@
-//! What changed between two policy files: which rule, which group, which tag, as sentences.
+//! Changes between two policy files, as sentences that name the rule, group or tag.
 //!
-//! - Order, white space, comments and trailing commas make no difference, but for the order of `ssh` rules: it decides
-//!   which of them holds.
-//! - Names of sections and members are read whatever their letters' case, as control planes do.
-//! - A text that can't be read is compared as text alone.
+//! - Order, white space, comments and trailing commas make no difference, except the order of `ssh` rules: the first that
+//!   matches applies.
+//! - Names of sections and members are read ignoring case, as control planes do.
+//! - Of a text with a syntax error, only the diff is made.
 
 mod members;
 mod rule;
@@ -18,52 +18,52 @@ use super::unified::unified;
 use crate::hujson::{self, HujsonError, Node};
 
 /// The most bytes of a diff, as JSON text.
-const MAX_DIFF: usize = 16_000;
+const MAX_DIFF_BYTES: usize = 16_000;
 
 /// The most bytes of all sentences, as JSON text.
-const MAX_LINES: usize = 10_000;
+const MAX_LINES_BYTES: usize = 10_000;
 
 /// The most characters of one sentence.
-const MAX_LINE: usize = 400;
+const MAX_LINE_CHARS: usize = 400;
 
-/// What changed between two policy files.
+/// The changes between two policy files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyChange {
-    /// A sentence for each thing that changed; empty where only comments or layout did.
+    /// A sentence for each change; empty where only comments or layout changed.
     pub lines: Vec<String>,
     /// The unified diff of the two texts.
     pub diff: String,
-    /// Tags that have owners now and had none.
+    /// Tags with owners in the new policy only.
     pub tags_created: Vec<String>,
-    /// Tags that have no owners any more.
+    /// Tags with owners in the old policy only.
     pub tags_deleted: Vec<String>,
     /// How many tests the new policy has.
     pub tests: usize,
-    /// Why the new text can't be read.
+    /// The syntax error of the new text.
     pub problem: Option<HujsonError>,
 }
 
 impl PolicyChange {
-    /// `The policy changed: group:dev: bob@example.com added`.
+    /// One sentence for all: `The policy changed: group:dev: bob@example.com added`.
     pub fn summary(&self) -> String {
         match (&self.lines[..], &self.problem) {
             (_, Some(problem)) => format!("The policy changed and can't be read: {problem}"),
             ([], None) => "Only comments or layout of the policy changed".to_owned(),
             ([line], None) => format!("The policy changed: {line}"),
             ([first, rest @ ..], None) => {
-                format!("The policy changed: {first}; and {} more {}", rest.len(), changes(rest.len()))
+                format!("The policy changed: {first}; and {} more {}", rest.len(), change_noun(rest.len()))
             }
         }
     }
 }
 
-fn changes(count: usize) -> &'static str {
+fn change_noun(count: usize) -> &'static str {
     if count == 1 { "change" } else { "changes" }
 }
 
-/// What changed from `old` to `new`.
+/// The changes from `old` to `new`.
 pub fn policy(old: &str, new: &str) -> PolicyChange {
-    let diff = unified(old, new, MAX_DIFF);
+    let diff = unified(old, new, MAX_DIFF_BYTES);
     let (before, after) = (hujson::parse(old), hujson::parse(new));
     let mut change = PolicyChange { diff, ..PolicyChange::default() };
     match (before, after) {
@@ -72,7 +72,7 @@ pub fn policy(old: &str, new: &str) -> PolicyChange {
             let (was, is) = (tags(&before), tags(&after));
             change.tags_created = is.difference(&was).cloned().collect();
             change.tags_deleted = was.difference(&is).cloned().collect();
-            change.lines = sections(&before, &after);
+            change.lines = compare_sections(&before, &after);
         }
         (_, Err(problem)) => change.problem = Some(problem),
         (Err(_), Ok(after)) => {
@@ -80,26 +80,26 @@ pub fn policy(old: &str, new: &str) -> PolicyChange {
             change.lines.push("it can be read again".to_owned());
         }
     }
-    change.lines = bounded(std::mem::take(&mut change.lines));
+    change.lines = limit_lines(std::mem::take(&mut change.lines));
     change
 }
 
-/// The sentences that fit into an event, and how many more there are.
-fn bounded(lines: Vec<String>) -> Vec<String> {
+/// The sentences that fit into an event, and a last one with the number of the others.
+fn limit_lines(lines: Vec<String>) -> Vec<String> {
     let (count, mut bytes) = (lines.len(), 0);
-    let shortened = lines.iter().map(|line| meshtrail_event::text::shortened(line, MAX_LINE));
+    let shortened = lines.iter().map(|line| meshtrail_event::text::shortened(line, MAX_LINE_CHARS));
     let fits = |line: &String| {
         bytes += 3 + line.chars().map(super::words::json_len).sum::<usize>();
-        bytes <= MAX_LINES
+        bytes <= MAX_LINES_BYTES
     };
-    let mut kept: Vec<String> = shortened.take_while(fits).collect();
-    if kept.len() < count {
-        kept.push(format!("and {} more", count - kept.len()));
+    let mut fitting: Vec<String> = shortened.take_while(fits).collect();
+    if fitting.len() < count {
+        fitting.push(format!("and {} more", count - fitting.len()));
     }
-    kept
+    fitting
 }
 
-/// The members of each group of a policy, under `group:name`; none where it can't be read.
+/// The members of each group of a policy, by `group:name`; none of a text with a syntax error.
 pub fn groups(text: &str) -> Option<BTreeMap<String, BTreeSet<String>>> {
     let policy = hujson::parse(text).ok()?;
     let groups = policy.member("groups").map(Node::members).unwrap_or_default();
@@ -112,21 +112,23 @@ fn tags(policy: &Node) -> BTreeSet<String> {
     owners.iter().map(|(tag, _)| tag.clone()).collect()
 }
 
-/// Sections whose members are objects in a list.
-const RULES: [&str; 6] = ["acls", "grants", "ssh", "nodeattrs", "tests", "sshtests"];
+/// Sections that are lists of objects.
+const RULE_SECTIONS: [&str; 6] = ["acls", "grants", "ssh", "nodeattrs", "tests", "sshtests"];
 
-fn sections(old: &Node, new: &Node) -> Vec<String> {
+fn compare_sections(old: &Node, new: &Node) -> Vec<String> {
     let names: BTreeSet<String> =
         old.members().iter().chain(new.members()).map(|(name, _)| name.to_lowercase()).collect();
     let mut lines = Vec::new();
     for name in names {
         let (was, is) = (old.member(&name), new.member(&name));
         match name.as_str() {
-            _ if RULES.contains(&name.as_str()) => rule::section(&name, was, is, &mut lines),
-            "groups" => members::lists(was, is, "", "with", &mut lines),
-            "tagowners" => members::lists(was, is, "", "owned by", &mut lines),
-            "autoapprovers" => members::approvers(was, is, &mut lines),
-            "hosts" | "ipsets" | "postures" => members::values(was, is, members::noun(&name), &mut lines),
+            _ if RULE_SECTIONS.contains(&name.as_str()) => rule::compare_section(&name, was, is, &mut lines),
+            "groups" => members::compare_lists(was, is, "", "with", &mut lines),
+            "tagowners" => members::compare_lists(was, is, "", "owned by", &mut lines),
+            "autoapprovers" => members::compare_approvers(was, is, &mut lines),
+            "hosts" | "ipsets" | "postures" => {
+                members::compare_values(was, is, members::noun(&name), &mut lines)
+            }
             _ => {
                 let json = |node: Option<&Node>| node.map_or(Value::Null, Node::to_json);
                 let wrapped = |node| serde_json::json!({ name.clone(): json(node) });

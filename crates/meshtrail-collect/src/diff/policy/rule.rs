@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::members::{commented, moved, text};
-use crate::diff::words::listed;
+use super::members::{comment_suffix, describe_moves, text};
+use crate::diff::words::join_list;
 use crate::hujson::{Node, Shape};
 
-/// One rule where it stands.
+/// One rule with its position.
 struct Rule<'a> {
     node: &'a Node,
-    /// Its place in the section, from 1.
+    /// Its position in the section, from 1.
     number: usize,
-    /// The rule in one form: what is equal in it means the same.
+    /// The canonical form: rules with the same form mean the same.
     form: String,
 }
 
@@ -20,7 +20,7 @@ fn rules(section: Option<&Node>) -> Vec<Rule<'_>> {
     (1..).zip(items).map(|(number, node)| Rule { node, number, form: form(node) }).collect()
 }
 
-/// The rule with lists in order and names in lower case.
+/// The canonical form: lists sorted, member names in lower case.
 fn form(node: &Node) -> String {
     fn lower(node: &Node) -> Node {
         let shape = match &node.shape {
@@ -31,11 +31,11 @@ fn form(node: &Node) -> String {
         };
         Node { comment: None, line: 0, shape }
     }
-    crate::diff::sorted(&lower(node).to_json())
+    crate::diff::sorted_json(&lower(node).to_json())
 }
 
-/// What changed in a section: rules added, removed, changed; of `ssh`, their order too.
-pub(super) fn section(name: &str, was: Option<&Node>, is: Option<&Node>, lines: &mut Vec<String>) {
+/// Compares a section: rules added, removed, changed; for `ssh`, their order too.
+pub(super) fn compare_section(name: &str, was: Option<&Node>, is: Option<&Node>, lines: &mut Vec<String>) {
     let (mut old, mut new) = (rules(was), rules(is));
     let order = |rules: &[Rule<'_>]| rules.iter().map(|rule| rule.form.clone()).collect::<Vec<_>>();
     let (old_order, new_order) = (order(&old), order(&new));
@@ -52,21 +52,21 @@ pub(super) fn section(name: &str, was: Option<&Node>, is: Option<&Node>, lines: 
         }
         return;
     }
-    new.retain(|rule| match likest(rule, &old) {
+    new.retain(|rule| match most_similar(rule, &old) {
         Some(at) => {
             let before = old.remove(at);
-            lines.push(changed(name, &before, rule));
+            lines.push(describe_changed(name, &before, rule));
             false
         }
         None => true,
     });
     let noun = noun(name);
     for rule in old {
-        lines.push(format!("{noun} {} removed: {}", rule.number, said(name, rule.node)));
+        lines.push(format!("{noun} {} removed: {}", rule.number, describe(name, rule.node)));
     }
     for rule in new {
-        let (number, line, said) = (rule.number, rule.node.line, said(name, rule.node));
-        lines.push(format!("{noun} {number} added (line {line}): {said}{}", commented(rule.node)));
+        let (number, line, rule_text) = (rule.number, rule.node.line, describe(name, rule.node));
+        lines.push(format!("{noun} {number} added (line {line}): {rule_text}{}", comment_suffix(rule.node)));
     }
 }
 
@@ -82,62 +82,65 @@ fn noun(section: &str) -> &str {
     }
 }
 
-/// The old rule that most members are shared with; none where less than half are.
-fn likest(rule: &Rule<'_>, old: &[Rule<'_>]) -> Option<usize> {
+/// The old rule that shares most members with `rule`; none where it shares less than half of them.
+fn most_similar(rule: &Rule<'_>, old: &[Rule<'_>]) -> Option<usize> {
     let names: Vec<_> = rule.node.members().iter().map(|(name, _)| name.to_lowercase()).collect();
     let shared = |other: &Rule<'_>| {
         let same = |name: &&String| match (rule.node.member(name), other.node.member(name)) {
             (Some(a), Some(b)) => form(a) == form(b),
             _ => false,
         };
-        // What an action is shared by tells little.
+        // Most rules share the action.
         names.iter().filter(|name| *name != "action").filter(same).count()
     };
-    let telling = names.iter().filter(|name| *name != "action").count();
+    let comparable = names.iter().filter(|name| *name != "action").count();
     let best = (0..old.len()).max_by_key(|at| (shared(&old[*at]), old[*at].number == rule.number))?;
-    (shared(&old[best]) * 2 >= telling && shared(&old[best]) > 0).then_some(best)
+    (shared(&old[best]) * 2 >= comparable && shared(&old[best]) > 0).then_some(best)
 }
 
-fn changed(section: &str, old: &Rule<'_>, new: &Rule<'_>) -> String {
+fn describe_changed(section: &str, old: &Rule<'_>, new: &Rule<'_>) -> String {
     let names: BTreeSet<String> =
         old.node.members().iter().chain(new.node.members()).map(|(name, _)| name.to_lowercase()).collect();
-    let what = names.iter().filter_map(|name| member(name, old.node.member(name), new.node.member(name)));
+    let what =
+        names.iter().filter_map(|name| describe_member(name, old.node.member(name), new.node.member(name)));
     let what: Vec<_> = what.collect();
     let (number, line) = (new.number, new.node.line);
     let noun = noun(section);
     format!(
         "{noun} {number} changed (line {line}): {}; it was: {}{}",
         what.join("; "),
-        said(section, old.node),
-        commented(new.node)
+        describe(section, old.node),
+        comment_suffix(new.node)
     )
 }
 
-/// What changed about one member of a rule; none where nothing did.
-fn member(name: &str, was: Option<&Node>, is: Option<&Node>) -> Option<String> {
+/// The change of one member of a rule; none where it did not change.
+fn describe_member(name: &str, was: Option<&Node>, is: Option<&Node>) -> Option<String> {
     let set = |node: &Node| -> BTreeSet<String> { node.items().iter().map(text).collect() };
     match (was, is) {
         (Some(was), Some(is)) if form(was) == form(is) => None,
         (Some(was), Some(is)) if !was.items().is_empty() && !is.items().is_empty() => {
-            moved(&set(was), &set(is)).map(|what| format!("{name}: {what}"))
+            describe_moves(&set(was), &set(is)).map(|what| format!("{name}: {what}"))
         }
-        (Some(was), Some(is)) => Some(format!("{name} is {} now, before {}", brief(is), brief(was))),
-        (None, Some(is)) => Some(format!("{name} is new: {}", brief(is))),
-        (Some(was), None) => Some(format!("{name} is gone, before {}", brief(was))),
+        (Some(was), Some(is)) => {
+            Some(format!("{name} is {} now, before {}", short_text(is), short_text(was)))
+        }
+        (None, Some(is)) => Some(format!("{name} is new: {}", short_text(is))),
+        (Some(was), None) => Some(format!("{name} is gone, before {}", short_text(was))),
         (None, None) => None,
     }
 }
 
-fn brief(node: &Node) -> String {
+fn short_text(node: &Node) -> String {
     match &node.shape {
-        Shape::List(items) => listed(&items.iter().map(text).collect::<Vec<_>>()),
+        Shape::List(items) => join_list(&items.iter().map(text).collect::<Vec<_>>()),
         _ => text(node),
     }
 }
 
 /// A rule in one line: `accept group:dev → tag:prod:22`.
-fn said(section: &str, rule: &Node) -> String {
-    let of = |names: &[&str]| names.iter().find_map(|name| rule.member(name)).map(brief);
+fn describe(section: &str, rule: &Node) -> String {
+    let of = |names: &[&str]| names.iter().find_map(|name| rule.member(name)).map(short_text);
     let sources = of(&["src", "users"]).unwrap_or_else(|| "nobody".to_owned());
     let targets = of(&["dst", "ports"]).unwrap_or_else(|| "nothing".to_owned());
     let more =
@@ -153,11 +156,11 @@ fn said(section: &str, rule: &Node) -> String {
         }
         "ssh" => {
             let action = of(&["action"]).unwrap_or_else(|| "accept".to_owned());
-            let users = rule.member("users").map_or_else(|| "nobody".to_owned(), brief);
-            let sources = rule.member("src").map_or_else(|| "nobody".to_owned(), brief);
+            let users = rule.member("users").map_or_else(|| "nobody".to_owned(), short_text);
+            let sources = rule.member("src").map_or_else(|| "nobody".to_owned(), short_text);
             let recorder = more("recorded by", &["recorder"]);
             format!("{action} {sources} → {targets} as {users}{recorder}")
         }
-        _ => crate::diff::sorted(&rule.to_json()),
+        _ => crate::diff::sorted_json(&rule.to_json()),
     }
 }

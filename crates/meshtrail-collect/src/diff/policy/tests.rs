@@ -1,4 +1,4 @@
-//! Policies, and what is said of their differences.
+//! Differences of policies, as sentences.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn lines(from: &str, to: &str) -> Vec<String> {
 
 #[test]
 fn each_part_of_a_policy_is_told_by_its_name() {
-    for (from, to, said) in [
+    for (from, to, line) in [
         (
             r#""bob@example.com"]"#,
             r#""carol@example.com"]"#,
@@ -80,7 +80,7 @@ fn each_part_of_a_policy_is_told_by_its_name() {
             "grant 1 added (line 14): * → tag:prod for tcp:443",
         ),
     ] {
-        assert_eq!(lines(from, to), [said], "{to}");
+        assert_eq!(lines(from, to), [line], "{to}");
     }
 }
 

@@ -1,11 +1,11 @@
-//! A node's flow report as it is written on the wire, whichever way it comes.
+//! The wire format of a node's flow report.
 //!
-//! The shape is `netlogtype.Message` of Tailscale's client, inlined beside `logtail` in an upload, as `event` in log
-//! streaming, with `logged` from the API. Counters that are zero are absent; `proto` is a number or a name; what is
-//! not known here is kept as it came.
+//! The shape is `netlogtype.Message` of Tailscale's client: inlined beside `logtail` in an upload, as `event` in log
+//! streaming, with `logged` from the API. Counters that are zero are absent; `proto` is a number or a name; unknown members
+//! are kept unparsed.
 //!
-//! - Nothing is read beyond [`MAX_CONNECTIONS`] connections and [`MAX_NODES`] nodes.
-//! - An end that is no `address:port` keeps its text and is nobody's.
+//! - A report with more than [`MAX_CONNECTIONS`] connections or [`MAX_NODES`] nodes is refused.
+//! - An end that is not `address:port` keeps its text and is not resolved.
 
 mod proto;
 mod read;
@@ -24,10 +24,10 @@ pub use proto::protocol_number;
 pub const MAX_CONNECTIONS: usize = 1 << 16;
 /// The most nodes of one report.
 pub const MAX_NODES: usize = 1 << 14;
-/// Members that are not known here, as they came.
+/// Unknown members, unparsed.
 pub(crate) type Unknown<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// Which part of the mesh carried it.
+/// The kind of traffic, as Tailscale's flow logs divide it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
     /// Between two devices of the mesh.
@@ -41,7 +41,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// The word in an event.
+    /// The name in events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Virtual => "virtual",
@@ -51,8 +51,8 @@ impl Layer {
         }
     }
 
-    /// The layer of a word in an event.
-    pub fn read(word: &str) -> Option<Self> {
+    /// The inverse of [`Layer::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
         [Self::Virtual, Self::Subnet, Self::Exit, Self::Physical].into_iter().find(|one| one.as_str() == word)
     }
 }
@@ -65,15 +65,14 @@ pub(crate) struct Message<'a> {
     pub(crate) end: Timestamp,
     pub(crate) logged: Option<Timestamp>,
     pub(crate) process: Option<Process>,
-    /// The reporter itself.
     pub(crate) reporter: Option<Node<'a>>,
-    /// Every other node it knows of these connections.
+    /// The other nodes of these connections, as far as the reporter knows them.
     pub(crate) others: Vec<Node<'a>>,
     pub(crate) connections: Vec<(Layer, Connection<'a>)>,
     pub(crate) unknown: Unknown<'a>,
 }
 
-/// Which process wrote it, and the how-manyth entry of it.
+/// The process that wrote a report, and the report's sequence number among its log entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Process {
     #[serde(rename = "proc_id", default)]
@@ -83,14 +82,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Numbers that an event can't hold count as none.
+    /// Drops numbers above 2^53 - 1, which events can't hold.
     fn exact(self) -> Self {
         let exact = |number: &u64| *number <= MAX_EXACT_INTEGER;
         Self { id: self.id.filter(exact), seq: self.seq.filter(exact) }
     }
 }
 
-/// A node, as the reporter knows it.
+/// A node as the reporter describes it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Node<'a> {
     #[serde(rename = "nodeId", borrow)]
@@ -105,19 +104,19 @@ pub(crate) struct Node<'a> {
     pub(crate) tags: Vec<String>,
 }
 
-/// One end of a connection.
+/// The address of one end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct End<'a> {
+pub(crate) struct EndAddress<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// What one connection carried.
+/// Counters of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Connection<'a> {
     pub(crate) proto: Option<u64>,
-    pub(crate) src: Option<End<'a>>,
-    pub(crate) dst: Option<End<'a>>,
+    pub(crate) src: Option<EndAddress<'a>>,
+    pub(crate) dst: Option<EndAddress<'a>>,
     pub(crate) tx_packets: u64,
     pub(crate) tx_bytes: u64,
     pub(crate) rx_packets: u64,
@@ -125,8 +124,7 @@ pub(crate) struct Connection<'a> {
     pub(crate) unknown: Unknown<'a>,
 }
 
-impl<'a> End<'a> {
-    /// An end as it is written.
+impl<'a> EndAddress<'a> {
     fn of(text: Cow<'a, str>) -> Self {
         let address = text.parse().ok();
         Self { text, address }
@@ -137,15 +135,15 @@ impl<'a> End<'a> {
     }
 }
 
-/// Reads what tells a flow report from any other record, without reading the report.
+/// Whether a record has the members that identify a flow report. The report itself is not parsed.
 pub(crate) fn looks_like_a_report(json: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Marks {
+    struct Markers {
         #[serde(rename = "nodeId")]
         node: Option<IgnoredAny>,
         start: Option<IgnoredAny>,
         end: Option<IgnoredAny>,
     }
-    serde_json::from_slice::<Marks>(json)
-        .is_ok_and(|marks| marks.node.is_some() && marks.start.is_some() && marks.end.is_some())
+    serde_json::from_slice::<Markers>(json)
+        .is_ok_and(|markers| markers.node.is_some() && markers.start.is_some() && markers.end.is_some())
 }

@@ -1,11 +1,11 @@
-//! Protocols, by number or name.
+//! IP protocols, by number or name.
 
 use std::fmt;
 
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-/// An IANA number, or one of the names that Tailscale's client reads too.
+/// An IANA number, written as a number or as one of the names that Tailscale's client accepts.
 pub(super) struct Proto(pub(super) Option<u64>);
 
 impl<'de> Deserialize<'de> for Proto {
@@ -41,7 +41,7 @@ impl<'de> Visitor<'de> for ProtoVisitor {
     }
 }
 
-/// The number of a protocol by its name or written number (`types/ipproto/ipproto.go`).
+/// The number of a protocol, by name or decimal number (names: `types/ipproto/ipproto.go`).
 pub fn protocol_number(name: &str) -> Option<u64> {
     Some(match name.to_ascii_lowercase().as_str() {
         "icmp" | "icmpv4" | "ipv4-icmp" => 1,

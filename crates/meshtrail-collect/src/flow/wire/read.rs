@@ -1,4 +1,4 @@
-//! Reading reports without copying what needs no copy.
+//! Deserialisation of reports; texts are borrowed from the input where possible.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::proto::Proto;
-use super::{Connection, End, Layer, MAX_CONNECTIONS, MAX_NODES, Message, Node, Process, Unknown};
+use super::{Connection, EndAddress, Layer, MAX_CONNECTIONS, MAX_NODES, Message, Node, Process, Unknown};
 
-/// The most members of one object that are kept unread.
+/// The most unknown members of one object.
 const MAX_UNKNOWN: usize = 64;
 
 impl<'de> Deserialize<'de> for Message<'de> {
@@ -45,7 +45,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 "subnetTraffic" => map.next_value_seed(Traffic(Layer::Subnet, &mut message))?,
                 "exitTraffic" => map.next_value_seed(Traffic(Layer::Exit, &mut message))?,
                 "physicalTraffic" => map.next_value_seed(Traffic(Layer::Physical, &mut message))?,
-                _ => keep(&mut message.unknown, name, map.next_value()?)?,
+                _ => keep_unknown(&mut message.unknown, name, map.next_value()?)?,
             }
         }
         if message.node_id.is_empty() {
@@ -57,7 +57,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// A member's name.
+/// The name of a member.
 struct Name<'a>(Cow<'a, str>);
 
 /// A text, borrowed where it holds no escapes.
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-fn keep<'a, E: serde::de::Error>(
+fn keep_unknown<'a, E: serde::de::Error>(
     unknown: &mut Unknown<'a>,
     name: Cow<'a, str>,
     value: &'a RawValue,
@@ -115,8 +115,8 @@ impl<'de> DeserializeSeed<'de> for Nodes<'_, 'de> {
     }
 }
 
-impl<'de> Grow<'de> for Nodes<'_, 'de> {
-    fn grow<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+impl<'de> ExtendFromSeq<'de> for Nodes<'_, 'de> {
+    fn extend_from_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(node) = list.next_element()? {
             if self.0.len() >= MAX_NODES {
                 return Err(A::Error::custom(format_args!("more than {MAX_NODES} nodes")));
@@ -137,8 +137,8 @@ impl<'de> DeserializeSeed<'de> for Traffic<'_, 'de> {
     }
 }
 
-impl<'de> Grow<'de> for Traffic<'_, 'de> {
-    fn grow<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+impl<'de> ExtendFromSeq<'de> for Traffic<'_, 'de> {
+    fn extend_from_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(connection) = list.next_element()? {
             if self.1.connections.len() >= MAX_CONNECTIONS {
                 return Err(A::Error::custom(format_args!("more than {MAX_CONNECTIONS} connections")));
@@ -149,14 +149,14 @@ impl<'de> Grow<'de> for Traffic<'_, 'de> {
     }
 }
 
-/// Takes a list's items, or nothing where it is `null`.
-trait Grow<'de> {
-    fn grow<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error>;
+/// Appends the items of a list; `null` counts as an empty list.
+trait ExtendFromSeq<'de> {
+    fn extend_from_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error>;
 }
 
 struct ListVisitor<G>(G);
 
-impl<'de, G: Grow<'de>> Visitor<'de> for ListVisitor<G> {
+impl<'de, G: ExtendFromSeq<'de>> Visitor<'de> for ListVisitor<G> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,7 +176,7 @@ impl<'de, G: Grow<'de>> Visitor<'de> for ListVisitor<G> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        self.0.grow(list)
+        self.0.extend_from_seq(list)
     }
 }
 
@@ -200,13 +200,13 @@ impl<'de> Visitor<'de> for ConnectionVisitor {
         while let Some(Name(name)) = map.next_key()? {
             match &*name {
                 "proto" => connection.proto = map.next_value::<Proto>()?.0,
-                "src" => connection.src = map.next_value::<Option<Text<'de>>>()?.map(|text| End::of(text.0)),
-                "dst" => connection.dst = map.next_value::<Option<Text<'de>>>()?.map(|text| End::of(text.0)),
+                "src" => connection.src = map.next_value::<Option<Text<'de>>>()?.map(|text| EndAddress::of(text.0)),
+                "dst" => connection.dst = map.next_value::<Option<Text<'de>>>()?.map(|text| EndAddress::of(text.0)),
                 "txPkts" => connection.tx_packets = count(&mut map, "txPkts")?,
                 "txBytes" => connection.tx_bytes = count(&mut map, "txBytes")?,
                 "rxPkts" => connection.rx_packets = count(&mut map, "rxPkts")?,
                 "rxBytes" => connection.rx_bytes = count(&mut map, "rxBytes")?,
-                _ => keep(&mut connection.unknown, name, map.next_value()?)?,
+                _ => keep_unknown(&mut connection.unknown, name, map.next_value()?)?,
             }
         }
         Ok(connection)

@@ -1,11 +1,11 @@
-//! The forms in which senders show their token.
+//! The forms in which senders present their token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 
-/// What may be the token in a request: none without the header, nothing in a header that can't be read.
-pub(crate) fn presented(headers: &HeaderMap) -> Option<Vec<String>> {
+/// The texts in a request that may be the token: none without the header, an empty list for an unknown form.
+pub(crate) fn presented_tokens(headers: &HeaderMap) -> Option<Vec<String>> {
     let value = headers.get(header::AUTHORIZATION)?;
     let Ok(value) = value.to_str() else { return Some(Vec::new()) };
     let value = value.trim();
@@ -15,25 +15,25 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<Vec<String>> {
     let rest = rest.trim();
     Some(match scheme.to_ascii_lowercase().as_str() {
         "splunk" | "bearer" => vec![rest.to_owned()],
-        "basic" => decoded(rest)
-            .and_then(|pair| pair.split_once(':').map(|(_, password)| of_password(password)))
+        "basic" => decode_base64(rest)
+            .and_then(|pair| pair.split_once(':').map(|(_, password)| password_candidates(password)))
             .unwrap_or_default(),
         // Elasticsearch: base64 of `id:key`; some senders hand over the key alone.
         "apikey" => {
-            let key = decoded(rest).and_then(|pair| pair.split_once(':').map(|(_, key)| key.to_owned()));
+            let key = decode_base64(rest).and_then(|pair| pair.split_once(':').map(|(_, key)| key.to_owned()));
             key.into_iter().chain([rest.to_owned()]).collect()
         }
         _ => Vec::new(),
     })
 }
 
-/// Somebody may have typed `Splunk TOKEN` where a token was asked for.
-fn of_password(password: &str) -> Vec<String> {
+/// The password may have been configured as `Splunk TOKEN` instead of the token alone.
+fn password_candidates(password: &str) -> Vec<String> {
     let bare = password.strip_prefix("Splunk ").map(|rest| rest.trim().to_owned());
     bare.into_iter().chain([password.to_owned()]).collect()
 }
 
-fn decoded(text: &str) -> Option<String> {
+fn decode_base64(text: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(text).ok()?).ok()
 }
 
@@ -53,12 +53,12 @@ mod tests {
             format!("ApiKey {}", STANDARD.encode("id:s3cr3t")),
         ] {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
-            assert!(presented(&headers).unwrap().contains(&"s3cr3t".to_owned()), "{value}");
+            assert!(presented_tokens(&headers).unwrap().contains(&"s3cr3t".to_owned()), "{value}");
         }
         for value in ["Digest s3cr3t", "Basic ???", &basic("s3cr3t")] {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
-            assert!(presented(&headers).unwrap().is_empty(), "{value}");
+            assert!(presented_tokens(&headers).unwrap().is_empty(), "{value}");
         }
-        assert_eq!(presented(&HeaderMap::new()), None);
+        assert_eq!(presented_tokens(&HeaderMap::new()), None);
     }
 }

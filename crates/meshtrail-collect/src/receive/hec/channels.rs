@@ -1,9 +1,9 @@
-//! Acknowledgements: each channel counts its requests, and what was counted is durable.
+//! Acknowledgements: each channel numbers its requests once they are durable.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-/// Channels that are remembered; a sender whose channel was forgotten sends again.
+/// The most channels in memory; a sender whose channel was dropped sends again.
 const CHANNELS: usize = 4096;
 
 /// The next number of each channel.
@@ -11,10 +11,10 @@ const CHANNELS: usize = 4096;
 pub(crate) struct Channels(Mutex<(HashMap<String, u64>, VecDeque<String>)>);
 
 impl Channels {
-    /// The number of a request that is durable.
+    /// The next number, for a request that is durable.
     pub(crate) fn next(&self, channel: String) -> u64 {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, order) = &mut *held;
+        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, order) = &mut *channels;
         if !next.contains_key(&channel) {
             order.push_back(channel.clone());
             if order.len() > CHANNELS
@@ -29,10 +29,10 @@ impl Channels {
         number
     }
 
-    /// Whether the request of this number is durable, as far as is remembered.
+    /// Whether the request of this number is durable; false if its channel was dropped.
     pub(crate) fn is_durable(&self, channel: &str, number: u64) -> bool {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.0.get(channel).is_some_and(|&next| number < next)
+        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.0.get(channel).is_some_and(|&next| number < next)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events in their envelopes: `{"time": …, "event": …, "fields": …}`, one after another or in a list.
+//! Parses events in their envelopes: `{"time": …, "event": …, "fields": …}`, concatenated or in a list.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::answer::{Answer, Code};
+use super::splunk_response::{SplunkCode, SplunkResponse};
 use crate::catalogue::Groups;
-use crate::receive::record::{Records, Wrapped};
+use crate::receive::record::{IncomingRecord, RecordBatch};
 
 /// The most events of one request.
 const MAX_EVENTS: usize = 1 << 18;
@@ -34,36 +34,36 @@ struct Envelope<'a> {
     index: Option<&'a RawValue>,
 }
 
-/// Reads a body's events; one that can't be taken refuses all, and is named.
-pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<Records, Answer> {
+/// Parses a body. An invalid event refuses the whole body; the response names it.
+pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<RecordBatch, SplunkResponse> {
     let mut envelopes = Vec::new();
-    for (at, raw) in split(body).enumerate() {
+    for (at, raw) in split_envelopes(body).enumerate() {
         let wrong =
-            |error: serde_json::Error| Answer::of(Code::InvalidData).at(at).because(error.to_string());
+            |error: serde_json::Error| SplunkResponse::new(SplunkCode::InvalidData).for_event(at).with_reason(error.to_string());
         let envelope: Envelope<'_> = serde_json::from_str(raw.map_err(wrong)?.get()).map_err(wrong)?;
         let event = envelope.event.filter(|event| event.get() != "null");
-        let event = event.ok_or_else(|| Answer::of(Code::NoEvent).at(at))?;
+        let event = event.ok_or_else(|| SplunkResponse::new(SplunkCode::NoEvent).for_event(at))?;
         if event.get() == "\"\"" {
-            return Err(Answer::of(Code::BlankEvent).at(at));
+            return Err(SplunkResponse::new(SplunkCode::BlankEvent).for_event(at));
         }
         if at >= MAX_EVENTS {
-            return Err(Answer::of(Code::InvalidData)
-                .at(at)
-                .because(format!("more than {MAX_EVENTS} events")));
+            return Err(SplunkResponse::new(SplunkCode::InvalidData)
+                .for_event(at)
+                .with_reason(format!("more than {MAX_EVENTS} events")));
         }
         envelopes.push((event, envelope));
     }
     let groups = Groups::of(envelopes.iter().map(|(event, _)| event.get().as_bytes()));
-    let mut records = Records::default();
+    let mut records = RecordBatch::default();
     for (at, (event, envelope)) in envelopes.iter().enumerate() {
-        let wrapped =
-            wrapped(event, envelope).and_then(|wrapped| records.add(at, protocol, body, wrapped, &groups));
-        wrapped.map_err(|reason| Answer::of(Code::InvalidData).at(at).because(reason))?;
+        let added =
+            to_record(event, envelope).and_then(|record| records.add(at, protocol, body, record, &groups));
+        added.map_err(|reason| SplunkResponse::new(SplunkCode::InvalidData).for_event(at).with_reason(reason))?;
     }
     Ok(records)
 }
 
-fn split<'a>(body: &'a [u8]) -> Box<dyn Iterator<Item = serde_json::Result<&'a RawValue>> + 'a> {
+fn split_envelopes<'a>(body: &'a [u8]) -> Box<dyn Iterator<Item = serde_json::Result<&'a RawValue>> + 'a> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return match serde_json::from_slice::<Vec<&RawValue>>(body) {
             Ok(list) => Box::new(list.into_iter().map(Ok)),
@@ -73,7 +73,7 @@ fn split<'a>(body: &'a [u8]) -> Box<dyn Iterator<Item = serde_json::Result<&'a R
     Box::new(serde_json::Deserializer::from_slice(body).into_iter())
 }
 
-fn wrapped<'a>(event: &'a RawValue, envelope: &Envelope<'a>) -> Result<Wrapped<'a>, String> {
+fn to_record<'a>(event: &'a RawValue, envelope: &Envelope<'a>) -> Result<IncomingRecord<'a>, String> {
     let recorded = envelope.fields.as_ref().and_then(|fields| fields.get("recorded"));
     let logged = recorded.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let named = [
@@ -83,22 +83,22 @@ fn wrapped<'a>(event: &'a RawValue, envelope: &Envelope<'a>) -> Result<Wrapped<'
         ("index", envelope.index),
     ];
     let value = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or(Value::Null);
-    let mut beside: Map<String, Value> =
+    let mut metadata: Map<String, Value> =
         named.into_iter().filter_map(|(name, raw)| Some((name.to_owned(), value(raw?)))).collect();
     if let Some(fields) = &envelope.fields {
         let fields: Map<String, Value> =
             fields.iter().map(|(name, raw)| (name.clone().into_owned(), value(raw))).collect();
-        beside.insert("fields".to_owned(), Value::Object(fields));
+        metadata.insert("fields".to_owned(), Value::Object(fields));
     }
-    Ok(Wrapped {
+    Ok(IncomingRecord {
         json: event.get().as_bytes(),
         time: envelope.time.map(time).transpose()?,
         logged,
-        beside: (!beside.is_empty()).then_some(Value::Object(beside)),
+        metadata: (!metadata.is_empty()).then_some(Value::Object(metadata)),
     })
 }
 
-/// Seconds since the Unix epoch as a decimal, a number or a text, to the nanosecond.
+/// Parses seconds since the Unix epoch, a decimal as number or text, to the nanosecond.
 fn time(raw: &RawValue) -> Result<Timestamp, String> {
     let wrong = || format!("time: {} is not seconds since 1970 as a decimal number", raw.get());
     let text = raw.get().trim_matches('"').trim();
@@ -135,10 +135,10 @@ mod tests {
         assert!(!read("hec", &body(&format!("{good}{good}\n{good}"))).unwrap_or_default().is_empty());
         assert!(!read("hec", &body(&format!("[{good},{good}]"))).unwrap_or_default().is_empty());
         for (text, code, at) in [
-            (format!("{good}{{\"time\":1}}"), Code::NoEvent, 1),
-            (format!("{good}{good}{{\"event\":\"\"}}"), Code::BlankEvent, 2),
-            (format!("{good}{{\"event\""), Code::InvalidData, 1),
-            (format!("{good}{{\"event\":{{\"nodeId\":\"n\",\"start\":1,\"end\":2}}}}"), Code::InvalidData, 1),
+            (format!("{good}{{\"time\":1}}"), SplunkCode::NoEvent, 1),
+            (format!("{good}{good}{{\"event\":\"\"}}"), SplunkCode::BlankEvent, 2),
+            (format!("{good}{{\"event\""), SplunkCode::InvalidData, 1),
+            (format!("{good}{{\"event\":{{\"nodeId\":\"n\",\"start\":1,\"end\":2}}}}"), SplunkCode::InvalidData, 1),
         ] {
             let refused = read("hec", &body(&text)).err().unwrap();
             let shown = format!("{refused:?}");

@@ -1,4 +1,4 @@
-//! Entries of an upload, each read for itself: what one gets wrong harms no other.
+//! Parses the entries of an upload, each for itself: an invalid entry does not affect the others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,38 +12,39 @@ use serde_json::{Map, Value};
 use crate::catalogue::exact;
 use crate::receive::store;
 
-/// How far into an entry its marks are looked for.
+/// The bytes of an entry that are searched for the member of flow reports.
 const HEAD: usize = 1 << 10;
 
 /// One entry, as events.
 pub(crate) struct Entry {
-    /// The how-manyth of its body.
+    /// Index in the body.
     pub(crate) at: usize,
-    /// Its process's number, and its own in that process.
+    /// The process's id, and the entry's sequence number in that process.
     pub(crate) process: Option<(u64, u64)>,
     pub(crate) drafts: Vec<Draft>,
 }
 
-/// Whose lines they are.
-pub(crate) struct Lines {
+/// What the log lines of one upload have in common.
+pub(crate) struct LineContext {
     pub(crate) collection: String,
     pub(crate) public_id: String,
-    /// The name that the configuration gives the stream: its device's.
+    /// The stream's name in the configuration: that of its device.
     pub(crate) device: Option<String>,
     pub(crate) history: History,
     pub(crate) now: Timestamp,
 }
 
+/// The `logtail` member of an entry.
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Marks {
+#[serde(default, expecting = "struct Marks")]
+struct LogtailMarks {
     client_time: Option<Timestamp>,
     proc_id: Option<u64>,
     proc_seq: Option<u64>,
 }
 
-/// The entries of a body: a list of them, or one.
-pub(crate) fn parts(body: &[u8]) -> Result<Vec<&[u8]>, String> {
+/// Splits a body into its entries: it is a list of entries, or one.
+pub(crate) fn split_body(body: &[u8]) -> Result<Vec<&[u8]>, String> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'{') {
         let one: &RawValue = serde_json::from_slice(body).map_err(|error| error.to_string())?;
@@ -53,31 +54,31 @@ pub(crate) fn parts(body: &[u8]) -> Result<Vec<&[u8]>, String> {
     Ok(all.into_iter().map(|one| one.get().as_bytes()).collect())
 }
 
-/// Whether an entry may be a flow report: clients write what tells it at the beginning. Reading it tells for certain.
+/// Whether an entry may be a flow report: clients write `nodeId` near the beginning. Only parsing it is certain.
 pub(crate) fn may_be_report(json: &[u8]) -> bool {
     const MARK: &[u8] = b"\"nodeId\"";
     let head = &json[..json.len().min(HEAD)];
     head.windows(MARK.len()).any(|window| window == MARK)
 }
 
-/// The process that wrote an entry, and the entry's number.
+/// The process that wrote an entry, and the entry's sequence number.
 pub(crate) fn process_of(json: &[u8]) -> Option<(u64, u64)> {
     #[derive(Deserialize)]
     struct Outer {
-        logtail: Option<Marks>,
+        logtail: Option<LogtailMarks>,
     }
     let marks =
-        marks_at_the_beginning(json).or_else(|| serde_json::from_slice::<Outer>(json).ok()?.logtail)?;
+        leading_marks(json).or_else(|| serde_json::from_slice::<Outer>(json).ok()?.logtail)?;
     Some((marks.proc_id?, marks.proc_seq?))
 }
 
-/// The marks where clients write them, as an entry's first member, without reading the rest.
-fn marks_at_the_beginning(json: &[u8]) -> Option<Marks> {
+/// The `logtail` member, if it is the entry's first one, as clients write it; the rest is not parsed.
+fn leading_marks(json: &[u8]) -> Option<LogtailMarks> {
     let rest = json.strip_prefix(b"{\"logtail\":")?;
     serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()
 }
 
-impl Lines {
+impl LineContext {
     /// The events of one entry.
     pub(crate) fn entry(&self, at: usize, json: &[u8]) -> Entry {
         match self.read(json) {
@@ -86,22 +87,22 @@ impl Lines {
         }
     }
 
-    /// What can't be read, kept as it came.
+    /// The events for bytes that can't be parsed: they are stored as received.
     pub(crate) fn unreadable(&self, raw: &[u8], reason: &str) -> Vec<Draft> {
         let of = LogLine { collection: Some(self.collection.clone()), ..LogLine::default() };
-        let mut drafts = store::kept_raw(raw, reason, &of, self.now);
-        drafts.iter_mut().for_each(|draft| self.name(draft));
+        let mut drafts = store::raw_lines(raw, reason, &of, self.now);
+        drafts.iter_mut().for_each(|draft| self.set_target(draft));
         drafts
     }
 
     fn read(&self, json: &[u8]) -> Result<(Option<(u64, u64)>, Vec<Draft>), String> {
         let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        let marks: Marks = match members.remove("logtail") {
-            None => Marks::default(),
+        let marks: LogtailMarks = match members.remove("logtail") {
+            None => LogtailMarks::default(),
             Some(raw) => serde_json::from_str(raw.get()).map_err(|error| format!("logtail: {error}"))?,
         };
-        let held = |number: Option<u64>| number.filter(|&number| number <= MAX_EXACT_INTEGER);
+        let exact_integer = |number: Option<u64>| number.filter(|&number| number <= MAX_EXACT_INTEGER);
         let text = members.remove("text").map(text_of);
         let verbosity = members.remove("v").and_then(|raw| serde_json::from_str(raw.get()).ok());
         let fields: Map<String, Value> = members
@@ -111,8 +112,8 @@ impl Lines {
         let line = LogLine {
             collection: Some(self.collection.clone()),
             fields: (!fields.is_empty()).then(|| exact(&Value::Object(fields))),
-            proc_id: held(marks.proc_id),
-            proc_seq: held(marks.proc_seq),
+            proc_id: exact_integer(marks.proc_id),
+            proc_seq: exact_integer(marks.proc_seq),
             text,
             verbosity,
         };
@@ -122,14 +123,14 @@ impl Lines {
             vec![Draft { detail: Some(Detail::Log(Box::new(line))), ..Draft::new(Kind::LogLine, time) }]
         } else {
             let of = LogLine { text: None, fields: None, ..line };
-            store::kept_raw(json, "too long for one event", &of, time)
+            store::raw_lines(json, "too long for one event", &of, time)
         };
-        drafts.iter_mut().for_each(|draft| self.name(draft));
+        drafts.iter_mut().for_each(|draft| self.set_target(draft));
         Ok((process, drafts))
     }
 
-    /// Says whose stream it is.
-    pub(super) fn name(&self, draft: &mut Draft) {
+    /// Sets the stream as the draft's target, and its device's owner as the actor, if known.
+    pub(super) fn set_target(&self, draft: &mut Draft) {
         draft.target = Target {
             id: Some(self.public_id.clone()),
             name: self.device.clone(),

@@ -1,4 +1,4 @@
-//! Log ids: the private one is a credential in a path, the public one names the stream.
+//! Log ids: the private one is a credential in the request's path, the public one identifies the stream.
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,7 @@ use crate::receive::store::hex;
 pub(crate) struct PublicId(String);
 
 impl PublicId {
-    /// The public id of a private id as it stands in a path; none where that is no id, or the one of nobody.
+    /// The public id of a private id in a path; none if that is malformed or all zero.
     pub(crate) fn of_private(text: &str) -> Option<Self> {
         let mut private = [0u8; 32];
         if text.len() != 64 {
@@ -25,7 +25,7 @@ impl PublicId {
         &self.0
     }
 
-    /// Enough of it to tell streams apart by eye.
+    /// A prefix for logs.
     pub(crate) fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -35,17 +35,16 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// What an upload asks for.
-pub(crate) struct Place {
+/// The target of an upload, from its URL.
+pub(crate) struct UploadTarget {
     pub(crate) collection: String,
     pub(crate) id: PublicId,
-    /// The stream that is to have a copy: of flow logs, the tailnet's. Who knows its private id may write for it.
+    /// The stream that gets a copy: for flow logs, the tailnet's. Knowing its private id grants writing to it.
     pub(crate) copy: Option<PublicId>,
 }
 
-impl Place {
-    /// Reads `…/c/<collection>/<private id>[?copyId=<private id>]`; a prefix before it is the sender's configuration
-    /// and does not matter.
+impl UploadTarget {
+    /// Parses `…/c/<collection>/<private id>[?copyId=<private id>]`; any prefix is accepted, since senders can configure one.
     pub(crate) fn of(path: &str, query: Option<&str>) -> Option<Self> {
         let mut parts = path.rsplit('/').filter(|part| !part.is_empty());
         let (id, collection, mark) = (parts.next()?, parts.next()?, parts.next()?);
@@ -84,15 +83,15 @@ mod tests {
             assert_eq!(PublicId::of_private(bad), None, "{bad}");
         }
         for path in ["/c/a.b/", "//c/a.b/", "/some/prefix/c/a.b/"] {
-            assert!(Place::of(&format!("{path}{private}"), None).is_some(), "{path}");
+            assert!(UploadTarget::of(&format!("{path}{private}"), None).is_some(), "{path}");
         }
-        assert!(Place::of(&format!("/d/a.b/{private}"), None).is_none());
+        assert!(UploadTarget::of(&format!("/d/a.b/{private}"), None).is_none());
     }
 
     #[test]
     fn a_copy_is_for_a_stream_whose_private_id_is_given() {
         let (node, tailnet) = (format!("08{}40", "00".repeat(30)), "11".repeat(32));
-        let copy = |query: &str| Place::of(&format!("/c/a.b/{node}"), Some(query)).map(|place| place.copy);
+        let copy = |query: &str| UploadTarget::of(&format!("/c/a.b/{node}"), Some(query)).map(|target| target.copy);
         let public = PublicId::of_private(&tailnet);
         assert!(public.is_some());
         assert_eq!(copy(&format!("copyId={tailnet}")), Some(public.clone()));

@@ -1,10 +1,10 @@
-//! What came of each stream: which entries of which process, so that each counts once and a hole shows.
+//! Received entries of each stream, by process, so that each counts once and missing ones are found.
 //!
-//! - A client sends its entries in order and the same batch again until it hears 200: what is up to the highest number
-//!   of its process, and no known hole, came before.
-//! - After a restart the newest log lines of the trail say how far each process had come, and which bodies could not be
-//!   read.
-//! - At most [`STREAMS`] streams with [`PROCESSES`] processes each are kept; the ones not heard for longest go first.
+//! - A client sends its entries in order, and repeats a batch until it gets status 200: an entry up to the highest number of
+//!   its process that is in no known hole is a duplicate.
+//! - At start the highest numbers of processes and the digests of unreadable bodies are loaded from the newest log lines of
+//!   the trail.
+//! - At most [`STREAMS`] streams with [`PROCESSES`] processes each are kept; the least recently heard one is dropped first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,105 +14,105 @@ use meshtrail_event::{Detail, Event, Family, Timestamp};
 use meshtrail_trail::{ReadError, Scan, Trail};
 use tokio::sync::Mutex;
 
-use super::spoiled::{self, Allowance};
+use super::unreadable::{self, Allowance};
 
-/// Streams that are remembered.
+/// The most streams in memory.
 const STREAMS: usize = 1 << 16;
-/// Processes of a stream that are remembered.
+/// The most processes of a stream.
 const PROCESSES: usize = 4;
-/// Holes of a process that are remembered.
+/// The most holes of a process.
 const HOLES: usize = 64;
-/// Bodies of a stream that are remembered: those with entries that no process numbered, and those that can't be read.
+/// The most bodies of a stream: those with unnumbered entries, and unreadable ones.
 const BODIES: usize = 16;
-/// Log lines that are read back at start.
+/// The most log lines that are read at start.
 const LINES: u64 = 200_000;
 
-/// A stream's name: its collection and its public id.
-pub(crate) type Name = (String, String);
+/// A stream's key: its collection and its public id.
+pub(crate) type StreamKey = (String, String);
 
 /// All streams.
 pub(crate) struct Streams {
-    live: std::sync::Mutex<HashMap<Name, (Arc<Mutex<Stream>>, Timestamp)>>,
-    ready: tokio::sync::OnceCell<HashMap<Name, Stream>>,
+    live: std::sync::Mutex<HashMap<StreamKey, (Arc<Mutex<Stream>>, Timestamp)>>,
+    stored: tokio::sync::OnceCell<HashMap<StreamKey, Stream>>,
 }
 
-/// One stream. Held while a batch of it goes into the trail.
+/// One stream. Locked while a batch of it is written to the trail.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stream {
     processes: VecDeque<Process>,
     bodies: VecDeque<[u8; 32]>,
-    /// What it may have kept of bodies that can't be read.
+    /// Limits the unreadable bodies that are stored for it.
     pub(crate) allowance: Allowance,
 }
 
-/// What came of one process.
+/// Received entries of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
     id: u64,
     high: u64,
-    /// Ranges below `high` that did not come, in order.
+    /// Missing ranges below `high`, in order.
     holes: Vec<(u64, u64)>,
 }
 
-/// What an entry is in the order of its process.
+/// The order of an entry among those of its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// It came before.
-    Before,
+pub(crate) enum EntryOrder {
+    /// It was received before.
+    Duplicate,
     /// It is new.
     Next,
-    /// It is new, and these before it did not come.
-    After(u64, u64),
+    /// It is new, and the entries with these first and last numbers before it are missing.
+    AfterGap(u64, u64),
 }
 
 impl Streams {
     pub(crate) fn new() -> Self {
-        Self { live: std::sync::Mutex::default(), ready: tokio::sync::OnceCell::new() }
+        Self { live: std::sync::Mutex::default(), stored: tokio::sync::OnceCell::new() }
     }
 
-    /// The stream of this name.
-    pub(crate) async fn stream(&self, trail: &Trail, name: &Name) -> Result<Arc<Mutex<Stream>>, ReadError> {
-        let before = self.ready.get_or_try_init(|| read_back(trail)).await?;
+    /// The stream with this key.
+    pub(crate) async fn stream(&self, trail: &Trail, key: &StreamKey) -> Result<Arc<Mutex<Stream>>, ReadError> {
+        let before = self.stored.get_or_try_init(|| load_from_trail(trail)).await?;
         let now = Timestamp::now();
         let mut live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if live.len() >= STREAMS && !live.contains_key(name) {
-            let oldest = live.iter().min_by_key(|(_, (_, heard))| *heard).map(|(name, _)| name.clone());
+        if live.len() >= STREAMS && !live.contains_key(key) {
+            let oldest = live.iter().min_by_key(|(_, (_, last_heard))| *last_heard).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| live.remove(&oldest));
         }
-        let new = || Arc::new(Mutex::new(before.get(name).cloned().unwrap_or_default()));
-        let (stream, heard) = live.entry(name.clone()).or_insert_with(|| (new(), now));
-        *heard = now;
+        let new = || Arc::new(Mutex::new(before.get(key).cloned().unwrap_or_default()));
+        let (stream, last_heard) = live.entry(key.clone()).or_insert_with(|| (new(), now));
+        *last_heard = now;
         Ok(stream.clone())
     }
 }
 
 impl Stream {
-    /// Where an entry stands; nothing is remembered yet.
-    pub(crate) fn place(&self, process: u64, number: u64) -> Place {
+    /// The order of an entry, which is not recorded yet.
+    pub(crate) fn order_of(&self, process: u64, number: u64) -> EntryOrder {
         let Some(known) = self.processes.iter().find(|known| known.id == process) else {
-            // The first of a process that this stream began after others: what is missing before it is missing.
+            // The first entry of a process that started while this server was receiving: the ones before it are missing.
             let begun = !self.processes.is_empty() && number > 1;
-            return if begun { Place::After(1, number - 1) } else { Place::Next };
+            return if begun { EntryOrder::AfterGap(1, number - 1) } else { EntryOrder::Next };
         };
         if number > known.high {
             return if number == known.high + 1 {
-                Place::Next
+                EntryOrder::Next
             } else {
-                Place::After(known.high + 1, number - 1)
+                EntryOrder::AfterGap(known.high + 1, number - 1)
             };
         }
         let hole = known.holes.iter().any(|&(first, last)| (first..=last).contains(&number));
-        if hole { Place::Next } else { Place::Before }
+        if hole { EntryOrder::Next } else { EntryOrder::Duplicate }
     }
 
-    /// Whether a numbered entry came before.
-    pub(crate) fn has(&self, numbered: Option<(u64, u64)>) -> bool {
-        numbered.is_some_and(|(process, number)| self.place(process, number) == Place::Before)
+    /// Whether a numbered entry was received before.
+    pub(crate) fn has_entry(&self, numbered: Option<(u64, u64)>) -> bool {
+        numbered.is_some_and(|(process, number)| self.order_of(process, number) == EntryOrder::Duplicate)
     }
 
-    /// Remembers an entry that is durable.
-    pub(crate) fn came(&mut self, process: u64, number: u64) {
-        let place = self.place(process, number);
+    /// Records an entry that is durable.
+    pub(crate) fn record(&mut self, process: u64, number: u64) {
+        let order = self.order_of(process, number);
         if !self.processes.iter().any(|known| known.id == process) {
             if self.processes.len() == PROCESSES {
                 self.processes.pop_front();
@@ -125,7 +125,7 @@ impl Stream {
         }
         let known = self.processes.iter_mut().find(|known| known.id == process).expect("just made sure of");
         if number > known.high {
-            if let Place::After(first, last) = place
+            if let EntryOrder::AfterGap(first, last) = order
                 && known.high + 1 == first
             {
                 if known.holes.len() == HOLES {
@@ -147,7 +147,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing of it came yet that could be read.
+    /// Whether no numbered entry of it was received yet.
     pub(crate) fn is_new(&self) -> bool {
         self.processes.is_empty()
     }
@@ -164,17 +164,17 @@ impl Stream {
     }
 }
 
-/// How far each process had come, by the newest lines of the trail.
-async fn read_back(trail: &Trail) -> Result<HashMap<Name, Stream>, ReadError> {
+/// Loads all streams from the newest log lines of the trail.
+async fn load_from_trail(trail: &Trail) -> Result<HashMap<StreamKey, Stream>, ReadError> {
     let scan = Scan { families: vec![Family::Log], ..Scan::newest(0..trail.size()) };
     let mut leaves = std::pin::pin!(trail.scan(scan).take(usize::try_from(LINES).unwrap_or(usize::MAX)));
-    let mut numbers: HashMap<Name, HashMap<u64, Vec<u64>>> = HashMap::new();
-    let mut bad: HashMap<Name, Vec<[u8; 32]>> = HashMap::new();
+    let mut numbers: HashMap<StreamKey, HashMap<u64, Vec<u64>>> = HashMap::new();
+    let mut bad: HashMap<StreamKey, Vec<[u8; 32]>> = HashMap::new();
     while let Some(leaf) = leaves.next().await {
         let (_, leaf) = leaf?;
         let Ok(event) = Event::from_json(&leaf) else { continue };
         let Some(Detail::Log(line)) = event.detail else { continue };
-        let digest = spoiled::digest(&line);
+        let digest = unreadable::digest(&line);
         let (Some(collection), Some(id)) = (line.collection, event.target.id) else { continue };
         if let Some(digest) = digest {
             let bodies = bad.entry((collection.clone(), id.clone())).or_default();
@@ -186,7 +186,7 @@ async fn read_back(trail: &Trail) -> Result<HashMap<Name, Stream>, ReadError> {
             numbers.entry((collection, id)).or_default().entry(process).or_default().push(number);
         }
     }
-    let mut streams: HashMap<Name, Stream> =
+    let mut streams: HashMap<StreamKey, Stream> =
         numbers.into_iter().map(|(name, processes)| (name, stream_of(processes))).collect();
     for (name, bodies) in bad {
         let stream = streams.entry(name).or_default();
@@ -199,7 +199,7 @@ fn stream_of(processes: HashMap<u64, Vec<u64>>) -> Stream {
     let mut stream = Stream::default();
     for (process, mut numbers) in processes {
         numbers.sort_unstable();
-        numbers.iter().for_each(|&number| stream.came(process, number));
+        numbers.iter().for_each(|&number| stream.record(process, number));
     }
     stream
 }
@@ -211,15 +211,15 @@ mod tests {
     #[test]
     fn each_number_of_a_process_counts_once_and_a_hole_shows_once() {
         let mut stream = Stream::default();
-        assert_eq!(stream.place(7, 40), Place::Next, "the process ran before we were there");
-        stream.came(7, 40);
-        assert_eq!(stream.place(7, 40), Place::Before);
-        assert_eq!(stream.place(7, 44), Place::After(41, 43));
-        stream.came(7, 44);
-        assert_eq!(stream.place(7, 42), Place::Next);
-        stream.came(7, 42);
-        assert_eq!((stream.place(7, 42), stream.place(7, 41)), (Place::Before, Place::Next));
-        assert_eq!(stream.place(7, 45), Place::Next);
-        assert_eq!(stream.place(8, 3), Place::After(1, 2), "a process that began while we were there");
+        assert_eq!(stream.order_of(7, 40), EntryOrder::Next, "the process ran before we were there");
+        stream.record(7, 40);
+        assert_eq!(stream.order_of(7, 40), EntryOrder::Duplicate);
+        assert_eq!(stream.order_of(7, 44), EntryOrder::AfterGap(41, 43));
+        stream.record(7, 44);
+        assert_eq!(stream.order_of(7, 42), EntryOrder::Next);
+        stream.record(7, 42);
+        assert_eq!((stream.order_of(7, 42), stream.order_of(7, 41)), (EntryOrder::Duplicate, EntryOrder::Next));
+        assert_eq!(stream.order_of(7, 45), EntryOrder::Next);
+        assert_eq!(stream.order_of(8, 3), EntryOrder::AfterGap(1, 2), "a process that began while we were there");
     }
 }

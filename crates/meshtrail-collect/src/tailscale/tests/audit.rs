@@ -1,4 +1,4 @@
-//! The configuration audit log: nothing lost, nothing twice.
+//! The configuration audit log: no record is lost, and none is written twice.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::{PATIENT, Scene, ago, change, now};
 use crate::catalogue::{self, Groups};
 use crate::snapshot::Origin;
 use crate::sources::SourceState;
-use crate::tailscale::log::{LogPoll, Place};
-use crate::tailscale::window::Plan;
-use crate::turn::Turn as _;
+use crate::tailscale::log::{LogPoller, LogSink};
+use crate::tailscale::window::WindowPlan;
+use crate::poll::Poller as _;
 
 const PATH: &str = "logging/configuration";
 
@@ -52,21 +52,21 @@ async fn whatever_the_api_does_each_record_is_in_the_trail_once() {
     for misdeed in misdeeds {
         let mut scene = scene(30).await;
         if misdeed == Misdeed::GoesSilent {
-            scene.silence = Duration::from_millis(50);
+            scene.read_timeout = Duration::from_millis(50);
         }
         let mut run = scene.run().await;
-        let mut poll = run.audit();
+        let mut poller = run.audit();
         scene.api.world().misbehave(PATH, misdeed.clone());
-        poll.turn(now()).await;
+        poller.poll(now()).await;
         if misdeed == Misdeed::GoesSilent {
             assert_eq!(run.report("tailscale.audit").state, SourceState::Trouble);
-            scene.silence = PATIENT;
+            scene.read_timeout = PATIENT;
             run.stop().await;
             run = scene.run().await;
-            poll = run.audit();
+            poller = run.audit();
         }
-        poll.turn(now()).await;
-        poll.turn(now()).await;
+        poller.poll(now()).await;
+        poller.poll(now()).await;
         assert_eq!(run.operations().await, names(30), "{misdeed:?}");
         let report = run.report("tailscale.audit");
         assert_eq!((report.state, report.events), (SourceState::Connected, 30), "{misdeed:?}");
@@ -77,17 +77,17 @@ async fn whatever_the_api_does_each_record_is_in_the_trail_once() {
 async fn an_hour_of_429_is_waited_for_and_costs_nothing() {
     let scene = scene(5).await;
     let run = scene.run().await;
-    let mut poll = run.audit();
+    let mut poller = run.audit();
     for asked in 1..=3 {
         scene.api.world().misbehave(PATH, Misdeed::Status(429, Some(3_600)));
-        let wait = poll.turn(now()).await;
+        let wait = poller.poll(now()).await;
         assert!(wait >= Duration::from_secs(3_600), "{wait:?}");
         assert_eq!(scene.api.world().asked(PATH), asked, "one request an hour");
     }
     let report = run.report("tailscale.audit");
     assert_eq!(report.state, SourceState::Trouble);
     assert!(report.trouble.unwrap().contains("429"));
-    assert_eq!(poll.turn(now()).await, Duration::from_secs(60));
+    assert_eq!(poller.poll(now()).await, Duration::from_secs(60));
     assert_eq!(run.operations().await, names(5));
 }
 
@@ -99,13 +99,13 @@ async fn a_start_goes_on_where_a_crash_in_the_middle_of_a_window_left_off() {
     let mut starts = 0;
     loop {
         let run = scene.run().await;
-        let mut poll = run.audit();
+        let mut poller = run.audit();
         let mut size = run.wiring.trail.subscribe();
         let before = run.wiring.trail.size();
         let cut_off = starts < 3;
         starts += 1;
         tokio::select! {
-            _ = poll.turn(now()) => {}
+            _ = poller.poll(now()) => {}
             _ = size.wait_for(|size| *size > before), if cut_off => {}
         }
         if !cut_off {
@@ -116,36 +116,36 @@ async fn a_start_goes_on_where_a_crash_in_the_middle_of_a_window_left_off() {
     }
 }
 
-/// A log that says on which thread its windows are put in order.
+/// A log that records the thread on which its windows are sorted.
 struct Watched;
 
 impl crate::tailscale::log::Log for Watched {
     const SOURCE: &'static str = "tailscale.audit";
-    const WHAT: &'static str = "the configuration audit log";
+    const NAME: &'static str = "the configuration audit log";
     const SCOPE: &'static str = "logs:configuration:read";
     const PATH: &'static str = "configuration";
-    const GONE: &'static str = "";
-    const SOMEBODY: Duration = Duration::ZERO;
+    const EXPIRED_REASON: &'static str = "";
+    const OPERATOR_WAIT: Duration = Duration::ZERO;
 
-    type Ordered = (usize, std::thread::ThreadId);
+    type Batch = (usize, std::thread::ThreadId);
     type WriteError = std::convert::Infallible;
 
-    fn order(records: Vec<&RawValue>, _end: Timestamp, _answer: &Bytes) -> Self::Ordered {
+    fn order(records: Vec<&RawValue>, _end: Timestamp, _answer: &Bytes) -> Self::Batch {
         (records.len(), std::thread::current().id())
     }
 
     async fn write(
         &self,
-        to: &Place,
+        sink: &LogSink,
         _window: (Timestamp, Timestamp),
-        (records, thread): Self::Ordered,
+        (records, thread): Self::Batch,
     ) -> Result<(), Self::WriteError> {
         assert_ne!(thread, std::thread::current().id(), "others would wait for it");
-        to.source.heard(records as u64, None);
+        sink.source.record_contact(records as u64, None);
         Ok(())
     }
 
-    async fn newest_held(&self, _to: &Place, _now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+    async fn newest_stored(&self, _sink: &LogSink, _now: Timestamp) -> Result<Option<Timestamp>, ReadError> {
         Ok(None)
     }
 }
@@ -155,9 +155,9 @@ async fn a_window_is_put_in_order_beside_the_threads_that_others_run_on() {
     let scene = scene(30).await;
     let run = scene.run().await;
     let hour = Duration::from_secs(3_600);
-    let plan = Plan { since: 24 * hour, kept: 48 * hour, overlap: hour, sweep: None, longest: 24 * hour };
-    let mut poll = LogPoll::new(Watched, run.client.clone(), &run.wiring, hour, plan);
-    poll.turn(now()).await;
+    let plan = WindowPlan { since: 24 * hour, retention: 48 * hour, overlap: hour, sweep: None, longest: 24 * hour };
+    let mut poller = LogPoller::new(Watched, run.client.clone(), &run.wiring, hour, plan);
+    poller.poll(now()).await;
     assert_eq!(run.report("tailscale.audit").events, 30);
 }
 
@@ -165,17 +165,17 @@ async fn a_window_is_put_in_order_beside_the_threads_that_others_run_on() {
 async fn records_that_the_log_takes_in_late_are_found() {
     let scene = scene(3).await;
     let run = scene.run().await;
-    let mut poll = run.audit();
-    poll.turn(now()).await;
+    let mut poller = run.audit();
+    poller.poll(now()).await;
     let minutes = ago(5 * 60);
     scene.api.world().audit.add(minutes, made_record(3, minutes));
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.operations().await, names(4), "each round overlaps the last one");
     let hours = ago(20 * 3_600);
     scene.api.world().audit.add(hours, made_record(4, hours));
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.operations().await, names(4), "not every round looks back a day");
-    poll.turn(now().after(Duration::from_secs(3_700))).await;
+    poller.poll(now().after(Duration::from_secs(3_700))).await;
     assert_eq!(run.operations().await, names(5), "but one an hour does");
 }
 
@@ -183,12 +183,12 @@ async fn records_that_the_log_takes_in_late_are_found() {
 async fn an_api_that_says_there_was_nothing_is_believed_for_an_hour() {
     let scene = scene(5).await;
     let run = scene.run().await;
-    let mut poll = run.audit();
+    let mut poller = run.audit();
     // Go writes an empty list as null.
     scene.api.world().misbehave(PATH, Misdeed::NullList);
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.report("tailscale.audit").state, SourceState::Connected);
-    poll.turn(now().after(Duration::from_secs(3_700))).await;
+    poller.poll(now().after(Duration::from_secs(3_700))).await;
     assert_eq!(run.operations().await, names(5));
 }
 
@@ -200,12 +200,12 @@ async fn a_record_from_the_future_is_kept_and_hides_nothing() {
     let run = scene.run().await;
     // It is found in the present, and says that it is of tomorrow.
     scene.api.world().audit.add(ago(5), from_the_future);
-    run.audit().turn(now()).await;
+    run.audit().poll(now()).await;
     run.stop().await;
     let soon = ago(1);
     scene.api.world().audit.add(soon, made_record(3, soon));
     let run = scene.run().await;
-    run.audit().turn(now()).await;
+    run.audit().poll(now()).await;
     let mut all = names(4);
     all.push(format!("{:032x}", 9));
     assert_eq!(run.operations().await, all);
@@ -218,11 +218,11 @@ async fn a_clock_that_is_off_by_an_hour_loses_nothing() {
         let theirs = ago(-3_600 * hours);
         scene.api.world().clock = Some(theirs);
         let run = scene.run().await;
-        let mut poll = run.audit();
-        poll.turn(now()).await;
+        let mut poller = run.audit();
+        poller.poll(now()).await;
         let time = theirs - 2_000_000_000;
         scene.api.world().audit.add(time, made_record(0, time));
-        poll.turn(now()).await;
+        poller.poll(now()).await;
         assert_eq!(run.operations().await, names(1), "{hours}");
     }
 }
@@ -232,12 +232,12 @@ async fn a_record_without_its_time_is_kept_once_and_said() {
     let scene = scene(2).await;
     scene.api.world().habits.push((PATH.to_owned(), Misdeed::Without("eventTime".to_owned())));
     let run = scene.run().await;
-    let mut poll = run.audit();
-    poll.turn(now()).await;
-    poll.turn(now()).await;
+    let mut poller = run.audit();
+    poller.poll(now()).await;
+    poller.poll(now()).await;
     run.stop().await;
     let run = scene.run().await;
-    run.audit().turn(now()).await;
+    run.audit().poll(now()).await;
     let events = run.events().await;
     let kept: Vec<_> = events.iter().filter_map(change).collect();
     assert_eq!(kept.len(), 2, "{kept:?}");
@@ -253,7 +253,7 @@ async fn members_that_nobody_knows_are_kept_and_missing_ones_are_said() {
         let scene = scene(2).await;
         scene.api.world().habits.push((PATH.to_owned(), misdeed));
         let run = scene.run().await;
-        run.audit().turn(now()).await;
+        run.audit().poll(now()).await;
         let leaves: Vec<String> =
             run.events().await.iter().map(|event| String::from_utf8(event.to_leaf()).unwrap()).collect();
         assert_eq!(leaves.iter().filter(|leaf| leaf.contains(told)).count(), 2, "{leaves:?}");
@@ -273,14 +273,14 @@ async fn a_policy_longer_than_an_event_is_kept_whole_and_once() {
     });
     scene.api.world().audit.add(time, record.to_string());
     let run = scene.run().await;
-    let mut poll = run.audit();
-    poll.turn(now()).await;
+    let mut poller = run.audit();
+    poller.poll(now()).await;
     let size = run.wiring.trail.size();
     assert!(size > 3, "the texts come in parts: {size}");
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     run.stop().await;
     let run = scene.run().await;
-    run.audit().turn(now()).await;
+    run.audit().poll(now()).await;
     assert_eq!(run.wiring.trail.size(), size);
 }
 
@@ -296,11 +296,11 @@ async fn a_record_that_came_by_log_streaming_is_not_written_again() {
     let groups = Groups::of([text.as_bytes()]);
     let drafts = catalogue::audit(text.as_bytes(), Origin::Hec, Some(time), &groups).unwrap();
     let hec = run.wiring.trail.emitter("hec");
-    let emitted = run.wiring.once.emit_new(&hec, vec![drafts.clone()], None).await.unwrap();
-    assert_eq!((emitted.new, emitted.known), (1, 0));
-    run.audit().turn(now()).await;
-    let again = run.wiring.once.emit_new(&hec, vec![drafts], None).await.unwrap();
-    assert_eq!((again.new, again.known), (0, 1));
+    let emitted = run.wiring.dedupe.emit_new(&hec, vec![drafts.clone()], None).await.unwrap();
+    assert_eq!((emitted.new, emitted.duplicates), (1, 0));
+    run.audit().poll(now()).await;
+    let again = run.wiring.dedupe.emit_new(&hec, vec![drafts], None).await.unwrap();
+    assert_eq!((again.new, again.duplicates), (0, 1));
     assert_eq!(run.operations().await, names(2));
 }
 
@@ -308,9 +308,9 @@ async fn a_record_that_came_by_log_streaming_is_not_written_again() {
 async fn what_the_log_keeps_no_more_is_said() {
     let scene = scene(1).await;
     let run = scene.run().await;
-    let mut poll = run.audit();
-    poll.turn(now()).await;
-    poll.turn(now().after(Duration::from_secs(100 * 86_400))).await;
+    let mut poller = run.audit();
+    poller.poll(now()).await;
+    poller.poll(now().after(Duration::from_secs(100 * 86_400))).await;
     let report = run.report("tailscale.audit");
     assert_eq!(report.gaps, 1, "{report:?}");
     assert!(report.recent_gaps[0].reason.contains("90 days"));

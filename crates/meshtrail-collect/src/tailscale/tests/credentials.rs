@@ -1,11 +1,11 @@
-//! Who asks, and what a refusal says.
+//! Credentials, and the messages about refused ones.
 
 use std::time::Duration;
 
 use tailscale_api_stand_in::{API_KEY, CLIENT_ID, CLIENT_SECRET, Misdeed};
 
 use super::{Scene, now};
-use crate::turn::Turn as _;
+use crate::poll::Poller as _;
 
 #[tokio::test]
 async fn an_oauth_clients_token_is_held_renewed_early_and_made_anew_when_refused() {
@@ -15,15 +15,15 @@ async fn an_oauth_clients_token_is_held_renewed_early_and_made_anew_when_refused
     let run = scene
         .run_with(&format!(r#","oauth_client_id":"{CLIENT_ID}","oauth_secret_file":"{}""#, secret.display()))
         .await;
-    let mut poll = run.audit();
+    let mut poller = run.audit();
     for _ in 0..3 {
-        poll.turn(now()).await;
+        poller.poll(now()).await;
     }
     assert_eq!(scene.api.world().tokens, 1, "every token made is noise in the log that is read");
-    poll.turn(now().after(Duration::from_secs(3_400))).await;
+    poller.poll(now().after(Duration::from_secs(3_400))).await;
     assert_eq!(scene.api.world().tokens, 2, "it is renewed before it ends");
     scene.api.world().revoked_tokens = 2;
-    poll.turn(now().after(Duration::from_secs(3_500))).await;
+    poller.poll(now().after(Duration::from_secs(3_500))).await;
     assert_eq!(scene.api.world().tokens, 3);
     assert_eq!(run.report("tailscale.audit").trouble, None);
 }
@@ -36,7 +36,7 @@ async fn a_refused_oauth_client_is_said_by_its_keys() {
     let run = scene
         .run_with(&format!(r#","oauth_client_id":"{CLIENT_ID}","oauth_secret_file":"{}""#, secret.display()))
         .await;
-    let wait = run.audit().turn(now()).await;
+    let wait = run.audit().poll(now()).await;
     assert!(wait >= Duration::from_secs(300), "asking often does not help: {wait:?}");
     let trouble = run.report("tailscale.audit").trouble.unwrap();
     assert!(trouble.contains("oauth_client_id") && !trouble.contains("wrong"), "{trouble}");
@@ -47,12 +47,12 @@ async fn a_new_key_in_the_file_is_taken_without_a_restart() {
     let scene = Scene::new().await;
     std::fs::write(scene.key_file(), "tskey-api-old").unwrap();
     let run = scene.run().await;
-    let mut poll = run.audit();
-    poll.turn(now()).await;
+    let mut poller = run.audit();
+    poller.poll(now()).await;
     let trouble = run.report("tailscale.audit").trouble.unwrap();
     assert!(trouble.contains("90 days") && trouble.contains("api.key"), "{trouble}");
     std::fs::write(scene.key_file(), API_KEY).unwrap();
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.report("tailscale.audit").trouble, None);
 }
 
@@ -65,10 +65,10 @@ async fn a_missing_scope_is_named() {
     {
         scene.api.world().misbehave(path, Misdeed::Status(403, None));
         let name = if path.ends_with("network") {
-            run.flows().turn(now()).await;
+            run.flows().poll(now()).await;
             "tailscale.flow"
         } else {
-            run.audit().turn(now()).await;
+            run.audit().poll(now()).await;
             "tailscale.audit"
         };
         let trouble = run.report(name).trouble.unwrap();

@@ -1,10 +1,10 @@
-//! Network flow logs: nothing lost, nothing twice.
+//! Network flow logs: no record is lost, and none counts twice.
 
 use meshtrail_event::Kind;
 use tailscale_api_stand_in::Misdeed;
 
 use super::{Run, Scene, ago, now};
-use crate::turn::Turn as _;
+use crate::poll::Poller as _;
 
 const PATH: &str = "logging/network";
 
@@ -48,10 +48,10 @@ async fn whatever_the_api_does_each_connection_is_counted_once() {
     ] {
         let scene = scene(40).await;
         let run = scene.run().await;
-        let mut poll = run.flows();
+        let mut poller = run.flows();
         scene.api.world().misbehave(PATH, misdeed.clone());
         for _ in 0..3 {
-            poll.turn(now()).await;
+            poller.poll(now()).await;
         }
         assert_eq!(counted(&run).await, 80, "{misdeed:?}");
     }
@@ -61,13 +61,13 @@ async fn whatever_the_api_does_each_connection_is_counted_once() {
 async fn a_restart_counts_on_where_the_trail_ends() {
     let scene = scene(40).await;
     let run = scene.run().await;
-    run.flows().turn(now()).await;
+    run.flows().poll(now()).await;
     run.stop().await;
     let logged = ago(1);
     scene.api.world().flows.add(logged, report(40, logged));
     let run = scene.run().await;
     let asked = scene.api.world().requests.len();
-    run.flows().turn(now()).await;
+    run.flows().poll(now()).await;
     assert_eq!(counted(&run).await, 82);
     assert_eq!(scene.api.world().requests.len() - asked, 1, "the rest is not asked for again");
 }

@@ -22,12 +22,12 @@ use tokio_util::task::TaskTracker;
 use super::audit::AuditLog;
 use super::client::Client;
 use super::flows::FlowLog;
-use super::log::LogPoll;
-use super::state::StatePoll;
+use super::log::LogPoller;
+use super::state::StatePoller;
 use crate::config::{SourcesConfig, SourcesFile, TailscaleConfig};
 use crate::sources::{SourceReport, Sources};
 use crate::start::Wiring;
-use crate::web::Times;
+use crate::web::Timeouts;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -38,10 +38,10 @@ const PATIENT: Duration = Duration::from_secs(600);
 struct Scene {
     api: StandIn,
     folder: tempfile::TempDir,
-    /// How long an answer may be silent. The stand-in shares a thread with who asks it: a test that is not about silence
-    /// must not depend on how busy the machine is.
-    silence: Duration,
-    /// Where the API is, if not where the stand-in says.
+    /// The client's read timeout. The stand-in shares a thread with the client: a test that is not about timeouts must not
+    /// depend on how busy the machine is.
+    read_timeout: Duration,
+    /// The URL of the API, if it is not the stand-in's own.
     url: Option<String>,
 }
 
@@ -54,12 +54,12 @@ struct Run {
 
 impl Scene {
     async fn new() -> Scene {
-        // Several tests in one process: whoever comes first installs it.
+        // Several tests share a process: the first one installs it.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
         let scene = Scene {
             api: StandIn::start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
-            silence: PATIENT,
+            read_timeout: PATIENT,
             url: None,
         };
         std::fs::write(scene.key_file(), API_KEY).unwrap();
@@ -91,23 +91,23 @@ impl Scene {
         let wiring =
             Wiring::new(trail, History::new(), sources, TaskTracker::new(), CancellationToken::new());
         let config = self.config(more);
-        let times = Times { connect: PATIENT, silence: self.silence, whole: PATIENT };
-        let client = Arc::new(Client::new(&config, times).unwrap());
+        let timeouts = Timeouts { connect: PATIENT, read: self.read_timeout, total: PATIENT };
+        let client = Arc::new(Client::new(&config, timeouts).unwrap());
         Run { config, client, wiring }
     }
 }
 
 impl Run {
-    fn audit(&self) -> LogPoll<AuditLog> {
-        super::audit::poll(&self.config, self.client.clone(), &self.wiring)
+    fn audit(&self) -> LogPoller<AuditLog> {
+        super::audit::poller(&self.config, self.client.clone(), &self.wiring)
     }
 
-    fn flows(&self) -> LogPoll<FlowLog> {
-        super::flows::poll(&self.config, Duration::from_secs(60), self.client.clone(), &self.wiring)
+    fn flows(&self) -> LogPoller<FlowLog> {
+        super::flows::poller(&self.config, Duration::from_secs(60), self.client.clone(), &self.wiring)
     }
 
-    fn state(&self) -> StatePoll {
-        StatePoll::new(&self.config, self.client.clone(), &self.wiring)
+    fn state(&self) -> StatePoller {
+        StatePoller::new(&self.config, self.client.clone(), &self.wiring)
     }
 
     async fn events(&self) -> Vec<Event> {
@@ -129,7 +129,7 @@ impl Run {
         self.wiring.sources.report().into_iter().find(|report| report.name == name).unwrap()
     }
 
-    /// Ends as a crash would leave it: nothing is said, only what is durable stays.
+    /// Stops as after a crash: no event is written, only what is durable stays.
     async fn stop(self) {
         self.wiring.trail.clone().close().await;
     }

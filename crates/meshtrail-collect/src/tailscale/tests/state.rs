@@ -6,7 +6,7 @@ use tailscale_api_stand_in::{CLIENT_ID, CLIENT_SECRET, Misdeed};
 
 use super::{Run, Scene, change, now};
 use crate::sources::SourceState;
-use crate::turn::Turn as _;
+use crate::poll::Poller as _;
 
 fn device(id: &str, name: &str) -> Value {
     json!({
@@ -49,22 +49,22 @@ async fn kinds(run: &Run) -> Vec<Kind> {
 async fn the_first_look_is_a_baseline_and_then_only_changes_are_told() {
     let scene = scene().await;
     let run = scene.run().await;
-    let mut poll = run.state();
-    poll.turn(now()).await;
+    let mut poller = run.state();
+    poller.poll(now()).await;
     assert!(kinds(&run).await.is_empty(), "nobody joined now: {:?}", kinds(&run).await);
     let baseline = run.wiring.trail.size();
     assert!(baseline >= 5, "{baseline}");
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.wiring.trail.size(), baseline, "nothing changed");
     scene.api.world().devices[0]["name"] = json!("build-4.tail9c2a.ts.net");
     scene.api.world().devices.remove(1);
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     let mut told = kinds(&run).await;
     told.sort();
     assert_eq!(told, [Kind::DeviceRemoved, Kind::DeviceRenamed]);
     run.stop().await;
     let run = scene.run().await;
-    run.state().turn(now()).await;
+    run.state().poll(now()).await;
     assert_eq!(kinds(&run).await.len(), 2, "a restart repeats nothing");
 }
 
@@ -80,8 +80,8 @@ async fn what_a_device_lets_in_and_runs_on_is_kept_and_its_changes_are_told_by_t
         device["clientConnectivity"] = json!({"endpoints": ["198.51.100.24:41641"]});
     }
     let run = scene.run().await;
-    let mut poll = run.state();
-    poll.turn(now()).await;
+    let mut poller = run.state();
+    poller.poll(now()).await;
     let device = |event: &Event| {
         let new = change(event)?.new.as_ref()?.value();
         (event.target.id.as_deref() == Some("n1CNTRL")).then_some(new)
@@ -100,14 +100,14 @@ async fn what_a_device_lets_in_and_runs_on_is_kept_and_its_changes_are_told_by_t
         device["clientConnectivity"] = json!({"endpoints": []});
         device["somethingNew"] = json!({"of": "today"});
     }
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     let events = run.events().await;
     let mut told: Vec<_> = events
         .iter()
         .filter(|event| event.kind != Kind::ConfigSnapshot)
         .map(|event| {
             let change = change(event).unwrap();
-            (change.property.as_deref().unwrap(), crate::weight::severity(event, change).as_str())
+            (change.property.as_deref().unwrap(), crate::severity::severity(event, change).as_str())
         })
         .collect();
     told.sort_unstable();
@@ -124,8 +124,8 @@ async fn what_a_device_lets_in_and_runs_on_is_kept_and_its_changes_are_told_by_t
 async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
     let scene = scene().await;
     let run = scene.run().await;
-    let mut poll = run.state();
-    poll.turn(now()).await;
+    let mut poller = run.state();
+    poller.poll(now()).await;
     for (path, misdeed) in [
         ("devices", Misdeed::Status(500, None)),
         ("devices", Misdeed::NoList),
@@ -136,14 +136,14 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
         ("keys", Misdeed::Status(404, None)),
     ] {
         scene.api.world().misbehave(path, misdeed);
-        poll.turn(now().after(std::time::Duration::from_secs(3_600))).await;
+        poller.poll(now().after(std::time::Duration::from_secs(3_600))).await;
     }
     assert!(
         !kinds(&run).await.iter().any(|kind| kind.as_str().ends_with("removed")),
         "{:?}",
         kinds(&run).await
     );
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.report("tailscale.state").state, SourceState::Connected);
 }
 
@@ -151,9 +151,9 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
 async fn who_is_there_is_known_at_every_look_and_no_event_is_written_for_it() {
     let scene = scene().await;
     let run = scene.run().await;
-    let mut poll = run.state();
+    let mut poller = run.state();
     let began = now();
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     let history = &run.wiring.history;
     for event in run.events().await {
         history.learn(&event);
@@ -165,7 +165,7 @@ async fn who_is_there_is_known_at_every_look_and_no_event_is_written_for_it() {
         device["connectedToControl"] = json!(false);
         device["lastSeen"] = json!("2026-11-19T22:41:07Z");
     }
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     assert_eq!(run.wiring.trail.size(), size);
     let presence = history.device_presence("n1CNTRL", now()).unwrap();
     assert_eq!((presence.online, presence.last_seen), (Some(false), "2026-11-19T22:41:07Z".parse().ok()));
@@ -192,9 +192,9 @@ async fn what_a_scope_was_taken_away_for_stays_as_it_was_seen_last_and_is_named(
         world.settings["httpsEnabled"] = json!(true);
     }
     let run = by_oauth(&scene).await;
-    let mut poll = run.state();
+    let mut poller = run.state();
     let minutes = |minutes: u64| now().after(std::time::Duration::from_secs(60 * minutes));
-    poll.turn(now()).await;
+    poller.poll(now()).await;
     {
         let mut world = scene.api.world();
         world.scopes = "users:read devices:core:read auth_keys:read api_access_tokens:read".to_owned();
@@ -206,25 +206,25 @@ async fn what_a_scope_was_taken_away_for_stays_as_it_was_seen_last_and_is_named(
         world.habits.push(("users".to_owned(), Misdeed::Status(403, None)));
     }
     for turn in 1..4 {
-        poll.turn(minutes(16 * turn)).await;
+        poller.poll(minutes(16 * turn)).await;
     }
     let events = run.events().await;
     let told: Vec<_> = events.iter().filter(|event| event.kind != Kind::ConfigSnapshot).collect();
     assert_eq!(told.len(), 1, "only what was deleted is gone: {told:?}");
     assert_eq!((told[0].kind.clone(), told[0].target.id.as_deref()), (Kind::KeyRevoked, Some("k3CNTRL")));
-    let unseen = run.report("tailscale.state").unseen;
-    let parts: Vec<_> = unseen.iter().map(|unseen| (unseen.part.as_str(), unseen.since.is_some())).collect();
+    let unavailable = run.report("tailscale.state").unavailable;
+    let parts: Vec<_> = unavailable.iter().map(|unavailable| (unavailable.part.as_str(), unavailable.since.is_some())).collect();
     assert_eq!(
         parts.into_iter().filter(|(_, known)| *known).collect::<Vec<_>>(),
         [("OAuth clients", true), ("routes", true), ("users", true)]
     );
-    assert!(unseen.iter().any(|unseen| unseen.reason.contains("oauth_keys:read")), "{unseen:?}");
+    assert!(unavailable.iter().any(|unavailable| unavailable.reason.contains("oauth_keys:read")), "{unavailable:?}");
     let tokens = scene.api.world().tokens;
     assert!(tokens <= 2, "not a token for each look: {tokens}");
     scene.api.world().scopes = "all:read".to_owned();
     scene.api.world().habits.clear();
-    poll.turn(minutes(150)).await;
-    assert!(!run.report("tailscale.state").unseen.iter().any(|unseen| unseen.since.is_some()));
+    poller.poll(minutes(150)).await;
+    assert!(!run.report("tailscale.state").unavailable.iter().any(|unavailable| unavailable.since.is_some()));
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn secrets_of_log_streams_are_not_kept() {
     scene.api.world().stream =
         Some(json!({"destinationType": "gcs", "gcsCredentials": "very secret", "url": "https://x"}));
     let run = scene.run().await;
-    run.state().turn(now()).await;
+    run.state().poll(now()).await;
     for event in run.events().await {
         assert!(!String::from_utf8(event.to_leaf()).unwrap().contains("very secret"));
     }

@@ -1,4 +1,4 @@
-//! An API behind a certificate of one's own.
+//! An API with a certificate of a private CA.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Run, Scene, now};
 use crate::sources::SourceState;
-use crate::turn::Turn as _;
+use crate::poll::Poller as _;
 
-/// An authority, and a file with its certificate.
+/// A CA, and a file with its certificate.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: PathBuf,
@@ -29,8 +29,8 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), file }
     }
 
-    /// Stands before the scene's API with a certificate for `name`; where.
-    async fn stand_before(&self, scene: &Scene, name: &str) -> String {
+    /// Serves the scene's API over TLS with a certificate for `name`; returns the URL.
+    async fn serve_tls(&self, scene: &Scene, name: &str) -> String {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -63,10 +63,10 @@ async fn run(scene: &Scene, ca: Option<&Authority>) -> Run {
     scene.run_with(&format!(r#","api_key_file":"{}"{ca}"#, key.display())).await
 }
 
-/// What a poller says that trusts `ca`.
+/// The trouble that a poller reports which trusts `ca`.
 async fn trouble(scene: &Scene, ca: Option<&Authority>) -> String {
     let run = run(scene, ca).await;
-    run.audit().turn(now()).await;
+    run.audit().poll(now()).await;
     let trouble = run.report("tailscale.audit").trouble.unwrap();
     run.stop().await;
     trouble
@@ -76,7 +76,7 @@ async fn trouble(scene: &Scene, ca: Option<&Authority>) -> String {
 async fn an_authority_of_ones_own_is_trusted_by_its_file_and_another_one_is_said_with_what_to_do() {
     let mut scene = Scene::new().await;
     let (ours, other) = (Authority::new(&scene, "ours"), Authority::new(&scene, "other"));
-    scene.url = Some(ours.stand_before(&scene, "localhost").await);
+    scene.url = Some(ours.serve_tls(&scene, "localhost").await);
     let unknown = trouble(&scene, None).await;
     assert!(unknown.contains("certificate of localhost is not trusted"), "{unknown}");
     assert!(unknown.contains("name a file") && unknown.contains("as ca_file"), "{unknown}");
@@ -84,11 +84,11 @@ async fn an_authority_of_ones_own_is_trusted_by_its_file_and_another_one_is_said
     assert!(wrong.contains("other.pem (ca_file)") && wrong.contains("put the PEM certificate"), "{wrong}");
 
     let trusting = run(&scene, Some(&ours)).await;
-    trusting.audit().turn(now()).await;
+    trusting.audit().poll(now()).await;
     assert_eq!(trusting.report("tailscale.audit").state, SourceState::Connected);
     trusting.stop().await;
 
-    scene.url = Some(ours.stand_before(&scene, "elsewhere.example").await);
+    scene.url = Some(ours.serve_tls(&scene, "elsewhere.example").await);
     let misnamed = trouble(&scene, Some(&ours)).await;
     assert!(misnamed.contains("it is for another name"), "{misnamed}");
 }

@@ -1,4 +1,4 @@
-//! What could stand at a place in a filter: fields, their words, and the values that the data has.
+//! Completions at a position in a filter: fields, their keywords, and values from the data.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,15 +9,15 @@ use meshtrail_query::{Field, Filter, completions};
 use serde::{Deserialize, Serialize};
 
 use super::unreadable;
-use crate::extract::{Asked, parsed};
+use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// How many of the newest events are read that are not summed up yet.
-const MOST_READ: u64 = 20_000;
+/// The most recent events without a summary that are read.
+const MAX_READ: u64 = 20_000;
 
-/// How many options there are at most.
-const MOST: usize = 200;
+/// The most options in a response.
+const MAX_OPTIONS: usize = 200;
 
 /// A part of a filter to be completed.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
@@ -75,21 +75,21 @@ pub struct CompletedOption {
     responses((status = 200, body = Completed)))]
 pub(crate) async fn complete(
     State(state): State<AppState>,
-    Asked(query): Asked<CompleteQuery>,
+    ValidQuery(query): ValidQuery<CompleteQuery>,
 ) -> Result<Json<Completed>, Problem> {
     let completion = completions(&query.q, query.at.unwrap_or(query.q.len()));
-    let known = completion.options.iter().map(|option| CompletedOption {
+    let keywords = completion.options.iter().map(|option| CompletedOption {
         insert: option.insert.clone(),
         about: option.about.clone(),
         events: None,
     });
-    let mut options: Vec<CompletedOption> = known.collect();
+    let mut options: Vec<CompletedOption> = keywords.collect();
     if let Some(facet) = completion.field.and_then(facet_of) {
         options.extend(values_like(&state, facet, &completion.written).await?);
     }
     let mut seen = HashSet::new();
     options.retain(|option| seen.insert(option.insert.clone()));
-    options.truncate(MOST);
+    options.truncate(MAX_OPTIONS);
     Ok(Json(Completed {
         replace: [completion.replace.start, completion.replace.end],
         field: completion.field.map(|field| field.name().to_owned()),
@@ -105,14 +105,14 @@ pub(crate) async fn complete(
 fn facet_of(field: Field) -> Option<Facet> {
     match field {
         Field::Person => Some(Facet::Actor),
-        field => parsed("field", field.name()).ok(),
+        field => parse_field("field", field.name()).ok(),
     }
 }
 
-/// How many values are offered.
-const OFFERED: usize = 20;
+/// The most values from the data.
+const MAX_VALUES: usize = 20;
 
-/// The commonest values that hold what is written; those that begin with it first.
+/// The most common values that contain the written text; those that start with it come first.
 async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Vec<CompletedOption>, Problem> {
     let written = written.trim_matches('"').to_lowercase();
     let mut counts: HashMap<String, u64> = HashMap::new();
@@ -128,21 +128,21 @@ async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Ve
     let size = state.trail().size();
     let summed = summaries.iter().map(|summary| summary.range().end).max().unwrap_or_default();
     let mut newest = Tally::new(SLOT, true);
-    let unsummed = summed.max(size.saturating_sub(MOST_READ)).min(size)..size;
+    let unsummed = summed.max(size.saturating_sub(MAX_READ)).min(size)..size;
     summarise(state.trail(), unsummed, &mut newest).await.map_err(|error| unreadable(&error))?;
     if let Some(values) = newest.values(facet) {
         values.top(values.distinct()).into_iter().for_each(|(value, events)| add(value, events));
     }
-    let mut found: Vec<(String, u64)> = counts.into_iter().collect();
-    let begins = |value: &str| value.to_lowercase().starts_with(&written);
-    found.sort_unstable_by(|one, two| {
-        (begins(&two.0), two.1).cmp(&(begins(&one.0), one.1)).then(one.0.cmp(&two.0))
+    let mut values: Vec<(String, u64)> = counts.into_iter().collect();
+    let starts_with = |value: &str| value.to_lowercase().starts_with(&written);
+    values.sort_unstable_by(|one, two| {
+        (starts_with(&two.0), two.1).cmp(&(starts_with(&one.0), one.1)).then(one.0.cmp(&two.0))
     });
-    found.truncate(OFFERED);
+    values.truncate(MAX_VALUES);
     let option = |(value, events): (String, u64)| CompletedOption {
         insert: crate::console::quoted_value(&value),
         about: String::new(),
         events: Some(events),
     };
-    Ok(found.into_iter().map(option).collect())
+    Ok(values.into_iter().map(option).collect())
 }

@@ -1,6 +1,6 @@
-//! How many events, when, and with which values.
+//! Histograms and facets of events.
 //!
-//! A count is exact, or of so many events looked at as it says, the newest first; never a guess.
+//! A count is exact, or it covers the newest events only and says how many were read; it is never an estimate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use meshtrail_query::Filter;
 use meshtrail_query::tally::{Counted, Facet, Question, SLOT, Summary, Tally, count};
 use serde::{Deserialize, Serialize};
 
-use super::{filter, limit, unreadable};
-use crate::extract::Asked;
+use super::{check_limit, parse_filter, unreadable};
+use crate::extract::ValidQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// How long the work for an answer may take, about.
+/// How long computing a response may take, about.
 const BUDGET: Duration = Duration::from_secs(3);
 
-/// Bars of a histogram when nothing is said, and at most.
+/// The default and the largest number of bars of a histogram.
 const BARS: usize = 96;
 const MAX_BARS: usize = 400;
 
-/// Values of a facet when nothing is said, and at most.
+/// The default and the largest number of values of a facet.
 const TOP: usize = 10;
 const MAX_TOP: usize = 200;
 
-/// How many events are read for bars shorter than a summary's slots.
-const FEW: u64 = 50_000;
+/// The most events that are read one by one for bars shorter than a summary's slots.
+const MAX_READ: u64 = 50_000;
 
-/// How long a bar can be, in seconds.
+/// The possible widths of a bar, in seconds.
 const WIDTHS: &[i64] = &[
     1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800,
     604_800, 1_209_600, 2_419_200, 7_257_600, 31_536_000,
@@ -157,12 +157,12 @@ pub struct Facets {
     responses((status = 200, body = Histogram)))]
 pub(crate) async fn histogram(
     State(state): State<AppState>,
-    Asked(query): Asked<HistogramQuery>,
+    ValidQuery(query): ValidQuery<HistogramQuery>,
 ) -> Result<Json<Histogram>, Problem> {
-    let filter = filter(query.q.as_deref())?;
-    let bars = limit_of("bars", query.bars, BARS, MAX_BARS)?;
-    let wanted = Wanted { facets: false, budget: BUDGET, now: Timestamp::now() };
-    let counts = Counts::of(&state, &filter, &wanted).await?;
+    let filter = parse_filter(query.q.as_deref())?;
+    let bars = check_limit_of("bars", query.bars, BARS, MAX_BARS)?;
+    let request = CountRequest { facets: false, budget: BUDGET, now: Timestamp::now() };
+    let counts = Counts::compute(&state, &filter, &request).await?;
     Ok(Json(counts.histogram(bars, query.by.unwrap_or_default())))
 }
 
@@ -171,26 +171,32 @@ pub(crate) async fn histogram(
     responses((status = 200, body = Facets)))]
 pub(crate) async fn facets(
     State(state): State<AppState>,
-    Asked(query): Asked<FacetsQuery>,
+    ValidQuery(query): ValidQuery<FacetsQuery>,
 ) -> Result<Json<Facets>, Problem> {
-    let filter = filter(query.q.as_deref())?;
-    let top = limit_of("top", query.top, TOP, MAX_TOP)?;
-    let wanted = Wanted { facets: true, budget: BUDGET, now: Timestamp::now() };
-    Ok(Json(Counts::of(&state, &filter, &wanted).await?.facets(top)))
+    let filter = parse_filter(query.q.as_deref())?;
+    let top = check_limit_of("top", query.top, TOP, MAX_TOP)?;
+    let request = CountRequest { facets: true, budget: BUDGET, now: Timestamp::now() };
+    Ok(Json(Counts::compute(&state, &filter, &request).await?.facets(top)))
 }
 
-fn limit_of(field: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
-    limit(asked, usual, most).map_err(|_| Problem::bad_request(field, format!("ask for 1 to {most}")))
+fn check_limit_of(
+    field: &str,
+    requested: Option<usize>,
+    default: usize,
+    max: usize,
+) -> Result<usize, Problem> {
+    check_limit(requested, default, max)
+        .map_err(|_| Problem::bad_request(field, format!("ask for 1 to {max}")))
 }
 
-/// What is wanted of a count.
-pub(crate) struct Wanted {
+/// What to count, and how long counting may take.
+pub(crate) struct CountRequest {
     pub(crate) facets: bool,
     pub(crate) budget: Duration,
     pub(crate) now: Timestamp,
 }
 
-/// Counts of what a filter lets through.
+/// Counts of the events that match a filter.
 pub(crate) struct Counts {
     counted: Counted,
     since: Option<Timestamp>,
@@ -199,34 +205,37 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Counts.
-    pub(crate) async fn of(state: &AppState, filter: &Filter, wanted: &Wanted) -> Result<Counts, Problem> {
+    pub(crate) async fn compute(
+        state: &AppState,
+        filter: &Filter,
+        request: &CountRequest,
+    ) -> Result<Counts, Problem> {
         let (trail, summaries) = (state.trail(), state.summaries().all());
         let hints = filter.scan_hints();
-        let until = hints.until.unwrap_or(wanted.now);
-        let width = match hints.since.map(seconds).or_else(|| begins(&summaries)) {
-            Some(since) => grain(seconds(until) - since),
+        let until = hints.until.unwrap_or(request.now);
+        let width = match hints.since.map(seconds).or_else(|| typical_start(&summaries)) {
+            Some(since) => slot_width(seconds(until) - since),
             None => SLOT,
         };
-        // Finer than summaries are, each event is read: of all there are, only where they are few.
-        let many = hints.since.is_none() && trail.size() > FEW;
-        let width = if many { width.max(SLOT) } else { width };
-        let question = Question { filter, width, facets: wanted.facets, budget: wanted.budget };
+        // Slots shorter than those of summaries require reading each event; over the whole trail that is done only while
+        // it is short.
+        let is_long = hints.since.is_none() && trail.size() > MAX_READ;
+        let width = if is_long { width.max(SLOT) } else { width };
+        let question = Question { filter, width, facets: request.facets, budget: request.budget };
         let first = trail.snapshot().first();
         let counted = count(trail, first, &summaries, &question).await.map_err(|error| unreadable(&error))?;
-        Ok(Counts { counted, since: hints.since, until: hints.until, now: wanted.now })
+        Ok(Counts { counted, since: hints.since, until: hints.until, now: request.now })
     }
 
-    /// What was counted.
     pub(crate) fn extent(&self) -> Extent {
         let Counted { tally, looked_at, of } = &self.counted;
         Extent { matched: tally.events(), looked_at: *looked_at, of: *of, whole: self.counted.is_whole() }
     }
 
-    /// Over time, in at most `bars` bars.
+    /// A histogram of at most `bars` bars.
     pub(crate) fn histogram(&self, bars: usize, by: By) -> Histogram {
         let (from, to) = self.range();
-        let width = fitting(to - from, bars, self.counted.tally.width());
+        let width = bar_width(to - from, bars, self.counted.tally.width());
         let (from, to) = (from.div_euclid(width) * width, to.max(from + 1));
         let to = (to + width - 1).div_euclid(width) * width;
         let mut counts: BTreeMap<i64, BTreeMap<String, u64>> = BTreeMap::new();
@@ -248,35 +257,35 @@ impl Counts {
         Histogram { from: instant(from), to: instant(to), width, bars, outside, extent: self.extent() }
     }
 
-    /// The range to draw, in seconds: the filter's own, else where the events are. A few that lie far off, by a clock
-    /// that was wrong, don't press the others into one bar.
+    /// The range to draw, in seconds: the filter's own, else the range of the events. The first 0.05 % of the events
+    /// are left out if they are far from the others, so that a wrong clock does not compress the rest into one bar.
     fn range(&self) -> (i64, i64) {
         let mut slots: BTreeMap<i64, u64> = BTreeMap::new();
         for (slot, _, events) in self.counted.tally.cells() {
             *slots.entry(slot).or_default() += events;
         }
-        let few = self.counted.tally.events() / 2000;
+        let outliers = self.counted.tally.events() / 2000;
         let mut seen = 0;
-        let past_few = |(_, events): &(&i64, &u64)| {
+        let past_outliers = |(_, events): &(&i64, &u64)| {
             seen += *events;
-            seen > few
+            seen > outliers
         };
-        let first = slots.iter().find(past_few).map(|(slot, _)| *slot);
+        let first = slots.iter().find(past_outliers).map(|(slot, _)| *slot);
         let (earliest, last) = (slots.keys().next().copied(), slots.keys().last().copied());
         let end = self.until.map_or_else(|| seconds(self.now) + 1, seconds);
-        let far = |first: i64, earliest: i64| end - earliest > 3 * (end - first).max(86_400);
+        let is_far = |first: i64, earliest: i64| end - earliest > 3 * (end - first).max(86_400);
         let from = match (self.since, first, earliest) {
             (Some(since), _, _) => seconds(since),
-            (None, Some(first), Some(earliest)) if far(first, earliest) => first,
+            (None, Some(first), Some(earliest)) if is_far(first, earliest) => first,
             (None, _, Some(earliest)) => earliest,
             _ => end - 3600,
         };
-        // Without a filter's end, what a clock said was ahead is drawn too, if it is not far ahead.
+        // If the filter has no end, events of a clock that is ahead are drawn too, up to one day.
         let ahead = last.filter(|last| self.until.is_none() && *last >= end && *last < end + 86_400);
         (from.min(end - 1), ahead.map_or(end, |last| last + i64::from(SLOT)))
     }
 
-    /// The commonest values.
+    /// The most common values of each facet.
     pub(crate) fn facets(&self, top: usize) -> Facets {
         let facets = Facet::ALL.into_iter().filter_map(|facet| facet_values(&self.counted.tally, facet, top));
         Facets { facets: facets.collect(), extent: self.extent() }
@@ -296,25 +305,25 @@ fn facet_values(tally: &Tally, facet: Facet, top: usize) -> Option<FacetValues> 
     })
 }
 
-/// The shortest length of a bar, whole slots of `slot` seconds, with which so many seconds fit into so many bars, and
-/// perhaps a part of one more.
-fn fitting(span: i64, bars: usize, slot: i64) -> i64 {
+/// The smallest width of a bar, a multiple of `slot` seconds, with which `span` seconds fit into `bars` bars, and
+/// perhaps part of one more.
+fn bar_width(span: i64, bars: usize, slot: i64) -> i64 {
     let bars = i64::try_from(bars).unwrap_or(1).max(1);
     let fits = |width: &i64| span - 1 <= *width * bars && width % slot == 0;
     WIDTHS.iter().copied().find(fits).unwrap_or_else(|| (span / bars / slot + 1) * slot)
 }
 
-/// The slots to count by for so many seconds: what bars of the usual number need, and no more, since a trail of years
-/// has many quarters of an hour.
-fn grain(span: i64) -> u32 {
-    let width = fitting(span, BARS, 1);
+/// The width of the slots to count by for `span` seconds: as fine as the default number of bars needs, and no finer,
+/// since a trail of years would have very many slots.
+fn slot_width(span: i64) -> u32 {
+    let width = bar_width(span, BARS, 1);
     let fine = |slot: &i64| *slot >= i64::from(SLOT) && *slot * 4 <= width && width % slot == 0;
     let slot = WIDTHS.iter().copied().rev().find(fine).unwrap_or(width.min(i64::from(SLOT)));
     u32::try_from(slot).unwrap_or(SLOT)
 }
 
-/// When most of what is summed up begins.
-fn begins(summaries: &[Arc<Summary>]) -> Option<i64> {
+/// The time at which nearly all of the summaries start: the second percentile of their starts.
+fn typical_start(summaries: &[Arc<Summary>]) -> Option<i64> {
     let mut firsts: Vec<i64> = summaries.iter().filter_map(|summary| summary.begins()).collect();
     firsts.sort_unstable();
     firsts.get(firsts.len() / 50).copied()

@@ -1,7 +1,7 @@
-//! Events as they come in.
+//! A stream of new events.
 //!
-//! - A follower reads the trail from its own cursor: it can be slow without holding anybody up, and miss nothing.
-//! - The trail is looked at a few times a second at most, however fast it grows.
+//! - A follower reads the trail from its own cursor: a slow one delays nobody and misses nothing.
+//! - The trail is polled a few times per second at most, however fast it grows.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use http::HeaderMap;
 use meshtrail_query::{Ask, Cursor, Filter, Start};
 use serde::Deserialize;
 
-use super::{filter, unreadable};
-use crate::api::live;
-use crate::extract::{Asked, parsed};
+use super::{parse_filter, unreadable};
+use crate::api::sse;
+use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// How long the trail is left alone between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// The shortest time between two reads of the trail.
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
 
-/// Events that are read at a time, and how long that may take, about.
+/// Events per read, and how long a read may take, about.
 const BATCH: usize = 200;
 const BUDGET: Duration = Duration::from_secs(2);
 
@@ -45,64 +45,64 @@ pub struct FollowQuery {
 pub(crate) async fn follow(
     State(state): State<AppState>,
     headers: HeaderMap,
-    Asked(query): Asked<FollowQuery>,
+    ValidQuery(query): ValidQuery<FollowQuery>,
 ) -> Result<Response, Problem> {
-    let filter = filter(query.q.as_deref())?;
+    let filter = parse_filter(query.q.as_deref())?;
     let last = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
-        Some(id) => Some(parsed::<u64>("last-event-id", id)?),
+        Some(id) => Some(parse_field::<u64>("last-event-id", id)?),
         None => query.after,
     };
     let next = last.map_or_else(|| state.trail().size(), |last| last.saturating_add(1));
     let size = state.trail().subscribe();
-    let hurries = last.is_some();
-    let follower = Follower { size, state: state.clone(), filter, next, hurries, done: false };
-    Ok(live::answer(&state, stream::unfold(follower, Follower::more).map(stream::iter).flatten()))
+    let is_behind = last.is_some();
+    let follower = Follower { size, state: state.clone(), filter, next, is_behind, done: false };
+    Ok(sse::response(&state, stream::unfold(follower, Follower::next_batch).map(stream::iter).flatten()))
 }
 
 struct Follower {
     state: AppState,
     size: tokio::sync::watch::Receiver<u64>,
     filter: Filter,
-    /// Everything below was looked at.
+    /// Everything below this index was read.
     next: u64,
-    /// Whether the last look left something to look at.
-    hurries: bool,
-    /// Whether nothing more comes.
+    /// Whether the last read did not reach the end of the trail.
+    is_behind: bool,
+    /// Whether the stream ends.
     done: bool,
 }
 
 impl Follower {
-    /// The next events; waits for some.
-    async fn more(mut self) -> Option<(Vec<Event>, Follower)> {
+    /// Waits for new events and returns them.
+    async fn next_batch(mut self) -> Option<(Vec<Event>, Follower)> {
         if self.done || self.size.wait_for(|size| *size > self.next).await.is_err() {
             return None;
         }
-        if !self.hurries {
-            tokio::time::sleep(LOOK_EVERY).await;
+        if !self.is_behind {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        let found = self.read().await.unwrap_or_else(|problem| {
-            // The reader asks again from its last id.
+        let events = self.read().await.unwrap_or_else(|problem| {
+            // The client reconnects with its last id.
             self.done = true;
             vec![Event::default().event("broken").data(problem.detail)]
         });
-        Some((found, self))
+        Some((events, self))
     }
 
     async fn read(&mut self) -> Result<Vec<Event>, Problem> {
         let size = self.state.trail().size();
-        let from: Cursor = parsed("after", &format!("o{}", self.next))?;
+        let from: Cursor = parse_field("after", &format!("o{}", self.next))?;
         let ask = Ask { start: Start::After(from), limit: BATCH, budget: BUDGET };
         let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, |leaf| {
-            self.state.learned().best(leaf)
+            self.state.late_identities().apply_to(leaf)
         })
         .await
         .map_err(|error| unreadable(&error))?;
-        self.hurries = page.next.is_some();
-        // Without a cursor everything was looked at that there was, which is perhaps more than there was before.
+        self.is_behind = page.next.is_some();
+        // Without a cursor the read reached the end of the trail, which may be beyond `size` by now.
         let past_last = page.items.last().map_or(0, |(index, _)| index + 1);
         self.next = page.next.map_or(size.max(past_last), Cursor::at);
         let mut events: Vec<Event> =
-            page.items.into_iter().filter_map(|(index, leaf)| written(index, leaf)).collect();
+            page.items.into_iter().filter_map(|(index, leaf)| leaf_event(index, leaf)).collect();
         if events.is_empty() && self.next > 0 {
             let at = (self.next - 1).to_string();
             events.push(Event::default().event("at").id(at.clone()).data(at));
@@ -111,7 +111,7 @@ impl Follower {
     }
 }
 
-/// A leaf is canonical JSON, and so one line.
-fn written(index: u64, leaf: Bytes) -> Option<Event> {
+/// The server-sent event of a leaf. A leaf is canonical JSON, and so one line.
+fn leaf_event(index: u64, leaf: Bytes) -> Option<Event> {
     Some(Event::default().id(index.to_string()).data(String::from_utf8(leaf.into()).ok()?))
 }

@@ -1,52 +1,52 @@
-//! Events from senders, read and checked before any of them is written.
+//! Events from senders, parsed and checked before any of them is written.
 //!
-//! - All of a request is taken or none: one bad event refuses it, and says which.
-//! - A sender hands in what its own source saw: the token's name is the source, or the beginning of it up to a dot.
-//! - What this server itself witnesses or concludes (recordings, what was done with Meshtrail, who somebody was) is
-//!   never taken from a sender.
+//! - A request is accepted as a whole or not at all: one invalid event refuses it, and the problem names that event.
+//! - A sender may only send events of its own source: the token's name is the source, or its prefix up to a dot.
+//! - Events that this server itself observes or derives (recordings, uses of Meshtrail, late identities) are
+//!   never accepted from a sender.
 
 use http::{HeaderMap, header};
 use meshtrail_event::{Event, EventError, EventId, Family, Kind, Timestamp};
-use meshtrail_trail::{AppendError, Appended};
+use meshtrail_trail::{AppendError, AppendOutcome};
 use serde_json::value::RawValue;
 
-use crate::auth::Holder;
+use crate::auth::Principal;
 use crate::problem::Problem;
 use crate::state::AppState;
 
 /// The most events in one request.
 pub(super) const MAX_EVENTS: usize = 10_000;
 
-/// Reads the events of a body.
-pub(super) fn read(
+/// Parses and checks the events of a body.
+pub(super) fn parse(
     headers: &HeaderMap,
     body: &[u8],
-    who: &Holder,
+    who: &Principal,
     trail: &str,
 ) -> Result<Vec<Event>, Problem> {
-    let parts = match media_type(headers) {
-        "application/json" => array(body)?,
-        "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines" => lines(body),
+    let texts = match media_type(headers) {
+        "application/json" => split_array(body)?,
+        "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines" => split_lines(body),
         _ => {
             let detail =
                 "send a JSON array as application/json, or one event per line as application/x-ndjson";
             return Err(Problem::unsupported_media(detail));
         }
     };
-    if parts.is_empty() {
+    if texts.is_empty() {
         return Err(Problem::bad_request("body", "the request holds no event"));
     }
-    if parts.len() > MAX_EVENTS {
-        let detail = format!("{} events in one request; send at most {MAX_EVENTS}", parts.len());
+    if texts.len() > MAX_EVENTS {
+        let detail = format!("{} events in one request; send at most {MAX_EVENTS}", texts.len());
         return Err(Problem::too_large("body", detail));
     }
     let now = Timestamp::now();
-    let read = |(at, text): (usize, &[u8])| {
+    let parse = |(at, text): (usize, &[u8])| {
         let event = Event::from_source(text, now).map_err(|error| bad_event(at, &error))?;
         check(at, &event, who, trail)?;
         Ok(event)
     };
-    parts.into_iter().enumerate().map(read).collect()
+    texts.into_iter().enumerate().map(parse).collect()
 }
 
 fn media_type(headers: &HeaderMap) -> &str {
@@ -54,13 +54,13 @@ fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-fn array(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
+fn split_array(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     let parts: Vec<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| Problem::bad_request("body", format!("not a JSON array: {error}")))?;
     Ok(parts.into_iter().map(|part| part.get().as_bytes()).collect())
 }
 
-fn lines(body: &[u8]) -> Vec<&[u8]> {
+fn split_lines(body: &[u8]) -> Vec<&[u8]> {
     body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect()
 }
 
@@ -72,13 +72,13 @@ fn bad_event(at: usize, error: &EventError) -> Problem {
     Problem::bad_request(field, error.to_string())
 }
 
-fn check(at: usize, event: &Event, who: &Holder, trail: &str) -> Result<(), Problem> {
+fn check(at: usize, event: &Event, who: &Principal, trail: &str) -> Result<(), Problem> {
     let source = event.id.source.as_str();
     if source == trail || source.strip_prefix(trail).is_some_and(|rest| rest.starts_with('.')) {
         let detail = format!("sources that begin with {trail}. are this server's own");
         return Err(Problem::forbidden(detail).at(format!("[{at}].id")));
     }
-    if let Holder::Token { name, .. } = who {
+    if let Principal::Token { name, .. } = who {
         let own =
             source.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         if !own {
@@ -102,10 +102,10 @@ fn check(at: usize, event: &Event, who: &Holder, trail: &str) -> Result<(), Prob
     }
 }
 
-/// Appends all; returns how many were new. Durable on return.
+/// Appends all events; returns how many were new. Durable on return.
 pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize, Problem> {
     let ids: Vec<(EventId, Timestamp)> = events.iter().map(|event| (event.id.clone(), event.time)).collect();
-    let at = |id: &EventId| format!("[{}].id", ids.iter().position(|(known, _)| known == id).unwrap_or(0));
+    let at = |id: &EventId| format!("[{}].id", ids.iter().position(|(other, _)| other == id).unwrap_or(0));
     let appended = state.trail().append(events).await.map_err(|error| match &error {
         AppendError::Event { id, reason } => Problem::bad_request(at(id), reason.to_string()),
         AppendError::Sequence(_) => Problem::conflict(error.to_string()),
@@ -115,10 +115,11 @@ pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize
         )
         .because(&error),
     })?;
-    let came = ids.into_iter().zip(&appended).filter(|(_, one)| !matches!(one, Appended::Duplicate { .. }));
-    let came: Vec<(EventId, Timestamp)> = came.map(|(id, _)| id).collect();
-    state.sources().came(&came, Timestamp::now());
-    Ok(appended.iter().filter(|one| !matches!(one, Appended::Duplicate { .. })).count())
+    let new =
+        ids.into_iter().zip(&appended).filter(|(_, one)| !matches!(one, AppendOutcome::Duplicate { .. }));
+    let new: Vec<(EventId, Timestamp)> = new.map(|(id, _)| id).collect();
+    state.sources().record_received(&new, Timestamp::now());
+    Ok(appended.iter().filter(|one| !matches!(one, AppendOutcome::Duplicate { .. })).count())
 }
 
 #[cfg(test)]
@@ -126,13 +127,13 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn sender() -> Holder {
-        Holder::Token { id: "t1".to_owned(), name: "agent-1".to_owned() }
+    fn sender() -> Principal {
+        Principal::Token { id: "t1".to_owned(), name: "agent-1".to_owned() }
     }
 
-    fn read_as(media: &'static str, body: &str) -> Result<Vec<Event>, Problem> {
+    fn parse_as(media: &'static str, body: &str) -> Result<Vec<Event>, Problem> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
-        read(&headers, body.as_bytes(), &sender(), "main")
+        parse(&headers, body.as_bytes(), &sender(), "main")
     }
 
     fn event(id: &str, kind: &str) -> String {
@@ -142,12 +143,12 @@ mod tests {
     #[test]
     fn arrays_and_lines_are_read_and_the_bad_one_is_named() {
         let (one, two) = (event("agent-1.1.1", "ssh.login"), event("agent-1.web.1.2", "flow.opened"));
-        assert_eq!(read_as("application/json; charset=utf-8", &format!("[{one},{two}]")).unwrap().len(), 2);
-        assert_eq!(read_as("application/x-ndjson", &format!("{one}\n\r\n{two}\n")).unwrap().len(), 2);
-        let bad = read_as("application/json", &format!(r#"[{one},{{"id":"nonsense"}}]"#)).unwrap_err();
+        assert_eq!(parse_as("application/json; charset=utf-8", &format!("[{one},{two}]")).unwrap().len(), 2);
+        assert_eq!(parse_as("application/x-ndjson", &format!("{one}\n\r\n{two}\n")).unwrap().len(), 2);
+        let bad = parse_as("application/json", &format!(r#"[{one},{{"id":"nonsense"}}]"#)).unwrap_err();
         assert_eq!(bad.field.as_deref(), Some("[1]"));
-        assert_eq!(read_as("text/plain", &one).unwrap_err().status, 415);
-        assert_eq!(read_as("application/json", "[]").unwrap_err().status, 400);
+        assert_eq!(parse_as("text/plain", &one).unwrap_err().status, 415);
+        assert_eq!(parse_as("application/json", "[]").unwrap_err().status, 400);
     }
 
     #[test]
@@ -159,7 +160,7 @@ mod tests {
             ("agent-1.1.1", "ssh.session.ended", "[0].kind"),
             ("agent-1.1.1", "meshtrail.viewed", "[0].kind"),
         ] {
-            let refused = read_as("application/x-ndjson", &event(id, kind)).unwrap_err();
+            let refused = parse_as("application/x-ndjson", &event(id, kind)).unwrap_err();
             assert_eq!(
                 (refused.status.as_u16(), refused.field.as_deref()),
                 (403, Some(field)),

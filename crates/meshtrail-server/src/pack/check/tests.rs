@@ -2,7 +2,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use meshtrail_trail::tree::{Hash, node_hash};
 
 use super::*;
-use crate::pack::Parts;
+use crate::pack::PackParts;
 
 const SESSION: &str = "20261120-main-3-17";
 
@@ -40,7 +40,7 @@ fn path(at: usize, hashes: &[Hash]) -> Vec<Hash> {
 }
 
 /// A checkpoint's note and the key it is signed by.
-fn signed(size: u64, root: Hash) -> (String, String) {
+fn sign_checkpoint(size: u64, root: Hash) -> (String, String) {
     let key = SigningKey::from_bytes(&[7; 32]);
     let name = "trail.example.com/main";
     let public = [&[1u8][..], key.verifying_key().as_bytes()].concat();
@@ -71,12 +71,12 @@ fn pack() -> Pack {
     leaves.push(b"another".to_vec());
     leaves.push(b"and another".to_vec());
     let hashes: Vec<Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
-    let (checkpoint, vkey) = signed(leaves.len() as u64, root(&hashes));
+    let (checkpoint, vkey) = sign_checkpoint(leaves.len() as u64, root(&hashes));
     let events = of_session
         .into_iter()
         .zip(4u64..)
         .map(|(leaf, index)| (index, leaf, path(usize::try_from(index).unwrap(), &hashes)));
-    let parts = Parts {
+    let parts = PackParts {
         session: SESSION.parse().unwrap(),
         recording,
         events: events.collect(),

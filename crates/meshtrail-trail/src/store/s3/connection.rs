@@ -1,4 +1,4 @@
-//! Signed requests: those of the client, signed once more where they gain headers, and those it has no call for.
+//! Signed requests: the client's, signed again if headers are added, and those that the client has no call for.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ use super::RETRY_WITHIN;
 
 const TRIES: u32 = 4;
 
-/// Counts how often one call was sent: more than once means that an answer was lost.
+/// Counts the attempts of one call: more than one means that an answer was lost.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attempts(Arc<AtomicU32>);
 
@@ -32,39 +32,39 @@ impl Attempts {
     }
 }
 
-/// A retention that travels with one PUT.
+/// The retention headers of one PUT.
 #[derive(Debug, Clone)]
-pub(super) struct Retain {
+pub(super) struct RetentionHeaders {
     mode: &'static str,
     until: String,
 }
 
-impl Retain {
+impl RetentionHeaders {
     pub(super) fn from_now(retention: ObjectRetention) -> Self {
         let mode = match retention.mode {
             RetentionMode::Governance => "GOVERNANCE",
             RetentionMode::Compliance => "COMPLIANCE",
         };
         let until = Timestamp::now().after(retention.keep).to_string();
-        // Seconds are what every implementation reads.
+        // Every implementation reads times in seconds.
         Self { mode, until: format!("{}Z", &until[..19]) }
     }
 }
 
-/// A connector whose requests are signed once more when they carry a [`Retain`].
+/// A connector that adds [`RetentionHeaders`] to requests which have them as an extension, and signs them again.
 #[derive(Debug, Clone)]
-pub(super) struct Resigning {
+pub(super) struct ResigningConnector {
     signer: Arc<Signer>,
 }
 
 #[derive(Debug)]
 struct Signer {
     region: String,
-    /// Known only once the client is built, which needs this connector first.
+    /// Set once the client is built, which itself needs this connector.
     credentials: OnceLock<AwsCredentialProvider>,
 }
 
-impl Resigning {
+impl ResigningConnector {
     pub(super) fn new(region: String) -> Self {
         Self { signer: Arc::new(Signer { region, credentials: OnceLock::new() }) }
     }
@@ -85,7 +85,7 @@ impl Resigning {
     }
 }
 
-impl HttpConnector for Resigning {
+impl HttpConnector for ResigningConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let inner = ReqwestConnector::default().connect(options)?;
         Ok(HttpClient::new(ResigningService { inner, signer: self.signer.clone() }))
@@ -108,7 +108,7 @@ impl HttpService for ResigningService {
             if let Some(attempts) = request.extensions().get::<Attempts>() {
                 attempts.0.fetch_add(1, Ordering::Relaxed);
             }
-            if let Some(retain) = request.extensions().get::<Retain>().cloned() {
+            if let Some(retain) = request.extensions().get::<RetentionHeaders>().cloned() {
                 let until = HeaderValue::from_str(&retain.until)
                     .map_err(|error| HttpError::new(HttpErrorKind::Request, error))?;
                 let headers = request.headers_mut();
@@ -163,7 +163,7 @@ impl RequestError {
         refused && (body.contains("WORM") || body.contains("Object Lock") || body.contains("object lock"))
     }
 
-    /// Whether the bucket says, in one of the usual ways, that it has no such feature or configuration.
+    /// Whether the bucket has no such feature or configuration.
     pub(super) fn is_absent_feature(&self) -> bool {
         let Self::Status { status, body } = self else { return false };
         let not_bucket = !body.contains("NoSuchBucket");
@@ -207,7 +207,7 @@ impl RequestError {
 }
 
 impl Connection {
-    /// Sends a request that changes nothing when repeated, with bounded retries.
+    /// Sends an idempotent request, with bounded retries.
     pub(super) async fn request(
         &self,
         method: Method,
@@ -259,7 +259,7 @@ impl Connection {
     }
 }
 
-/// Percent-encoding as signatures want it.
+/// Percent-encoding as signatures require it.
 pub(super) fn escape(text: &str, keeps_slash: bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -272,7 +272,7 @@ pub(super) fn escape(text: &str, keeps_slash: bool) -> String {
     escaped
 }
 
-/// Between half of `wait` and all of it, so that many clients don't return at once.
+/// A random time between half of `wait` and `wait`, so that clients don't retry at the same time.
 fn jittered(wait: Duration) -> Duration {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     wait / 2 + wait.mul_f64(f64::from(nanos % 1000) / 2000.0)

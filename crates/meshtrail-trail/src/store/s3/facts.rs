@@ -1,4 +1,4 @@
-//! What a bucket says of itself: versions and Object Lock.
+//! A bucket's configuration: versions and Object Lock.
 
 use http::Method;
 use serde::Deserialize;
@@ -34,13 +34,13 @@ struct LockAnswer {
 #[derive(Deserialize)]
 struct LockRule {}
 
-pub(super) async fn ask(connection: &Connection) -> Result<BucketFacts, RequestError> {
-    let versioning = match answer::<VersioningAnswer>(connection, "versioning").await? {
+pub(super) async fn query_facts(connection: &Connection) -> Result<BucketFacts, RequestError> {
+    let versioning = match query_config::<VersioningAnswer>(connection, "versioning").await? {
         Some(VersioningAnswer { status: Some(status) }) if status == "Enabled" => Versioning::On,
         Some(VersioningAnswer { status: Some(_) }) => Versioning::Suspended,
         _ => Versioning::Off,
     };
-    let object_lock = match answer::<LockAnswer>(connection, "object-lock").await? {
+    let object_lock = match query_config::<LockAnswer>(connection, "object-lock").await? {
         Some(LockAnswer { object_lock_enabled: Some(enabled), rule }) if enabled == "Enabled" => {
             ObjectLock::On { has_default: rule.is_some() }
         }
@@ -49,12 +49,12 @@ pub(super) async fn ask(connection: &Connection) -> Result<BucketFacts, RequestE
     Ok(BucketFacts { versioning, object_lock })
 }
 
-/// The bucket's configuration under `name`; none where it has no such thing.
-async fn answer<T: for<'de> Deserialize<'de>>(
+/// Reads the bucket's configuration `name`; none if it has no such configuration.
+async fn query_config<T: for<'de> Deserialize<'de>>(
     connection: &Connection,
     name: &str,
 ) -> Result<Option<T>, RequestError> {
-    // An empty value, because signatures are made over `name=`.
+    // With an empty value, because signatures are computed over `name=`.
     let body = match connection.request(Method::GET, "", &format!("{name}=")).await {
         Ok(body) => body,
         Err(error) if error.is_absent_feature() => return Ok(None),

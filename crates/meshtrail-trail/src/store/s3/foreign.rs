@@ -1,4 +1,4 @@
-//! A bucket that somebody else filled: its objects are listed and read, whatever they are called, and nothing is written.
+//! A bucket of another program: its objects are listed and read under any names, and nothing is written.
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -12,7 +12,7 @@ use super::super::StoreLocation;
 use super::super::error::{LocationError, StoreError};
 use super::{allows_http, bucket_endpoint, client_options, retries};
 
-/// Somebody else's bucket, from a prefix on.
+/// Another program's bucket, below a prefix.
 #[derive(Debug, Clone)]
 pub struct ForeignBucket {
     client: AmazonS3,
@@ -27,34 +27,21 @@ pub struct ForeignObject {
     pub key: String,
     /// Its length in bytes.
     pub size: u64,
-    /// When it was put there.
+    /// When it was last modified.
     pub modified: Option<Timestamp>,
 }
 
 /// Why a bucket can't be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ForeignError {
     /// It is no `s3://bucket/prefix`.
     #[error("{text:?} is no place such as s3://bucket/prefix")]
-    Place {
-        /// What was given.
-        text: String,
-        /// Why not.
-        source: Option<LocationError>,
-    },
-    /// The settings don't lead to a bucket.
+    Place { text: String, source: Option<LocationError> },
     #[error(transparent)]
     Settings(#[from] StoreError),
-    /// It can't be listed, or an object can't be read.
     #[error("failed to read {what} of {bucket}")]
-    Read {
-        /// The bucket.
-        bucket: String,
-        /// What.
-        what: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Read { bucket: String, what: String, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
 impl ForeignBucket {
@@ -64,7 +51,7 @@ impl ForeignBucket {
         let rest = text.strip_prefix("s3://").ok_or_else(|| place(None))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_matches('/');
-        // The bucket's own name has the same form everywhere; a foreign prefix may have any.
+        // The bucket's name has the same form everywhere; a foreign prefix may have any form.
         let named = format!("s3://{bucket}").parse::<StoreLocation>();
         named.map(drop).map_err(|source| place(Some(source)))?;
         let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
@@ -85,7 +72,7 @@ impl ForeignBucket {
         &self.name
     }
 
-    /// Every object below the prefix, as the bucket lists them: by key.
+    /// Lists every object below the prefix, by key.
     pub fn list(&self) -> BoxStream<'_, Result<ForeignObject, ForeignError>> {
         let listed = self.client.list(self.prefix.as_ref());
         let objects = listed.map_ok(|meta| ForeignObject {
@@ -96,7 +83,7 @@ impl ForeignBucket {
         objects.map_err(|error| self.failed("the list of objects", error)).boxed()
     }
 
-    /// An object's bytes, as they come.
+    /// Streams an object's bytes.
     pub async fn read(
         &self,
         key: &str,

@@ -1,10 +1,10 @@
 //! A store in an S3 bucket.
 //!
-//! - `put_new` is one conditional PUT; where its answer was lost, the retry's refusal is compared with what lies there.
-//! - On a bucket that keeps versions, keys that are written once are read at their oldest version.
-//! - Where the bucket has Object Lock, the policy's retention travels with each PUT and is part of its signature.
+//! - `put_new` is one conditional PUT. If its answer was lost and the retry is refused, the stored object is compared.
+//! - On a bucket with versions, keys that are written once are read at their oldest version.
+//! - If the bucket has Object Lock, each PUT has the policy's retention in its signed headers.
 //!
-//! Requests are retried with jitter a few times and time out; nothing waits for ever.
+//! Requests have timeouts and a few retries with jitter.
 
 mod connection;
 mod facts;
@@ -27,25 +27,25 @@ use object_store::{
 };
 use object_store::{PutMode, PutOptions, RetryConfig};
 
-use self::connection::{Attempts, Connection, Resigning, Retain};
+use self::connection::{Attempts, Connection, ResigningConnector, RetentionHeaders};
 use self::facts::BucketFacts;
-use self::versions::{Listed, Version, VersionKind};
+use self::versions::{KeyMatch, Version, VersionKind};
 use super::error::{GetError, PutError, StoreError};
 use super::{
-    Entry, Keep, Key, StoreFacts, StoreLocation, Tampering, TamperingKind, Versioning, WritePolicy,
+    Entry, Key, Lifetime, StoreFacts, StoreLocation, Tampering, TamperingKind, Versioning, WritePolicy,
     is_replaceable_name,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Long enough for a segment on a slow line.
+/// Long enough for a segment over a slow connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// For what carries no object.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(15);
-/// No try begins later than this after the first.
+/// For requests without an object.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(15);
+/// No retry begins later than this after the first attempt.
 const RETRY_WITHIN: Duration = Duration::from_secs(45);
 const RETRIES: usize = 5;
-/// First versions that are remembered; beyond, they are asked for again.
-const REMEMBERED: usize = 65_536;
+/// First versions that are cached; beyond it they are queried again.
+const MAX_FIRST_VERSIONS: usize = 65_536;
 
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -55,19 +55,19 @@ pub(super) struct Bucket {
     prefix: String,
     policy: WritePolicy,
     facts: BucketFacts,
-    /// The version that counts, by key. It never changes: an older one can't appear.
+    /// The first version by key. It never changes: an older one can't appear.
     first_versions: Mutex<HashMap<Key, String>>,
 }
 
 impl Bucket {
-    /// Opens the bucket that `settings` lead to, which from the environment are `AmazonS3Builder::from_env()`.
+    /// Opens a bucket with `settings`, such as `AmazonS3Builder::from_env()`.
     pub(super) async fn open(
         settings: AmazonS3Builder,
         bucket: &str,
         prefix: &str,
         policy: &WritePolicy,
     ) -> Result<Self, StoreError> {
-        // Whoever wires the process may have installed the provider already: then that one is used.
+        // The process may have installed a provider already, which is then used.
         if rustls::crypto::CryptoProvider::get_default().is_none()
             && rustls::crypto::ring::default_provider().install_default().is_err()
         {
@@ -84,7 +84,7 @@ impl Bucket {
         }
         let region =
             builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_else(|| String::from("us-east-1"));
-        let resigning = Resigning::new(region.clone());
+        let resigning = ResigningConnector::new(region.clone());
         let client = builder
             .with_http_connector(resigning.clone())
             .with_client_options(options.clone())
@@ -94,8 +94,8 @@ impl Bucket {
             .map_err(unusable)?;
         resigning.use_credentials(client.credentials().clone());
         let connection =
-            resigning.connection(endpoint, &options.with_timeout(QUESTION_TIMEOUT)).map_err(unusable)?;
-        let facts = facts::ask(&connection)
+            resigning.connection(endpoint, &options.with_timeout(CONTROL_TIMEOUT)).map_err(unusable)?;
+        let facts = facts::query_facts(&connection)
             .await
             .map_err(|error| error.into_store_error("read", "the settings of the bucket", &name))?;
         Ok(Self {
@@ -113,15 +113,15 @@ impl Bucket {
         StoreFacts { location, versioning: self.facts.versioning, object_lock: self.facts.object_lock }
     }
 
-    pub(super) async fn put_new(&self, key: &Key, bytes: Bytes, keep: Keep) -> Result<(), PutError> {
+    pub(super) async fn put_new(&self, key: &Key, bytes: Bytes, keep: Lifetime) -> Result<(), PutError> {
         let attempts = Attempts::default();
         let mut options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         options.extensions.insert(attempts.clone());
-        if keep == Keep::Retained
+        if keep == Lifetime::Retained
             && self.facts.can_lock()
             && let Some(retention) = self.policy.retention
         {
-            options.extensions.insert(Retain::from_now(retention));
+            options.extensions.insert(RetentionHeaders::from_now(retention));
         }
         let put = self.client.put_opts(&self.path(key), bytes.clone().into(), options).await;
         match put {
@@ -132,7 +132,7 @@ impl Bucket {
         }
     }
 
-    /// After a lost answer: the object is ours if it holds our bytes.
+    /// Resolves a lost answer: the object is ours if it has our bytes.
     async fn settle(&self, key: &Key, bytes: &Bytes) -> Result<(), PutError> {
         match self.get(key).await {
             Ok(found) if found == bytes => Ok(()),
@@ -143,7 +143,7 @@ impl Bucket {
         }
     }
 
-    /// A put-if-absent succeeds in front of a delete marker: what was just written must be the oldest version.
+    /// Checks that what was just written is the oldest version: a put-if-absent succeeds over a delete marker.
     async fn check_first(&self, key: &Key, written: Option<String>) -> Result<(), PutError> {
         if self.facts.versioning == Versioning::Off {
             return Ok(());
@@ -200,7 +200,7 @@ impl Bucket {
         let got = match got {
             Ok(got) => got,
             Err(error) => {
-                // Which of the many ways to say "past the end" this was is told by the size.
+                // Buckets report a range past the end in different ways; the size decides.
                 let size = self.size(key).await?;
                 if size < range.end {
                     return Err(GetError::Short { key: key.clone(), size, end: range.end });
@@ -231,15 +231,15 @@ impl Bucket {
         Ok(entries)
     }
 
-    /// What a delete marker hides from a plain listing is still there, and still counts.
+    /// Lists first versions, including those that a delete marker hides from a plain listing.
     async fn list_first_versions(&self, prefix: &Key) -> Result<Vec<Entry>, StoreError> {
-        let listed = self.versions(&format!("{}/", self.full(prefix.as_str())), Listed::Below).await?;
+        let listed = self.versions(&format!("{}/", self.full(prefix.as_str())), KeyMatch::Prefix).await?;
         let mut entries: Vec<Entry> = Vec::new();
         for version in listed {
             let VersionKind::Contents { size } = version.kind else { continue };
             let Some(key) = self.key_of(&version.key) else { continue };
             match entries.last_mut() {
-                // Newest come first: a later line is an older version.
+                // The newest comes first: a later line is an older version.
                 Some(last) if last.key == key && key.is_replaceable() => {}
                 Some(last) if last.key == key => last.size = size,
                 _ => entries.push(Entry { key, size }),
@@ -256,8 +256,8 @@ impl Bucket {
                 Err(error) => Err(self.failed("delete", key.as_str(), error)),
             };
         }
-        // A plain delete would put a marker in front, and that is what tampering looks like.
-        for version in self.versions(&self.full(key.as_str()), Listed::Exactly).await? {
+        // A plain delete would add a delete marker, which looks like tampering.
+        for version in self.versions(&self.full(key.as_str()), KeyMatch::Exact).await? {
             let deleted = self.connection.delete_version(&version.key, &version.id).await;
             deleted.map_err(|error| match error.is_locked() {
                 true => StoreError::Locked { key: key.clone(), store: self.name.clone() },
@@ -272,7 +272,7 @@ impl Bucket {
         if self.facts.versioning == Versioning::Off {
             return Ok(Vec::new());
         }
-        let listed = self.versions(&format!("{}/", self.full(prefix.as_str())), Listed::Below).await?;
+        let listed = self.versions(&format!("{}/", self.full(prefix.as_str())), KeyMatch::Prefix).await?;
         Ok(listed.chunk_by(|a, b| a.key == b.key).flat_map(|versions| self.tampering(versions)).collect())
     }
 
@@ -292,7 +292,7 @@ impl Bucket {
         later.collect()
     }
 
-    /// The version to read: none on a bucket without versions, and for what may be replaced.
+    /// The version to read; none on a bucket without versions, and for keys that may be replaced.
     async fn counting_version(&self, key: &Key) -> Result<Option<String>, GetError> {
         if self.facts.versioning == Versioning::Off || key.is_replaceable() {
             return Ok(None);
@@ -308,12 +308,12 @@ impl Bucket {
     }
 
     async fn first_version(&self, key: &Key) -> Result<Option<Version>, StoreError> {
-        let versions = self.versions(&self.full(key.as_str()), Listed::Exactly).await?;
+        let versions = self.versions(&self.full(key.as_str()), KeyMatch::Exact).await?;
         let contents = |version: &Version| matches!(version.kind, VersionKind::Contents { .. });
         let first = versions.into_iter().rfind(contents);
         if let Some(first) = &first {
             let mut known = self.first_versions.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.len() >= REMEMBERED {
+            if known.len() >= MAX_FIRST_VERSIONS {
                 known.clear();
             }
             known.insert(key.clone(), first.id.clone());
@@ -321,7 +321,7 @@ impl Bucket {
         Ok(first)
     }
 
-    async fn versions(&self, prefix: &str, which: Listed) -> Result<Vec<Version>, StoreError> {
+    async fn versions(&self, prefix: &str, which: KeyMatch) -> Result<Vec<Version>, StoreError> {
         let listed = self.connection.versions(prefix, which).await;
         listed.map_err(|error| error.into_store_error("list versions of", prefix, &self.name))
     }
@@ -384,7 +384,7 @@ fn retries() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: RETRY_WITHIN }
 }
 
-/// Where the client sends requests for this bucket.
+/// The endpoint of the client's requests for this bucket.
 fn bucket_endpoint(builder: &AmazonS3Builder, bucket: &str) -> String {
     let value = |key| builder.get_config_value(&key);
     let virtual_hosted = value(AmazonS3ConfigKey::VirtualHostedStyleRequest).is_some_and(|v| v == "true");

@@ -5,16 +5,16 @@ use serde::Deserialize;
 
 use super::connection::{Connection, RequestError, escape};
 
-/// Which keys a listing takes.
+/// Which keys a listing includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listed {
-    /// The key that is the prefix.
-    Exactly,
-    /// All that begin with it.
-    Below,
+pub(super) enum KeyMatch {
+    /// The key that equals the prefix.
+    Exact,
+    /// All keys that begin with the prefix.
+    Prefix,
 }
 
-/// One version; those of one key follow each other, newest first.
+/// One version; the versions of one key are adjacent, newest first.
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     pub(super) key: String,
@@ -60,7 +60,7 @@ struct Line {
 }
 
 impl Connection {
-    pub(super) async fn versions(&self, prefix: &str, which: Listed) -> Result<Vec<Version>, RequestError> {
+    pub(super) async fn versions(&self, prefix: &str, which: KeyMatch) -> Result<Vec<Version>, RequestError> {
         let mut found = Vec::new();
         let mut from = String::new();
         loop {
@@ -70,11 +70,11 @@ impl Connection {
                 quick_xml::de::from_reader(&body[..]).map_err(|error| RequestError::Xml(Box::new(error)))?;
             let before = found.len();
             found.extend(page.items.into_iter().filter_map(version));
-            if which == Listed::Exactly {
+            if which == KeyMatch::Exact {
                 found.retain(|version| version.key == prefix);
             }
-            // The key that is the prefix sorts before all that begin with it.
-            let passed = which == Listed::Exactly && found.len() == before;
+            // The key that equals the prefix sorts before all that begin with it.
+            let passed = which == KeyMatch::Exact && found.len() == before;
             match page.next_key_marker {
                 Some(key) if page.is_truncated && !passed => {
                     let version = page.next_version_id_marker.unwrap_or_default();

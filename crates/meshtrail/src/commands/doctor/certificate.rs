@@ -1,4 +1,4 @@
-//! When a certificate ends: read from its DER, without judging anything else of it.
+//! The expiry of a certificate, parsed from its DER; nothing else of it is checked.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,13 +9,13 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
-/// The end of the first certificate in a PEM file; none where there is none that can be read.
-pub(super) fn end(pem: &[u8]) -> Option<Timestamp> {
+/// The expiry of the first certificate in a PEM file; none if it can't be parsed.
+pub(super) fn expiry(pem: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(pem).ok()?;
-    let inside = text.split_once("-----BEGIN CERTIFICATE-----")?.1;
-    let inside = inside.split_once("-----END CERTIFICATE-----")?.0;
-    let packed: String = inside.chars().filter(|character| !character.is_whitespace()).collect();
-    not_after(&BASE64_STANDARD.decode(packed).ok()?)
+    let body = text.split_once("-----BEGIN CERTIFICATE-----")?.1;
+    let body = body.split_once("-----END CERTIFICATE-----")?.0;
+    let encoded: String = body.chars().filter(|character| !character.is_whitespace()).collect();
+    not_after(&BASE64_STANDARD.decode(encoded).ok()?)
 }
 
 /// `Certificate { tbsCertificate { [version], serial, algorithm, issuer, validity { notBefore, notAfter }, … }, … }`
@@ -23,14 +23,14 @@ fn not_after(der: &[u8]) -> Option<Timestamp> {
     let (_, certificate, _) = element(der)?;
     let (_, body, _) = element(certificate)?;
     let (first, _, after_first) = element(body)?;
-    let serial_on = if first == VERSION { after_first } else { body };
-    let (_, _, algorithm_on) = element(serial_on)?;
-    let (_, _, issuer_on) = element(algorithm_on)?;
-    let (_, _, validity_on) = element(issuer_on)?;
-    let (kind, validity, _) = element(validity_on)?;
+    let from_serial = if first == VERSION { after_first } else { body };
+    let (_, _, from_algorithm) = element(from_serial)?;
+    let (_, _, from_issuer) = element(from_algorithm)?;
+    let (_, _, from_validity) = element(from_issuer)?;
+    let (kind, validity, _) = element(from_validity)?;
     let (_, _, rest) = element(validity)?;
     let (form, text, _) = element(rest)?;
-    (kind == SEQUENCE).then(|| time(form, std::str::from_utf8(text).ok()?)).flatten()
+    (kind == SEQUENCE).then(|| parse_time(form, std::str::from_utf8(text).ok()?)).flatten()
 }
 
 /// The first element of `der`: its tag, its content, and what follows it.
@@ -50,7 +50,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// `YYMMDDhhmmssZ` before 2050, `YYYYMMDDhhmmssZ` after.
-fn time(form: u8, text: &str) -> Option<Timestamp> {
+fn parse_time(form: u8, text: &str) -> Option<Timestamp> {
     let full = match form {
         UTC_TIME => {
             let century = if text.get(..2)?.parse::<u8>().ok()? < 50 { "20" } else { "19" };
@@ -60,7 +60,7 @@ fn time(form: u8, text: &str) -> Option<Timestamp> {
         _ => return None,
     };
     let part = |from, to| full.get(from..to);
-    let written = format!(
+    let text = format!(
         "{}-{}-{}T{}:{}:{}Z",
         part(0, 4)?,
         part(4, 6)?,
@@ -69,7 +69,7 @@ fn time(form: u8, text: &str) -> Option<Timestamp> {
         part(10, 12)?,
         part(12, 14)?
     );
-    written.parse().ok()
+    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -91,19 +91,19 @@ mod tests {
 
     #[test]
     fn a_certificates_end_is_read_and_nonsense_is_none() {
-        assert_eq!(end(PEM.as_bytes()).unwrap().to_string(), "2036-11-18T12:21:58.000000000Z");
-        assert_eq!(end(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), None);
-        assert_eq!(end(b"not a certificate"), None);
+        assert_eq!(expiry(PEM.as_bytes()).unwrap().to_string(), "2036-11-18T12:21:58.000000000Z");
+        assert_eq!(expiry(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), None);
+        assert_eq!(expiry(b"not a certificate"), None);
         for cut in 0..PEM.len() {
-            end(&PEM.as_bytes()[..cut]);
+            expiry(&PEM.as_bytes()[..cut]);
         }
     }
 
     #[test]
     fn both_forms_of_time_are_read() {
-        let written = |form, text| time(form, text).map(|time| time.to_string());
-        assert_eq!(written(UTC_TIME, "361118122432Z").unwrap(), "2036-11-18T12:24:32.000000000Z");
-        assert_eq!(written(GENERALIZED_TIME, "20501118122432Z").unwrap(), "2050-11-18T12:24:32.000000000Z");
-        assert_eq!(written(UTC_TIME, "36111"), None);
+        let parsed = |form, text| parse_time(form, text).map(|time| time.to_string());
+        assert_eq!(parsed(UTC_TIME, "361118122432Z").unwrap(), "2036-11-18T12:24:32.000000000Z");
+        assert_eq!(parsed(GENERALIZED_TIME, "20501118122432Z").unwrap(), "2050-11-18T12:24:32.000000000Z");
+        assert_eq!(parsed(UTC_TIME, "36111"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What lies on this machine: the store, the room for it, secrets that others can read, certificates that end.
+//! Checks of files on this machine: the store, free disk space, permissions of secrets, expiry of certificates.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,30 +14,35 @@ use crate::args::Doctor;
 use crate::local;
 
 /// Below this the recorder refuses sessions.
-const LEAST_ROOM: u64 = 256 << 20;
+const MIN_FREE: u64 = 256 << 20;
 
-/// Below this it soon will.
-const LITTLE_ROOM: u64 = 4 << 30;
+/// Below this a warning is given.
+const LOW_FREE: u64 = 4 << 30;
 
-/// A certificate that ends within this time is told of.
-const ENDS_SOON: Duration = Duration::from_secs(21 * 86_400);
+/// A certificate that expires within this time gives a warning.
+const EXPIRES_SOON: Duration = Duration::from_secs(21 * 86_400);
 
-pub(super) async fn look(doctor: &Doctor, config: Option<&Config>, runs: bool, checks: &mut Vec<Check>) {
-    let folder = local::folder(doctor.source());
+pub(super) async fn check(
+    doctor: &Doctor,
+    config: Option<&Config>,
+    server_is_running: bool,
+    checks: &mut Vec<Check>,
+) {
+    let folder = local::data_folder(doctor.source());
     let folder = config.map_or(folder, |config| config.data.clone());
-    if let Some(config) = config.filter(|_| !runs) {
-        checks.push(store(&config.store).await);
+    if let Some(config) = config.filter(|_| !server_is_running) {
+        checks.push(check_store(&config.store).await);
     }
-    checks.push(room(&folder));
-    checks.extend(admin_token(&folder));
+    checks.push(check_disk(&folder));
+    checks.extend(check_admin_token(&folder));
     if let Some(config) = config {
-        secrets(&config.sources, checks);
-        certificates(&config.sources, Timestamp::now(), checks);
+        check_secrets(&config.sources, checks);
+        check_certificates(&config.sources, Timestamp::now(), checks);
     }
 }
 
-/// Asks a store as a server does at its start: one small object is written twice and removed.
-async fn store(location: &str) -> Check {
+/// Probes a store as a server does at its start: one small object is written twice and removed.
+async fn check_store(location: &str) -> Check {
     let next = "a folder must be this user's to write; a bucket needs AWS_* credentials and conditional puts (docs/storage.md)";
     let place: StoreLocation = match location.parse() {
         Ok(place) => place,
@@ -54,17 +59,17 @@ async fn store(location: &str) -> Check {
     }
 }
 
-fn room(folder: &Path) -> Check {
+fn check_disk(folder: &Path) -> Check {
     let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let free = rustix::fs::statvfs(existing).map(|found| found.f_bavail.saturating_mul(found.f_frsize));
+    let free = rustix::fs::statvfs(existing).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     let shown = existing.display();
     match free {
-        Ok(free) if free < LEAST_ROOM => Check::fail(
+        Ok(free) if free < MIN_FREE => Check::fail(
             "disk",
             format!("{} MiB are free at {shown}: sessions are refused", free >> 20),
             "make room, or set `retention`; 256 MiB are the least",
         ),
-        Ok(free) if free < LITTLE_ROOM => {
+        Ok(free) if free < LOW_FREE => {
             let says = format!("{} MiB are free at {shown}", free >> 20);
             Check::warn("disk", says, "below 256 MiB sessions are refused")
         }
@@ -73,7 +78,7 @@ fn room(folder: &Path) -> Check {
     }
 }
 
-fn admin_token(folder: &Path) -> Option<Check> {
+fn check_admin_token(folder: &Path) -> Option<Check> {
     let path = folder.join("local/admin-token");
     let mode = std::fs::metadata(&path).ok()?.permissions().mode() & 0o777;
     Some(match mode & 0o077 {
@@ -86,17 +91,18 @@ fn admin_token(folder: &Path) -> Option<Check> {
     })
 }
 
-fn secrets(sources: &SourcesConfig, checks: &mut Vec<Check>) {
-    let doors = [("hec", &sources.hec), ("bulk", &sources.bulk), ("webhook", &sources.webhook)];
-    let tailscale = sources.tailscale.as_ref().map(|found| ("tailscale", found.credentials.place()));
-    let headscale = sources.headscale.as_ref().map(|found| ("headscale", &found.api_key));
-    let doors = doors.iter().filter_map(|(name, door)| Some((*name, &door.as_ref()?.token)));
-    for (name, place) in tailscale.into_iter().chain(headscale).chain(doors) {
-        checks.push(secret(name, place));
+fn check_secrets(sources: &SourcesConfig, checks: &mut Vec<Check>) {
+    let SourcesConfig { receivers, .. } = sources;
+    let guarded = [("hec", &receivers.hec), ("bulk", &receivers.bulk), ("webhook", &receivers.webhook)];
+    let tailscale = sources.tailscale.as_ref().map(|tailscale| ("tailscale", tailscale.credentials.place()));
+    let headscale = sources.headscale.as_ref().map(|headscale| ("headscale", &headscale.api_key));
+    let guarded = guarded.iter().filter_map(|(name, receiver)| Some((*name, &receiver.as_ref()?.token)));
+    for (name, place) in tailscale.into_iter().chain(headscale).chain(guarded) {
+        checks.push(check_secret(name, place));
     }
 }
 
-fn secret(name: &str, place: &SecretPlace) -> Check {
+fn check_secret(name: &str, place: &SecretPlace) -> Check {
     if let Err(error) = place.read() {
         let next = "write it into the file that the configuration names, for its owner alone";
         return Check::fail("secret", format!("sources.{name}: {error}"), next);
@@ -111,24 +117,28 @@ fn secret(name: &str, place: &SecretPlace) -> Check {
     }
 }
 
-fn certificates(sources: &SourcesConfig, now: Timestamp, checks: &mut Vec<Check>) {
-    let logtail = sources.logtail.as_ref().and_then(|logtail| Some(("logtail", &logtail.tls.as_ref()?.cert)));
-    let doors = [("hec", &sources.hec), ("bulk", &sources.bulk), ("webhook", &sources.webhook)];
-    let doors = doors.iter().filter_map(|(name, door)| Some((*name, &door.as_ref()?.tls.as_ref()?.0)));
-    for (name, path) in logtail.into_iter().chain(doors) {
-        checks.push(ends(name, path, now));
+fn check_certificates(sources: &SourcesConfig, now: Timestamp, checks: &mut Vec<Check>) {
+    let SourcesConfig { receivers, .. } = sources;
+    let logtail =
+        receivers.logtail.as_ref().and_then(|logtail| Some(("logtail", &logtail.tls.as_ref()?.cert)));
+    let guarded = [("hec", &receivers.hec), ("bulk", &receivers.bulk), ("webhook", &receivers.webhook)];
+    let guarded =
+        guarded.iter().filter_map(|(name, receiver)| Some((*name, &receiver.as_ref()?.tls.as_ref()?.0)));
+    for (name, path) in logtail.into_iter().chain(guarded) {
+        checks.push(check_certificate(name, path, now));
     }
 }
 
-fn ends(name: &str, path: &Path, now: Timestamp) -> Check {
+fn check_certificate(name: &str, path: &Path, now: Timestamp) -> Check {
     let renew =
         format!("renew it; for logtail `meshtrail setup flow-logs` makes another ({})", path.display());
     let read = std::fs::read(path).map_err(|error| error.to_string());
-    let end = read.and_then(|pem| certificate::end(&pem).ok_or_else(|| "it holds no certificate".to_owned()));
+    let end =
+        read.and_then(|pem| certificate::expiry(&pem).ok_or_else(|| "it holds no certificate".to_owned()));
     match end {
         Err(why) => Check::fail("certificate", format!("sources.{name}: {}: {why}", path.display()), renew),
         Ok(end) if end <= now => Check::fail("certificate", format!("sources.{name}: ended {end}"), renew),
-        Ok(end) if end.since(now) < ENDS_SOON => {
+        Ok(end) if end.since(now) < EXPIRES_SOON => {
             Check::warn("certificate", format!("sources.{name}: ends {end}"), renew)
         }
         Ok(end) => Check::ok("certificate", format!("sources.{name}: good until {end}")),
@@ -143,13 +153,13 @@ mod tests {
     #[tokio::test]
     async fn a_store_is_asked_and_a_folder_that_is_none_is_said_to_be() {
         let folder = tempfile::tempdir().unwrap();
-        let check = store(folder.path().to_str().unwrap()).await;
+        let check = check_store(folder.path().to_str().unwrap()).await;
         assert_eq!(check.finding, Finding::Ok, "{check:?}");
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        assert_eq!(store(file.to_str().unwrap()).await.finding, Finding::Fail);
-        assert_eq!(store("gopher://x").await.finding, Finding::Fail);
-        assert_eq!(store(folder.path().join("later").to_str().unwrap()).await.finding, Finding::Warn);
+        assert_eq!(check_store(file.to_str().unwrap()).await.finding, Finding::Fail);
+        assert_eq!(check_store("gopher://x").await.finding, Finding::Fail);
+        assert_eq!(check_store(folder.path().join("later").to_str().unwrap()).await.finding, Finding::Warn);
     }
 
     #[test]
@@ -157,22 +167,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let place = SecretPlace::File(path.clone());
-        assert_eq!(secret("tailscale", &place).finding, Finding::Fail);
+        assert_eq!(check_secret("tailscale", &place).finding, Finding::Fail);
         std::fs::write(&path, "tskey-api-x").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(secret("tailscale", &place).finding, Finding::Warn);
+        assert_eq!(check_secret("tailscale", &place).finding, Finding::Warn);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(secret("tailscale", &place).finding, Finding::Ok);
+        assert_eq!(check_secret("tailscale", &place).finding, Finding::Ok);
     }
 
     #[test]
     fn a_token_that_others_read_fails() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(admin_token(folder.path()), None);
+        assert_eq!(check_admin_token(folder.path()), None);
         std::fs::create_dir(folder.path().join("local")).unwrap();
         let path = folder.path().join("local/admin-token");
         std::fs::write(&path, "x").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(admin_token(folder.path()).unwrap().finding, Finding::Fail);
+        assert_eq!(check_admin_token(folder.path()).unwrap().finding, Finding::Fail);
     }
 }

@@ -1,4 +1,4 @@
-//! This machine's tailscaled, and whether recordings can reach it.
+//! Checks of this machine's tailscaled, and whether recordings can reach it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -14,34 +14,35 @@ use crate::remote::Remote;
 /// The port that Tailscale's control plane sends recordings to.
 const RECORDER_PORT: u16 = 80;
 
-/// How long a port of this machine may take to answer.
+/// How long the recorder on this machine may take to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 
-/// What is known of this node.
+/// This node, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// Its addresses in the tailnet.
     pub(super) addresses: Vec<IpAddr>,
-    /// Where recordings are to be sent.
+    /// The recorder's port.
     pub(super) port: Option<u16>,
 }
 
-pub(super) async fn look(doctor: &Doctor, config: Option<&Config>, checks: &mut Vec<Check>) -> Node {
-    let named = config.and_then(|config| config.tailscale_socket.clone()).or(doctor.tailscale_socket.clone());
-    let socket = named.unwrap_or_else(|| DEFAULT_SOCKET.into());
-    let status = match ask(&socket, config, checks).await {
+pub(super) async fn check(doctor: &Doctor, config: Option<&Config>, checks: &mut Vec<Check>) -> Node {
+    let configured =
+        config.and_then(|config| config.tailscale_socket.clone()).or(doctor.tailscale_socket.clone());
+    let socket = configured.unwrap_or_else(|| DEFAULT_SOCKET.into());
+    let status = match check_tailscaled(&socket, config, checks).await {
         Some(status) => status,
-        None => return Node { port: port(config), ..Node::default() },
+        None => return Node { port: recorder_port(config), ..Node::default() },
     };
     let mut addresses = status.tailscale_ips.clone();
     addresses.sort_unstable();
-    tags(&status, &doctor.recorder_tag, checks);
-    peers(&status, checks);
-    recorder(&status, &addresses, config, checks).await;
-    Node { addresses, port: port(config) }
+    check_tags(&status, &doctor.recorder_tag, checks);
+    check_peers(&status, checks);
+    check_recorder(&status, &addresses, config, checks).await;
+    Node { addresses, port: recorder_port(config) }
 }
 
-async fn ask(socket: &Path, config: Option<&Config>, checks: &mut Vec<Check>) -> Option<Status> {
+async fn check_tailscaled(socket: &Path, config: Option<&Config>, checks: &mut Vec<Check>) -> Option<Status> {
     let shown = socket.display();
     if !socket.exists() {
         let directory = config.is_some_and(|config| config.directory.is_some());
@@ -81,7 +82,7 @@ async fn ask(socket: &Path, config: Option<&Config>, checks: &mut Vec<Check>) ->
     }
 }
 
-fn tags(status: &Status, wanted: &str, checks: &mut Vec<Check>) {
+fn check_tags(status: &Status, wanted: &str, checks: &mut Vec<Check>) {
     let has = status.this.as_ref().is_some_and(|this| this.tags.iter().any(|tag| tag == wanted));
     checks.push(match has {
         true => Check::ok("tag", format!("this node has {wanted}")),
@@ -93,8 +94,8 @@ fn tags(status: &Status, wanted: &str, checks: &mut Vec<Check>) {
     });
 }
 
-/// Who connects is only known of devices this node may see.
-fn peers(status: &Status, checks: &mut Vec<Check>) {
+/// Only devices that this node can see are identified when they connect.
+fn check_peers(status: &Status, checks: &mut Vec<Check>) {
     let people = status.peer.values().filter(|peer| peer.tags.is_empty()).count();
     checks.push(match (status.peer.len(), people) {
         (0, _) => Check::fail(
@@ -111,16 +112,21 @@ fn peers(status: &Status, checks: &mut Vec<Check>) {
     });
 }
 
-/// The port recordings go to, by the configuration.
-fn port(config: Option<&Config>) -> Option<u16> {
+/// The recorder's port in the configuration.
+fn recorder_port(config: Option<&Config>) -> Option<u16> {
     config?.recorder_listen.first().map(|listen| match listen {
         RecorderListen::Address(address) => address.port(),
         RecorderListen::Tailscale { port } => *port,
     })
 }
 
-async fn recorder(status: &Status, addresses: &[IpAddr], config: Option<&Config>, checks: &mut Vec<Check>) {
-    let Some(port) = port(config) else {
+async fn check_recorder(
+    status: &Status,
+    addresses: &[IpAddr],
+    config: Option<&Config>,
+    checks: &mut Vec<Check>,
+) {
+    let Some(port) = recorder_port(config) else {
         let next = "start the server with --recorder-listen tailscale:80, or set recorder.listen in the configuration and name it with --config";
         checks.push(Check::warn("recorder", "no recorder address is told of", next));
         return;
@@ -133,28 +139,28 @@ async fn recorder(status: &Status, addresses: &[IpAddr], config: Option<&Config>
             "use port 80 unless the policy names the address with its port",
         ));
     }
-    // A tailscaled without an interface forwards to loopback: its own addresses lead nowhere from here.
-    let asked: Vec<IpAddr> = match status.tun {
+    // A tailscaled without an interface forwards to loopback: its own addresses can't be reached from this machine.
+    let targets: Vec<IpAddr> = match status.tun {
         true => addresses.to_vec(),
         false => vec![Ipv4Addr::LOCALHOST.into()],
     };
-    for address in asked {
-        let place = SocketAddr::new(address, port);
-        checks.push(match answers(place).await {
-            Ok(()) => Check::ok("recorder", format!("takes recordings on {place}")),
+    for address in targets {
+        let target = SocketAddr::new(address, port);
+        checks.push(match probe_recorder(target).await {
+            Ok(()) => Check::ok("recorder", format!("takes recordings on {target}")),
             Err(why) => Check::fail(
                 "recorder",
-                format!("nothing takes recordings on {place}: {why}"),
+                format!("nothing takes recordings on {target}: {why}"),
                 "start the server there: --recorder-listen tailscale:80 follows this node's addresses; ports below 1024 need CAP_NET_BIND_SERVICE",
             ),
         });
     }
 }
 
-async fn answers(place: SocketAddr) -> Result<(), String> {
-    let remote = Remote::new(&format!("http://{place}"), None).map_err(|error| error.to_string())?;
-    let asked = remote.send(http::Method::HEAD, "/v2/record", None);
-    match tokio::time::timeout(ANSWER_TIME, asked).await {
+async fn probe_recorder(target: SocketAddr) -> Result<(), String> {
+    let remote = Remote::new(&format!("http://{target}"), None).map_err(|error| error.to_string())?;
+    let answer = remote.send(http::Method::HEAD, "/v2/record", None);
+    match tokio::time::timeout(ANSWER_TIME, answer).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(format!("{error:#}")),
         Err(_) => Err("no answer within 3 s".to_owned()),

@@ -1,4 +1,4 @@
-//! Policy lines that turn recording on, ready to be pasted.
+//! Policy lines that enable recording, ready to be pasted.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::node::Node;
 
-/// Lines for one control plane.
+/// The lines for one control plane.
 #[derive(Debug, Serialize)]
-pub(super) struct Lines {
+pub(super) struct PolicyLines {
     pub(super) for_what: &'static str,
     pub(super) text: String,
 }
 
-/// The lines, with this node's tag and addresses where they are known.
-pub(super) fn lines(tag: &str, node: &Node) -> Vec<Lines> {
+/// The policy lines, with this node's tag and addresses if they are known.
+pub(super) fn policy_lines(tag: &str, node: &Node) -> Vec<PolicyLines> {
     let port = node.port.unwrap_or(80);
     let at = |address: &IpAddr| format!("\"{}\"", SocketAddr::new(*address, port));
     let mut recorders: Vec<String> = node.addresses.iter().map(at).collect();
@@ -23,7 +23,7 @@ pub(super) fn lines(tag: &str, node: &Node) -> Vec<Lines> {
     }
     let recorders = recorders.join(", ");
     vec![
-        Lines {
+        PolicyLines {
             for_what: "Tailscale: the tailnet policy file. tag:prod stands for the nodes that are logged in to.",
             text: format!(
                 r#""tagOwners": {{"{tag}": ["autogroup:admin"]}},
@@ -32,7 +32,7 @@ pub(super) fn lines(tag: &str, node: &Node) -> Vec<Lines> {
          "recorder": ["{tag}"], "enforceRecorder": true}}]"#
             ),
         },
-        Lines {
+        PolicyLines {
             for_what: "Headscale: /etc/meshtrail/ssh-policy.json on each recorded node, with TS_DEBUG_SSH_POLICY_FILE and TS_DEBUG_SSH_IGNORE_TAILNET_POLICY=1 in tailscaled's environment.",
             text: format!(
                 r#"{{"rules": [{{"principals": [{{"any": true}}], "sshUsers": {{"*": "=", "root": "root"}},
@@ -54,7 +54,7 @@ mod tests {
             addresses: vec!["100.64.0.4".parse().unwrap(), "fd7a::4".parse().unwrap()],
             port: Some(80),
         };
-        let lines = lines("tag:rec", &node);
+        let lines = policy_lines("tag:rec", &node);
         let tailnet: serde_json::Value = serde_json::from_str(&format!("{{{}}}", lines[0].text)).unwrap();
         assert_eq!(tailnet["ssh"][0]["recorder"][0], "tag:rec");
         let on_node: serde_json::Value = serde_json::from_str(&lines[1].text).unwrap();

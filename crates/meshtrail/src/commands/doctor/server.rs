@@ -1,4 +1,4 @@
-//! The server on this machine, or the one that is named: whether it takes events, and how its sources do.
+//! Checks of the server on this machine, or of the named one: whether it accepts events, and the state of its sources.
 
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
@@ -8,16 +8,15 @@ use crate::api::Api;
 use crate::args::Doctor;
 use crate::local;
 
-/// Clocks may differ by this much, in seconds.
+/// How much clocks may differ, in seconds.
 const TOLERANCE: u64 = 60;
 
-/// A file that systemd's time service makes once it has set the clock.
+/// A file that systemd's time service creates once it has set the clock.
 const TIME_SET: &str = "/run/systemd/timesync/synchronized";
 
-/// What is known of the server.
 #[derive(Debug, Default)]
 pub(super) struct Server {
-    pub(super) runs: bool,
+    pub(super) is_running: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,16 +64,16 @@ struct Session {
     recorded_by: Option<String>,
 }
 
-pub(super) async fn look(doctor: &Doctor, checks: &mut Vec<Check>) -> Server {
+pub(super) async fn check(doctor: &Doctor, checks: &mut Vec<Check>) -> Server {
     let source = doctor.source();
     let api = match source.named_server() {
         Some(_) => Api::open(source).await.map(Some),
-        None => local::running(source).await.map(|remote| remote.map(Api::Remote)),
+        None => local::running_server(source).await.map(|remote| remote.map(Api::Remote)),
     };
     let api = match api {
         Ok(Some(api)) => api,
         Ok(None) => {
-            let folder = local::folder(source);
+            let folder = local::data_folder(source);
             let says = format!("none runs over {}", folder.display());
             checks.push(Check::fail(
                 "server",
@@ -92,13 +91,13 @@ pub(super) async fn look(doctor: &Doctor, checks: &mut Vec<Check>) -> Server {
             return Server::default();
         }
     };
-    health(&api, checks).await;
-    sources(&api, checks).await;
-    clocks(&api, checks).await;
-    Server { runs: true }
+    check_health(&api, checks).await;
+    check_sources(&api, checks).await;
+    check_node_clocks(&api, checks).await;
+    Server { is_running: true }
 }
 
-async fn health(api: &Api, checks: &mut Vec<Check>) {
+async fn check_health(api: &Api, checks: &mut Vec<Check>) {
     match api.get_json::<Health>("/api/v1/health").await {
         Ok(health) if health.demo.is_some() => {
             let next = "start `meshtrail serve` over a folder of its own";
@@ -115,7 +114,7 @@ async fn health(api: &Api, checks: &mut Vec<Check>) {
     }
 }
 
-async fn sources(api: &Api, checks: &mut Vec<Check>) {
+async fn check_sources(api: &Api, checks: &mut Vec<Check>) {
     let listed = match api.get_json::<Sources>("/api/v1/sources").await {
         Ok(listed) => listed.sources,
         Err(error) => {
@@ -131,14 +130,14 @@ async fn sources(api: &Api, checks: &mut Vec<Check>) {
         let next = "point a policy's recorder here, or set [sources.tailscale] or [sources.headscale] in the configuration";
         checks.push(Check::warn("sources", "none was heard yet", next));
     }
-    checks.push(clock(&listed, std::path::Path::new(TIME_SET).exists()));
-    checks.extend(listed.into_iter().map(one));
+    checks.push(check_clock(&listed, std::path::Path::new(TIME_SET).exists()));
+    checks.extend(listed.into_iter().map(check_source));
 }
 
-/// Whether the server's clock is right: control planes say in each answer what theirs shows.
-fn clock(sources: &[Source], is_set: bool) -> Check {
-    let told = sources.iter().filter_map(|source| Some((source.name.as_str(), source.clock_ahead_ms?)));
-    let Some((name, ahead)) = told.max_by_key(|(_, ahead)| ahead.unsigned_abs()) else {
+/// Checks the server's clock against those of control planes, which send their time with each response.
+fn check_clock(sources: &[Source], is_set: bool) -> Check {
+    let offsets = sources.iter().filter_map(|source| Some((source.name.as_str(), source.clock_ahead_ms?)));
+    let Some((name, ahead)) = offsets.max_by_key(|(_, ahead)| ahead.unsigned_abs()) else {
         return match is_set {
             true => Check::ok("clock", "a time service has set this machine's clock"),
             false => Check::warn(
@@ -160,14 +159,14 @@ fn clock(sources: &[Source], is_set: bool) -> Check {
     }
 }
 
-fn one(source: Source) -> Check {
+fn check_source(source: Source) -> Check {
     let name = &source.name;
     let heard = source.last_heard.map_or_else(|| "never heard".to_owned(), |at| format!("last heard {at}"));
     match (source.state.as_str(), source.trouble) {
         (_, Some(trouble)) => {
             Check::fail("source", format!("{name}: {trouble}"), "`meshtrail sources` shows it as it changes")
         }
-        // What never was visible, the plan has not got or nobody asked for.
+        // A part that was never visible is missing from the plan, or not requested.
         ("connected", None) if source.unseen.iter().any(|unseen| unseen.since.is_some()) => {
             let lost: Vec<&Unseen> = source.unseen.iter().filter(|unseen| unseen.since.is_some()).collect();
             let parts: Vec<&str> = lost.iter().map(|unseen| unseen.part.as_str()).collect();
@@ -193,15 +192,15 @@ fn one(source: Source) -> Check {
     }
 }
 
-/// Nodes say in their headers when a recording began: the newest of them tell whether clocks agree.
-async fn clocks(api: &Api, checks: &mut Vec<Check>) {
+/// Checks the clocks of nodes: the header of a recording has its start by the node's clock.
+async fn check_node_clocks(api: &Api, checks: &mut Vec<Check>) {
     let Ok(newest) = api.get_json::<Sessions>("/api/v1/sessions?limit=50").await else { return };
-    let witnessed = newest.sessions.iter().filter(|session| session.imported_from.is_none());
-    let off = witnessed.clone().find_map(|session| {
+    let recorded = newest.sessions.iter().filter(|session| session.imported_from.is_none());
+    let deviation = recorded.clone().find_map(|session| {
         let words = session.anomalies.iter().find(|words| words.starts_with("header.timestamp"))?;
         Some((session.recorded_by.clone().unwrap_or_else(|| "a node".to_owned()), words.clone()))
     });
-    checks.push(match (off, witnessed.count()) {
+    checks.push(match (deviation, recorded.count()) {
         (Some((node, words)), _) => Check::warn(
             "clocks",
             format!("{node}: {}", words.trim_start_matches("header.timestamp: ")),
@@ -222,26 +221,26 @@ mod tests {
     use super::*;
 
     fn source(name: &str, clock_ahead_ms: Option<i64>) -> Source {
-        let told = serde_json::json!({"name": name, "state": "connected", "clock_ahead_ms": clock_ahead_ms});
-        serde_json::from_value(told).unwrap()
+        let value = serde_json::json!({"name": name, "state": "connected", "clock_ahead_ms": clock_ahead_ms});
+        serde_json::from_value(value).unwrap()
     }
 
     #[test]
     fn the_clock_that_differs_most_is_said_with_how_far() {
         let sources =
             [source("recorder", None), source("headscale", Some(0)), source("other", Some(-75_300))];
-        let check = clock(&sources, true);
+        let check = check_clock(&sources, true);
         assert_eq!(check.finding, Finding::Fail);
         assert_eq!(check.says, "the server's clock is 75.3 s ahead of that of other");
-        let check = clock(&sources[..2], false);
+        let check = check_clock(&sources[..2], false);
         assert_eq!((check.finding, check.says.contains("headscale")), (Finding::Ok, true));
-        assert_eq!(clock(&[source("headscale", Some(5_000))], true).finding, Finding::Warn);
+        assert_eq!(check_clock(&[source("headscale", Some(5_000))], true).finding, Finding::Warn);
     }
 
     #[test]
     fn without_a_control_plane_only_a_time_service_vouches_for_the_clock() {
-        assert_eq!(clock(&[source("recorder", None)], true).finding, Finding::Ok);
-        let check = clock(&[], false);
+        assert_eq!(check_clock(&[source("recorder", None)], true).finding, Finding::Ok);
+        let check = check_clock(&[], false);
         assert_eq!(check.finding, Finding::Warn);
         assert!(check.next.unwrap().contains("timedatectl"));
     }

@@ -1,47 +1,50 @@
-//! What was checked and how it came out, one line each.
+//! The results of checks, printed one line each.
 
 use anyhow::Result;
 use meshtrail_event::text::visible;
 
-use crate::output::{line, note};
+use crate::output::{print_line, print_note};
 
-/// The findings so far.
+/// Prints and counts the results of checks.
 pub(crate) struct Findings {
     json: bool,
-    held: u64,
+    passed: u64,
     failed: u64,
 }
 
 impl Findings {
-    /// None yet.
     pub(crate) fn new(json: bool) -> Findings {
-        Findings { json, held: 0, failed: 0 }
+        Findings { json, passed: 0, failed: 0 }
     }
 
-    /// Notes and prints one.
-    pub(crate) fn add(&mut self, subject: &str, holds: bool, said: &str) -> Result<()> {
+    /// Prints and counts one result.
+    pub(crate) fn add(&mut self, subject: &str, holds: bool, finding: &str) -> Result<()> {
         if holds {
-            self.held += 1;
+            self.passed += 1;
         } else {
             self.failed += 1;
         }
         if self.json {
-            line(&serde_json::json!({ "subject": subject, "holds": holds, "said": said }).to_string())?;
+            print_line(
+                &serde_json::json!({ "subject": subject, "holds": holds, "said": finding }).to_string(),
+            )?;
         } else {
             let verdict = if holds { "holds" } else { "FAILS" };
-            line(&format!("{verdict}  {}: {}", visible(subject), visible(said)))?;
+            print_line(&format!("{verdict}  {}: {}", visible(subject), visible(finding)))?;
         }
         Ok(())
     }
 
-    /// Whether all of it holds, said in one line; nothing checked is not "all".
+    /// Prints a summary; true if at least one check was made and all hold.
     pub(crate) fn conclude(&self) -> Result<bool> {
-        let holds = self.failed == 0 && self.held > 0;
+        let holds = self.failed == 0 && self.passed > 0;
         if !self.json {
-            match (self.held, self.failed) {
-                (0, 0) => note("Nothing was checked."),
-                (held, 0) => note(&format!("All of it holds ({held} checks).")),
-                (held, failed) => note(&format!("{failed} of {} checks do not hold.", held + failed)),
+            match (self.passed, self.failed) {
+                (0, 0) => print_note("Nothing was checked."),
+                (passed, 0) => print_note(&format!("All of it holds ({passed} checks).")),
+                (passed, failed) => {
+                    print_note(&format!("{failed} of {} checks do not hold.", passed + failed))
+                }
             }
         }
         Ok(holds)

@@ -1,0 +1,15 @@
+//! Work that runs to its end even if the future that awaits it is dropped.
+
+use tokio::task::JoinHandle;
+
+/// Awaits a spawned task, which runs on if this future is dropped. A panic of the task is resumed here.
+pub(crate) async fn run_detached<T>(task: JoinHandle<T>) -> T {
+    match task.await {
+        Ok(output) => output,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the shutdown of the runtime cancels the task, and the caller is dropped with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}

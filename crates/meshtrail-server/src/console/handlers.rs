@@ -1,0 +1,273 @@
+//! Handlers of the timeline's and the sessions' pages, and the frame of all pages for signed-in people.
+//!
+//! Each handler calls the function behind the corresponding API route, and renders the result.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{Redirect, Response};
+use http::StatusCode;
+use maud::Markup;
+use meshtrail_event::{Event, EventId, SessionId, Timestamp};
+use meshtrail_query::Filter;
+use serde::Deserialize;
+
+use super::event_page::EventPage;
+use super::events_counts::CountsView;
+use super::events_page::EventsPage;
+use super::layout::Shell;
+use super::nav::Nav;
+use super::page_filter::{PageFilter, term, under};
+use super::page_response::{PAGE_CSP, PLAYER_PAGE_CSP, page_response};
+use super::session_page::SessionPage;
+use super::sessions_page::SessionsPage;
+use super::view::{EventView, PageViewer, Paging, SessionView, TrailStatus};
+use crate::api::events::counts::{CountRequest, Counts};
+use crate::api::events::{self, EventsQuery, Order};
+use crate::api::sessions::{self, SessionsQuery};
+use crate::auth::{Caller, Capability};
+use crate::extract::parse_field;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Rows on a page.
+const ROWS: usize = 50;
+
+/// Most events shown on a session's page.
+const MAX_SESSION_EVENTS: usize = 24;
+
+/// Time limit for counting while a page is rendered.
+const SHORT_COUNT: Duration = Duration::from_millis(60);
+
+/// Time limit for counting with `counts=all`.
+const LONG_COUNT: Duration = Duration::from_secs(3);
+
+/// The command that makes sessions be recorded, for an empty list.
+const FIRST_STEP: &str = "meshtrail serve --recorder-listen tailscale:80";
+
+/// The query parameters of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ListParameters {
+    q: String,
+    state: String,
+    cursor: String,
+    /// `oldest` for the oldest first.
+    order: String,
+    /// By what bars of the timeline are divided: `kind`, else by outcome.
+    by: String,
+    /// `all` to count with the longer time limit.
+    counts: String,
+}
+
+impl ListParameters {
+    fn page_filter(&self, path: &'static str) -> PageFilter {
+        let mut page_filter = PageFilter::new(path, self.q.clone());
+        page_filter.state.clone_from(&self.state);
+        page_filter.error = Filter::parse(&self.q).err();
+        page_filter
+    }
+
+    fn paging(&self, next: Option<String>) -> Paging {
+        Paging { next, inside: !self.cursor.is_empty() }
+    }
+}
+
+/// The value of a query parameter; `None` where it is absent or blank.
+pub(super) fn none_if_blank(text: &str) -> Option<String> {
+    (!text.trim().is_empty()).then(|| text.to_owned())
+}
+
+/// `/`
+pub(crate) async fn home() -> Redirect {
+    Redirect::to("/events")
+}
+
+/// The list of sessions.
+pub(crate) async fn sessions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(parameters): Query<ListParameters>,
+) -> Result<Response, Problem> {
+    let (page_filter, now) = (parameters.page_filter("/sessions"), Timestamp::now());
+    let (mut list, mut next) = (Vec::new(), None);
+    if page_filter.error.is_none() {
+        let query = SessionsQuery {
+            q: none_if_blank(&parameters.q),
+            state: none_if_blank(&parameters.state),
+            limit: Some(ROWS),
+            cursor: none_if_blank(&parameters.cursor),
+        };
+        let page = sessions::page(&state, &query).await?;
+        next = page.next;
+        for session in page.sessions {
+            list.push(with_index(&state, SessionView::from(session)).await?);
+        }
+    }
+    let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let paging = parameters.paging(next);
+    let content =
+        SessionsPage { filter: &page_filter, sessions: &list, paging: &paging, first_step: FIRST_STEP, now }
+            .render();
+    let frame = Frame { title: "Sessions", nav: Nav::Sessions, plays: false };
+    frame.respond(&state, &caller, status, now, &content).await
+}
+
+/// Looks up the index of a session's terminal event, which is missing where the session was live when it was read.
+async fn with_index(state: &AppState, mut view: SessionView) -> Result<SessionView, Problem> {
+    if let Some((event, index @ None)) = &mut view.terminal_event {
+        *index = Some(events::index_of(state, event).await?);
+    }
+    Ok(view)
+}
+
+/// One session.
+pub(crate) async fn session(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (id, now): (SessionId, _) = (parse_field("id", &id)?, Timestamp::now());
+    let session = with_index(&state, SessionView::from(sessions::find(&state, &id).await?)).await?;
+    let q = format!("{} -kind:recording.mark", term("session", id.as_str()));
+    let query = EventsQuery {
+        q: Some(q),
+        limit: Some(MAX_SESSION_EVENTS),
+        order: Some(Order::Oldest),
+        ..EventsQuery::default()
+    };
+    let events = event_views(&state, events::page(&state, &query).await?.rows)?;
+    let viewer = PageViewer::from(&caller);
+    let page = SessionPage { session: &session, events: &events, viewer: &viewer, now };
+    let frame = Frame { title: &page.title(), nav: Nav::Sessions, plays: viewer.may_replay };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// The timeline: all events, with counts over time and by value.
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(parameters): Query<ListParameters>,
+) -> Result<Response, Problem> {
+    let (mut page_filter, now) = (parameters.page_filter("/events"), Timestamp::now());
+    page_filter.parameters = vec![("order", parameters.order.clone()), ("by", parameters.by.clone())];
+    let (mut list, mut next, mut counts) = (Vec::new(), None, None);
+    if page_filter.error.is_none() {
+        let order = (parameters.order == "oldest").then_some(Order::Oldest);
+        let query = EventsQuery {
+            q: none_if_blank(&parameters.q),
+            limit: Some(ROWS),
+            cursor: none_if_blank(&parameters.cursor),
+            order,
+        };
+        let page = events::page(&state, &query).await?;
+        next = page.next;
+        list = event_views(&state, page.rows)?;
+        let budget = if parameters.counts == "all" { LONG_COUNT } else { SHORT_COUNT };
+        let filter = events::parse_filter(Some(&parameters.q))?;
+        let times = Counts::compute(&state, &filter, &CountRequest { facets: false, budget, now }).await?;
+        let values = Counts::compute(&state, &filter, &CountRequest { facets: true, budget, now }).await?;
+        counts = Some((times, values));
+    }
+    let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let paging = parameters.paging(next);
+    let by = if parameters.by == "kind" { "kind" } else { "outcome" };
+    let counts =
+        counts.as_ref().map(|(times, values)| CountsView { filter: &page_filter, times, values, by });
+    let may_export = caller.may(Capability::Export);
+    let content = EventsPage {
+        filter: &page_filter,
+        events: &list,
+        counts: counts.as_ref(),
+        paging: &paging,
+        may_export,
+        now,
+    }
+    .render();
+    let frame = Frame { title: "Timeline", nav: Nav::Timeline, plays: false };
+    frame.respond(&state, &caller, status, now, &content).await
+}
+
+/// One event.
+pub(crate) async fn event(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (id, now): (EventId, _) = (parse_field("id", &id)?, Timestamp::now());
+    let (index, leaf) = events::leaf(&state, &id).await?;
+    let view = event_view(&state, index, &leaf)?;
+    let content = EventPage { view: &view, size: state.trail().size(), now }.render();
+    let frame = Frame { title: &format!("Event {id}"), nav: Nav::Timeline, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &content).await
+}
+
+/// Redirects to the page of the event at an index.
+pub(crate) async fn event_at(
+    State(state): State<AppState>,
+    Path(index): Path<String>,
+) -> Result<Redirect, Problem> {
+    let index: u64 = parse_field("index", &index)?;
+    let leaf = events::leaf_at(&state, index).await?;
+    Ok(Redirect::to(&under("/events", &event_view(&state, index, &leaf)?.event.id.to_string())))
+}
+
+fn event_views(state: &AppState, rows: Vec<(u64, bytes::Bytes)>) -> Result<Vec<EventView>, Problem> {
+    rows.iter().map(|(index, leaf)| event_view(state, *index, leaf)).collect()
+}
+
+fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Problem> {
+    let unreadable = || {
+        Problem::internal(format!("the event at index {index} can't be read; run `meshtrail verify --all`"))
+    };
+    let event = Event::from_json(leaf).map_err(|error| unreadable().because(&error))?;
+    let leaf = String::from_utf8(leaf.to_vec()).map_err(|error| unreadable().because(&error))?;
+    let best_known = state
+        .late_identities()
+        .apply_to(leaf.as_bytes())
+        .and_then(|leaf| Event::from_json(&leaf).ok())
+        .map(Box::new);
+    Ok(EventView { index, event, best_known, leaf })
+}
+
+/// The properties of a page for signed-in people.
+pub(super) struct Frame<'a> {
+    pub(super) title: &'a str,
+    pub(super) nav: Nav,
+    pub(super) plays: bool,
+}
+
+impl Frame<'_> {
+    /// Responds with the page whose content is `content`.
+    pub(super) async fn respond(
+        &self,
+        state: &AppState,
+        caller: &Caller,
+        status: StatusCode,
+        now: Timestamp,
+        content: &Markup,
+    ) -> Result<Response, Problem> {
+        let (viewer, trail_status) = (PageViewer::from(caller), trail_status(state).await?);
+        let shell = Shell {
+            title: self.title,
+            nav: self.nav,
+            viewer: Some(&viewer),
+            trail_status: Some(&trail_status),
+            now,
+            plays: self.plays,
+            banner: state.banner(),
+        };
+        let csp = if self.plays { PLAYER_PAGE_CSP } else { PAGE_CSP };
+        Ok(page_response(status, csp, shell.document(content)))
+    }
+}
+
+/// Reads the size of the trail and its newest event.
+async fn trail_status(state: &AppState) -> Result<TrailStatus, Problem> {
+    let events = state.trail().size();
+    let newest = match events.checked_sub(1) {
+        Some(last) => Some(event_view(state, last, &events::leaf_at(state, last).await?)?.event.received),
+        None => None,
+    };
+    Ok(TrailStatus { events, newest })
+}

@@ -1,0 +1,318 @@
+//! Handlers of the pages about the mesh: people, devices, changes, sources, network.
+//!
+//! Each calls the function behind the corresponding API route, and renders the result.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::StatusCode;
+use meshtrail_collect::severity::Severity;
+use meshtrail_event::{Event, Timestamp};
+use meshtrail_query::Filter;
+use serde::Deserialize;
+
+use super::changes_page::{ChangesPage, changes_of};
+use super::components::{RANGES, Slice};
+use super::device_page::DevicePage;
+use super::devices_page::DevicesPage;
+use super::handlers::{Frame, none_if_blank};
+use super::nav::Nav;
+use super::network_page::{NetworkPage, NetworkSelection, events_between};
+use super::page_filter::{PageFilter, term};
+use super::people_page::{PeoplePage, PersonRow};
+use super::person_page::PersonPage;
+use super::sources_page::SourcesPage;
+use super::view::SessionView;
+use crate::api::changes::{self, ChangesPage as Changes, ChangesQuery};
+use crate::api::events::{self, EventsQuery};
+use crate::api::listing::ListQuery;
+use crate::api::sessions::{self, SessionsQuery};
+use crate::auth::Caller;
+use crate::mesh::{self, Subject};
+use crate::network::{self, Grouping};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Most sessions, and most events, in the short lists of a page about one person, device or pair.
+const MAX_PREVIEW: usize = 8;
+
+/// Changes on a page of the list of changes.
+const MAX_CHANGES: usize = 60;
+
+/// The query parameters of the lists of people and devices.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DirectoryListParameters {
+    q: String,
+    show: String,
+    at: String,
+    from: usize,
+}
+
+/// The query parameters of the page of one person or device.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ProfileParameters {
+    since: String,
+}
+
+/// The query parameters of the list of changes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ChangesParameters {
+    q: String,
+    severity: String,
+    since: String,
+    cursor: String,
+}
+
+/// The list of people.
+pub(crate) async fn people(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(parameters): Query<DirectoryListParameters>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let query = ListQuery {
+        q: none_if_blank(&parameters.q),
+        show: none_if_blank(&parameters.show),
+        ..ListQuery::default()
+    };
+    let list = mesh::list_people(&state, &query, now)?;
+    let slice = Slice::new(parameters.from, list.rows.len());
+    let rows: Vec<PersonRow<'_>> = list.rows[slice.range()]
+        .iter()
+        .map(|row| PersonRow { person: &row.person, devices: row.devices })
+        .collect();
+    let page = PeoplePage {
+        text: &parameters.q,
+        show: &parameters.show,
+        rows: &rows,
+        slice,
+        directory_empty: list.known == 0,
+        now,
+    };
+    let frame = Frame { title: "People", nav: Nav::People, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// One person.
+pub(crate) async fn person(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(login): Path<String>,
+    Query(parameters): Query<ProfileParameters>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let (since, from) = look_back(&parameters.since, now);
+    let profile = mesh::person_profile(&state, &login, now);
+    let activity = mesh::activity(&state, Subject::Person(&login), from).await?;
+    if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
+        return Err(mesh::unknown_person(&login));
+    }
+    let sessions = newest_sessions(&state, &term("person", &login)).await?;
+    let changes = newest_events(&state, &changes_of("actor", &login)).await?;
+    let page = PersonPage {
+        login: profile.person.as_ref().map_or(login.as_str(), |person| &person.state.login),
+        person: profile.person.as_ref(),
+        devices: &profile.devices,
+        history: &profile.history,
+        activity: &activity,
+        sessions: &sessions,
+        changes: &changes,
+        since,
+        now,
+    };
+    let frame = Frame { title: &login, nav: Nav::People, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// The list of devices.
+pub(crate) async fn devices(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(parameters): Query<DirectoryListParameters>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let query = ListQuery {
+        q: none_if_blank(&parameters.q),
+        show: none_if_blank(&parameters.show),
+        at: none_if_blank(&parameters.at),
+        ..ListQuery::default()
+    };
+    let list = mesh::list_devices(&state, &query, now)?;
+    let slice = Slice::new(parameters.from, list.rows.len());
+    let rows: Vec<_> = list.rows[slice.range()].iter().collect();
+    let page = DevicesPage {
+        text: &parameters.q,
+        show: &parameters.show,
+        at: &parameters.at,
+        rows: &rows,
+        slice,
+        directory_empty: list.known == 0,
+        now,
+    };
+    let frame = Frame { title: "Devices", nav: Nav::Devices, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// One device.
+pub(crate) async fn device(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(parameters): Query<ProfileParameters>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let (since, from) = look_back(&parameters.since, now);
+    let profile = mesh::device_profile(&state, &id, now);
+    let activity = mesh::activity(&state, Subject::Device(&id), from).await?;
+    if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
+        return Err(mesh::unknown_device(&id));
+    }
+    let sessions = newest_sessions(&state, &term("device", &id)).await?;
+    let changes = newest_events(&state, &changes_of("device", &id)).await?;
+    let page = DevicePage {
+        id: &id,
+        device: profile.device.as_ref(),
+        accounts: &profile.accounts,
+        history: &profile.history,
+        holdings: &profile.holdings,
+        activity: &activity,
+        sessions: &sessions,
+        changes: &changes,
+        since,
+        now,
+    };
+    let frame = Frame { title: page.name(), nav: Nav::Devices, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// The list of changes.
+pub(crate) async fn changes(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(parameters): Query<ChangesParameters>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let mut page_filter = PageFilter::new("/changes", parameters.q.clone());
+    page_filter.error = Filter::parse(&parameters.q).err();
+    let (since, _) = look_back(&parameters.since, now);
+    let query = ChangesQuery {
+        q: none_if_blank(&parameters.q),
+        since: Some(since.to_owned()),
+        severity: severity(&parameters.severity)?,
+        diff: true,
+        limit: Some(MAX_CHANGES),
+        cursor: none_if_blank(&parameters.cursor),
+        ..ChangesQuery::default()
+    };
+    let list = match page_filter.error {
+        None => changes::page(&state, &query).await?,
+        Some(_) => Changes { changes: Vec::new(), next: None, read_since: None },
+    };
+    let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let page = ChangesPage {
+        filter: &page_filter,
+        severity: &parameters.severity,
+        since,
+        rows: &list.changes,
+        read_since: list.read_since,
+        next: list.next.as_deref(),
+        inside: !parameters.cursor.is_empty(),
+        now,
+    };
+    let frame = Frame { title: "Changes", nav: Nav::Changes, plays: false };
+    frame.respond(&state, &caller, status, now, &page.render()).await
+}
+
+fn severity(word: &str) -> Result<Option<Severity>, Problem> {
+    let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+    match word {
+        "" => Ok(None),
+        word => {
+            all.into_iter().find(|one| one.as_str() == word).map(Some).ok_or_else(|| {
+                Problem::bad_request("severity", "ask for info, low, medium, high or critical")
+            })
+        }
+    }
+}
+
+/// The list of sources.
+pub(crate) async fn sources(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let sources = state.sources().report_at(now);
+    let page = SourcesPage { sources: &sources, now };
+    let frame = Frame { title: "Sources", nav: Nav::Sources, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// The time ranges of the network page, in hours.
+pub(super) const NETWORK_RANGES: &[(&str, u64)] = &[("1h", 1), ("24h", 24), ("7d", 168), ("30d", 720)];
+
+/// The query parameters of the network page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NetworkParameters {
+    by: String,
+    of: String,
+    with: String,
+    layer: String,
+    since: String,
+    from: usize,
+}
+
+/// Who exchanged traffic with whom.
+pub(crate) async fn network(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(parameters): Query<NetworkParameters>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let ranges = NETWORK_RANGES.iter().copied();
+    let (since, hours) =
+        ranges.into_iter().find(|(name, _)| *name == parameters.since).unwrap_or(("24h", 24));
+    let layers = ["virtual", "subnet", "exit", "physical"];
+    let layer = parameters.layer.as_str();
+    let layer = if layers.contains(&layer) { layer.to_owned() } else { String::new() };
+    let matrix =
+        network::traffic_matrix(&state, &network::TrafficQuery { hours, layer: layer.clone() }, now).await?;
+    let edges = network::edges_between(&matrix.edges, &parameters.of, &parameters.with);
+    let by = Grouping::named(&parameters.by);
+    let selection = NetworkSelection {
+        by,
+        of: parameters.of,
+        with: parameters.with,
+        layer,
+        since,
+        from: parameters.from,
+    };
+    let mut page = NetworkPage { matrix: &matrix, edges: &edges, selection: &selection, flows: &[], now };
+    let flows = match page.is_pair() {
+        true => newest_events(&state, &events_between(&selection)).await?,
+        false => Vec::new(),
+    };
+    page.flows = &flows;
+    let frame = Frame { title: "Network", nav: Nav::Network, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// The time range of this name, or the default: its name, and its start.
+pub(super) fn look_back(requested: &str, now: Timestamp) -> (&'static str, Timestamp) {
+    const DAY: u64 = 86_400;
+    let (name, days) = RANGES.iter().find(|(name, _)| *name == requested).copied().unwrap_or(("30d", 30));
+    (name, now.before(std::time::Duration::from_secs(days * DAY)))
+}
+
+async fn newest_sessions(state: &AppState, q: &str) -> Result<Vec<SessionView>, Problem> {
+    let query = SessionsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..SessionsQuery::default() };
+    Ok(sessions::page(state, &query).await?.sessions.into_iter().map(SessionView::from).collect())
+}
+
+async fn newest_events(state: &AppState, q: &str) -> Result<Vec<(u64, Event)>, Problem> {
+    let query = EventsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..EventsQuery::default() };
+    let rows = events::page(state, &query).await?.rows;
+    let read = rows.into_iter().filter_map(|(index, leaf)| Some((index, Event::from_json(&leaf).ok()?)));
+    let mut events: Vec<(u64, Event)> = read.collect();
+    events.sort_by_key(|(index, event)| std::cmp::Reverse((event.time, *index)));
+    Ok(events)
+}

@@ -1,0 +1,181 @@
+//! Keeps the directory up to date with the trail.
+//!
+//! - Events of the config family are learned in the trail's order; other families are scanned only for events whose
+//!   people are not known.
+//! - The trail is read at most every [`LOOK_EVERY`], however fast it grows.
+//! - An event leaves the pending queue only once its `identity.learned` event is in the trail; a restart reads from the
+//!   trail which were written, so that none is written twice.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use meshtrail_event::{Event, Family, Kind, Timestamp};
+use meshtrail_identity::History;
+use meshtrail_trail::{Emitter, ReadError, Scan, Trail};
+use tokio_util::sync::CancellationToken;
+
+use super::late_identities::LateIdentities;
+use super::pending::{PendingEvent, PendingQueue};
+
+/// Pause between two reads of the trail.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How far back a start searches for pending events.
+const LOOK_BACK: Duration = Duration::from_secs(7 * 86_400);
+
+/// Number of leaves learned at a time.
+const CHUNK: usize = 4096;
+
+/// Most `identity.learned` events written at a time.
+const MAX_BATCH: usize = 500;
+
+/// The families whose events may be pending.
+const PENDING_FAMILIES: [Family; 3] = [Family::Session, Family::Login, Family::Kube];
+
+/// Reads the directory from the trail. Returns the index up to which it read.
+pub async fn load(history: &History, late: &LateIdentities, trail: &Trail) -> Result<u64, ReadError> {
+    let (begun, size) = (std::time::Instant::now(), trail.size());
+    let mut leaves = std::pin::pin!(trail.scan(scan(&[Family::Config], 0..size)).chunks(CHUNK));
+    let mut count = 0;
+    while let Some(chunk) = leaves.next().await {
+        let chunk = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+        count += chunk.len();
+        learn(history, late, &chunk);
+    }
+    if count > 0 {
+        tracing::info!(events = count, took = ?begun.elapsed(), directory = ?history, "directory read from the trail");
+    }
+    Ok(size)
+}
+
+fn scan(families: &[Family], indexes: Range<u64>) -> Scan {
+    Scan { families: families.to_vec(), ..Scan::oldest(indexes) }
+}
+
+fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) {
+    for (_, leaf) in leaves {
+        if may_be_learned_event(leaf)
+            && let Ok(event) = Event::from_json(leaf)
+        {
+            late.learn(&event);
+        }
+    }
+    history.learn_leaves(leaves.iter().map(|(_, leaf)| &leaf[..]));
+}
+
+/// Whether a leaf may be an `identity.learned` event.
+fn may_be_learned_event(leaf: &[u8]) -> bool {
+    let word = Kind::IdentityLearned.as_str().as_bytes();
+    leaf.windows(word.len()).any(|window| window == word)
+}
+
+/// A task that updates the directory from the trail and writes `identity.learned` events.
+pub struct DirectoryFollower {
+    history: History,
+    late: LateIdentities,
+    trail: Trail,
+    emitter: Emitter,
+    /// The first index that was not read.
+    next: u64,
+    pending: PendingQueue,
+}
+
+impl DirectoryFollower {
+    /// Follows `trail` from the index `next`, up to which [`load`] read.
+    pub fn new(history: History, late: LateIdentities, trail: Trail, next: u64) -> DirectoryFollower {
+        let emitter = trail.emitter("identity");
+        DirectoryFollower { history, late, trail, emitter, next, pending: PendingQueue::default() }
+    }
+
+    /// Runs until `stop` is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut size = self.trail.subscribe();
+        if let Err(error) = self.find_pending(Timestamp::now()).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "events that waited for an identity were not found"
+            );
+        }
+        loop {
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the directory does not follow the trail"
+                );
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = size.changed() => if changed.is_err() { return },
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Reads the events appended since the last call, and writes the identities that they resolve.
+    async fn catch_up(&mut self) -> Result<(), ReadError> {
+        let (learned_before, pending_before) = (self.history.learned(), self.pending.len());
+        let mut families = vec![Family::Config];
+        families.extend(PENDING_FAMILIES);
+        let size = self.trail.size();
+        let mut leaves = std::pin::pin!(self.trail.scan(scan(&families, self.next..size)).chunks(CHUNK));
+        while let Some(chunk) = leaves.next().await {
+            let chunk = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+            learn(&self.history, &self.late, &chunk);
+            for (index, leaf) in &chunk {
+                self.next = index + 1;
+                if let Some(event) = pending_event(leaf, &self.late) {
+                    self.pending.push(event);
+                }
+            }
+        }
+        self.next = size;
+        if self.history.learned() != learned_before || self.pending.len() != pending_before {
+            self.emit_resolved().await;
+        }
+        Ok(())
+    }
+
+    /// Writes an `identity.learned` event for each pending event that is resolved now.
+    async fn emit_resolved(&mut self) {
+        loop {
+            let resolved = self.pending.take_resolved(&self.history, MAX_BATCH);
+            if resolved.is_empty() {
+                return;
+            }
+            // A crash right here leaves the events pending: the next start finds and writes them.
+            if let Err(error) = self.emitter.emit_all(resolved).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what became known late was not written"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Finds the events that were pending when the server stopped.
+    async fn find_pending(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        let times = Some((now.before(LOOK_BACK), Timestamp::from_nanos(i64::MAX)));
+        let scan = Scan { times, ..scan(&PENDING_FAMILIES, 0..self.next) };
+        let mut leaves = std::pin::pin!(self.trail.scan(scan));
+        while let Some(leaf) = leaves.next().await {
+            if let Some(event) = pending_event(&leaf?.1, &self.late) {
+                self.pending.push(event);
+            }
+        }
+        self.emit_resolved().await;
+        Ok(())
+    }
+}
+
+/// The pending event of a leaf; `None` where nothing is unknown, or where it was learned already.
+fn pending_event(leaf: &[u8], late: &LateIdentities) -> Option<PendingEvent> {
+    let event =
+        Event::from_json(leaf).ok().filter(|event| PENDING_FAMILIES.contains(&event.kind.family()))?;
+    PendingEvent::of(&event).filter(|_| late.get(&event.id).is_none())
+}
