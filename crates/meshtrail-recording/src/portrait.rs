@@ -75,15 +75,9 @@ impl Portrait {
     }
 
     /// Asks who the peer is, and what is known of whom it names.
-    pub(crate) async fn resolve(&mut self, header: &Header, peer: Option<SocketAddr>, resolver: &Resolver) {
+    pub(crate) async fn resolve(&mut self, header: &Header, from: Connection, resolver: &Resolver) {
         let claim = claim_of(header);
-        let node = match peer {
-            Some(peer) => Some(resolver.who(Connection::from_peer(peer)).await),
-            None => None,
-        };
-        if let Some(node) = node {
-            self.recorded_by(&node);
-        }
+        self.recorded_by(&resolver.who(from).await);
         if claim != Claim::default() {
             self.checked(claim.clone(), resolver.claim(&claim).await);
         }
@@ -211,15 +205,15 @@ impl Portrait {
 /// Who a claim is about, how far that is known, and which device the claim came from.
 pub(crate) async fn of_claim(
     header: &Header,
-    peer: SocketAddr,
+    from: Connection,
     resolver: &Resolver,
 ) -> (Actor, Identity, Option<Arc<Device>>) {
     let now = Timestamp::now();
     let session = SessionId::new(now, "claim", 0, 0).expect("the name is valid");
-    let peer_text = peer.to_string();
+    let peer_text = from.peer.to_string();
     let opening = Opening { session, number: 0, started: now, peer: peer_text, protocol: String::new() };
     let mut portrait = Portrait::claimed(&opening, header, &Anomalies::default());
-    portrait.resolve(header, Some(peer), resolver).await;
+    portrait.resolve(header, from, resolver).await;
     (portrait.actor, portrait.identity, portrait.target.device)
 }
 
@@ -309,7 +303,8 @@ mod tests {
         };
         let header = header(json);
         let mut portrait = Portrait::claimed(&opening(), &header, &Anomalies::default());
-        portrait.resolve(&header, opening().peer.parse().ok(), &resolver).await;
+        let from = Connection::from_peer(opening().peer.parse().unwrap());
+        portrait.resolve(&header, from, &resolver).await;
         portrait
     }
 

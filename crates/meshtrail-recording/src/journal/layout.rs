@@ -19,6 +19,10 @@ use crate::faults::Step;
 /// How long to wait before trying again what failed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Bytes of one session that the system may hold back before they are synced. Commits of the journal use the same disk:
+/// behind a whole file of these each would wait for as long as that takes to write.
+const UNSYNCED: usize = 1 << 20;
+
 /// Journal files that follow each other faster than this are a flood.
 const FLOOD: Duration = Duration::from_secs(5);
 
@@ -118,7 +122,7 @@ fn append(shared: &Shared, tape: &TapeState, generation: u64, journal: &File) ->
     }
     shared.faults.around(Step::AppendSpool, || {
         let spool = spool::bytes_file(&shared.folders.spool, &tape.opening.session)?;
-        let mut buffer = Vec::new();
+        let (mut buffer, mut unsynced) = (Vec::new(), 0);
         let mut pending = extents.iter().peekable();
         while let Some(first) = pending.peek().map(|extent| extent.offset) {
             // Small extents are joined: a session at one line a second has thirty of them.
@@ -128,6 +132,11 @@ fn append(shared: &Shared, tape: &TapeState, generation: u64, journal: &File) ->
                 journal.read_exact_at(&mut buffer[start..], extent.at)?;
             }
             spool.write_all_at(&buffer, first)?;
+            unsynced += buffer.len();
+            if unsynced >= UNSYNCED {
+                spool.sync_data()?;
+                unsynced = 0;
+            }
             buffer.clear();
         }
         Ok(())

@@ -12,7 +12,8 @@
 //! - What [`Tape::durable`] says is on disk survives a crash at any instant.
 //! - Bytes of one session are laid out in order and without holes, each exactly once.
 //! - Queued bytes are bounded per session and in all; a sender past them waits in [`Tape::room`].
-//! - Senders take turns: what one has queued does not stand before another's.
+//! - Senders take turns: what one has queued does not stand before another's. Where files are laid out slower than they
+//!   are written, whoever had an eighth of a file waits; all wait only as a last resort.
 //! - A failed write or sync is final for every session that had bytes in it: nothing is retried behind a
 //!   sender's back, since what reached the disk is not known then.
 //! - A file of a newer version is refused, never touched.

@@ -66,15 +66,20 @@ impl Queue {
         waiting.push_back(item);
     }
 
-    fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+    /// Whether a lane that need not wait holds something.
+    fn is_ready(&self, waits: impl Fn(u64) -> bool) -> bool {
+        self.turns.iter().any(|lane| !waits(*lane))
     }
 
-    fn take(&mut self) -> Vec<Item> {
-        let (mut taken, mut size) = (Vec::new(), 0);
+    fn take(&mut self, waits: impl Fn(u64) -> bool) -> Vec<Item> {
+        let (mut taken, mut size, mut passed_over) = (Vec::new(), 0, VecDeque::new());
         while size < MAX_BATCH
             && let Some(lane) = self.turns.pop_front()
         {
+            if waits(lane) {
+                passed_over.push_back(lane);
+                continue;
+            }
             let waiting = self.lanes.get_mut(&lane).expect("a lane with a turn holds something");
             let mut turn = 0;
             while turn < QUANTUM
@@ -91,6 +96,8 @@ impl Queue {
                 self.turns.push_back(lane);
             }
         }
+        passed_over.append(&mut self.turns);
+        self.turns = passed_over;
         taken
     }
 }
@@ -101,6 +108,8 @@ struct Current {
     file: Arc<File>,
     end: u64,
     since: Instant,
+    /// Bytes of each lane in it.
+    lanes: HashMap<u64, u64>,
 }
 
 pub(super) struct Writer {
@@ -137,9 +146,11 @@ impl Writer {
         let mut queue = locked(&self.shared.queue);
         let mut gathered = self.shared.limits.gather.is_zero();
         loop {
-            if !queue.is_empty() {
+            let slowed = self.is_slowed(&queue);
+            let waits = |lane| slowed && self.has_its_part(lane);
+            if queue.is_ready(waits) {
                 if gathered || queue.stop || queue.bytes >= WORTH_COMMITTING {
-                    return Turn::Commit(queue.take());
+                    return Turn::Commit(queue.take(waits));
                 }
                 gathered = true;
                 drop(queue);
@@ -162,6 +173,19 @@ impl Writer {
             }
             queue = self.wait_for_bell(queue, due);
         }
+    }
+
+    /// Whether files are laid out slower than they are written. The senders that write most wait first, long before all
+    /// have to.
+    fn is_slowed(&self, queue: &Queue) -> bool {
+        let behind = locked(&self.shared.files).len() > self.shared.limits.files / 2;
+        behind && !queue.stop && queue.stuck.is_none()
+    }
+
+    /// Whether a lane has had an eighth of the current file.
+    fn has_its_part(&self, lane: u64) -> bool {
+        let written = self.current.as_ref().and_then(|current| current.lanes.get(&lane));
+        written.is_some_and(|written| *written >= self.shared.limits.file / 8)
     }
 
     fn wait_for_bell<'a>(&self, queue: MutexGuard<'a, Queue>, longest: Duration) -> MutexGuard<'a, Queue> {
@@ -194,6 +218,7 @@ impl Writer {
         let current = self.current.as_mut().expect("a file was just opened");
         self.buffer.clear();
         for Item { tape, kind, offset, payload, .. } in items {
+            *current.lanes.entry(tape.lane).or_default() += Frame::size(payload.len()) as u64;
             let frame = Frame { kind: *kind, batch, number: tape.number(), offset: *offset, payload };
             frame.write(current.generation, &mut self.buffer);
         }
@@ -221,7 +246,8 @@ impl Writer {
         locked(&self.shared.files).insert(generation, file.clone());
         next.generation += 1;
         drop(next);
-        self.current = Some(Current { generation, file, end: file::HEAD, since: Instant::now() });
+        let (end, since, lanes) = (file::HEAD, Instant::now(), HashMap::new());
+        self.current = Some(Current { generation, file, end, since, lanes });
         Ok(())
     }
 
@@ -310,7 +336,12 @@ mod tests {
             queue.push(item(&flood[offset % 2], offset as u64, 40_000));
         }
         queue.push(item(&other, 0, 10));
-        let first = queue.take();
+        let none_waits = |_| false;
+        assert!(!queue.is_ready(|_| true) && queue.take(|_| true).is_empty());
+        let first = queue.take(|lane| lane == 7);
+        assert!(first.len() == 1 && first[0].tape.number() == 3, "what another wrote too much holds up nobody");
+        queue.push(item(&other, 10, 10));
+        let first = queue.take(none_waits);
         assert!(first.iter().any(|item| item.tape.number() == 3), "the other's turn comes at once");
         let size: usize = first.iter().map(|item| item.payload.len()).sum();
         assert!(size <= MAX_BATCH + QUANTUM + 40_000, "{size}");
@@ -318,9 +349,9 @@ mod tests {
         let mut taken = first;
         while !taken.is_empty() {
             flooded.extend(taken.iter().filter(|item| item.tape.lane == 7).map(|item| item.offset));
-            taken = queue.take();
+            taken = queue.take(none_waits);
         }
         assert!(flooded.is_sorted() && flooded.len() == 200);
-        assert!(queue.is_empty() && queue.bytes == 0 && queue.lanes.is_empty());
+        assert!(!queue.is_ready(none_waits) && queue.bytes == 0 && queue.lanes.is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! `/v2/event`: a Kubernetes API request that is about to be forwarded.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Json, Kind, KubeRequest, Outcome, Target, Timestamp, canonical_json};
+use meshtrail_identity::Connection;
 use meshtrail_listen::{PeerRoom, RoomPermit};
 use serde_json::{Map, Value};
 
@@ -212,9 +213,9 @@ fn wrong(field: &'static str, expected: &'static str, found: &Value) -> RequestE
 
 impl RequestEvent {
     /// The event, once it was found out who sent it on whose behalf.
-    pub(super) async fn into_draft(self, recordings: &Recordings, peer: SocketAddr) -> Draft {
+    pub(super) async fn into_draft(self, recordings: &Recordings, from: Connection) -> Draft {
         let now = Timestamp::now();
-        let (actor, identity, proxy) = portrait::of_claim(&self.header, peer, recordings.resolver()).await;
+        let (actor, identity, proxy) = portrait::of_claim(&self.header, from, recordings.resolver()).await;
         let target = Target { device: proxy, ..self.target };
         Draft {
             actor,

@@ -9,6 +9,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use meshtrail_identity::Connection;
 use meshtrail_listen::{
     HEADER_TIME, IdleLimits, IdleReason, Peer, PeerRoom, Refusal as TurnAway, RequestActivity, Slot, accept,
 };
@@ -64,7 +65,7 @@ struct Server {
 /// Who asks: from where, and whom it counts for.
 #[derive(Clone)]
 struct Asker {
-    address: SocketAddr,
+    connection: Connection,
     sender: Arc<Sender>,
 }
 
@@ -80,8 +81,10 @@ impl Server {
         }
         let builder = builder(&self.recordings, Window::of(self.recordings.places(), &place.peer()));
         let (serving, activity) = (self.clone(), RequestActivity::default());
-        let (from, used) =
-            (Asker { address, sender: Arc::new(Sender::new(address, place)) }, activity.clone());
+        // A listener on all addresses is reached by several ways; which one it was says whom to believe.
+        let connection = Connection { peer: address, local: stream.local_addr().ok() };
+        let from = Asker { connection, sender: Arc::new(Sender::new(connection, place)) };
+        let used = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, in_use, from) = (serving.clone(), used.begin(), from.clone());
             // Boxed, so that what answering took is given back while the answer goes on for hours.
@@ -181,9 +184,10 @@ impl Server {
         protocol: &str,
     ) -> Result<Pump<Incoming>, Refusal> {
         let sender = self.sender(from).await?;
-        let live = self.recordings.accept(from.address, sender, protocol).await?;
+        let live = self.recordings.accept(from.connection.peer, sender, protocol).await?;
         let share = self.recordings.places().journal.of(sender);
-        Ok(Pump::new(self.recordings.clone(), live, body, acks, (share, self.halt.clone())))
+        let origin = (from.connection, share, self.halt.clone());
+        Ok(Pump::new(self.recordings.clone(), live, body, acks, origin))
     }
 
     async fn sender<'a>(&self, from: &'a Asker) -> Result<&'a Peer, Refusal> {
@@ -191,7 +195,7 @@ impl Server {
     }
 
     fn refused(&self, from: &Asker, what: &'static str, refusal: &Refusal) -> Answered {
-        self.recordings.count_refusal(from.address, what, refusal);
+        self.recordings.count_refusal(from.connection.peer, what, refusal);
         refusal.into()
     }
 
@@ -216,7 +220,7 @@ impl Server {
             Err(error) => return (&error).into(),
         };
         drop(body);
-        let draft = event.into_draft(&self.recordings, from.address).await;
+        let draft = event.into_draft(&self.recordings, from.connection).await;
         drop(taken);
         let emitted = self.recordings.ledger().emit(draft).await;
         drop(place);

@@ -478,8 +478,8 @@ async fn silence_ends_nothing_and_every_turn_has_its_frame() {
     let (acks, halt) = (Arc::new(super::AckSlot::default()), tokio_util::sync::CancellationToken::new());
     let (recordings, slot) = (recorder.recordings.clone(), Some(acks.clone()));
     let body = (Silence, http::Version::HTTP_2);
-    let running =
-        tokio::spawn(crate::sessions::Pump::new(recordings, live, body, slot, (share, halt.clone())).run());
+    let origin = (meshtrail_identity::Connection::from_peer(recorder.address), share, halt.clone());
+    let running = tokio::spawn(crate::sessions::Pump::new(recordings, live, body, slot, origin).run());
     let mut answer = super::ack::Answer::Acks(acks);
     for _ in 0..200 {
         let frame = answer.frame().await.unwrap().unwrap().into_data().unwrap();

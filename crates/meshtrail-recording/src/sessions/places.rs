@@ -3,7 +3,7 @@
 //! A sender is counted by the device that the mesh knows behind its address, and by the address where nobody knows it.
 //! The mesh is asked once for each connection, when something is asked over it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use meshtrail_identity::{Connection, Provider, Resolution, Resolver};
 use meshtrail_listen::{Identity, Limits, Peer, SharedRoom, Slot, SlotKind, Slots, SlotsFull};
@@ -62,23 +62,21 @@ impl RecorderPlaces {
 
 /// Whom one connection is counted for.
 pub(crate) struct Sender {
-    address: SocketAddr,
+    connection: Connection,
     place: Slot,
     known: tokio::sync::OnceCell<Peer>,
 }
 
 impl Sender {
-    pub(crate) fn new(address: SocketAddr, place: Slot) -> Self {
-        Self { address, place, known: tokio::sync::OnceCell::new() }
+    pub(crate) fn new(connection: Connection, place: Slot) -> Self {
+        Self { connection, place, known: tokio::sync::OnceCell::new() }
     }
 
     /// Whom what is asked over this connection counts for; from now on the connection does too.
     pub(crate) async fn peer(&self, resolver: &Resolver) -> Result<&Peer, SlotsFull> {
         let find = async || {
-            let asked =
-                tokio::time::timeout(PATIENCE, resolver.who(Connection::from_peer(self.address))).await;
-            let peer =
-                asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::from_socket(self.address));
+            let asked = tokio::time::timeout(PATIENCE, resolver.who(self.connection)).await;
+            let peer = asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::from_socket(self.connection.peer));
             self.place.assign_to(&peer)?;
             Ok(peer)
         };

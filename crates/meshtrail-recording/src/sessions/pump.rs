@@ -19,6 +19,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame};
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Kind, Mark, Timestamp};
+use meshtrail_identity::Connection;
 use meshtrail_listen::PeerRoom;
 use sha2::{Digest, Sha256};
 use tokio::{task::JoinHandle, time::Instant};
@@ -73,6 +74,8 @@ pub(crate) struct Pump<B> {
     /// Where acks go; the first version of the protocol has none.
     acks: Option<Arc<AckSlot>>,
     version: hyper::Version,
+    /// Both ends of the sender's connection.
+    connection: Connection,
     /// Told when whoever listens stops.
     halt: CancellationToken,
     /// The sender's part of what may be on the way to the disk.
@@ -117,7 +120,7 @@ where
         live: Arc<Live>,
         (body, version): (B, hyper::Version),
         acks: Option<Arc<AckSlot>>,
-        (share, halt): (PeerRoom, CancellationToken),
+        (connection, share, halt): (Connection, PeerRoom, CancellationToken),
     ) -> Self {
         let now = Instant::now();
         let under_way = Arc::new(AtomicBool::new(false));
@@ -127,6 +130,7 @@ where
             body,
             acks,
             version,
+            connection,
             halt,
             share,
             began: now,
@@ -256,7 +260,8 @@ where
         match Header::parse(&line, &mut anomalies) {
             Ok(header) => {
                 let portrait = Portrait::claimed(self.live.tape.opening(), &header, &anomalies);
-                let introduction = introduce(self.recordings.clone(), self.live.clone(), header, portrait);
+                let (recordings, live) = (self.recordings.clone(), self.live.clone());
+                let introduction = introduce(recordings, live, self.connection, header, portrait);
                 self.introduction = Some(tokio::spawn(introduction));
             }
             Err(error) => self.header_error = Some(error),
@@ -404,10 +409,15 @@ async fn wait_for_room(waiting: &mut Option<(Bytes, WaitForRoom)>) -> Result<Roo
 }
 
 /// Finds out who it is and tells the trail that it started.
-async fn introduce(recordings: Recordings, live: Arc<Live>, header: Header, mut portrait: Portrait) {
+async fn introduce(
+    recordings: Recordings,
+    live: Arc<Live>,
+    connection: Connection,
+    header: Header,
+    mut portrait: Portrait,
+) {
     live.introduce(portrait.clone());
-    let peer = live.tape.opening().peer.parse().ok();
-    portrait.resolve(&header, peer, recordings.resolver()).await;
+    portrait.resolve(&header, connection, recordings.resolver()).await;
     live.introduce(portrait.clone());
     match recordings.ledger().emit(portrait.started()).await {
         Ok(event) => live.started(event),
