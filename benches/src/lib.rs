@@ -1,10 +1,10 @@
-//! What the benchmarks share.
+//! Code that the benchmarks share.
 //!
-//! Results are in `docs/benchmarks.md`, with the machine they were measured on.
+//! Results are in `docs/benchmarks.md`, with the machine on which they were measured.
 
-/// The program's.
+/// The same allocator as in `meshtrail`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-pub mod made;
+pub mod generator;
 pub mod recorder;

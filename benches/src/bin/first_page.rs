@@ -1,10 +1,10 @@
-//! How soon the console's first page is there, and its counts, over a store of any size.
+//! Latency of the console's first page and of its counts, over a store of any size.
 //!
 //! `cargo run --release -p meshtrail-bench --bin first_page -- --server http://127.0.0.1:7411 --token TOKEN`
 //!
-//! Asks a running server as a browser does, over loopback: the page itself, then what it fetches after its rows. Each
-//! is asked `--times` times, with another filter each time where one belongs to it, so that nothing answers from the
-//! answer before.
+//! Sends a browser's requests to a running server over loopback: the page itself, then the requests that the page makes
+//! after its rows. Each is sent `--times` times, where it has a filter with another one each time, so that no answer
+//! comes from a cache.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -30,7 +30,7 @@ struct Args {
     times: usize,
 }
 
-/// What is asked, and how soon half of the answers must be there.
+/// Name, path, and the largest allowed median.
 const CASES: &[(&str, &str, Option<Duration>)] = &[
     ("first page", "/events", Some(Duration::from_millis(200))),
     ("first page, last 24 hours", "/events?q=since:24h", Some(Duration::from_millis(200))),
@@ -53,9 +53,9 @@ async fn main() -> Result<()> {
         let mut bytes = 0;
         for round in 0..args.times {
             let path = path.replace("{person}", &format!("p{round}"));
-            let begun = Instant::now();
+            let start = Instant::now();
             bytes = ask(&address, &path, &args.token).await?;
-            took.push(begun.elapsed());
+            took.push(start.elapsed());
         }
         took.sort_unstable();
         let at = |part: usize| took[(took.len() * part / 100).min(took.len() - 1)];
@@ -68,7 +68,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Asks on a connection of its own, and gives the answer's length.
+/// Sends a request on a new connection; returns the length of the body.
 async fn ask(address: &str, path: &str, token: &str) -> Result<usize> {
     let mut connection = connect(address).await?;
     let request = hyper::Request::get(path)

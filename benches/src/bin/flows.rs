@@ -1,10 +1,10 @@
-//! Flow records per second, durable, as real nodes upload them: zstd bodies of windows with many connections, over HTTP
-//! on loopback; then what they take on disk beside `zstd -3` of the same leaves.
+//! Durable flow records per second, uploaded as by real nodes: zstd bodies of windows with many connections, over HTTP
+//! on loopback; then their size on disk, compared with `zstd -3` of the same leaves.
 //!
 //! `cargo run --release -p meshtrail-bench --bin flows -- --dir DIR [--records N] [--connections N] [--senders N]`
 //!
-//! Uploads are made and packed before the clock runs. It runs from the first byte sent until the last upload was
-//! answered; "until sealed" goes on until the trail was closed. Senders share the machine with the server.
+//! Uploads are generated and compressed before the measurement. It lasts from the first byte sent until the last answer;
+//! "until sealed" lasts until the trail is closed. Senders share the machine with the server.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -18,7 +18,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use futures::TryStreamExt as _;
-use meshtrail_bench::made::Random;
+use meshtrail_bench::generator::Random;
 use meshtrail_collect::config::{SourcesConfig, SourcesFile};
 use meshtrail_collect::sources::Sources;
 use meshtrail_collect::{Wiring, open};
@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 
 /// A Monday, 06:00 UTC.
 const BEGIN: i64 = 1_763_359_200;
-/// Leaves that are packed with `zstd -3` for comparison, at most.
-const COMPARED: u64 = 1 << 20;
+/// The largest number of leaves that are compressed with `zstd -3` for comparison.
+const MAX_COMPARED: u64 = 1 << 20;
 
 #[derive(Parser)]
 struct Args {
@@ -91,10 +91,10 @@ async fn main() -> Result<()> {
         busy * 1e6 / records as f64
     );
     drop(trail);
-    disk(folder.path()).await
+    print_disk_use(folder.path()).await
 }
 
-/// A server that receives client logs, and knows whose the nodes are.
+/// A server that receives client logs and has the nodes in its directory.
 struct Server {
     trail: Trail,
     address: SocketAddr,
@@ -108,7 +108,7 @@ impl Server {
         let history = History::new();
         for node in 0..nodes {
             let id = EventId { source: "main.made".parse()?, epoch: 1, sequence: node as u64 + 1 };
-            let draft = known(node);
+            let draft = device_snapshot(node);
             let time = draft.time;
             history.learn(&draft.into_event(id, time));
         }
@@ -147,7 +147,7 @@ fn name(node: usize) -> String {
     format!("{what}-{number}.tail9c2a.ts.net")
 }
 
-fn known(node: usize) -> Draft {
+fn device_snapshot(node: usize) -> Draft {
     let owner = (!node.is_multiple_of(3)).then(|| format!("person{}@example.com", node / 2));
     let tags = if owner.is_none() { vec!["tag:server".to_owned()] } else { Vec::new() };
     let state = DeviceState {
@@ -173,11 +173,11 @@ fn known(node: usize) -> Draft {
     }
 }
 
-/// Requests as a client writes them, each with one window of one node.
+/// HTTP requests, each with one window of one node.
 fn uploads(args: &Args) -> Result<Vec<Vec<u8>>> {
     let mut random = Random::new(7);
     let windows = args.records.div_ceil(args.connections);
-    // A node's connections stay the same for a while: what they carry changes.
+    // A node's connections stay the same for a while; their counts change.
     let peers: Vec<Vec<(usize, u16, u16)>> = (0..args.nodes)
         .map(|_| {
             let mut one = || {
@@ -216,7 +216,7 @@ fn body(random: &mut Random, node: usize, round: usize, peers: &[(usize, u16, u1
     let mut others: Vec<usize> = peers.iter().map(|(peer, _, _)| *peer).collect();
     others.sort_unstable();
     others.dedup();
-    let told = |node: usize| json!({"nodeId": stable_id(node), "name": name(node), "addresses": [address(node)], "os": "linux"});
+    let node_json = |node: usize| json!({"nodeId": stable_id(node), "name": name(node), "addresses": [address(node)], "os": "linux"});
     let traffic: Vec<_> = peers
         .iter()
         .map(|&(peer, from, to)| {
@@ -228,14 +228,14 @@ fn body(random: &mut Random, node: usize, round: usize, peers: &[(usize, u16, u1
     json!([{
         "logtail": {"client_time": at(seconds + 5, 100_000_000 + node), "proc_id": 3_735_928_559_u64 - node as u64, "proc_seq": round + 1},
         "nodeId": stable_id(node), "start": at(seconds, node * 1_000_003), "end": at(seconds + 5, node * 1_000_003),
-        "srcNode": told(node), "dstNodes": others.into_iter().map(told).collect::<Vec<_>>(),
+        "srcNode": node_json(node), "dstNodes": others.into_iter().map(node_json).collect::<Vec<_>>(),
         "virtualTraffic": traffic,
     }])
     .to_string()
     .into_bytes()
 }
 
-/// Sends every upload once; gives how long each took, in seconds, in order of length.
+/// Sends every upload once; returns the seconds that each took, sorted.
 fn send(address: SocketAddr, uploads: &[Vec<u8>], senders: usize) -> Result<Vec<f64>> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut waits = std::thread::scope(|scope| {
@@ -284,14 +284,14 @@ fn cpu_seconds() -> Result<f64> {
     Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
-/// What the sealed part takes, beside its leaves packed with `zstd -3`.
-async fn disk(folder: &Path) -> Result<()> {
+/// Prints the size of the sealed part, compared with its leaves compressed by `zstd -3`.
+async fn print_disk_use(folder: &Path) -> Result<()> {
     let trail = open_trail(folder).await?;
     let sealed = trail.snapshot().sealed();
-    let bytes = below(&folder.join("trails"))?;
-    let mut packer = zstd::stream::write::Encoder::new(Counted(0), 3)?;
+    let bytes = folder_bytes(&folder.join("trails"))?;
+    let mut packer = zstd::stream::write::Encoder::new(ByteCounter(0), 3)?;
     let (mut leaves, mut raw) = (0u64, 0u64);
-    let mut rows = std::pin::pin!(trail.scan(Scan::oldest(0..sealed.min(COMPARED))));
+    let mut rows = std::pin::pin!(trail.scan(Scan::oldest(0..sealed.min(MAX_COMPARED))));
     while let Some((_, leaf)) = rows.try_next().await? {
         packer.write_all(&leaf)?;
         packer.write_all(b"\n")?;
@@ -311,19 +311,20 @@ async fn disk(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn below(folder: &Path) -> Result<u64> {
+fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { below(&entry.path())? } else { entry.metadata()?.len() };
+        bytes +=
+            if entry.file_type()?.is_dir() { folder_bytes(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(bytes)
 }
 
-/// Counts what is written.
-struct Counted(u64);
+/// Counts the bytes written.
+struct ByteCounter(u64);
 
-impl std::io::Write for Counted {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len() as u64;
         Ok(bytes.len())

@@ -1,8 +1,8 @@
-//! Reading what was proven: inclusion proofs, opening, and verification of everything beside `sha256sum`.
+//! Inclusion proofs, opening a trail, and verification of all events, compared with `sha256sum`.
 //!
 //! `cargo run --release -p meshtrail-bench --bin prove -- --dir DIR [--events 10000000] [--verify 1000000]`
 //!
-//! The trails are made once and stay in DIR for the next run.
+//! The trails are generated once and stay in DIR for the next run.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use meshtrail_bench::made::{self, Random};
+use meshtrail_bench::generator::{self, Random};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::tree::verify_inclusion;
 use meshtrail_trail::verify::{Scope, VerifyRequest, verify};
@@ -38,8 +38,8 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    proofs(&made_trail(&args.dir, args.events).await?).await?;
-    verification(&made_trail(&args.dir, args.verify).await?, args.verify).await
+    proofs(&prepare_trail(&args.dir, args.events).await?).await?;
+    verification(&prepare_trail(&args.dir, args.verify).await?, args.verify).await
 }
 
 async fn open(folder: &Path) -> Result<(Store, Trail)> {
@@ -48,16 +48,16 @@ async fn open(folder: &Path) -> Result<(Store, Trail)> {
     Ok((store, trail))
 }
 
-/// A trail of that many made-up events, sealed; made if it is not there.
-async fn made_trail(dir: &Path, events: u64) -> Result<PathBuf> {
+/// A sealed trail of `events` generated events; written if it does not exist.
+async fn prepare_trail(dir: &Path, events: u64) -> Result<PathBuf> {
     let folder = dir.join(format!("trail-{events}"));
     std::fs::create_dir_all(&folder)?;
     let (_, trail) = open(&folder).await?;
     if trail.size() == 0 {
-        let mut made = made::events(1).take(usize::try_from(events)?);
+        let mut generator = generator::events(1).take(usize::try_from(events)?);
         let start = Instant::now();
         loop {
-            let batch: Vec<_> = made.by_ref().take(BATCH).collect();
+            let batch: Vec<_> = generator.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
@@ -102,7 +102,7 @@ async fn verification(folder: &Path, events: u64) -> Result<()> {
     let json = folder.with_extension("jsonl");
     if !json.exists() {
         let mut out = BufWriter::new(std::fs::File::create(&json)?);
-        for event in made::events(1).take(usize::try_from(events)?) {
+        for event in generator::events(1).take(usize::try_from(events)?) {
             out.write_all(&event.to_leaf())?;
             out.write_all(b"\n")?;
         }

@@ -1,15 +1,16 @@
-//! Questions to a trail on disk, beside DuckDB on the same files in the same run.
+//! Queries of a trail on disk, compared with DuckDB on the same files in the same run.
 //!
 //! `cargo run --release -p meshtrail-bench --bin query -- --dir DIR [--events 100000000] [--duckdb PYTHON]`
 //!
-//! - The trail is made from a seed if it is not there: people, devices and working hours over a year. It stays, for
-//!   the next run and for `first_page`.
-//! - A needle is one person's events of one day: another person and day each time, so that no answer is from the
-//!   answer before. Full scans read every row of a table.
-//! - With `--program`, each question is asked of a worker process as well, as a server asks it: the answer comes as CSV
-//!   over its socket. Engine and worker take turns, so that both meet the same machine.
-//! - DuckDB gets the same two threads, the same memory and the same files by name; its views are made before the clock
-//!   runs, and its answers stay in its memory, so that no time goes into Python's objects. `--duckdb` names a Python that has the package.
+//! - The trail is generated from a seed if it does not exist: people, devices and working hours over a year. It stays
+//!   for the next run and for `first_page`.
+//! - A needle is one person's events of one day: another person and day each time, so that no result comes from a
+//!   cache. Full scans read every row of a table.
+//! - With `--program`, each query also runs in a worker process, as in a server: the result comes as CSV over its
+//!   socket. Engine and worker alternate, so that other load on the machine affects both.
+//! - DuckDB gets the same two threads, the same memory and the same files by name; its views are created before the
+//!   measurement, and its results stay in its memory, so that no time goes into Python objects. `--duckdb` names a
+//!   Python that has the package.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -23,7 +24,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use futures::TryStreamExt;
 use meshtrail_bench as _;
-use meshtrail_demo::{Company, Masses, Size};
+use meshtrail_demo::{Company, Size, SyntheticEvents};
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_sql::{Engine, Limits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
@@ -34,11 +35,11 @@ use meshtrail_worker::{Budget, Format, Query, Workers};
 const SIZE: Size = Size { people: 400, devices: 1000 };
 /// Events given to the trail at once.
 const BATCH: usize = 2000;
-const SEALED_AFTER: Duration = Duration::from_secs(10);
+const SEGMENT_AGE: Duration = Duration::from_secs(10);
 /// The last day of the made-up year.
 const UNTIL: &str = "2026-11-20T00:00:00.000000000Z";
-/// Between two questions to workers.
-const BETWEEN: Duration = Duration::from_millis(400);
+/// The pause between two queries to workers.
+const PAUSE: Duration = Duration::from_millis(400);
 const DAY: i64 = 86_400 * 1_000_000_000;
 
 #[derive(Parser)]
@@ -128,7 +129,7 @@ const CASES: &[Case] = &[
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    make(&args).await?;
+    make_trail(&args).await?;
     let trail = open(&args.dir, true).await?;
     println!("{} events, {} threads, {} MB", trail.size(), args.threads, args.memory);
     let limits = Limits {
@@ -150,7 +151,7 @@ async fn main() -> Result<()> {
         };
         Workers::new(trail, limits)
     });
-    let mut duck = args.duckdb.as_ref().map(|python| Duck::start(python, &args)).transpose()?;
+    let mut duck = args.duckdb.as_ref().map(|python| DuckDb::start(python, &args)).transpose()?;
     println!(
         "| question | p50 | p95 | rows | worker p50 | p95 | DuckDB p50 | engine of it | peak memory |\n|---|---|---|---|---|---|---|---|---|"
     );
@@ -163,8 +164,8 @@ async fn main() -> Result<()> {
 async fn open(dir: &Path, read_only: bool) -> Result<Trail> {
     let location = StoreLocation::Folder(dir.to_owned());
     let mut config = TrailConfig::new("main");
-    // DuckDB sees what is sealed: so the last events are sealed soon too.
-    config.segment_age = SEALED_AFTER;
+    // DuckDB reads only sealed events, so the last events have to be sealed soon.
+    config.segment_age = SEGMENT_AGE;
     if read_only {
         let store = Store::open_read_only(&location).await?;
         return Ok(Trail::open_read_only(store, Some(&dir.join("local")), config).await?);
@@ -173,17 +174,17 @@ async fn open(dir: &Path, read_only: bool) -> Result<Trail> {
     Ok(Trail::open(store, &dir.join("local"), config).await?)
 }
 
-async fn make(args: &Args) -> Result<()> {
+async fn make_trail(args: &Args) -> Result<()> {
     if args.dir.join("trails").exists() {
         return Ok(());
     }
     std::fs::create_dir_all(&args.dir)?;
-    let begun = Instant::now();
+    let start = Instant::now();
     let trail = open(&args.dir, false).await?;
-    let masses = masses(args)?;
+    let synthetic = synthetic(args)?;
     let (send, mut batches) = tokio::sync::mpsc::channel::<Vec<Event>>(8);
-    let maker = std::thread::spawn(move || {
-        let mut events = masses.iter();
+    let generator = std::thread::spawn(move || {
+        let mut events = synthetic.iter();
         loop {
             let batch: Vec<Event> = events.by_ref().take(BATCH).collect();
             if batch.is_empty() || send.blocking_send(batch).is_err() {
@@ -194,27 +195,27 @@ async fn make(args: &Args) -> Result<()> {
     while let Some(batch) = batches.recv().await {
         trail.append(batch).await?;
     }
-    ensure!(maker.join().is_ok(), "the maker of events failed");
+    ensure!(generator.join().is_ok(), "the maker of events failed");
     while trail.snapshot().sealed() < trail.size() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     trail.close().await;
-    println!("made {} events in {:.0?}", args.events, begun.elapsed());
+    println!("made {} events in {:.0?}", args.events, start.elapsed());
     Ok(())
 }
 
-fn masses(args: &Args) -> Result<Masses> {
+fn synthetic(args: &Args) -> Result<SyntheticEvents> {
     let until: Timestamp = UNTIL.parse().context("a time written here")?;
-    Ok(Masses { seed: args.seed, size: SIZE, until, days: args.days, events: args.events })
+    Ok(SyntheticEvents { seed: args.seed, size: SIZE, until, days: args.days, events: args.events })
 }
 
-/// The question of one round: another person and another day each time.
-fn asked(args: &Args, case: &Case, round: usize) -> Result<String> {
-    let masses = masses(args)?;
-    let company = Company::new(masses.seed, masses.size, masses.until);
+/// The query of one round: another person and another day each time.
+fn query_text(args: &Args, case: &Case, round: usize) -> Result<String> {
+    let synthetic = synthetic(args)?;
+    let company = Company::new(synthetic.seed, synthetic.size, synthetic.until);
     let person = &company.people[(round * 17 + 3) % company.people.len()].state.login;
     let day = (round * 37 + 11) as i64 % args.days as i64;
-    let from = masses.until.as_nanos() - (day + 1) * DAY;
+    let from = synthetic.until.as_nanos() - (day + 1) * DAY;
     let (from, to) = (Timestamp::from_nanos(from), Timestamp::from_nanos(from + DAY));
     Ok(case
         .sql
@@ -228,38 +229,44 @@ async fn measure(
     case: &Case,
     engine: &Engine,
     workers: Option<&Workers>,
-    mut duck: Option<&mut Duck>,
+    mut duck: Option<&mut DuckDb>,
 ) -> Result<()> {
     let rounds = if case.is_needle { args.needles } else { args.scans };
-    let (mut ours, mut apart, mut theirs, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut engine_times, mut worker_times, mut duck_times, mut rows) =
+        (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..rounds {
-        let sql = asked(args, case, round)?;
-        let begun = Instant::now();
+        let sql = query_text(args, case, round)?;
+        let start = Instant::now();
         let answer = engine.query(&sql, engine.budget()).await?;
         let batches: Vec<_> = answer.stream.try_collect().await?;
-        ours.push(begun.elapsed());
+        engine_times.push(start.elapsed());
         rows = batches.iter().map(|batch| batch.num_rows()).sum();
         if let Some(workers) = workers {
-            // The next worker is made ready between two questions of a person.
-            tokio::time::sleep(BETWEEN).await;
-            apart.push(ask_worker(workers, &sql, rows).await?);
+            // A server starts the next worker between two queries.
+            tokio::time::sleep(PAUSE).await;
+            worker_times.push(ask_worker(workers, &sql, rows).await?);
         }
         if let Some(duck) = duck.as_deref_mut() {
             let (took, found) = duck.ask(&sql)?;
             ensure!(found == rows, "{}: {rows} rows here, {found} there: {sql}", case.name);
-            theirs.push(took);
+            duck_times.push(took);
         }
     }
-    let (p50, p95) = (part(&mut ours, 50), part(&mut ours, 95));
+    let (p50, p95) = (percentile(&mut engine_times, 50), percentile(&mut engine_times, 95));
     let mut line = format!("| {} | {p50:.1?} | {p95:.1?} | {rows} |", case.name);
-    match apart.is_empty() {
+    match worker_times.is_empty() {
         true => line.push_str(" | |"),
-        false => write!(line, " {:.1?} | {:.1?} |", part(&mut apart, 50), part(&mut apart, 95))?,
+        false => write!(
+            line,
+            " {:.1?} | {:.1?} |",
+            percentile(&mut worker_times, 50),
+            percentile(&mut worker_times, 95)
+        )?,
     }
-    if theirs.is_empty() {
+    if duck_times.is_empty() {
         line.push_str(" | |");
     } else {
-        let other = part(&mut theirs, 50);
+        let other = percentile(&mut duck_times, 50);
         write!(line, " {other:.1?} | {:.2} |", p50.as_secs_f64() / other.as_secs_f64())?;
     }
     println!("{line} {} MB |", peak_memory()?);
@@ -268,37 +275,37 @@ async fn measure(
 
 async fn ask_worker(workers: &Workers, sql: &str, rows: usize) -> Result<Duration> {
     let budget = workers.budget().clone();
-    let begun = Instant::now();
+    let start = Instant::now();
     let asker = "bench".to_owned();
-    let question = Query { asker, sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
-    let mut answer = workers.ask(question).await?;
+    let query = Query { asker, sql: sql.to_owned(), format: Format::Csv, budget, limit: None };
+    let mut answer = workers.ask(query).await?;
     while answer.next().await?.is_some() {}
-    let took = begun.elapsed();
+    let took = start.elapsed();
     ensure!(answer.rows() == rows as u64, "{rows} rows here, {} of a worker: {sql}", answer.rows());
     Ok(took)
 }
 
-fn part(took: &mut [Duration], percent: usize) -> Duration {
+fn percentile(took: &mut [Duration], percent: usize) -> Duration {
     took.sort_unstable();
     took[(took.len() * percent / 100).min(took.len() - 1)]
 }
 
-/// The most memory that this process had so far.
+/// The peak memory of this process in MB.
 fn peak_memory() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
 }
 
-/// DuckDB, in a process of its own.
-struct Duck {
+/// DuckDB in a separate process.
+struct DuckDb {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
 }
 
-/// Reads a question a line; answers with seconds and rows.
-const ASKER: &str = r#"
+/// Reads one query a line; answers with seconds and rows.
+const SCRIPT: &str = r#"
 import sys, time, duckdb
 root, threads, memory = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 db = duckdb.connect(config={"threads": threads, "memory_limit": memory + "MB"})
@@ -313,11 +320,11 @@ for line in sys.stdin:
     print(took, db.execute("select count(*) from answer").fetchone()[0], flush=True)
 "#;
 
-impl Duck {
+impl DuckDb {
     fn start(python: &Path, args: &Args) -> Result<Self> {
         let root = args.dir.join("trails/main/segments");
         let mut child = Command::new(python)
-            .args(["-c", ASKER])
+            .args(["-c", SCRIPT])
             .arg(root)
             .arg(args.threads.to_string())
             .arg(args.memory.to_string())
@@ -346,9 +353,9 @@ impl Duck {
     }
 }
 
-impl Drop for Duck {
+impl Drop for DuckDb {
     fn drop(&mut self) {
-        // It ends by itself once nobody asks; a second end is no harm.
+        // It ends by itself when its input closes; killing it again does no harm.
         let _ended = self.child.kill();
         let _gone = self.child.wait();
     }

@@ -1,10 +1,10 @@
-//! What a recorder holds: ten thousand open sessions, and how fast one session gets through.
+//! Capacity of a recorder: ten thousand open sessions, and the throughput of a single session.
 //!
 //! `cargo run --release -p meshtrail-bench --bin recorder -- [--sessions 10000] [--seconds 30] [--folder DIR]`
 //!
-//! The recorder runs in a process of its own, the senders in this one; both on loopback, on the disk that
-//! `--folder` names. Each sender has its own connection, as nodes have, and sends one line a second; its ack
-//! counts from the moment the line is handed over until the first frame that says it is durable.
+//! The recorder runs in a separate process, the senders in this one; both on loopback, with the files in `--folder`.
+//! Each sender has its own connection, like a node, and sends one line a second; its latency counts from passing the
+//! line to the connection until the first frame that acknowledges it as durable.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -67,13 +67,13 @@ fn main() -> Result<()> {
         let folder = options.folder.context("--serve needs --folder")?;
         return runtime.block_on(recorder::serve(&folder));
     }
-    let kept = tempfile::tempdir()?;
-    let folder = options.folder.clone().unwrap_or_else(|| kept.path().to_owned());
-    runtime.block_on(many(&options, &folder.join("many")))?;
-    runtime.block_on(one(&options, &folder.join("one")))
+    let temporary = tempfile::tempdir()?;
+    let folder = options.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
+    runtime.block_on(many_sessions(&options, &folder.join("many")))?;
+    runtime.block_on(one_session(&options, &folder.join("one")))
 }
 
-/// Both ends need a socket per session, and some files.
+/// Raises the limit of open files: both ends need a socket per session, and some files.
 fn raise_open_files() -> Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
@@ -81,7 +81,7 @@ fn raise_open_files() -> Result<()> {
     Ok(())
 }
 
-/// A recorder in a process of its own.
+/// A recorder in a separate process.
 struct Recorder {
     child: Child,
     address: SocketAddr,
@@ -127,11 +127,11 @@ impl Drop for Recorder {
     }
 }
 
-type Sending = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+type BodySender = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 
 /// One upload.
 struct Session {
-    sending: Sending,
+    sending: BodySender,
     acks: Incoming,
 }
 
@@ -157,8 +157,8 @@ impl Session {
     }
 }
 
-/// Reads acks and hands out each number.
-async fn each_ack(mut acks: Incoming, mut on_ack: impl FnMut(u64)) -> Result<()> {
+/// Calls `on_ack` with the number of each ack.
+async fn read_acks(mut acks: Incoming, mut on_ack: impl FnMut(u64)) -> Result<()> {
     let mut rest = Vec::new();
     while let Some(frame) = acks.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
@@ -175,17 +175,17 @@ async fn each_ack(mut acks: Incoming, mut on_ack: impl FnMut(u64)) -> Result<()>
     Ok(())
 }
 
-async fn many(options: &Options, folder: &Path) -> Result<()> {
+async fn many_sessions(options: &Options, folder: &Path) -> Result<()> {
     let recorder = Recorder::start(folder)?;
     let count = options.sessions;
     let empty = recorder.rss()?;
-    let started = Instant::now();
+    let start = Instant::now();
     let mut sessions = Vec::with_capacity(count);
     for batch in (0..count).step_by(200) {
         let opening = (batch..count.min(batch + 200)).map(|_| Session::open(recorder.address));
         sessions.extend(futures::future::try_join_all(opening).await?);
     }
-    println!("{count} sessions opened in {:.1} s", started.elapsed().as_secs_f64());
+    println!("{count} sessions opened in {:.1} s", start.elapsed().as_secs_f64());
     tokio::time::sleep(Duration::from_secs(3)).await;
     let idle = recorder.rss()?;
     println!(
@@ -194,9 +194,9 @@ async fn many(options: &Options, folder: &Path) -> Result<()> {
         idle / 1024,
         idle.saturating_sub(empty) as f64 / count as f64
     );
-    let (worked, began) = (recorder.cpu()?, Instant::now());
+    let (worked, start) = (recorder.cpu()?, Instant::now());
     let mut latencies = send_for(Duration::from_secs(options.seconds), sessions).await?;
-    let (worked, took) = (recorder.cpu()? - worked, began.elapsed());
+    let (worked, took) = (recorder.cpu()? - worked, start.elapsed());
     println!(
         "the recorder used {:.2} cores and {:.0} us a frame",
         worked / took.as_secs_f64(),
@@ -217,7 +217,7 @@ async fn many(options: &Options, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Each session sends one line a second, all of them spread over it.
+/// Each session sends one line a second, at times spread over the second.
 async fn send_for(time: Duration, sessions: Vec<Session>) -> Result<Vec<Duration>> {
     let latencies = Arc::new(Mutex::new(Vec::new()));
     let gap = Duration::from_secs(1) / u32::try_from(sessions.len())?;
@@ -242,19 +242,19 @@ async fn send_each_second(
     latencies: Arc<Mutex<Vec<Duration>>>,
 ) -> Result<()> {
     let Session { sending, acks } = session;
-    // Bytes that the line sent last ends at, and when it was sent.
+    // The end offset of the last line sent, and the time when it was sent.
     let waiting = Arc::new(Mutex::new(None::<(u64, Instant)>));
-    let (answered, mine) = (waiting.clone(), latencies.clone());
-    let reading = tokio::spawn(each_ack(acks, move |ack| {
-        let mut waiting = answered.lock().expect("nothing panics while it is held");
+    let (newest, mine) = (waiting.clone(), latencies.clone());
+    let reading = tokio::spawn(read_acks(acks, move |ack| {
+        let mut waiting = newest.lock().expect("nothing panics while it is held");
         if let Some((_, sent)) = waiting.take_if(|(bytes, _)| *bytes <= ack) {
             mine.lock().expect("nothing panics while it is held").push(sent.elapsed());
         }
     }));
-    let mut turn = tokio::time::interval_at(first, Duration::from_secs(1));
+    let mut interval = tokio::time::interval_at(first, Duration::from_secs(1));
     let (mut bytes, mut second) = (HEADER.len() as u64, 0);
     while tokio::time::Instant::now() < until {
-        turn.tick().await;
+        interval.tick().await;
         second += 1;
         let line = format!(
             "[{second}.000001,\"o\",\"\\u001b[32muser@host\\u001b[0m:~$ make test {second}\\r\\n\"]\n"
@@ -268,18 +268,18 @@ async fn send_each_second(
     Ok(())
 }
 
-/// One session as fast as it goes, beside a plain copy of the same bytes with a sync each 256 KiB.
-async fn one(options: &Options, folder: &Path) -> Result<()> {
+/// One session at full speed, compared with a plain copy of the same bytes with a sync each 256 KiB.
+async fn one_session(options: &Options, folder: &Path) -> Result<()> {
     let bytes = options.megabytes << 20;
     std::fs::create_dir_all(folder)?;
-    let piece: Bytes = lines_of(64 << 10).into();
-    let copied = copy_plainly(&folder.join("plain"), &piece, bytes)?;
+    let piece: Bytes = sample_lines(64 << 10).into();
+    let copy_time = copy_plainly(&folder.join("plain"), &piece, bytes)?;
     let recorder = Recorder::start(&folder.join("recorder"))?;
     let Session { sending, acks } = Session::open(recorder.address).await?;
     let acked = Arc::new(AtomicU64::new(0));
     let newest = acked.clone();
-    let reading = tokio::spawn(each_ack(acks, move |ack| newest.store(ack, Ordering::Relaxed)));
-    let started = Instant::now();
+    let reading = tokio::spawn(read_acks(acks, move |ack| newest.store(ack, Ordering::Relaxed)));
+    let start = Instant::now();
     let mut sent = 0;
     while sent < bytes {
         sending.send(Ok(Frame::data(piece.clone()))).await.context("the upload was cut off")?;
@@ -287,15 +287,15 @@ async fn one(options: &Options, folder: &Path) -> Result<()> {
     }
     drop(sending);
     reading.await??;
-    let recorded = started.elapsed();
+    let upload_time = start.elapsed();
     ensure!(acked.load(Ordering::Relaxed) == sent + HEADER.len() as u64, "not all was acknowledged");
     let rate = |time: Duration| bytes as f64 / time.as_secs_f64() / f64::from(1 << 20);
     println!(
         "one session of {} MiB: {:.0} MiB/s until the last ack; plain copy with a sync each 256 KiB: {:.0} MiB/s; {:.2} x",
         options.megabytes,
-        rate(recorded),
-        rate(copied),
-        rate(recorded) / rate(copied)
+        rate(upload_time),
+        rate(copy_time),
+        rate(upload_time) / rate(copy_time)
     );
     println!("RSS after it: {} MiB", recorder.rss()? / 1024);
     Ok(())
@@ -303,7 +303,7 @@ async fn one(options: &Options, folder: &Path) -> Result<()> {
 
 fn copy_plainly(path: &Path, piece: &[u8], bytes: u64) -> Result<Duration> {
     let mut file = File::create(path)?;
-    let started = Instant::now();
+    let start = Instant::now();
     let (mut written, mut unsynced) = (0, 0);
     while written < bytes {
         file.write_all(piece)?;
@@ -315,12 +315,12 @@ fn copy_plainly(path: &Path, piece: &[u8], bytes: u64) -> Result<Duration> {
         }
     }
     file.sync_data()?;
-    let took = started.elapsed();
+    let took = start.elapsed();
     std::fs::remove_file(path)?;
     Ok(took)
 }
 
-fn lines_of(length: usize) -> Vec<u8> {
+fn sample_lines(length: usize) -> Vec<u8> {
     let mut lines = Vec::with_capacity(length + 128);
     let mut number = 0;
     while lines.len() < length {

@@ -1,4 +1,4 @@
-//! How long a segment takes: encoding with its check, reading it all, reading one group of 256.
+//! Time of segments: encoding with its check, reading everything, reading one group of 256.
 //!
 //! `cargo run --release -p meshtrail-bench --bin segment -- [EVENTS]`
 
@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Time this thread ran, which others on the machine don't lengthen.
+/// CPU time of this thread, which does not include other load on the machine.
 fn cpu_seconds() -> f64 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    told.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
 
 use anyhow::{Context, Result};
-use meshtrail_bench::made;
+use meshtrail_bench::generator;
 use meshtrail_event::{Event, Family};
 use meshtrail_trail::segment::{EncodedSegment, SegmentReader, Selection, encode};
 use meshtrail_trail::store::{Key, Store, StoreLocation, WritePolicy};
@@ -23,9 +23,9 @@ use meshtrail_trail::store::{Key, Store, StoreLocation, WritePolicy};
 async fn main() -> Result<()> {
     let events =
         std::env::args().nth(1).map_or(Ok(262_144), |count| count.parse()).context("EVENTS is a number")?;
-    measure("brief flows", &by_family(made::brief(1).take(events))).await?;
-    measure("flows", &by_family(made::flows(1).take(events))).await?;
-    measure("mixed", &by_family(made::events(1).take(events))).await
+    measure("brief flows", &by_family(generator::brief_flows(1).take(events))).await?;
+    measure("flows", &by_family(generator::flows(1).take(events))).await?;
+    measure("mixed", &by_family(generator::events(1).take(events))).await
 }
 
 type Rows = Vec<(u64, Vec<u8>)>;
@@ -67,7 +67,7 @@ async fn measure(name: &str, families: &BTreeMap<Family, Rows>) -> Result<()> {
     groups(&segments, events as u64).await
 }
 
-/// 256 neighbours from files, as an inclusion proof needs them.
+/// Reads 256 neighbours from files, as an inclusion proof needs them.
 async fn groups(segments: &[EncodedSegment], events: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let store =

@@ -1,9 +1,9 @@
-//! What events take on disk, beside `zstd -3` of the same events as JSON lines and DuckDB's Parquet of the same columns.
+//! Size of events on disk, compared with `zstd -3` of the same JSON lines and DuckDB's Parquet of the same columns.
 //!
 //! `cargo run --release -p meshtrail-bench --bin size -- [EVENTS] [FOLDER]`
 //!
-//! DuckDB is asked through Python: `MESHTRAIL_PYTHON` (default `python3`) with the `duckdb` package; without it that
-//! comparison is left out, and said so. With FOLDER the files are kept there.
+//! DuckDB runs through Python: `MESHTRAIL_PYTHON` (default `python3`) with the `duckdb` package; without it that
+//! comparison is left out with a message. With FOLDER the files are kept there.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_bench::made;
+use meshtrail_bench::generator;
 use meshtrail_event::{Event, Family};
 use meshtrail_trail::segment::encode;
 
@@ -23,19 +23,19 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let events = arguments.next().map_or(Ok(262_144), |count| count.parse()).context("EVENTS is a number")?;
     let temporary = tempfile::tempdir()?;
-    let kept = arguments.next();
-    let folder = kept.as_ref().map_or(temporary.path(), Path::new);
+    let argument = arguments.next();
+    let folder = argument.as_ref().map_or(temporary.path(), Path::new);
     std::fs::create_dir_all(folder)?;
     println!("bytes per event        JSON  zstd -3  segments  DuckDB  DuckDB v2   of zstd");
-    compare("mixed", made::events(1).take(events), folder)?;
-    compare("flows", made::flows(1).take(events), folder)?;
-    compare("brief", made::brief(1).take(events), folder)
+    compare("mixed", generator::events(1).take(events), folder)?;
+    compare("flows", generator::flows(1).take(events), folder)?;
+    compare("brief", generator::brief_flows(1).take(events), folder)
 }
 
-fn compare(name: &str, made: impl Iterator<Item = Event>, folder: &Path) -> Result<()> {
+fn compare(name: &str, source: impl Iterator<Item = Event>, folder: &Path) -> Result<()> {
     let mut families: BTreeMap<Family, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
     let mut lines = Vec::new();
-    for (index, event) in (0u64..).zip(made) {
+    for (index, event) in (0u64..).zip(source) {
         let leaf = event.to_leaf();
         lines.extend_from_slice(&leaf);
         lines.push(b'\n');

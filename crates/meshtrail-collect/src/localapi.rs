@@ -12,10 +12,10 @@ use std::time::Duration;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
 
+use crate::poll::{Poller, causes, spawn};
 use crate::snapshot::{Observations, Origin, Snapshot};
 use crate::sources::{Cadence, Source, Sources};
 use crate::start::Wiring;
-use crate::poll::{Poller, causes, spawn};
 
 /// The status is read at least this often, also if the bus reports no change.
 const MAX_INTERVAL: Duration = Duration::from_secs(300);

@@ -1,7 +1,7 @@
 //! Opens all pollers and receivers before the server serves, and starts them when it does.
 //!
 //! - [`open`] reads every secret and binds every port. An error in the configuration stops the start, with a message that
-//!   says what to do; what a control plane answers later never does.
+//!   says what to do. No response of a control plane stops the server.
 //! - [`Collectors::start`] spawns each poller and receiver on [`Wiring::tasks`]; all end at [`Wiring::stop`].
 
 use meshtrail_event::Timestamp;

@@ -130,7 +130,11 @@ async fn a_body_that_cannot_be_read_is_kept_as_a_finding_and_blocks_no_sender() 
     let server = Receiving::start(folder.path(), &logtail()).await;
     let post = server.post("sources.logtail.listen", &path).header("Content-Encoding", "br");
     assert_eq!(post.body("[]").send().await.unwrap().status(), 200);
-    assert_eq!(server.count(&Kind::FindingRaised).await, unreadable_bodies().len(), "known again after a restart");
+    assert_eq!(
+        server.count(&Kind::FindingRaised).await,
+        unreadable_bodies().len(),
+        "known again after a restart"
+    );
 }
 
 #[tokio::test]

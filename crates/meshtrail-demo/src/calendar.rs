@@ -1,4 +1,4 @@
-//! When people work: nine to six where they are, Monday to Friday.
+//! Working hours: nine to six local time, Monday to Friday.
 
 use meshtrail_event::Timestamp;
 
@@ -16,7 +16,7 @@ pub(crate) const HOUR: i64 = 3600 * SECOND;
 /// Nanoseconds of a day.
 pub(crate) const DAY: i64 = 24 * HOUR;
 
-/// Whether it is working time at `nanos` where clocks are `zone` minutes ahead of UTC.
+/// Whether `nanos` is in working hours in the time zone `zone` minutes ahead of UTC.
 pub(crate) fn works(nanos: i64, zone: i64) -> bool {
     let there = nanos + zone * MINUTE;
     // The epoch was a Thursday.
@@ -33,14 +33,14 @@ pub(crate) struct Days {
 }
 
 impl Days {
-    /// So many days before `until`.
+    /// The last `days` days before `until`.
     pub(crate) fn before(until: Timestamp, days: u64) -> Self {
         let until = until.as_nanos();
         Self { begin: until - i64::try_from(days).unwrap_or(30) * DAY, until }
     }
 
-    /// The moment so many days before the end, at a time of day in UTC; weekends give the Friday before, or the Monday
-    /// after where that Friday is before the beginning.
+    /// The moment `days_ago` days before the end, at a time of day in UTC. A weekend is moved to the Friday before, or to the
+    /// Monday after if that Friday is before the beginning.
     pub(crate) fn at(&self, days_ago: i64, hour: i64, minute: i64) -> i64 {
         let is_weekend = |midnight: i64| (midnight / DAY + 3) % 7 > 4;
         let time = hour * HOUR + minute * MINUTE;
@@ -54,7 +54,7 @@ impl Days {
         midnight + time
     }
 
-    /// Some moment of working time where clocks are `zone` minutes ahead.
+    /// A random moment in the working hours of a time zone.
     pub(crate) fn workday_moment(&self, random: &mut Random, zone: i64) -> i64 {
         let span = u64::try_from(self.until - self.begin).unwrap_or(1);
         for _ in 0..64 {
@@ -66,7 +66,7 @@ impl Days {
         self.begin
     }
 
-    /// Some moment at all.
+    /// A random moment.
     pub(crate) fn moment(&self, random: &mut Random) -> i64 {
         let span = u64::try_from(self.until - self.begin).unwrap_or(1);
         self.begin + i64::try_from(random.below(span)).unwrap_or(0)

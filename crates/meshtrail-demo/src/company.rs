@@ -1,7 +1,7 @@
-//! The company: who works there, and which machines are in its mesh, as they are at one moment.
+//! The company: its people and the machines in its mesh, at one moment.
 //!
-//! The same seed and size give the same company. What happens later changes [`Machine::state`] and
-//! [`Member::state`], which are in the form every control plane's answer is brought into.
+//! The same seed and size give the same company. The story changes [`Machine::state`] and [`Member::state`], which have the
+//! common form of all control planes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,52 +11,52 @@ use meshtrail_identity::{DeviceState, UserState};
 use crate::names::{DOMAIN, ELSEWHERE, LAPTOPS, MESH, PEOPLE, SECOND_DEVICES, SERVERS, ZONES};
 use crate::random::Random;
 
-/// How large a company is.
+/// The size of a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// How many people work there.
+    /// Number of people.
     pub people: usize,
-    /// About how many devices there are: at least one for each person, and a server.
+    /// Approximate number of devices: at least one for each person, and the servers.
     pub devices: usize,
 }
 
 impl Size {
-    /// The company of the demonstration.
+    /// The company of the demo.
     pub const DEMO: Self = Self { people: 40, devices: 120 };
 }
 
-/// A person, and when they work.
+/// A person and their time zone.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// As the control plane tells of them.
+    /// As the control plane reports them.
     pub state: UserState,
-    /// Minutes that their clock is ahead of UTC.
+    /// Offset of their time zone from UTC, in minutes.
     pub zone: i64,
 }
 
-/// A device, and how it counts its traffic.
+/// A device.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// As the control plane tells of it.
+    /// As the control plane reports it.
     pub state: DeviceState,
-    /// Whether its tailscaled has no interface of its own: what it receives is not counted then.
+    /// Whether its tailscaled runs in userspace mode, where received traffic is not counted.
     pub userspace: bool,
-    /// Whether it is in the mesh now.
+    /// Whether it is in the mesh.
     pub present: bool,
 }
 
-/// Everybody and everything, at one moment.
+/// People and machines at one moment.
 #[derive(Debug, Clone)]
 pub struct Company {
     /// The people; the first is the owner, the next three are admins.
     pub people: Vec<Member>,
     /// The devices: first each person's, in the people's order, then the servers.
     pub machines: Vec<Machine>,
-    /// How many of the machines belong to people.
+    /// Number of machines that belong to people.
     pub personal: usize,
 }
 
-/// Groups, and which of the people are in them: every how-manyth, beginning with which.
+/// Groups and their members: every n-th person, beginning with this index.
 const GROUPS: [(&str, usize, usize); 6] = [
     ("group:eng", 2, 0),
     ("group:sre", 5, 1),
@@ -67,7 +67,7 @@ const GROUPS: [(&str, usize, usize); 6] = [
 ];
 
 impl Company {
-    /// A company of this size; `founded` is before everything that happens.
+    /// A company of this size; `founded` must be before all events.
     pub fn new(seed: u64, size: Size, founded: Timestamp) -> Self {
         let mut random = Random::part_of(seed, "company");
         let people: Vec<Member> = (0..size.people.max(1)).map(|number| member(number, founded)).collect();
@@ -84,7 +84,7 @@ impl Company {
             let (what, os) = *random.one(&LAPTOPS);
             self.hand_out(random, number, what, os, founded);
             if number * seconds / self.people.len() != (number + 1) * seconds / self.people.len() {
-                let (what, os) = *random.favourite(&SECOND_DEVICES);
+                let (what, os) = *random.skewed(&SECOND_DEVICES);
                 self.hand_out(random, number, what, os, founded);
             }
         }
@@ -94,7 +94,7 @@ impl Company {
         let login = self.people[owner].state.login.clone();
         let name = format!("{}-{what}", login.split('@').next().unwrap_or("nobody").replace('.', "-"));
         let mut state = device(random, self.machines.len(), &name, os, founded);
-        state.expires = Some(founded.after(renewed(self.machines.len())));
+        state.expires = Some(founded.after(key_lifetime(self.machines.len())));
         state.owner = Some(login);
         self.machines.push(Machine { state, userspace: false, present: true });
     }
@@ -122,11 +122,11 @@ impl Company {
         }
     }
 
-    /// The place of the machine with this short name, as it was named at first.
+    /// The index of the machine with this short name.
     ///
     /// # Panics
     ///
-    /// If there is none: names are written in this crate.
+    /// If there is none: all names are constants of this crate.
     pub(crate) fn machine(&self, name: &str) -> usize {
         let is_it = |machine: &Machine| {
             let full = machine.state.name.as_deref().unwrap_or_default();
@@ -135,13 +135,13 @@ impl Company {
         self.machines.iter().position(is_it).unwrap_or_else(|| panic!("the company has no machine {name}"))
     }
 
-    /// Places of machines that have this tag now.
+    /// The indexes of present machines with this tag.
     pub fn tagged(&self, tag: &str) -> Vec<usize> {
         let has = |machine: &Machine| machine.present && machine.state.tags.contains(tag);
         (0..self.machines.len()).filter(|&at| has(&self.machines[at])).collect()
     }
 
-    /// The place of a person's first device.
+    /// The index of a person's first device.
     pub fn laptop_of(&self, person: usize) -> Option<usize> {
         let login = self.people.get(person)?.state.login.as_str();
         self.machines
@@ -149,7 +149,7 @@ impl Company {
             .position(|machine| machine.present && machine.state.owner.as_deref() == Some(login))
     }
 
-    /// The person a machine belongs to.
+    /// The owner of a machine.
     pub fn owner_of(&self, machine: usize) -> Option<&Member> {
         let owner = self.machines[machine].state.owner.as_deref()?;
         self.people.iter().find(|member| member.state.login == owner)
@@ -188,7 +188,7 @@ fn member(number: usize, founded: Timestamp) -> Member {
     }
 }
 
-/// Somebody from elsewhere, into whose hands one machine is shared.
+/// An external person with whom one machine is shared.
 pub(crate) fn contractor(founded: Timestamp) -> Member {
     Member {
         state: UserState {
@@ -206,14 +206,13 @@ pub(crate) fn contractor(founded: Timestamp) -> Member {
     }
 }
 
-/// How long after the founding the key of the how-manyth device expires: people sign in again before it does, each on
-/// another day.
-fn renewed(number: usize) -> std::time::Duration {
+/// The time from the founding to the expiry of a device's key: after the story's end, each on a different day.
+fn key_lifetime(number: usize) -> std::time::Duration {
     const DAY: u64 = 86_400;
     std::time::Duration::from_secs((240 + number as u64 * 7 % 120) * DAY)
 }
 
-/// A device that nobody owns yet; `number` gives it addresses that no other one has.
+/// A device without an owner; its addresses are derived from `number`.
 pub(crate) fn device(
     random: &mut Random,
     number: usize,
@@ -221,7 +220,7 @@ pub(crate) fn device(
     os: &str,
     created: Timestamp,
 ) -> DeviceState {
-    let version = *random.favourite(&["1.102.5", "1.102.3", "1.98.4", "1.90.9"]);
+    let version = *random.skewed(&["1.102.5", "1.102.3", "1.98.4", "1.90.9"]);
     DeviceState {
         addresses: addresses(number),
         authorized: Some(true),
@@ -239,7 +238,7 @@ pub(crate) fn device(
     }
 }
 
-/// The addresses of the how-manyth device.
+/// The addresses of device number `number`.
 pub(crate) fn addresses(number: usize) -> Vec<IpAddr> {
     let byte = |value: usize| u8::try_from(value % 250).unwrap_or(0);
     let part = |value: usize| u16::try_from(value % 65_536).unwrap_or(0);
@@ -248,7 +247,7 @@ pub(crate) fn addresses(number: usize) -> Vec<IpAddr> {
     vec![v4.into(), v6.into()]
 }
 
-/// A device as events name it.
+/// The `device` member of events.
 pub(crate) fn as_device(state: &DeviceState) -> Device {
     Device {
         addresses: state.addresses.iter().map(ToString::to_string).collect(),
@@ -259,7 +258,7 @@ pub(crate) fn as_device(state: &DeviceState) -> Device {
     }
 }
 
-/// A person as events name them.
+/// The `person` member of events.
 pub(crate) fn as_person(state: &UserState) -> Person {
     Person {
         groups: state.groups.iter().cloned().collect(),

@@ -1,12 +1,12 @@
-//! Names of people, places and machines: harmless ones, in domains and ranges kept for examples.
+//! Names of people and machines, in domains reserved for examples.
 
 /// The company's domain.
 pub(crate) const DOMAIN: &str = "example.com";
 
-/// The domain of people from elsewhere.
+/// The domain of external people.
 pub(crate) const ELSEWHERE: &str = "example.net";
 
-/// What every machine's full name ends with.
+/// The suffix of the machines' full names.
 pub(crate) const MESH: &str = "heron-pike.example.com";
 
 /// First and last names.
@@ -53,10 +53,10 @@ pub(crate) const PEOPLE: [(&str, &str); 40] = [
     ("Bruno", "Keller"),
 ];
 
-/// How many minutes the clocks of people's places are ahead of UTC.
+/// Offsets of people's time zones from UTC, in minutes.
 pub(crate) const ZONES: [i64; 6] = [60, 60, 0, -300, 330, -480];
 
-/// Servers: name, how many, tags, and whether tailscaled has no interface of its own there.
+/// Servers: name, number, tags, and whether tailscaled runs in userspace mode.
 pub(crate) const SERVERS: [(&str, usize, &[&str], bool); 19] = [
     ("web", 6, &["tag:prod", "tag:web"], false),
     ("api", 4, &["tag:prod", "tag:api"], false),
@@ -79,10 +79,10 @@ pub(crate) const SERVERS: [(&str, usize, &[&str], bool); 19] = [
     ("exit-fra", 2, &["tag:exit"], false),
 ];
 
-/// What a person's second device may be.
+/// Names and operating systems of people's second devices.
 pub(crate) const SECOND_DEVICES: [(&str, &str); 4] =
     [("phone", "iOS"), ("pixel", "android"), ("tablet", "iOS"), ("desktop", "linux")];
 
-/// Systems of people's first devices, the usual ones first.
+/// Names and operating systems of people's first devices, the most common first.
 pub(crate) const LAPTOPS: [(&str, &str); 5] =
     [("mbp", "macOS"), ("laptop", "linux"), ("mbp", "macOS"), ("thinkpad", "linux"), ("surface", "windows")];

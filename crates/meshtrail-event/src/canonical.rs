@@ -1,7 +1,7 @@
 //! RFC 8785 canonical JSON.
 //!
-//! Event types declare their members in canonical order and hold no floats, so serialising them is canonical as it
-//! is. What comes from outside (unknown members, free-form values) goes through [`canonical_json`].
+//! Event types declare their members in canonical order and hold no floats, so that plain serialisation is already
+//! canonical. Values from outside (unknown members, free-form values) go through [`canonical_json`].
 
 use std::borrow::Cow;
 
@@ -9,19 +9,19 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
-/// The largest integer that JSON numbers hold exactly everywhere: 2^53 − 1.
+/// The largest integer that every JSON implementation holds exactly: 2^53 − 1.
 pub const MAX_EXACT_INTEGER: u64 = (1 << 53) - 1;
 
 /// The canonical text of a value.
 ///
-/// Integers beyond [`MAX_EXACT_INTEGER`] are not exact in it: `Event` refuses them before.
+/// Integers beyond [`MAX_EXACT_INTEGER`] lose precision; `Event` refuses them before.
 pub fn canonical_json(value: &Value) -> String {
     let bytes =
         serde_json_canonicalizer::to_vec(value).expect("a JSON value has string keys and finite numbers");
     String::from_utf8(bytes).expect("JSON text is UTF-8")
 }
 
-/// Whether a run of digits in `json` is long enough to be an inexact integer; texts can look alike.
+/// Whether `json` has a run of more than 15 digits, which can be an inexact integer; a string can match too.
 pub(crate) fn may_hold_inexact_integer(json: &[u8]) -> bool {
     let mut run = 0;
     json.iter().any(|byte| {
@@ -30,7 +30,7 @@ pub(crate) fn may_hold_inexact_integer(json: &[u8]) -> bool {
     })
 }
 
-/// Whether every integer in it is exact as a JSON number: up to 2^53 − 1, or in the form RFC 8785 gives a float.
+/// Whether every integer is exact as a JSON number: up to 2^53 − 1, or in the form that RFC 8785 gives a float.
 pub(crate) fn integers_are_exact(value: &Value) -> bool {
     match value {
         Value::Number(number) => match (number.as_u64(), number.as_i64()) {
@@ -47,17 +47,17 @@ pub(crate) fn integers_are_exact(value: &Value) -> bool {
     }
 }
 
-/// A free-form JSON value, held as its canonical text.
+/// A free-form JSON value, stored as its canonical text.
 #[derive(Debug, Clone)]
 pub struct Json(Box<RawValue>);
 
 impl Json {
-    /// The value as canonical text.
+    /// The canonical text.
     pub fn text(&self) -> &str {
         self.0.get()
     }
 
-    /// The value to work with.
+    /// The parsed value.
     pub fn value(&self) -> Value {
         serde_json::from_str(self.text()).expect("held text is JSON")
     }

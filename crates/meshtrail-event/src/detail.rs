@@ -1,7 +1,7 @@
-//! What only some kinds have.
+//! The members that only some kinds have.
 //!
-//! Each family has one detail type; all its members but the identifying ones are optional, so that a source tells
-//! what it knows. Members stand in canonical order. Sizes are bytes, durations and times are instants.
+//! Each family has one detail type; all its members but the identifying ones are optional, so that a source can leave
+//! out what it does not know. Members are in canonical order. Sizes are bytes, durations and times are instants.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -353,12 +353,12 @@ impl Detail {
         }
     }
 
-    /// Whether it says nothing.
+    /// Whether all its members are absent.
     pub fn is_empty(&self, kind: &Kind) -> bool {
         *self == Self::empty(kind)
     }
 
-    /// Whether it is the variant that the kind has.
+    /// Whether it is the variant of the kind.
     pub fn fits(&self, kind: &Kind) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(&Self::empty(kind))
     }

@@ -1,7 +1,7 @@
-//! One fact, and its exact bytes.
+//! An event and its canonical bytes.
 //!
-//! - [`Event::to_leaf`] of [`Event::from_json`] keeps every member it was given, known or not; times and member
-//!   order become canonical.
+//! - [`Event::from_json`] and [`Event::to_leaf`] keep every member, known or not; times and member order become
+//!   canonical.
 //! - A leaf is at most [`MAX_LEAF`] bytes: C2SP entry bundles give an entry's length in 16 bits.
 
 use schemars::JsonSchema;
@@ -13,35 +13,21 @@ use crate::{
     canonical::{canonical_json, integers_are_exact, may_hold_inexact_integer},
 };
 
-/// The most bytes of one leaf.
+/// The largest leaf, in bytes.
 pub const MAX_LEAF: usize = 65_535;
 
 /// Why bytes are not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum EventError {
-    /// Not JSON, or not an object with the members of an event.
     #[error("not an event: {reason}")]
-    Syntax {
-        /// What the parser says, with line and column.
-        reason: String,
-    },
-    /// A member has the wrong form.
+    Syntax { reason: String },
     #[error("member {member:?}: {reason}")]
-    Member {
-        /// Which one.
-        member: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// An integer that JSON numbers don't hold exactly.
+    Member { member: &'static str, reason: String },
     #[error("an integer lies beyond 2^53 - 1, which JSON numbers do not hold exactly: send it as text")]
     Integer,
-    /// Larger than a leaf may be.
     #[error("the event is {bytes} bytes long, at most {MAX_LEAF} are taken")]
-    TooLong {
-        /// Its canonical length.
-        bytes: usize,
-    },
+    TooLong { bytes: usize },
 }
 
 /// One fact: actor, action, target, outcome, time, source.
@@ -77,7 +63,7 @@ pub struct Event {
     unknown: Option<Box<Value>>,
 }
 
-/// An event that has no id and was not received yet.
+/// An event without an id and a time of receipt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// Who acted.
@@ -99,7 +85,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A successful event of `kind` at `time`, with nothing else said yet.
+    /// A successful event of `kind` at `time`, with all other members empty.
     pub fn new(kind: Kind, time: Timestamp) -> Self {
         Self {
             actor: Actor::default(),
@@ -113,14 +99,14 @@ impl Draft {
         }
     }
 
-    /// The event under its name.
+    /// The event with its id and its time of receipt.
     pub fn into_event(self, id: EventId, received: Timestamp) -> Event {
         let Self { actor, detail, identity, kind, outcome, session, target, time } = self;
         Event { actor, detail, id, identity, kind, outcome, received, session, target, time, unknown: None }
     }
 }
 
-/// The members as they come, before the kind says what the detail is.
+/// An event's members as read, before its kind determines the type of its detail. Error messages contain the name.
 #[derive(Deserialize)]
 struct Received<'a> {
     #[serde(default)]
@@ -145,12 +131,12 @@ fn unknown_outcome() -> Outcome {
 }
 
 impl Event {
-    /// Reads an event that has its `received` time: a leaf, or one on its way between our own parts.
+    /// Reads an event that has its `received` time: a leaf, or an event sent between parts of Meshtrail.
     pub fn from_json(json: &[u8]) -> Result<Self, EventError> {
         Self::read(json, None)
     }
 
-    /// Reads an event from a source, which was received `now`, whatever it says of that itself.
+    /// Reads an event from a source; `now` replaces its own `received` time.
     pub fn from_source(json: &[u8], now: Timestamp) -> Result<Self, EventError> {
         Self::read(json, Some(now))
     }
@@ -178,7 +164,7 @@ impl Event {
         {
             return Err(EventError::Integer);
         }
-        // Most leaves come back exactly as we wrote them: then nothing is unknown, and this is all there is to do.
+        // Most leaves are exactly the bytes that this version writes: then there are no unknown members.
         if event.to_known() != json {
             let given: Value = serde_json::from_slice(json).map_err(syntax)?;
             event.keep_unknown(&given);
@@ -192,7 +178,7 @@ impl Event {
 
     fn keep_unknown(&mut self, given: &Value) {
         let known: Value = serde_json::from_slice(&self.to_known()).expect("an event serialises to JSON");
-        self.unknown = beyond(given, &known).map(Box::new);
+        self.unknown = extra_members(given, &known).map(Box::new);
     }
 
     /// The leaf: RFC 8785 canonical JSON.
@@ -208,14 +194,14 @@ impl Event {
         }
     }
 
-    /// The known members, already canonical: types declare them in order and hold no floats.
+    /// The known members as canonical JSON: the types declare them in order and hold no floats.
     fn to_known(&self) -> Vec<u8> {
         let mut json = Vec::with_capacity(512);
         serde_json::to_writer(&mut json, self).expect("an event has string keys and no floats");
         json
     }
 
-    /// Refuses what a trail could not hold: a leaf too long, an inexact integer, a detail of another kind.
+    /// The leaf, if a trail can store it: not too long, no inexact integer, the detail of its own kind.
     pub fn check(&self) -> Result<Vec<u8>, EventError> {
         if let Some(detail) = &self.detail
             && !detail.fits(&self.kind)
@@ -245,13 +231,13 @@ impl Event {
     }
 }
 
-/// What `given` has beyond `known`: unknown members, and lists that differ.
-fn beyond(given: &Value, known: &Value) -> Option<Value> {
+/// The members of `given` that are not in `known`, and the lists that differ.
+fn extra_members(given: &Value, known: &Value) -> Option<Value> {
     match (given, known) {
         (Value::Object(given), Value::Object(known)) => {
             let more = given.iter().filter_map(|(name, value)| match known.get(name) {
                 None => Some((name.clone(), value.clone())),
-                Some(kept) => beyond(value, kept).map(|value| (name.clone(), value)),
+                Some(kept) => extra_members(value, kept).map(|value| (name.clone(), value)),
             });
             let more: serde_json::Map<_, _> = more.collect();
             (!more.is_empty()).then_some(Value::Object(more))

@@ -1,11 +1,11 @@
-//! Names that count: who sent it, which start of that sender, the how-manyth.
+//! Ids made of counters: the sender, its epoch (a start without its old state), and a sequence number.
 //!
-//! - An [`EventId`] is written `source.epoch.sequence`; the last two dot parts are decimal numbers without leading
-//!   zeros, so one id has one spelling.
-//! - A [`SessionId`] is written `date-trail-epoch-number`; the date is the UTC day it started, which tells where
-//!   its recording lies.
+//! - An [`EventId`] is written `source.epoch.sequence`; the last two parts are decimal numbers without leading
+//!   zeros, so that an id has one spelling.
+//! - A [`SessionId`] is written `date-trail-epoch-number`; the date is the UTC day on which the session started, and
+//!   the path of its recording follows from it.
 //!
-//! Nothing here is random: a retry can't count twice and a gap shows.
+//! Ids are not random: a retry is not counted twice, and a gap is visible.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -13,37 +13,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{MAX_EXACT_INTEGER, Timestamp};
 
-/// Why a text is not an id or a name.
+/// Why a text is not an id or a source name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum IdError {
     /// Not `source.epoch.sequence`.
     #[error("{text:?} is not an event id such as main.recorder.3.17 (source.epoch.sequence)")]
-    Event {
-        /// What was given, cut to a readable length.
-        text: String,
-    },
-    /// Not a source name.
+    Event { text: String },
     #[error(
         "{text:?} is not a source name: 1 to {} of a-z 0-9 . _ @ -, beginning with a letter or digit",
         SourceName::MAX
     )]
-    Source {
-        /// What was given, cut to a readable length.
-        text: String,
-    },
-    /// Not a session id.
+    Source { text: String },
     #[error("{text:?} is not a session id such as 20261120-main-3-17")]
-    Session {
-        /// What was given, cut to a readable length.
-        text: String,
-    },
+    Session { text: String },
 }
 
-fn shown(text: &str) -> String {
+fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-/// Who sends: a recorder, an agent, a collector. Unique in a store.
+/// The name of a sender: a recorder, an agent, a collector. Unique in a store.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceName(Arc<str>);
 
@@ -67,35 +57,35 @@ impl FromStr for SourceName {
         let begins =
             text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !begins || text.len() > Self::MAX || !text.bytes().all(allowed) || text.ends_with('.') {
-            return Err(IdError::Source { text: shown(text) });
+            return Err(IdError::Source { text: truncate(text) });
         }
         Ok(Self(text.into()))
     }
 }
 
-/// One event's name: source, epoch (a start of that source without its old state) and sequence.
+/// An event id: source, epoch (a start of that source without its old state) and sequence number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
-    /// Who sent it.
+    /// The sender.
     pub source: SourceName,
-    /// Which start of that source, from 1.
+    /// The epoch of that source, from 1.
     pub epoch: u64,
-    /// The how-manyth of that epoch, from 1.
+    /// The sequence number in that epoch, from 1.
     pub sequence: u64,
 }
 
 impl EventId {
-    /// Reads exactly the written form from bytes: its source text, epoch and sequence, without allocating.
-    pub fn split_written(text: &[u8]) -> Option<(&str, u64, u64)> {
+    /// Splits an id in its canonical form into source, epoch and sequence, without allocating.
+    pub fn split_canonical(text: &[u8]) -> Option<(&str, u64, u64)> {
         let text = std::str::from_utf8(text).ok()?;
         let mut parts = text.rsplitn(3, '.');
         let (sequence, epoch, source) = (parts.next()?, parts.next()?, parts.next()?);
-        Some((source, counted(epoch)?, counted(sequence)?))
+        Some((source, parse_counter(epoch)?, parse_counter(sequence)?))
     }
 }
 
-/// A decimal number in its only spelling, within what JSON numbers hold exactly.
-fn counted(text: &str) -> Option<u64> {
+/// A decimal number without leading zeros, up to [`MAX_EXACT_INTEGER`].
+fn parse_counter(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_digit());
     if !plain || (text.len() > 1 && text.starts_with('0')) {
         return None;
@@ -107,8 +97,8 @@ impl FromStr for EventId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let wrong = || IdError::Event { text: shown(text) };
-        let (source, epoch, sequence) = Self::split_written(text.as_bytes()).ok_or_else(wrong)?;
+        let wrong = || IdError::Event { text: truncate(text) };
+        let (source, epoch, sequence) = Self::split_canonical(text.as_bytes()).ok_or_else(wrong)?;
         Ok(Self { source: source.parse().map_err(|_| wrong())?, epoch, sequence })
     }
 }
@@ -119,12 +109,12 @@ impl fmt::Display for EventId {
     }
 }
 
-/// One session's name; where its recording lies follows from it.
+/// A session id; the path of its recording follows from it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Arc<str>);
 
 impl SessionId {
-    /// The session that started at `started`, the `number`th since the server's start `epoch` on `trail`.
+    /// The id of session `number` in the server's `epoch` on `trail`, started at `started`.
     pub fn new(started: Timestamp, trail: &str, epoch: u64, number: u64) -> Result<Self, IdError> {
         let (year, month, day) = started.date();
         format!("{year:04}{month:02}{day:02}-{trail}-{epoch}-{number}").parse()
@@ -135,7 +125,7 @@ impl SessionId {
         &self.0
     }
 
-    /// The UTC day it started, as the texts of year, month and day.
+    /// The UTC day on which it started, as the texts of year, month and day.
     pub fn day(&self) -> (&str, &str, &str) {
         (&self.0[0..4], &self.0[4..6], &self.0[6..8])
     }
@@ -151,11 +141,11 @@ impl FromStr for SessionId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let wrong = || IdError::Session { text: shown(text) };
+        let wrong = || IdError::Session { text: truncate(text) };
         let (date, rest) = text.split_once('-').ok_or_else(wrong)?;
         let mut parts = rest.rsplitn(3, '-');
         let (number, epoch, trail) = (parts.next(), parts.next(), parts.next());
-        let number = number.and_then(counted).zip(epoch.and_then(counted));
+        let number = number.and_then(parse_counter).zip(epoch.and_then(parse_counter));
         let dated = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
         let named = trail.is_some_and(|name| name.parse::<SourceName>().is_ok());
         if !dated || !named || number.is_none() {
@@ -231,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_tells_its_day_and_trail() {
+    fn a_session_id_has_its_day_and_trail() {
         let started: Timestamp = "2026-11-20T23:59:59Z".parse().unwrap();
         let id = SessionId::new(started, "edge-fra", 3, 17).unwrap();
         assert_eq!((id.as_str(), id.trail()), ("20261120-edge-fra-3-17", "edge-fra"));

@@ -1,4 +1,4 @@
-//! What happened: every kind of the mission has its name here, so that no later source has to bend the model.
+//! Event kinds and their families. Kinds are declared before a source sends them, so that no source needs another model.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum Family {
     Log,
     /// Findings, alerts, deliveries.
     Finding,
-    /// What Meshtrail itself did, and who looked.
+    /// Meshtrail's own actions, and who viewed what.
     Meshtrail,
     /// Kinds from a newer version.
     Other,
@@ -91,19 +91,19 @@ kinds! {
     Session {
         /// An SSH session began to be recorded.
         SshSessionStarted = "ssh.session.started",
-        /// An SSH session ended and its recording is whole.
+        /// An SSH session ended and its recording is complete.
         SshSessionEnded = "ssh.session.ended",
-        /// An SSH session's recording could not be taken as one.
+        /// An SSH session's recording could not be read as one.
         SshSessionFailed = "ssh.session.failed",
-        /// An SSH session's upload was cut off; what came is kept.
+        /// An SSH session's upload was cut off; the received part is kept.
         SshSessionInterrupted = "ssh.session.interrupted",
         /// A Kubernetes exec or attach session began to be recorded.
         KubeSessionStarted = "kube.session.started",
-        /// A Kubernetes session ended and its recording is whole.
+        /// A Kubernetes session ended and its recording is complete.
         KubeSessionEnded = "kube.session.ended",
-        /// A Kubernetes session's recording could not be taken as one.
+        /// A Kubernetes session's recording could not be read as one.
         KubeSessionFailed = "kube.session.failed",
-        /// A Kubernetes session's upload was cut off; what came is kept.
+        /// A Kubernetes session's upload was cut off; the received part is kept.
         KubeSessionInterrupted = "kube.session.interrupted",
     }
     Recording {
@@ -137,7 +137,7 @@ kinds! {
     Config {
         /// The tailnet's configuration changed (an audit log entry no finer kind fits).
         ConfigChanged = "config.changed",
-        /// The whole state of one part of the configuration at a moment.
+        /// The whole state of one part of the configuration at one time.
         ConfigSnapshot = "config.snapshot",
         /// A device joined.
         DeviceAdded = "device.added",
@@ -191,13 +191,13 @@ kinds! {
         PolicyChanged = "policy.changed",
         /// The policy's own tests ran.
         PolicyTested = "policy.tested",
-        /// A tag came to be.
+        /// A tag was created.
         PolicyTagCreated = "policy.tag_created",
-        /// A tag is no more.
+        /// A tag was deleted.
         PolicyTagDeleted = "policy.tag_deleted",
         /// DNS settings changed.
         DnsChanged = "dns.changed",
-        /// A key came to be: node, auth or API key.
+        /// A key was created: node, auth or API key.
         KeyCreated = "key.created",
         /// A node key was registered.
         KeyRegistered = "key.registered",
@@ -221,7 +221,7 @@ kinds! {
         RouteExitNodeChanged = "route.exit_node_changed",
         /// Billing settings changed.
         BillingChanged = "billing.changed",
-        /// What became known later of who was behind an earlier event.
+        /// The identity behind an earlier event became known later.
         IdentityLearned = "identity.learned",
     }
     Log {
@@ -243,9 +243,9 @@ kinds! {
         DeliveryFailed = "delivery.failed",
     }
     Meshtrail {
-        /// A server of ours started.
+        /// A Meshtrail server started.
         MeshtrailStarted = "meshtrail.started",
-        /// A server of ours stopped in order.
+        /// A Meshtrail server stopped in order.
         MeshtrailStopped = "meshtrail.stopped",
         /// Somebody signed in, or tried.
         MeshtrailSignedIn = "meshtrail.signed_in",
@@ -253,9 +253,9 @@ kinds! {
         MeshtrailSignedOut = "meshtrail.signed_out",
         /// Somebody looked at a recording.
         MeshtrailViewed = "meshtrail.viewed",
-        /// Somebody took evidence out.
+        /// Somebody exported evidence.
         MeshtrailExported = "meshtrail.exported",
-        /// Somebody took in a recording from elsewhere.
+        /// Somebody imported a recording.
         MeshtrailImported = "meshtrail.imported",
         /// Somebody ended a session.
         MeshtrailKilled = "meshtrail.killed",
@@ -269,9 +269,9 @@ kinds! {
         MeshtrailHoldLifted = "meshtrail.hold_lifted",
         /// Retention dropped segments.
         MeshtrailRetired = "meshtrail.retired",
-        /// A source was heard for the first time, or again.
+        /// A source sent something for the first time, or again after silence.
         MeshtrailSourceConnected = "meshtrail.source_connected",
-        /// A source has not been heard for too long.
+        /// A source has sent nothing for too long.
         MeshtrailSourceSilent = "meshtrail.source_silent",
         /// A source's sequence has a hole, or events were dropped as policy allows.
         MeshtrailSourceGap = "meshtrail.source_gap",
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_reads_back_and_unknown_ones_keep_their_word() {
+    fn every_kind_reads_back_and_unknown_ones_keep_their_text() {
         for kind in Kind::KNOWN {
             assert_eq!(&Kind::from(kind.as_str()), kind);
             assert_ne!(kind.family(), Family::Other, "{kind}");

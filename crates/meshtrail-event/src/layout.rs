@@ -1,13 +1,13 @@
 //! A family's members as typed columns.
 //!
-//! Whoever stores events in columns walks a leaf and this tree side by side: both are in canonical order. What has
-//! no column, or not the form its column holds, is kept beside the columns; a layout makes nothing unstorable.
+//! Columnar storage walks a leaf and this tree side by side: both are in canonical order. A member without a column,
+//! or in a form that its column cannot hold, is stored beside the columns: every event can be stored.
 
 use std::sync::LazyLock;
 
 use crate::Family;
 
-/// What a column holds, and in which text form it stands in a leaf.
+/// The type of a column, and the text form of its values in a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColumnType {
     /// A string of many values: a command, a summary.
@@ -16,7 +16,7 @@ pub enum ColumnType {
     Symbol,
     /// A non-negative integer up to 2^53 − 1.
     Int,
-    /// A time in its one written form.
+    /// A time in its canonical form.
     Time,
     /// 64 lower-case hex digits.
     Sha256,
@@ -33,25 +33,25 @@ pub enum ColumnType {
 pub struct Column {
     /// Its name in a table: the path joined by `_`, without `detail`.
     pub name: String,
-    /// Where the member stands in a leaf.
+    /// The path of the member in a leaf.
     pub path: &'static [&'static str],
-    /// What it holds.
-    pub of: ColumnType,
+    /// The type of its values.
+    pub column_type: ColumnType,
 }
 
 /// A member of an object in a leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
-    /// The column of this number.
+    /// The column with this index.
     Column(usize),
     /// An object with these members, in canonical order.
     Object(Vec<(&'static str, Self)>),
 }
 
-/// A family's columns, and where each stands in a leaf.
+/// A family's columns and their places in a leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// Whose they are.
+    /// The family.
     pub family: Family,
     /// The columns in canonical order of their paths.
     pub columns: Vec<Column>,
@@ -63,7 +63,7 @@ type Entry = (&'static [&'static str], ColumnType);
 
 use ColumnType::{Address, EventId, Int, Json, Sha256, Symbol, Text, Time};
 
-/// What every event has.
+/// The columns of every event.
 const COMMON: &[Entry] = &[
     (&["actor", "device", "addresses"], Json),
     (&["actor", "device", "id"], Symbol),
@@ -264,11 +264,13 @@ impl Layout {
     fn build(family: Family) -> Self {
         let mut entries: Vec<Entry> = COMMON.iter().chain(details(family)).copied().collect();
         entries.sort_unstable_by_key(|&(path, _)| path);
-        let columns =
-            entries.iter().map(|&(path, of)| Column { name: column_name(path), path, of }).collect();
+        let columns = entries
+            .iter()
+            .map(|&(path, column_type)| Column { name: column_name(path), path, column_type })
+            .collect();
         let mut members = Vec::new();
         for (number, (path, _)) in entries.iter().enumerate() {
-            place(&mut members, path, number);
+            insert_member(&mut members, path, number);
         }
         Self { family, columns, members }
     }
@@ -297,7 +299,7 @@ fn column_name(path: &[&str]) -> String {
     }
 }
 
-fn place(members: &mut Vec<(&'static str, Member)>, path: &'static [&'static str], number: usize) {
+fn insert_member(members: &mut Vec<(&'static str, Member)>, path: &'static [&'static str], number: usize) {
     let (first, rest) = path.split_first().expect("a column has a path");
     if rest.is_empty() {
         members.push((first, Member::Column(number)));
@@ -307,7 +309,7 @@ fn place(members: &mut Vec<(&'static str, Member)>, path: &'static [&'static str
         members.push((first, Member::Object(Vec::new())));
     }
     match members.last_mut() {
-        Some((_, Member::Object(inner))) => place(inner, rest, number),
+        Some((_, Member::Object(inner))) => insert_member(inner, rest, number),
         _ => unreachable!("no column's path begins with another's"),
     }
 }
@@ -319,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_in_canonical_order_under_names_of_their_own() {
+    fn columns_are_in_canonical_order_and_have_distinct_names() {
         for family in Family::ALL {
             let layout = family.layout();
             assert!(layout.columns.is_sorted_by(|a, b| a.path < b.path), "{family}");

@@ -1,4 +1,4 @@
-//! The event model: what a fact is, how it is named, and the exact bytes that are proven.
+//! The event model: the event types, their ids, and the canonical bytes that a trail hashes.
 //!
 //! ```
 //! use meshtrail_event::{Event, Kind};
@@ -8,21 +8,21 @@
 //! let event = Event::from_json(leaf)?;
 //! assert_eq!(event.kind, Kind::SshSessionStarted);
 //! assert_eq!(event.id.to_string(), "main.recorder.1.7");
-//! // Whatever a newer version put into it comes out again, in canonical form.
+//! // Members that this version does not know are kept, in canonical form.
 //! assert!(event.to_leaf().starts_with(br#"{"id":"main.recorder.1.7","kind":"#));
 //! # Ok::<(), meshtrail_event::EventError>(())
 //! ```
 //!
-//! - [`Event`]: one fact; [`Event::to_leaf`] gives its RFC 8785 canonical JSON, which is what a trail hashes,
+//! - [`Event`]: one event; [`Event::to_leaf`] gives its RFC 8785 canonical JSON, which is what a trail hashes,
 //!   stores and returns.
-//! - [`EventId`], [`SessionId`], [`SourceName`]: names that count instead of being random.
-//! - [`Kind`] and [`Family`]: what happened, and which kinds share one table.
-//! - [`Detail`]: what only some kinds have.
-//! - [`Layout`]: a family's members as typed columns, for whoever stores events in columns.
+//! - [`EventId`], [`SessionId`], [`SourceName`]: ids made of counters, not of random bits.
+//! - [`Kind`] and [`Family`]: the event kinds, and which of them share a table.
+//! - [`Detail`]: the members of one family.
+//! - [`Layout`]: a family's members as typed columns, for columnar storage.
 //! - [`Timestamp`]: an instant in UTC, to the nanosecond.
-//! - [`text`]: how to show foreign text without obeying it.
+//! - [`text`]: safe display of text that comes from other machines.
 //!
-//! No I/O, no async, no clock but [`Timestamp::now`]: where events come from and go to is not known here.
+//! No I/O, no async, and no clock but [`Timestamp::now`]. The crate does not know sources, storage or servers.
 
 mod canonical;
 mod detail;

@@ -1,4 +1,4 @@
-//! Enums whose text may be newer than this program: what is not known is kept as it came.
+//! Enums that keep the text of values from newer versions.
 
 /// Declares an enum that is a string on the wire and keeps unknown strings in `Other`.
 macro_rules! open_enum {
@@ -7,15 +7,15 @@ macro_rules! open_enum {
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name {
             $($(#[$vmeta])* $variant,)+
-            /// A word from a newer version, kept as it came.
+            /// A value from a newer version, unchanged.
             Other(Box<str>),
         }
 
         impl $name {
-            /// Every word this version knows.
+            /// Every value that this version knows.
             pub const KNOWN: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word as it stands in an event.
+            /// The text in an event.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)+

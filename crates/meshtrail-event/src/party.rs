@@ -1,6 +1,6 @@
-//! Who acted, on what, how it went, and how we know.
+//! Actor, target, outcome and identity of an event.
 //!
-//! Members stand in canonical (alphabetical) order, so that plain serialisation is already RFC 8785.
+//! Members are in canonical (alphabetical) order, so that plain serialisation is already RFC 8785.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Actor {
         *self == Self::default()
     }
 
-    /// The shortest name a person would use: login, tags, service or device; none if nothing is known.
+    /// A short name: login, tags, service or device; none if nothing is known.
     pub fn label(&self) -> Option<String> {
         if let Some(person) = &self.person {
             return Some(person.login.clone());
@@ -195,7 +195,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether nothing is said: unresolved, by nobody, for no reason.
+    /// Whether all members are absent: unresolved, without a provider and a reason.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

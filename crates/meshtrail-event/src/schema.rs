@@ -1,10 +1,10 @@
-//! The JSON Schema of an event, made from the types.
+//! The JSON Schema of an event, generated from the types.
 
 use serde_json::Value;
 
 use crate::Event;
 
-/// JSON Schema (2020-12) of an event as it stands in a leaf. Checked in as `docs/event.schema.json`.
+/// JSON Schema (2020-12) of an event in a leaf. Checked in as `docs/event.schema.json`.
 pub fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(Event).to_value();
     if let Some(root) = schema.as_object_mut() {

@@ -1,7 +1,7 @@
-//! Showing foreign text without obeying it.
+//! Safe display of text that comes from other machines.
 //!
-//! Names and commands come from other machines. A terminal would act on their escape sequences, and a page could be
-//! misled by their reordering marks; [`visible`] turns every such character into a picture or an escape of itself.
+//! Names and commands can contain escape sequences that a terminal would execute, and marks that reorder the text of
+//! a page; [`visible`] replaces every such character by its control picture or an escape.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -32,9 +32,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The text as a cell of a table for a spreadsheet, which would run one that begins like a formula: such a cell gets an
-/// apostrophe in front, which spreadsheets show as text. The cell is then no longer what was stored, so that nothing
-/// that has to be exact is written this way.
+/// A cell for a spreadsheet. A spreadsheet evaluates a cell that begins like a formula: such a cell gets an apostrophe
+/// in front, and is shown as text. The cell then differs from the stored value; do not use this for exact output.
 ///
 /// ```
 /// use meshtrail_event::text::without_formula;
@@ -42,13 +41,13 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// assert_eq!(without_formula("a=b"), "a=b");
 /// ```
 pub fn without_formula(cell: &str) -> Cow<'_, str> {
-    // What OWASP lists; full-width forms are taken for the others where Japanese, Chinese or Korean is set.
+    // The characters that OWASP lists; spreadsheets in Japanese, Chinese or Korean also accept the full-width forms.
     const BEGIN: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
     if cell.starts_with(BEGIN) { Cow::Owned(format!("'{cell}")) } else { Cow::Borrowed(cell) }
 }
 
-/// At most `columns` characters of the visible text, with the middle left out where it is longer.
-pub fn shortened(text: &str, columns: usize) -> String {
+/// The visible text, with its middle left out if it is longer than `columns` characters.
+pub fn shorten(text: &str, columns: usize) -> String {
     let shown = visible(text);
     let count = shown.chars().count();
     if count <= columns || columns < 3 {
@@ -60,22 +59,22 @@ pub fn shortened(text: &str, columns: usize) -> String {
     format!("{front}…{back}")
 }
 
-/// An error with what caused it, each said once, on one line.
+/// An error and its causes on one line, without repetitions.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string().trim_end().to_owned();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(said.trim_end()) {
+        let cause_text = cause.to_string();
+        if !text.contains(cause_text.trim_end()) {
             text.push_str(": ");
-            text.push_str(said.trim_end());
+            text.push_str(cause_text.trim_end());
         }
         next = cause.source();
     }
     text
 }
 
-/// Characters that a terminal or a page would obey, or that nobody can see.
+/// Control, reordering and invisible characters.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_told_with_every_cause_once() {
+    fn an_error_is_written_with_every_cause_once() {
         #[derive(Debug, thiserror::Error)]
         enum Failed {
             #[error("the file can't be read")]
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_a_terminal_obeys_is_left() {
+    fn no_character_that_a_terminal_executes_is_left() {
         let hostile: String = (0..0x30000).filter_map(char::from_u32).collect();
         assert!(!visible(&hostile).chars().any(is_unsafe));
         assert_eq!(visible("a\u{202e}b\u{9b}c\u{7f}"), "a\\u{202e}b\\u{9b}c␡");
@@ -120,8 +119,8 @@ mod tests {
 
     #[test]
     fn the_middle_is_left_out_of_long_text() {
-        assert_eq!(shortened("abcdefghij", 5), "ab…ij");
-        assert_eq!(shortened("abc", 5), "abc");
-        assert_eq!(shortened("\n\n\n\n\n\n", 3), "␊…␊");
+        assert_eq!(shorten("abcdefghij", 5), "ab…ij");
+        assert_eq!(shorten("abc", 5), "abc");
+        assert_eq!(shorten("\n\n\n\n\n\n", 3), "␊…␊");
     }
 }

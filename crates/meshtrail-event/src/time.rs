@@ -1,7 +1,7 @@
-//! Instants: UTC, nanoseconds, one written form.
+//! Instants: UTC, nanoseconds, one canonical form.
 //!
-//! The written form is always `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`: equal instants are equal bytes, and text order is
-//! time order. Anything RFC 3339 is read.
+//! The canonical form is always `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`: equal instants are equal bytes, and text order is
+//! time order. Every RFC 3339 form can be read.
 
 use std::{fmt, str::FromStr};
 
@@ -16,23 +16,18 @@ pub struct Timestamp(i64);
 
 /// Why a text is not an instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum TimeError {
     /// Not RFC 3339.
     #[error("{text:?} is not an RFC 3339 time such as 2026-11-20T14:02:11Z")]
-    Syntax {
-        /// What was given, cut to a readable length.
-        text: String,
-    },
+    Syntax { text: String },
     /// Before 1970 or after 2262.
     #[error("{text:?} lies outside the years 1970 to 2262")]
-    Range {
-        /// What was given.
-        text: String,
-    },
+    Range { text: String },
 }
 
 impl Timestamp {
-    /// Bytes of the written form.
+    /// Bytes of the canonical form.
     pub const WIDTH: usize = 30;
 
     /// The instant `nanos` nanoseconds after the Unix epoch; negative values count as the epoch.
@@ -55,7 +50,7 @@ impl Timestamp {
         self.0 / NANOS
     }
 
-    /// The wall clock now. Code that decides takes an instant as argument instead.
+    /// The wall clock now. Code that makes decisions takes an instant as argument instead.
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
@@ -81,7 +76,7 @@ impl Timestamp {
         civil(self.0 / NANOS / DAY_SECONDS)
     }
 
-    /// Writes the one written form.
+    /// Writes the canonical form.
     pub fn write(self, out: &mut [u8; Self::WIDTH]) {
         let (seconds, nanos) = (self.0 / NANOS, self.0 % NANOS);
         let (year, month, day) = civil(seconds / DAY_SECONDS);
@@ -96,10 +91,10 @@ impl Timestamp {
         digits(&mut out[20..29], nanos);
     }
 
-    /// Reads exactly the written form; anything else, however valid, is none.
+    /// Reads the canonical form; every other form, valid or not, is `None`.
     ///
-    /// What this accepts, [`Timestamp::write`] gives back byte for byte.
-    pub fn parse_written(text: &[u8]) -> Option<Self> {
+    /// [`Timestamp::write`] gives back the same bytes.
+    pub fn parse_canonical(text: &[u8]) -> Option<Self> {
         let text: &[u8; Self::WIDTH] = text.try_into().ok()?;
         let fixed = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (29, b'Z')];
         if fixed.iter().any(|&(at, byte)| text[at] != byte) {
@@ -175,7 +170,7 @@ impl FromStr for Timestamp {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        if let Some(time) = Self::parse_written(text.as_bytes()) {
+        if let Some(time) = Self::parse_canonical(text.as_bytes()) {
             return Ok(time);
         }
         let shown = || text.chars().take(64).collect::<String>();
@@ -222,19 +217,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_written_form_agrees_with_an_independent_calendar() {
+    fn the_canonical_form_agrees_with_an_independent_calendar() {
         for nanos in (0..i64::MAX).step_by(86_399_999_999_999 * 97) {
             let (ours, theirs) = (Timestamp(nanos), jiff::Timestamp::from_nanosecond(nanos.into()).unwrap());
             assert_eq!(ours.to_string(), format!("{theirs:.9}"));
-            assert_eq!(Timestamp::parse_written(ours.to_string().as_bytes()), Some(ours));
+            assert_eq!(Timestamp::parse_canonical(ours.to_string().as_bytes()), Some(ours));
         }
     }
 
     #[test]
-    fn foreign_forms_are_read_and_nonsense_is_named() {
+    fn other_forms_are_read_and_nonsense_is_named() {
         let time: Timestamp = "2026-11-20T15:02:11.5+01:00".parse().unwrap();
         assert_eq!(time.to_string(), "2026-11-20T14:02:11.500000000Z");
-        assert_eq!(Timestamp::parse_written(b"2026-02-30T00:00:00.000000000Z"), None);
+        assert_eq!(Timestamp::parse_canonical(b"2026-02-30T00:00:00.000000000Z"), None);
         for bad in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-11-20", "NaN"] {
             assert!(matches!(bad.parse::<Timestamp>(), Err(TimeError::Syntax { .. })), "{bad}");
         }

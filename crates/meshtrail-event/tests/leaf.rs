@@ -1,4 +1,4 @@
-//! A leaf is RFC 8785 canonical JSON, whoever wrote the event and whatever it holds.
+//! A leaf is RFC 8785 canonical JSON for every source and every content.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn id() -> EventId {
     "main.recorder.3.17".parse().unwrap()
 }
 
-/// A detail of the family with every member filled.
+/// A detail of the family with every member set.
 fn full_detail(family: Family) -> Detail {
     let sha256 = Some("ab".repeat(32));
     let address = Some("[fd7a:115c:a1e0::9]:80".to_owned());
@@ -162,7 +162,7 @@ fn full_device(name: &str) -> Option<Arc<Device>> {
     Some(Device { addresses, id: text(name), name: text(name), os: text(name), tags }.into())
 }
 
-/// An event of the kind with every member filled.
+/// An event of the kind with every member set.
 fn full_event(kind: &Kind) -> Event {
     let claimed = Claim { login: text("l"), node: text("n"), node_id: text("i"), tags: vec!["tag:a".into()] };
     let person = Person { groups: vec!["group:a".into()], id: text("i"), login: "l".into(), name: text("n") };
@@ -237,7 +237,7 @@ fn every_member_of_every_detail_has_a_column() {
 }
 
 #[test]
-fn members_and_words_of_a_newer_version_survive_untouched() {
+fn members_and_values_of_a_newer_version_are_kept_unchanged() {
     let newer = json!({
         "actor": {"person": {"login": "alice@example.com", "shoe_size": 38.5}, "mood": null},
         "detail": {"bytes": 5, "heat": [1, {"b": 1, "a": 2}], "sha256": "zz"},

@@ -21,11 +21,11 @@ use meshtrail_event::{Claim, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::answer_cache::AnswerCache;
 use crate::claim::{ClaimCheck, Devices, verdict};
 use crate::connection::{Connection, Ingress, classify, is_of_this_machine};
 use crate::directory::DirectoryFile;
 use crate::history::{DeviceAsOf, History};
-use crate::answer_cache::AnswerCache;
 use crate::local_api::{DEFAULT_TIMEOUT, LocalApi, Peers, is_tailnet_address};
 use crate::loopback::owner_of;
 use crate::own_node::{self, Membership, NodeChannels, OwnNode};
@@ -168,12 +168,16 @@ impl Resolver {
         }
         let answer = match &ingress {
             Ok(Ingress::Mesh) => self.query_local_api(peer, until).await,
-            Ok(Ingress::OwnMachine) if self.may_be_in_mesh(peer.ip()) => self.query_local_api(peer, until).await,
+            Ok(Ingress::OwnMachine) if self.may_be_in_mesh(peer.ip()) => {
+                self.query_local_api(peer, until).await
+            }
             Ok(Ingress::AroundTheMesh) => {
                 return Resolution::unresolved(Unresolved::AroundTheMesh, Timestamp::now());
             }
             Ok(Ingress::OwnMachine | Ingress::Elsewhere) => None,
-            Err(UnknownIngress { reason }) => Some(WhoisAnswer::Failed { reason: reason.clone(), as_of: Timestamp::now() }),
+            Err(UnknownIngress { reason }) => {
+                Some(WhoisAnswer::Failed { reason: reason.clone(), as_of: Timestamp::now() })
+            }
         };
         let is_own_machine = match (&ingress, &answer) {
             (Ok(Ingress::OwnMachine), _) => true,
@@ -358,7 +362,9 @@ impl Resolver {
             Some(WhoisAnswer::Failed { reason, as_of }) => {
                 (Unresolved::Failed { reason: reason.to_string() }, as_of)
             }
-            Some(WhoisAnswer::Unknown { as_of } | WhoisAnswer::Known { as_of, .. }) => (Unresolved::Unknown, as_of),
+            Some(WhoisAnswer::Unknown { as_of } | WhoisAnswer::Known { as_of, .. }) => {
+                (Unresolved::Unknown, as_of)
+            }
             None if self.shared.local_api.is_some() => (Unresolved::Outside, now),
             None if self.shared.directory.is_some() => (Unresolved::Unknown, now),
             None => (Unresolved::NoProvider, now),
@@ -400,10 +406,13 @@ impl Resolver {
     async fn devices(&self) -> Option<Result<Arc<Devices>, String>> {
         let local_api = self.shared.local_api.as_ref()?;
         let config = &self.shared.config;
-        let query = self.shared.devices.get_or_query((), async || match local_api.status(Peers::Listed).await {
-            Ok(status) => (Ok(Arc::new(Devices::from_status(&status, Timestamp::now()))), config.known_ttl),
-            Err(error) => (Err(error.to_string()), config.unknown_ttl),
-        });
+        let query =
+            self.shared.devices.get_or_query((), async || match local_api.status(Peers::Listed).await {
+                Ok(status) => {
+                    (Ok(Arc::new(Devices::from_status(&status, Timestamp::now()))), config.known_ttl)
+                }
+                Err(error) => (Err(error.to_string()), config.unknown_ttl),
+            });
         let answer = tokio::time::timeout(config.total_timeout, query).await;
         Some(answer.unwrap_or_else(|_elapsed| Err("too many questions are waiting".to_owned())))
     }
@@ -415,7 +424,8 @@ fn from_history(known: &DeviceAsOf) -> Resolution {
     let account = Account { subject: &subject, provider: Provider::History, as_of: known.as_of };
     let mut resolution = Resolution::of(account, std::collections::BTreeSet::new(), Vec::new());
     if let Some(conflict) = &known.conflict {
-        let what = Contradiction { what: "history", one: known.facts().owner_label(), other: conflict.to_string() };
+        let what =
+            Contradiction { what: "history", one: known.facts().owner_label(), other: conflict.to_string() };
         resolution.status = ResolutionStatus::Conflicting { what: vec![what] };
     }
     resolution

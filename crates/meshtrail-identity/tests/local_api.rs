@@ -1,4 +1,4 @@
-//! The LocalAPI client and the resolver against a stand-in that misbehaves in each way a socket's far end can.
+//! The LocalAPI client and the resolver against a stand-in that misbehaves in each way that a server can.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use meshtrail_event::{Claim, IdentityStatus};
 use meshtrail_identity::{
-    QueryScope, ClaimCheck, Connection, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider,
-    Resolver, ResolverConfig, ResolutionStatus, Unresolved,
+    ClaimCheck, Connection, DirectoryFile, LocalApi, LocalApiError, OwnNode, Peers, Provider, QueryScope,
+    ResolutionStatus, Resolver, ResolverConfig, Unresolved,
 };
-use stand_in::{Answer, LocalApiStandIn, RUNNING, QueryBarrier};
+use stand_in::{Answer, LocalApiStandIn, QueryBarrier, RUNNING};
 
 const ALICE: &str = r#"{"Node":{"ID":7,"StableID":"n7","Name":"laptop.tail.example.","User":3,
     "Addresses":["100.64.0.7/32","fd7a:115c:a1e0::7/128"],"Hostinfo":{"OS":"macOS"},"Later":[]},
@@ -43,7 +43,7 @@ fn laptop() -> SocketAddr {
     peer("100.64.0.7:51000")
 }
 
-/// A connection of which only the far end is known.
+/// A connection of which only the peer is known.
 fn from(peer: SocketAddr) -> Connection {
     Connection::from_peer(peer)
 }
@@ -52,7 +52,7 @@ fn between(peer: &str, local: &str) -> Connection {
     Connection { peer: peer.parse().unwrap(), local: Some(local.parse().unwrap()) }
 }
 
-/// What a node says of itself whose tailscaled has no network interface.
+/// The status of a node whose tailscaled has no network interface.
 fn userspace() -> Answer {
     ok(&RUNNING.replace("\"TUN\":true", "\"TUN\":false"))
 }
@@ -60,7 +60,7 @@ fn userspace() -> Answer {
 /// Longer than any answer takes, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A resolver that waits for the stand-in, and keeps what it said.
+/// A resolver that waits for the stand-in, and caches its answers.
 fn patient(stand_in: &LocalApiStandIn) -> ResolverConfig {
     ResolverConfig {
         socket: Some(stand_in.socket()),
@@ -81,7 +81,7 @@ fn directory(stand_in: &LocalApiStandIn, text: &str) -> DirectoryFile {
     DirectoryFile::open_with_interval(path, Duration::from_millis(5)).unwrap()
 }
 
-/// Puts another text in the file's place, as a whole.
+/// Replaces the file by one with this text, atomically.
 fn replace(file: &DirectoryFile, text: &str) {
     let new = file.path().with_extension("new");
     std::fs::write(&new, text).unwrap();
@@ -271,7 +271,7 @@ async fn a_connection_of_the_node_itself_tells_the_device_and_no_person() {
     let holder = by_address.holder(peer("100.64.0.9:0").ip()).await;
     assert_eq!(holder.login(), Some("alice@example.com"), "whose the address is can be asked all the same");
 
-    // A userspace tailscaled forwards what a local program sent to the node by its proxy.
+    // A userspace tailscaled forwards connections that a local program opened through its proxy.
     stand_in.status_answers(userspace());
     let found = resolver(&stand_in).who(between("127.0.0.1:40001", "127.0.0.1:7411")).await;
     assert_eq!(found.status, ResolutionStatus::Unresolved { why: Unresolved::OwnMachine });
@@ -317,7 +317,8 @@ async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
     let stand_in = LocalApiStandIn::start();
     stand_in.whois_answers(Answer::Silent);
     let (timeout, total_timeout) = (Duration::from_secs(60), Duration::from_millis(50));
-    let config = ResolverConfig { socket: Some(stand_in.socket()), timeout, total_timeout, ..Default::default() };
+    let config =
+        ResolverConfig { socket: Some(stand_in.socket()), timeout, total_timeout, ..Default::default() };
     let resolver = Resolver::start(config);
     // A request that times out leaves its permit to the next: the number of queries depends on which are still waiting.
     let peers = (0..100).map(|host| SocketAddr::from(([100, 64, 1, host], 1)));
@@ -327,7 +328,10 @@ async fn a_hanging_tailscaled_holds_nobody_up_for_longer_than_the_patience() {
         asked.spawn(async move { resolver.who(from(peer)).await });
     }
     while let Some(found) = asked.join_next().await {
-        assert!(matches!(found.unwrap().status, ResolutionStatus::Unresolved { why: Unresolved::Failed { .. } }));
+        assert!(matches!(
+            found.unwrap().status,
+            ResolutionStatus::Unresolved { why: Unresolved::Failed { .. } }
+        ));
     }
 }
 

@@ -248,7 +248,7 @@ impl Drop for Slot {
 impl std::fmt::Debug for Slots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Pool { what, total, .. } = &*self.0;
-        f.debug_struct("Places").field("what", what).field("total", total).finish_non_exhaustive()
+        f.debug_struct("Slots").field("what", what).field("total", total).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Addresses as a filter writes them: one, one with a port, a network, or a pattern.
+//! Addresses in a filter: an address, one with a port, a network, or a pattern.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ pub(crate) enum AddressValue {
     One(IpAddr),
     /// One address and port.
     Port(SocketAddr),
-    /// A network: the addresses that share its first bits.
+    /// A network: an address and the length of its prefix.
     Net(IpAddr, u8),
     /// A text with `*`.
     Wild(Pattern),
@@ -33,7 +33,7 @@ impl AddressValue {
         one.or_else(|_| text.parse().map(AddressValue::Port)).ok()
     }
 
-    /// Whether an address as it stands in an event, with or without a port, is meant.
+    /// Whether an event's address, with or without a port, matches.
     pub(crate) fn fits(&self, value: &str) -> bool {
         if let AddressValue::Wild(pattern) = self {
             let bare = split(value).map(|(address, _)| address.to_string());

@@ -1,38 +1,38 @@
-//! What could be written at a place in a filter.
+//! Completion of filters.
 
 use serde::Serialize;
 
+use crate::error::Span;
 use crate::field::Field;
-use crate::problem::Span;
 use crate::token::{TokenKind, tokens};
 
-/// How many options are offered at most.
-const MOST: usize = 20;
+/// Options that are offered, at most.
+const MAX_OPTIONS: usize = 20;
 
-/// What could stand at a place in a filter.
+/// The completions at a position in a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Completion {
-    /// What is replaced by an option.
+    /// The text that an option replaces.
     pub replace: Span,
-    /// The field whose value is being written; none where a field's name is.
+    /// The field whose value is being written; none while a field's name is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<Field>,
-    /// What is written of it so far.
+    /// The text written so far.
     pub written: String,
-    /// What could stand there, as far as it does not depend on data. Whoever knows the values in the data adds them.
+    /// The options that do not depend on data. The caller adds values from the data.
     pub options: Vec<CompletionOption>,
 }
 
-/// One thing that could stand at a place.
+/// One option of a completion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CompletionOption {
-    /// The text to put in.
+    /// The text to insert.
     pub insert: String,
-    /// What it means, in a few words; may be empty.
+    /// A short description; may be empty.
     pub about: String,
 }
 
-/// What could stand in `text` at byte `at`, the place of the cursor.
+/// The completions in `text` at byte `at`, the position of the cursor.
 pub fn completions(text: &str, at: usize) -> Completion {
     let at = text.floor_char_boundary(at.min(text.len()));
     let before = &text[..at];
@@ -76,7 +76,7 @@ fn names(written: &str, replace: Span) -> Completion {
 }
 
 fn values(name: &str, written: &str, replace: Span) -> Completion {
-    let field = Field::named(name.trim_end_matches(':'));
+    let field = Field::by_name(name.trim_end_matches(':'));
     let lower = written.to_lowercase();
     let words = match field {
         Some(Field::Since | Field::Until) => {
@@ -86,12 +86,12 @@ fn values(name: &str, written: &str, replace: Span) -> Completion {
         Some(field) => field.vocabulary().unwrap_or_default().into_iter().map(str::to_owned).collect(),
         None => Vec::new(),
     };
-    let fitting = words.into_iter().filter(|word| word.starts_with(&lower)).take(MOST);
+    let fitting = words.into_iter().filter(|word| word.starts_with(&lower)).take(MAX_OPTIONS);
     let options = fitting.map(|insert| CompletionOption { insert, about: String::new() }).collect();
     Completion { replace, field, written: written.to_owned(), options }
 }
 
-/// Kinds and their beginnings, the shorter ones first.
+/// Kinds and their prefixes, the shorter ones first.
 fn kinds() -> Vec<String> {
     let mut found = std::collections::BTreeSet::new();
     for kind in Field::Kind.vocabulary().unwrap_or_default() {

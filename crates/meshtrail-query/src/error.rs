@@ -1,11 +1,11 @@
-//! What is wrong with a filter, and at which place.
+//! Errors of filters, with their place.
 
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
 
-/// A stretch of a filter's text, in bytes.
+/// A range of a filter's text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Span {
     /// The first byte.
@@ -23,12 +23,12 @@ impl Span {
         Span { start: self.start, end: end.end }
     }
 
-    /// The stretch as a range of the text it was made for.
+    /// The span as a range.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 
-    /// The same stretch counted in UTF-16 units, as a browser counts.
+    /// The span in UTF-16 units, as browsers count.
     pub fn in_utf16(self, text: &str) -> Range<usize> {
         let units = |end: usize| text.get(..end).map_or(0, |part| part.encode_utf16().count());
         units(self.start)..units(self.end)
@@ -38,11 +38,11 @@ impl Span {
 /// Why a text is not a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct FilterError {
-    /// Where.
+    /// The place of the error.
     pub span: Span,
-    /// What is wrong there, as a sentence without a full stop.
+    /// What is wrong, as a sentence without a full stop.
     pub message: String,
-    /// What would be right.
+    /// A suggestion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -68,7 +68,7 @@ impl fmt::Display for FilterError {
     }
 }
 
-/// The words among `known` that somebody who wrote `given` may have meant: the nearest, if they are near.
+/// The words of `known` that are nearest to `given`, if they are near enough.
 pub(crate) fn near<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let given = given.to_lowercase();
     let mut found: Vec<(usize, &str)> = known
@@ -85,7 +85,7 @@ pub(crate) fn near<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Vec
     found.into_iter().map(|(_, word)| word).collect()
 }
 
-/// How many letters must be put in, left out, replaced or swapped to make one word of the other.
+/// Edit distance: insertions, deletions, substitutions and swaps of neighbours.
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) =
         (one.chars().take(64).collect(), other.chars().take(64).collect());

@@ -1,15 +1,15 @@
-//! A filter as it is understood, and its one written form.
+//! The expression of a filter, and its canonical form.
 //!
-//! Reading the written form gives the same expression again; a property test holds this.
+//! Parsing the canonical form yields the same expression again; a property test checks it.
 
 use std::fmt;
 
 use crate::address::AddressValue;
 use crate::field::Field;
-use crate::moment::Moment;
-use crate::pattern::{Pattern, quoted};
+use crate::pattern::{Pattern, quote};
+use crate::time_expr::TimeExpr;
 
-/// A filter as it is understood.
+/// The expression of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expr {
     /// All of these; with none, everything.
@@ -20,32 +20,32 @@ pub(crate) enum Expr {
     Not(Box<Expr>),
     /// A field has one of these values.
     Term(Field, Vec<Pattern>),
-    /// An address that took part is one of these.
+    /// An address of the actor or the target is one of these.
     Address(Vec<AddressValue>),
     /// Not before.
-    Since(Moment),
+    Since(TimeExpr),
     /// Before.
-    Until(Moment),
+    Until(TimeExpr),
 }
 
 impl Expr {
-    /// All of `parts`, without a list in a list.
+    /// All of `parts`, without nested lists.
     pub(crate) fn all(parts: Vec<Expr>) -> Expr {
-        Expr::joined(parts, Expr::All, |part| match part {
+        Expr::flatten(parts, Expr::All, |part| match part {
             Expr::All(inner) => Ok(inner),
             other => Err(other),
         })
     }
 
-    /// Any of `parts`, without a list in a list.
+    /// Any of `parts`, without nested lists.
     pub(crate) fn any(parts: Vec<Expr>) -> Expr {
-        Expr::joined(parts, Expr::Any, |part| match part {
+        Expr::flatten(parts, Expr::Any, |part| match part {
             Expr::Any(inner) => Ok(inner),
             other => Err(other),
         })
     }
 
-    /// The opposite.
+    /// The negation.
     pub(crate) fn not(part: Expr) -> Expr {
         match part {
             Expr::Not(inner) => *inner,
@@ -53,7 +53,7 @@ impl Expr {
         }
     }
 
-    fn joined(
+    fn flatten(
         parts: Vec<Expr>,
         join: fn(Vec<Expr>) -> Expr,
         open: fn(Expr) -> Result<Vec<Expr>, Expr>,
@@ -71,7 +71,7 @@ impl Expr {
         }
     }
 
-    /// Whether `found` holds for some term of it.
+    /// Whether `found` returns true for some term.
     pub(crate) fn any_term(&self, found: &mut dyn FnMut(&Expr) -> bool) -> bool {
         match self {
             Expr::All(parts) | Expr::Any(parts) => parts.iter().any(|part| part.any_term(found)),
@@ -108,8 +108,8 @@ impl fmt::Display for Expr {
                 f.write_str("address:")?;
                 join(f, values, ",")
             }
-            Expr::Since(moment) => write!(f, "since:{moment}"),
-            Expr::Until(moment) => write!(f, "until:{moment}"),
+            Expr::Since(time_expr) => write!(f, "since:{time_expr}"),
+            Expr::Until(time_expr) => write!(f, "until:{time_expr}"),
         }
     }
 }
@@ -122,14 +122,14 @@ fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], between: &str)
     Ok(())
 }
 
-/// A text to be found anywhere: as a word where it can stand as one, else in quotes, or behind `text:` where quotes
-/// would make its `*` an ordinary one.
+/// Formats a text to be found anywhere: as a word if possible, else in quotes, or after `text:` where quotes would make its
+/// wildcard an ordinary character.
 fn word(pattern: &Pattern) -> String {
     let written = if pattern.is_wild() { pattern.text().to_owned() } else { pattern.to_string() };
     let is_word = !written.starts_with('-') && !written.contains(':') && written != "OR" && written != "AND";
     match (is_word || written.starts_with('"'), pattern.is_wild()) {
         (true, _) => written,
         (false, true) => format!("text:{written}"),
-        (false, false) => quoted(pattern.text()),
+        (false, false) => quote(pattern.text()),
     }
 }

@@ -1,39 +1,39 @@
-//! The fields of the filter language: their names, what they look at, and which values they take.
+//! The fields of the filter language: their names, the members they look at, and their values.
 
 use meshtrail_event::{IdentityStatus, Kind, Outcome};
 use serde::Serialize;
 
-/// What a term looks at.
+/// A field of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Field {
-    /// Who acted: login, name, tags, device or service; also who was claimed to have.
+    /// The actor: login, name, tags, device or service, including claimed ones.
     Actor,
     /// The person's login or name.
     Person,
-    /// A group the person was in.
+    /// A group of the person.
     Group,
     /// A tag of the actor or the target.
     Tag,
-    /// A device that took part, as actor or target: name, id or address.
+    /// A device of the actor or the target: name, id or address.
     Device,
-    /// What was acted on: device, tags, account, name, address.
+    /// The target: device, tags, account, name, address.
     Target,
     /// The kind of event.
     Kind,
-    /// How it went.
+    /// The outcome.
     Outcome,
-    /// The session it belongs to.
+    /// The session.
     Session,
-    /// Who sent the event.
+    /// The event's source.
     Source,
     /// The event's id.
     Id,
-    /// An address that took part.
+    /// An address of the actor or the target.
     Address,
-    /// The command that was run.
+    /// The command of a session.
     Command,
-    /// How far the actor is known.
+    /// The status of the actor's identity.
     Identity,
     /// Any text in the event.
     Text,
@@ -44,7 +44,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// Every field, in the order a person would be shown them.
+    /// Every field, in the order of display.
     pub const ALL: [Field; 17] = [
         Field::Actor,
         Field::Person,
@@ -88,7 +88,7 @@ impl Field {
         }
     }
 
-    /// What it looks at, in a few words.
+    /// A short description of what it looks at.
     pub fn about(self) -> &'static str {
         match self {
             Field::Actor => "who acted: login, name, tag, device or service",
@@ -111,12 +111,12 @@ impl Field {
         }
     }
 
-    /// The field of this name.
-    pub(crate) fn named(name: &str) -> Option<Field> {
+    /// The field with this name.
+    pub(crate) fn by_name(name: &str) -> Option<Field> {
         Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(name))
     }
 
-    /// The words that are the field's only values, if it has such.
+    /// The field's only possible values, if they are a fixed set.
     pub(crate) fn vocabulary(self) -> Option<Vec<&'static str>> {
         match self {
             Field::Kind => Some(Kind::KNOWN.iter().map(Kind::as_str).collect()),
@@ -126,7 +126,7 @@ impl Field {
         }
     }
 
-    /// The beginning that values of this field have in events and may lack in a filter.
+    /// The prefix of this field's values in events, which a filter may omit.
     pub(crate) fn implied_prefix(self) -> &'static str {
         match self {
             Field::Tag => "tag:",
@@ -136,8 +136,8 @@ impl Field {
     }
 }
 
-/// Names that people bring from elsewhere, and the field that does it here.
-pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
+/// Field names of other tools, and the corresponding field, for suggestions.
+pub(crate) const FOREIGN_NAMES: &[(&str, &str)] = &[
     ("user", "person"),
     ("login", "person"),
     ("who", "actor"),

@@ -1,4 +1,4 @@
-//! What a filter lets a reader skip without looking.
+//! What a filter lets a reader skip without reading it.
 
 use meshtrail_event::{Family, Kind, Timestamp};
 
@@ -7,28 +7,28 @@ use crate::field::Field;
 use crate::matching::{UNRESOLVED, kind_fits, source_of};
 use crate::pattern::Pattern;
 
-/// What every leaf that matches has in common. A reader may skip whatever lacks it, and need not.
+/// Properties that all matching leaves have in common. A reader may skip leaves without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanHints {
-    /// The families it can be in.
+    /// The families of matching leaves.
     pub families: Vec<Family>,
-    /// The first time it can have.
+    /// The first possible time.
     pub since: Option<Timestamp>,
-    /// The first time it can't have any more.
+    /// The first time after the possible ones.
     pub until: Option<Timestamp>,
-    /// Columns that must have an accepted value: one without any is not met.
-    pub needed: Vec<Needed>,
+    /// Columns that must have an accepted value.
+    pub required: Vec<RequiredColumn>,
 }
 
 /// A column that must have one of some values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needed {
+pub struct RequiredColumn {
     /// The column's name in a segment, one that every family has.
     pub column: &'static str,
     values: Vec<Pattern>,
 }
 
-impl Needed {
+impl RequiredColumn {
     /// Whether this value is one of them.
     pub fn accepts(&self, value: &str) -> bool {
         let fits = |pattern: &Pattern| match self.column {
@@ -42,78 +42,82 @@ impl Needed {
 const KIND: &str = "kind";
 const SOURCE: &str = "id_source";
 
-/// What an expression's matches have in common.
-struct Bounds {
+/// Properties that all matches of an expression have in common.
+struct CommonBounds {
     families: Vec<Family>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    needed: Vec<Needed>,
+    required: Vec<RequiredColumn>,
 }
 
-impl Bounds {
-    fn none() -> Bounds {
-        Bounds { families: Family::ALL.to_vec(), since: None, until: None, needed: Vec::new() }
+impl CommonBounds {
+    fn none() -> CommonBounds {
+        CommonBounds { families: Family::ALL.to_vec(), since: None, until: None, required: Vec::new() }
     }
 
-    fn and(mut self, other: Bounds) -> Bounds {
+    fn and(mut self, other: CommonBounds) -> CommonBounds {
         self.families.retain(|family| other.families.contains(family));
         self.since = self.since.max(other.since);
         self.until = match (self.until, other.until) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        self.needed.extend(other.needed);
+        self.required.extend(other.required);
         self
     }
 
-    fn or(mut self, other: Bounds) -> Bounds {
+    fn or(mut self, other: CommonBounds) -> CommonBounds {
         self.families.extend(other.families);
         self.since = self.since.zip(other.since).map(|(one, two)| one.min(two));
         self.until = self.until.zip(other.until).map(|(one, two)| one.max(two));
-        // Each side may do without the other's columns; only what both need is still needed.
+        // Only columns that both sides require are still required.
         let mut both = Vec::new();
-        for mut mine in self.needed {
-            if let Some(theirs) = other.needed.iter().find(|theirs| theirs.column == mine.column) {
+        for mut mine in self.required {
+            if let Some(theirs) = other.required.iter().find(|theirs| theirs.column == mine.column) {
                 mine.values.extend(theirs.values.iter().cloned());
                 both.push(mine);
             }
         }
-        self.needed = both;
+        self.required = both;
         self
     }
 
-    fn of(expr: &Expr, now: Timestamp) -> Bounds {
+    fn of(expr: &Expr, now: Timestamp) -> CommonBounds {
         match expr {
-            Expr::All(parts) => {
-                parts.iter().fold(Bounds::none(), |bounds, part| bounds.and(Bounds::of(part, now)))
-            }
+            Expr::All(parts) => parts
+                .iter()
+                .fold(CommonBounds::none(), |bounds, part| bounds.and(CommonBounds::of(part, now))),
             Expr::Any(parts) => {
-                let mut each = parts.iter().map(|part| Bounds::of(part, now));
-                let first = each.next().unwrap_or_else(Bounds::none);
-                each.fold(first, Bounds::or)
+                let mut each = parts.iter().map(|part| CommonBounds::of(part, now));
+                let first = each.next().unwrap_or_else(CommonBounds::none);
+                each.fold(first, CommonBounds::or)
             }
-            Expr::Since(moment) => Bounds { since: Some(moment.begins(now)), ..Bounds::none() },
-            Expr::Until(moment) => Bounds { until: Some(moment.ends(now)), ..Bounds::none() },
+            Expr::Since(moment) => CommonBounds { since: Some(moment.start(now)), ..CommonBounds::none() },
+            Expr::Until(moment) => CommonBounds { until: Some(moment.end(now)), ..CommonBounds::none() },
             Expr::Term(field, values) => {
                 let families = if *field == Field::Kind { families(values) } else { Family::ALL.to_vec() };
-                Bounds { families, needed: needed(*field, values).into_iter().collect(), ..Bounds::none() }
+                CommonBounds {
+                    families,
+                    required: required_column(*field, values).into_iter().collect(),
+                    ..CommonBounds::none()
+                }
             }
-            Expr::Not(_) | Expr::Address(_) => Bounds::none(),
+            Expr::Not(_) | Expr::Address(_) => CommonBounds::none(),
         }
     }
 }
 
 pub(crate) fn scan_hints(expr: &Expr, now: Timestamp) -> ScanHints {
-    let bounds = Bounds::of(expr, now);
+    let bounds = CommonBounds::of(expr, now);
     let families = Family::ALL.into_iter().filter(|family| bounds.families.contains(family)).collect();
-    ScanHints { families, since: bounds.since, until: bounds.until, needed: bounds.needed }
+    ScanHints { families, since: bounds.since, until: bounds.until, required: bounds.required }
 }
 
 fn families(values: &[Pattern]) -> Vec<Family> {
     let fits = |kind: &str| values.iter().any(|pattern| kind_fits(pattern, kind));
     let mut found: Vec<Family> =
         Kind::KNOWN.iter().filter(|kind| fits(kind.as_str())).map(Kind::family).collect();
-    // A pattern or a beginning may also fit kinds of a newer version, which are in this family.
+    // A pattern or a prefix may also match kinds of a newer version, which are in this family.
     if !values.iter().all(is_a_kind) {
         found.push(Family::Other);
     }
@@ -124,24 +128,24 @@ fn is_a_kind(pattern: &Pattern) -> bool {
     !pattern.is_wild() && Kind::KNOWN.iter().any(|kind| kind.as_str().eq_ignore_ascii_case(pattern.text()))
 }
 
-/// The column that a term looks at, where it is a single one.
-fn needed(field: Field, values: &[Pattern]) -> Option<Needed> {
+/// The column that a term requires, if it looks at a single one.
+fn required_column(field: Field, values: &[Pattern]) -> Option<RequiredColumn> {
     let column = match field {
         Field::Kind => KIND,
         Field::Outcome => "outcome",
         Field::Session => "session",
         Field::Source | Field::Id => SOURCE,
-        // Without a status it counts as unresolved, and no value stands in the column.
+        // Without a status an event counts as unresolved, and the column is empty.
         Field::Identity if !values.iter().any(|pattern| pattern.fits(UNRESOLVED)) => "identity_status",
         _ => return None,
     };
     if field != Field::Id {
-        return Some(Needed { column, values: values.to_vec() });
+        return Some(RequiredColumn { column, values: values.to_vec() });
     }
     let source =
         |pattern: &Pattern| source_of(pattern.text()).filter(|_| !pattern.is_wild()).map(Pattern::literal);
     let values = values.iter().map(source).collect::<Option<Vec<_>>>()?;
-    Some(Needed { column, values })
+    Some(RequiredColumn { column, values })
 }
 
 #[cfg(test)]
@@ -175,18 +179,19 @@ mod tests {
 
     #[test]
     fn columns_are_needed_that_every_match_must_have() {
-        let needed = |text: &str| -> Vec<&str> { hints(text).needed.iter().map(|one| one.column).collect() };
-        assert_eq!(needed("outcome:denied rm"), ["outcome"]);
-        assert_eq!(needed("outcome:Denied OR outcome:failure"), ["outcome"]);
-        assert_eq!(needed("id:main.recorder.3.17 kind:ssh"), ["id_source", "kind"]);
+        let required =
+            |text: &str| -> Vec<&str> { hints(text).required.iter().map(|one| one.column).collect() };
+        assert_eq!(required("outcome:denied rm"), ["outcome"]);
+        assert_eq!(required("outcome:Denied OR outcome:failure"), ["outcome"]);
+        assert_eq!(required("id:main.recorder.3.17 kind:ssh"), ["id_source", "kind"]);
         for without in
             ["outcome:denied OR rm", "-outcome:denied", "id:main.*", "identity:unresolved", "identity:*"]
         {
-            assert!(needed(without).is_empty(), "{without}");
+            assert!(required(without).is_empty(), "{without}");
         }
-        let either = &hints("outcome:Denied OR outcome:f*").needed[0];
+        let either = &hints("outcome:Denied OR outcome:f*").required[0];
         assert!(either.accepts("denied") && either.accepts("failure") && !either.accepts("success"));
-        let kind = &hints("kind:ssh.session").needed[0];
+        let kind = &hints("kind:ssh.session").required[0];
         assert!(kind.accepts("ssh.session.ended") && !kind.accepts("ssh.login"));
     }
 }

@@ -1,4 +1,4 @@
-//! The filter language for people, and how it reads a trail.
+//! The filter language, and queries of a trail with it.
 //!
 //! ```
 //! use meshtrail_query::Filter;
@@ -12,40 +12,40 @@
 //! # Ok::<(), meshtrail_query::FilterError>(())
 //! ```
 //!
-//! - [`Filter`]: what a person asked for; held against leaves, and written out in one form.
-//! - [`FilterError`]: what is wrong, where, and what would be right.
-//! - [`query`]: a page of a trail's matching leaves, newest or oldest first, within a bound of work.
-//! - [`tally`]: how many events, when, and with which values.
-//! - [`completions`], [`tokens`]: for whoever lets a person write a filter.
+//! - [`Filter`]: a parsed filter; matched against leaves, and formatted in a canonical form.
+//! - [`FilterError`]: what is wrong with a filter, where, and a suggestion.
+//! - [`query`]: a page of a trail's matching leaves, newest or oldest first, with bounded work.
+//! - [`tally`]: counts of events by time and by values.
+//! - [`completions`], [`tokens`]: for editors of filters.
 //!
-//! `docs/filter-language.md` is the language's own page. Who may see what is not known here.
+//! `docs/filter-language.md` documents the language. Authorisation is left to the callers.
 
 mod address;
 mod complete;
+mod error;
 mod expr;
 mod field;
 mod filter;
 pub mod flows;
 mod hints;
 mod matching;
-mod moment;
 mod page;
 mod parse;
 mod pattern;
-mod problem;
 mod strings;
 pub mod tally;
+mod time_expr;
 mod token;
 mod trail;
 mod view;
 
 pub use complete::{Completion, CompletionOption, completions};
+pub use error::{FilterError, Span};
 pub use field::Field;
 pub use filter::Filter;
-pub use hints::{Needed, ScanHints};
-pub use moment::instant;
-pub use page::{Ask, Cursor, CursorError, Order, Page, Start, page};
+pub use hints::{RequiredColumn, ScanHints};
+pub use page::{Cursor, CursorError, Order, Page, PageRequest, Start, page};
 pub use parse::MAX_FILTER;
-pub use problem::{FilterError, Span};
+pub use time_expr::instant;
 pub use token::{Token, TokenKind, tokens};
 pub use trail::{query, query_with};

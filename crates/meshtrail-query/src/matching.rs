@@ -1,18 +1,18 @@
-//! Whether a leaf is what a filter asks for.
+//! Matching leaves against filters.
 
 use meshtrail_event::Timestamp;
 
 use crate::expr::Expr;
 use crate::field::Field;
-use crate::parse::begins;
+use crate::parse::is_or_extends;
 use crate::pattern::{Pattern, contains, contains_bytes};
 use crate::strings::values;
 use crate::view::{Detail, Device, Leaf};
 
-/// An event that says nothing of its actor's identity leaves the whole member out.
+/// The status of events without the member `identity`.
 pub(crate) const UNRESOLVED: &str = "unresolved";
 
-/// A leaf, read as far as was needed so far.
+/// A leaf whose members are read as needed.
 pub(crate) struct Subject<'a> {
     bytes: &'a [u8],
     leaf: Leaf<'a>,
@@ -20,13 +20,13 @@ pub(crate) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// The leaf in `bytes`; `members` says whether the filter looks at any.
+    /// The leaf in `bytes`; `members` tells whether the filter looks at any.
     pub(crate) fn new(bytes: &'a [u8], members: bool) -> Option<Subject<'a>> {
         let leaf = if members { Leaf::read(bytes)? } else { Leaf::default() };
         Some(Subject { bytes, leaf, detail: std::cell::OnceCell::new() })
     }
 
-    /// The members that were read.
+    /// The leaf's members.
     pub(crate) fn leaf(&self) -> &Leaf<'a> {
         &self.leaf
     }
@@ -37,16 +37,16 @@ impl<'a> Subject<'a> {
 
     fn time(&self) -> Option<Timestamp> {
         let text = self.leaf.time.get()?;
-        Timestamp::parse_written(text.as_bytes()).or_else(|| text.parse().ok())
+        Timestamp::parse_canonical(text.as_bytes()).or_else(|| text.parse().ok())
     }
 
-    pub(crate) fn is(&self, expr: &Expr, now: Timestamp) -> bool {
+    pub(crate) fn matches(&self, expr: &Expr, now: Timestamp) -> bool {
         match expr {
-            Expr::All(parts) => parts.iter().all(|part| self.is(part, now)),
-            Expr::Any(parts) => parts.iter().any(|part| self.is(part, now)),
-            Expr::Not(part) => !self.is(part, now),
-            Expr::Since(moment) => self.time().is_some_and(|time| time >= moment.begins(now)),
-            Expr::Until(moment) => self.time().is_some_and(|time| time < moment.ends(now)),
+            Expr::All(parts) => parts.iter().all(|part| self.matches(part, now)),
+            Expr::Any(parts) => parts.iter().any(|part| self.matches(part, now)),
+            Expr::Not(part) => !self.matches(part, now),
+            Expr::Since(moment) => self.time().is_some_and(|time| time >= moment.start(now)),
+            Expr::Until(moment) => self.time().is_some_and(|time| time < moment.end(now)),
             Expr::Address(wanted) => {
                 self.addresses(&mut |address| wanted.iter().any(|value| value.fits(address)))
             }
@@ -68,8 +68,8 @@ impl<'a> Subject<'a> {
             Field::Group => leaf.actor.person.groups.iter().any(fits),
             Field::Tag => self.tags(fits),
             Field::Device => {
-                named(&leaf.actor.device, fits)
-                    || named(&leaf.target.device, fits)
+                device_matches(&leaf.actor.device, fits)
+                    || device_matches(&leaf.target.device, fits)
                     || self.detail_devices(fits)
             }
             Field::Target => self.targets(fits),
@@ -82,10 +82,10 @@ impl<'a> Subject<'a> {
             Field::Source => one(leaf.id.get(), &mut |id| source_of(id).is_some_and(&mut *fits)),
             Field::Identity => fits(leaf.identity.status.get().unwrap_or(UNRESOLVED)),
             Field::Command => one(self.detail().command.get(), &mut |command| {
-                wanted.iter().any(|pattern| pattern.found_in(command))
+                wanted.iter().any(|pattern| pattern.is_found_in(command))
             }),
-            Field::Text => wanted.iter().any(|pattern| text_has(self.bytes, pattern)),
-            // These have expressions of their own.
+            Field::Text => wanted.iter().any(|pattern| text_contains(self.bytes, pattern)),
+            // These fields have expressions of their own.
             Field::Address | Field::Since | Field::Until => false,
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Subject<'a> {
             [&actor.person.login, &actor.person.name, &actor.service, &claimed.login, &claimed.node_id];
         texts.iter().filter_map(|text| text.get()).any(&mut *fits)
             || actor.tags.iter().chain(claimed.tags.iter()).any(&mut *fits)
-            || named(&actor.device, fits)
+            || device_matches(&actor.device, fits)
             || claimed.node.get().is_some_and(|name| name_fits(name, fits))
     }
 
@@ -120,7 +120,7 @@ impl<'a> Subject<'a> {
             target.namespace.get().zip(target.name.get()).map(|(space, name)| format!("{space}/{name}"));
         texts.iter().filter_map(|text| text.get()).any(&mut *fits)
             || target.device.tags.iter().any(&mut *fits)
-            || named(&target.device, fits)
+            || device_matches(&target.device, fits)
             || pod.is_some_and(|pod| fits(&pod))
     }
 
@@ -139,8 +139,8 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Whether one of a device's names fits: full, first label, id, or one of its addresses.
-fn named(device: &Device<'_>, fits: &mut dyn FnMut(&str) -> bool) -> bool {
+/// Whether one of a device's names matches: its full name, first label, id or an address.
+fn device_matches(device: &Device<'_>, fits: &mut dyn FnMut(&str) -> bool) -> bool {
     device.name.get().is_some_and(|name| name_fits(name, fits))
         || device.id.get().is_some_and(&mut *fits)
         || device.addresses.iter().any(fits)
@@ -151,20 +151,20 @@ fn name_fits(name: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
 }
 
 pub(crate) fn kind_fits(pattern: &Pattern, kind: &str) -> bool {
-    pattern.fits(kind) || (!pattern.is_wild() && begins(kind, pattern.text()))
+    pattern.fits(kind) || (!pattern.is_wild() && is_or_extends(kind, pattern.text()))
 }
 
 pub(crate) fn source_of(id: &str) -> Option<&str> {
     id.rsplitn(3, '.').nth(2)
 }
 
-/// Whether some value in the leaf holds the text; names of members don't count.
-fn text_has(leaf: &[u8], pattern: &Pattern) -> bool {
+/// Whether some value in the leaf contains the text; names of members don't count.
+fn text_contains(leaf: &[u8], pattern: &Pattern) -> bool {
     let text = pattern.text();
     if pattern.is_wild() {
         return values(leaf).any(|value| pattern.fits(&value));
     }
-    // Most leaves fall here: a text without anything that JSON escapes stands in the leaf as it is.
+    // Excludes most leaves: a text without escaped characters stands unchanged in the leaf's bytes.
     let stands_as_it_is =
         text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"' && byte != b'\\');
     if stands_as_it_is && !contains_bytes(leaf, text.as_bytes()) {

@@ -1,9 +1,9 @@
-//! A page of a trail's matching leaves.
+//! Pages of a trail's matching leaves.
 //!
-//! - A page ends when it is full, when everything was looked at, or when the work for it has taken its time; each
-//!   time but the second it carries the cursor to go on from, and loses and repeats nothing.
-//! - However little matches, each page gets further: a reader that follows the cursors arrives.
-//! - Dropping the future ends the work.
+//! - A page ends when it is full, when everything was scanned, or when its time is up; except in the second case it has a
+//!   cursor for the next page, which neither loses nor repeats leaves.
+//! - Each page makes progress, however few leaves match: a reader that follows the cursors reaches the end.
+//! - Dropping the future stops the work.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,14 +15,14 @@ use futures::{Stream, StreamExt};
 
 use crate::filter::Filter;
 
-/// How many indexes are scanned before the clock is looked at for certain: what is skipped unread gives no sign.
+/// Indexes that are scanned at a time; the clock is checked between them, because skipped pages yield no leaves.
 const WINDOW: u64 = 1 << 18;
 
-/// How many bytes of leaves make a page full, whatever its limit.
-const MOST_BYTES: usize = 4 << 20;
+/// Bytes of leaves that make a page full, whatever its limit.
+const MAX_BYTES: usize = 4 << 20;
 
-/// After how many leaves other tasks get their turn, and the clock is looked at.
-const TURN: u64 = 256;
+/// Leaves after which the task yields and checks the clock.
+const YIELD_EVERY: u64 = 256;
 
 /// Which end of the trail comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub enum Order {
     Oldest,
 }
 
-/// Where a page ended and the next begins. Written as `n` or `o`, for the order, and an index.
+/// The position between two pages. Formatted as `n` or `o`, for the order, and an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     order: Order,
     at: u64,
 }
 
-/// A text that is no cursor.
+/// A text that is not a cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a cursor of an earlier page")]
 pub struct CursorError;
@@ -51,29 +51,29 @@ pub struct CursorError;
 pub enum Start {
     /// At one end of the trail.
     Fresh(Order),
-    /// Where an earlier page ended, in the same order.
+    /// After an earlier page, in the same order.
     After(Cursor),
 }
 
-/// Which page is wanted.
+/// A request for a page.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
-    /// Where it begins.
+pub struct PageRequest {
+    /// Where the page begins.
     pub start: Start,
-    /// The most leaves in the page; it is also full with 4 MiB of them.
+    /// The most leaves in the page; 4 MiB of leaves make it full as well.
     pub limit: usize,
-    /// How long the work for the page may take, about.
+    /// The approximate time limit of the work.
     pub budget: Duration,
 }
 
-/// Leaves that match.
+/// A page of matching leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The leaves with their indexes, in order.
     pub items: Vec<(u64, Bytes)>,
-    /// Where to go on from; none where everything was looked at.
+    /// The cursor of the next page; none if everything was scanned.
     pub next: Option<Cursor>,
-    /// How many leaves were looked at for this page; what could be skipped unread is not counted.
+    /// Leaves that were read for this page, without those that were skipped.
     pub looked_at: u64,
     /// Whether the page is short because its time was up.
     pub out_of_time: bool,
@@ -85,7 +85,7 @@ impl Cursor {
         self.order
     }
 
-    /// Where its pages are: for the oldest first, everything below this index was looked at; else everything from it.
+    /// The index: in the order oldest first, everything below it was scanned; otherwise everything from it on.
     pub fn at(self) -> u64 {
         self.at
     }
@@ -115,20 +115,20 @@ impl FromStr for Cursor {
     }
 }
 
-/// What is left to look at of a trail: a range of indexes, taken from one end.
-struct Rest {
+/// The indexes that are not scanned yet, consumed from one end.
+struct RemainingRange {
     order: Order,
     left: Range<u64>,
 }
 
-impl Rest {
-    fn of(ask: &Ask, size: u64) -> Rest {
-        let (order, left) = match ask.start {
+impl RemainingRange {
+    fn of(request: &PageRequest, size: u64) -> RemainingRange {
+        let (order, left) = match request.start {
             Start::After(Cursor { order: Order::Newest, at }) => (Order::Newest, 0..at.min(size)),
             Start::After(Cursor { order: Order::Oldest, at }) => (Order::Oldest, at.min(size)..size),
             Start::Fresh(order) => (order, 0..size),
         };
-        Rest { order, left }
+        RemainingRange { order, left }
     }
 
     fn window(&self) -> Range<u64> {
@@ -138,8 +138,8 @@ impl Rest {
         }
     }
 
-    /// Everything up to and with `window` was looked at.
-    fn done_with(&mut self, window: Range<u64>) {
+    /// Marks everything up to and including `window` as scanned.
+    fn advance(&mut self, window: Range<u64>) {
         match self.order {
             Order::Newest => self.left.end = window.start,
             Order::Oldest => self.left.start = window.end,
@@ -155,49 +155,49 @@ impl Rest {
     }
 }
 
-/// A page of what `scan` gives of a trail of `size` leaves: for a range of indexes, those that the filter's hints did
-/// not exclude, in the given order.
+/// A page of a trail of `size` leaves. `scan` returns the leaves of a range of indexes that the filter's hints don't
+/// exclude, in the given order.
 pub async fn page<S, E>(
     filter: &Filter,
-    ask: &Ask,
+    request: &PageRequest,
     size: u64,
     scan: impl FnMut(Range<u64>, Order) -> S,
 ) -> Result<Page, E>
 where
     S: Stream<Item = Result<(u64, Bytes), E>>,
 {
-    page_of(|leaf| filter.matches(leaf), ask, size, scan).await
+    page_of(|leaf| filter.matches(leaf), request, size, scan).await
 }
 
-/// Like [`page`], of the leaves that fit.
+/// Like [`page`], of the leaves for which `fits` returns true.
 pub(crate) async fn page_of<S, E>(
     fits: impl Fn(&[u8]) -> bool,
-    ask: &Ask,
+    request: &PageRequest,
     size: u64,
     mut scan: impl FnMut(Range<u64>, Order) -> S,
 ) -> Result<Page, E>
 where
     S: Stream<Item = Result<(u64, Bytes), E>>,
 {
-    let until = Instant::now() + ask.budget;
-    let mut rest = Rest::of(ask, size);
+    let until = Instant::now() + request.budget;
+    let mut remaining = RemainingRange::of(request, size);
     let (mut page, mut bytes) = (Page::default(), 0);
-    'page: while !rest.left.is_empty() {
-        let window = rest.window();
-        let mut leaves = std::pin::pin!(scan(window.clone(), rest.order));
+    'page: while !remaining.left.is_empty() {
+        let window = remaining.window();
+        let mut leaves = std::pin::pin!(scan(window.clone(), remaining.order));
         while let Some(leaf) = leaves.next().await {
             let (index, leaf) = leaf?;
             page.looked_at += 1;
-            rest.done_with(index..index + 1);
+            remaining.advance(index..index + 1);
             if fits(&leaf) {
                 bytes += leaf.len();
                 page.items.push((index, leaf));
-                if page.items.len() >= ask.limit || bytes >= MOST_BYTES {
-                    // Whether more follows could take long to find out: the next page tells.
+                if page.items.len() >= request.limit || bytes >= MAX_BYTES {
+                    // Finding out whether more follow could take long; the next page does.
                     break 'page;
                 }
             }
-            if page.looked_at.is_multiple_of(TURN) {
+            if page.looked_at.is_multiple_of(YIELD_EVERY) {
                 if Instant::now() >= until {
                     page.out_of_time = true;
                     break 'page;
@@ -205,13 +205,13 @@ where
                 tokio::task::yield_now().await;
             }
         }
-        rest.done_with(window);
-        if Instant::now() >= until && !rest.left.is_empty() {
+        remaining.advance(window);
+        if Instant::now() >= until && !remaining.left.is_empty() {
             page.out_of_time = true;
             break;
         }
     }
-    page.next = rest.cursor();
+    page.next = remaining.cursor();
     Ok(page)
 }
 
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    /// A trail of `size` leaves, of which each seventh is a match.
+    /// A trail of leaves, of which each seventh matches.
     fn scan(range: Range<u64>, order: Order) -> impl Stream<Item = Result<(u64, Bytes), Infallible>> {
         let leaf = |index| {
             let text = if index % 7 == 0 { "[\"hit\"]" } else { "[\"miss\"]" };
@@ -237,8 +237,8 @@ mod tests {
         let filter = Filter::parse("hit").unwrap();
         let (mut found, mut pages, mut start) = (Vec::new(), 0, Start::Fresh(order));
         loop {
-            let ask = Ask { start, limit, budget };
-            let page = page(&filter, &ask, size, scan).await.unwrap();
+            let request = PageRequest { start, limit, budget };
+            let page = page(&filter, &request, size, scan).await.unwrap();
             assert!(page.items.len() <= limit);
             found.extend(page.items.iter().map(|(index, _)| *index));
             pages += 1;
@@ -274,18 +274,19 @@ mod tests {
                 range.map(|index| Ok::<_, Infallible>((index, long.clone()))).collect::<Vec<_>>(),
             )
         };
-        let ask = Ask { start: Start::Fresh(Order::Oldest), limit: 100, budget: Duration::MAX / 4 };
-        let page = page(&Filter::everything(), &ask, 10, scan).await.unwrap();
+        let request =
+            PageRequest { start: Start::Fresh(Order::Oldest), limit: 100, budget: Duration::MAX / 4 };
+        let page = page(&Filter::everything(), &request, 10, scan).await.unwrap();
         assert_eq!((page.items.len(), page.next.map(Cursor::at)), (4, Some(4)));
     }
 
     #[tokio::test]
     async fn a_page_does_not_see_what_came_after_the_first() {
         let filter = Filter::parse("hit").unwrap();
-        let ask = |start| Ask { start, limit: 2, budget: Duration::from_secs(60) };
-        let first = page(&filter, &ask(Start::Fresh(Order::Newest)), 15, scan).await.unwrap();
+        let request = |start| PageRequest { start, limit: 2, budget: Duration::from_secs(60) };
+        let first = page(&filter, &request(Start::Fresh(Order::Newest)), 15, scan).await.unwrap();
         assert_eq!(first.items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [14, 7]);
-        let second = page(&filter, &ask(Start::After(first.next.unwrap())), 99, scan).await.unwrap();
+        let second = page(&filter, &request(Start::After(first.next.unwrap())), 99, scan).await.unwrap();
         assert_eq!(second.items.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0]);
         assert_eq!(second.next, None);
     }

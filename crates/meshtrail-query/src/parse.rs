@@ -1,15 +1,15 @@
-//! Reads a filter's text.
+//! Parsing filters.
 //!
-//! A text that is too long, nested too deep or holds too many terms is refused before it costs anything.
+//! A text that is too long, nested too deeply or has too many terms is refused early.
 
 use meshtrail_event::{EventId, SessionId};
 
 use crate::address::AddressValue;
+use crate::error::{FilterError, Span, near};
 use crate::expr::Expr;
-use crate::field::{ELSEWHERE, Field};
-use crate::moment::Moment;
-use crate::pattern::{Pattern, unquoted};
-use crate::problem::{FilterError, Span, near};
+use crate::field::{FOREIGN_NAMES, Field};
+use crate::pattern::{Pattern, unquote};
+use crate::time_expr::TimeExpr;
 use crate::token::{Token, TokenKind, tokens};
 
 /// The longest filter, in bytes.
@@ -26,9 +26,9 @@ pub(crate) fn parse(text: &str) -> Parsed<Expr> {
     }
     if let Some((at, c)) = text.char_indices().find(|(_, c)| c.is_control() && !c.is_whitespace()) {
         let written = Pattern::literal(c).to_string();
-        let problem =
+        let error =
             FilterError::new(Span::new(at, at + c.len_utf8()), "a control character can't stand here");
-        return Err(problem.hint(format!("write it as {written}")));
+        return Err(error.hint(format!("write it as {written}")));
     }
     let mut parser = Parser { text, tokens: tokens(text), at: 0, depth: 0, values: 0 };
     let expr = parser.alternatives()?;
@@ -64,7 +64,7 @@ impl<'a> Parser<'a> {
         &self.text[token.span.range()]
     }
 
-    /// `a b OR c`: either both of a and b, or c.
+    /// `a b OR c`: both a and b, or c.
     fn alternatives(&mut self) -> Parsed<Expr> {
         let mut parts = vec![self.conjunction()?];
         while let Some(or) = self.next_if(TokenKind::Or) {
@@ -168,13 +168,13 @@ impl<'a> Parser<'a> {
         if text.len() <= 2 {
             return Err(FilterError::new(token.span, "nothing stands between these quotes"));
         }
-        Ok(Pattern::literal(unquoted(&text[1..text.len() - 1])))
+        Ok(Pattern::literal(unquote(&text[1..text.len() - 1])))
     }
 
     fn term(&mut self, name: Token) -> Parsed<Expr> {
         let written = self.of(name);
         let field =
-            Field::named(&written[..written.len() - 1]).expect("a field token is one of a known field");
+            Field::by_name(&written[..written.len() - 1]).expect("a field token is one of a known field");
         let mut values: Vec<(Pattern, Span)> = Vec::new();
         loop {
             let before = values.last().map_or(name.span, |(_, span)| *span);
@@ -187,7 +187,7 @@ impl<'a> Parser<'a> {
         build(field, name, values)
     }
 
-    /// The value that must follow what ends at `before`.
+    /// Parses the value that must follow directly after `before`.
     fn value(&mut self, before: Span, field: Field) -> Parsed<(Pattern, Span)> {
         let token = self.peek().filter(|token| {
             matches!(token.kind, TokenKind::Value | TokenKind::Quoted | TokenKind::Unclosed)
@@ -209,12 +209,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What touches a value without being part of it was most likely meant to be.
+    /// Refuses a token that touches a value: it was most likely meant as a part of it.
     fn no_neighbour(&self, value: Span) -> Parsed<()> {
         match self.peek() {
             Some(token) if token.span.start == value.end && token.kind != TokenKind::Close => {
-                let problem = FilterError::new(token.span, "this touches the value before it");
-                Err(problem.hint("put the whole value in quotes, or a space between"))
+                let error = FilterError::new(token.span, "this touches the value before it");
+                Err(error.hint("put the whole value in quotes, or a space between"))
             }
             _ => Ok(()),
         }
@@ -228,17 +228,17 @@ fn build(field: Field, name: Token, values: Vec<(Pattern, Span)>) -> Parsed<Expr
                 return Err(FilterError::new(*second, format!("{} takes one time", field.name())));
             }
             let (pattern, span) = values.first().expect("a term has a value");
-            let moment = Moment::parse(pattern.text()).ok_or_else(|| {
-                let problem = format!("{} is not a time", shown(pattern.text()));
-                FilterError::new(*span, problem).hint(field.about())
+            let moment = TimeExpr::parse(pattern.text()).ok_or_else(|| {
+                let error = format!("{} is not a time", printable(pattern.text()));
+                FilterError::new(*span, error).hint(field.about())
             })?;
             Ok(if field == Field::Since { Expr::Since(moment) } else { Expr::Until(moment) })
         }
         Field::Address => {
             let one = |(pattern, span): &(Pattern, Span)| {
                 AddressValue::parse(pattern).ok_or_else(|| {
-                    let problem = format!("{} is not an address or a network", shown(pattern.text()));
-                    FilterError::new(*span, problem).hint("for a name, use device: or target:")
+                    let error = format!("{} is not an address or a network", printable(pattern.text()));
+                    FilterError::new(*span, error).hint("for a name, use device: or target:")
                 })
             };
             values.iter().map(one).collect::<Parsed<_>>().map(Expr::Address)
@@ -253,14 +253,14 @@ fn build(field: Field, name: Token, values: Vec<(Pattern, Span)>) -> Parsed<Expr
     }
 }
 
-/// Refuses a value that no event of this version could have, unless it is a pattern.
+/// Refuses a value that no event of this version can have, unless it is a pattern.
 fn check(field: Field, pattern: &Pattern, span: Span) -> Parsed<()> {
     if pattern.is_wild() {
         return Ok(());
     }
     let text = pattern.text();
     let wrong = |what: &str, hint: String| {
-        Err(FilterError::new(span, format!("{} is not {what}", shown(text))).hint(hint))
+        Err(FilterError::new(span, format!("{} is not {what}", printable(text))).hint(hint))
     };
     match field {
         Field::Id if text.parse::<EventId>().is_err() => {
@@ -271,7 +271,7 @@ fn check(field: Field, pattern: &Pattern, span: Span) -> Parsed<()> {
         }
         Field::Kind | Field::Outcome | Field::Identity => {
             let words = field.vocabulary().unwrap_or_default();
-            if words.iter().any(|word| begins(word, text)) {
+            if words.iter().any(|word| is_or_extends(word, text)) {
                 return Ok(());
             }
             let near = near(text, words.iter().copied());
@@ -288,8 +288,8 @@ fn check(field: Field, pattern: &Pattern, span: Span) -> Parsed<()> {
     }
 }
 
-/// Whether `word` is `start`, or goes on after it with a dot.
-pub(crate) fn begins(word: &str, start: &str) -> bool {
+/// Whether `word` is `start`, or continues it after a dot.
+pub(crate) fn is_or_extends(word: &str, start: &str) -> bool {
     let Some((head, tail)) = word.split_at_checked(start.len()) else { return false };
     head.eq_ignore_ascii_case(start) && (tail.is_empty() || tail.starts_with('.'))
 }
@@ -301,7 +301,7 @@ fn unknown_field(token: Token, written: &str) -> FilterError {
             .hint("quote a text that holds a colon");
     }
     let brought =
-        ELSEWHERE.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(name)).map(|(_, ours)| *ours);
+        FOREIGN_NAMES.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(name)).map(|(_, ours)| *ours);
     let names = Field::ALL.map(Field::name);
     let likely = brought.map_or_else(|| near(name, names.into_iter()), |ours| vec![ours]);
     let hint = if likely.is_empty() {
@@ -309,7 +309,7 @@ fn unknown_field(token: Token, written: &str) -> FilterError {
     } else {
         format!("did you mean {}? Quote a text that holds a colon", likely.join(", "))
     };
-    FilterError::new(token.span, format!("there is no field {}", shown(name))).hint(hint)
+    FilterError::new(token.span, format!("there is no field {}", printable(name))).hint(hint)
 }
 
 fn unclosed(token: Token) -> FilterError {
@@ -321,7 +321,7 @@ fn missing_side(token: Token) -> FilterError {
         .hint("quote it to search for the word itself")
 }
 
-/// Foreign text in a message: short, and with nothing in it that a terminal would obey.
-fn shown(text: &str) -> String {
-    format!("\"{}\"", meshtrail_event::text::shortened(text, 60))
+/// Foreign text for a message: shortened, and without control characters for terminals.
+fn printable(text: &str) -> String {
+    format!("\"{}\"", meshtrail_event::text::shorten(text, 60))
 }

@@ -1,4 +1,4 @@
-//! Values as a filter writes them: a text to be equal to, or with `*` for any run of characters.
+//! Values in a filter: a text to be equal to, or with `*` for any run of characters.
 //!
 //! Letters of the ASCII alphabet match in either case.
 
@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pattern {
     text: String,
-    /// Whether `*` in the text stands for anything; in a quoted value it stands for itself.
+    /// Whether `*` in the text is a wildcard; in a quoted value it is an ordinary character.
     wild: bool,
 }
 
@@ -18,12 +18,12 @@ impl Pattern {
         Pattern { text: text.to_owned(), wild: text.contains('*') }
     }
 
-    /// A value written in quotes, or one that is to be taken as it is.
+    /// A value written in quotes, or one without wildcards.
     pub(crate) fn literal(text: impl Into<String>) -> Pattern {
         Pattern { text: text.into(), wild: false }
     }
 
-    /// The text as it was written, without quotes.
+    /// The text, without quotes.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -32,7 +32,7 @@ impl Pattern {
         self.wild
     }
 
-    /// Whether the whole value fits.
+    /// Whether the whole value matches.
     pub(crate) fn fits(&self, value: &str) -> bool {
         if self.wild {
             wild_fits(self.text.as_bytes(), value.as_bytes())
@@ -41,29 +41,29 @@ impl Pattern {
         }
     }
 
-    /// Whether the value fits with a beginning that filters may leave out.
+    /// Whether the value matches with or without a prefix that filters may omit.
     pub(crate) fn fits_with_prefix(&self, prefix: &str, value: &str) -> bool {
         self.fits(value) || value.strip_prefix(prefix).is_some_and(|rest| self.fits(rest))
     }
 
-    /// Whether the text is found somewhere in the value; with `*`, whether the whole value fits.
-    pub(crate) fn found_in(&self, value: &str) -> bool {
+    /// Whether the value contains the text; with a wildcard, whether the whole value matches.
+    pub(crate) fn is_found_in(&self, value: &str) -> bool {
         if self.wild { self.fits(value) } else { contains(value, &self.text) }
     }
 }
 
-/// As it would be written: in quotes where it would mean something else without.
+/// Formats the value, in quotes where it would mean something else without.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = !self.text.is_empty()
             && self.text.contains('*') == self.wild
             && !self.text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"(),".contains(c));
-        if plain { f.write_str(&self.text) } else { f.write_str(&quoted(&self.text)) }
+        if plain { f.write_str(&self.text) } else { f.write_str(&quote(&self.text)) }
     }
 }
 
-/// The text in quotes, on one line.
-pub(crate) fn quoted(text: &str) -> String {
+/// Quotes a text, on one line.
+pub(crate) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -80,9 +80,9 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-/// The text between quotes: `\n`, `\t`, `\r` and `\u{1b}` are what they are everywhere, `\` before anything else
-/// means that.
-pub(crate) fn unquoted(between: &str) -> String {
+/// Unescapes the text between quotes: `\n`, `\t`, `\r` and `\u{1b}` have their usual meaning, `\` before any other
+/// character means that character.
+pub(crate) fn unquote(between: &str) -> String {
     let mut out = String::with_capacity(between.len());
     let mut chars = between.chars();
     while let Some(c) = chars.next() {
@@ -107,14 +107,14 @@ pub(crate) fn unquoted(between: &str) -> String {
     out
 }
 
-/// `{1b}` and what follows it.
+/// Parses `{1b}`; returns the character and the rest.
 fn code_point(text: &str) -> Option<(char, &str)> {
     let (digits, rest) = text.strip_prefix('{')?.split_once('}')?;
     let c = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
     Some((c, rest))
 }
 
-/// Whether `part` is found in `value`, in either case.
+/// Whether `value` contains `part`, in either case.
 pub(crate) fn contains(value: &str, part: &str) -> bool {
     if value.is_ascii() && part.is_ascii() {
         return contains_bytes(value.as_bytes(), part.as_bytes());
@@ -122,7 +122,7 @@ pub(crate) fn contains(value: &str, part: &str) -> bool {
     value.to_lowercase().contains(&part.to_lowercase())
 }
 
-/// Whether `part` is found in `value`, in either case of ASCII letters.
+/// Whether `value` contains `part`, in either case of ASCII letters.
 pub(crate) fn contains_bytes(value: &[u8], part: &[u8]) -> bool {
     let Some((&first, rest)) = part.split_first() else { return true };
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
@@ -131,7 +131,7 @@ pub(crate) fn contains_bytes(value: &[u8], part: &[u8]) -> bool {
     starts.into_iter().any(|(start, _)| value[start + 1..start + part.len()].eq_ignore_ascii_case(rest))
 }
 
-/// The usual two-pointer match: on a mismatch the last `*` takes one more byte. Linear in practice, at worst the
+/// Matches with two pointers: on a mismatch the last `*` takes one more byte. Linear in practice, at worst the
 /// product of both lengths, both of which are bounded.
 fn wild_fits(pattern: &[u8], value: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn quotes_keep_every_text() {
         for text in ["", "a b", "\"\\", "\\n", "line\nline\t\r", "*", "\u{1b}[2J"] {
-            let written = quoted(text);
-            assert_eq!(unquoted(&written[1..written.len() - 1]), text);
+            let written = quote(text);
+            assert_eq!(unquote(&written[1..written.len() - 1]), text);
             assert!(!written.contains(char::is_control));
         }
     }

@@ -1,4 +1,4 @@
-//! The scalar values of a JSON text, one after the other, without building it.
+//! An iterator over the scalar values of a JSON text, without a tree.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ impl<'a> Iterator for Values<'a> {
                     let string = self.string()?;
                     let follows = self.json[self.at..].iter().find(|byte| !byte.is_ascii_whitespace());
                     if follows != Some(&b':') {
-                        return unescaped(string);
+                        return unescape(string);
                     }
                 }
                 b'0'..=b'9' | b'-' => return self.number(),
@@ -33,7 +33,7 @@ impl<'a> Iterator for Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The string that begins here, its quotes included.
+    /// The string that begins here, including its quotes.
     fn string(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         let mut at = start + 1;
@@ -57,7 +57,7 @@ impl<'a> Values<'a> {
     }
 }
 
-fn unescaped(string: &[u8]) -> Option<Cow<'_, str>> {
+fn unescape(string: &[u8]) -> Option<Cow<'_, str>> {
     let between = &string[1..string.len() - 1];
     if between.contains(&b'\\') {
         return serde_json::from_slice(string).ok().map(Cow::Owned);

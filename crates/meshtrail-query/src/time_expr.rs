@@ -1,4 +1,4 @@
-//! Times as a filter writes them: so long ago, a day, or an instant.
+//! Times in a filter: a duration ago, a day, or an instant.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use meshtrail_event::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A point in time, perhaps relative to now.
+/// A point in time, absolute or relative to now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Moment {
+pub(crate) enum TimeExpr {
     /// This long before now.
     Ago(Duration),
     /// A day in UTC, by its first instant.
     Day(Timestamp),
-    /// The day it is now.
+    /// The current day.
     Today,
     /// The day before.
     Yesterday,
@@ -22,50 +22,49 @@ pub(crate) enum Moment {
     At(Timestamp),
 }
 
-impl Moment {
-    pub(crate) fn parse(text: &str) -> Option<Moment> {
+impl TimeExpr {
+    pub(crate) fn parse(text: &str) -> Option<TimeExpr> {
         if text.eq_ignore_ascii_case("today") {
-            return Some(Moment::Today);
+            return Some(TimeExpr::Today);
         }
         if text.eq_ignore_ascii_case("yesterday") {
-            return Some(Moment::Yesterday);
+            return Some(TimeExpr::Yesterday);
         }
         if let Some(ago) = ago(text) {
-            return Some(Moment::Ago(ago));
+            return Some(TimeExpr::Ago(ago));
         }
         if text.len() == "2026-11-20".len() {
-            return format!("{text}T00:00:00Z").parse().ok().map(Moment::Day);
+            return format!("{text}T00:00:00Z").parse().ok().map(TimeExpr::Day);
         }
-        // Without a zone it is UTC, and seconds may be left out.
+        // Without a zone it is UTC, and seconds may be omitted.
         let candidates = [text.to_owned(), format!("{text}Z"), format!("{text}:00Z")];
-        candidates.iter().find_map(|text| text.parse().ok()).map(Moment::At)
+        candidates.iter().find_map(|text| text.parse().ok()).map(TimeExpr::At)
     }
 
-    /// The first instant that `since` lets in.
-    pub(crate) fn begins(&self, now: Timestamp) -> Timestamp {
+    /// The first instant that `since` includes.
+    pub(crate) fn start(&self, now: Timestamp) -> Timestamp {
         match self {
-            Moment::Ago(ago) => now.before(*ago),
-            Moment::Day(instant) | Moment::At(instant) => *instant,
-            Moment::Today => midnight(now),
-            Moment::Yesterday => midnight(now).before(DAY),
+            TimeExpr::Ago(ago) => now.before(*ago),
+            TimeExpr::Day(instant) | TimeExpr::At(instant) => *instant,
+            TimeExpr::Today => midnight(now),
+            TimeExpr::Yesterday => midnight(now).before(DAY),
         }
     }
 
-    /// The first instant that `until` keeps out: the end of a day, and the instant itself.
-    pub(crate) fn ends(&self, now: Timestamp) -> Timestamp {
+    /// The first instant that `until` excludes: the end of a day, or the instant itself.
+    pub(crate) fn end(&self, now: Timestamp) -> Timestamp {
         match self {
-            Moment::Ago(_) | Moment::At(_) => self.begins(now),
-            Moment::Day(_) | Moment::Today | Moment::Yesterday => self.begins(now).after(DAY),
+            TimeExpr::Ago(_) | TimeExpr::At(_) => self.start(now),
+            TimeExpr::Day(_) | TimeExpr::Today | TimeExpr::Yesterday => self.start(now).after(DAY),
         }
     }
 }
 
-/// The instant that a text says, as `since:` in a filter reads it: `2h` ago, `2026-11-20`, `2026-11-20T14:02Z`,
-/// `yesterday`. None where it says none.
+/// Parses an instant like `since:` in a filter: `2h` ago, `2026-11-20`, `2026-11-20T14:02Z`, `yesterday`.
 pub fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {
-    Moment::parse(text)
-        .or_else(|| Moment::parse(&format!("{}:00Z", text.strip_suffix('Z')?)))
-        .map(|moment| moment.begins(now))
+    TimeExpr::parse(text)
+        .or_else(|| TimeExpr::parse(&format!("{}:00Z", text.strip_suffix('Z')?)))
+        .map(|expr| expr.start(now))
 }
 
 fn midnight(now: Timestamp) -> Timestamp {
@@ -96,14 +95,14 @@ fn ago(text: &str) -> Option<Duration> {
     whole.then(|| Duration::from_secs(total))
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for TimeExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Moment::Today => f.write_str("today"),
-            Moment::Yesterday => f.write_str("yesterday"),
-            Moment::Day(day) => f.write_str(&day.to_string()[..10]),
-            Moment::At(instant) => write!(f, "{instant}"),
-            Moment::Ago(ago) => {
+            TimeExpr::Today => f.write_str("today"),
+            TimeExpr::Yesterday => f.write_str("yesterday"),
+            TimeExpr::Day(day) => f.write_str(&day.to_string()[..10]),
+            TimeExpr::At(instant) => write!(f, "{instant}"),
+            TimeExpr::Ago(ago) => {
                 let seconds = ago.as_secs();
                 let units = [(86_400, 'd'), (3600, 'h'), (60, 'm')];
                 let unit = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
@@ -120,9 +119,9 @@ mod tests {
 
     fn bounds(text: &str) -> (String, String) {
         let now = "2026-11-20T14:02:11Z".parse().unwrap();
-        let moment = Moment::parse(text).unwrap();
+        let expr = TimeExpr::parse(text).unwrap();
         let short = |instant: Timestamp| instant.to_string()[..19].to_owned();
-        (short(moment.begins(now)), short(moment.ends(now)))
+        (short(expr.start(now)), short(expr.end(now)))
     }
 
     #[test]
@@ -151,7 +150,7 @@ mod tests {
         for text in
             ["", "7", "7x", "h", "99999999w", "2026-13-01", "2026-11-20T", "tomorrow", "20261120", "٣h"]
         {
-            assert_eq!(Moment::parse(text), None, "{text}");
+            assert_eq!(TimeExpr::parse(text), None, "{text}");
         }
     }
 
@@ -160,9 +159,9 @@ mod tests {
         for text in
             ["90s", "45m", "36h", "7d", "0s", "2026-11-20", "today", "yesterday", "2026-11-20T14:02:11Z"]
         {
-            let moment = Moment::parse(text).unwrap();
-            assert_eq!(Moment::parse(&moment.to_string()), Some(moment));
+            let expr = TimeExpr::parse(text).unwrap();
+            assert_eq!(TimeExpr::parse(&expr.to_string()), Some(expr));
         }
-        assert_eq!(Moment::parse("2w").unwrap().to_string(), "14d");
+        assert_eq!(TimeExpr::parse("2w").unwrap().to_string(), "14d");
     }
 }

@@ -1,19 +1,19 @@
-//! Cuts a filter's text into tokens: the same cuts for reading, for colours and for completion.
+//! The lexer of filters, for parsing, highlighting and completion.
 //!
-//! Every byte that is not white space is in exactly one token, also where the text is wrong.
+//! Every byte that is not white space is in exactly one token, even in an invalid text.
 
 use serde::Serialize;
 
+use crate::error::Span;
 use crate::field::Field;
-use crate::problem::Span;
 
-/// What a stretch of a filter's text is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
     /// A known field's name and its colon.
     Field,
-    /// A name and colon that no field has.
+    /// An unknown field's name and its colon.
     Unknown,
     /// A value of a field.
     Value,
@@ -21,15 +21,15 @@ pub enum TokenKind {
     Comma,
     /// A word to be found anywhere.
     Word,
-    /// A quoted value or phrase, its quotes included.
+    /// A quoted value or phrase, including its quotes.
     Quoted,
-    /// A quoted text whose end is missing.
+    /// A quoted text without its closing quote.
     Unclosed,
-    /// The `-` before what must not be.
+    /// The `-` of a negation.
     Minus,
     /// `OR`.
     Or,
-    /// `AND`, which need not be written.
+    /// `AND`, which is optional.
     And,
     /// `(`.
     Open,
@@ -37,16 +37,16 @@ pub enum TokenKind {
     Close,
 }
 
-/// A stretch of a filter's text, and what it is.
+/// A token of a filter's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Token {
-    /// What it is.
+    /// Its kind.
     pub kind: TokenKind,
-    /// Where it is.
+    /// Its place.
     pub span: Span,
 }
 
-/// The tokens of `text`, in order, whatever it holds.
+/// The tokens of any text, in order.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut lexer = Lexer { text, at: 0, out: Vec::new() };
     while lexer.skip_space() {
@@ -70,7 +70,7 @@ impl<'a> Lexer<'a> {
         self.rest().chars().next()
     }
 
-    /// Whether something is left after the white space.
+    /// Skips white space; returns whether something is left.
     fn skip_space(&mut self) -> bool {
         let trimmed = self.rest().trim_start();
         self.at = self.text.len() - trimmed.len();
@@ -97,7 +97,7 @@ impl<'a> Lexer<'a> {
         let word = &self.rest()[..run];
         match word.find(':') {
             Some(colon) => {
-                let known = Field::named(&word[..colon]).is_some();
+                let known = Field::by_name(&word[..colon]).is_some();
                 self.push(if known { TokenKind::Field } else { TokenKind::Unknown }, colon + 1);
                 self.values();
             }

@@ -1,7 +1,7 @@
 //! The members of a leaf that filters look at, borrowed from it.
 //!
-//! Reading is lenient: a member of an unexpected form counts as absent, so that a leaf from a newer version is still
-//! found by what this version understands of it.
+//! Reading is lenient: a member of an unexpected form counts as absent, so that a leaf of a newer version is still
+//! found by the members that this version understands.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A text, or nothing where something else stands.
+/// A text; none if the member has another form.
 #[derive(Debug, Default)]
 pub(crate) struct Text<'a>(Option<Cow<'a, str>>);
 
@@ -19,7 +19,7 @@ impl Text<'_> {
     }
 }
 
-/// The texts of a list, or nothing where something else stands.
+/// The texts of a list; none for elements of another form.
 #[derive(Debug, Default)]
 pub(crate) struct Texts<'a>(pub(crate) Vec<Text<'a>>);
 
@@ -118,16 +118,16 @@ macro_rules! view {
     };
 }
 
-/// A member that is read later, if at all.
+/// A member that is parsed only when it is needed.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Unread<'a>(#[serde(borrow)] Option<&'a RawValue>);
+pub(crate) struct LazyMember<'a>(#[serde(borrow)] Option<&'a RawValue>);
 
 view! {
     /// A leaf.
     Leaf {
         actor: Actor,
-        detail: Unread,
+        detail: LazyMember,
         id: Text,
         identity: Identity,
         kind: Text,
@@ -193,7 +193,7 @@ view! {
 }
 
 view! {
-    /// Of a detail, what fields look at; each kind has some of it.
+    /// The members of a detail that fields look at; each kind has some of them.
     Detail {
         address: Text,
         command: Text,
@@ -207,12 +207,12 @@ view! {
 }
 
 impl<'a> Leaf<'a> {
-    /// The leaf's members; none where the bytes are no event.
+    /// Reads the leaf's members; none if the bytes are not an event.
     pub(crate) fn read(leaf: &'a [u8]) -> Option<Leaf<'a>> {
         serde_json::from_slice(leaf).ok()
     }
 
-    /// The detail's members, read when they are needed.
+    /// Reads the detail's members.
     pub(crate) fn detail(&self) -> Detail<'a> {
         self.detail.0.and_then(|detail| serde_json::from_str(detail.get()).ok()).unwrap_or_default()
     }

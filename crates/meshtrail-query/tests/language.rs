@@ -1,4 +1,4 @@
-//! The filter language as a person meets it: what is read, what is let through, what is refused and how.
+//! The filter language: which texts are filters, which events they match, and the messages of errors.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -125,7 +125,7 @@ fn bytes_that_are_no_event_are_only_found_by_their_text() {
     assert!(matches("", "nonsense") && matches("broken", "[\"half broken\"") && !matches("x", ""));
 }
 
-fn refused(text: &str) -> (String, String) {
+fn refusal_of(text: &str) -> (String, String) {
     let error: FilterError = Filter::parse(text).unwrap_err();
     (text[error.span.range()].to_owned(), error.to_string())
 }
@@ -232,15 +232,15 @@ fn a_text_that_is_no_filter_is_refused_at_the_place_with_what_would_be_right() {
         ),
     ];
     for (text, place, message) in cases {
-        assert_eq!(refused(text), (place.to_owned(), message.to_owned()), "{text}");
+        assert_eq!(refusal_of(text), (place.to_owned(), message.to_owned()), "{text}");
     }
 }
 
 #[test]
 fn a_filter_that_would_cost_too_much_is_refused() {
-    assert!(refused(&"a".repeat(5000)).1.starts_with("a filter is at most 4096 bytes long"));
-    assert!(refused(&"(".repeat(4000)).1.starts_with("at most 16 parentheses inside each other"));
-    assert!(refused(&"a ".repeat(300)).1.starts_with("a filter holds at most 256 values"));
+    assert!(refusal_of(&"a".repeat(5000)).1.starts_with("a filter is at most 4096 bytes long"));
+    assert!(refusal_of(&"(".repeat(4000)).1.starts_with("at most 16 parentheses inside each other"));
+    assert!(refusal_of(&"a ".repeat(300)).1.starts_with("a filter holds at most 256 values"));
     assert!(matches(&format!("{}kind:ssh", "-".repeat(4000)), ENDED));
 }
 
@@ -269,7 +269,7 @@ fn a_filter_has_one_written_form() {
     }
 }
 
-/// Texts made of the language's own pieces: most are filters.
+/// Texts made of the tokens of the language: most are filters.
 fn filters() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "actor:",
@@ -344,7 +344,7 @@ proptest! {
                     prop_assert!(hints.families.contains(&kind.family()), "{}", filter);
                     let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
                     prop_assert!(hints.since.is_none_or(|since| time >= since) && hints.until.is_none_or(|until| time < until));
-                    for needed in &hints.needed {
+                    for needed in &hints.required {
                         let value = match needed.column {
                             "id_source" => event["id"].as_str().and_then(|id| id.rsplitn(3, '.').nth(2)),
                             "identity_status" => event["identity"]["status"].as_str(),

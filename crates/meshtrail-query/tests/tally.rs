@@ -1,8 +1,8 @@
-//! What is counted from summaries is what counting each leaf gives.
+//! Counts from summaries equal counts of every leaf.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod made;
+mod fixture;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use meshtrail_event::{Actor, Device, Draft, Event, Kind, Outcome, Person, Target, Timestamp};
 use meshtrail_query::Filter;
-use meshtrail_query::tally::{Counted, Facet, Question, SLOT, Summary, Tally, count, summarise};
+use meshtrail_query::tally::{CountQuery, CountResult, Facet, SLOT, Summary, Tally, count, summarise};
 use meshtrail_trail::Trail;
 
 const EVENTS: u64 = 900;
@@ -36,23 +36,23 @@ fn event(number: u64) -> Event {
 }
 
 async fn summaries(trail: &Trail) -> Vec<Arc<Summary>> {
-    let mut made = Vec::new();
+    let mut summaries = Vec::new();
     for first in (0..700).step_by(140) {
         let range = first..first + 140;
         let mut tally = Tally::new(SLOT, true);
         summarise(trail, range.clone(), &mut tally).await.unwrap();
         let bytes = Summary::new(range.clone(), &tally).to_bytes();
         assert!(Summary::from_bytes(&bytes, &(first..first + 141)).is_none());
-        made.push(Arc::new(Summary::from_bytes(&bytes, &range).unwrap()));
+        summaries.push(Arc::new(Summary::from_bytes(&bytes, &range).unwrap()));
     }
-    // One is missing: it is made up for by reading.
-    made.remove(2);
-    made
+    // One summary is missing: its leaves are read instead.
+    summaries.remove(2);
+    summaries
 }
 
-type Shown = (u64, BTreeMap<(i64, String, String), u64>, Vec<Vec<(String, u64)>>);
+type CountMaps = (u64, BTreeMap<(i64, String, String), u64>, Vec<Vec<(String, u64)>>);
 
-fn shown(counted: &Counted) -> Shown {
+fn as_maps(counted: &CountResult) -> CountMaps {
     let tally = &counted.tally;
     let cells = tally
         .cells()
@@ -67,7 +67,7 @@ fn shown(counted: &Counted) -> Shown {
 #[tokio::test(flavor = "multi_thread")]
 async fn summaries_tell_what_the_leaves_tell() {
     let folder = tempfile::tempdir().unwrap();
-    let trail = made::trail(folder.path(), EVENTS, event).await;
+    let trail = fixture::trail(folder.path(), EVENTS, event).await;
     let summaries = summaries(&trail).await;
     for text in [
         "",
@@ -84,11 +84,12 @@ async fn summaries_tell_what_the_leaves_tell() {
     ] {
         let filter = Filter::parse(text).unwrap();
         for facets in [false, true] {
-            let question = Question { filter: &filter, width: SLOT, facets, budget: Duration::from_secs(60) };
+            let question =
+                CountQuery { filter: &filter, width: SLOT, facets, budget: Duration::from_secs(60) };
             let summed = count(&trail, 0, &summaries, &question).await.unwrap();
             let read = count(&trail, 0, &[], &question).await.unwrap();
             assert!(summed.is_whole() && read.is_whole(), "{text}: {} of {}", summed.looked_at, summed.of);
-            assert_eq!(shown(&summed), shown(&read), "{text}");
+            assert_eq!(as_maps(&summed), as_maps(&read), "{text}");
             let matching = (1..=EVENTS).filter(|&number| filter.matches(&event(number).to_leaf())).count();
             assert_eq!(summed.tally.events(), matching as u64, "{text}");
         }
@@ -99,9 +100,9 @@ async fn summaries_tell_what_the_leaves_tell() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_whose_time_is_up_says_how_far_it_got() {
     let folder = tempfile::tempdir().unwrap();
-    let trail = made::trail(folder.path(), EVENTS, event).await;
+    let trail = fixture::trail(folder.path(), EVENTS, event).await;
     let filter = Filter::parse("kind:ssh.*").unwrap();
-    let question = Question { filter: &filter, width: 60, facets: true, budget: Duration::ZERO };
+    let question = CountQuery { filter: &filter, width: 60, facets: true, budget: Duration::ZERO };
     let counted = count(&trail, 0, &[], &question).await.unwrap();
     assert!(!counted.is_whole() && counted.looked_at > 0 && counted.of == EVENTS, "{}", counted.looked_at);
     trail.close().await;

@@ -1,8 +1,8 @@
-//! Pages read from a real trail say the same as a look at each of its leaves.
+//! Pages read from a real trail equal a filter over all its leaves.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod made;
+mod fixture;
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use meshtrail_event::{
     Actor, Detail, Device, Draft, Event, Identity, IdentityStatus, Kind, Outcome, Person, SessionFacts,
     Target, Timestamp,
 };
-use meshtrail_query::{Ask, Filter, Order, Start, query};
+use meshtrail_query::{Filter, Order, PageRequest, Start, query};
 use meshtrail_trail::Trail;
 
 const EVENTS: u64 = 1200;
@@ -53,8 +53,9 @@ fn event(number: u64) -> Event {
 async fn pages(trail: &Trail, filter: &Filter, order: Order) -> Vec<u64> {
     let (mut found, mut start) = (Vec::new(), Start::Fresh(order));
     loop {
-        let page =
-            query(trail, filter, &Ask { start, limit: 37, budget: Duration::from_secs(60) }).await.unwrap();
+        let page = query(trail, filter, &PageRequest { start, limit: 37, budget: Duration::from_secs(60) })
+            .await
+            .unwrap();
         found.extend(page.items.iter().map(|(index, _)| *index));
         match page.next {
             Some(next) => start = Start::After(next),
@@ -66,7 +67,7 @@ async fn pages(trail: &Trail, filter: &Filter, order: Order) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_of_every_filter_is_what_a_look_at_each_leaf_gives() {
     let folder = tempfile::tempdir().unwrap();
-    let trail = made::trail(folder.path(), EVENTS, event).await;
+    let trail = fixture::trail(folder.path(), EVENTS, event).await;
     let size = trail.size();
     assert!(size >= EVENTS);
     let now = start().after(Duration::from_secs(60 * EVENTS));

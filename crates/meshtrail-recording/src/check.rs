@@ -1,32 +1,32 @@
-//! Whether a recording is what the trail says it is.
+//! Compares a recording with the trail.
 //!
-//! The trail holds marks, made while the session ran, and the event that ended it; each names the SHA-256 of
-//! the first so many received bytes. [`Checker`] reads the bytes once and says which of them do not agree.
+//! The trail has marks, made while the session ran, and the terminal event. Each of them names the SHA-256 of the first
+//! N received bytes. [`Checker`] reads the bytes once and reports the events that do not agree with them.
 
 use std::fmt;
 
 use meshtrail_event::EventId;
 use sha2::{Digest, Sha256};
 
-/// What one event says of a recording: the SHA-256 of its first `bytes` bytes.
+/// One event's statement about a recording: the SHA-256 of its first `bytes` bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The event that says so.
+    /// The event.
     pub event: EventId,
-    /// How many bytes it covers.
+    /// The number of bytes that it covers.
     pub bytes: u64,
     /// Their SHA-256 in lower-case hex.
     pub sha256: String,
 }
 
-/// Where a recording and the trail do not agree.
+/// One difference between a recording and the trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disagreement {
-    /// The bytes are others than those the event was made of.
+    /// The bytes are not those that the event was made of.
     Changed {
         /// The event.
         event: EventId,
-        /// How many bytes it covers.
+        /// The number of bytes that the event covers.
         bytes: u64,
         /// The bytes up to here agree with an earlier statement.
         intact_until: u64,
@@ -35,18 +35,18 @@ pub enum Disagreement {
     Short {
         /// The event.
         event: EventId,
-        /// How many bytes it covers.
+        /// The number of bytes that the event covers.
         bytes: u64,
-        /// How many there are.
+        /// The number of bytes of the recording.
         found: u64,
     },
-    /// The recording is longer than the event that ended it says.
+    /// The recording is longer than its terminal event says.
     Long {
         /// The event.
         event: EventId,
-        /// How many bytes it covers.
+        /// The number of bytes that the event covers.
         bytes: u64,
-        /// How many there are.
+        /// The number of bytes of the recording.
         found: u64,
     },
 }
@@ -68,9 +68,9 @@ impl fmt::Display for Disagreement {
     }
 }
 
-/// Reads a recording's bytes and compares them with what the trail says.
+/// Reads a recording's bytes and compares them with the trail's statements.
 pub struct Checker {
-    /// By the bytes they cover, fewest last.
+    /// Statements that are not checked yet, by the bytes they cover; the next one is last.
     open: Vec<Statement>,
     end: Option<Statement>,
     hasher: Sha256,
@@ -80,7 +80,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Checks against marks and, if the session has ended, against the event that ended it.
+    /// Checks against marks and, if the session has ended, against its terminal event.
     pub fn new(marks: Vec<Statement>, end: Option<Statement>) -> Self {
         let mut open: Vec<Statement> = marks.into_iter().chain(end.clone()).collect();
         open.sort_by_key(|statement| std::cmp::Reverse(statement.bytes));
@@ -102,7 +102,7 @@ impl Checker {
         }
     }
 
-    /// What does not agree; nothing if all does.
+    /// The differences; empty if the recording agrees with the trail.
     pub fn finish(mut self) -> Vec<Disagreement> {
         self.compare();
         let found = self.read;
@@ -172,15 +172,19 @@ mod tests {
     #[test]
     fn a_cut_or_lengthened_recording_is_found() {
         let original: Vec<u8> = (0..60).collect();
-        let said = |found: &[u8]| check(&original, found).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let differences =
+            |found: &[u8]| check(&original, found).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
-            said(&original[..30]),
+            differences(&original[..30]),
             [
                 "the recording has 30 bytes, event main.recorder.1.2 was made of 40",
                 "the recording has 30 bytes, event main.recorder.1.3 was made of 60",
             ]
         );
         let longer: Vec<u8> = (0..61).collect();
-        assert_eq!(said(&longer), ["the recording has 61 bytes, event main.recorder.1.3 ended it at 60"]);
+        assert_eq!(
+            differences(&longer),
+            ["the recording has 61 bytes, event main.recorder.1.3 ended it at 60"]
+        );
     }
 }

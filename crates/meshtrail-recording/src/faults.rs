@@ -1,34 +1,34 @@
-//! Every durable step by name, so that tests can break each of them.
+//! Fault injection: tests can make each durable step fail.
 
 use std::{fmt, io, sync::Arc};
 
-/// A step after which something is on disk, in the store or in the trail that was not before.
+/// A step that changes the disk, the store or the trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A journal file is made and its name is durable.
+    /// A journal file is created and its name is made durable.
     CreateJournal,
     /// Frames are written to the journal.
     WriteFrames,
-    /// Frames in the journal are made durable; after it they are acknowledged.
+    /// Frames in the journal are made durable; then they are acknowledged.
     SyncFrames,
     /// A session's bytes are copied to its spool file.
     AppendSpool,
     /// All spool files are made durable.
     SyncSpool,
-    /// A journal file that was laid out is deleted.
+    /// A laid out journal file is deleted.
     DeleteJournal,
     /// The recording is put into the store.
     PutRecording,
     /// The recording's index is put into the store.
     PutIndex,
-    /// The event that ends the session is appended to the trail.
+    /// The terminal event is appended to the trail.
     EndEvent,
     /// The spool files of a sealed session are deleted.
     RemoveSpool,
 }
 
 impl Step {
-    /// Every step, in the order a session meets them.
+    /// All steps, in the order of a session's life.
     pub const ALL: [Self; 10] = [
         Self::CreateJournal,
         Self::WriteFrames,
@@ -43,43 +43,43 @@ impl Step {
     ];
 }
 
-/// Whether a step is about to be taken or was just taken.
+/// A moment before or after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Moment {
-    /// Failing here means that nothing was done.
+    /// A failure here means that the step had no effect.
     Before,
-    /// Failing here means that it was done, but nobody heard so.
+    /// A failure here means that the step took effect, but its caller gets an error.
     After,
 }
 
 type Check = dyn Fn(Step, Moment) -> io::Result<()> + Send + Sync;
 
-/// What goes wrong, and when: nothing, unless a test says so.
+/// The faults to inject: none outside of tests.
 #[derive(Clone, Default)]
 pub struct Faults(Option<Arc<Check>>);
 
 impl Faults {
-    /// Nothing goes wrong by itself.
+    /// No faults.
     pub const fn none() -> Self {
         Self(None)
     }
 
-    /// Asks `check` before and after each step.
+    /// Faults decided by `check`, which is called before and after each step.
     pub fn new(check: impl Fn(Step, Moment) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(check)))
     }
 
-    /// Fails if this is where it fails.
+    /// Fails if a fault is injected here.
     pub fn check(&self, step: Step, moment: Moment) -> io::Result<()> {
         self.0.as_ref().map_or(Ok(()), |check| check(step, moment))
     }
 
-    /// Takes a step.
-    pub fn around<T>(&self, step: Step, take: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Runs a step, with the checks before and after it.
+    pub fn around<T>(&self, step: Step, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.check(step, Moment::Before)?;
-        let taken = take()?;
+        let result = run()?;
         self.check(step, Moment::After)?;
-        Ok(taken)
+        Ok(result)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What recordings need of a trail, no more.
+//! [`Ledger`]: the part of a trail that recordings need.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use meshtrail_event::{Detail, Draft, Event, EventId, Family, Kind, Own, SessionId, Timestamp};
 use meshtrail_trail::{AppendOutcome, Emitter, Scan, State, Trail, segment::Predicate};
 
-/// Why the trail did not do what it was asked for.
+/// Why an operation on the trail failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the trail {doing}")]
+#[error("the trail {failure}")]
+#[expect(missing_docs, reason = "the message says it")]
 pub struct LedgerError {
-    /// What it could not do: `could not take an event`.
-    pub doing: &'static str,
-    /// Why.
+    /// What failed, such as `could not take an event`.
+    pub failure: &'static str,
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Which events of sessions to read, newest first.
+/// The conditions on events of sessions that are read, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct SessionScan {
     /// Only events at or after this index.
@@ -31,44 +31,44 @@ pub struct SessionScan {
 }
 
 /// An event and its index in the trail.
-pub type Indexed = (u64, Event);
+pub type IndexedEvent = (u64, Event);
 
-/// A trail as recordings see it: a place to tell what happened, and to read back what was told of sessions.
+/// A trail as recordings use it: appends events, and reads the events of sessions.
 pub trait Ledger: Send + Sync + 'static {
     /// The trail's name.
     fn trail(&self) -> &str;
 
-    /// A number that grows with each start; sessions and journal files are named by it.
+    /// A number that grows with each start. Names of sessions and journal files contain it.
     fn epoch(&self) -> u64;
 
-    /// How many events are durable; an event that is on its way gets this index or a later one.
+    /// The number of durable events. An event that is being appended gets this index or a later one.
     fn size(&self) -> u64;
 
-    /// Why it can't take events now, if it can't.
+    /// Why no events can be appended now; `None` if they can.
     fn refusal(&self) -> Option<String>;
 
     /// Appends an event; durable when it returns.
     fn emit(&self, draft: Draft) -> BoxFuture<'_, Result<EventId, LedgerError>>;
 
-    /// Events that start or end sessions, newest first.
-    fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<Indexed, LedgerError>>;
+    /// Start and terminal events of sessions, newest first.
+    fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<IndexedEvent, LedgerError>>;
 
     /// A session's marks, in any order.
     fn marks(&self, session: SessionId, since: Timestamp) -> BoxFuture<'_, Result<Vec<Event>, LedgerError>>;
 }
 
-/// The source under which a recorder tells of itself and its sessions.
+/// The source of a recorder's events.
 const SOURCE: &str = "recorder";
 
-/// The real trail as a ledger.
+/// A [`Trail`] as a ledger.
 pub(crate) struct TrailLedger {
     trail: Trail,
     emitter: Emitter,
 }
 
 impl TrailLedger {
-    /// Begins a new epoch. It is in the trail before anything is named by it: a start that told nothing would
-    /// leave its epoch to the next one.
+    /// Begins a new epoch, with an event in the trail before the epoch is used in a name: after a start without any
+    /// event the next start would get the same epoch.
     pub(crate) async fn begin(trail: Trail) -> Result<TrailLedger, LedgerError> {
         let ledger = Self::read_only(trail);
         let source = Some(ledger.emitter.source().to_string());
@@ -79,22 +79,23 @@ impl TrailLedger {
         Ok(ledger)
     }
 
-    /// Reads only.
+    /// A ledger for reading only: begins no epoch.
     pub(crate) fn read_only(trail: Trail) -> TrailLedger {
         let emitter = trail.emitter(SOURCE);
         TrailLedger { trail, emitter }
     }
 
-    fn scan(&self, scan: Scan) -> BoxStream<'_, Result<Indexed, LedgerError>> {
+    fn scan(&self, scan: Scan) -> BoxStream<'_, Result<IndexedEvent, LedgerError>> {
         let read = self.trail.scan(scan).map(|row| {
-            let (index, leaf) = row.map_err(|error| failed("could not be read", error))?;
-            let event = Event::from_json(&leaf).map_err(|error| failed("holds what is no event", error))?;
+            let (index, leaf) = row.map_err(|error| ledger_error("could not be read", error))?;
+            let event =
+                Event::from_json(&leaf).map_err(|error| ledger_error("holds what is no event", error))?;
             Ok((index, event))
         });
         read.boxed()
     }
 
-    fn of(&self, family: Family, wanted: SessionScan) -> Scan {
+    fn family_scan(&self, family: Family, wanted: SessionScan) -> Scan {
         let before = wanted.before.unwrap_or(u64::MAX).min(self.trail.size());
         let session = wanted.session.map(|session| Predicate {
             column: "session".to_owned(),
@@ -110,8 +111,11 @@ impl TrailLedger {
     }
 }
 
-fn failed(doing: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {
-    LedgerError { doing, source: error.into() }
+fn ledger_error(
+    failure: &'static str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> LedgerError {
+    LedgerError { failure, source: error.into() }
 }
 
 impl Ledger for TrailLedger {
@@ -140,20 +144,21 @@ impl Ledger for TrailLedger {
         async move {
             match self.emitter.emit(draft).await {
                 Ok(AppendOutcome::New { id, .. }) => Ok(id),
-                Ok(AppendOutcome::Duplicate { .. }) => {
-                    Err(failed("could not take an event", "another process sends under this recorder's name"))
-                }
-                Err(error) => Err(failed("could not take an event", error)),
+                Ok(AppendOutcome::Duplicate { .. }) => Err(ledger_error(
+                    "could not take an event",
+                    "another process sends under this recorder's name",
+                )),
+                Err(error) => Err(ledger_error("could not take an event", error)),
             }
         }
         .boxed()
     }
 
-    fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<Indexed, LedgerError>> {
+    fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<IndexedEvent, LedgerError>> {
         let session = scan.session.clone();
-        let events = self.scan(self.of(Family::Session, scan));
-        // The log's part of a scan is not narrowed down by its conditions.
-        let wanted = move |row: &Result<Indexed, LedgerError>| match row {
+        let events = self.scan(self.family_scan(Family::Session, scan));
+        // Predicates only prune: the scan may return events of other sessions.
+        let wanted = move |row: &Result<IndexedEvent, LedgerError>| match row {
             Ok((_, event)) => session.is_none() || session == event.session,
             Err(_) => true,
         };
@@ -165,7 +170,7 @@ impl Ledger for TrailLedger {
             let scan =
                 SessionScan { since: Some(since), session: Some(session.clone()), ..SessionScan::default() };
             let mut marks = Vec::new();
-            let mut events = self.scan(self.of(Family::Recording, scan));
+            let mut events = self.scan(self.family_scan(Family::Recording, scan));
             while let Some(row) = events.next().await {
                 let (_, event) = row?;
                 if event.kind == Kind::RecordingMark && event.session.as_ref() == Some(&session) {

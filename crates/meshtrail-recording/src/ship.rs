@@ -1,14 +1,14 @@
-//! Shipping the journal to a bucket, so that a machine lost for good takes little with it.
+//! Shipping: copies of the journal's content in the bucket, against the loss of the machine.
 //!
-//! Acks say what is durable on the recorder's own disk. With a bucket as store, the journal's content follows
-//! it there: each journal file that is laid out (at most 30 s old) becomes one chunk object,
-//! `recordings/journal/<trail>/<generation>.zst`, which is deleted once every session in it is sealed. A
-//! machine lost for good therefore takes at most the last rotation interval and one upload with it.
+//! An ack says that bytes are durable on the recorder's own disk. With a bucket as store, the journal's content is
+//! copied there as well: each journal file that is laid out (at most 30 s old) becomes one chunk object,
+//! `recordings/journal/<trail>/<generation>.zst`, which is deleted once every session in it is sealed. With the
+//! machine, at most the bytes of the last rotation interval and of one chunk upload are lost.
 //!
-//! Recovery: whoever opens the trail next reads the chunks that are left. Bytes of sessions that are neither
-//! sealed nor in the local spool are written there in the order of generations, and these sessions are then
-//! ended as interrupted like those of a crash. While the bucket is away, chunks wait on disk up to a bound;
-//! then the oldest are given up, which costs nothing unless the machine is lost as well.
+//! Recovery: the next recorder of the trail reads the remaining chunks. Bytes of sessions that are neither sealed nor
+//! in the local spool are written to the spool in the order of generations; these sessions then end as interrupted, as
+//! after a crash. While the bucket can't be reached, chunks wait on disk up to a limit. Beyond it the oldest are
+//! dropped; bytes are lost by that only if the machine is lost as well.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -24,12 +24,12 @@ use tracing::{info, warn};
 
 use crate::{
     faults::Faults,
-    journal::{Chunk, Journal, Recovered, Sessions},
+    journal::{Chunk, Journal, RecoveredSession, Recovery},
     ledger::Ledger,
     sessions::{OpenError, Recordings},
 };
 
-/// How often sealed sessions' chunks are looked for when nothing else happens.
+/// The longest interval between two sweeps, which delete the chunks of sealed sessions.
 const SWEEP: Duration = Duration::from_secs(30);
 
 pub(crate) fn folder_key(trail: &str) -> Key {
@@ -41,17 +41,18 @@ fn chunk_key(trail: &str, generation: u64) -> Key {
     folder_key(trail).join(&name).expect("a number can stand in a key")
 }
 
-/// Writes bytes that only the bucket has to the spool.
+/// Writes the bytes of sessions that only the bucket has to the spool. `local_numbers` are the sessions that are in the
+/// spool.
 pub(crate) async fn restore(
     store: &Store,
     ledger: &dyn Ledger,
     journal: &Journal,
-    known: HashSet<u64>,
-) -> Result<Vec<Recovered>, OpenError> {
+    local_numbers: HashSet<u64>,
+) -> Result<Vec<RecoveredSession>, OpenError> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| OpenError::Chunks(error);
     let mut entries = store.list(&folder_key(ledger.trail())).await.map_err(|error| failed(error.into()))?;
     entries.sort_by(|one, next| one.key.cmp(&next.key));
-    let mut sessions = Sessions::none(journal.folders(), &Faults::none());
+    let mut recovery = Recovery::new(journal.folders(), &Faults::none());
     for entry in entries {
         let packed = match store.get(&entry.key).await {
             Ok(packed) => packed,
@@ -60,21 +61,21 @@ pub(crate) async fn restore(
         };
         let chunk =
             Chunk::read(&packed).map_err(|source| OpenError::Chunk { key: entry.key.to_string(), source })?;
-        for opening in chunk.sessions().iter().filter(|opening| !known.contains(&opening.number)) {
-            sessions.add(opening);
+        for opening in chunk.sessions().iter().filter(|opening| !local_numbers.contains(&opening.number)) {
+            recovery.add_session(opening);
         }
-        sessions.apply_chunk(&chunk, Path::new(entry.key.as_str())).map_err(OpenError::Spool)?;
+        recovery.apply_chunk(&chunk, Path::new(entry.key.as_str())).map_err(OpenError::Spool)?;
     }
-    sessions.write_documents().map_err(OpenError::Spool)?;
-    sessions.sync().map_err(OpenError::Spool)?;
-    let restored = sessions.finish().map_err(OpenError::Spool)?;
+    recovery.write_documents().map_err(OpenError::Spool)?;
+    recovery.sync().map_err(OpenError::Spool)?;
+    let restored = recovery.finish().map_err(OpenError::Spool)?;
     if !restored.is_empty() {
         info!(sessions = restored.len(), "sessions of a lost machine were found in the bucket");
     }
     Ok(restored)
 }
 
-/// Starts to ship what the journal lays out, until the recorder stops.
+/// Starts a task that ships laid out journal files until the recorder stops.
 pub(crate) fn start(recordings: &Recordings) {
     let Some(journal) = recordings.journal() else { return };
     let shipper = Shipper {
@@ -82,34 +83,35 @@ pub(crate) fn start(recordings: &Recordings) {
         recordings: recordings.clone(),
         shipped: BTreeMap::new(),
     };
-    let made = journal.chunks();
-    recordings.tasks().spawn(shipper.run(made));
+    let newest_chunk = journal.watch_chunks();
+    recordings.tasks().spawn(shipper.run(newest_chunk));
 }
 
 struct Shipper {
     recordings: Recordings,
     folder: PathBuf,
-    /// Chunks in the bucket, and the sessions in them that were not sealed when last looked at.
+    /// Chunks in the bucket by generation, with their sessions that were not sealed at the last sweep.
     shipped: BTreeMap<u64, Vec<SessionId>>,
 }
 
 impl Shipper {
-    async fn run(mut self, mut made: tokio::sync::watch::Receiver<u64>) {
-        if let Err(error) = self.find_shipped().await {
+    async fn run(mut self, mut newest_chunk: tokio::sync::watch::Receiver<u64>) {
+        if let Err(error) = self.list_shipped().await {
             warn!(error, "the chunks in the bucket can't be listed; old ones may be left there");
         }
         loop {
             self.ship_all().await;
             self.sweep().await;
             tokio::select! {
-                changed = made.changed() => if changed.is_err() { return },
+                changed = newest_chunk.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(SWEEP) => {}
                 () = self.recordings.stopping().cancelled() => return self.ship_all().await,
             }
         }
     }
 
-    async fn find_shipped(&mut self) -> Result<(), String> {
+    /// Reads which chunks are in the bucket from before the start.
+    async fn list_shipped(&mut self) -> Result<(), String> {
         let store = self.recordings.store();
         let trail = self.recordings.ledger().trail();
         for entry in store.list(&folder_key(trail)).await.map_err(|error| with_causes(&error))? {
@@ -121,9 +123,9 @@ impl Shipper {
         Ok(())
     }
 
-    /// Ships every chunk file, oldest first; what fails stays for the next time.
+    /// Ships every chunk file, oldest first; after a failure the rest waits for the next time.
     async fn ship_all(&mut self) {
-        self.give_up_oldest();
+        self.drop_oldest();
         for path in chunk_files(&self.folder).unwrap_or_default() {
             match self.ship(&path).await {
                 Ok(()) => {}
@@ -145,14 +147,14 @@ impl Shipper {
                 }
                 self.shipped.insert(chunk.generation(), sessions_of(&chunk));
             }
-            // Half a file of a crash: its bytes are in the journal or the spool.
+            // A crash left an incomplete file. Its bytes are in the journal or the spool.
             Err(error) => warn!(%error, path = %path.display(), "a chunk file is no chunk and is removed"),
         }
-        // A crash here ships it once more, which changes nothing.
+        // After a crash here it is shipped again, which changes nothing.
         fs::remove_file(path).map_err(|error| error.to_string())
     }
 
-    /// Deletes the chunks of which every session is sealed.
+    /// Deletes the chunks whose sessions are all sealed.
     async fn sweep(&mut self) {
         let recordings = self.recordings.clone();
         let mut sealed = Vec::new();
@@ -173,7 +175,8 @@ impl Shipper {
         }
     }
 
-    fn give_up_oldest(&self) {
+    /// Drops the oldest chunk files that exceed the limit.
+    fn drop_oldest(&self) {
         let Ok(paths) = chunk_files(&self.folder) else { return };
         let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
         let mut waiting: u64 = paths.iter().map(size).sum();

@@ -1,4 +1,4 @@
-//! What the tests share: a ledger in memory, a recorder on a real socket, a client like the real one.
+//! Test fixtures: a ledger in memory, a recorder on a real socket, and a client like the real one.
 
 use std::{
     net::SocketAddr,
@@ -26,22 +26,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Indexed, Ledger, LedgerError, RecordingConfig, Recordings, Session, SessionScan, journal::JournalLimits,
+    IndexedEvent, Ledger, LedgerError, RecordingConfig, Recordings, Session, SessionScan,
+    journal::JournalLimits,
 };
 
-/// Bounds a wait that never ends; nothing depends on how long a step takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit of a wait that would never end. No test depends on how long a step takes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A trail in memory that can be told to fail.
+/// A trail in memory that can be made to fail.
 pub(crate) struct MemoryLedger {
     events: watch::Sender<Vec<Event>>,
     epoch: AtomicU64,
     pub(crate) refusal: Mutex<Option<String>>,
     pub(crate) failing: AtomicBool,
-    /// Runs when sessions are read next, before the first event is looked at.
+    /// Runs at the next read of sessions, before its first event.
     pub(crate) before_read: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// While true, a terminal event is in the trail and its sender does not hear of it.
-    pub(crate) holding: watch::Sender<bool>,
+    /// While true, appending a terminal event does not return, although the event is in the trail.
+    pub(crate) block_terminal: watch::Sender<bool>,
 }
 
 impl MemoryLedger {
@@ -52,7 +53,7 @@ impl MemoryLedger {
             refusal: Mutex::new(None),
             failing: AtomicBool::new(false),
             before_read: Mutex::default(),
-            holding: watch::Sender::new(false),
+            block_terminal: watch::Sender::new(false),
         })
     }
 
@@ -64,31 +65,32 @@ impl MemoryLedger {
         self.events().into_iter().filter(|event| event.kind == *kind).collect()
     }
 
-    /// Waits until an event of this kind is there.
+    /// Waits for an event of this kind.
     pub(crate) async fn wait_for(&self, kind: Kind) -> Event {
         let mut events = self.events.subscribe();
         let found = |events: &Vec<Event>| events.iter().any(|event| event.kind == kind);
         let waiting = async { events.wait_for(found).await.unwrap().clone() };
-        let events = tokio::time::timeout(PATIENCE, waiting).await;
+        let events = tokio::time::timeout(TIMEOUT, waiting).await;
         let events = events.unwrap_or_else(|_| panic!("no {kind} came; there are {:?}", self.kinds()));
         events.into_iter().find(|event| event.kind == kind).unwrap()
     }
 
-    /// Waits until one session has ended and returns it.
-    pub(crate) async fn ended(&self) -> Session {
+    /// Waits until one session has ended, and returns it.
+    pub(crate) async fn wait_for_end(&self) -> Session {
         let mut events = self.events.subscribe();
-        let ended = |events: &Vec<Event>| events.iter().any(|event| Session::of_end(event).is_some());
+        let ended =
+            |events: &Vec<Event>| events.iter().any(|event| Session::from_terminal_event(event).is_some());
         let waiting = async { events.wait_for(ended).await.unwrap().clone() };
-        let events = tokio::time::timeout(PATIENCE, waiting).await;
+        let events = tokio::time::timeout(TIMEOUT, waiting).await;
         let events = events.unwrap_or_else(|_| panic!("no session ended; there are {:?}", self.kinds()));
-        events.iter().find_map(Session::of_end).unwrap()
+        events.iter().find_map(Session::from_terminal_event).unwrap()
     }
 
     pub(crate) fn kinds(&self) -> Vec<String> {
         self.events().iter().map(|event| event.kind.to_string()).collect()
     }
 
-    /// Makes every event one of a version that bound no index.
+    /// Changes every event to that of an older version, without the index's hash.
     pub(crate) fn unbind_indexes(&self) {
         self.events.send_modify(|events| {
             for event in events {
@@ -99,8 +101,8 @@ impl MemoryLedger {
         });
     }
 
-    /// What a restart does to the epoch.
-    pub(crate) fn restarted(&self) {
+    /// Begins a new epoch, as a restart does, and stops failing.
+    pub(crate) fn restart(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         self.failing.store(false, Ordering::SeqCst);
     }
@@ -127,7 +129,7 @@ impl Ledger for MemoryLedger {
         async move {
             if self.failing.load(Ordering::SeqCst) {
                 let source = std::io::Error::other("the trail is gone");
-                return Err(LedgerError { doing: "could not take an event", source: source.into() });
+                return Err(LedgerError { failure: "could not take an event", source: source.into() });
             }
             let ends = draft.kind == Kind::SshSessionEnded;
             let mut id = None;
@@ -141,14 +143,14 @@ impl Ledger for MemoryLedger {
                 id = Some(event_id);
             });
             if ends {
-                self.holding.subscribe().wait_for(|holding| !holding).await.unwrap();
+                self.block_terminal.subscribe().wait_for(|block| !block).await.unwrap();
             }
             Ok(id.unwrap())
         }
         .boxed()
     }
 
-    fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<Indexed, LedgerError>> {
+    fn sessions(&self, scan: SessionScan) -> BoxStream<'_, Result<IndexedEvent, LedgerError>> {
         let before_read = self.before_read.lock().unwrap().take();
         let read = async move {
             if let Some(before_read) = before_read {
@@ -174,13 +176,13 @@ impl Ledger for MemoryLedger {
     }
 }
 
-/// A configuration without waiting.
+/// A configuration without delays.
 pub(crate) fn quick() -> RecordingConfig {
     RecordingConfig {
-        journal: JournalLimits { gather: Duration::ZERO, ..JournalLimits::default() },
+        journal: JournalLimits { gather_time: Duration::ZERO, ..JournalLimits::default() },
         ack_every: Duration::ZERO,
         min_free: 0,
-        opening_patience: PATIENCE,
+        opening_timeout: TIMEOUT,
         ..RecordingConfig::default()
     }
 }
@@ -190,7 +192,7 @@ pub(crate) async fn store_at(folder: &Path) -> Store {
     Store::open(&location, &WritePolicy::default()).await.unwrap()
 }
 
-/// A recorder that listens.
+/// A listening recorder.
 pub(crate) struct Recorder {
     pub(crate) recordings: Recordings,
     pub(crate) address: SocketAddr,
@@ -211,10 +213,10 @@ impl Recorder {
         ledger: Arc<MemoryLedger>,
         config: RecordingConfig,
     ) -> Recorder {
-        Self::start_knowing(folder, ledger, config, Resolver::knowing_nobody()).await
+        Self::start_with_resolver(folder, ledger, config, Resolver::without_providers()).await
     }
 
-    pub(crate) async fn start_knowing(
+    pub(crate) async fn start_with_resolver(
         folder: Arc<tempfile::TempDir>,
         ledger: Arc<MemoryLedger>,
         config: RecordingConfig,
@@ -231,18 +233,18 @@ impl Recorder {
         Recorder { recordings, address, ledger, folder, stop, serving }
     }
 
-    /// Stops as a crash would, as far as the disk is concerned, and starts again.
-    pub(crate) async fn restarted(self, config: RecordingConfig) -> Recorder {
+    /// Stops, and starts again with the same folder and ledger.
+    pub(crate) async fn restart(self, config: RecordingConfig) -> Recorder {
         let Recorder { recordings, ledger, folder, stop, serving, .. } = self;
         stop.cancel();
         recordings.close().await;
         serving.await.unwrap();
-        ledger.restarted();
+        ledger.restart();
         Self::start_on(folder, ledger, config).await
     }
 }
 
-/// What the tests send as a header.
+/// The header that the tests send.
 pub(crate) const SSH: &str = concat!(
     r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"srcNode":"laptop.tail.example","#,
     r#""srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm"},"#,
@@ -253,7 +255,7 @@ pub(crate) const SSH: &str = concat!(
 type Sending = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 type SendBody = StreamBody<tokio_stream::wrappers::ReceiverStream<Result<Frame<Bytes>, std::io::Error>>>;
 
-/// A connection with HTTP/2 prior knowledge, as the real client makes it.
+/// A connection with HTTP/2 prior knowledge, like that of the real client.
 #[derive(Clone)]
 pub(crate) struct Client {
     sender: hyper::client::conn::http2::SendRequest<SendBody>,
@@ -284,15 +286,15 @@ impl Client {
         (self.sender.send_request(request).await.unwrap(), sending)
     }
 
-    /// Sends a whole body; the answer's status.
+    /// Sends a whole body, and returns the answer's status.
     pub(crate) async fn post(&mut self, path: &str, body: &'static str) -> StatusCode {
         let (sending, body_end) = mpsc::channel(16);
         sending.send(Ok(Frame::data(Bytes::from_static(body.as_bytes())))).await.unwrap();
         drop(sending);
-        self.ask(path, body_end).await.status()
+        self.request(path, body_end).await.status()
     }
 
-    /// Sends a byte each ten milliseconds until there is an answer.
+    /// Sends a byte every ten milliseconds until the answer.
     pub(crate) async fn send_dripping(&mut self, path: &str) -> Response<Incoming> {
         let (sending, body) = mpsc::channel(1);
         let dripping = async {
@@ -302,12 +304,12 @@ impl Client {
             std::future::pending().await
         };
         tokio::select! {
-            answer = self.ask(path, body) => answer,
+            answer = self.request(path, body) => answer,
             () = dripping => unreachable!("it never ends"),
         }
     }
 
-    async fn ask(
+    async fn request(
         &mut self,
         path: &str,
         body: mpsc::Receiver<Result<Frame<Bytes>, std::io::Error>>,
@@ -319,52 +321,52 @@ impl Client {
     }
 
     /// Starts an upload that is accepted.
-    pub(crate) async fn record(&mut self) -> Upload {
+    pub(crate) async fn record(&mut self) -> UploadClient {
         let (response, sending) = self.send("POST", "/v2/record").await;
         assert_eq!(response.status(), StatusCode::OK);
-        Upload { sending: Some(sending), acks: response.into_body(), rest: Vec::new() }
+        UploadClient { sending: Some(sending), acks: response.into_body(), rest: Vec::new() }
     }
 }
 
-/// An upload as its sender sees it.
-pub(crate) struct Upload {
+/// The sender's side of an upload.
+pub(crate) struct UploadClient {
     sending: Option<Sending>,
     acks: Incoming,
     rest: Vec<u8>,
 }
 
-impl Upload {
+impl UploadClient {
     pub(crate) async fn send(&mut self, bytes: impl Into<Bytes>) {
         let sending = self.sending.as_ref().unwrap();
         sending.send(Ok(Frame::data(bytes.into()))).await.unwrap();
     }
 
-    /// Ends the upload as one should.
+    /// Ends the upload regularly.
     pub(crate) fn end(&mut self) {
         self.sending = None;
     }
 
-    /// Ends it with a reset.
+    /// Resets the upload's stream.
     pub(crate) async fn reset(&mut self) {
         let sending = self.sending.take().unwrap();
         drop(sending.send(Err(std::io::Error::other("gave up"))).await);
     }
 
-    /// The next frame; none at the end of the stream.
+    /// The next frame; `None` at the end of the stream.
     pub(crate) async fn frame(&mut self) -> Option<serde_json::Value> {
         loop {
             if let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let next = tokio::time::timeout(PATIENCE, self.acks.frame()).await;
+            let next = tokio::time::timeout(TIMEOUT, self.acks.frame()).await;
             let data = next.expect("a frame comes in time")?.ok()?.into_data().unwrap();
             self.rest.extend_from_slice(&data);
         }
     }
 
-    /// Reads frames until this many bytes are acknowledged.
-    pub(crate) async fn acked(&mut self, bytes: u64) {
+    /// Reads frames until this many bytes are acked.
+    pub(crate) async fn wait_for_ack(&mut self, bytes: u64) {
         while let Some(frame) = self.frame().await {
             assert!(frame["error"].is_null(), "{frame}");
             if frame["ack"].as_u64().unwrap_or(0) >= bytes {
@@ -375,7 +377,7 @@ impl Upload {
     }
 
     /// Ends the upload and reads to the end of the stream.
-    pub(crate) async fn frames_after_end(mut self) {
+    pub(crate) async fn end_and_read_frames(mut self) {
         self.end();
         self.frames().await;
     }

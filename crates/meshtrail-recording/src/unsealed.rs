@@ -1,5 +1,4 @@
-//! Sessions that are not sealed, told from what lies on disk and in the store: for whoever finds a recording that no
-//! event speaks of, and wants to know whether one is still to come.
+//! Unsealed sessions by disk and store: whether a recording that no event refers to is still to get its terminal event.
 
 use std::{collections::HashSet, io, path::Path};
 
@@ -7,12 +6,12 @@ use meshtrail_event::SessionId;
 use meshtrail_trail::store::{GetError, Store};
 
 use crate::{
-    journal::{Chunk, sessions_left},
+    journal::{Chunk, unsealed_on_disk},
     ship::folder_key,
 };
 
-/// The sessions of `trail` that a recorder has still to seal: `local` is its folder, where it is on this machine.
-/// Nothing is written, and nothing is believed of them but that they were open.
+/// The sessions of `trail` that a recorder has still to seal. `local` is the recorder's folder, if it is on this
+/// machine. Nothing is written. The openings are not verified: they only tell that such sessions were open.
 pub async fn unsealed_sessions(
     store: &Store,
     local: Option<&Path>,
@@ -20,7 +19,7 @@ pub async fn unsealed_sessions(
 ) -> io::Result<HashSet<SessionId>> {
     let mut unsealed = match local.map(Path::to_owned) {
         Some(local) => {
-            let read = tokio::task::spawn_blocking(move || sessions_left(&local));
+            let read = tokio::task::spawn_blocking(move || unsealed_on_disk(&local));
             read.await.map_err(io::Error::other)??
         }
         None => HashSet::new(),
@@ -31,7 +30,7 @@ pub async fn unsealed_sessions(
                 let chunk = Chunk::read(&packed).map_err(io::Error::other)?;
                 unsealed.extend(chunk.sessions().iter().map(|opening| opening.session.clone()));
             }
-            // Its sessions were sealed meanwhile.
+            // It was deleted meanwhile: its sessions are sealed.
             Err(GetError::Missing { .. }) => {}
             Err(error) => return Err(io::Error::other(error)),
         }
@@ -51,19 +50,19 @@ mod tests {
         let recorder = Recorder::start(quick()).await;
         let mut upload = Client::connect(recorder.address).await.record().await;
         upload.send(SSH).await;
-        upload.acked(SSH.len() as u64).await;
+        upload.wait_for_ack(SSH.len() as u64).await;
         recorder.ledger.wait_for(Kind::SshSessionStarted).await;
         let open = HashSet::from([recorder.recordings.live()[0].id.clone()]);
         let (folder, store) = (recorder.folder.clone(), store_at(recorder.folder.path()).await);
         let local = folder.path().join("local");
-        let told = async || unsealed_sessions(&store, Some(&local), "main").await.unwrap();
-        assert_eq!(told().await, open);
+        let unsealed = async || unsealed_sessions(&store, Some(&local), "main").await.unwrap();
+        assert_eq!(unsealed().await, open);
         // Nothing can be sealed any more, and the journal is laid out at the stop.
         recorder.ledger.failing.store(true, std::sync::atomic::Ordering::SeqCst);
         let Recorder { recordings, stop, .. } = recorder;
         stop.cancel();
         recordings.close().await;
-        assert_eq!(told().await, open);
+        assert_eq!(unsealed().await, open);
         assert_eq!(unsealed_sessions(&store, None, "main").await.unwrap(), HashSet::new());
     }
 }

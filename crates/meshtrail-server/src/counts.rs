@@ -1,4 +1,4 @@
-//! Cached summaries of the trail, one for each stretch of [`STRETCH`] events, for fast counts over the whole trail.
+//! Cached summaries of the trail, one for each stretch of [`SUMMARY_EVENTS`] events, for fast counts over the whole trail.
 //!
 //! - Derived from leaves alone, stored in `cache/summaries` of the state folder, and deletable at any time.
 //! - Bounded: only the newest `MAX_SUMMARIES` stretches have a summary; older events are read by each count.
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use meshtrail_query::tally::{SLOT, STRETCH, Summary, Tally, summarise};
+use meshtrail_query::tally::{SLOT, SUMMARY_EVENTS, Summary, Tally, summarise};
 use meshtrail_trail::{ReadError, Trail};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +57,7 @@ impl Summaries {
     /// Computes missing summaries and follows the trail until `stop` is cancelled.
     pub async fn follow(self, trail: Trail, stop: CancellationToken) {
         let mut size = trail.subscribe();
-        let mut tail = Tail::at(trail.size() / STRETCH * STRETCH);
+        let mut tail = Tail::at(trail.size() / SUMMARY_EVENTS * SUMMARY_EVENTS);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -67,7 +67,7 @@ impl Summaries {
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "counts are not kept up with the trail");
                         tokio::time::sleep(10 * LOOK_EVERY).await;
-                        tail = Tail::at(trail.size() / STRETCH * STRETCH);
+                        tail = Tail::at(trail.size() / SUMMARY_EVENTS * SUMMARY_EVENTS);
                     }
                 },
             }
@@ -83,11 +83,11 @@ impl Summaries {
     async fn step(&self, trail: &Trail, tail: &mut Tail) -> Result<bool, ReadError> {
         let size = trail.size();
         while tail.range.end < size {
-            let until = size.min(tail.range.start + STRETCH);
+            let until = size.min(tail.range.start + SUMMARY_EVENTS);
             summarise(trail, tail.range.end..until, &mut tail.tally).await?;
             tail.range.end = until;
             let summary = Arc::new(Summary::new(tail.range.clone(), &tail.tally));
-            if until == tail.range.start + STRETCH {
+            if until == tail.range.start + SUMMARY_EVENTS {
                 self.write(&summary).await;
                 self.put(summary);
                 *tail = Tail::at(until);
@@ -113,12 +113,13 @@ impl Summaries {
 
     /// The newest stretch before `end` that has no summary. Drops summaries of events before `first`.
     fn missing(&self, first: u64, end: u64) -> Option<Range<u64>> {
-        let oldest = first.div_ceil(STRETCH).max((end / STRETCH).saturating_sub(MAX_SUMMARIES));
+        let oldest = first.div_ceil(SUMMARY_EVENTS).max((end / SUMMARY_EVENTS).saturating_sub(MAX_SUMMARIES));
         self.with_table(|table| {
-            table.full.retain(|&start, _| start >= oldest * STRETCH);
-            let number =
-                (oldest..end / STRETCH).rev().find(|number| !table.full.contains_key(&(number * STRETCH)))?;
-            Some(number * STRETCH..(number + 1) * STRETCH)
+            table.full.retain(|&start, _| start >= oldest * SUMMARY_EVENTS);
+            let number = (oldest..end / SUMMARY_EVENTS)
+                .rev()
+                .find(|number| !table.full.contains_key(&(number * SUMMARY_EVENTS)))?;
+            Some(number * SUMMARY_EVENTS..(number + 1) * SUMMARY_EVENTS)
         })
     }
 

@@ -78,7 +78,7 @@ fn state(
     recordings: Recordings,
 ) -> Result<AppState, OpenStoreError> {
     let (audit_log, history, late_identities) = match mode {
-        StoreMode::ReadOnly => (AuditLog::Disabled, History::of_trail(trail), LateIdentities::default()),
+        StoreMode::ReadOnly => (AuditLog::Disabled, History::for_trail(trail), LateIdentities::default()),
         StoreMode::Writable(history, late_identities) => {
             (AuditLog::Trail(opened.emitter("server")), history, late_identities)
         }
@@ -99,7 +99,7 @@ fn state(
         access: Access::LocalFiles,
         stop: CancellationToken::new(),
         local_url: String::new(),
-        resolver: Resolver::knowing_nobody(),
+        resolver: Resolver::without_providers(),
         tokens: Tokens::none(),
         admin_token: Secret::new_token()?.hash(),
         grants: Grants::default(),
@@ -149,11 +149,11 @@ pub async fn open_to_write(
     let opened = Trail::open(store.clone(), &local, TrailConfig::new(trail))
         .await
         .map_err(|source| OpenStoreError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
-    let nobody = Resolver::knowing_nobody();
+    let nobody = Resolver::without_providers();
     let recordings =
         Recordings::open(store, &local, opened.clone(), nobody, RecordingConfig::default()).await;
     let recordings = recordings.map_err(|error| failed(Box::new(error)))?;
-    let (history, late_identities) = (History::of_trail(trail), LateIdentities::default());
+    let (history, late_identities) = (History::for_trail(trail), LateIdentities::default());
     load(&history, &late_identities, &opened).await.map_err(|error| failed(Box::new(error)))?;
     let state =
         state(StoreMode::Writable(history, late_identities), trail, opened.clone(), recordings.clone())?;

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Form};
 use http::{HeaderMap, HeaderValue, header};
 use meshtrail_event::{Kind, Outcome, Timestamp};
-use meshtrail_identity::{Connection, Standing, Unresolved};
+use meshtrail_identity::{Connection, ResolutionStatus, Unresolved};
 use meshtrail_listen::LocalAddress;
 use serde::Deserialize;
 
@@ -64,20 +64,20 @@ async fn by_tailnet(
     let Form(form) = form.map_err(|error| bad_form(&error))?;
     let resolution = state.resolver().who(connection(peer, local)).await;
     let (identity, certain) = (resolution.identity(), resolution.is_certain());
-    let actor = match (&resolution.standing, resolution.actor) {
-        (Standing::Resolved, Some(actor)) if certain => actor,
-        (Standing::Unresolved { why: why @ Unresolved::OwnMachine }, _) => {
+    let actor = match (&resolution.status, resolution.actor) {
+        (ResolutionStatus::Resolved, Some(actor)) if certain => actor,
+        (ResolutionStatus::Unresolved { why: why @ Unresolved::OwnMachine }, _) => {
             return Err(Problem::bad_credentials(format!(
                 "{why}; `meshtrail sign-in` prints a link for a browser here, to whoever may have one"
             )));
         }
-        (Standing::Resolved, _) | (Standing::Unresolved { .. }, _) => {
+        (ResolutionStatus::Resolved, _) | (ResolutionStatus::Unresolved { .. }, _) => {
             let why = identity.reason.unwrap_or_else(|| "nobody is known behind this address".to_owned());
             return Err(Problem::bad_credentials(format!(
                 "the mesh does not say who you are ({why}); open this console by the server's Tailscale address, or use a token"
             )));
         }
-        (Standing::Conflicting { .. }, _) => {
+        (ResolutionStatus::Conflicting { .. }, _) => {
             return Err(Problem::bad_credentials(
                 "tailscaled and the directory file disagree about who you are; use a token until they agree",
             ));
@@ -107,7 +107,8 @@ async fn is_on_this_machine(state: &AppState, connection: Connection) -> bool {
         return false;
     }
     let resolution = state.resolver().who(connection).await;
-    resolution.device.is_none() || resolution.standing == Standing::Unresolved { why: Unresolved::OwnMachine }
+    resolution.device.is_none()
+        || resolution.status == ResolutionStatus::Unresolved { why: Unresolved::OwnMachine }
 }
 
 /// The problem for somebody whom the mesh knows, but who has no role here.

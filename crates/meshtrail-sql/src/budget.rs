@@ -32,13 +32,9 @@ use tokio::time::{Sleep, sleep};
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Exceeded {
     #[error("the query took longer than {} s: narrow it, by time above all", time.as_secs_f32())]
-    Time {
-        time: Duration,
-    },
+    Time { time: Duration },
     #[error("the query gives more than {rows} rows: add a limit, aggregate, or export")]
-    Rows {
-        rows: u64,
-    },
+    Rows { rows: u64 },
 }
 
 impl From<Exceeded> for DataFusionError {

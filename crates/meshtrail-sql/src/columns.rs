@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use meshtrail_event::Family;
-use meshtrail_trail::segment::{self, ColumnForm, ColumnArray, ColumnValues, Columns};
+use meshtrail_trail::segment::{self, ColumnArray, ColumnForm, ColumnValues, Columns};
 
 /// The column of a row's family, in tables of more than one.
 pub(crate) const FAMILY: &str = "family";

@@ -22,7 +22,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use meshtrail_worker::{Budget, Fault, QueryError};
 
-use crate::budget::HoldToBudget;
+use crate::budget::BudgetRule;
 use crate::error::to_query_error;
 use crate::files::SnapshotFiles;
 use crate::memory::GrantedPool;
@@ -31,7 +31,7 @@ use crate::source::Source;
 use crate::statement::parse_query;
 use crate::tables::Tables;
 use crate::threads::Threads;
-use crate::{CATALOG, SCHEMA, bounded, json};
+use crate::{CATALOG, SCHEMA, function_limits, json};
 
 /// The stack size of planning threads: the planner recurses as deep as a query nests.
 const PLANNING_STACK: usize = 32 << 20;
@@ -271,7 +271,7 @@ fn session(
     schemas.register_schema(SCHEMA, tables.clone())?;
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(schemas));
-    let hold = HoldToBudget { budget: budget.clone() };
+    let hold = BudgetRule { budget: budget.clone() };
     let mut state = SessionStateBuilder::new()
         .with_config(config(limits))
         .with_runtime_env(runtime.clone())
@@ -282,7 +282,7 @@ fn session(
         .with_physical_optimizer_rule(Arc::new(hold))
         .build();
     json::register(&mut state)?;
-    bounded::register(&mut state)?;
+    function_limits::register(&mut state)?;
     Ok(SessionContext::new_with_state(state))
 }
 

@@ -294,8 +294,8 @@ fn leaves(
         if places.is_empty() {
             continue;
         }
-        let write_address = join(of, arrays, columns, &places)?;
-        for (place, leaf) in places.into_iter().zip(write_address.leaves()) {
+        let rows = join(of, arrays, columns, &places)?;
+        for (place, leaf) in places.into_iter().zip(rows.leaves()) {
             let Some(leaf) = leaf else { return exec_err!("the columns of a row contradict each other") };
             let leaf = String::from_utf8(leaf).ok();
             out[place] = if is_detail { leaf.as_deref().and_then(detail) } else { leaf };

@@ -32,10 +32,7 @@ const TIME: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum OutputError {
     #[error("the answer can't be written as {}", format.name())]
-    Encode {
-        format: Format,
-        source: ArrowError,
-    },
+    Encode { format: Format, source: ArrowError },
     #[error("the answer can't be written as Parquet")]
     Parquet(#[source] ParquetError),
 }

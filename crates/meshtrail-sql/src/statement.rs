@@ -42,7 +42,7 @@ pub(crate) fn parse_query(sql: &str) -> Result<Statement, QueryError> {
     let dialect = PostgreSqlDialect {};
     let read = DFParserBuilder::new(sql).with_dialect(&dialect).with_recursion_limit(MAX_DEPTH + 10).build();
     let statements = read.and_then(|mut parser| parser.parse_statements());
-    let mut statements = statements.map_err(|error| crate::error::of(&error, None))?;
+    let mut statements = statements.map_err(|error| crate::error::to_query_error(&error, None))?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(statement), true) => check_allowed(&statement).map(|()| statement),
         (Some(_), false) => Err(QueryError::new(Fault::Refused, "one statement at a time")),

@@ -134,7 +134,8 @@ fn event_table(rows: Arc<StoredTable>) -> Result<LogicalPlan> {
         Family::ALL.iter().all(|family| {
             family.layout().columns.iter().any(|column| {
                 !column.path.starts_with(&["detail"])
-                    && (column.name == name || parts(&column.name, column.of).iter().any(|part| part == name))
+                    && (column.name == name
+                        || parts(&column.name, column.column_type).iter().any(|part| part == name))
             })
         })
     };

@@ -1,4 +1,4 @@
-//! The engine on a real trail: sealed files, the log, and what moves between them.
+//! The engine on a real trail: sealed files, the log, and rows that move from the log to files.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::collections::HashSet;
@@ -21,13 +21,13 @@ use meshtrail_worker::{Budget, Fault, QueryError};
 
 const START: i64 = 1_780_000_000_000_000_000;
 const MINUTE: i64 = 60_000_000_000;
-/// Events of this age are sealed.
-const SOON: Duration = Duration::from_millis(1);
-/// Events are never sealed.
-const LATE: Duration = Duration::from_secs(3600);
+/// A segment age after which events are sealed at once.
+const SEAL_AT_ONCE: Duration = Duration::from_millis(1);
+/// A segment age with which no event is sealed during a test.
+const SEAL_NEVER: Duration = Duration::from_secs(3600);
 
 struct Fixture {
-    #[expect(dead_code, reason = "removed when it goes")]
+    #[expect(dead_code, reason = "removed when it is dropped")]
     folder: tempfile::TempDir,
     trail: Trail,
     engine: Engine,
@@ -35,7 +35,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// Events are sealed soon after they are this old.
+    /// A trail that seals events at the age `segment_age`.
     async fn new(segment_age: Duration, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = StoreLocation::Folder(folder.path().join("store"));
@@ -53,13 +53,13 @@ impl Fixture {
         draft.into_event(id, Timestamp::from_nanos(START))
     }
 
-    /// `count` sessions, one a minute, by turns of three people; and a flow with each.
-    async fn sessions(&mut self, count: usize) {
-        self.sessions_from(0, count).await;
+    /// Appends `count` sessions, one a minute, of three people in turn, each with a flow.
+    async fn add_sessions(&mut self, count: usize) {
+        self.add_sessions_from(0, count).await;
     }
 
-    /// The same, from a how-manyth minute on.
-    async fn sessions_from(&mut self, first: usize, count: usize) {
+    /// Appends `count` sessions like [`Self::add_sessions`], from minute `first` on.
+    async fn add_sessions_from(&mut self, first: usize, count: usize) {
         let mut events = Vec::new();
         for number in first..first + count {
             events.push(self.session(number));
@@ -111,7 +111,7 @@ impl Fixture {
     }
 
     /// Waits until at least `size` events are in files.
-    async fn sealed(&self, size: u64) {
+    async fn wait_until_sealed(&self, size: u64) {
         for _ in 0..2000 {
             if self.trail.snapshot().sealed() >= size {
                 return;
@@ -125,8 +125,11 @@ impl Fixture {
 async fn ask(engine: &Engine, sql: &str, budget: &Budget) -> Result<RecordBatch, QueryError> {
     let answer = engine.query(sql, budget).await?;
     let schema = answer.schema;
-    let batches: Vec<RecordBatch> =
-        answer.stream.try_collect().await.map_err(|error| meshtrail_sql::error::to_query_error(&error, None))?;
+    let batches: Vec<RecordBatch> = answer
+        .stream
+        .try_collect()
+        .await
+        .map_err(|error| meshtrail_sql::error::to_query_error(&error, None))?;
     Ok(concat_batches(&schema, &batches).unwrap())
 }
 
@@ -159,22 +162,22 @@ fn person(number: usize) -> Actor {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_event_is_counted_once_while_segments_are_sealed() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
     for round in 1..=20 {
-        fixture.sessions(100).await;
+        fixture.add_sessions(100).await;
         assert_eq!(fixture.number("select count(*) from event").await, round * 200);
         assert_eq!(fixture.number("select count(distinct index) from event").await, round * 200);
         assert_eq!(fixture.number("select sum(bytes) from session").await, round * (99 * 100 / 2));
     }
-    fixture.sealed(4000).await;
+    fixture.wait_until_sealed(4000).await;
     assert_eq!(fixture.number("select count(*) from flow where outcome = 'denied'").await, 200);
     assert_eq!(fixture.number("select max(index) from event").await, 3999);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_issues_own_example_runs_as_written() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
-    fixture.sessions(90).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
+    fixture.add_sessions(90).await;
     let now = Timestamp::now();
     let mut draft = Draft::new(Kind::SshSessionEnded, now);
     draft.actor = person(1);
@@ -194,11 +197,13 @@ async fn sealed_rows_and_rows_of_the_log_look_alike() {
         "select index, family, kind, actor, detail, leaf from event where index < 6 order by index";
     let sql_flow =
         "select src, src_port, dst, dst_port, tx_bytes, time from flow where index < 6 order by index";
-    let (mut fixture, mut other) =
-        (Fixture::new(LATE, Limits::default()).await, Fixture::new(SOON, Limits::default()).await);
-    fixture.sessions(3).await;
-    other.sessions(3).await;
-    other.sealed(6).await;
+    let (mut fixture, mut other) = (
+        Fixture::new(SEAL_NEVER, Limits::default()).await,
+        Fixture::new(SEAL_AT_ONCE, Limits::default()).await,
+    );
+    fixture.add_sessions(3).await;
+    other.add_sessions(3).await;
+    other.wait_until_sealed(6).await;
     assert_eq!((fixture.trail.snapshot().sealed(), other.trail.snapshot().sealed()), (0, 6));
     let hot = (fixture.rows(sql).await, fixture.rows(sql_event).await, fixture.rows(sql_flow).await);
     let sealed = (other.rows(sql).await, other.rows(sql_event).await, other.rows(sql_flow).await);
@@ -214,10 +219,10 @@ async fn sealed_rows_and_rows_of_the_log_look_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_outside_the_asked_time_index_or_kind_are_not_opened() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
     for round in 1..=5 {
-        fixture.sessions_from((round - 1) * 100, 100).await;
-        fixture.sealed(round as u64 * 200).await;
+        fixture.add_sessions_from((round - 1) * 100, 100).await;
+        fixture.wait_until_sealed(round as u64 * 200).await;
     }
     let from = at(100);
     for sql in [
@@ -239,8 +244,8 @@ async fn files_outside_the_asked_time_index_or_kind_are_not_opened() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
-    fixture.sessions(900).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
+    fixture.add_sessions(900).await;
     let one = format!("session = '{}'", session_id(17).as_str());
     for (filter, expected) in [
         (one.as_str(), 1),
@@ -260,24 +265,24 @@ async fn a_filter_finds_the_same_rows_however_it_is_narrowed() {
 }
 
 impl Fixture {
-    /// Files of logins, devices, sessions and addresses whose bounds are alike: only Bloom filters tell them apart.
-    async fn alike(files: usize) -> Self {
-        let mut fixture = Fixture::new(SOON, Limits::default()).await;
+    /// Files whose bounds of logins, devices, sessions and addresses are equal: only Bloom filters can exclude one.
+    async fn with_equal_bounds(files: usize) -> Self {
+        let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
         for file in 0..files {
             let names = [("a0".to_owned(), 1), (format!("m{file}"), 100 + file), ("z0".to_owned(), 200)];
             let mut events: Vec<Event> =
-                names.iter().flat_map(|(name, number)| fixture.odd(name, *number)).collect();
+                names.iter().flat_map(|(name, number)| fixture.flows_of_every_label(name, *number)).collect();
             events.push(fixture.session(if file % 2 == 0 { 0 } else { 999 }));
             events.push(fixture.session(if file % 2 == 0 { 999 } else { 0 }));
             events.push(fixture.session(100 + file));
             fixture.trail.append(events).await.unwrap();
-            fixture.sealed(fixture.sequence).await;
+            fixture.wait_until_sealed(fixture.sequence).await;
         }
         fixture
     }
 
-    /// Flows of actors that have a label each way there is, all with `name` in it.
-    fn odd(&mut self, name: &str, number: usize) -> Vec<Event> {
+    /// One flow for every form of an actor's and a target's label, all with `name` in it.
+    fn flows_of_every_label(&mut self, name: &str, number: usize) -> Vec<Event> {
         let login = Arc::new(Person { login: format!("{name}@example.com"), ..Person::default() });
         let device = |device_name: Option<String>, addresses: &[String], id: Option<String>| {
             Arc::new(Device { name: device_name, addresses: addresses.to_vec(), id, ..Device::default() })
@@ -320,8 +325,8 @@ impl Fixture {
         flows.collect()
     }
 
-    /// The line of the plan, after it ran, that tells of files.
-    async fn files_of(&self, sql: &str) -> String {
+    /// The line of the executed plan that names the files.
+    async fn scan_line(&self, sql: &str) -> String {
         let plan = self.rows(&format!("explain analyze {sql}")).await;
         let lines = plan.iter().flat_map(|row| row[1].lines());
         lines.filter(|line| line.contains("DataSourceExec")).collect()
@@ -330,7 +335,7 @@ impl Fixture {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bloom_filters_skip_what_bounds_cannot_by_every_column_that_has_one() {
-    let fixture = Fixture::alike(6).await;
+    let fixture = Fixture::with_equal_bounds(6).await;
     let session = format!("session = '{}'", session_id(103).as_str());
     for (table, filter) in [
         ("flow", "actor_login = 'm3@example.com'"),
@@ -342,7 +347,7 @@ async fn bloom_filters_skip_what_bounds_cannot_by_every_column_that_has_one() {
         ("event", "actor_login = 'm3@example.com' and family = 'flow'"),
         ("session", session.as_str()),
     ] {
-        let line = fixture.files_of(&format!("select index from {table} where {filter}")).await;
+        let line = fixture.scan_line(&format!("select index from {table} where {filter}")).await;
         let pruned = line.split("row_groups_pruned_bloom_filter=").nth(1).unwrap_or_default();
         let by_bounds = line.split("row_groups_pruned_statistics=").nth(1).unwrap_or_default();
         assert!(pruned.starts_with("6 total → 1 matched"), "{filter}: {line}");
@@ -352,7 +357,7 @@ async fn bloom_filters_skip_what_bounds_cannot_by_every_column_that_has_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_put_together_and_either_or_skip_files_too() {
-    let fixture = Fixture::alike(6).await;
+    let fixture = Fixture::with_equal_bounds(6).await;
     for filter in [
         "actor = 'm3@example.com'",
         "actor in ('m3@example.com', 'nobody@example.com')",
@@ -360,18 +365,18 @@ async fn names_put_together_and_either_or_skip_files_too() {
         "src = '10.103.0.1' or dst = 'fd7a::103'",
         "actor_login = 'm3@example.com' or target_device_id = 'id-m3'",
     ] {
-        let line = fixture.files_of(&format!("select index from flow where {filter}")).await;
+        let line = fixture.scan_line(&format!("select index from flow where {filter}")).await;
         assert_eq!(line.matches(".parquet").count(), 1, "{filter}: {line}");
     }
     for filter in ["actor = 'm3@example.com' or tx_bytes is null", "not actor = 'm3@example.com'"] {
-        let line = fixture.files_of(&format!("select index from flow where {filter}")).await;
+        let line = fixture.scan_line(&format!("select index from flow where {filter}")).await;
         assert_eq!(line.matches(".parquet").count(), 6, "{filter}: {line}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_file_is_skipped_that_holds_what_is_asked_for() {
-    let fixture = Fixture::alike(4).await;
+    let fixture = Fixture::with_equal_bounds(4).await;
     for table in ["flow", "event"] {
         for column in ["actor", "device", "target", "actor_login", "actor_device_name", "target_device_id"] {
             let all = fixture.rows(&format!("select {column}, count(*) from {table} group by 1")).await;
@@ -392,14 +397,14 @@ async fn no_file_is_skipped_that_holds_what_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tables_of_one_query_see_one_moment_while_events_come_in() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
-    fixture.sessions(10).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
+    fixture.add_sessions(10).await;
     let engine = fixture.engine.clone();
-    let going = Arc::new(AtomicBool::new(true));
-    let goes_on = going.clone();
+    let is_running = Arc::new(AtomicBool::new(true));
+    let keep_appending = is_running.clone();
     let appends = tokio::spawn(async move {
-        while goes_on.load(Ordering::Relaxed) {
-            fixture.sessions(1).await;
+        while keep_appending.load(Ordering::Relaxed) {
+            fixture.add_sessions(1).await;
         }
         fixture
     });
@@ -416,8 +421,8 @@ async fn all_tables_of_one_query_see_one_moment_while_events_come_in() {
         assert_eq!(counted[0][0], counted[0][1]);
         seen.insert(counted[0][0].clone());
     }
-    going.store(false, Ordering::Relaxed);
-    // The folder goes with the fixture: it is held until the last question was answered.
+    is_running.store(false, Ordering::Relaxed);
+    // The folder is removed with the fixture, which has to live until the last query is answered.
     let fixture = appends.await.unwrap();
     let all = texts(&ask(&engine, "select count(*) from event", engine.budget()).await.unwrap());
     assert_eq!(all, [[fixture.sequence.to_string()]]);
@@ -425,16 +430,16 @@ async fn all_tables_of_one_query_see_one_moment_while_events_come_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_is_taken_apart_as_postgres_does_in_files_and_in_the_log() {
-    for age in [SOON, LATE] {
+    for age in [SEAL_AT_ONCE, SEAL_NEVER] {
         let mut fixture = Fixture::new(age, Limits::default()).await;
-        fixture.sessions(40).await;
+        fixture.add_sessions(40).await;
         let mut draft = Draft::new(Kind::SshLogin, at(50));
         let tags = vec!["tag:prod".to_owned(), "tag:ci, \"x\"".to_owned()];
         draft.actor.device = Some(Device { tags, ..Device::default() }.into());
         let event = fixture.event(draft);
         fixture.trail.append(vec![event]).await.unwrap();
-        if age == SOON {
-            fixture.sealed(81).await;
+        if age == SEAL_AT_ONCE {
+            fixture.wait_until_sealed(81).await;
         }
         let sql = "select detail->>'tx_bytes', detail->'dst', detail->>'dst', detail->'nothing'->>'there' \
                    from event where family = 'flow' and (detail->>'tx_bytes')::bigint = 7";
@@ -469,8 +474,8 @@ async fn json_is_taken_apart_as_postgres_does_in_files_and_in_the_log() {
     }
 }
 
-/// The queries of the manual's page, each a line that begins with four spaces; what follows a query's end is left out.
-fn of_the_manual() -> Vec<&'static str> {
+/// The queries of docs/sql.md: lines indented by four spaces that begin with `select`.
+fn manual_queries() -> Vec<&'static str> {
     let page = include_str!("../../../docs/sql.md");
     let lines = page.lines().filter_map(|line| line.strip_prefix("    "));
     lines.filter(|line| line.starts_with("select ") && !line.contains("read_parquet")).collect()
@@ -478,12 +483,12 @@ fn of_the_manual() -> Vec<&'static str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_of_the_manual_runs_as_it_is_written() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
-    fixture.sessions(20).await;
-    let queries = of_the_manual();
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
+    fixture.add_sessions(20).await;
+    let queries = manual_queries();
     assert!(queries.len() >= 10, "{queries:?}");
     for sql in queries {
-        // In files, for other engines; here `time` holds the nanoseconds.
+        // A column of the files, for other engines; in this engine `time` has the nanoseconds.
         let sql = sql.replace(", time_ns desc", "").replace(", time_ns", "");
         fixture.ask(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
@@ -494,8 +499,8 @@ async fn memory_is_bounded_and_what_does_not_fit_spills() {
     let folder = tempfile::tempdir().unwrap();
     let limits =
         Limits { memory: 32 << 20, spill: Some(folder.path().to_owned()), threads: 2, ..Limits::default() };
-    let mut fixture = Fixture::new(SOON, limits).await;
-    fixture.sessions(1000).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, limits).await;
+    fixture.add_sessions(1000).await;
     let sort = "explain analyze select e.index, repeat('x', 50) || a.x as long from event e, \
                 generate_series(1, 300) a(x) order by long desc, index";
     let plan = fixture.rows(sort).await;
@@ -509,8 +514,8 @@ async fn memory_is_bounded_and_what_does_not_fit_spills() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_and_rows_are_bounded() {
-    let mut fixture = Fixture::new(LATE, Limits::default()).await;
-    fixture.sessions(100).await;
+    let mut fixture = Fixture::new(SEAL_NEVER, Limits::default()).await;
+    fixture.add_sessions(100).await;
     let short = Budget { time: Duration::from_millis(300), rows: 10 };
     let endless = "select count(*) from generate_series(1, 9000000000000) a(x) where x % 7 = 9";
     let error = ask(&fixture.engine, endless, &short).await.unwrap_err();
@@ -522,7 +527,7 @@ async fn time_and_rows_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_query_writes_reads_files_or_reaches_the_network() {
-    let fixture = Fixture::new(LATE, Limits::default()).await;
+    let fixture = Fixture::new(SEAL_NEVER, Limits::default()).await;
     for sql in [
         "select * from '/etc/passwd'",
         "select * from \"/etc/passwd.csv\"",
@@ -553,7 +558,7 @@ async fn no_query_writes_reads_files_or_reaches_the_network() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_name_is_told_where_with_the_right_one() {
-    let fixture = Fixture::new(LATE, Limits::default()).await;
+    let fixture = Fixture::new(SEAL_NEVER, Limits::default()).await;
     for (sql, place, told) in [
         ("select acotr from session", (1, 8), "did you mean actor?"),
         ("select *\nfrom sesion", (2, 6), "did you mean session?"),
@@ -568,8 +573,8 @@ async fn a_wrong_name_is_told_where_with_the_right_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_answers_with_all_its_columns() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
-    fixture.sessions(50).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
+    fixture.add_sessions(50).await;
     let tables: Vec<String> = fixture.engine.tables().map(str::to_owned).collect();
     for table in &tables {
         fixture
@@ -586,8 +591,8 @@ async fn every_table_answers_with_all_its_columns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_as_large_as_they_may_be_are_answered() {
-    let mut fixture = Fixture::new(SOON, Limits::default()).await;
-    fixture.sessions(20).await;
+    let mut fixture = Fixture::new(SEAL_AT_ONCE, Limits::default()).await;
+    fixture.add_sessions(20).await;
     let chained = format!("select count(*) from session where index = 0{}", " or bytes = 7".repeat(298));
     assert_eq!(fixture.number(&chained).await, 2);
     let deep = format!("select count(*) from session where {}index = 0{}", "(".repeat(35), ")".repeat(35));

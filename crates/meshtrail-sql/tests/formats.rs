@@ -1,5 +1,5 @@
-//! Segments of the first format and of today's, asked as one table: times to the nanosecond, and files and pages that
-//! can't matter are passed over in both.
+//! Segments of the first and the current format, queried as one table: times to the nanosecond, and files and pages
+//! outside the bounds are skipped in both.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::Path;
@@ -16,17 +16,17 @@ use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Scan, Trail, TrailConfig};
 use tempfile::TempDir;
 
-/// New events of one segment, which are several pages of flows.
+/// New events in one segment: several pages of flows.
 const NEW: u64 = 8192;
-/// Times of new events lie this far apart.
+/// Nanoseconds between the times of two new events.
 const STEP: i64 = 1_000_333;
 
-struct Both {
-    #[expect(dead_code, reason = "removed when it goes")]
+struct MixedTrail {
+    #[expect(dead_code, reason = "removed when it is dropped")]
     folder: TempDir,
     trail: Trail,
     engine: Engine,
-    /// The time of each flow, sealed by the older version and today's.
+    /// The time of every flow, sealed by the old version and the current one.
     times: Vec<i64>,
 }
 
@@ -42,7 +42,7 @@ fn flow(sequence: u64) -> Event {
     draft.into_event(id, time)
 }
 
-impl Both {
+impl MixedTrail {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/store-1.tar.gz");
@@ -103,12 +103,12 @@ impl Both {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_are_compared_to_the_nanosecond_in_files_of_both_formats() {
-    let both = Both::open().await;
-    let older = both.times.iter().copied().find(|time| time % 1000 != 0).unwrap();
+    let mixed = MixedTrail::open().await;
+    let older = mixed.times.iter().copied().find(|time| time % 1000 != 0).unwrap();
     let newer = flow(4000).time.as_nanos();
-    for moment in [older, newer, newer / 1000 * 1000] {
+    for middle in [older, newer, newer / 1000 * 1000] {
         for shift in [-1, 0, 1] {
-            let at = Timestamp::from_nanos(moment + shift);
+            let at = Timestamp::from_nanos(middle + shift);
             for (operator, holds) in [
                 ("<", (|a, b| a < b) as fn(i64, i64) -> bool),
                 ("<=", |a, b| a <= b),
@@ -118,38 +118,38 @@ async fn times_are_compared_to_the_nanosecond_in_files_of_both_formats() {
                 ("<>", |a, b| a != b),
             ] {
                 let sql = format!("select count(*) from flow where time {operator} '{at}'");
-                let expected = both.times.iter().filter(|&&time| holds(time, at.as_nanos())).count();
-                assert_eq!(both.number(&sql).await, expected, "{sql}");
+                let expected = mixed.times.iter().filter(|&&time| holds(time, at.as_nanos())).count();
+                assert_eq!(mixed.number(&sql).await, expected, "{sql}");
             }
         }
     }
-    let count = both.number("select count(*) from flow where start is not null and start = time").await;
+    let count = mixed.number("select count(*) from flow where start is not null and start = time").await;
     assert!(count >= usize::try_from(NEW).unwrap());
-    let (first, last) = (both.times.iter().min().unwrap(), both.times.iter().max().unwrap());
-    let asked = both.nanos("select min(time) from flow where tx_bytes is null or tx_bytes >= 0").await;
+    let (first, last) = (mixed.times.iter().min().unwrap(), mixed.times.iter().max().unwrap());
+    let asked = mixed.nanos("select min(time) from flow where tx_bytes is null or tx_bytes >= 0").await;
     assert_eq!(asked, [*first]);
-    let mut newest = both.times.clone();
+    let mut newest = mixed.times.clone();
     newest.sort_unstable_by(|a, b| b.cmp(a));
-    let asked = both.nanos("select time from flow order by time desc limit 7").await;
+    let asked = mixed.nanos("select time from flow order by time desc limit 7").await;
     assert_eq!((&asked[..], newest[0]), (&newest[..7], *last));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaves_are_put_together_from_files_of_both_formats() {
-    let both = Both::open().await;
-    let size = both.trail.size();
+    let mixed = MixedTrail::open().await;
+    let size = mixed.trail.size();
     for index in [3, 20, 481, 1190, 1300, size - 1] {
-        let leaf = both.texts(&format!("select leaf from event where index = {index}")).await;
-        assert_eq!(leaf[0].as_bytes(), &both.trail.leaf(index).await.unwrap()[..], "{index}");
+        let leaf = mixed.texts(&format!("select leaf from event where index = {index}")).await;
+        assert_eq!(leaf[0].as_bytes(), &mixed.trail.leaf(index).await.unwrap()[..], "{index}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_outside_the_asked_times_is_passed_over_in_files_of_both_formats() {
-    let both = Both::open().await;
+    let mixed = MixedTrail::open().await;
     let at = |sequence: u64| Timestamp::from_nanos(flow(sequence).time.as_nanos() + 1);
-    // A few rows in the middle of the new file: the older files are not opened, and of this one a page is read.
-    let plan = both
+    // A few rows in the middle of the new file: the older files are not opened, and one page of this file is read.
+    let plan = mixed
         .plan(&format!("select src from flow where time > '{}' and time < '{}'", at(4200), at(4210)))
         .await;
     assert!(plan.contains("family=flow") && !plan.contains("kind=flow"), "{plan}");
@@ -158,7 +158,7 @@ async fn what_lies_outside_the_asked_times_is_passed_over_in_files_of_both_forma
     let (total, matched) = pruned.split_once(" → ").unwrap_or_default();
     assert!(number(total) > Some(4.0) && matched.starts_with("2.0"), "{plan}");
     // The other way round.
-    let plan = both
+    let plan = mixed
         .plan("select src from flow where time < '2026-11-30T00:00:00.000000001Z' and index < 1100")
         .await;
     assert!(plan.contains("kind=flow") && !plan.contains("family=flow"), "{plan}");

@@ -1,4 +1,4 @@
-//! Questions asked of real worker processes, beside an engine in this process that reads the same trail.
+//! Queries to real worker processes, compared with an engine in this process that reads the same trail.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use meshtrail_sql::output::Encoder;
 use meshtrail_sql::{Engine, Limits as EngineLimits};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Trail, TrailConfig};
-use meshtrail_worker::{Budget, Fault, Format, Limits, QueryError, Query, Workers};
+use meshtrail_worker::{Budget, Fault, Format, Limits, Query, QueryError, Workers};
 
 const START: i64 = 1_780_000_000_000_000_000;
 
@@ -55,15 +55,14 @@ impl Fixture {
     }
 
     async fn ask(&self, sql: &str) -> Result<String, QueryError> {
-        self.ask_for(sql, self.workers.budget().time).await
+        self.ask_with_time(sql, self.workers.budget().time).await
     }
 
-    async fn ask_for(&self, sql: &str, time: Duration) -> Result<String, QueryError> {
+    async fn ask_with_time(&self, sql: &str, time: Duration) -> Result<String, QueryError> {
         let budget = Budget { time, ..self.workers.budget().clone() };
         let asker = "alice".to_owned();
-        let question =
-            Query { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
-        let mut answer = self.workers.ask(question).await?;
+        let query = Query { asker, sql: sql.to_owned(), format: Format::JsonLines, budget, limit: None };
+        let mut answer = self.workers.ask(query).await?;
         let mut bytes = Vec::new();
         while let Some(part) = answer.next().await? {
             bytes.extend_from_slice(&part);
@@ -71,7 +70,7 @@ impl Fixture {
         Ok(String::from_utf8(bytes).unwrap())
     }
 
-    /// The answer of an engine in this process.
+    /// The output of an engine in this process.
     async fn expected(&self, sql: &str) -> String {
         let engine = Engine::new(self.trail.clone(), EngineLimits::default()).unwrap();
         let mut answer = engine.query(sql, engine.budget()).await.unwrap();
@@ -84,11 +83,11 @@ impl Fixture {
         String::from_utf8(bytes).unwrap()
     }
 
-    fn spilled(&self) -> usize {
+    fn spill_folders(&self) -> usize {
         std::fs::read_dir(self.folder.path().join("spill")).unwrap().count()
     }
 
-    /// This fixture's worker, if it runs: its spill folder is among its arguments.
+    /// This fixture's worker process, if it runs: its spill folder is among its arguments.
     fn worker(&self) -> Option<u32> {
         let spill = self.folder.path().join("spill");
         let all = std::fs::read_dir("/proc").unwrap().flatten();
@@ -130,7 +129,7 @@ async fn what_is_wrong_is_told_before_an_answer_begins() {
     fixture.workers.check("alice", "select 1 from event").await.unwrap();
 }
 
-/// The list that a whole server is asked, recordings beside it, end to end.
+/// The queries that the end-to-end tests send to a server while it records.
 const HOSTILE: &str = include_str!("hostile.sql");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,13 +140,13 @@ async fn a_deadline_holds_for_every_operator_and_while_planning() {
     for sql in HOSTILE.lines().filter(|line| !line.starts_with("--")) {
         let sql = sql.replace("{n}", "9");
         let mut took = Vec::new();
-        // A machine that is busy with something else has two more tries.
+        // Three attempts: the machine can be busy.
         for _ in 0..3 {
-            let begun = Instant::now();
-            let error = fixture.ask_for(&sql, time).await.expect_err(&sql);
-            took.push(begun.elapsed());
+            let start = Instant::now();
+            let error = fixture.ask_with_time(&sql, time).await.expect_err(&sql);
+            took.push(start.elapsed());
             assert!(matches!(error.fault, Fault::Budget | Fault::Query), "{sql}: {error}");
-            if begun.elapsed() < time + Duration::from_secs(1) {
+            if start.elapsed() < time + Duration::from_secs(1) {
                 break;
             }
         }
@@ -164,12 +163,12 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     let endless = "select count(*) from generate_series(1,100000) a, generate_series(1,100000) b, generate_series(1,9) c";
     let asking = fixture.ask(endless);
     let killing = async {
-        // Until it is confined, seccomp being the last step, and has been asked.
+        // Waits until the worker is confined (seccomp is the last step) and has a query.
         let (worker, text) = loop {
             let worker = fixture.worker();
             let status = worker.map(|id| (id, std::fs::read_to_string(format!("/proc/{id}/status"))));
             match status {
-                Some((id, Ok(text))) if text.contains("Seccomp:\t2") && is_asked(id) => break (id, text),
+                Some((id, Ok(text))) if text.contains("Seccomp:\t2") && has_query(id) => break (id, text),
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
@@ -178,7 +177,7 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
         assert!(!limit(worker, "Max address space").starts_with("unlimited"));
         let environment = std::fs::read(format!("/proc/{worker}/environ")).unwrap();
         assert_eq!(String::from_utf8_lossy(&environment), "MIMALLOC_ARENA_RESERVE=32M\0");
-        assert!(!sockets_beside_its_own(worker), "it holds what its server has open");
+        assert!(!has_foreign_sockets(worker), "it holds what its server has open");
         let killed = std::process::Command::new("kill").args(["-KILL", &worker.to_string()]).status();
         assert!(killed.unwrap().success());
     };
@@ -192,8 +191,8 @@ async fn a_worker_that_is_killed_is_an_error_to_its_asker_alone_and_is_told() {
     assert_eq!(fixture.workers.counts().died.load(Ordering::Relaxed), 1);
 }
 
-/// Whether a worker has a question, whose time a thread of its own keeps.
-fn is_asked(id: u32) -> bool {
+/// Whether a worker runs a query: it then has a `deadline` thread.
+fn has_query(id: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
     let mut names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
     names.any(|name| name.trim() == "deadline")
@@ -205,8 +204,8 @@ fn limit(id: u32, name: &str) -> String {
     line.trim_start().to_owned()
 }
 
-/// Whether a process holds more sockets than the two that it was given, each once more for its own use.
-fn sockets_beside_its_own(id: u32) -> bool {
+/// Whether a process has more sockets than the two that it was given, each once duplicated.
+fn has_foreign_sockets(id: u32) -> bool {
     let open = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
     let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
     let mut sockets: Vec<PathBuf> = targets.filter(|target| is_socket(target)).collect();
@@ -230,14 +229,14 @@ async fn an_asker_that_goes_takes_its_worker_along_and_nothing_spilled_stays() {
     .await;
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 100000000)".to_owned();
-    let question = Query { asker: "bob".to_owned(), sql, format: Format::Csv, budget, limit: None };
-    let mut answer = fixture.workers.ask(question).await.unwrap();
+    let query = Query { asker: "bob".to_owned(), sql, format: Format::Csv, budget, limit: None };
+    let mut answer = fixture.workers.ask(query).await.unwrap();
     assert!(answer.next().await.unwrap().is_some());
-    assert_eq!(fixture.spilled(), 1);
+    assert_eq!(fixture.spill_folders(), 1);
     let error = fixture.ask("select 1").await.unwrap_err();
     assert_eq!(error.fault, Fault::Busy, "{error}");
     drop(answer);
-    while fixture.spilled() > 0 {
+    while fixture.spill_folders() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(fixture.workers.counts().died.load(Ordering::Relaxed), 0, "leaving is no death");
@@ -263,8 +262,8 @@ async fn more_rows_than_allowed_are_an_error_and_a_limit_is_an_end() {
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 1000000)".to_owned();
     let asker = "alice".to_owned();
-    let question = Query { asker, sql, format: Format::Csv, budget, limit: Some(50_000) };
-    let mut answer = fixture.workers.ask(question).await.unwrap();
+    let query = Query { asker, sql, format: Format::Csv, budget, limit: Some(50_000) };
+    let mut answer = fixture.workers.ask(query).await.unwrap();
     let mut lines = 0;
     while let Some(part) = answer.next().await.unwrap() {
         lines += part.iter().filter(|byte| **byte == b'\n').count();
@@ -281,13 +280,13 @@ async fn one_asker_has_half_of_the_places_and_another_is_answered_meanwhile() {
     .await;
     let budget = fixture.workers.budget().clone();
     let sql = "select value from generate_series(1, 100000000)".to_owned();
-    let question = Query { asker: "alice".to_owned(), sql, format: Format::Csv, budget, limit: None };
-    let running = fixture.workers.ask(question.clone()).await.unwrap();
-    let error = fixture.workers.ask(question.clone()).await.unwrap_err();
+    let query = Query { asker: "alice".to_owned(), sql, format: Format::Csv, budget, limit: None };
+    let running = fixture.workers.ask(query.clone()).await.unwrap();
+    let error = fixture.workers.ask(query.clone()).await.unwrap_err();
     assert_eq!(error.fault, Fault::Busy, "{error}");
     assert!(error.message.contains("of alice"), "{error}");
-    let other = Query { asker: "bob".to_owned(), sql: "select 1".to_owned(), ..question.clone() };
+    let other = Query { asker: "bob".to_owned(), sql: "select 1".to_owned(), ..query.clone() };
     fixture.workers.ask(other).await.unwrap();
     drop(running);
-    fixture.workers.ask(question).await.unwrap();
+    fixture.workers.ask(query).await.unwrap();
 }

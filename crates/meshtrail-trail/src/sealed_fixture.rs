@@ -6,7 +6,7 @@ use bytes::Bytes;
 use meshtrail_event::{Event, Family, Timestamp};
 use tempfile::TempDir;
 
-use crate::manifest::{Change, EpochState, Fold, Put, Segment, SegmentFile, SequenceSpan, Sources};
+use crate::manifest::{EpochState, Fold, ManifestChange, Put, Segment, SegmentFile, SequenceSpan, Sources};
 use crate::manifest::{TimeSpan, put_next, root_key, subtrees_of};
 use crate::note;
 use crate::segment::encode;
@@ -78,7 +78,7 @@ impl SealedTrail {
         let sealed = hour(self.fold.number());
         let subtrees = subtrees_of(&self.tail, first, end).unwrap();
         let seen = EpochState { epoch: 1, high: end, missing: Vec::new() };
-        let change = Change {
+        let change = ManifestChange {
             sealed: vec![Segment { files, first, last: end - 1, sealed, subtrees }],
             dedupe: Sources::from([("agent.a".parse().unwrap(), vec![seen])]),
             retired: None,

@@ -42,7 +42,7 @@ enum AnswerState {
 
 impl fmt::Debug for AnswerStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
+        f.debug_struct("AnswerStream")
             .field("format", &self.format)
             .field("rows", &self.rows)
             .finish_non_exhaustive()

@@ -32,8 +32,8 @@ fn a_server_killed_while_it_collects_loses_nothing_and_writes_nothing_twice() {
     let now = meshtrail_event::Timestamp::now().as_nanos();
     let step = 60_000_000_000;
     let from = now - step * i64::try_from(RECORDS).unwrap();
-    let world = World { audit: Log::Made { count: RECORDS, from, step }, ..World::default() };
-    let api = runtime.block_on(StandIn::of(world)).unwrap();
+    let world = World { audit: Log::Generated { count: RECORDS, from, step }, ..World::default() };
+    let api = runtime.block_on(StandIn::with_world(world)).unwrap();
     std::fs::write(folder.join("api.key"), API_KEY).unwrap();
     let config = format!(
         "[sources.tailscale]\napi_url = \"{}\"\napi_key_file = \"api.key\"\nflow_logs = false\n",

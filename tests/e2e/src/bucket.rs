@@ -1,4 +1,4 @@
-//! MinIO on loopback, and a bucket in it.
+//! MinIO on loopback with one bucket.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::process::{Process, mortal, peer, run};
-use crate::{PATIENCE, http_client, until};
+use crate::process::{Process, child_command, peer, run};
+use crate::{WAIT_LIMIT, http_client, until};
 
 /// A MinIO server with one versioned bucket under Object Lock.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Version {
     pub version: String,
     /// Its bytes.
     pub size: u64,
-    /// Whether it is the newest.
+    /// Whether it is the newest version.
     pub latest: bool,
     /// Whether it is a delete marker.
     pub marker: bool,
@@ -45,13 +45,13 @@ impl Bucket {
             name: "trail".into(),
             folder: folder.to_owned(),
         };
-        bucket.answers().await?;
+        bucket.wait_until_ready().await?;
         bucket.command(&["make", "-lock"], None).await?;
         Ok(bucket)
     }
 
     fn serve(folder: &Path, address: &str) -> Result<Process> {
-        let mut command = mortal(peer("minio")?);
+        let mut command = child_command(peer("minio")?);
         command.args(["server", "--quiet", "--address", address, "--console-address", "127.0.0.1:0"]);
         command.arg(folder.join("minio"));
         command.envs([
@@ -67,13 +67,13 @@ impl Bucket {
     pub async fn start_again(&mut self) -> Result<()> {
         let address = self.endpoint.trim_start_matches("http://").to_owned();
         self.process = Self::serve(&self.folder, &address)?;
-        self.answers().await
+        self.wait_until_ready().await
     }
 
-    async fn answers(&self) -> Result<()> {
+    async fn wait_until_ready(&self) -> Result<()> {
         let http = http_client();
         let live = format!("{}/minio/health/ready", self.endpoint);
-        until("MinIO to answer", PATIENCE, async || {
+        until("MinIO to answer", WAIT_LIMIT, async || {
             http.get(&live).send().await.ok()?.status().is_success().then_some(())
         })
         .await
@@ -85,7 +85,7 @@ impl Bucket {
         format!("s3://{}/{prefix}", self.name)
     }
 
-    /// What `meshtrail` must have in its environment to reach it.
+    /// The environment with which `meshtrail` can access the bucket.
     pub fn environment(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
@@ -110,25 +110,25 @@ impl Bucket {
         self.command(&["get", key], None).await
     }
 
-    /// Puts bytes over whatever is there.
+    /// Writes a new version of a key.
     pub async fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let file = self.folder.join("put");
         std::fs::write(&file, bytes)?;
         self.command(&["put", key], Some(&file)).await.map(drop)
     }
 
-    /// A plain delete: a marker in front.
+    /// A plain delete: adds a delete marker.
     pub async fn delete(&self, key: &str) -> Result<()> {
         self.command(&["delete", key], None).await.map(drop)
     }
 
     async fn command(&self, arguments: &[&str], input: Option<&Path>) -> Result<Vec<u8>> {
-        let mut command: Command = mortal("sh");
+        let mut command: Command = child_command("sh");
         let from = input.map_or_else(|| "/dev/null".to_owned(), |file| file.display().to_string());
         let (verb, rest) = arguments.split_first().context("a verb")?;
         command.arg("-c").arg(format!("exec \"$@\" < '{from}'")).arg("sh").arg(peer("bucket")?);
         command.arg(verb).arg(&self.name).args(rest).envs(self.environment());
-        let output = run(&format!("bucket {verb}"), command, PATIENCE).await?;
+        let output = run(&format!("bucket {verb}"), command, WAIT_LIMIT).await?;
         ensure!(output.status.success(), "bucket {verb}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(output.stdout)
     }
@@ -137,7 +137,7 @@ impl Bucket {
 const USER: &str = "meshtrail-tests";
 const PASSWORD: &str = "not-a-secret-at-all";
 
-/// A free port on loopback: MinIO says only in its log which one it took.
+/// A free port on loopback: MinIO reports a port that it chose only in its log.
 fn free_address() -> Result<String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     Ok(listener.local_addr()?.to_string())

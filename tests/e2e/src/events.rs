@@ -1,11 +1,11 @@
-//! A sender of events, as an agent is one.
+//! A sender of events, like an agent.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::Server;
 
-/// One source, counting its events.
+/// One source with its epoch and sequence number.
 #[derive(Debug, Clone)]
 pub struct Sender {
     /// The source's name; its token must be for it.
@@ -28,27 +28,27 @@ impl Sender {
         })
     }
 
-    /// Hands the next `count` events in, and waits until they are durable; how many were new.
+    /// Sends the next `count` events and waits until they are durable; returns how many were new.
     pub async fn send(&mut self, server: &Server, count: u64) -> Result<u64> {
         let batch = self.next(count);
-        self.hand_in(server, &batch).await
+        self.submit(server, &batch).await
     }
 
-    /// The next `count` events; they count as used.
+    /// The next `count` events; advances the sequence number.
     pub fn next(&mut self, count: u64) -> Vec<Value> {
         let first = self.sequence + 1;
         self.sequence += count;
         (first..=self.sequence).map(|sequence| flow(&self.source, self.epoch, sequence)).collect()
     }
 
-    /// Hands these events in, perhaps again.
-    pub async fn hand_in(&self, server: &Server, events: &[Value]) -> Result<u64> {
+    /// Sends these events, which may have been sent before; returns how many were new.
+    pub async fn submit(&self, server: &Server, events: &[Value]) -> Result<u64> {
         let answer = server.post("/api/v1/events", &self.token, &Value::from(events)).await?;
         answer["accepted"].as_u64().context("`accepted` is a number")
     }
 }
 
-/// A made-up flow; each is unlike the others.
+/// A generated flow; each differs from all others.
 pub fn flow(source: &str, epoch: u64, sequence: u64) -> Value {
     json!({
         "id": format!("{source}.{epoch}.{sequence}"),

@@ -1,4 +1,4 @@
-//! A real Headscale.
+//! A real Headscale server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,22 +6,22 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::process::{Process, mortal, peer, run};
-use crate::{PATIENCE, until};
+use crate::process::{Process, child_command, peer, run};
+use crate::{WAIT_LIMIT, until};
 
-/// A Headscale on loopback with relays of its own.
+/// A Headscale server on loopback with its own relay.
 #[derive(Debug)]
 pub struct Headscale {
-    /// What its clients call the server URL.
+    /// The server URL for its clients.
     pub url: String,
-    /// Its policy file, read at each request of it.
+    /// Its policy file, which it reads at each use.
     pub policy: PathBuf,
     config: PathBuf,
     _process: Process,
 }
 
 impl Headscale {
-    /// Starts one, with a policy that lets everything through.
+    /// Starts one with a policy that allows everything.
     pub async fn start(folder: &Path) -> Result<Self> {
         let port = || -> Result<u16> { Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
         let (http, metrics, grpc, stun) = (port()?, port()?, port()?, port()?);
@@ -68,13 +68,13 @@ impl Headscale {
             _process: process,
         };
         let socket = folder.join("headscale.sock");
-        until("Headscale's socket", PATIENCE, async || socket.exists().then_some(()))
+        until("Headscale's socket", WAIT_LIMIT, async || socket.exists().then_some(()))
             .await
             .with_context(|| headscale._process.tail())?;
         Ok(headscale)
     }
 
-    /// Makes a person with an address at example.com; the key their nodes join with.
+    /// Creates a user with an address at example.com; returns the key for their nodes.
     pub async fn user(&self, name: &str) -> Result<String> {
         let email = format!("{name}@example.com");
         let user = self.run(&["users", "create", name, "--email", &email]).await?;
@@ -83,11 +83,11 @@ impl Headscale {
         Ok(key["key"].as_str().context("a key")?.to_owned())
     }
 
-    /// What its command line answers.
+    /// Runs its command line; returns the JSON that it prints.
     pub async fn run(&self, arguments: &[&str]) -> Result<Value> {
         let mut command = headscale(&self.config)?;
         command.args(arguments).args(["--output", "json"]);
-        let output = run(&format!("headscale {}", arguments.join(" ")), command, PATIENCE).await?;
+        let output = run(&format!("headscale {}", arguments.join(" ")), command, WAIT_LIMIT).await?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "headscale {}: {complaint}", arguments.join(" "));
         Ok(serde_json::from_slice(&output.stdout)?)
@@ -95,7 +95,7 @@ impl Headscale {
 }
 
 fn headscale(config: &Path) -> Result<Command> {
-    let mut command = mortal(peer("headscale")?);
+    let mut command = child_command(peer("headscale")?);
     command.arg("--config").arg(config);
     Ok(command)
 }

@@ -1,22 +1,22 @@
-//! Network namespaces on a bridge, for nodes with a TUN device of their own.
+//! Network namespaces on a bridge, for nodes with their own TUN device.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, ensure};
 
-use crate::PATIENCE;
-use crate::process::{mortal, run};
+use crate::WAIT_LIMIT;
+use crate::process::{child_command, run};
 
-/// A bridge between namespaces, with this machine's end on a link of its own; all gone when dropped.
+/// A bridge between namespaces; removed when dropped.
 #[derive(Debug)]
 pub struct Network {
     names: Vec<String>,
 }
 
-/// The control server's namespace is the hub; nodes hang off it by one link each.
+/// The address of the hub, the namespace of the control server; each node has one link to it.
 pub const HUB: &str = "198.18.0.1";
 
-/// Tests of one process run at the same time, each with a network of its own.
+/// Number of networks so far: the tests of a process run concurrently, each with its own network.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 impl Network {
@@ -39,8 +39,8 @@ impl Network {
         Ok(network)
     }
 
-    /// Makes `name` mean `address` in all these namespaces: `ip netns exec` puts such a file in place of the machine's.
-    pub fn host(&self, address: &str, name: &str) -> Result<()> {
+    /// Resolves `name` to `address` in all these namespaces: `ip netns exec` mounts this file over the machine's own.
+    pub fn add_host(&self, address: &str, name: &str) -> Result<()> {
         for namespace in &self.names {
             let folder = hosts_folder(namespace);
             std::fs::create_dir_all(&folder)?;
@@ -62,20 +62,23 @@ impl Network {
     }
 
     /// Runs `ip` on the interfaces, addresses and routes of a namespace.
-    pub async fn set(&self, number: usize, line: &str) -> Result<()> {
-        ip(&format!("-n {} {line}", self.of(number))).await
+    pub async fn ip(&self, number: usize, line: &str) -> Result<()> {
+        ip(&format!("-n {} {line}", self.namespace(number))).await
     }
 
-    /// What a shell script prints in a namespace; its arguments are `$1` and so on.
+    /// Runs a shell script in a namespace, with arguments `$1` and so on; returns its output.
     pub async fn script(&self, number: usize, script: &str, arguments: &[&str]) -> Result<String> {
-        let mut command = mortal("ip");
-        command.args(&inside(self.of(number))[1..]).args(["bash", "-c", script, "script"]).args(arguments);
-        let output = run("a script in a namespace", command, PATIENCE).await?;
+        let mut command = child_command("ip");
+        command
+            .args(&namespace_command(self.namespace(number))[1..])
+            .args(["bash", "-c", script, "script"])
+            .args(arguments);
+        let output = run("a script in a namespace", command, WAIT_LIMIT).await?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The name of a namespace: 0 is the hub.
-    pub fn of(&self, number: usize) -> &str {
+    pub fn namespace(&self, number: usize) -> &str {
         &self.names[number]
     }
 }
@@ -84,7 +87,7 @@ impl Drop for Network {
     fn drop(&mut self) {
         for name in &self.names {
             std::process::Command::new("ip").args(["netns", "delete", name]).status().ok();
-            // There only if a host was named.
+            // Exists only if a host was added.
             std::fs::remove_dir_all(hosts_folder(name)).ok();
         }
     }
@@ -95,14 +98,14 @@ fn hosts_folder(namespace: &str) -> std::path::PathBuf {
 }
 
 async fn ip(line: &str) -> Result<()> {
-    let mut command = mortal("ip");
+    let mut command = child_command("ip");
     command.args(line.split(' '));
-    let output = run(&format!("ip {line}"), command, PATIENCE).await?;
+    let output = run(&format!("ip {line}"), command, WAIT_LIMIT).await?;
     ensure!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
-/// The commands that lead into a namespace.
-pub fn inside(namespace: &str) -> Vec<String> {
+/// The command prefix that enters a namespace.
+pub fn namespace_command(namespace: &str) -> Vec<String> {
     ["ip", "netns", "exec", namespace].map(str::to_owned).to_vec()
 }

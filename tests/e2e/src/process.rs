@@ -1,8 +1,8 @@
-//! Children that never outlive their test.
+//! Child processes that never outlive their test.
 //!
-//! - Each is a process group of its own; dropping a [`Process`] kills the group.
-//! - Should the test itself be killed, the kernel kills the child (`setpriv --pdeathsig`). That signal comes when
-//!   the *thread* that started a child ends, so one thread that never ends starts them all.
+//! - Each has its own process group; dropping a [`Process`] kills the group.
+//! - If the test itself is killed, the kernel kills the child (`setpriv --pdeathsig`). That signal is sent when
+//!   the *thread* that started a child ends, so one thread that never ends starts all children.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,9 +15,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::{PATIENCE, until};
+use crate::{WAIT_LIMIT, until};
 
-/// A running child with its output in files.
+/// A running child process with its output in files.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -26,14 +26,14 @@ pub struct Process {
     err: PathBuf,
 }
 
-/// The command line of `program` as a child that dies with its parent.
-pub fn mortal(program: impl AsRef<OsStr>) -> Command {
+/// A command for `program` as a child process that the kernel kills when its parent ends.
+pub fn child_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).process_group(0);
     command
 }
 
-/// Where a peer's binary lies.
+/// The path of a peer's binary.
 pub fn peer(name: &str) -> Result<PathBuf> {
     let cache = match std::env::var_os("MESHTRAIL_PEERS") {
         Some(cache) => PathBuf::from(cache),
@@ -51,7 +51,7 @@ pub fn peer(name: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// The Python that has the clients which tests use.
+/// The Python with the client packages that tests use.
 pub fn python() -> Result<PathBuf> {
     let set = std::env::var_os("MESHTRAIL_PYTHON").map(PathBuf::from);
     let Some(python) = set.filter(|path| path.is_file()) else {
@@ -60,26 +60,26 @@ pub fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Runs a command to its end, at most `limit` long.
+/// Runs a command to its end, for at most `limit`.
 pub async fn run(what: &str, command: Command, limit: Duration) -> Result<Output> {
-    let started = Started::now(command, Stdio::piped(), Stdio::piped(), Stdio::null())?;
-    started.output(what, limit).await
+    let child = PipedChild::spawn(command, Stdio::piped(), Stdio::piped(), Stdio::null())?;
+    child.output(what, limit).await
 }
 
-/// A child whose output is in pipes.
-pub(crate) struct Started {
+/// A child process whose output is in pipes.
+pub(crate) struct PipedChild {
     pub(crate) child: Option<Child>,
     pid: Pid,
 }
 
-impl Started {
-    pub(crate) fn now(mut command: Command, out: Stdio, err: Stdio, input: Stdio) -> Result<Self> {
+impl PipedChild {
+    pub(crate) fn spawn(mut command: Command, out: Stdio, err: Stdio, input: Stdio) -> Result<Self> {
         command.stdout(out).stderr(err).stdin(input);
         let child = spawn(command)?;
         Ok(Self { pid: Pid::from_child(&child), child: Some(child) })
     }
 
-    /// Waits for its end and takes what it printed.
+    /// Waits for its end and returns its output.
     pub(crate) async fn output(mut self, what: &str, limit: Duration) -> Result<Output> {
         let child = self.child.take().expect("output consumes the child");
         let waiting = tokio::task::spawn_blocking(move || child.wait_with_output());
@@ -90,9 +90,9 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for PipedChild {
     fn drop(&mut self) {
-        // Gone already: that is what was wanted.
+        // It may have ended already.
         kill_process_group(self.pid, Signal::KILL).ok();
         if let Some(child) = &mut self.child {
             drop(child.wait());
@@ -109,19 +109,19 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, out, err })
     }
 
-    /// What it printed so far.
-    pub fn printed(&self) -> String {
+    /// Its standard output so far.
+    pub fn stdout(&self) -> String {
         std::fs::read_to_string(&self.out).unwrap_or_default()
     }
 
-    /// What it logged so far.
-    pub fn logged(&self) -> String {
+    /// Its log (standard error) so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.err).unwrap_or_default()
     }
 
     /// The end of its log, for an error message.
     pub fn tail(&self) -> String {
-        let log = self.logged();
+        let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         let from = lines.len().saturating_sub(25);
         format!("the end of {}'s log:\n{}", self.name, lines[from..].join("\n"))
@@ -140,31 +140,31 @@ impl Process {
     /// Waits for its first line of output.
     pub async fn first_line(&mut self, limit: Duration) -> Result<String> {
         let what = format!("the first line of {}", self.name);
-        until(&what, limit, async || Some(self.printed().split_once('\n')?.0.to_owned()))
+        until(&what, limit, async || Some(self.stdout().split_once('\n')?.0.to_owned()))
             .await
             .with_context(|| self.tail())
     }
 
-    /// Asks it to end (SIGTERM) and waits.
+    /// Terminates it (SIGTERM) and waits.
     pub async fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
         kill_process(self.pid(), Signal::TERM).ok();
-        self.ended(limit).await
+        self.wait(limit).await
     }
 
-    /// Ends it without asking (SIGKILL) and waits.
+    /// Kills it (SIGKILL) and waits.
     pub async fn kill(&mut self) -> Result<ExitStatus> {
         kill_process_group(self.pid(), Signal::KILL).ok();
-        self.ended(PATIENCE).await
+        self.wait(WAIT_LIMIT).await
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let started = std::time::Instant::now();
+    pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let start = std::time::Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            if started.elapsed() > limit {
+            if start.elapsed() > limit {
                 bail!("waited {limit:?} for {} to end; {}", self.name, self.tail());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -191,22 +191,22 @@ fn append_to(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+type SpawnRequest = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 fn spawn(command: Command) -> Result<Child> {
-    static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    static SPAWNER: OnceLock<mpsc::Sender<SpawnRequest>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
-        let (orders, received) = mpsc::channel::<Order>();
+        let (requests, received) = mpsc::channel::<SpawnRequest>();
         std::thread::spawn(move || {
             for (mut command, answer) in received {
-                // Whoever asked may have given up; its child then dies with this send.
+                // If the caller is gone, the child is dropped with the failed send.
                 drop(answer.send(command.spawn()));
             }
         });
-        orders
+        requests
     });
     let program = format!("{command:?}");
-    let (answer, answered) = mpsc::channel();
+    let (answer, reply) = mpsc::channel();
     spawner.send((command, answer)).context("the spawner runs as long as the process")?;
-    answered.recv()?.with_context(|| format!("cannot start {program}"))
+    reply.recv()?.with_context(|| format!("cannot start {program}"))
 }

@@ -1,6 +1,6 @@
-//! A recorder's client of our own, for streams that no OpenSSH would make at the right moment: protocol v1.
+//! A client of the recorder protocol v1, for streams that OpenSSH would not produce at the right time.
 //!
-//! Where a real tailscaled can do it, tests use a real tailscaled.
+//! Tests use a real tailscaled where one can produce the stream.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::PATIENCE;
+use crate::WAIT_LIMIT;
 
-/// How long a recorder may leave a line where it is.
+/// The largest time for a recorder to read a line.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One upload.
 #[derive(Debug)]
 pub struct Recording {
     stream: TcpStream,
-    /// Everything that was sent.
+    /// All sent bytes.
     pub sent: Vec<u8>,
 }
 
 impl Recording {
-    /// Opens an upload and sends the header, with `command` in it.
+    /// Opens an upload and sends the header with `command`.
     pub async fn open(recorder: &str, command: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(recorder).await?;
         let head = format!(
@@ -63,7 +63,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Ends it in order.
+    /// Ends it in order; returns all sent bytes.
     pub async fn end(mut self) -> Result<Vec<u8>> {
         self.stream.write_all(b"0\r\n\r\n").await?;
         let answer = self.answer().await?;
@@ -80,7 +80,7 @@ impl Recording {
             std::io::Result::Ok(())
         };
         let read =
-            tokio::time::timeout(PATIENCE, reading).await.context("waited for the recorder's answer")?;
+            tokio::time::timeout(WAIT_LIMIT, reading).await.context("waited for the recorder's answer")?;
         read.with_context(|| format!("the recorder hung up after {:?}", String::from_utf8_lossy(&answer)))?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }

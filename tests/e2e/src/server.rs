@@ -1,4 +1,4 @@
-//! `meshtrail serve`, and what a user asks of it.
+//! `meshtrail serve`, its API and its command line.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::process::{Process, mortal, run};
-use crate::tailnet::entered;
-use crate::{PATIENCE, http_client, until};
+use crate::process::{Process, child_command, run};
+use crate::tailnet::prefixed_command;
+use crate::{WAIT_LIMIT, http_client, until};
 
-/// How a server is started.
+/// Settings with which a server is started.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     /// `--store`; a folder below the test's when not given.
@@ -26,8 +26,8 @@ pub struct Setup {
     pub config: Option<String>,
     /// Environment of the server, such as a bucket's credentials.
     pub environment: Vec<(String, String)>,
-    /// Commands that lead into a namespace.
-    pub entering: Vec<String>,
+    /// The command prefix that enters a namespace.
+    pub command_prefix: Vec<String>,
 }
 
 /// The binary under test.
@@ -35,7 +35,7 @@ pub fn meshtrail() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("MESHTRAIL_BIN") {
         return Ok(binary.into());
     }
-    // This test lies in target/debug/deps.
+    // The path of this test is target/debug/deps/…
     let test = std::env::current_exe()?;
     let binary =
         test.parent().and_then(Path::parent).context("a test lies in a target folder")?.join("meshtrail");
@@ -63,22 +63,22 @@ pub struct Server {
     http: reqwest::Client,
 }
 
-/// What `verify` says.
+/// The outcome of `verify`.
 #[derive(Debug)]
-pub struct Verdict {
-    /// Whether all of it holds (exit status 0).
+pub struct VerifyOutcome {
+    /// Whether everything holds (exit status 0).
     pub holds: bool,
-    /// Everything it said.
+    /// All its output.
     pub text: String,
 }
 
 impl Server {
-    /// Starts a server and waits until it says that it is ready.
+    /// Starts a server and waits until it reports that it is ready.
     pub async fn start(folder: &Path, setup: &Setup) -> Result<Self> {
         Self::start_named("server", folder, setup).await
     }
 
-    /// The same with a name of its own for logs and state, for several servers in one test.
+    /// Starts a server with its own name for logs and state, for several servers in one test.
     pub async fn start_named(name: &str, folder: &Path, setup: &Setup) -> Result<Self> {
         let data = folder.join(format!("{name}-data"));
         let store = setup.store.clone().unwrap_or_else(|| data.display().to_string());
@@ -106,7 +106,7 @@ impl Server {
         })
     }
 
-    /// The command line of a server, for those that are expected not to become ready.
+    /// The command line of a server, for servers that are expected not to become ready.
     pub fn command(
         name: &str,
         folder: &Path,
@@ -115,7 +115,7 @@ impl Server {
         data: &Path,
         ready: &Path,
     ) -> Result<Command> {
-        let mut command = entered(&setup.entering, &meshtrail()?);
+        let mut command = prefixed_command(&setup.command_prefix, &meshtrail()?);
         let listen = setup.listen.as_deref().unwrap_or("127.0.0.1:0");
         command.args(["serve", "--listen", listen, "--store", store]);
         command.arg("--data").arg(data).arg("--ready-file").arg(ready);
@@ -123,7 +123,7 @@ impl Server {
         for address in if setup.recorder.is_empty() { &anywhere[..] } else { &setup.recorder[..] } {
             command.args(["--recorder-listen", address]);
         }
-        // A socket that is not there: tests must not ask a tailscaled of the machine they run on.
+        // A socket that does not exist: tests must not use a tailscaled of the machine on which they run.
         let nobody = folder.join("no-tailscaled.sock");
         command.arg("--tailscale-socket").arg(setup.socket.as_ref().unwrap_or(&nobody));
         if let Some(text) = &setup.config {
@@ -136,7 +136,7 @@ impl Server {
     }
 
     async fn ready(process: &mut Process, file: &Path) -> Result<Value> {
-        let started = std::time::Instant::now();
+        let start = std::time::Instant::now();
         loop {
             if let Some(addresses) =
                 std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok())
@@ -146,18 +146,18 @@ impl Server {
             if !process.is_alive() {
                 bail!("the server ended before it was ready; {}", process.tail());
             }
-            ensure!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for the server; {}", process.tail());
+            ensure!(start.elapsed() < WAIT_LIMIT, "waited {WAIT_LIMIT:?} for the server; {}", process.tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Stops it in order and starts it again, on what it left.
+    /// Stops it in order and starts it again on the same store and state.
     pub async fn restart(mut self) -> Result<Self> {
         self.stop().await?;
         Self::start(&self.folder, &self.setup).await
     }
 
-    /// Kills it and starts it again, on what it left. Recorders keep their ports, so that clients find them.
+    /// Kills it and starts it again on the same store and state. Configured recorder addresses stay the same.
     pub async fn kill_and_restart(mut self) -> Result<Self> {
         self.process.kill().await?;
         Self::start(&self.folder, &self.setup).await
@@ -165,7 +165,7 @@ impl Server {
 
     /// Stops it in order.
     pub async fn stop(&mut self) -> Result<()> {
-        let status = self.process.stop(PATIENCE).await?;
+        let status = self.process.stop(WAIT_LIMIT).await?;
         ensure!(status.success(), "the server ended with {status}; {}", self.process.tail());
         Ok(())
     }
@@ -180,7 +180,7 @@ impl Server {
         &self.data
     }
 
-    /// Asks the API.
+    /// Sends a GET request to the API.
     pub async fn get(&self, path: &str) -> Result<bytes::Bytes> {
         let answer = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token).send().await?;
         let status = answer.status();
@@ -189,12 +189,12 @@ impl Server {
         Ok(body)
     }
 
-    /// Asks the API for JSON.
+    /// Sends a GET request for JSON to the API.
     pub async fn json(&self, path: &str) -> Result<Value> {
         Ok(serde_json::from_slice(&self.get(path).await?)?)
     }
 
-    /// Hands something in.
+    /// Sends a POST request with JSON to the API.
     pub async fn post(&self, path: &str, token: &str, body: &Value) -> Result<Value> {
         let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(token).json(body);
         let answer = request.send().await?;
@@ -204,15 +204,15 @@ impl Server {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// All sessions, as the list tells them.
+    /// All sessions of the list.
     pub async fn sessions(&self) -> Result<Vec<Value>> {
         let page = self.json("/api/v1/sessions?limit=500").await?;
         Ok(page["sessions"].as_array().context("`sessions` is a list")?.clone())
     }
 
-    /// Waits for a session that fits.
+    /// Waits for a session that matches.
     pub async fn session(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
-        let found = until(what, PATIENCE, async || {
+        let found = until(what, WAIT_LIMIT, async || {
             self.sessions().await.ok()?.into_iter().find(|session| fits(session))
         });
         match found.await {
@@ -225,12 +225,12 @@ impl Server {
 
     /// Runs the command line against this server.
     pub async fn cli(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = entered(&self.setup.entering, &meshtrail()?);
+        let mut command = prefixed_command(&self.setup.command_prefix, &meshtrail()?);
         command.args(arguments).env("MESHTRAIL_SERVER", &self.url).env("MESHTRAIL_TOKEN", &self.token);
-        run(&format!("meshtrail {}", arguments.join(" ")), command, PATIENCE).await
+        run(&format!("meshtrail {}", arguments.join(" ")), command, WAIT_LIMIT).await
     }
 
-    /// The same; anything but success is an error. What it printed.
+    /// Runs the command line and returns its output; anything but success is an error.
     pub async fn ok(&self, arguments: &[&str]) -> Result<String> {
         let output = self.cli(arguments).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -244,34 +244,34 @@ impl Server {
         Ok(text)
     }
 
-    /// `verify --all`, beside the running server.
-    pub async fn verify(&self) -> Result<Verdict> {
+    /// Runs `verify --all` while the server runs.
+    pub async fn verify(&self) -> Result<VerifyOutcome> {
         self.verify_store(&[]).await
     }
 
-    /// `verify --all --store`: the store is read without this server.
-    pub async fn verify_store(&self, arguments: &[&str]) -> Result<Verdict> {
-        let mut command = mortal(meshtrail()?);
+    /// Runs `verify --all --store`, which reads the store without this server.
+    pub async fn verify_store(&self, arguments: &[&str]) -> Result<VerifyOutcome> {
+        let mut command = child_command(meshtrail()?);
         command
             .args(["verify", "--all", "--store", &self.store])
             .arg("--data")
             .arg(&self.data)
             .args(arguments);
         command.envs(self.setup.environment.iter().map(|(name, value)| (name, value)));
-        Ok(Verdict::of(&run("meshtrail verify", command, PATIENCE).await?))
+        Ok(VerifyOutcome::from_output(&run("meshtrail verify", command, WAIT_LIMIT).await?))
     }
 
-    /// A token for a sender of that name.
+    /// A new token for a sender of this name.
     pub async fn sender_token(&self, name: &str) -> Result<String> {
         let body = serde_json::json!({ "name": name, "role": "sender" });
-        let made = self.post("/api/v1/tokens", &self.token, &body).await?;
-        Ok(made["secret"].as_str().context("a new token has a secret")?.to_owned())
+        let token = self.post("/api/v1/tokens", &self.token, &body).await?;
+        Ok(token["secret"].as_str().context("a new token has a secret")?.to_owned())
     }
 }
 
-impl Verdict {
-    /// What a run of `verify` said.
-    pub fn of(output: &Output) -> Self {
+impl VerifyOutcome {
+    /// The outcome of a run of `verify`.
+    pub fn from_output(output: &Output) -> Self {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         Self { holds: output.status.code() == Some(0), text }

@@ -1,4 +1,4 @@
-//! OpenSSH's client, dialling through a node.
+//! OpenSSH's client, with connections through a node.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process::{Started, mortal, peer, run};
+use crate::process::{PipedChild, child_command, peer, run};
 use crate::tailnet::Node;
-use crate::{PATIENCE, until};
+use crate::{WAIT_LIMIT, until};
 
 /// Sessions from one node to another, as root.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ impl Ssh {
     pub async fn between(client: &Node, server: &Node) -> Result<Self> {
         let through =
             format!("{} --socket={} nc %h %p", peer("tailscale")?.display(), client.socket.display());
-        let mut proxy: Vec<String> = client.entering().to_vec();
+        let mut proxy: Vec<String> = client.command_prefix().to_vec();
         proxy.push(through);
         let options = [
             format!("ProxyCommand={}", proxy.join(" ")),
@@ -42,12 +42,12 @@ impl Ssh {
     pub async fn command(&self, command: &str) -> Result<Output> {
         let mut ssh = self.client("ssh");
         ssh.arg(self.user_at_host()).arg(command);
-        run(&format!("ssh {command}"), ssh, PATIENCE).await
+        run(&format!("ssh {command}"), ssh, WAIT_LIMIT).await
     }
 
     /// `ssh`, `scp` or `sftp` with the options that this tailnet needs.
     pub fn client(&self, program: &str) -> Command {
-        let mut command = mortal(program);
+        let mut command = child_command(program);
         command.args(["-F", "none"]).args(&self.options);
         command
     }
@@ -57,7 +57,7 @@ impl Ssh {
         format!("root@{}", self.host)
     }
 
-    /// Opens a shell on a terminal of 100 columns and 30 rows; `script` is what gives OpenSSH a terminal here.
+    /// Opens a shell on a terminal of 100 columns and 30 rows; `script` provides the terminal for OpenSSH.
     pub fn shell(&self, flags: &[&str]) -> Result<Shell> {
         let quoted = self.options.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
         let line = format!(
@@ -65,27 +65,27 @@ impl Ssh {
             flags.join(" "),
             self.user_at_host()
         );
-        let mut command = mortal("script");
+        let mut command = child_command("script");
         command
             .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
             .env("TERM", "xterm-256color");
         Shell::start(command)
     }
 
-    /// Copies with scp; `old` is the protocol that runs `scp` on the server instead of SFTP.
+    /// Copies with scp; `old` uses the protocol that runs `scp` on the server instead of SFTP.
     pub async fn scp(&self, from: &Path, to: &str, old: bool) -> Result<Output> {
         let mut scp = self.client("scp");
         if old {
             scp.arg("-O");
         }
         scp.arg(from).arg(format!("{}:{to}", self.user_at_host()));
-        run("scp", scp, PATIENCE).await
+        run("scp", scp, WAIT_LIMIT).await
     }
 }
 
-/// An interactive session: what is typed, and what is seen.
+/// An interactive session: its input and its screen.
 pub struct Shell {
-    started: Option<Started>,
+    process: Option<PipedChild>,
     input: Option<ChildStdin>,
     seen: Arc<Mutex<String>>,
     reader: Option<std::thread::JoinHandle<()>>,
@@ -93,8 +93,8 @@ pub struct Shell {
 
 impl Shell {
     fn start(command: Command) -> Result<Self> {
-        let mut started = Started::now(command, Stdio::piped(), Stdio::null(), Stdio::piped())?;
-        let child = started.child.as_mut().context("it was just started")?;
+        let mut process = PipedChild::spawn(command, Stdio::piped(), Stdio::null(), Stdio::piped())?;
+        let child = process.child.as_mut().context("it was just started")?;
         let input = child.stdin.take();
         let mut output = child.stdout.take().context("standard output is piped")?;
         let seen = Arc::new(Mutex::new(String::new()));
@@ -106,7 +106,7 @@ impl Shell {
                 screen.lock().expect("no reader of the screen panics").push_str(&text);
             }
         });
-        Ok(Self { started: Some(started), input, seen, reader: Some(reader) })
+        Ok(Self { process: Some(process), input, seen, reader: Some(reader) })
     }
 
     /// Types a line.
@@ -117,66 +117,66 @@ impl Shell {
         Ok(input.flush()?)
     }
 
-    /// Waits until the shell takes commands and has said all that it says on its own.
-    pub async fn ready(&mut self) -> Result<()> {
-        // The quotes keep the echo of what is typed from looking like its result.
+    /// Waits until the shell accepts commands and has printed its greeting.
+    pub async fn wait_until_ready(&mut self) -> Result<()> {
+        // With the quotes the echo of the input differs from the output.
         self.type_line("PS1=; echo rea''dy")?;
-        self.sees("ready").await
+        self.wait_for("ready").await
     }
 
-    /// Everything that was shown so far.
-    pub fn seen(&self) -> String {
+    /// All output so far.
+    pub fn screen(&self) -> String {
         self.seen.lock().expect("no writer of the screen panics").clone()
     }
 
-    /// Waits until the screen has shown a text.
-    pub async fn sees(&self, text: &str) -> Result<()> {
+    /// Waits until the output contains a text.
+    pub async fn wait_for(&self, text: &str) -> Result<()> {
         let what = format!("{text:?} on the screen");
-        until(&what, PATIENCE, async || self.seen().contains(text).then_some(()))
+        until(&what, WAIT_LIMIT, async || self.screen().contains(text).then_some(()))
             .await
-            .with_context(|| format!("the screen shows:\n{}", self.seen()))
+            .with_context(|| format!("the screen shows:\n{}", self.screen()))
     }
 
-    /// Makes the terminal another size, as dragging a window does.
+    /// Resizes the terminal.
     pub async fn resize(&self, rows: u16, columns: u16) -> Result<()> {
-        let started = self.started.as_ref().and_then(|started| started.child.as_ref());
-        let script = started.context("the session still runs")?.id();
+        let child = self.process.as_ref().and_then(|process| process.child.as_ref());
+        let script = child.context("the session still runs")?.id();
         let terminal = terminal_below(script).context("ssh has a terminal")?;
-        let mut stty = mortal("stty");
+        let mut stty = child_command("stty");
         stty.args(["-F", &terminal, "rows", &rows.to_string(), "cols", &columns.to_string()]);
-        run("stty", stty, PATIENCE).await?;
+        run("stty", stty, WAIT_LIMIT).await?;
         Ok(())
     }
 
-    /// Waits for the session's end; what its screen showed, and the exit status.
+    /// Waits for the session's end; returns its output and its exit status.
     pub async fn end(mut self) -> Result<(String, Option<i32>)> {
-        // The input stays open until then: its end would be an end of transmission.
-        let started = self.started.as_mut().context("a session ends once")?;
-        let child = started.child.as_mut().context("a session ends once")?;
-        let begun = std::time::Instant::now();
+        // The input stays open until then: closing it would send an end of transmission.
+        let process = self.process.as_mut().context("a session ends once")?;
+        let child = process.child.as_mut().context("a session ends once")?;
+        let start = std::time::Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
             anyhow::ensure!(
-                begun.elapsed() < PATIENCE,
-                "waited {PATIENCE:?} for the session to end; {}",
-                self.seen()
+                start.elapsed() < WAIT_LIMIT,
+                "waited {WAIT_LIMIT:?} for the session to end; {}",
+                self.screen()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        // The reader may be a few bytes behind; what else held the terminal ends with the process group.
-        self.started = None;
+        // The reader can be a few bytes behind; other users of the terminal end with the process group.
+        self.process = None;
         if let Some(reader) = self.reader.take() {
             let read = tokio::task::spawn_blocking(move || reader.join());
-            let read = tokio::time::timeout(PATIENCE, read).await;
+            let read = tokio::time::timeout(WAIT_LIMIT, read).await;
             anyhow::ensure!(
                 matches!(read, Ok(Ok(Ok(())))),
                 "the screen is never read to its end; {}",
-                self.seen()
+                self.screen()
             );
         }
-        Ok((self.seen(), status.code()))
+        Ok((self.screen(), status.code()))
     }
 }
 

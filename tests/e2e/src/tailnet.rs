@@ -1,4 +1,4 @@
-//! A tailnet on loopback: Tailscale's own test control server, and real nodes in it.
+//! A tailnet on loopback: Tailscale's own test control server and real nodes.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::process::{Process, mortal, peer, run};
-use crate::{PATIENCE, prepare_tls, until};
+use crate::process::{Process, child_command, peer, run};
+use crate::{WAIT_LIMIT, prepare_tls, until};
 
-/// What a node does when its session cannot be recorded.
+/// What a node does if its session cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enforcement {
     /// The session goes on without a recording.
     Open,
-    /// No recording, no session.
+    /// No session without a recording.
     Closed,
 }
 
-/// What an enforcing policy tells the user whose session is refused.
-pub const REFUSED: &str = "no recorder, no session";
-/// What an enforcing policy tells the user whose session is ended.
-pub const ENDED: &str = "the recording stopped, and so does this session";
+/// The message of an enforcing policy to a user whose session is refused.
+pub const REFUSED_MESSAGE: &str = "no recorder, no session";
+/// The message of an enforcing policy to a user whose session is ended.
+pub const ENDED_MESSAGE: &str = "the recording stopped, and so does this session";
 
 /// The control plane.
 #[derive(Debug)]
 pub struct Tailnet {
-    /// What nodes log in to.
+    /// The URL of the control server.
     pub control: String,
     folder: PathBuf,
     http: reqwest::Client,
@@ -37,15 +37,15 @@ pub struct Tailnet {
 impl Tailnet {
     /// Starts a control server, a relay and STUN, all on loopback.
     pub async fn start(folder: &Path) -> Result<Self> {
-        Self::start_on(folder, "127.0.0.1", mortal(peer("tailnet")?)).await
+        Self::start_on(folder, "127.0.0.1", child_command(peer("tailnet")?)).await
     }
 
-    /// The same on another address, started by a command line that may enter a namespace first.
+    /// Starts them on another address, with a command line that can enter a namespace first.
     pub async fn start_on(folder: &Path, address: &str, mut command: Command) -> Result<Self> {
         let admin = folder.join("admin.sock");
         command.args(["-address", address]).arg("-admin").arg(&admin);
         let mut process = Process::start("tailnet", folder, command)?;
-        let line = process.first_line(PATIENCE).await?;
+        let line = process.first_line(WAIT_LIMIT).await?;
         prepare_tls();
         let addresses: Value = serde_json::from_str(&line)?;
         Ok(Self {
@@ -64,13 +64,13 @@ impl Tailnet {
         Ok(node)
     }
 
-    /// Sends every session on every node to `recorders`, and waits until `node` knows.
+    /// Sends every session on every node to `recorders`, and waits until `node` has the policy.
     pub async fn record(&self, node: &Node, recorders: &[String], enforcement: Enforcement) -> Result<()> {
         let policy = ssh_policy(recorders, enforcement);
         let answer = self.http.put("http://admin/ssh-policy").json(&policy).send().await?;
         ensure!(answer.status().is_success(), "the policy was refused: {}", answer.text().await?);
         let wanted = policy["rules"][0]["action"].clone();
-        until(&format!("{} to have its SSH policy", node.name), PATIENCE, async || {
+        until(&format!("{} to have its SSH policy", node.name), WAIT_LIMIT, async || {
             let map: Value =
                 serde_json::from_slice(&node.tailscale(&["debug", "netmap"]).await.ok()?.stdout).ok()?;
             (map["SSHPolicy"]["rules"][0]["action"] == wanted).then_some(())
@@ -78,7 +78,7 @@ impl Tailnet {
         .await
     }
 
-    /// Tells a node to keep flow logs, under the private log id of 64 hex digits.
+    /// Enables flow logs on a node, under the private log id of 64 hex digits.
     pub async fn flow_logs(&self, node: &Node, id: &str) -> Result<()> {
         let stable = node.status().await?["Self"]["ID"].as_str().context("a node has an id")?.to_owned();
         let request = self.http.post(format!("http://admin/flow-logs?node={stable}&id={id}"));
@@ -97,15 +97,14 @@ impl Tailnet {
     }
 }
 
-/// The policy: everyone may log in as anyone, and is recorded.
+/// The policy: everyone may log in as any user, and is recorded.
 pub fn ssh_policy(recorders: &[String], enforcement: Enforcement) -> Value {
     let mut action = json!({"accept": true, "allowAgentForwarding": true, "allowLocalPortForwarding": true});
     if !recorders.is_empty() {
         action["recorders"] = json!(recorders);
     }
     if enforcement == Enforcement::Closed {
-        action["onRecordingFailure"] =
-            json!({ "RejectSessionWithMessage": REFUSED, "TerminateSessionWithMessage": ENDED });
+        action["onRecordingFailure"] = json!({ "RejectSessionWithMessage": REFUSED_MESSAGE, "TerminateSessionWithMessage": ENDED_MESSAGE });
     }
     json!({"rules": [{"principals": [{"any": true}], "sshUsers": {"*": "=", "root": "root"}, "action": action}]})
 }
@@ -115,14 +114,14 @@ pub fn ssh_policy(recorders: &[String], enforcement: Enforcement) -> Value {
 pub struct Node {
     /// Its name.
     pub name: String,
-    /// Its LocalAPI.
+    /// The socket of its LocalAPI.
     pub socket: PathBuf,
-    entering: Vec<String>,
+    command_prefix: Vec<String>,
     process: Process,
 }
 
 impl Node {
-    /// Starts tailscaled, in a network namespace if one is named.
+    /// Starts tailscaled, in a network namespace if one is given.
     pub fn start(
         folder: &Path,
         name: &str,
@@ -133,10 +132,10 @@ impl Node {
         let state = folder.join(name);
         std::fs::create_dir_all(&state)?;
         let socket = state.join("ts.sock");
-        let entering: Vec<String> = namespace
+        let command_prefix: Vec<String> = namespace
             .map(|name| ["ip", "netns", "exec", name].map(str::to_owned).to_vec())
             .unwrap_or_default();
-        let mut command = entered(&entering, &peer("tailscaled")?);
+        let mut command = prefixed_command(&command_prefix, &peer("tailscaled")?);
         command.arg(format!("--statedir={}", state.display()));
         command.arg(format!("--socket={}", socket.display())).arg("--port=0").args(flags);
         command.envs([
@@ -149,12 +148,12 @@ impl Node {
         ]);
         command.env("TS_LOGS_DIR", &state).envs(environment.iter().copied());
         let process = Process::start(name, folder, command)?;
-        Ok(Self { name: name.to_owned(), socket, entering, process })
+        Ok(Self { name: name.to_owned(), socket, command_prefix, process })
     }
 
     /// Logs in, and waits until the node runs.
     pub async fn up(&self, control: &str, key: &str, flags: &[&str]) -> Result<()> {
-        until(&format!("{} to open its socket", self.name), PATIENCE, async || {
+        until(&format!("{} to open its socket", self.name), WAIT_LIMIT, async || {
             self.socket.exists().then_some(())
         })
         .await
@@ -177,9 +176,9 @@ impl Node {
 
     /// Runs `tailscale` against this node.
     pub async fn tailscale(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = entered(&self.entering, &peer("tailscale")?);
+        let mut command = prefixed_command(&self.command_prefix, &peer("tailscale")?);
         command.arg(format!("--socket={}", self.socket.display())).args(arguments);
-        run(&format!("tailscale {}", arguments.join(" ")), command, PATIENCE).await
+        run(&format!("tailscale {}", arguments.join(" ")), command, WAIT_LIMIT).await
     }
 
     /// `tailscale status --json`
@@ -193,23 +192,23 @@ impl Node {
         Ok(status["TailscaleIPs"][0].as_str().context("a node that runs has an address")?.parse()?)
     }
 
-    /// What tailscaled logged.
-    pub fn logged(&self) -> String {
-        self.process.logged()
+    /// The log of tailscaled so far.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
-    /// How commands of this node are entered: empty, or into its namespace.
-    pub fn entering(&self) -> &[String] {
-        &self.entering
+    /// The prefix of commands on this node: empty, or one that enters its namespace.
+    pub fn command_prefix(&self) -> &[String] {
+        &self.command_prefix
     }
 }
 
-/// A mortal command, through `entering` if that says something.
-pub(crate) fn entered(entering: &[String], program: &Path) -> Command {
-    match entering.split_first() {
-        None => mortal(program),
+/// A command for `program` as a child process, after `command_prefix` if it is not empty.
+pub(crate) fn prefixed_command(command_prefix: &[String], program: &Path) -> Command {
+    match command_prefix.split_first() {
+        None => child_command(program),
         Some((first, rest)) => {
-            let mut command = mortal(first);
+            let mut command = child_command(first);
             command.args(rest).arg(program);
             command
         }

@@ -1,4 +1,4 @@
-//! Folders as wholes.
+//! Listing and copying folder trees.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Copies a folder; `to` must not be there.
+/// Copies a folder; `to` must not exist.
 pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for file in files_below(from)? {

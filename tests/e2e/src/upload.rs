@@ -1,4 +1,4 @@
-//! A client of the recorder protocol's second version, from an address of its own: it hears what is durable.
+//! A client of the recorder protocol v2, which reads acks, from a chosen loopback address.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub const HEADER: &str = concat!(
     "\n"
 );
 
-type Sending = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+type BodySender = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 type Body = StreamBody<ReceiverStream<Result<Frame<Bytes>, std::io::Error>>>;
 
 /// A connection to `address` from 127.0.0.`last`.
@@ -52,11 +52,11 @@ impl Connection {
         Ok(Connection { sender, address })
     }
 
-    /// Begins a request: where its body goes, and its answer, which may wait for all of the body.
+    /// Starts a request; returns the sender of its body, and its answer, which can wait for the whole body.
     pub fn begin(
         &mut self,
         path: &str,
-    ) -> Result<(Sending, impl Future<Output = hyper::Result<Response<Incoming>>> + use<>)> {
+    ) -> Result<(BodySender, impl Future<Output = hyper::Result<Response<Incoming>>> + use<>)> {
         let (sending, body) = mpsc::channel(4);
         let uri = format!("http://{}{path}", self.address);
         let request = Request::post(uri).body(StreamBody::new(ReceiverStream::new(body)))?;
@@ -66,22 +66,22 @@ impl Connection {
 
 /// One recording.
 pub struct Upload {
-    sending: Sending,
+    sending: BodySender,
     acks: Incoming,
-    heard: Vec<u8>,
+    buffer: Vec<u8>,
     hash: Sha256,
     sent: u64,
     acked: u64,
 }
 
 impl Upload {
-    /// Begins a recording that is accepted, and sends its header line.
+    /// Starts a recording and sends its header line.
     pub async fn begin(connection: &mut Connection) -> Result<Upload> {
         let (sending, answer) = connection.begin("/v2/record")?;
         let answer = answer.await?;
         ensure!(answer.status() == 200, "the recorder answered {}", answer.status());
         let (acks, hash) = (answer.into_body(), Sha256::new());
-        let mut upload = Upload { sending, acks, heard: Vec::new(), hash, sent: 0, acked: 0 };
+        let mut upload = Upload { sending, acks, buffer: Vec::new(), hash, sent: 0, acked: 0 };
         upload.send(HEADER).await?;
         Ok(upload)
     }
@@ -94,17 +94,17 @@ impl Upload {
         self.sending.send(Ok(Frame::data(bytes))).await.context("the upload was cut off")
     }
 
-    /// Sends a piece and waits until all of it is durable; how long that took.
+    /// Sends a piece and waits until all of it is durable; returns how long that took.
     pub async fn send_durably(&mut self, text: impl Into<Bytes>) -> Result<Duration> {
-        let began = Instant::now();
+        let start = Instant::now();
         self.send(text).await?;
         while self.acked < self.sent {
             let frame = tokio::time::timeout(LIMIT, self.acks.frame()).await;
             let frame = frame.context("waited for an ack")?.context("the acks ended")??;
             let Ok(data) = frame.into_data() else { continue };
-            self.heard.extend_from_slice(&data);
-            while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
-                let line: Vec<u8> = self.heard.drain(..=end).collect();
+            self.buffer.extend_from_slice(&data);
+            while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 let frame: serde_json::Value = serde_json::from_slice(&line)?;
                 if let Some(error) = frame["error"].as_str() {
                     bail!("the recorder failed: {error}");
@@ -112,10 +112,10 @@ impl Upload {
                 self.acked = self.acked.max(frame["ack"].as_u64().unwrap_or(0));
             }
         }
-        Ok(began.elapsed())
+        Ok(start.elapsed())
     }
 
-    /// Ends it in order, once all of it is durable; SHA-256 of what was sent, in hexadecimal.
+    /// Ends it in order when all of it is durable; returns the SHA-256 of the sent bytes in hexadecimal.
     pub async fn end(mut self) -> Result<String> {
         drop(self.sending);
         let rest = async {

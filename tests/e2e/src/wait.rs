@@ -1,21 +1,21 @@
-//! Waiting for what has no event to wait for, with an end.
+//! Polling for conditions, with a time limit.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Bounds a wait that never ends. A step may take this long beside a load that holds every core: nothing is asserted of
-/// how quick it is.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+/// The limit of a wait that would never end. A step can take this long while other load uses every core: tests do not
+/// assert how fast it is.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(180);
 
-/// Asks again and again until there is an answer; the error says what was waited for.
-pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> Result<T> {
-    let started = Instant::now();
+/// Calls `check` until it returns a value; `what` is named in the error.
+pub async fn until<T>(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+    let start = Instant::now();
     loop {
-        if let Some(answer) = ask().await {
+        if let Some(answer) = check().await {
             return Ok(answer);
         }
-        if started.elapsed() > limit {
+        if start.elapsed() > limit {
             bail!("waited {limit:?} for {what}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,10 +1,10 @@
-//! Real tailscaled sends its own log here, over `TS_LOG_TARGET`: each line is in the trail once, whatever happens to
-//! the server meanwhile.
+//! A real tailscaled sends its own log over `TS_LOG_TARGET`: each line is in the trail once, even if the server is
+//! killed meanwhile.
 
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Node, PATIENCE, Server, Setup, Tailnet, until};
+use meshtrail_e2e::{Node, Server, Setup, Tailnet, WAIT_LIMIT, until};
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,9 +55,9 @@ fn text(line: &Value) -> &str {
     line["detail"]["text"].as_str().unwrap_or_default()
 }
 
-/// The node's lines, once they are as wanted. A client that found no server waits half a minute to a minute.
+/// Waits for the expected lines of the node. A client that finds no server waits half a minute to a minute.
 async fn lines(server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Result<Vec<Value>> {
-    until("the node's lines to arrive", PATIENCE, async || {
+    until("the node's lines to arrive", WAIT_LIMIT, async || {
         let mut all = Vec::new();
         let mut path = "/api/v1/events?q=kind:log.line&order=oldest&limit=1000".to_owned();
         loop {

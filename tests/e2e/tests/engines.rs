@@ -1,20 +1,20 @@
-//! Segments for other engines: what docs/sql.md says of them, asked of DuckDB and Spark with their defaults, and of
-//! `meshtrail query`, over files of before and after a column came in between.
+//! Segments in other engines: the queries of docs/sql.md in DuckDB and Spark with default settings, and in
+//! `meshtrail query`, over files from before and after a column was added.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Recording, Sender, Server, Setup, mortal, python, run, until};
+use meshtrail_e2e::{Recording, Sender, Server, Setup, child_command, python, run, until};
 use serde_json::{Map, Value, json};
 
-/// A store of this form whose sessions have no column `index_sha256` yet.
+/// A store whose sessions do not have the column `index_sha256` yet.
 const BEFORE: &str = "store-2.tar.gz";
 const SECTION: &str = "## Other programs on the same files";
 
-/// The questions of the documentation, those about a column that only newer files have, and every row of every family.
-fn questions(families: &[String], size: u64) -> Result<Vec<Value>> {
+/// The queries of the documentation, queries of a column that only newer files have, and every row of every family.
+fn queries(families: &[String], size: u64) -> Result<Vec<Value>> {
     let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sql.md"))?;
     let (_, section) = docs.split_once(SECTION).context("the section is there")?;
     let lines = section.lines().filter_map(|line| line.strip_prefix("    select "));
@@ -37,8 +37,8 @@ fn questions(families: &[String], size: u64) -> Result<Vec<Value>> {
 
 type Row = Map<String, Value>;
 
-/// A row of an engine, comparable: times are nanoseconds where the row has them, else microseconds; what only tells
-/// where the file lies, and what is null, is left out.
+/// A row of an engine in comparable form: times are nanoseconds where the row has them, else microseconds; columns of
+/// the file's path and nulls are left out.
 fn comparable(row: &Value) -> Result<Row> {
     let mut row = row.as_object().context("a row is an object")?.clone();
     for name in ["date", "family", "raw"] {
@@ -60,8 +60,8 @@ fn comparable(row: &Value) -> Result<Row> {
     Ok(row)
 }
 
-/// The same of `meshtrail query`, which has one column for a time, of nanoseconds.
-async fn ours(server: &Server, sql: &str) -> Result<Vec<Row>> {
+/// A row of `meshtrail query` in comparable form: it has one column for a time, in nanoseconds.
+async fn query_meshtrail(server: &Server, sql: &str) -> Result<Vec<Row>> {
     let whole = sql.contains("time_ns") || sql.contains("select *");
     let plain = sql.replace(", time_ns desc", "").replace(", time_ns", "");
     let text = server.ok(&["query", "--json", &plain]).await?;
@@ -79,7 +79,7 @@ async fn ours(server: &Server, sql: &str) -> Result<Vec<Row>> {
     Ok(found)
 }
 
-/// Holds an engine's rows against ours, in any order. Of ours, only columns that files have count.
+/// Compares an engine's rows with ours in any order. Of ours, only the columns of the files are compared.
 fn compare(theirs: &Value, ours: &[Row], what: &str) -> Result<()> {
     let theirs = theirs.as_array().context("an answer is a list of rows")?;
     let stored: BTreeSet<&String> =
@@ -115,7 +115,7 @@ fn nanos(text: &str) -> Option<i64> {
     Some(seconds * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().ok()?)
 }
 
-/// Events of the kinds that the questions are about; each at a nanosecond of its own.
+/// Events of the kinds of the queries, each at a different nanosecond.
 fn events(source: &str, count: u64) -> Vec<Value> {
     let event = |sequence: u64| {
         let (kind, detail) = match sequence % 3 {
@@ -138,7 +138,7 @@ fn events(source: &str, count: u64) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn duckdb_and_spark_answer_the_documented_questions_as_meshtrail_does() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut tar = mortal("tar");
+    let mut tar = child_command("tar");
     tar.arg("xzf").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(BEFORE));
     tar.arg("-C").arg(folder.path());
     ensure!(
@@ -150,7 +150,7 @@ async fn duckdb_and_spark_answer_the_documented_questions_as_meshtrail_does() ->
     let server = Server::start(folder.path(), &Setup { config: Some(config), ..Setup::default() }).await?;
     Sender::new(&server, "sender").await?.send(&server, 3000).await?;
     let mixed = Sender::new(&server, "mixed").await?;
-    mixed.hand_in(&server, &events(&mixed.source, 3000)).await?;
+    mixed.submit(&server, &events(&mixed.source, 3000)).await?;
     for command in ["uptime", "ls /"] {
         let mut recording = Recording::open(&server.recorder, command).await?;
         recording.lines(20).await?;
@@ -160,7 +160,7 @@ async fn duckdb_and_spark_answer_the_documented_questions_as_meshtrail_does() ->
         .session("the last recording", |session| session["command"] == "ls /" && session["state"] == "ended")
         .await?;
 
-    // Everything there is now has to be in segments; the questions themselves are events of a family that none asks for.
+    // Everything so far has to be in segments. The queries themselves are events of a family that no query reads.
     let size: u64 = server.ok(&["checkpoint"]).await?.lines().nth(1).context("a size")?.parse()?;
     let sealed = until("everything to be sealed", Duration::from_secs(60), async || {
         let note = std::fs::read_to_string(Path::new(server.store()).join("trails/main/checkpoint")).ok()?;
@@ -175,10 +175,10 @@ async fn duckdb_and_spark_answer_the_documented_questions_as_meshtrail_does() ->
         families.extend(name.strip_prefix("family=").map(str::to_owned));
     }
     ensure!(families.len() >= 9, "segments are of {families:?} alone");
-    let questions = questions(&families, size)?;
+    let questions = queries(&families, size)?;
     let file = folder.path().join("questions.json");
     std::fs::write(&file, serde_json::to_vec(&questions)?)?;
-    let mut command = mortal(python()?);
+    let mut command = child_command(python()?);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/engines.py")).arg(segments).arg(&file);
     let output = run("engines.py", command, Duration::from_secs(300)).await?;
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -186,7 +186,7 @@ async fn duckdb_and_spark_answer_the_documented_questions_as_meshtrail_does() ->
     let answers: Value = serde_json::from_slice(&output.stdout)?;
     for (at, question) in questions.iter().enumerate() {
         let sql = question["sql"].as_str().context("a question")?;
-        let expected = ours(&server, sql).await?;
+        let expected = query_meshtrail(&server, sql).await?;
         ensure!(!expected.is_empty(), "{sql}: no rows, so nothing is compared");
         for engine in ["duckdb", "spark"] {
             let rows = answers[engine][at].as_array().map_or(0, Vec::len);

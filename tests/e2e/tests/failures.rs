@@ -1,7 +1,7 @@
-//! What happens to people's sessions when the recorder is not there, goes away, or comes back.
+//! Sessions while the recorder is missing, stops, or comes back.
 
 use anyhow::{Context, Result};
-use meshtrail_e2e::{ENDED, Enforcement, Node, REFUSED, Server, Setup, Ssh, Tailnet};
+use meshtrail_e2e::{ENDED_MESSAGE, Enforcement, Node, REFUSED_MESSAGE, Server, Setup, Ssh, Tailnet};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ async fn place() -> Result<Place> {
 }
 
 impl Place {
-    /// A server whose recorder keeps its port over restarts.
+    /// A server whose recorder has the same port after a restart.
     async fn server(&self, enforcement: Enforcement) -> Result<Server> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let setup = Setup {
@@ -32,7 +32,7 @@ impl Place {
             ..Setup::default()
         };
         let server = Server::start(self.folder.path(), &setup).await?;
-        // Straight to loopback: through its own netstack a userspace node notices a dead recorder only after 30 s.
+        // Directly on loopback: through its own netstack a userspace node detects a dead recorder only after 30 s.
         self.tailnet.record(&self.node, std::slice::from_ref(&server.recorder), enforcement).await?;
         Ok(server)
     }
@@ -64,7 +64,7 @@ async fn with_no_recorder_a_session_is_refused_when_the_policy_fails_closed() ->
     let output = place.ssh.command("echo must not run").await?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains(REFUSED) && !said.contains("must not run"), "{said}");
+    assert!(said.contains(REFUSED_MESSAGE) && !said.contains("must not run"), "{said}");
     Ok(())
 }
 
@@ -74,11 +74,11 @@ async fn an_open_session_outlives_a_killed_server_and_what_was_recorded_is_kept_
     let place = place().await?;
     let server = place.server(Enforcement::Open).await?;
     let mut shell = place.ssh.shell(&[])?;
-    shell.ready().await?;
+    shell.wait_until_ready().await?;
     shell.type_line("echo before the crash")?;
-    shell.sees("before the crash\r\n").await?;
+    shell.wait_for("before the crash\r\n").await?;
     let (id, _) = live(&server).await?;
-    // Durable is what an acknowledgement named; the marker must be among it.
+    // Acknowledged bytes are durable; the marker must be among them.
     server
         .session("the marker to be durable", |one| one["bytes"].as_u64().is_some_and(|bytes| bytes > 400))
         .await?;
@@ -102,7 +102,7 @@ async fn an_open_session_outlives_a_killed_server_and_what_was_recorded_is_kept_
     let verdict = server.verify().await?;
     assert!(verdict.holds, "{}", verdict.text);
 
-    // The same recorder takes the next session.
+    // The same recorder accepts the next session.
     place.ssh.command("echo next").await?;
     server
         .session("the next session", |one| one["command"] == "echo next" && one["state"] == "ended")
@@ -115,14 +115,14 @@ async fn an_enforced_session_ends_when_the_server_is_killed() -> Result<()> {
     let place = place().await?;
     let server = place.server(Enforcement::Closed).await?;
     let mut shell = place.ssh.shell(&[])?;
-    shell.ready().await?;
+    shell.wait_until_ready().await?;
     shell.type_line("echo before")?;
-    shell.sees("before\r\n").await?;
+    shell.wait_for("before\r\n").await?;
     let (id, _) = live(&server).await?;
     let server = server.kill_and_restart().await?;
-    // tailscaled 1.102 does not look at the closed connection: it misses acknowledgements for 30 s.
+    // tailscaled 1.102 does not check for a closed connection: it waits 30 s for an acknowledgement.
     let (seen, status) = shell.end().await?;
-    assert!(seen.contains(ENDED), "{seen}");
+    assert!(seen.contains(ENDED_MESSAGE), "{seen}");
     assert_ne!(status, Some(0));
     let session = server.session("the interrupted session", |one| one["id"] == id.as_str()).await?;
     assert_eq!(session["state"], "interrupted");
@@ -134,9 +134,9 @@ async fn a_server_that_stops_in_order_closes_its_sessions_as_interrupted() -> Re
     let place = place().await?;
     let server = place.server(Enforcement::Open).await?;
     let mut shell = place.ssh.shell(&[])?;
-    shell.ready().await?;
+    shell.wait_until_ready().await?;
     shell.type_line("echo before")?;
-    shell.sees("before\r\n").await?;
+    shell.wait_for("before\r\n").await?;
     let (id, _) = live(&server).await?;
     let server = server.restart().await?;
     let session = server.session("the session", |one| one["id"] == id.as_str()).await?;

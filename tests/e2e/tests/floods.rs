@@ -1,7 +1,7 @@
-//! Nothing one peer does stops another: one address floods each port in turn, another records and asks meanwhile.
+//! No peer can stop another: one address floods each port in turn, while another one records and queries.
 //!
-//! The other's acknowledgements stay within twice what they take alone, or 50 ms, whichever is more. Each flood is of a
-//! bounded size: what a port takes of all peers together and more, or what held up others once.
+//! The other's acknowledgements take at most twice as long as alone, or 50 ms, whichever is more. Each flood has a
+//! bounded size: more than a port accepts of all peers together, or a load that once delayed others.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Lines whose acknowledgement is measured. More than the pause between two frames lies between them.
+/// Lines whose acknowledgement is measured. The time between them is longer than the pause between two frames.
 const LINES: usize = 40;
 const GAP: Duration = Duration::from_millis(120);
 
-/// Who floods, and who goes on: the last byte of their address.
+/// The flooding and the other peer: the last byte of their address.
 const FLOODS: u8 = 1;
-const GOES_ON: u8 = 2;
+const OTHER_PEER: u8 = 2;
 
-/// How long the other waits for an answer of a port that is flooded.
+/// How long the other peer waits for an answer of a flooded port.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const TOKEN: &str = "s3cr3t";
 
-/// Where everything listens.
+/// The addresses of all ports.
 #[derive(Clone, Copy)]
 struct Ports {
     console: SocketAddr,
@@ -39,7 +39,7 @@ struct Ports {
 /// A server on all of its ports.
 async fn start(folder: &std::path::Path) -> Result<(Server, Ports)> {
     let free = || Ok::<_, anyhow::Error>(std::net::TcpListener::bind("127.0.0.1:0")?);
-    // Held until all are known, so that no two are the same.
+    // Kept open until all are known, so that no two are equal.
     let held = (free()?, free()?, free()?, free()?);
     let (hec, bulk) = (held.0.local_addr()?, held.1.local_addr()?);
     let (logtail, webhook) = (held.2.local_addr()?, held.3.local_addr()?);
@@ -57,7 +57,7 @@ async fn start(folder: &std::path::Path) -> Result<(Server, Ports)> {
     Ok((server, Ports { console, recorder, hec, bulk, logtail, webhook }))
 }
 
-/// The 99th of a hundred acknowledgements, as far as there are so many.
+/// The 99th percentile of the times of acknowledgements.
 async fn p99(upload: &mut Upload) -> Result<Duration> {
     let mut times = Vec::new();
     for number in 0..LINES {
@@ -78,17 +78,17 @@ impl Drop for Flood {
     }
 }
 
-/// Connections that say only this much; each that is closed is opened again.
-fn sockets(address: SocketAddr, count: usize, says: &'static [u8]) -> Flood {
+/// Connections that send only `bytes`; each one that is closed is opened again.
+fn sockets(address: SocketAddr, count: usize, bytes: &'static [u8]) -> Flood {
     let one = async move || -> Result<()> {
         let mut stream = connect_from(FLOODS, address).await?;
-        stream.write_all(says).await?;
+        stream.write_all(bytes).await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
         Ok(())
     };
     let again_and_again = move |number: usize| async move {
         loop {
-            // A flood that is refused is what is wanted.
+            // Refusing the flood is correct.
             drop(one().await);
             tokio::time::sleep(Duration::from_millis(1000 + number as u64 % 1000)).await;
         }
@@ -96,8 +96,8 @@ fn sockets(address: SocketAddr, count: usize, says: &'static [u8]) -> Flood {
     Flood((0..count).map(|number| tokio::spawn(again_and_again(number))).collect())
 }
 
-/// Streams of one connection each that begin `path`, say this much, and then a byte each half a second.
-async fn streams(address: SocketAddr, connections: usize, path: &'static str, says: &'static str) -> Flood {
+/// Streams on one connection each, with a request of `path` that sends `text`, then a byte each half a second.
+async fn streams(address: SocketAddr, connections: usize, path: &'static str, text: &'static str) -> Flood {
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
         let Ok(connection) = Connection::open(FLOODS, address).await else { continue };
@@ -106,7 +106,7 @@ async fn streams(address: SocketAddr, connections: usize, path: &'static str, sa
             tasks.spawn(async move {
                 let Ok((sending, answer)) = connection.begin(path) else { return };
                 let answered = tokio::spawn(answer);
-                let mut piece = says;
+                let mut piece = text;
                 while sending.send(Ok(hyper::body::Frame::data(piece.into()))).await.is_ok() {
                     piece = " ";
                     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -118,14 +118,14 @@ async fn streams(address: SocketAddr, connections: usize, path: &'static str, sa
     Flood(vec![tokio::spawn(async move { while tasks.join_next().await.is_some() {} })])
 }
 
-/// Recordings that send as fast as they are taken, for as long as it is wanted.
-async fn torrents(address: SocketAddr, count: usize) -> Result<Flood> {
+/// Recordings that send at full speed until dropped.
+async fn fast_recordings(address: SocketAddr, count: usize) -> Result<Flood> {
     let mut tasks = Vec::new();
     for _ in 0..count {
         let mut upload = Upload::begin(&mut Connection::open(FLOODS, address).await?).await?;
         let piece = format!("[1,\"o\",\"{}\"]\n", "x".repeat(60_000));
         tasks.push(tokio::spawn(async move {
-            // Bounded: what is sent is kept on the disk.
+            // Bounded, because the recordings are stored on the disk.
             for _ in 0..1500 {
                 if upload.send(piece.clone()).await.is_err() {
                     return;
@@ -136,13 +136,13 @@ async fn torrents(address: SocketAddr, count: usize) -> Result<Flood> {
     Ok(Flood(tasks))
 }
 
-/// A client of the other address.
+/// A client with the other address.
 fn other() -> Result<reqwest::Client> {
-    let builder = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, GOES_ON]));
+    let builder = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, OTHER_PEER]));
     Ok(builder.no_proxy().timeout(LIMIT).build()?)
 }
 
-/// Whether each port answers the other address.
+/// Checks that every port answers the other address.
 async fn all_answer(ports: Ports) -> Result<()> {
     let http = other()?;
     let health = http.get(format!("http://{}/api/v1/health", ports.console)).send().await;
@@ -160,32 +160,32 @@ async fn all_answer(ports: Ports) -> Result<()> {
                     "source":{"node":"laptop","nodeUser":"alice@example.com"}}"#;
     let event = http.post(format!("http://{}/v2/event", ports.recorder)).body(event).send().await;
     ensure!(event.context("a request event")?.status() == 200);
-    Upload::begin(&mut Connection::open(GOES_ON, ports.recorder).await?).await.context("a recording")?;
+    Upload::begin(&mut Connection::open(OTHER_PEER, ports.recorder).await?).await.context("a recording")?;
     Ok(())
 }
 
-/// Records beside a flood. A machine that is busy with something else has two more tries.
-async fn goes_on<F: Future<Output = Result<Flood>>>(
+/// Records during a flood. Three attempts: the machine can be busy.
+async fn measure_beside<F: Future<Output = Result<Flood>>>(
     what: &str,
     ports: Ports,
     flood: impl Fn() -> F,
 ) -> Result<()> {
-    let mut connection = Connection::open(GOES_ON, ports.recorder).await?;
+    let mut connection = Connection::open(OTHER_PEER, ports.recorder).await?;
     let mut upload = Upload::begin(&mut connection).await?;
     upload.send_durably("[0.1,\"o\",\"$ \"]\n").await?;
-    let mut seen = Vec::new();
+    let mut ratios = Vec::new();
     for _ in 0..3 {
         let alone = p99(&mut upload).await?;
         let flooding = flood().await?;
         all_answer(ports).await.with_context(|| format!("beside {what}"))?;
         let beside = p99(&mut upload).await?;
         drop(flooding);
-        seen.push((alone, beside));
+        ratios.push((alone, beside));
         if beside <= (alone * 2).max(Duration::from_millis(50)) {
             return Ok(());
         }
     }
-    anyhow::bail!("beside {what} acknowledgements took longer, alone and beside it: {seen:?}")
+    anyhow::bail!("beside {what} acknowledgements took longer, alone and beside it: {ratios:?}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,16 +200,17 @@ async fn one_address_floods_each_port_and_another_records_as_if_alone() -> Resul
         ("silence at the webhooks", ports.webhook, 1100),
         ("silence at the recorder", ports.recorder, 3000),
     ] {
-        goes_on(what, ports, async || Ok(sockets(address, count, b""))).await?;
+        measure_beside(what, ports, async || Ok(sockets(address, count, b""))).await?;
     }
     let preface = b"PRI * HTTP/2.0";
-    goes_on("half prefaces", ports, async || Ok(sockets(ports.console, 2100, preface))).await?;
+    measure_beside("half prefaces", ports, async || Ok(sockets(ports.console, 2100, preface))).await?;
     let upload: &[u8] =
         b"POST /c/x/0000000000000000000000000000000000000000000000000000000000000001 HTTP/1.1\r\n\
                           Host: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
-    goes_on("slow uploads", ports, async || Ok(sockets(ports.logtail, 200, upload))).await?;
-    goes_on("slow events", ports, async || Ok(streams(ports.recorder, 4, "/v2/event", " ").await)).await?;
-    goes_on("large recordings", ports, async || torrents(ports.recorder, 4).await).await?;
+    measure_beside("slow uploads", ports, async || Ok(sockets(ports.logtail, 200, upload))).await?;
+    measure_beside("slow events", ports, async || Ok(streams(ports.recorder, 4, "/v2/event", " ").await))
+        .await?;
+    measure_beside("large recordings", ports, async || fast_recordings(ports.recorder, 4).await).await?;
     let metrics = String::from_utf8(server.get("/metrics").await?.to_vec())?;
     for port in ["console", "hec", "bulk", "logtail", "webhook", "recorder"] {
         let refused = format!("meshtrail_connections_refused_total{{port=\"{port}\",reason=\"share\"}} ");
@@ -224,8 +225,10 @@ async fn one_address_opens_all_the_sessions_it_can_and_another_records_as_if_alo
     let folder = tempfile::tempdir()?;
     let (server, ports) = start(folder.path()).await?;
     // More than an eighth of 20,000.
-    goes_on("many sessions", ports, async || Ok(streams(ports.recorder, 48, "/v2/record", HEADER).await))
-        .await?;
+    measure_beside("many sessions", ports, async || {
+        Ok(streams(ports.recorder, 48, "/v2/record", HEADER).await)
+    })
+    .await?;
     let live: Value = server.json("/api/v1/sessions?limit=1").await?;
     ensure!(live["sessions"].is_array());
     let metrics = String::from_utf8(server.get("/metrics").await?.to_vec())?;

@@ -1,4 +1,4 @@
-//! Headscale 0.28: its policy knows no recorders, so the node's own policy file turns recording on.
+//! Headscale 0.28: its policy has no recorders, so the node's own policy file enables recording.
 
 use anyhow::{Context, Result};
 use meshtrail_e2e::{Enforcement, Headscale, Node, Server, Setup, Ssh, ssh_policy};
@@ -9,7 +9,7 @@ async fn a_node_on_stock_headscale_is_recorded_by_its_own_policy_file() -> Resul
     let headscale = Headscale::start(folder.path()).await?;
     let key = &headscale.user("alice").await?;
 
-    // The recorder's port must be known before the node starts: it reads its policy file when asked, not before.
+    // The recorder's port must be known before the node starts.
     let policy = folder.path().join("ssh-policy.json");
     let environment = [
         ("TS_DEBUG_SSH_POLICY_FILE", policy.to_str().context("a temporary path is text")?),

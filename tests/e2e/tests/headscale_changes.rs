@@ -1,11 +1,11 @@
-//! What happens in a real Headscale with three real nodes is told, each thing once, by a server that is only given its
-//! URL and a key.
+//! Every change in a real Headscale with three real nodes becomes one event in a server that has only its URL and a
+//! key.
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Headscale, Node, PATIENCE, Server, Setup, until};
+use meshtrail_e2e::{Headscale, Node, Server, Setup, WAIT_LIMIT, until};
 use serde_json::Value;
 
-/// Kinds that this test has an eye on, and says everything of.
+/// The kinds that this test compares completely.
 const KINDS: [&str; 4] = ["device.", "route.", "policy.", "key.expired"];
 
 async fn changes(server: &Server) -> Result<Vec<Value>> {
@@ -13,8 +13,8 @@ async fn changes(server: &Server) -> Result<Vec<Value>> {
     Ok(page["changes"].as_array().context("`changes` is a list")?.clone())
 }
 
-/// What was told, as `kind name`, in the order of kinds and names.
-async fn told(server: &Server) -> Result<Vec<String>> {
+/// The changes as `kind name`, sorted.
+async fn change_names(server: &Server) -> Result<Vec<String>> {
     let changes = changes(server).await?;
     let mut told: Vec<String> = changes
         .iter()
@@ -28,36 +28,37 @@ async fn told(server: &Server) -> Result<Vec<String>> {
     Ok(told)
 }
 
-async fn is_told(server: &Server, wanted: &str) -> Result<()> {
-    let asked = until(wanted, PATIENCE, async || {
-        let told = told(server).await.ok()?;
+async fn wait_for_change(server: &Server, wanted: &str) -> Result<()> {
+    let asked = until(wanted, WAIT_LIMIT, async || {
+        let told = change_names(server).await.ok()?;
         told.iter().any(|told| told == wanted).then_some(())
     });
     match asked.await {
         Ok(()) => Ok(()),
-        Err(error) => Err(error.context(format!("told: {:#?}", told(server).await?))),
+        Err(error) => Err(error.context(format!("told: {:#?}", change_names(server).await?))),
     }
 }
 
-/// Waits until Headscale was asked anew.
-async fn asked_again(server: &Server) -> Result<()> {
+/// Waits until Headscale was polled again.
+async fn wait_for_next_poll(server: &Server) -> Result<()> {
     let heard = async || -> Option<String> {
         let sources = server.json("/api/v1/sources").await.ok()?;
         let headscale =
             sources["sources"].as_array()?.iter().find(|source| source["name"] == "headscale")?.clone();
         headscale["last_heard"].as_str().map(str::to_owned)
     };
-    let first = until("Headscale to be heard", PATIENCE, heard).await?;
+    let first = until("Headscale to be heard", WAIT_LIMIT, heard).await?;
     let mut seen = first;
     for _ in 0..2 {
-        seen =
-            until("Headscale to be heard again", PATIENCE, async || heard().await.filter(|now| *now > seen))
-                .await?;
+        seen = until("Headscale to be heard again", WAIT_LIMIT, async || {
+            heard().await.filter(|now| *now > seen)
+        })
+        .await?;
     }
     Ok(())
 }
 
-/// The id of the node that calls itself by this name.
+/// The id of the node with this host name.
 async fn id_of(headscale: &Headscale, host: &str) -> Result<String> {
     let nodes = headscale.run(&["nodes", "list"]).await?;
     let nodes = nodes.as_array().context("a list of nodes")?;
@@ -84,19 +85,19 @@ async fn what_happens_to_three_nodes_is_told_once_each_also_over_a_kill() -> Res
         key_file.display().to_string()
     );
     let server = Server::start(folder.path(), &Setup { config: Some(config), ..Setup::default() }).await?;
-    asked_again(&server).await?;
+    wait_for_next_poll(&server).await?;
     ensure!(
-        told(&server).await?.is_empty(),
+        change_names(&server).await?.is_empty(),
         "the first sight tells of no change: {:#?}",
-        told(&server).await?
+        change_names(&server).await?
     );
 
     let laptop = node("laptop")?;
     laptop.up(&headscale.url, &alice, &[]).await?;
-    is_told(&server, "device.added laptop").await?;
+    wait_for_change(&server, "device.added laptop").await?;
     let router = node("router")?;
     router.up(&headscale.url, &bob, &[]).await?;
-    is_told(&server, "device.added router").await?;
+    wait_for_change(&server, "device.added router").await?;
 
     let (web_id, laptop_id, router_id) = (
         id_of(&headscale, "web").await?,
@@ -104,25 +105,25 @@ async fn what_happens_to_three_nodes_is_told_once_each_also_over_a_kill() -> Res
         id_of(&headscale, "router").await?,
     );
     headscale.run(&["nodes", "rename", "-i", &web_id, "web-2"]).await?;
-    is_told(&server, "device.renamed web-2").await?;
+    wait_for_change(&server, "device.renamed web-2").await?;
     router.tailscale(&["set", "--advertise-routes=10.9.0.0/16"]).await?;
-    is_told(&server, "route.advertised router").await?;
+    wait_for_change(&server, "route.advertised router").await?;
     headscale.run(&["nodes", "approve-routes", "-i", &router_id, "-r", "10.9.0.0/16"]).await?;
-    is_told(&server, "route.enabled router").await?;
+    wait_for_change(&server, "route.enabled router").await?;
     headscale.run(&["nodes", "tag", "-i", &router_id, "-t", "tag:ci"]).await?;
-    is_told(&server, "device.tagged router").await?;
+    wait_for_change(&server, "device.tagged router").await?;
     headscale.run(&["nodes", "expire", "-i", &laptop_id]).await?;
-    is_told(&server, "key.expired laptop").await?;
+    wait_for_change(&server, "key.expired laptop").await?;
     let policy = std::fs::read_to_string(&headscale.policy)?;
     let policy =
         policy.replacen('{', "{\n\"groups\": {\n// INC-4711\n\"group:ops\": [\"alice@example.com\"]},\n", 1);
     std::fs::write(&headscale.policy, &policy)?;
-    is_told(&server, "policy.changed -").await?;
+    wait_for_change(&server, "policy.changed -").await?;
     headscale.run(&["nodes", "delete", "-i", &laptop_id, "--force"]).await?;
-    is_told(&server, "device.removed laptop").await?;
+    wait_for_change(&server, "device.removed laptop").await?;
 
     let server = server.kill_and_restart().await?;
-    asked_again(&server).await?;
+    wait_for_next_poll(&server).await?;
     let expected = [
         "device.added laptop",
         "device.added router",
@@ -134,15 +135,15 @@ async fn what_happens_to_three_nodes_is_told_once_each_also_over_a_kill() -> Res
         "route.advertised router",
         "route.enabled router",
     ];
-    assert_eq!(told(&server).await?, expected, "each once");
+    assert_eq!(change_names(&server).await?, expected, "each once");
     findings(&server).await?;
-    words(&server, &web).await?;
+    check_command_line(&server, &web).await?;
     let verdict = server.verify().await?;
     assert!(verdict.holds, "{}", verdict.text);
     Ok(())
 }
 
-/// What of it is worth a finding, with the severities that are promised.
+/// The expected findings, with the documented severities.
 async fn findings(server: &Server) -> Result<()> {
     let found = async || -> Option<Vec<String>> {
         let page = server.json("/api/v1/events?q=kind:finding.raised&limit=1000").await.ok()?;
@@ -155,7 +156,7 @@ async fn findings(server: &Server) -> Result<()> {
         found.sort();
         (found.len() >= 4).then_some(found)
     };
-    let found = until("findings", PATIENCE, found).await?;
+    let found = until("findings", WAIT_LIMIT, found).await?;
     let expected = [
         "mesh.device_added medium",
         "mesh.device_added medium",
@@ -166,8 +167,8 @@ async fn findings(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// What a person reads on the command line.
-async fn words(server: &Server, web: &Node) -> Result<()> {
+/// Checks the output of the command line.
+async fn check_command_line(server: &Server, web: &Node) -> Result<()> {
     let text = server.ok(&["changes", "--since", "1h", "--diff"]).await?;
     for said in [
         "alice@example.com's device web was renamed to web-2",

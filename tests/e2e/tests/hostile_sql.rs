@@ -1,5 +1,5 @@
-//! Two hundred statements that would take a server with them, asked in a row by two readers, while five sessions are
-//! recorded: each statement ends alone and in time, and the recordings are as if nobody had asked.
+//! Two hundred hostile statements, sent in sequence by two readers, while five sessions are
+//! recorded: each statement ends alone and in time, and the recordings are not affected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,19 +9,19 @@ use anyhow::{Context, Result, bail, ensure};
 use meshtrail_e2e::{Connection, Server, Setup, Upload, until};
 use serde_json::{Value, json};
 
-/// The same list that a worker alone is asked.
+/// The same list as in the tests of the worker.
 const STATEMENTS: &str = include_str!("../../../crates/meshtrail-sql/tests/hostile.sql");
-/// What stands for `{n}`: five of each make two hundred and more.
+/// Values of `{n}`: five of each make more than two hundred.
 const SCALES: [&str; 5] = ["1", "3", "5", "7", "9"];
 
 const TIME: Duration = Duration::from_secs(1);
-/// The server ends a worker that is a second late; a busy machine, and gigabytes that the kernel takes back, are the rest.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The server kills a worker that is a second late; the rest is for a busy machine and for freeing gigabytes of memory.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 const RECORDINGS: usize = 5;
 const GAP: Duration = Duration::from_millis(60);
 
-/// What the server may hold while its workers are asked for the most: nothing of theirs is in it.
+/// The largest memory of the server, without its workers.
 const SERVER_MEMORY: u64 = 256 << 20;
 
 fn statements() -> impl Iterator<Item = String> {
@@ -29,7 +29,7 @@ fn statements() -> impl Iterator<Item = String> {
     lines.flat_map(|line| SCALES.map(|scale| line.replace("{n}", scale)))
 }
 
-/// Asks every second statement, and after each one that anybody might ask.
+/// Sends every second statement, and after each one a normal query.
 async fn ask(server: Arc<Server>, token: String, half: usize) -> Result<usize> {
     let asked = statements().skip(half).step_by(2).collect::<Vec<_>>();
     for sql in &asked {
@@ -39,7 +39,7 @@ async fn ask(server: Arc<Server>, token: String, half: usize) -> Result<usize> {
             Ok(answer) => bail!("{sql} was answered: {answer}"),
             Err(error) => {
                 let (text, took) = (format!("{error:#}"), begun.elapsed());
-                ensure!(took < TIME + PATIENCE, "{sql} took {took:?}: {text}");
+                ensure!(took < TIME + WAIT_LIMIT, "{sql} took {took:?}: {text}");
                 ensure!(!text.contains("in its middle"), "{sql}: {text}");
             }
         }
@@ -50,7 +50,7 @@ async fn ask(server: Arc<Server>, token: String, half: usize) -> Result<usize> {
     Ok(asked.len())
 }
 
-/// Records until it is told to stop; how long each acknowledgement took.
+/// Records until `stop` is set; returns the time of each acknowledgement.
 async fn record(recorder: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Result<(Upload, Vec<Duration>)> {
     let mut upload = Upload::begin(&mut Connection::open(2, recorder).await?).await?;
     let mut times = Vec::new();
@@ -73,7 +73,7 @@ fn memory(id: u32) -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
-async fn recorded(
+async fn record_while(
     recorder: std::net::SocketAddr,
     meanwhile: impl Future<Output = Result<()>>,
 ) -> Result<(Vec<Upload>, Duration)> {
@@ -109,7 +109,7 @@ async fn two_hundred_hostile_statements_leave_recordings_as_they_are() -> Result
         tokio::time::sleep(Duration::from_secs(5)).await;
         Ok(())
     };
-    let (alone_uploads, alone) = recorded(recorder, pause()).await?;
+    let (alone_uploads, alone) = record_while(recorder, pause()).await?;
     let (mut most, mut asked) = (0, 0);
     let asking = async {
         let halves = tokens.into_iter().enumerate();
@@ -125,14 +125,14 @@ async fn two_hundred_hostile_statements_leave_recordings_as_they_are() -> Result
             }
         }
     };
-    let (uploads, beside) = recorded(recorder, asking).await?;
+    let (uploads, beside) = record_while(recorder, asking).await?;
     println!(
         "{asked} statements; acks p99 alone {alone:?}, beside {beside:?}; server's memory {} MiB",
         most >> 20
     );
     assert!(asked >= 200, "{asked}");
     assert!(most < SERVER_MEMORY, "the server held {most} bytes");
-    // Machines that are busy with other things are slower at both.
+    // On a busy machine both are slower.
     let bound = (alone * 2).max(Duration::from_millis(50));
     assert!(beside <= bound, "acks took {alone:?} alone and {beside:?} beside hostile statements");
 
@@ -140,7 +140,7 @@ async fn two_hundred_hostile_statements_leave_recordings_as_they_are() -> Result
     for upload in alone_uploads.into_iter().chain(uploads) {
         sent.push(upload.end().await?);
     }
-    let sealed = until("every recording is sealed whole", PATIENCE, async || {
+    let sealed = until("every recording is sealed whole", WAIT_LIMIT, async || {
         let sessions = server.sessions().await.ok()?;
         let whole = |session: &&Value| session["state"] == "ended";
         (sessions.iter().filter(whole).count() == sent.len()).then_some(sessions)

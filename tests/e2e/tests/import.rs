@@ -1,10 +1,10 @@
-//! Recordings that were made before there was a Meshtrail: a node's own session logs, and tsrecorder's bucket.
+//! Recordings from before Meshtrail: a node's own session logs, and tsrecorder's bucket.
 
 use std::path::PathBuf;
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Bucket, Enforcement, Node, PATIENCE, Server, Setup, Ssh, Tailnet, sha256, until};
+use meshtrail_e2e::{Bucket, Enforcement, Node, Server, Setup, Ssh, Tailnet, WAIT_LIMIT, sha256, until};
 use serde_json::Value;
 
 const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"srcNode":"laptop.tail.example","srcNodeID":"n7","srcNodeUser":"alice@example.com","sshUser":"root","localUser":"root"}"#;
@@ -26,7 +26,7 @@ async fn a_nodes_own_session_logs_come_in_with_their_bytes_once_and_marked_for_g
     tailnet.record(&node, &[], Enforcement::Open).await?;
     Ssh::between(&client, &node).await?.command("seq 3 5").await?;
     let logs = folder.path().join("web/ssh-sessions");
-    let log = until("the node to keep its log", PATIENCE, async || {
+    let log = until("the node to keep its log", WAIT_LIMIT, async || {
         let entry = std::fs::read_dir(&logs).ok()?.next()?.ok()?;
         let whole = std::fs::read_to_string(entry.path()).ok()?.contains("3\\n4\\n5\\n");
         whole.then_some(entry.path())
@@ -69,10 +69,10 @@ async fn tsrecorders_bucket_comes_in_whatever_its_objects_are_called() -> Result
     let setup = Setup { environment: bucket.environment(), ..Setup::default() };
     let server = Server::start(folder.path(), &setup).await?;
     let from = bucket.store("tsrecorder");
-    let mut command = meshtrail_e2e::mortal(meshtrail_e2e::meshtrail()?);
+    let mut command = meshtrail_e2e::child_command(meshtrail_e2e::meshtrail()?);
     command.args(["sessions", "import", &from, "--json"]).envs(bucket.environment());
     command.env("MESHTRAIL_SERVER", &server.url).env("MESHTRAIL_TOKEN", &server.token);
-    let output = meshtrail_e2e::run("meshtrail sessions import", command, PATIENCE).await?;
+    let output = meshtrail_e2e::run("meshtrail sessions import", command, WAIT_LIMIT).await?;
     assert_eq!(output.status.code(), Some(1), "a damaged object is told: {output:?}");
     let told = lines(&output)?;
     let count = |outcome: &str| told.iter().filter(|line| line["outcome"] == outcome).count();

@@ -1,4 +1,4 @@
-//! The server is killed at random moments under load: nothing acked is missing, nothing is unverifiable.
+//! The server is killed at random times under load: no acked event is missing, and everything verifies.
 //!
 //! `MESHTRAIL_KILLS=1000 cargo xtask e2e kills` for a long run; 20 kills without it.
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const SENDERS: usize = 4;
 
-/// A source and what of it was acked; a batch that was not acked is handed in again, as an agent does.
+/// A source and its last acked sequence; a batch that was not acked is sent again, as by an agent.
 struct Load {
     sender: Sender,
     acked: u64,
@@ -26,7 +26,7 @@ impl Load {
                 Some(batch) => batch,
                 None => self.sender.next(25),
             };
-            match self.sender.hand_in(&server, &batch).await {
+            match self.sender.submit(&server, &batch).await {
                 Ok(_) => self.acked = self.sender.sequence,
                 Err(_) => {
                     self.pending = Some(batch);
@@ -38,13 +38,13 @@ impl Load {
     }
 }
 
-/// Good enough to pick moments.
+/// A simple random number, to choose the times of kills.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
 
-async fn stands(server: &Server, loads: &[Load]) -> Result<()> {
+async fn check_acked(server: &Server, loads: &[Load]) -> Result<()> {
     for load in loads {
         for sequence in [load.acked, load.acked / 2].into_iter().filter(|sequence| *sequence > 0) {
             let path = format!("/api/v1/events/{}.1.{sequence}", load.sender.source);
@@ -54,7 +54,7 @@ async fn stands(server: &Server, loads: &[Load]) -> Result<()> {
     Ok(())
 }
 
-/// Every sequence of a source, by reading the whole list.
+/// Counts the events of a source by reading the whole list.
 async fn count(server: &Server, source: &str) -> Result<u64> {
     let (mut found, mut cursor) = (std::collections::BTreeSet::new(), String::new());
     loop {
@@ -84,7 +84,7 @@ async fn nothing_acked_is_lost_and_nothing_is_unverifiable_over_many_kills() -> 
     let mut seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     println!("seed {seed}");
     let folder = tempfile::tempdir()?;
-    // Seal often, so that kills hit every step of it.
+    // Frequent seals, so that kills hit every step of sealing.
     let config = Some("[trail]\nsegment_events = 400\nsegment_age = \"1s\"\n".to_owned());
     let setup = Setup { config, ..Setup::default() };
     let mut server = Server::start(folder.path(), &setup).await?;
@@ -110,7 +110,7 @@ async fn nothing_acked_is_lost_and_nothing_is_unverifiable_over_many_kills() -> 
         }
         let killed = Arc::into_inner(shared).context("the load has ended")?;
         server = killed.kill_and_restart().await.with_context(|| format!("after kill {round}"))?;
-        stands(&server, &loads).await.with_context(|| format!("after kill {round}"))?;
+        check_acked(&server, &loads).await.with_context(|| format!("after kill {round}"))?;
         if round % 5 == 0 {
             let verdict = server.verify().await?;
             ensure!(verdict.holds, "after kill {round}: {}", verdict.text);

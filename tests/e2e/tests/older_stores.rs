@@ -1,10 +1,10 @@
-//! Stores that older versions wrote, under today's server: verified, asked, proven, and gone on with.
+//! Stores that older versions wrote, under the current server: verified, queried, proven and continued.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Sender, Server, Setup, files_below, mortal, run, until};
+use meshtrail_e2e::{Sender, Server, Setup, child_command, files_below, run, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ const STORES: [&str; 2] = ["store-1", "store-2"];
 struct Older {
     folder: TempDir,
     server: Server,
-    /// What the version that wrote it answered.
+    /// The answers of the version that wrote it.
     facts: Value,
 }
 
@@ -28,7 +28,7 @@ impl Older {
     async fn unpack(name: &str) -> Result<(TempDir, PathBuf, Value)> {
         let folder = tempfile::tempdir()?;
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
-        let mut tar = mortal("tar");
+        let mut tar = child_command("tar");
         tar.arg("xzf").arg(fixtures.join(format!("{name}.tar.gz"))).arg("-C").arg(folder.path());
         let unpacked = run("tar", tar, Duration::from_secs(60)).await?;
         ensure!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
@@ -52,7 +52,7 @@ impl Older {
         self.facts["size"].as_u64().context("`size` is a number")
     }
 
-    async fn asked(&self, sql: &str) -> Result<Vec<Value>> {
+    async fn query(&self, sql: &str) -> Result<Vec<Value>> {
         let text = self.server.ok(&["query", "--json", sql]).await?;
         Ok(text
             .split('\n')
@@ -63,19 +63,19 @@ impl Older {
 
     async fn kinds(&self) -> Result<Value> {
         let sql = format!("select kind, count(*) as n from event where index < {} group by 1", self.size()?);
-        let rows = self.asked(&sql).await?;
+        let rows = self.query(&sql).await?;
         Ok(rows.iter().map(|row| (row["kind"].as_str().unwrap_or_default(), row["n"].clone())).collect())
     }
 
-    async fn answers(&self) -> Result<()> {
+    async fn check_answers(&self) -> Result<()> {
         assert_eq!(self.kinds().await?, self.facts["kinds"]);
         for (sql, expected) in self.facts["sql"].as_object().context("`sql` is an object")? {
-            assert_eq!(&Value::from(self.asked(sql).await?), expected, "{sql}");
+            assert_eq!(&Value::from(self.query(sql).await?), expected, "{sql}");
         }
         Ok(())
     }
 
-    /// For a store that nothing was added to: the filter language is not asked up to an index here.
+    /// For a store without additions: the filter language has no upper index here.
     async fn filters(&self) -> Result<()> {
         for (filter, expected) in self.facts["filters"].as_object().context("`filters` is an object")? {
             let found = self.server.ok(&["events", "query", "--json", "--limit", "1000", filter]).await?;
@@ -90,7 +90,7 @@ impl Older {
 async fn an_older_store_verifies_before_anything_touches_it() -> Result<()> {
     for name in STORES {
         let (folder, data, _) = Older::unpack(name).await?;
-        let mut command = mortal(meshtrail_e2e::meshtrail()?);
+        let mut command = child_command(meshtrail_e2e::meshtrail()?);
         command.args(["verify", "--all", "--store"]).arg(&data);
         command.arg("--checkpoint").arg(folder.path().join("checkpoint"));
         let told = run("meshtrail verify", command, Duration::from_secs(120)).await?;
@@ -104,13 +104,13 @@ async fn an_older_store_verifies_before_anything_touches_it() -> Result<()> {
 async fn an_older_store_is_asked_and_proven_and_keeps_its_sessions() -> Result<()> {
     for name in STORES {
         let older = Older::start(name).await?;
-        older.answers().await?;
+        older.check_answers().await?;
         older.filters().await?;
         let sessions = older.server.sessions().await?;
         for expected in older.facts["sessions"].as_array().context("`sessions` is a list")? {
             let id = expected["id"].as_str().context("`id` is text")?;
             let found = sessions.iter().find(|session| session["id"] == *id).context("a session is there")?;
-            // What ran when the server was killed ends with every byte that came.
+            // A session that ran when the server was killed ends with every received byte.
             let state = if expected["state"] == "live" {
                 "interrupted"
             } else {
@@ -145,19 +145,19 @@ async fn an_older_store_is_gone_on_with_and_both_forms_answer_together() -> Resu
             files.iter().any(is_new).then_some(())
         });
         sealed.await?;
-        older.answers().await?;
+        older.check_answers().await?;
         let mine =
             "select count(*) as n, count(distinct id_sequence) as d from flow where id_source = 'newcomer'";
-        assert_eq!(older.asked(mine).await?, [serde_json::json!({ "n": 700, "d": 700 })]);
-        // The same moment in both forms, to the nanosecond: one event of each, and none a nanosecond off.
+        assert_eq!(older.query(mine).await?, [serde_json::json!({ "n": 700, "d": 700 })]);
+        // The same time in both forms, to the nanosecond: one event of each, and none a nanosecond off.
         let times = "select time from flow where id in ('newcomer.1.77', 'agent.1.81') order by time";
-        for row in older.asked(times).await? {
+        for row in older.query(times).await? {
             let time = row["time"].as_str().context("`time` is text")?;
             let (seconds, fraction) = time.trim_end_matches('Z').split_once('.').context("a fraction")?;
             let off = format!("{seconds}.{:09}Z", fraction.parse::<u64>()? + 1);
             let at = |time: &str| format!("select count(*) as n from flow where time = '{time}'");
-            assert_ne!(older.asked(&at(time)).await?[0]["n"], 0, "{time}");
-            assert_eq!(older.asked(&at(&off)).await?[0]["n"], 0, "{off}");
+            assert_ne!(older.query(&at(time)).await?[0]["n"], 0, "{time}");
+            assert_eq!(older.query(&at(&off)).await?[0]["n"], 0, "{off}");
         }
         let server = older.server.restart().await?;
         let note = older.folder.path().join("checkpoint").display().to_string();

@@ -1,14 +1,16 @@
-//! What a user of SSH does on a real tailnet, and what is recorded of it.
+//! SSH sessions on a real tailnet, and their recordings.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Enforcement, Node, PATIENCE, Server, Setup, Ssh, Tailnet, mortal, run, sha256, until};
+use meshtrail_e2e::{
+    Enforcement, Node, Server, Setup, Ssh, Tailnet, WAIT_LIMIT, child_command, run, sha256, until,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Two nodes, and a recorder beside the SSH server's tailscaled.
+/// Two nodes, and a recorder on the machine of the SSH server's tailscaled.
 struct Place {
     folder: TempDir,
     _tailnet: Tailnet,
@@ -27,7 +29,7 @@ async fn place(enforcement: Enforcement) -> Result<Place> {
         Server::start(folder.path(), &Setup { socket: Some(node.socket.clone()), ..Setup::default() })
             .await?;
     tailnet.rename(&client, "alice@example.com", "Alice").await?;
-    // The node reaches its own recorder on the tailnet, so that tailscaled knows who is behind the connection.
+    // The node reaches its own recorder over the tailnet, so that tailscaled can identify the connection.
     let port = server.recorder.rsplit(':').next().context("an address has a port")?;
     let recorder = format!("{}:{port}", node.address().await?);
     tailnet.record(&node, &[recorder], enforcement).await?;
@@ -36,12 +38,12 @@ async fn place(enforcement: Enforcement) -> Result<Place> {
 }
 
 impl Place {
-    async fn ended(&self, command: &str) -> Result<Value> {
+    async fn ended_session(&self, command: &str) -> Result<Value> {
         let what = format!("the session of {command:?} to end");
         self.server.session(&what, |one| one["command"] == command && one["state"] == "ended").await
     }
 
-    /// Exports a session; its bytes are those that the list and the trail speak of.
+    /// Exports a session and checks its bytes against the list and the trail.
     async fn export(&self, session: &Value) -> Result<String> {
         let id = session["id"].as_str().context("a session has an id")?;
         let file = self.folder.path().join(format!("{id}.cast"));
@@ -52,8 +54,8 @@ impl Place {
         Ok(String::from_utf8(bytes)?)
     }
 
-    /// What asciinema shows of an exported session.
-    async fn played(&self, session: &Value) -> Result<String> {
+    /// The output of asciinema for an exported session.
+    async fn play(&self, session: &Value) -> Result<String> {
         let id = session["id"].as_str().context("a session has an id")?;
         self.export(session).await?;
         asciinema(&self.folder.path().join(format!("{id}.cast"))).await
@@ -61,8 +63,8 @@ impl Place {
 }
 
 async fn asciinema(file: &Path) -> Result<String> {
-    // It wants a terminal to write to; `script` gives it one, which turns each line feed into two characters.
-    let mut command = mortal("script");
+    // It needs a terminal; `script` provides one, which turns each line feed into two characters.
+    let mut command = child_command("script");
     command.args([
         "--quiet",
         "--return",
@@ -70,9 +72,9 @@ async fn asciinema(file: &Path) -> Result<String> {
         &format!("asciinema cat '{}'", file.display()),
         "/dev/null",
     ]);
-    // It makes itself an install id on first use.
+    // It creates an install id on first use.
     command.env("HOME", file.parent().context("a file lies in a folder")?);
-    let output = run("asciinema cat", command, PATIENCE).await?;
+    let output = run("asciinema cat", command, WAIT_LIMIT).await?;
     let shown = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
     ensure!(output.status.success(), "asciinema: {shown}");
     Ok(shown)
@@ -87,7 +89,7 @@ async fn a_command_is_recorded_listed_exported_and_verified_and_its_exit_status_
     assert_eq!(output.stdout, b"to the screen\n");
     assert_eq!(output.stderr, b"to stderr\n");
 
-    let session = place.ended("echo to the screen; echo to stderr >&2; exit 3").await?;
+    let session = place.ended_session("echo to the screen; echo to stderr >&2; exit 3").await?;
     assert_eq!(session["actor"]["person"]["login"], "alice@example.com", "{session:#}");
     assert_eq!(session["actor"]["device"]["name"], "laptop.tail.example");
     assert_eq!(session["target"]["device"]["name"], "web.tail.example");
@@ -97,7 +99,7 @@ async fn a_command_is_recorded_listed_exported_and_verified_and_its_exit_status_
 
     let cast = place.export(&session).await?;
     assert!(cast.contains("to the screen"));
-    assert_eq!(place.played(&session).await?, "to the screen\n");
+    assert_eq!(place.play(&session).await?, "to the screen\n");
     let verdict = place.server.verify().await?;
     assert!(verdict.holds, "{}", verdict.text);
     Ok(())
@@ -107,7 +109,7 @@ async fn a_command_is_recorded_listed_exported_and_verified_and_its_exit_status_
 async fn what_the_client_does_not_send_is_named_as_not_seen() -> Result<()> {
     let place = place(Enforcement::Open).await?;
     place.ssh.command("echo only this; echo not this >&2").await?;
-    let session = place.ended("echo only this; echo not this >&2").await?;
+    let session = place.ended_session("echo only this; echo not this >&2").await?;
     let not_seen: Vec<String> = serde_json::from_value(session["not_seen"].clone())?;
     for what in ["stdin", "stderr", "exit status", "SFTP", "forwarding"] {
         assert!(not_seen.iter().any(|one| one.contains(what)), "{what} in {not_seen:?}");
@@ -123,16 +125,16 @@ async fn what_the_client_does_not_send_is_named_as_not_seen() -> Result<()> {
 async fn a_shell_on_a_terminal_is_live_can_be_resized_and_plays() -> Result<()> {
     let place = place(Enforcement::Open).await?;
     let mut shell = place.ssh.shell(&[])?;
-    shell.ready().await?;
+    shell.wait_until_ready().await?;
     let live = place.server.session("the shell to be live", |one| one["state"] == "live").await?;
     assert!(live.get("command").is_none() && live["width"] == 100 && live["height"] == 30, "{live:#}");
 
     shell.resize(40, 132).await?;
-    // The new size travels beside the keystrokes.
-    until("the new size to arrive", PATIENCE, async || {
+    // The new size is sent independently of the keystrokes.
+    until("the new size to arrive", WAIT_LIMIT, async || {
         shell.type_line("stty size").ok()?;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        shell.seen().contains("40 132").then_some(())
+        shell.screen().contains("40 132").then_some(())
     })
     .await?;
     shell.type_line("printf '\\033[31mred\\033[0m\\n'; exit")?;
@@ -142,7 +144,7 @@ async fn a_shell_on_a_terminal_is_live_can_be_resized_and_plays() -> Result<()> 
         .server
         .session("the shell to end", |one| one["id"] == live["id"] && one["state"] == "ended")
         .await?;
-    let played = place.played(&session).await?;
+    let played = place.play(&session).await?;
     assert!(played.contains("40 132") && played.contains("\u{1b}[31mred"), "{played:?}");
     assert!(place.server.verify().await?.holds);
     Ok(())
@@ -152,16 +154,16 @@ async fn a_shell_on_a_terminal_is_live_can_be_resized_and_plays() -> Result<()> 
 async fn a_live_session_is_followed_from_the_middle_until_its_end() -> Result<()> {
     let place = place(Enforcement::Open).await?;
     let mut shell = place.ssh.shell(&[])?;
-    shell.ready().await?;
+    shell.wait_until_ready().await?;
     shell.type_line("echo before")?;
-    shell.sees("before\r\n").await?;
+    shell.wait_for("before\r\n").await?;
     let live = place.server.session("the shell to be live", |one| one["state"] == "live").await?;
     let id = live["id"].as_str().context("an id")?.to_owned();
     let follow = ["sessions", "follow", &id, "--json"];
     let (followed, typed) = tokio::join!(place.server.ok(&follow), async {
-        // Whoever follows is in the trail once they are joined to it.
+        // A follower is in the trail as soon as it follows.
         let question = format!("/api/v1/events?q=kind:meshtrail.viewed%20session:{id}");
-        until("somebody to follow", PATIENCE, async || {
+        until("somebody to follow", WAIT_LIMIT, async || {
             let viewed = place.server.json(&question).await.ok()?;
             viewed["events"].as_array()?.iter().any(|one| one["detail"]["what"] == "follow").then_some(())
         })
@@ -192,7 +194,7 @@ async fn file_copies_work_and_only_the_old_scp_is_a_recorded_session() -> Result
     let batch = place.folder.path().join("batch");
     std::fs::write(&batch, format!("put {} {}\n", file.display(), target("by-batch")))?;
     sftp.arg("-b").arg(&batch).arg(place.ssh.user_at_host());
-    let output = run("sftp", sftp, PATIENCE).await?;
+    let output = run("sftp", sftp, WAIT_LIMIT).await?;
     ensure!(output.status.success(), "sftp: {}", String::from_utf8_lossy(&output.stderr));
     for name in ["by-sftp", "by-scp", "by-batch"] {
         assert_eq!(std::fs::read_to_string(target(name))?, "a file that is sent\n");
@@ -208,14 +210,14 @@ async fn file_copies_work_and_only_the_old_scp_is_a_recorded_session() -> Result
 async fn a_forwarded_agent_works_and_the_session_is_recorded() -> Result<()> {
     let place = place(Enforcement::Open).await?;
     let socket = place.folder.path().join("agent.sock");
-    let mut agent = mortal("ssh-agent");
+    let mut agent = child_command("ssh-agent");
     agent.args(["-D", "-a"]).arg(&socket);
     let _agent = meshtrail_e2e::Process::start("agent", place.folder.path(), agent)?;
-    until("the agent's socket", PATIENCE, async || socket.exists().then_some(())).await?;
+    until("the agent's socket", WAIT_LIMIT, async || socket.exists().then_some(())).await?;
     let mut ssh = place.ssh.client("ssh");
     ssh.args(["-A"]).arg(place.ssh.user_at_host()).arg("test -S \"$SSH_AUTH_SOCK\" && echo forwarded");
     ssh.env("SSH_AUTH_SOCK", &socket);
-    let output = run("ssh -A", ssh, PATIENCE).await?;
+    let output = run("ssh -A", ssh, WAIT_LIMIT).await?;
     assert_eq!(output.stdout, b"forwarded\n", "{}", String::from_utf8_lossy(&output.stderr));
     let session = place.server.session("the session to end", |one| one["state"] == "ended").await?;
     assert!(place.export(&session).await?.contains("forwarded"));
@@ -226,15 +228,15 @@ async fn a_forwarded_agent_works_and_the_session_is_recorded() -> Result<()> {
 async fn a_killed_session_ends_where_recording_is_enforced_and_its_user_reads_why() -> Result<()> {
     let place = place(Enforcement::Closed).await?;
     let mut shell = place.ssh.shell(&[])?;
-    shell.ready().await?;
+    shell.wait_until_ready().await?;
     let live = place.server.session("the shell to be live", |one| one["state"] == "live").await?;
     let id = live["id"].as_str().context("an id")?;
     place.server.ok(&["sessions", "kill", id, "--reason", "a test", "--message", "please call ops"]).await?;
     let (seen, status) = shell.end().await?;
-    assert!(seen.contains(meshtrail_e2e::ENDED), "the policy's message is shown: {seen}");
+    assert!(seen.contains(meshtrail_e2e::ENDED_MESSAGE), "the policy's message is shown: {seen}");
     assert_ne!(status, Some(0));
-    until("tailscaled to log the operator's message", PATIENCE, async || {
-        place.node.logged().contains("please call ops").then_some(())
+    until("tailscaled to log the operator's message", WAIT_LIMIT, async || {
+        place.node.log().contains("please call ops").then_some(())
     })
     .await?;
     let session =

@@ -1,4 +1,4 @@
-//! The same tables for psql, psycopg, DuckDB, the command line and HTTP.
+//! The same tables in psql, psycopg, DuckDB, the command line and HTTP.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Bucket, PATIENCE, Sender, Server, Setup, mortal, python, run, sha256, until};
+use meshtrail_e2e::{Bucket, Sender, Server, Setup, WAIT_LIMIT, child_command, python, run, sha256, until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,22 +28,22 @@ async fn token(server: &Server, name: &str, role: &str) -> Result<String> {
 }
 
 async fn psql(port: u16, user: &str, password: &str, sql: &str) -> Result<(bool, String)> {
-    let mut command = mortal("psql");
+    let mut command = child_command("psql");
     let address = format!("host=127.0.0.1 port={port} user={user} dbname=meshtrail");
     command
         .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql, &address])
         .env("PGPASSWORD", password);
-    let output = run("psql", command, PATIENCE).await?;
+    let output = run("psql", command, WAIT_LIMIT).await?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), text.trim().to_owned()))
 }
 
-async fn asked_in_python(script: &str, arguments: &[&str]) -> Result<Value> {
+async fn run_python(script: &str, arguments: &[&str]) -> Result<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
-    let mut command = mortal(python()?);
+    let mut command = child_command(python()?);
     command.arg(path).args(arguments);
-    let output = run(script, command, PATIENCE).await?;
+    let output = run(script, command, WAIT_LIMIT).await?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{script} ended with {}: {complaint}", output.status);
     Ok(serde_json::from_slice(&output.stdout)?)
@@ -102,14 +102,14 @@ async fn psycopg_uses_parameters_cursors_and_json_and_is_told_what_is_wrong() ->
     let server = Server::start(folder.path(), &setup(port)).await?;
     let password = token(&server, "auditor", "auditor").await?;
     Sender::new(&server, "agent").await?.send(&server, 2500).await?;
-    let told = asked_in_python("wire.py", &[&port.to_string(), "auditor", &password]).await?;
+    let told = run_python("wire.py", &[&port.to_string(), "auditor", &password]).await?;
     assert_eq!(told["flows"], 2500);
     assert_eq!(told["of_one"], 500);
     assert_eq!(told["streamed"], 2500);
     assert_eq!(told["types"], json!(["datetime", "int", "str"]));
     let row = json!(["6", "\"100.64.0.9:1\""]);
     assert_eq!(told["json"], json!([row, row, ["user-1@example.com"]]));
-    // `create external table` is no Postgres: the parser refuses it. A cursor needs a transaction.
+    // `create external table` is not Postgres syntax: the parser refuses it. A cursor needs a transaction.
     assert_eq!(told["refused"], json!(["25006", "25006", ["42601", 35], "25006", "25P01", "25006"]));
     let both = |state: Value| json!([state, state]);
     assert_eq!(
@@ -144,7 +144,7 @@ async fn portals_give_rows_in_portions_and_who_is_not_let_in_is_told_why() -> Re
     let server = Server::start(folder.path(), &setup).await?;
     let password = token(&server, "auditor", "auditor").await?;
     Sender::new(&server, "agent").await?.send(&server, 2500).await?;
-    let told = asked_in_python("portals.py", &[&port.to_string(), "auditor", &password, "4"]).await?;
+    let told = run_python("portals.py", &[&port.to_string(), "auditor", &password, "4"]).await?;
     let first = json!(["1", "2", 1000, "s", "T"]);
     assert_eq!(
         told["portions"],
@@ -157,9 +157,9 @@ async fn portals_give_rows_in_portions_and_who_is_not_let_in_is_told_why() -> Re
     assert_eq!(told["ends"], json!([["COMMIT", "I"], ["34000", "I"]]));
     assert_eq!(told["outside"], json!([["1", "2", 10, "s", "I"], ["34000", "I"]]));
     assert_eq!(told["let_in"], json!(["28P01", null, "53300"]));
-    // One of the four has its place again once the program above has ended.
+    // A slot is free again when the program above has ended.
     let memory = "select string_agg(repeat('x', 1000), '') from generate_series(1, 200000)";
-    let told = until("a free connection", PATIENCE, async || {
+    let told = until("a free connection", WAIT_LIMIT, async || {
         let (holds, text) = psql(port, "auditor", &password, memory).await.ok()?;
         (!holds && !text.contains("53300")).then_some(text)
     });
@@ -177,9 +177,9 @@ async fn a_transaction_and_every_statement_see_one_moment_while_events_come_in()
     sender.send(&server, 100).await?;
     let port = port.to_string();
     let arguments = [port.as_str(), "auditor", password.as_str(), "25"];
-    let asked = asked_in_python("moments.py", &arguments);
+    let asked = run_python("moments.py", &arguments);
     tokio::pin!(asked);
-    // A few hundred events a second: what comes in must not outgrow what a busy machine counts.
+    // A few hundred events a second: the trail must not grow faster than a busy machine can count.
     let told = loop {
         let sent = async {
             sender.send(&server, 20).await?;
@@ -197,14 +197,14 @@ async fn a_transaction_and_every_statement_see_one_moment_while_events_come_in()
     Ok(())
 }
 
-/// Stands before a bucket and counts what comes out of it.
+/// A proxy of a bucket that counts the sent bytes.
 struct Meter {
     address: String,
     sent: Arc<AtomicU64>,
 }
 
 impl Meter {
-    async fn before(endpoint: &str) -> Result<Meter> {
+    async fn start(endpoint: &str) -> Result<Meter> {
         let endpoint = endpoint.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, sent) = (listener.local_addr()?.to_string(), Arc::new(AtomicU64::new(0)));
@@ -230,8 +230,8 @@ impl Meter {
         Ok(Meter { address, sent })
     }
 
-    /// How much has come out, once nothing more comes.
-    async fn at_rest(&self) -> u64 {
+    /// The number of sent bytes, when nothing more is sent.
+    async fn settled_bytes(&self) -> u64 {
         loop {
             let before = self.sent.load(Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -249,7 +249,7 @@ async fn a_trail_in_a_bucket_is_asked_and_only_what_a_question_needs_is_read() -
     let bucket = Bucket::start(folder.path()).await?;
     let mut environment = bucket.environment();
     let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL").context("endpoint")?;
-    let meter = Meter::before(&endpoint.1).await?;
+    let meter = Meter::start(&endpoint.1).await?;
     endpoint.1 = format!("http://{}", meter.address);
     let config = format!(
         "[trail]\nsegment_events = {EVENTS}\nsegment_age = \"1h\"\nship_every = \"1m\"\n\
@@ -263,30 +263,30 @@ async fn a_trail_in_a_bucket_is_asked_and_only_what_a_question_needs_is_read() -
     for _ in 0..EVENTS / 2000 {
         let mut batch = sender.next(2000);
         for event in &mut batch {
-            // Text that can't be made small, in a column that nobody asks for.
+            // Incompressible text in a column that no query reads.
             event["target"]["name"] = Value::from(sha256(event["id"].to_string().as_bytes()));
         }
-        sender.hand_in(&server, &batch).await?;
+        sender.submit(&server, &batch).await?;
     }
 
-    // A server that has read nothing yet, and has some events that are in no file.
+    // A server that has read nothing yet, with some events that are not in files.
     let server = server.restart().await?;
     sender.send(&server, 5).await?;
     let versions = bucket.versions().await?;
     let is_flows = |key: &str| key.contains("family=flow") && key.ends_with(".parquet");
     let size: u64 = versions.iter().filter(|one| is_flows(&one.key)).map(|one| one.size).sum();
     ensure!(size > 1 << 20, "{size} bytes are sealed: too few to tell what is read of them");
-    let before = meter.at_rest().await;
+    let before = meter.settled_bytes().await;
     let all = json!({ "sql": "select count(*) as n, count(distinct id_sequence) as d from flow", "format": "jsonl" });
     let counted = server.post("/api/v1/query", &password, &all).await?;
     assert_eq!(counted, json!({ "n": EVENTS + 5, "d": EVENTS + 5 }));
-    let one_column = meter.at_rest().await - before;
+    let one_column = meter.settled_bytes().await - before;
     assert!((1..size / 4).contains(&one_column), "{one_column} bytes read of files of {size}");
 
     let (before, nobody) =
-        (meter.at_rest().await, "select count(*) from flow where actor = 'user-30@example.com'");
+        (meter.settled_bytes().await, "select count(*) from flow where actor = 'user-30@example.com'");
     assert_eq!(psql(port, "auditor", &password, nobody).await?, (true, "0".to_owned()));
-    let skipped = meter.at_rest().await - before;
+    let skipped = meter.settled_bytes().await - before;
     assert!(skipped < size / 20, "{skipped} bytes read of files that have nobody of this name");
 
     let expected: u64 = (100..=200_u64).map(|sequence| sequence * 17 % 100_000).sum();
@@ -302,8 +302,8 @@ async fn duckdb_reads_the_segments_of_a_running_server() -> Result<()> {
     let (folder, port) = (tempfile::tempdir()?, free_port()?);
     let server = Server::start(folder.path(), &setup(port)).await?;
     Sender::new(&server, "agent").await?.send(&server, 3000).await?;
-    let read = until("DuckDB to see every event", PATIENCE, async || {
-        let told = asked_in_python("files.py", &[server.store()]).await.ok()?;
+    let read = until("DuckDB to see every event", WAIT_LIMIT, async || {
+        let told = run_python("files.py", &[server.store()]).await.ok()?;
         (told["events"] == 3000).then_some(told)
     });
     let told = read.await?;

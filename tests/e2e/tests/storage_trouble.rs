@@ -1,12 +1,12 @@
-//! The store misbehaves while the server runs: full, gone, or somebody else's.
+//! Faults of the store while the server runs: full, missing, or used by another server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Bucket, PATIENCE, Process, Recording, Sender, Server, Setup, sha256, until};
+use meshtrail_e2e::{Bucket, Process, Recording, Sender, Server, Setup, WAIT_LIMIT, sha256, until};
 
-/// A small file system of its own, gone when dropped.
+/// A small file system, unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -28,7 +28,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Writes zeros until the disk takes no more.
+/// Writes zeros until the disk is full.
 fn fill_up(folder: &Path) -> Result<PathBuf> {
     let filler = folder.join("filler");
     let mut file = std::fs::File::create(&filler)?;
@@ -46,10 +46,10 @@ async fn a_full_disk_refuses_what_is_new_keeps_what_was_acked_and_heals() -> Res
     let mut acked = sender.send(&server, 1000).await?;
     let filler = fill_up(&disk.0)?;
     let mut refused = None;
-    // The log is preallocated: it takes some megabytes more before it needs new room.
+    // The log is preallocated: it accepts some more megabytes before it needs new space.
     for _ in 0..200 {
         let batch = sender.next(1000);
-        match sender.hand_in(&server, &batch).await {
+        match sender.submit(&server, &batch).await {
             Ok(accepted) => acked += accepted,
             Err(error) => {
                 refused = Some((batch, format!("{error:#}")));
@@ -63,8 +63,8 @@ async fn a_full_disk_refuses_what_is_new_keeps_what_was_acked_and_heals() -> Res
     server.json("/api/v1/events/agent.1.1").await.context("what is there can be read")?;
 
     std::fs::remove_file(filler)?;
-    let taken = until("the server to take events again", PATIENCE, async || {
-        sender.hand_in(&server, &batch).await.ok()
+    let taken = until("the server to take events again", WAIT_LIMIT, async || {
+        sender.submit(&server, &batch).await.ok()
     });
     acked += taken.await?;
     let last = server.json(&format!("/api/v1/events/agent.1.{acked}")).await;
@@ -121,9 +121,9 @@ async fn a_second_server_on_one_folder_is_refused_and_harms_nothing() -> Result<
     let (ready, data) = (folder.path().join("second.json"), server.data());
     let command = Server::command("second", folder.path(), &Setup::default(), server.store(), data, &ready)?;
     let mut second = Process::start("second", folder.path(), command)?;
-    let status = second.ended(PATIENCE).await?;
+    let status = second.wait(WAIT_LIMIT).await?;
     assert!(!status.success());
-    let said = second.logged() + &second.printed();
+    let said = second.log() + &second.stdout();
     assert!(said.contains("another") || said.contains("lock"), "{said}");
     sender.send(&server, 10).await?;
     assert!(server.verify().await?.holds);
@@ -147,8 +147,8 @@ async fn two_servers_on_one_bucket_never_both_write_one_trail() -> Result<()> {
     let second = Server::start_named("second", folder.path(), &setup).await;
     if let Ok(mut second) = second {
         let mut other = Sender::new(&second, "other").await?;
-        // Either may find out first; what it then refuses is not acked.
-        let found_out = until("one of them to find out", PATIENCE, async || {
+        // Either can detect it first; events that it then refuses are not acked.
+        let found_out = until("one of them to find out", WAIT_LIMIT, async || {
             let both = sender.send(&first, 10).await.is_ok() && other.send(&second, 10).await.is_ok();
             (!both).then_some(())
         });
@@ -173,7 +173,7 @@ async fn a_recorder_that_cannot_store_refuses_before_it_accepts() -> Result<()> 
         }
     }
     let mut refused = None;
-    // The journal has some room of its own left.
+    // The journal still has some preallocated space.
     for number in 0..200 {
         match Recording::open(&server.recorder, &format!("session {number}")).await {
             Ok(mut recording) => drop(recording.lines(500).await),

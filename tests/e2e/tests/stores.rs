@@ -1,12 +1,12 @@
-//! One suite for every kind of store: what works on a folder works on a bucket.
+//! One suite for every kind of store: folder and bucket.
 
 use anyhow::{Context, Result};
 use meshtrail_e2e::{
-    Bucket, Enforcement, Node, PATIENCE, Sender, Server, Setup, Ssh, Tailnet, sha256, until,
+    Bucket, Enforcement, Node, Sender, Server, Setup, Ssh, Tailnet, WAIT_LIMIT, sha256, until,
 };
 use tempfile::TempDir;
 
-/// A store under test, and what keeps it alive.
+/// A store under test, and the resources that it needs.
 struct Ground {
     folder: TempDir,
     bucket: Option<Bucket>,
@@ -24,7 +24,7 @@ impl Ground {
     }
 
     fn setup(&self, node: &Node) -> Setup {
-        // Small and frequent, so that a short test seals and ships.
+        // Small and frequent segments, so that a short test seals and ships.
         let config =
             Some("[trail]\nsegment_events = 300\nship_every = \"1s\"\nsegment_age = \"2s\"\n".to_owned());
         let socket = Some(node.socket.clone());
@@ -41,7 +41,7 @@ impl Ground {
     }
 }
 
-/// Sessions and events, a restart in order, a kill, and everything still there and provable.
+/// Sessions and events, a restart in order, a kill; everything is still present and provable.
 async fn keeps_everything(ground: Ground) -> Result<()> {
     let tailnet = Tailnet::start(ground.folder.path()).await?;
     let node = tailnet.join("web", true).await?;
@@ -68,7 +68,7 @@ async fn keeps_everything(ground: Ground) -> Result<()> {
         if round == 0 {
             // A bucket has no checkpoint before the first shipment, a second after the first event.
             let shipped = async || server.verify().await.ok().filter(|verdict| verdict.holds);
-            until("the first shipment", PATIENCE, shipped).await?;
+            until("the first shipment", WAIT_LIMIT, shipped).await?;
         }
         let verdict = server.verify().await?;
         assert!(verdict.holds, "round {round}: {}", verdict.text);
@@ -84,11 +84,11 @@ async fn keeps_everything(ground: Ground) -> Result<()> {
         let event = server.json(&format!("/api/v1/events/agent.1.{sequence}")).await?;
         assert_eq!(event["kind"], "flow.closed");
     }
-    // What was taken once is not taken again, over restarts and seals.
+    // Events that were accepted once are not accepted again after restarts and seals.
     let mut again = sender.clone();
     again.sequence = 0;
     let batch = again.next(1200);
-    assert_eq!(again.hand_in(&server, &batch).await?, 0);
+    assert_eq!(again.submit(&server, &batch).await?, 0);
     let verdict = server.verify().await?;
     assert!(verdict.holds, "{}", verdict.text);
     server.stop().await?;

@@ -1,17 +1,17 @@
-//! A trail proves itself to programs that share no code with Meshtrail: Tessera's client and Merkle library.
+//! A trail verified by programs that share no code with Meshtrail: Tessera's client and Merkle library.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{PATIENCE, Sender, Server, Setup, mortal, peer, run};
+use meshtrail_e2e::{Sender, Server, Setup, WAIT_LIMIT, child_command, peer, run};
 use serde_json::Value;
 
 async fn tlogverify(server: &Server, arguments: &[&str]) -> Result<(bool, String)> {
     let checkpoint = server.json("/api/v1/checkpoint").await?;
     let vkey = checkpoint["vkey"].as_str().context("a vkey")?;
-    let mut command = mortal(peer("tlogverify")?);
+    let mut command = child_command(peer("tlogverify")?);
     command.args(["-server", &server.url, "-token", &server.token, "-vkey", vkey]).args(arguments);
-    let output = run("tlogverify", command, PATIENCE).await?;
+    let output = run("tlogverify", command, WAIT_LIMIT).await?;
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), text))
@@ -45,7 +45,7 @@ async fn a_c2sp_client_verifies_a_running_servers_checkpoint_tiles_entries_and_p
     assert!(checked["size"].as_u64().is_some_and(|size| size > 70_000), "{text}");
     assert!(checked["stored_tiles"].as_u64().is_some_and(|tiles| tiles > 0), "{text}");
 
-    // The same after a crash: what was sealed and what was not.
+    // The same after a crash: sealed and unsealed entries.
     let server = server.kill_and_restart().await?;
     let (holds, text) = tlogverify(&server, &["-leaf", &place]).await?;
     ensure!(holds, "after a crash: {text}");

@@ -1,4 +1,4 @@
-//! Somebody with write access to the store changes it: `verify` says that, and where.
+//! `verify` detects and locates every change by somebody with write access to the store.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use meshtrail_e2e::{Bucket, Recording, Sender, Server, Setup, copy_tree, files_below};
 use tempfile::TempDir;
 
-/// Small segments, so that a short test makes many of each kind of file.
+/// Small segments, so that a short test writes many files of each kind.
 fn config() -> Option<String> {
     Some("[trail]\nsegment_events = 500\nsegment_age = \"1s\"\nship_every = \"1s\"\n".to_owned())
 }
 
-/// A server with a recording and some thousand events behind it.
-async fn filled(folder: &Path, setup: &Setup) -> Result<Server> {
+/// A server with a recording and some thousand events.
+async fn start_filled(folder: &Path, setup: &Setup) -> Result<Server> {
     let server = Server::start(folder, setup).await?;
     fill(&server, "agent").await?;
     Ok(server)
@@ -32,22 +32,22 @@ async fn fill(server: &Server, source: &str) -> Result<()> {
     Ok(())
 }
 
-async fn stopped(folder: &TempDir) -> Result<Server> {
-    let mut server = filled(folder.path(), &Setup { config: config(), ..Setup::default() }).await?;
+async fn filled_and_stopped(folder: &TempDir) -> Result<Server> {
+    let mut server = start_filled(folder.path(), &Setup { config: config(), ..Setup::default() }).await?;
     server.stop().await?;
     let verdict = server.verify_store(&[]).await?;
     ensure!(verdict.holds, "untouched, it must hold: {}", verdict.text);
     Ok(server)
 }
 
-/// The kind of a file of the store: its path without what differs between files of one kind.
+/// The kind of a file of the store: its path without the parts that differ between files of one kind.
 fn kind(file: &Path) -> String {
     let text = file.display().to_string();
     let kept = text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     kept.rsplit_once("-.parquet").map_or(kept.clone(), |(folder, _)| folder.to_owned())
 }
 
-/// Files that carry evidence: all but what only this machine's running server needs.
+/// Files of evidence: all but those that only the running server on this machine needs.
 fn evidence(store: &Path) -> Result<Vec<PathBuf>> {
     let files = files_below(store)?;
     Ok(files.into_iter().filter(|file| !file.starts_with("local")).collect())
@@ -56,7 +56,7 @@ fn evidence(store: &Path) -> Result<Vec<PathBuf>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_in_any_kind_of_file_is_found_and_the_file_is_named() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = stopped(&folder).await?;
+    let server = filled_and_stopped(&folder).await?;
     let store = Path::new(server.store());
     let mut seen = std::collections::BTreeSet::new();
     let mut missed = Vec::new();
@@ -87,15 +87,15 @@ async fn a_flipped_byte_in_any_kind_of_file_is_found_and_the_file_is_named() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_file_of_any_kind_is_found() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = stopped(&folder).await?;
+    let server = filled_and_stopped(&folder).await?;
     let store = Path::new(server.store());
     let mut files = evidence(store)?;
-    // From the end: the last segment and the last manifest are the ones that could be dropped unseen.
+    // From the end: the last segment and the last manifest are those whose loss is hardest to detect.
     files.reverse();
     let mut seen = std::collections::BTreeSet::new();
     let mut missed = Vec::new();
     for file in files {
-        // The index of a recording is made from it and made again when it is missing.
+        // The index of a recording is derived from it and written again when it is missing.
         if file.to_string_lossy().ends_with(".index.zst") || !seen.insert(kind(&file)) {
             continue;
         }
@@ -115,7 +115,7 @@ async fn a_missing_file_of_any_kind_is_found() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_in_the_log_of_a_crashed_server_is_found() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    // Nothing is sealed: everything lies in the log on local disk.
+    // Nothing is sealed: everything is in the log on local disk.
     let mut server = Server::start(folder.path(), &Setup::default()).await?;
     Sender::new(&server, "agent").await?.send(&server, 500).await?;
     server.process.kill().await?;
@@ -139,7 +139,7 @@ async fn a_flipped_byte_in_the_log_of_a_crashed_server_is_found() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_rolled_back_to_an_older_copy_does_not_contain_a_newer_checkpoint() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = stopped(&folder).await?;
+    let server = filled_and_stopped(&folder).await?;
     let yesterday = folder.path().join("yesterday");
     copy_tree(Path::new(server.store()), &yesterday)?;
 
@@ -171,7 +171,7 @@ async fn a_shadowed_object_on_a_locked_bucket_is_named_and_read_past() -> Result
         config: config(),
         ..Setup::default()
     };
-    let mut server = filled(folder.path(), &setup).await?;
+    let mut server = start_filled(folder.path(), &setup).await?;
     server.stop().await?;
     let verdict = server.verify_store(&[]).await?;
     ensure!(verdict.holds, "{}", verdict.text);
@@ -194,7 +194,7 @@ async fn a_shadowed_object_on_a_locked_bucket_is_named_and_read_past() -> Result
         let name = key.rsplit('/').next().context("a key has a last part")?;
         assert!(!verdict.holds && verdict.text.contains(name), "{key}: {}", verdict.text);
     }
-    // What was locked is still what is read.
+    // The locked version is still the one that is read.
     let server = Server::start(folder.path(), &setup).await?;
     let session = server.session("the session", |one| one["state"] == "ended").await?;
     let id = session["id"].as_str().context("an id")?;
@@ -203,13 +203,13 @@ async fn a_shadowed_object_on_a_locked_bucket_is_named_and_read_past() -> Result
     Ok(())
 }
 
-/// A recording is checked against the trail even while it grows.
+/// A recording is verified against the trail even while it grows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_in_the_journal_of_a_live_session_is_found_after_a_crash() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut server = Server::start(folder.path(), &Setup::default()).await?;
     let mut recording = Recording::open(&server.recorder, "vi").await?;
-    // Past 256 KiB a mark binds what came so far into the trail.
+    // After 256 KiB a mark binds the bytes so far into the trail.
     recording.lines(9000).await?;
     let marked = server.session("a mark", |one| one["marks"].as_u64().is_some_and(|marks| marks > 0)).await;
     marked?;

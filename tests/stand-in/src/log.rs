@@ -1,30 +1,30 @@
-//! A log: records by time, listed or made as they are asked for.
+//! A log: records by time, from a list or generated on request.
 
 use std::fmt::Write as _;
 
 /// One record.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// The time it is found by, in nanoseconds since the epoch.
+    /// The time by which it is queried, in nanoseconds since the epoch.
     pub time: i64,
-    /// When the log takes it in: it is not there before.
+    /// When it appears in the log, in nanoseconds since the epoch.
     pub appears: i64,
-    /// It, as JSON.
+    /// Its JSON.
     pub json: String,
 }
 
 /// A log's records.
 #[derive(Debug, Clone)]
 pub enum Log {
-    /// These, in any order.
+    /// These records, in any order.
     Listed(Vec<Record>),
-    /// So many audit records, made as they are asked for: the first at `from`, each `step` nanoseconds after the last.
-    Made {
-        /// How many.
+    /// Audit records that are generated on request: the first at `from`, each `step` nanoseconds after the last.
+    Generated {
+        /// Number of records.
         count: u64,
-        /// When the first happened.
+        /// Time of the first, in nanoseconds since the epoch.
         from: i64,
-        /// Nanoseconds between two.
+        /// Nanoseconds between two records.
         step: i64,
     },
 }
@@ -36,7 +36,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Adds a record that is there from its own time on.
+    /// Adds a record that appears at its own time.
     pub fn add(&mut self, time: i64, json: String) {
         self.add_late(time, time, json);
     }
@@ -48,7 +48,7 @@ impl Log {
         }
     }
 
-    /// The records from `start` to `end`, both included, that are there `now`.
+    /// The records from `start` to `end`, both included, that have appeared by `now`.
     pub(crate) fn window(&self, start: i64, end: i64, now: i64) -> Vec<String> {
         match self {
             Log::Listed(records) => {
@@ -59,18 +59,18 @@ impl Log {
                 found.sort_by_key(|record| record.time);
                 found.into_iter().map(|record| record.json.clone()).collect()
             }
-            Log::Made { count, from, step } => {
+            Log::Generated { count, from, step } => {
                 let first =
                     (start - from).max(0).div_euclid(*step) + i64::from((start - from).max(0) % step != 0);
                 let last = (end - from).div_euclid(*step).min(i64::try_from(*count).unwrap_or(i64::MAX) - 1);
-                (first..=last).map(|n| made_record(n.unsigned_abs(), from + n * step)).collect()
+                (first..=last).map(|n| generate_record(n.unsigned_abs(), from + n * step)).collect()
             }
         }
     }
 }
 
-/// The `n`th made-up audit record, which happened at `time`.
-pub fn made_record(n: u64, time: i64) -> String {
+/// The `n`th generated audit record, with this time.
+pub fn generate_record(n: u64, time: i64) -> String {
     let at = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
     let (person, device) = (n % 211, n % 4_999);
     let mut json = String::with_capacity(640);

@@ -1,4 +1,4 @@
-//! What the stand-in knows, and how it misbehaves.
+//! The tailnet of the stand-in, and the faults that tests inject.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::log::Log;
 
-/// The tailnet that is answered from.
+/// The tailnet that the answers describe.
 #[derive(Debug)]
 pub struct World {
-    /// What its clock shows, in nanoseconds since the epoch; none follows the wall's.
+    /// The time of its clock, in nanoseconds since the epoch; without one, the wall clock.
     pub clock: Option<i64>,
     /// The configuration audit log.
     pub audit: Log,
@@ -27,53 +27,53 @@ pub struct World {
     pub policy: String,
     /// The settings.
     pub settings: Value,
-    /// DNS, all in one.
+    /// The DNS configuration.
     pub dns: Value,
     /// The log stream of the configuration audit log, where one is set up.
     pub stream: Option<Value>,
-    /// What is done wrong next, in this order; a request of another path waits for its turn.
-    pub misdeeds: VecDeque<(String, Misdeed)>,
-    /// What is done wrong every time, by a part of the path.
-    pub habits: Vec<(String, Misdeed)>,
-    /// What the OAuth client may do.
+    /// Faults that are injected once, in this order, each at the next request whose path contains the text.
+    pub next_faults: VecDeque<(String, InjectedFault)>,
+    /// Faults that are injected at every request whose path contains the text.
+    pub standing_faults: Vec<(String, InjectedFault)>,
+    /// The scopes of the OAuth client.
     pub scopes: String,
-    /// How long an access token lives, in seconds.
-    pub token_lives: u64,
-    /// Access tokens given out.
+    /// Lifetime of an access token, in seconds.
+    pub token_lifetime: u64,
+    /// Number of issued access tokens.
     pub tokens: u64,
-    /// Access tokens that are taken no more, by number.
+    /// Access tokens up to this number are revoked.
     pub revoked_tokens: u64,
     /// Every request: method, path and query.
     pub requests: Vec<String>,
 }
 
-/// Something an API should not do.
+/// A fault of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misdeed {
-    /// The connection breaks off after half of the body.
-    BreaksOff,
-    /// The body is half of what it should be, and looks whole.
+pub enum InjectedFault {
+    /// The connection breaks after half of the body.
+    CutBody,
+    /// The body is cut in half, in a complete HTTP message.
     HalfJson,
     /// Records in another order.
     Shuffled,
     /// Every record twice.
-    Doubled,
+    Duplicated,
     /// This status, with `Retry-After` in seconds where given.
     Status(u16, Option<u64>),
     /// A web page in place of JSON, with status 200.
     WebPage,
     /// One byte, then nothing.
-    GoesSilent,
-    /// A member of this name, which nobody knows, in every record.
-    Unknown(String),
+    Stall,
+    /// An unknown member of this name in every record.
+    ExtraMember(String),
     /// Every record without this member.
-    Without(String),
+    MissingMember(String),
     /// The answer without its list.
     NoList,
     /// A list that is `null`.
     NullList,
-    /// More than this many bytes of answer.
-    Swollen(usize),
+    /// This many additional bytes in the body.
+    Oversized(usize),
 }
 
 impl Default for World {
@@ -93,10 +93,10 @@ impl Default for World {
                 "searchPaths": [], "preferences": {"overrideLocalDNS": false, "magicDNS": true},
             }),
             stream: None,
-            misdeeds: VecDeque::new(),
-            habits: Vec::new(),
+            next_faults: VecDeque::new(),
+            standing_faults: Vec::new(),
             scopes: "all:read".to_owned(),
-            token_lives: 3_600,
+            token_lifetime: 3_600,
             tokens: 0,
             revoked_tokens: 0,
             requests: Vec::new(),
@@ -105,7 +105,7 @@ impl Default for World {
 }
 
 impl World {
-    /// What its clock shows.
+    /// The time of its clock, in nanoseconds since the epoch.
     pub fn now(&self) -> i64 {
         self.clock.unwrap_or_else(|| {
             let now = jiff::Timestamp::now().as_nanosecond();
@@ -113,39 +113,39 @@ impl World {
         })
     }
 
-    /// Does this wrong at the next request of a path that holds `path`.
-    pub fn misbehave(&mut self, path: &str, misdeed: Misdeed) {
-        self.misdeeds.push_back((path.to_owned(), misdeed));
+    /// Injects a fault into the next request whose path contains `path`.
+    pub fn inject(&mut self, path: &str, fault: InjectedFault) {
+        self.next_faults.push_back((path.to_owned(), fault));
     }
 
-    /// Whether the OAuth client may read what this scope is for.
-    pub(crate) fn sees(&self, scope: &str) -> bool {
+    /// Whether the OAuth client has this scope for reading.
+    pub(crate) fn may_read(&self, scope: &str) -> bool {
         let read = format!("{scope}:read");
         self.scopes.split(' ').any(|has| has == "all:read" || has == scope || has == read)
     }
 
-    /// The keys that the OAuth client sees: only the kinds that its scopes unlock.
-    pub(crate) fn seen_keys(&self) -> Vec<Value> {
+    /// The keys that the OAuth client can list: only the kinds of its scopes.
+    pub(crate) fn visible_keys(&self) -> Vec<Value> {
         let scope = |key: &Value| match key["keyType"].as_str() {
             Some("client") => "oauth_keys",
             Some("api") => "api_access_tokens",
             Some("federated") => "federated_keys",
             _ => "auth_keys",
         };
-        self.keys.iter().filter(|key| self.sees(scope(key))).cloned().collect()
+        self.keys.iter().filter(|key| self.may_read(scope(key))).cloned().collect()
     }
 
-    /// What is done wrong with this request.
-    pub(crate) fn misdeed(&mut self, path: &str) -> Option<Misdeed> {
-        if let Some(at) = self.misdeeds.iter().position(|(part, _)| path.contains(part.as_str())) {
-            return self.misdeeds.remove(at).map(|(_, misdeed)| misdeed);
+    /// The fault of this request.
+    pub(crate) fn next_fault(&mut self, path: &str) -> Option<InjectedFault> {
+        if let Some(at) = self.next_faults.iter().position(|(part, _)| path.contains(part.as_str())) {
+            return self.next_faults.remove(at).map(|(_, fault)| fault);
         }
-        let habit = self.habits.iter().find(|(part, _)| path.contains(part.as_str()));
-        habit.map(|(_, misdeed)| misdeed.clone())
+        let standing = self.standing_faults.iter().find(|(part, _)| path.contains(part.as_str()));
+        standing.map(|(_, fault)| fault.clone())
     }
 
-    /// How many requests there were of paths that hold `path`.
-    pub fn asked(&self, path: &str) -> usize {
+    /// The number of requests whose method and path contain `path`.
+    pub fn request_count(&self, path: &str) -> usize {
         self.requests.iter().filter(|request| request.contains(path)).count()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use meshtrail_event::text::shortened;
+use meshtrail_event::text::shorten;
 use meshtrail_event::{Change, Detail, Draft, Event, Json, Kind, Outcome, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -89,7 +89,7 @@ fn change(name: &str, draft: &Draft, record: &Map<String, Value>, origin: Origin
         origin: Some(origin.as_str().to_owned()),
         property: property.map(str::to_owned),
         summary: Some(match text(record, "error") {
-            Some(error) => format!("{summary}, which failed: {}", shortened(error, 300)),
+            Some(error) => format!("{summary}, which failed: {}", shorten(error, 300)),
             None => summary,
         }),
         via: owned("origin"),

@@ -65,7 +65,7 @@ pub(super) fn clip(record: &mut Map<String, Value>, but: &[&str], most: usize) -
 fn clip_value(value: &mut Value, but: &[&str]) {
     match value {
         Value::String(text) if text.len() > MAX_TEXT_CHARS => {
-            *text = meshtrail_event::text::shortened(text, MAX_TEXT_CHARS)
+            *text = meshtrail_event::text::shorten(text, MAX_TEXT_CHARS)
         }
         Value::Array(items) => items.iter_mut().for_each(|item| clip_value(item, but)),
         Value::Object(members) => {

@@ -75,5 +75,5 @@ fn short_value(value: &Value) -> String {
         }
         other => meshtrail_event::canonical_json(other),
     };
-    meshtrail_event::text::shortened(&text, MAX_VALUE_CHARS)
+    meshtrail_event::text::shorten(&text, MAX_VALUE_CHARS)
 }

@@ -37,7 +37,10 @@ impl TryFrom<HeadscaleFile> for HeadscaleConfig {
     fn try_from(file: HeadscaleFile) -> Result<Self, ConfigError> {
         let url = api_url("sources.headscale.url", &file.url)?;
         if url.path().contains("/api/") {
-            return Err(config_error("sources.headscale.url", "write the server's address alone, without /api/v1"));
+            return Err(config_error(
+                "sources.headscale.url",
+                "write the server's address alone, without /api/v1",
+            ));
         }
         let bounds = (Duration::from_secs(1), Duration::from_secs(86_400));
         let default = Duration::from_secs(10);

@@ -18,9 +18,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use headscale::{HeadscaleConfig, HeadscaleFile};
-pub use receivers::{
-    LogtailConfig, LogtailFile, ReceiverConfig, ReceiverFile, ReceiversConfig, TlsListen,
-};
+pub use receivers::{LogtailConfig, LogtailFile, ReceiverConfig, ReceiverFile, ReceiversConfig, TlsListen};
 pub use secret::{Secret, SecretError, SecretPlace};
 pub use tailscale::{Credentials, TailscaleConfig, TailscaleFile};
 

@@ -128,7 +128,10 @@ impl TryFrom<LogtailFile> for LogtailConfig {
 }
 
 /// Names by public id.
-fn public_ids(section: &str, named: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
+fn public_ids(
+    section: &str,
+    named: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut ids = BTreeMap::new();
     for (name, id) in named {
         let key = format!("sources.logtail.{section}.{name:?}");

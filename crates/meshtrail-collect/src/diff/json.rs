@@ -90,5 +90,5 @@ fn short_json(value: &Value) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    meshtrail_event::text::shortened(text, 120)
+    meshtrail_event::text::shorten(text, 120)
 }

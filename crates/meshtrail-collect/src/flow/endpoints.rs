@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use meshtrail_event::{Actor, Claim, Device, Identity, IdentityStatus, Person, Timestamp};
-use meshtrail_identity::{History, Known};
+use meshtrail_identity::{DeviceAsOf, History};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -54,7 +54,11 @@ impl<'m> Endpoints<'m> {
         }
         let endpoint = if let Some(known) = self.history.at(ip, self.at) {
             let own = known.device().id == self.reporter.device.id;
-            Some(if own { self.reporter.clone() } else { Arc::new(EndpointFacts::from_directory(&known).serialize()) })
+            Some(if own {
+                self.reporter.clone()
+            } else {
+                Arc::new(EndpointFacts::from_directory(&known).serialize())
+            })
         } else if self.reporter.addresses.contains(&ip) {
             Some(self.reporter.clone())
         } else {
@@ -73,7 +77,7 @@ impl<'m> Endpoints<'m> {
     }
 }
 
-fn reporter(message: &Message<'_>, known: Option<&Known>) -> EndpointIdentity {
+fn reporter(message: &Message<'_>, known: Option<&DeviceAsOf>) -> EndpointIdentity {
     let node = message.reporter.as_ref();
     let mut facts = match (known, node) {
         (Some(known), _) => EndpointFacts::from_directory(known),
@@ -107,7 +111,7 @@ struct EndpointFacts {
 }
 
 impl EndpointFacts {
-    fn from_directory(known: &Known) -> Self {
+    fn from_directory(known: &DeviceAsOf) -> Self {
         let addresses = known.device().addresses.iter().filter_map(|text| text.parse().ok()).collect();
         let Device { id, name, tags, .. } = Device::clone(known.device());
         let person = known.person();

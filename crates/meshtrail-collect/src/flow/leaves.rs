@@ -171,7 +171,8 @@ impl<'m> FlowLeaves<'m> {
     }
 
     fn ends(&mut self, layer: Layer, connection: &Connection<'_>) -> ConnectionEnds {
-        let near = connection.src.as_ref().and_then(EndAddress::ip).and_then(|ip| self.endpoints.by_address(ip));
+        let near =
+            connection.src.as_ref().and_then(EndAddress::ip).and_then(|ip| self.endpoints.by_address(ip));
         if layer == Layer::Physical {
             return ConnectionEnds { near: None, far: near, router: None };
         }

@@ -1,7 +1,7 @@
 //! Flow reports of every source in one model: one event for each connection, as one of its two ends counted it.
 //!
 //! - A node's report (`netlogtype.Message`) becomes one `flow.counted` event for each of its connections, with the people
-//!   and devices at both ends as of that time. An end that nobody knows stays unresolved; unknown members of the report go
+//!   and devices at both ends as of that time. An unknown end stays unresolved; unknown members of the report go
 //!   to `detail.record`.
 //! - A report counts once, however often it comes and by whichever source (upload, log streaming, API). After a restart
 //!   this holds for the last hour and the last million connections.
@@ -105,7 +105,11 @@ impl Flows {
     /// Writes reports as events of `emitter`; on return all but the refused ones are durable.
     ///
     /// The work runs to its end even if this future is dropped.
-    pub async fn ingest(&self, emitter: &Emitter, records: Vec<FlowRecord>) -> Result<IngestSummary, AppendError> {
+    pub async fn ingest(
+        &self,
+        emitter: &Emitter,
+        records: Vec<FlowRecord>,
+    ) -> Result<IngestSummary, AppendError> {
         let (inner, emitter) = (self.0.clone(), emitter.clone());
         run_detached(tokio::spawn(async move { inner.ingest(&emitter, &records).await })).await
     }
@@ -133,10 +137,12 @@ impl Inner {
             }
         }
         // Locked in ascending order, so that two calls never wait for each other.
-        let mut indexes: Vec<usize> = messages.iter().map(|(_, message)| shard_of(&message.node_id)).collect();
+        let mut indexes: Vec<usize> =
+            messages.iter().map(|(_, message)| shard_of(&message.node_id)).collect();
         indexes.sort_unstable();
         indexes.dedup();
-        let mut shards: Vec<Option<MutexGuard<'_, CountedReports>>> = (0..counted::SHARDS).map(|_| None).collect();
+        let mut shards: Vec<Option<MutexGuard<'_, CountedReports>>> =
+            (0..counted::SHARDS).map(|_| None).collect();
         for index in indexes {
             shards[index] = Some(self.shards[index].lock().await);
         }
@@ -172,15 +178,17 @@ impl Inner {
             let mut new = Vec::new();
             while leaves.left() > 0 && at < message.connections.len() && leaves.bytes() < BATCH_BYTES {
                 let (layer, connection) = &message.connections[at];
-                if reports.has_partial_reports() && reports.has_connection(&connection_key(message, *layer, connection)) {
+                if reports.has_partial_reports()
+                    && reports.has_connection(&connection_key(message, *layer, connection))
+                {
                     summary.duplicates += 1;
                     at += 1;
                     continue;
                 }
                 let received = leaves.received();
                 let one = &message.connections[at];
-                let pushed =
-                    leaves.push(Family::Flow, message.start, |id, out| template.write(one, id, received, out));
+                let pushed = leaves
+                    .push(Family::Flow, message.start, |id, out| template.write(one, id, received, out));
                 if let Err(AppendError::Event { .. }) = pushed {
                     return Ok(Some(FlowError::TooLong { connection: at }));
                 }
@@ -214,9 +222,10 @@ impl Inner {
         let since = self
             .loaded
             .get_or_try_init(|| async {
-                let keys = counted::load_from_trail(&self.trail).await.map_err(|error| AppendError::Closed {
-                    reason: format!("what was counted last can't be read back: {error}").into(),
-                })?;
+                let keys =
+                    counted::load_from_trail(&self.trail).await.map_err(|error| AppendError::Closed {
+                        reason: format!("what was counted last can't be read back: {error}").into(),
+                    })?;
                 for (index, key) in keys {
                     self.shards[index].lock().await.add_connection(key);
                 }

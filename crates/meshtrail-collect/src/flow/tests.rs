@@ -167,7 +167,11 @@ async fn a_report_counts_once_whichever_way_and_however_often_it_comes_also_afte
     let three =
         json!([two[0], two[1], {"proto": 6, "src": "100.64.0.1:22", "dst": "100.64.0.2:51002", "txPkts": 1}]);
     let summary = flows.ingest(&trail.emitter("flowlog"), vec![report(two), report(three)]).await.unwrap();
-    assert_eq!((summary.new, summary.duplicates), (1, 4), "what a crash had cut off is finished, not doubled");
+    assert_eq!(
+        (summary.new, summary.duplicates),
+        (1, 4),
+        "what a crash had cut off is finished, not doubled"
+    );
     assert_eq!(trail.size(), 3);
 }
 

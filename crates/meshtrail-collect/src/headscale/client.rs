@@ -98,7 +98,9 @@ impl HeadscaleClient {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 Err(HeadscaleError::NotThere { path, status: status.as_u16() })
             }
-            status if status.is_redirection() => Err(HeadscaleError::NotThere { path, status: status.as_u16() }),
+            status if status.is_redirection() => {
+                Err(HeadscaleError::NotThere { path, status: status.as_u16() })
+            }
             status => Err(HeadscaleError::Refused {
                 path,
                 status: status.as_u16(),
@@ -140,14 +142,20 @@ impl HeadscaleClient {
     pub(super) async fn policy(&self, now: Timestamp) -> Result<Option<PolicyText>, HeadscaleError> {
         match self.json::<Policy>("policy", &[], now).await {
             Ok(policy) => Ok(Some(policy.text())),
-            Err(HeadscaleError::Refused { status: 500, message, .. }) if message.contains("not found") => Ok(None),
+            Err(HeadscaleError::Refused { status: 500, message, .. }) if message.contains("not found") => {
+                Ok(None)
+            }
             Err(HeadscaleError::NotThere { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Pre-auth keys and API keys. Before 0.28 the former are requested for each user.
-    pub(super) async fn keys(&self, users: &[String], now: Timestamp) -> Result<Vec<KeyState>, HeadscaleError> {
+    pub(super) async fn keys(
+        &self,
+        users: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<KeyState>, HeadscaleError> {
         let mut keys: Vec<PreAuthKey> = match self.json::<PreAuthKeys>("preauthkey", &[], now).await {
             Ok(keys) => keys.pre_auth_keys,
             Err(HeadscaleError::Refused { status: 400 | 404 | 500, .. }) if !users.is_empty() => {

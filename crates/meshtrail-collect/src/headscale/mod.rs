@@ -17,14 +17,14 @@ use std::time::Duration;
 use meshtrail_event::Timestamp;
 
 use crate::config::HeadscaleConfig;
+use crate::poll::{Poller, causes, spawn};
 use crate::snapshot::{Observations, Origin, Snapshot};
 use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
-use crate::poll::{Poller, causes, spawn};
 use crate::web::{ApiClient, Backoff, Timeouts, WebError};
 
-pub(crate) use client::HeadscaleError;
 use client::HeadscaleClient;
+pub(crate) use client::HeadscaleError;
 
 /// A poller of one Headscale, not started yet.
 pub(crate) struct Headscale {

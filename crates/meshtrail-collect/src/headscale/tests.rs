@@ -51,7 +51,10 @@ async fn error_text(status: u16, body: &'static str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("headscale.key");
     std::fs::write(&key, "hskey-api-x").unwrap();
-    let client = HeadscaleClient::new(ApiClient::new(&url, Timeouts::default(), None).unwrap(), SecretPlace::File(key));
+    let client = HeadscaleClient::new(
+        ApiClient::new(&url, Timeouts::default(), None).unwrap(),
+        SecretPlace::File(key),
+    );
     let error = client.devices(meshtrail_event::Timestamp::now()).await.unwrap_err();
     server.abort();
     error.to_string()

@@ -12,7 +12,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use meshtrail_listen::{Limits, Peer, PeerRoom, SharedRoom, RoomPermit};
+use meshtrail_listen::{Limits, Peer, PeerRoom, RoomPermit, SharedRoom};
 use sha2::{Digest as _, Sha256};
 
 /// Limits on one body.
@@ -139,7 +139,8 @@ impl Room {
             return Err(BodyError::TooLong { most: bounds.received });
         }
         let rooms = self.rooms(peer);
-        let (came, room) = with_timeout(bounds.time, read_all(body, bounds.received, &rooms.received, 0)).await?;
+        let (came, room) =
+            with_timeout(bounds.time, read_all(body, bounds.received, &rooms.received, 0)).await?;
         let bytes = came.map_err(|_| BodyError::TooLong { most: bounds.received })?;
         rooms.decode(headers, encoding, bytes, room, bounds).await
     }
@@ -191,7 +192,8 @@ impl PeerRooms {
             Encoding::Zstd => unzstd,
         };
         // Clients of the log protocol send the decoded length. If it is too small, the body is decoded a second time.
-        let claimed = header_number(headers, "orig-content-length").filter(|claimed| *claimed < bounds.decoded);
+        let claimed =
+            header_number(headers, "orig-content-length").filter(|claimed| *claimed < bounds.decoded);
         for most in claimed.into_iter().chain([bounds.decoded]) {
             let mut room = acquire_room(&self.decoded, most).await?;
             let packed = bytes.clone();

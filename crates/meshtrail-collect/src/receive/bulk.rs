@@ -19,8 +19,8 @@ use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body_dedup::{self, CreatedKey};
 use super::body::{BodyError, Bounds};
+use super::body_dedup::{self, CreatedKey};
 use super::hec::presented_tokens;
 use super::record::{IncomingRecord, RecordBatch, RecordWriter};
 use super::token::Token;
@@ -100,7 +100,8 @@ async fn bulk_request(State(bulk): State<Arc<Bulk>>, request: Request) -> Respon
 impl Bulk {
     /// The response to a request without the right token; none if it has it.
     fn unauthorized(&self, headers: &HeaderMap) -> Option<Response> {
-        let known = presented_tokens(headers).is_some_and(|tokens| tokens.iter().any(|token| self.token.matches(token)));
+        let known = presented_tokens(headers)
+            .is_some_and(|tokens| tokens.iter().any(|token| self.token.matches(token)));
         if known {
             return None;
         }
@@ -267,9 +268,10 @@ mod tests {
 
     #[test]
     fn a_broken_document_stands_alone_and_a_broken_action_refuses_all() {
-        let items =
-            parse_items(b"{\"create\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"a\":1}\n{\"index\":{}}\n{\"a\":\n")
-                .unwrap();
+        let items = parse_items(
+            b"{\"create\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"a\":1}\n{\"index\":{}}\n{\"a\":\n",
+        )
+        .unwrap();
         assert!(items[0].document.is_ok() && items[1].document.is_err());
         for bad in [
             &b"{\"create\":{}}\n{}"[..],

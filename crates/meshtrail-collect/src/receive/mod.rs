@@ -75,7 +75,8 @@ impl Shared {
 /// The peer that a request counts for: its address, since all senders of a receiver have the same token.
 pub(crate) fn sender_of(extensions: &Extensions) -> Peer {
     let address = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
-    address.map_or(Peer::from_ip(std::net::Ipv4Addr::UNSPECIFIED.into()), |address| Peer::from_socket(address.0))
+    address
+        .map_or(Peer::from_ip(std::net::Ipv4Addr::UNSPECIFIED.into()), |address| Peer::from_socket(address.0))
 }
 
 /// Binds all receivers in `config`. Must be called within the runtime that will serve them.
@@ -153,8 +154,7 @@ impl Receivers {
 
     /// Serves all receivers until [`Wiring::stop`], each with at most `connections` at a time.
     pub fn start(self, wiring: &Wiring, connections: usize) {
-        let slots =
-            |port: &str| PortSlots::new(port, connections, MAX_REQUESTS, MAX_STREAMS, &wiring.limits);
+        let slots = |port: &str| PortSlots::new(port, connections, MAX_REQUESTS, MAX_STREAMS, &wiring.limits);
         if let Some((config, endpoints)) = self.logtail {
             let router = logtail::router(&Shared::new("logtail", logtail::BOUNDS, wiring), config);
             let slots = slots("logtail");

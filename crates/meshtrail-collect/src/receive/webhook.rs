@@ -93,7 +93,8 @@ async fn deliver(State(webhook): State<Arc<Webhook>>, request: Request) -> Resul
     Signature::of(&head.headers, Timestamp::now()).map_err(DeliveryError::Signature)?;
     let read = webhook.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await?;
     let secret = webhook.secret.secret();
-    verify(&head.headers, &read.bytes, secret.reveal(), Timestamp::now()).map_err(DeliveryError::Signature)?;
+    verify(&head.headers, &read.bytes, secret.reveal(), Timestamp::now())
+        .map_err(DeliveryError::Signature)?;
     // Runs to its end even if the sender disconnects.
     run_detached(tokio::spawn(async move { webhook.store(&read.bytes).await })).await.map(|()| StatusCode::OK)
 }

@@ -42,7 +42,11 @@ pub(super) fn issue(host: &str, now: i64) -> Result<Certificates, CertificateErr
     set_validity(&mut params, now);
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
-    Ok(Certificates { chain: format!("{}{}", certificate.pem(), ca.pem()), key: key.serialize_pem(), ca: ca.pem() })
+    Ok(Certificates {
+        chain: format!("{}{}", certificate.pem(), ca.pem()),
+        key: key.serialize_pem(),
+        ca: ca.pem(),
+    })
 }
 
 /// Valid for [`DAYS`] from the day before, for clients whose clocks are behind.

@@ -51,8 +51,18 @@ impl FlowLogs {
         let certificates = certificate::issue(LOG_HOST, self.now)?;
         let file = |path, mode, content, purpose| SetupFile { path, mode, content, purpose };
         Ok(vec![
-            file("server/log.pem", 0o644, certificates.chain, "the certificate for log.tailscale.com, for tls_cert"),
-            file("server/log.key", 0o600, certificates.key, "its private key, for tls_key: stays on the server"),
+            file(
+                "server/log.pem",
+                0o644,
+                certificates.chain,
+                "the certificate for log.tailscale.com, for tls_cert",
+            ),
+            file(
+                "server/log.key",
+                0o600,
+                certificates.key,
+                "its private key, for tls_key: stays on the server",
+            ),
             file("server/meshtrail.toml", 0o644, texts::server(self), "lines for the server's configuration"),
             file("node/ca.pem", 0o644, certificates.ca, "the CA that vouches for log.tailscale.com alone"),
             file("node/meshtrail.conf", 0o644, texts::DROP_IN.into(), "the drop-in for tailscaled's unit"),

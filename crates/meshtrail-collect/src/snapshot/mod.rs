@@ -126,7 +126,7 @@ impl Snapshot {
     /// Records in the directory who was seen when; no event is written for that.
     pub(crate) fn record_presence(&self, history: &History) {
         let devices = self.devices.as_deref().unwrap_or_default();
-        history.saw(self.taken, devices, self.users.as_deref().unwrap_or_default());
+        history.update_presence(self.taken, devices, self.users.as_deref().unwrap_or_default());
     }
 }
 

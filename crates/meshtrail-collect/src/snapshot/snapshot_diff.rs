@@ -188,7 +188,7 @@ impl SnapshotDiff {
             }
             Some(old) => {
                 let drafts = |line: String| {
-                    let summary = meshtrail_event::text::shortened(&format!("{name}: {line}"), 300);
+                    let summary = meshtrail_event::text::shorten(&format!("{name}: {line}"), 300);
                     let mut draft = writer.change(Kind::ConfigChanged, &subject, name, summary);
                     edit(&mut draft, |change| change.lines = vec![line]);
                     with_long_state(&writer, draft, &subject, name, (Some(old), Some(&new)))

@@ -112,8 +112,10 @@ impl Sources {
             {
                 let gap = Gap { first: None, last: None, reason: own.reason.unwrap_or_default() };
                 let mut registry = self.registry();
-                let entry =
-                    registry.sources.entry(name.into()).or_insert_with(|| SourceEntry::new(Cadence::Irregular, now));
+                let entry = registry
+                    .sources
+                    .entry(name.into())
+                    .or_insert_with(|| SourceEntry::new(Cadence::Irregular, now));
                 entry.add_gap(gap);
             }
         }
@@ -124,8 +126,10 @@ impl Sources {
     fn record_stored_event(&self, event: &Event) {
         let mut registry = self.registry();
         let name = event.id.source.as_str();
-        let entry =
-            registry.sources.entry(name.into()).or_insert_with(|| SourceEntry::new(Cadence::Irregular, event.received));
+        let entry = registry
+            .sources
+            .entry(name.into())
+            .or_insert_with(|| SourceEntry::new(Cadence::Irregular, event.received));
         if entry.last_heard.is_none_or(|last| last < event.received) {
             entry.lag = Some(event.received.since(event.time));
         }
@@ -139,7 +143,7 @@ impl Sources {
         }
     }
 
-    /// Records events that senders handed in; they are durable by now.
+    /// Records events that senders delivered; they are durable by now.
     pub fn record_received(&self, events: &[(EventId, Timestamp)], now: Timestamp) {
         self.record_contacts(events, now);
         let mut registry = self.registry();

@@ -14,7 +14,6 @@ mod last_heard;
 mod rate;
 mod report;
 
-
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -162,7 +161,8 @@ impl Sources {
         let mut registry = self.registry();
         let name: Arc<str> = name.into();
         if registry.sources.len() < MAX_SOURCES || registry.sources.contains_key(&name) {
-            registry.sources.entry(name.clone()).or_insert_with(|| SourceEntry::new(cadence, now)).cadence = cadence;
+            registry.sources.entry(name.clone()).or_insert_with(|| SourceEntry::new(cadence, now)).cadence =
+                cadence;
         } else {
             tracing::warn!(source = &*name, "more sources than are kept; this one is not shown");
         }

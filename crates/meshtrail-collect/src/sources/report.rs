@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 
-use super::{SourceEntry, Cadence};
+use super::{Cadence, SourceEntry};
 
 /// The state of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

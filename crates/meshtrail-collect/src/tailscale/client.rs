@@ -93,7 +93,11 @@ impl Client {
     }
 
     /// Requests a resource of the tailnet.
-    pub(super) async fn get(&self, resource: ApiResource<'_>, now: Timestamp) -> Result<ApiResponse, ApiError> {
+    pub(super) async fn get(
+        &self,
+        resource: ApiResource<'_>,
+        now: Timestamp,
+    ) -> Result<ApiResponse, ApiError> {
         let mut path = vec!["api", "v2", "tailnet", self.tailnet.as_str()];
         path.extend(resource.path);
         let mut tried = self.token(None, now).await?;
@@ -196,7 +200,12 @@ impl Client {
         Ok(Token { secret: Secret::new(body.access_token), scopes, renew: Some(renew) })
     }
 
-    fn check_status(&self, response: ApiResponse, resource: ApiResource<'_>, now: Timestamp) -> Result<ApiResponse, ApiError> {
+    fn check_status(
+        &self,
+        response: ApiResponse,
+        resource: ApiResource<'_>,
+        now: Timestamp,
+    ) -> Result<ApiResponse, ApiError> {
         let (what, scope, status) = (resource.what, resource.scope, response.status);
         if status == StatusCode::OK {
             return Ok(response);

@@ -21,9 +21,9 @@ use super::error::ApiError;
 use super::shapes::Records;
 use super::window::{ReadProgress, Round, WindowPlan};
 use crate::detached::run_detached;
+use crate::poll::{Poller, causes};
 use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
-use crate::poll::{Poller, causes};
 use crate::web::Backoff;
 
 /// A log of Tailscale's API.
@@ -95,7 +95,13 @@ enum RoundError<E> {
 }
 
 impl<L: Log> LogPoller<L> {
-    pub(super) fn new(log: L, client: Arc<Client>, wiring: &Wiring, every: Duration, plan: WindowPlan) -> Self {
+    pub(super) fn new(
+        log: L,
+        client: Arc<Client>,
+        wiring: &Wiring,
+        every: Duration,
+        plan: WindowPlan,
+    ) -> Self {
         let sink = LogSink {
             trail: wiring.trail.clone(),
             emitter: wiring.trail.emitter(L::SOURCE),
@@ -164,7 +170,10 @@ impl<L: Log> LogPoller<L> {
         let ordered = tokio::task::spawn_blocking(move || {
             Ok::<_, ApiError>(L::order(Records::read(L::NAME, &response)?.logs, end, &response.body))
         });
-        self.log.write(&self.sink, (from, end), run_detached(ordered).await?).await.map_err(RoundError::Write)?;
+        self.log
+            .write(&self.sink, (from, end), run_detached(ordered).await?)
+            .await
+            .map_err(RoundError::Write)?;
         Ok(bytes)
     }
 }

@@ -22,8 +22,8 @@ mod window;
 use std::sync::Arc;
 
 use crate::config::TailscaleConfig;
-use crate::start::Wiring;
 use crate::poll::spawn;
+use crate::start::Wiring;
 use crate::web::{Timeouts, WebError};
 
 pub use client::Client;

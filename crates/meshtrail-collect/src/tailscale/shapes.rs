@@ -39,8 +39,10 @@ pub(super) struct Records<'a> {
 impl<'a> Records<'a> {
     /// Parses a log's response.
     pub(super) fn read(what: &'static str, response: &'a ApiResponse) -> Result<Self, ApiError> {
-        serde_json::from_slice(&response.body)
-            .map_err(|error| ApiError::Shape { what, reason: with_content_hint(&error.to_string(), response) })
+        serde_json::from_slice(&response.body).map_err(|error| ApiError::Shape {
+            what,
+            reason: with_content_hint(&error.to_string(), response),
+        })
     }
 }
 
@@ -149,7 +151,9 @@ pub(super) fn others_of_devices(response: &ApiResponse) -> Vec<Option<Value>> {
     }
     let read = serde_json::from_slice::<Others>(&response.body);
     let others = |mut device: Map<String, Value>| {
-        device.retain(|name, value| !KNOWN_MEMBERS.contains(&name.as_str()) && !value.is_null() && *value != "");
+        device.retain(|name, value| {
+            !KNOWN_MEMBERS.contains(&name.as_str()) && !value.is_null() && *value != ""
+        });
         let others = exact(&Value::Object(device));
         match others.text().len() {
             ..=2 => None,

@@ -21,10 +21,10 @@ use super::client::{Client, Scopes};
 use super::error::ApiError;
 use super::shapes::ApiDevice;
 use crate::config::TailscaleConfig;
+use crate::poll::{Poller, causes};
 use crate::snapshot::{KeyState, Observations, Observer, Origin, Snapshot};
 use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
-use crate::poll::{Poller, causes};
 use crate::web::Backoff;
 
 /// Records a snapshot of the tailnet's state at each poll.
@@ -63,7 +63,8 @@ impl StatePoller {
             Some(users) => convert::logins(users),
             None => self.known_logins(),
         };
-        if let Some(devices) = self.available("devices", requests::devices(&client, now).await, &mut trouble) {
+        if let Some(devices) = self.available("devices", requests::devices(&client, now).await, &mut trouble)
+        {
             snapshot.others.insert("device_faults".to_owned(), convert::faults(&devices));
             match self.with_routes(devices, &mut refreshed, now).await {
                 Ok(devices) => snapshot.devices = Some(devices),

@@ -300,7 +300,8 @@ mod tests {
         let now = Timestamp::from_seconds(1_795_262_000).unwrap();
         let wait_of = |text: &'static str| {
             let headers = HeaderMap::from_iter([(header::RETRY_AFTER, http::HeaderValue::from_static(text))]);
-            ApiResponse { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }.retry_after(now)
+            ApiResponse { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }
+                .retry_after(now)
         };
         assert_eq!(wait_of("3600"), Some(Duration::from_secs(3_600)));
         assert_eq!(
@@ -313,7 +314,8 @@ mod tests {
     #[test]
     fn paths_are_put_together_and_cannot_leave_the_api() {
         let _already_there = rustls::crypto::ring::default_provider().install_default();
-        let client = ApiClient::new(&"https://h.example/base/".parse().unwrap(), Timeouts::default(), None).unwrap();
+        let client =
+            ApiClient::new(&"https://h.example/base/".parse().unwrap(), Timeouts::default(), None).unwrap();
         let request = ApiRequest {
             method: Method::GET,
             path: &["api", "v2", "tailnet", "a b/../c", "acl"],

@@ -1,32 +1,32 @@
-//! The one night that is to be found.
+//! The incident.
 
 use meshtrail_event::{Actor, Detail, Draft, Finding, Kind, Outcome, Target, Timestamp};
 
+use super::access::{Visit, play_visit};
 use super::changes::named;
+use super::monitoring::{FindingDraft, raise_finding};
 use super::plan::Plan;
 use super::policy::LOOSENED;
-use super::traffic::{self, Talk};
-use super::watch::{Concluded, raise};
-use super::work::{Visit, visit};
+use super::traffic::{self, Conversation};
 use super::world::{World, change, source};
 use crate::calendar::{MINUTE, SECOND};
 use crate::company::{Machine, device};
 use crate::names::ELSEWHERE;
-use crate::tape::Script;
+use crate::recording::Script;
 
-/// How many days before the end it happens.
+/// Number of days before the end.
 const DAYS_AGO: i64 = 4;
 
-/// The visitor's machine.
+/// The intruder's machine.
 const MACHINE: &str = "debian-x1";
 
-/// The token that opens the policy: an admin's, and long forgotten.
+/// The admin's forgotten API token that changes the policy.
 const TOKEN: &str = "kTerra4CNTRL";
 
-/// When the transfer begins and ends, in seconds after the visit's beginning.
+/// Start and end of the transfer, in seconds after the start of the visit.
 const TRANSFER: std::ops::Range<i64> = 330..1140;
 
-/// Plans the night; gives back when the visit begins.
+/// Plans the incident; returns the start of the visit.
 pub(super) fn plan(plan: &mut Plan) -> Timestamp {
     let night = |minute| plan.days.at(DAYS_AGO, 3, 0) + minute * MINUTE;
     let visited = night(27);
@@ -35,23 +35,27 @@ pub(super) fn plan(plan: &mut Plan) -> Timestamp {
     plan.add(loosened, |world| {
         let new = LOOSENED.apply(&world.policy);
         let by = token(world);
-        let id = world.change_policy(by, ("CONFIG_API", LOOSENED.says), new);
-        world.noted.insert("loosened", id);
+        let id = world.change_policy(by, ("CONFIG_API", LOOSENED.summary), new);
+        world.referenced.insert("loosened", id);
     });
     plan.add(visited, |world| {
         let (from, to) = (world.company.machine(MACHINE), world.company.machine("db-1"));
-        let number = visit(world, Visit { from, to, account: "postgres", script: Script::Visit, pod: None });
-        world.night = Some(number);
+        let number =
+            play_visit(world, Visit { from, to, account: "postgres", script: Script::Visit, pod: None });
+        world.incident_session = Some(number);
     });
     for at in TRANSFER.step_by(5) {
         plan.add(visited + at * SECOND, |world| {
             let (near, far) = (world.company.machine("db-1"), world.company.machine(MACHINE));
             let bytes =
                 (world.random.between(24_000_000, 27_000_000), world.random.between(300_000, 420_000));
-            traffic::tell(world, Talk { near, far, proto: 6, ports: (51_442, 4444), bytes });
+            traffic::emit_both_ends(
+                world,
+                Conversation { near, far, proto: 6, ports: (51_442, 4444), bytes },
+            );
         });
     }
-    plan.add(visited + TRANSFER.end * SECOND + 20 * SECOND, transfer_noticed);
+    plan.add(visited + TRANSFER.end * SECOND + 20 * SECOND, detect_transfer);
     plan.add(mended, |world| {
         let (by, old) = (token(world), LOOSENED.undo(&world.policy));
         world.change_policy(by, ("CONFIG_API", "the policy is as it was before 03:19"), old);
@@ -60,26 +64,26 @@ pub(super) fn plan(plan: &mut Plan) -> Timestamp {
     plan.add(morning, |world| {
         let (from, to) = (world.company.laptop_of(ANALYST), world.company.machine("db-1"));
         if let Some(from) = from {
-            visit(world, Visit { from, to, account: "ops", script: Script::Aftermath, pod: None });
+            play_visit(world, Visit { from, to, account: "ops", script: Script::Aftermath, pod: None });
         }
     });
-    plan.add(morning + 25 * MINUTE, taken_up);
+    plan.add(morning + 25 * MINUTE, start_investigation);
     Timestamp::from_nanos(visited)
 }
 
-/// Who looks into it in the morning.
+/// The person who investigates in the morning.
 const ANALYST: usize = 6;
 
-/// The admin's token, wherever it is used.
+/// The admin's token as an actor.
 fn token(world: &World) -> Actor {
-    Actor { service: Some(format!("API token {TOKEN}")), ..world.alone(1) }
+    Actor { service: Some(format!("API token {TOKEN}")), ..world.person_only(1) }
 }
 
-/// A contractor's sign-in brings a machine that nobody knows.
+/// A contractor's sign-in adds an unknown machine.
 fn arrive(world: &mut World) {
     let login = format!("rowan@{ELSEWHERE}");
     let person = world.company.people.iter().position(|member| member.state.login == login).unwrap_or(0);
-    let by = world.alone(person);
+    let by = world.person_only(person);
     let mut signed_in = world.draft(Kind::UserLogin);
     signed_in.target = named("user", &login);
     signed_in.outcome = Outcome::Success;
@@ -89,22 +93,23 @@ fn arrive(world: &mut World) {
     state.owner = Some(login);
     world.company.machines.push(Machine { state, userspace: true, present: true });
     let machine = world.company.machines.len() - 1;
-    let told = change("CREATE", "NODE", "debian-x1 joined under rowan@example.net");
-    world.change_machine(by.clone(), (Kind::DeviceAdded, machine), told, |_| {});
-    let told = change("CREATE", "NODE", "debian-x1 registered its node key");
-    world.change_machine(by, (Kind::KeyRegistered, machine), told, |_| {});
+    let record = change("CREATE", "NODE", "debian-x1 joined under rowan@example.net");
+    world.change_machine(by.clone(), (Kind::DeviceAdded, machine), record, |_| {});
+    let record = change("CREATE", "NODE", "debian-x1 registered its node key");
+    world.change_machine(by, (Kind::KeyRegistered, machine), record, |_| {});
 }
 
-fn transfer_noticed(world: &mut World) {
+fn detect_transfer(world: &mut World) {
     let machine = world.company.machine("db-1");
     let about = Draft {
         actor: world.actor(world.company.machine(MACHINE)),
-        identity: world.known(),
+        identity: world.resolved_identity(),
         target: world.target(machine),
         ..world.draft(Kind::FindingRaised)
     };
-    let events = world.noted.get("flow").into_iter().chain(world.noted.get("loosened")).cloned().collect();
-    let concluded = Concluded {
+    let events =
+        world.referenced.get("flow").into_iter().chain(world.referenced.get("loosened")).cloned().collect();
+    let finding = FindingDraft {
         rule: "unusual-transfer",
         severity: "critical",
         title: "Gigabytes left a database host",
@@ -112,36 +117,36 @@ fn transfer_noticed(world: &mut World) {
             .to_owned(),
         events,
     };
-    let session = world.night;
-    let id = raise(world, concluded, about, session);
-    world.noted.insert("finding", id);
+    let session = world.incident_session;
+    let id = raise_finding(world, finding, about, session);
+    world.referenced.insert("finding", id);
 }
 
-/// What was brought goes again.
+/// The machine is removed, and the token revoked.
 fn leave(world: &mut World) {
     let machine = world.company.machine(MACHINE);
     let by = token(world);
-    let told = change("DELETE", "CONFIG_API", "debian-x1 was removed");
-    world.change_machine(by.clone(), (Kind::DeviceRemoved, machine), told, |_| {});
+    let record = change("DELETE", "CONFIG_API", "debian-x1 was removed");
+    world.change_machine(by.clone(), (Kind::DeviceRemoved, machine), record, |_| {});
     let mut revoked = world.draft(Kind::KeyRevoked);
     revoked.target = Target { id: Some(TOKEN.to_owned()), ..named("key", "terraform") };
     world.audit(by, revoked, change("REVOKE", "CONFIG_API", "the API token revoked itself"));
 }
 
-/// Somebody takes the finding up.
-fn taken_up(world: &mut World) {
+/// The analyst starts to investigate the finding.
+fn start_investigation(world: &mut World) {
     let by = world.person(ANALYST);
     let draft = Draft {
         actor: by,
-        identity: world.known(),
+        identity: world.resolved_identity(),
         detail: Some(Detail::Finding(Box::new(Finding {
-            finding: world.noted.get("finding").cloned(),
+            finding: world.referenced.get("finding").cloned(),
             status: Some("investigating".to_owned()),
             summary: Some("The recording shows a dump of customers and cards".to_owned()),
             ..Finding::default()
         }))),
         ..world.draft(Kind::FindingChanged)
     };
-    let session = world.night;
-    world.tell_of_session(source::RULES, draft, session);
+    let session = world.incident_session;
+    world.emit_in_session(source::RULES, draft, session);
 }

@@ -1,86 +1,86 @@
-//! Thirty days of the company, one of whose nights is not like the others.
+//! Thirty days of the company, with one incident.
 //!
-//! - All streams tell one story: who connects is in the mesh at that moment, under the name, tags and address it has then.
-//! - Items come in the order in which they happened; each source counts its events from 1 without a hole.
+//! - All sources are consistent: a device that connects is in the mesh at that moment, with its name, tags and address then.
+//! - Items are in the order of time; each source numbers its events from 1 without gaps.
 //! - The same seed and end give the same items, byte for byte.
 //!
-//! What to find: a contractor's sign-in brings a new device at 03:12, an admin's forgotten API token loosens the policy,
-//! a session on the database host is followed by a transfer of some gigabytes, and then all is put back as it was.
+//! The incident: a contractor's sign-in adds a new device at 03:12, an admin's forgotten API token loosens the policy, a
+//! session on the database host is followed by a transfer of some gigabytes, and then everything is restored.
 
+mod access;
 mod changes;
 mod incident;
+mod monitoring;
 mod plan;
 mod policy;
-mod settle;
+mod snapshots;
 mod traffic;
-mod watch;
-mod work;
 mod world;
 
 use meshtrail_event::{Draft, EventId, Timestamp};
 
 use crate::calendar::Days;
 use crate::company::{Company, Size};
-use crate::tape::Tape;
+use crate::recording::DemoRecording;
 use plan::Plan;
 use world::World;
 
-/// How many days a story has.
+/// Number of days of a story.
 pub const DAYS: u64 = 30;
 
-/// One thing that happened.
+/// An item of the story.
 #[derive(Debug, Clone)]
 pub enum Item {
     /// An event.
-    Event(Box<Told>),
-    /// A session began, and was recorded.
-    Opened {
-        /// Its number in the story.
+    Event(Box<StoryEvent>),
+    /// A recorded session began.
+    SessionOpened {
+        /// Number of the session in the story.
         number: usize,
         /// The recording.
-        tape: Box<Tape>,
+        recording: Box<DemoRecording>,
     },
-    /// The session with this number ended.
-    Closed {
-        /// Its number in the story.
+    /// A session ended.
+    SessionClosed {
+        /// Number of the session in the story.
         number: usize,
     },
 }
 
-/// An event with its name, all but the moment of its receipt.
+/// An event with its id, without its time of receipt.
 #[derive(Debug, Clone)]
-pub struct Told {
-    /// Its name.
+pub struct StoryEvent {
+    /// The event's id.
     pub id: EventId,
-    /// What happened.
+    /// The event's content.
     pub draft: Draft,
-    /// The recorded session it belongs to, by its number in the story.
+    /// Number of the recorded session that it belongs to.
     pub session: Option<usize>,
 }
 
-/// A made-up company's last thirty days.
+/// The last thirty days of the company.
 #[derive(Debug)]
 pub struct Story {
-    /// What happened, in order.
+    /// All items, in order of time.
     pub items: Vec<Item>,
-    /// The company as it is at the end.
+    /// The company at the end.
     pub company: Company,
-    /// When the night's visit began.
+    /// Start of the incident's session.
     pub incident: Timestamp,
 }
 
 impl Story {
-    /// The story from `seed` that ends at `until`; its events are named as the trail's own, `<trail>.<source>`.
+    /// The story of `seed` that ends at `until`. Its sources have the names of the trail's own: `<trail>.<source>`.
     pub fn new(seed: u64, until: Timestamp, trail: &str) -> Self {
         let days = Days::before(until, DAYS);
         let founded = Timestamp::from_nanos(days.begin).before(std::time::Duration::from_secs(200 * 86_400));
         let mut world = World::new(seed, Company::new(seed, Size::DEMO, founded), trail, founded);
         let mut plan = Plan::new(seed, days);
-        settle::plan(&mut plan);
+        snapshots::plan(&mut plan);
         changes::plan(&mut plan);
-        work::plan(&mut plan, &world.company);
+        access::plan(&mut plan, &world.company);
         traffic::plan(&mut plan, &world.company);
-        watch::plan(&mut plan);
+        monitoring::plan(&mut plan);
         let incident = incident::plan(&mut plan);
         plan.play(&mut world);
         Self { items: world.items, company: world.company, incident }

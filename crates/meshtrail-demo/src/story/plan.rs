@@ -1,21 +1,21 @@
-//! What is to happen, and when: deeds are planned in any order and played in the order of their times.
+//! The plan of the story: actions are added in any order and run in the order of their times.
 
 use super::world::World;
 use crate::calendar::Days;
 use crate::random::Random;
 
-type Deed = Box<dyn FnOnce(&mut World)>;
+type Action = Box<dyn FnOnce(&mut World)>;
 
-/// Everything that is to happen.
+/// All planned actions.
 pub(super) struct Plan {
     pub(super) days: Days,
     pub(super) seed: u64,
-    deeds: Vec<(i64, Deed)>,
+    actions: Vec<(i64, Action)>,
 }
 
 impl Plan {
     pub(super) fn new(seed: u64, days: Days) -> Self {
-        Self { days, seed, deeds: Vec::new() }
+        Self { days, seed, actions: Vec::new() }
     }
 
     /// Random numbers for one part of the plan.
@@ -23,20 +23,20 @@ impl Plan {
         Random::part_of(self.seed, part)
     }
 
-    /// At `at`, do this; outside the story's days nothing is done.
-    pub(super) fn add(&mut self, at: i64, deed: impl FnOnce(&mut World) + 'static) {
+    /// Adds an action at `at`; ignored outside the story's days.
+    pub(super) fn add(&mut self, at: i64, action: impl FnOnce(&mut World) + 'static) {
         if (self.days.begin..self.days.until).contains(&at) {
-            self.deeds.push((at, Box::new(deed)));
+            self.actions.push((at, Box::new(action)));
         }
     }
 
-    /// Plays all of it; what was planned for one moment is played in the order of planning.
+    /// Runs all actions; those of the same moment in the order in which they were added.
     pub(super) fn play(mut self, world: &mut World) {
-        self.deeds.sort_by_key(|(at, _)| *at);
-        for (at, deed) in self.deeds {
+        self.actions.sort_by_key(|(at, _)| *at);
+        for (at, action) in self.actions {
             world.close_sessions_before(at);
             world.now = at;
-            deed(world);
+            action(world);
         }
         world.close_sessions_before(self.days.until);
     }

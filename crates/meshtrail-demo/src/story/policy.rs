@@ -1,26 +1,26 @@
-//! The policy file, and what is changed in it.
+//! The policy file, and its changes.
 
 /// A change of the policy.
 pub(super) struct Edit {
-    /// What it does, as a person would say it.
-    pub(super) says: &'static str,
-    /// Passages, and what stands in their place then.
+    /// A summary in words.
+    pub(super) summary: &'static str,
+    /// Replaced passages: old and new text.
     passages: &'static [(&'static str, &'static str)],
 }
 
 impl Edit {
-    /// The policy after it; the same where the passage is not in it.
+    /// The policy after the change; unchanged if it does not contain the passage.
     pub(super) fn apply(&self, policy: &str) -> String {
         self.passages.iter().fold(policy.to_owned(), |text, (from, to)| text.replacen(from, to, 1))
     }
 
-    /// The policy as it was before.
+    /// The policy before the change.
     pub(super) fn undo(&self, policy: &str) -> String {
         self.passages.iter().fold(policy.to_owned(), |text, (from, to)| text.replacen(to, from, 1))
     }
 }
 
-/// The policy that is in force at first.
+/// The policy at the start.
 pub(super) fn first() -> String {
     FIRST.to_owned()
 }
@@ -68,12 +68,12 @@ const FIRST: &str = r#"{
 }
 "#;
 
-/// Ordinary changes: how many days ago, and what.
+/// Ordinary changes, each with the number of days before the end.
 pub(super) const ORDINARY: [(i64, Edit); 4] = [
     (
         26,
         Edit {
-            says: "Web servers can be reached on port 443 only",
+            summary: "Web servers can be reached on port 443 only",
             passages: &[(
                 r#""dst": ["tag:web"],      "ip": ["tcp:443", "tcp:8080"]}"#,
                 r#""dst": ["tag:web"],      "ip": ["tcp:443"]}"#,
@@ -83,7 +83,7 @@ pub(super) const ORDINARY: [(i64, Edit); 4] = [
     (
         19,
         Edit {
-            says: "Sessions on staging are recorded too",
+            summary: "Sessions on staging are recorded too",
             passages: &[(
                 "\t\t\t\"dst\": [\"tag:staging\"],\n\t\t\t\"users\": [\"autogroup:nonroot\"],\n",
                 "\t\t\t\"dst\": [\"tag:staging\"],\n\t\t\t\"users\": [\"autogroup:nonroot\"],\n\t\t\t\"recorder\": [\"tag:recorder\"],\n",
@@ -93,14 +93,14 @@ pub(super) const ORDINARY: [(i64, Edit); 4] = [
     (
         11,
         Edit {
-            says: "ingrid@example.com is in group:sre",
+            summary: "ingrid@example.com is in group:sre",
             passages: &[(r#""olu@example.com"],"#, r#""olu@example.com", "ingrid@example.com"],"#)],
         },
     ),
     (
         3,
         Edit {
-            says: "The data team reads replicas",
+            summary: "The data team reads replicas",
             passages: &[(
                 "\t\t// Recordings go to",
                 "\t\t{\"src\": [\"group:data\"],        \"dst\": [\"tag:db\"],       \"ip\": [\"tcp:5432\"]},\n\t\t// Recordings go to",
@@ -109,9 +109,9 @@ pub(super) const ORDINARY: [(i64, Edit); 4] = [
     ),
 ];
 
-/// What the night's visitor changes.
+/// The incident's change.
 pub(super) const LOOSENED: Edit = Edit {
-    says: "group:contractors may reach tag:db on every port, and log in there",
+    summary: "group:contractors may reach tag:db on every port, and log in there",
     passages: &[
         (
             "\t\t{\"src\": [\"tag:prod\"],          \"dst\": [\"tag:db\"],       \"ip\": [\"tcp:5432\"]},\n",
@@ -127,33 +127,33 @@ pub(super) const LOOSENED: Edit = Edit {
 /// Lines of context around a difference.
 const CONTEXT: usize = 3;
 
-/// A unified diff of two short texts: its hunks, without a heading.
+/// The hunks of a unified diff of two short texts.
 pub(super) fn unified(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let marked = marked(&old, &new);
+    let diff_lines = diff_lines(&old, &new);
     let near = |at: usize| {
-        let around = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(marked.len());
-        marked[around].iter().any(|(sign, _)| *sign != ' ')
+        let around = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(diff_lines.len());
+        diff_lines[around].iter().any(|(sign, _)| *sign != ' ')
     };
     let mut diff = String::new();
     let (mut old_line, mut new_line, mut at) = (1, 1, 0);
-    while at < marked.len() {
-        let end = (at..marked.len()).find(|&at| !near(at)).unwrap_or(marked.len());
-        let hunk = &marked[at..end];
+    while at < diff_lines.len() {
+        let end = (at..diff_lines.len()).find(|&at| !near(at)).unwrap_or(diff_lines.len());
+        let hunk = &diff_lines[at..end];
         let count = |other: char| hunk.iter().filter(|(sign, _)| *sign != other).count();
         let (of_old, of_new) = (count('+'), count('-'));
         if !hunk.is_empty() {
             diff.push_str(&format!("@@ -{old_line},{of_old} +{new_line},{of_new} @@\n"));
             hunk.iter().for_each(|(sign, line)| diff.push_str(&format!("{sign}{line}\n")));
         }
-        // The line past a hunk is the same in both.
+        // The line after a hunk is the same in both.
         (old_line, new_line, at) = (old_line + of_old + 1, new_line + of_new + 1, end + 1);
     }
     diff
 }
 
-/// All lines of both, marked as kept, removed or added, by their longest common subsequence.
-fn marked<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
+/// All lines of both texts, marked as unchanged, removed or added, by their longest common subsequence.
+fn diff_lines<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
     let mut common = vec![vec![0usize; new.len() + 1]; old.len() + 1];
     for at in (0..old.len()).rev() {
         for to in (0..new.len()).rev() {

@@ -9,9 +9,9 @@ fn story() -> Story {
     Story::new(7, "2026-11-20T18:00:00Z".parse().unwrap(), "demo")
 }
 
-fn events(story: &Story) -> impl Iterator<Item = &Told> {
+fn events(story: &Story) -> impl Iterator<Item = &StoryEvent> {
     story.items.iter().filter_map(|item| match item {
-        Item::Event(told) => Some(&**told),
+        Item::Event(event) => Some(&**event),
         _ => None,
     })
 }
@@ -23,12 +23,12 @@ fn the_same_seed_gives_the_same_story_byte_for_byte() {
         let mut hasher = Sha256::new();
         for item in &story.items {
             match item {
-                Item::Event(told) => {
-                    let event = told.draft.clone().into_event(told.id.clone(), told.draft.time);
+                Item::Event(event) => {
+                    let event = event.draft.clone().into_event(event.id.clone(), event.draft.time);
                     hasher.update(event.to_leaf());
                 }
-                Item::Opened { tape, .. } => hasher.update(&tape.cast),
-                Item::Closed { number } => hasher.update(number.to_le_bytes()),
+                Item::SessionOpened { recording, .. } => hasher.update(&recording.cast),
+                Item::SessionClosed { number } => hasher.update(number.to_le_bytes()),
             }
         }
         hex::encode(hasher.finalize())
@@ -46,15 +46,15 @@ fn every_event_is_a_leaf_in_order_and_every_source_counts_without_a_hole() {
     let mut sequences: HashMap<String, u64> = HashMap::new();
     let mut families: BTreeMap<Family, usize> = BTreeMap::new();
     let mut last = Timestamp::from_nanos(0);
-    for told in events(&story) {
-        let event = told.draft.clone().into_event(told.id.clone(), told.draft.time);
-        let leaf = event.check().unwrap_or_else(|error| panic!("{}: {error}", told.id));
+    for item in events(&story) {
+        let event = item.draft.clone().into_event(item.id.clone(), item.draft.time);
+        let leaf = event.check().unwrap_or_else(|error| panic!("{}: {error}", item.id));
         assert_eq!(Event::from_json(&leaf).unwrap(), event);
-        assert!(told.draft.time >= last, "{} goes back in time", told.id);
-        last = told.draft.time;
-        let sequence = sequences.entry(told.id.source.to_string()).or_default();
+        assert!(item.draft.time >= last, "{} goes back in time", item.id);
+        last = item.draft.time;
+        let sequence = sequences.entry(item.id.source.to_string()).or_default();
         *sequence += 1;
-        assert_eq!(told.id.sequence, *sequence);
+        assert_eq!(item.id.sequence, *sequence);
         *families.entry(event.kind.family()).or_default() += 1;
     }
     for family in [Family::Login, Family::Kube, Family::Flow, Family::Config, Family::Log, Family::Finding] {
@@ -70,16 +70,16 @@ fn every_session_opens_and_closes_and_its_recording_plays_within_its_time() {
     let (mut count, mut bytes) = (0, 0);
     for item in &story.items {
         match item {
-            Item::Opened { number, tape } => {
-                let last = tape.cast.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap();
+            Item::SessionOpened { number, recording } => {
+                let last = recording.cast.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap();
                 let last: (f64, String, String) = serde_json::from_slice(last).unwrap();
-                let length = tape.ended.since(tape.started).as_secs_f64();
+                let length = recording.ended.since(recording.started).as_secs_f64();
                 assert!(last.0 <= length && length < last.0 + 60.0, "{last:?} in {length}");
-                open.insert(*number, tape.ended);
+                open.insert(*number, recording.ended);
                 count += 1;
-                bytes += tape.cast.len();
+                bytes += recording.cast.len();
             }
-            Item::Closed { number } => {
+            Item::SessionClosed { number } => {
                 assert!(open.remove(number).is_some(), "session {number} was not open")
             }
             Item::Event(_) => {}
@@ -94,8 +94,8 @@ fn an_address_was_three_devices_in_turn() {
     let story = story();
     let address = crate::company::addresses(240)[0].to_string();
     let joined: Vec<String> = events(&story)
-        .filter(|told| told.draft.kind == meshtrail_event::Kind::DeviceAdded)
-        .filter_map(|told| told.draft.target.device.clone())
+        .filter(|event| event.draft.kind == meshtrail_event::Kind::DeviceAdded)
+        .filter_map(|event| event.draft.target.device.clone())
         .filter(|device| device.addresses.contains(&address))
         .filter_map(|device| device.label().map(str::to_owned))
         .collect();
@@ -112,19 +112,26 @@ fn the_night_can_be_found_in_every_stream() {
     );
     let mut sent = 0;
     let mut kinds: Vec<String> = Vec::new();
-    for told in events(&story).filter(|told| (from..until).contains(&told.draft.time)) {
+    for event in events(&story).filter(|event| (from..until).contains(&event.draft.time)) {
         let label = |actor: &meshtrail_event::Actor| {
             actor.device.as_ref().and_then(|device| device.label().map(str::to_owned)).unwrap_or_default()
         };
-        let to = |told: &Told| {
-            told.draft.target.device.as_ref().and_then(|device| device.label()).unwrap_or_default().to_owned()
+        let to = |event: &StoryEvent| {
+            event
+                .draft
+                .target
+                .device
+                .as_ref()
+                .and_then(|device| device.label())
+                .unwrap_or_default()
+                .to_owned()
         };
-        match &told.draft.detail {
-            Some(Detail::Flow(flow)) if label(&told.draft.actor) == "db-1" && to(told) == "debian-x1" => {
+        match &event.draft.detail {
+            Some(Detail::Flow(flow)) if label(&event.draft.actor) == "db-1" && to(event) == "debian-x1" => {
                 sent += flow.tx_bytes.unwrap_or(0);
             }
             Some(Detail::Change(_) | Detail::Finding(_) | Detail::Login(_)) => {
-                kinds.push(told.draft.kind.to_string());
+                kinds.push(event.draft.kind.to_string());
             }
             _ => {}
         }

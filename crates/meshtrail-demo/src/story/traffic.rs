@@ -1,8 +1,8 @@
-//! Who talked to whom, as the nodes at both ends counted it.
+//! Flows, as the nodes at both ends count them.
 //!
-//! - Both ends report a window; a node whose tailscaled has no interface counts only what it sends, and so does every
-//!   node for sessions that end in tailscaled itself (reference: client protocols, 4.4).
-//! - Hosts behind the subnet router and places behind the exit node are seen by the two nodes between.
+//! - Both ends report a window. A node with a userspace tailscaled counts only what it sends, and so does every node for
+//!   sessions that end in tailscaled itself (reference: client protocols, 4.4).
+//! - Traffic to hosts behind the subnet router or the exit node is reported by the client and that node.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use super::world::{World, source};
 use crate::calendar::{HOUR, SECOND};
 use crate::company::Company;
 
-/// Conversations that people begin.
-const TALKS: usize = 3200;
+/// Number of conversations that people start.
+const CONVERSATIONS: usize = 3200;
 
-/// One window of a node's counting.
+/// The length of a report's window.
 const WINDOW: i64 = 5 * SECOND;
 
-/// What runs between two nodes.
+/// Traffic between two nodes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Talk {
+pub(super) struct Conversation {
     pub(super) near: usize,
     pub(super) far: usize,
     pub(super) proto: u64,
@@ -33,15 +33,15 @@ pub(super) struct Talk {
 pub(super) fn plan(plan: &mut Plan, company: &Company) {
     people(plan, company);
     servers(plan);
-    beyond(plan, company);
+    routed_traffic(plan, company);
 }
 
 fn people(plan: &mut Plan, company: &Company) {
     let mut random = plan.random("talks");
-    for _ in 0..TALKS {
-        let person = random.favoured_place(company.people.len());
+    for _ in 0..CONVERSATIONS {
+        let person = random.skewed_index(company.people.len());
         let at = plan.days.workday_moment(&mut random, company.people[person].zone);
-        let (tag, port, middle) = *random.favourite(&[
+        let (tag, port, middle) = *random.skewed(&[
             ("tag:web", 443, 24_000),
             ("tag:api", 8080, 16_000),
             ("tag:staging", 443, 30_000),
@@ -60,7 +60,7 @@ fn people(plan: &mut Plan, company: &Company) {
                     return;
                 };
                 let far = machines[person % machines.len()];
-                tell(world, Talk { near, far, proto: 6, ports, bytes });
+                emit_both_ends(world, Conversation { near, far, proto: 6, ports, bytes });
             });
         }
     }
@@ -85,16 +85,16 @@ fn servers(plan: &mut Plan) {
             let ports = (random.between(33_000, 60_000), port);
             plan.add(at, move |world| {
                 let (near, far) = (world.company.machine(near), world.company.machine(far));
-                tell(world, Talk { near, far, proto: 6, ports, bytes });
+                emit_both_ends(world, Conversation { near, far, proto: 6, ports, bytes });
             });
             at += 2 * HOUR + i64::try_from(random.below(3_600_000_000_000)).unwrap_or(0);
         }
     }
 }
 
-/// Both ends tell what they counted of one window.
-pub(super) fn tell(world: &mut World, talk: Talk) {
-    let Talk { near, far, proto, ports, bytes } = talk;
+/// Emits the reports of both ends about one window.
+pub(super) fn emit_both_ends(world: &mut World, conversation: Conversation) {
+    let Conversation { near, far, proto, ports, bytes } = conversation;
     let address = |world: &World, machine: usize| world.company.machines[machine].state.addresses[0];
     let ends =
         (format!("{}:{}", address(world, near), ports.0), format!("{}:{}", address(world, far), ports.1));
@@ -114,16 +114,16 @@ pub(super) fn tell(world: &mut World, talk: Talk) {
     };
     let one = flow(&ends.0, &ends.1, bytes, near_blind);
     let other = flow(&ends.1, &ends.0, (bytes.1, bytes.0), far_blind);
-    counted(world, near, Some(far), one);
-    counted(world, far, Some(near), other);
+    emit_flow(world, near, Some(far), one);
+    emit_flow(world, far, Some(near), other);
 }
 
 fn packets(bytes: u64) -> u64 {
     1 + bytes / 1180
 }
 
-/// One node's count of a window that ends now.
-fn counted(world: &mut World, reporter: usize, far: Option<usize>, mut flow: Flow) {
+/// Emits one node's report about a window that ends now.
+fn emit_flow(world: &mut World, reporter: usize, far: Option<usize>, mut flow: Flow) {
     let id = |machine: usize| Some(world.company.machines[machine].state.id.clone());
     flow.start = Some(Timestamp::from_nanos(world.now - WINDOW));
     flow.end = Some(Timestamp::from_nanos(world.now));
@@ -131,46 +131,46 @@ fn counted(world: &mut World, reporter: usize, far: Option<usize>, mut flow: Flo
     flow.src_node = id(reporter);
     flow.dst_node = far.and_then(id);
     let mut draft = world.draft(Kind::FlowCounted);
-    (draft.actor, draft.identity) = (brief(world.actor(reporter)), world.known());
+    (draft.actor, draft.identity) = (brief_actor(world.actor(reporter)), world.resolved_identity());
     if let Some(far) = far {
         let target = world.target(far);
         draft.target =
-            Target { device: target.device.map(named), person: target.person, ..Target::default() };
+            Target { device: target.device.map(brief_device), person: target.person, ..Target::default() };
     }
     draft.detail = Some(Detail::Flow(Box::new(flow)));
-    let id = world.tell(source::FLOWS, draft);
-    world.noted.insert("flow", id);
+    let id = world.emit(source::FLOWS, draft);
+    world.referenced.insert("flow", id);
 }
 
-fn brief(actor: Actor) -> Actor {
-    Actor { device: actor.device.map(named), ..actor }
+fn brief_actor(actor: Actor) -> Actor {
+    Actor { device: actor.device.map(brief_device), ..actor }
 }
 
-/// A device as masses of events name it.
-fn named(device: Arc<Device>) -> Arc<Device> {
+/// The short form of a device in frequent events.
+fn brief_device(device: Arc<Device>) -> Arc<Device> {
     Arc::new(Device { addresses: Vec::new(), os: None, ..Arc::unwrap_or_clone(device) })
 }
 
-/// Printers behind the office's router, the world behind the exit node, and the packets that carry all of it.
-fn beyond(plan: &mut Plan, company: &Company) {
+/// Traffic to printers behind the office's router, through the exit node, and the encrypted packets underneath.
+fn routed_traffic(plan: &mut Plan, company: &Company) {
     let mut random = plan.random("beyond");
-    for turn in 0..600 {
-        let person = random.favoured_place(company.people.len());
+    for number in 0..600 {
+        let person = random.skewed_index(company.people.len());
         let at = plan.days.workday_moment(&mut random, company.people[person].zone);
         let (port, bytes) = (random.between(33_000, 60_000), (random.size(60_000), random.size(9_000)));
         let host = random.between(10, 14);
         plan.add(at, move |world| {
             let Some(laptop) = world.company.laptop_of(person) else { return };
-            match turn % 3 {
-                0 => printed(world, laptop, (host, port), bytes),
-                1 => left(world, laptop, bytes),
-                _ => carried(world, laptop, host, bytes),
+            match number % 3 {
+                0 => printer_traffic(world, laptop, (host, port), bytes),
+                1 => exit_traffic(world, laptop, bytes),
+                _ => physical_traffic(world, laptop, host, bytes),
             }
         });
     }
 }
 
-fn printed(world: &mut World, laptop: usize, (host, port): (u64, u64), (sent, got): (u64, u64)) {
+fn printer_traffic(world: &mut World, laptop: usize, (host, port): (u64, u64), (sent, got): (u64, u64)) {
     let router = world.company.machine("office-router");
     let near = format!("{}:{port}", world.company.machines[laptop].state.addresses[0]);
     let printer = format!("192.0.2.{host}:631");
@@ -185,12 +185,12 @@ fn printed(world: &mut World, laptop: usize, (host, port): (u64, u64), (sent, go
         tx_packets: Some(packets(sent)),
         ..Flow::default()
     };
-    counted(world, laptop, None, counts(&near, &printer, sent, got));
-    counted(world, router, Some(laptop), counts(&printer, &near, got, sent));
+    emit_flow(world, laptop, None, counts(&near, &printer, sent, got));
+    emit_flow(world, router, Some(laptop), counts(&printer, &near, got, sent));
 }
 
-/// Through the exit node; where to is not told.
-fn left(world: &mut World, laptop: usize, (sent, got): (u64, u64)) {
+/// Traffic through the exit node; the destination is not reported.
+fn exit_traffic(world: &mut World, laptop: usize, (sent, got): (u64, u64)) {
     let exit = world.company.machine("exit-fra-1");
     let near = format!("{}:0", world.company.machines[laptop].state.addresses[0]);
     let flow = |src: Option<&String>, dst: Option<&String>, sent: u64, got: u64| Flow {
@@ -203,12 +203,12 @@ fn left(world: &mut World, laptop: usize, (sent, got): (u64, u64)) {
         tx_packets: Some(packets(sent)),
         ..Flow::default()
     };
-    counted(world, laptop, None, flow(Some(&near), None, sent, got * 9));
-    counted(world, exit, Some(laptop), flow(None, Some(&near), got * 9, sent));
+    emit_flow(world, laptop, None, flow(Some(&near), None, sent, got * 9));
+    emit_flow(world, exit, Some(laptop), flow(None, Some(&near), got * 9, sent));
 }
 
-/// What went over the wire, encrypted: straight, or through a relay.
-fn carried(world: &mut World, laptop: usize, host: u64, (sent, got): (u64, u64)) {
+/// Encrypted packets, direct or through a relay.
+fn physical_traffic(world: &mut World, laptop: usize, host: u64, (sent, got): (u64, u64)) {
     let far = world.company.machine("web-1");
     let underlay =
         if host.is_multiple_of(2) { format!("203.0.113.{host}:41641") } else { "127.3.3.40:4".to_owned() };
@@ -222,5 +222,5 @@ fn carried(world: &mut World, laptop: usize, host: u64, (sent, got): (u64, u64))
         tx_packets: Some(packets(sent) + 1),
         ..Flow::default()
     };
-    counted(world, laptop, Some(far), flow);
+    emit_flow(world, laptop, Some(far), flow);
 }

@@ -1,4 +1,4 @@
-//! The company while the story is played, and how its sources tell of it.
+//! The state of the company while the story is played, and the events of its sources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use meshtrail_event::{
 };
 use meshtrail_identity::DeviceState;
 
-use super::watch::{Concluded, raise};
-use super::work::{self, Visit};
-use super::{Item, Told, policy};
+use super::access::{self, Visit};
+use super::monitoring::{FindingDraft, raise_finding};
+use super::{Item, StoryEvent, policy};
 use crate::calendar::SECOND;
 use crate::company::{Company, as_device, as_person, contractor};
 use crate::random::Random;
-use crate::tape::Tape;
+use crate::recording::DemoRecording;
 
-/// Sources, as they are named after the trail.
+/// Names of sources, without the trail's name.
 pub(super) mod source {
     pub(crate) const AUDIT: &str = "tailscale.audit";
     pub(crate) const DEVICES: &str = "tailscale.devices";
@@ -28,29 +28,28 @@ pub(super) mod source {
     pub(crate) const WATCH: &str = "watch";
 }
 
-/// A session that runs.
-struct Running {
+/// A session that has not ended.
+struct RunningSession {
     until: i64,
     number: usize,
     visit: Option<Visit>,
 }
 
-/// The company at `now`, and all that was told so far.
+/// The company at `now`, and all items so far.
 pub(super) struct World {
     pub(super) company: Company,
     pub(super) policy: String,
     pub(super) items: Vec<Item>,
     pub(super) random: Random,
-    /// The moment that is played.
+    /// The current moment.
     pub(super) now: i64,
-    /// Events that later ones refer to.
-    pub(super) noted: BTreeMap<&'static str, EventId>,
-    /// The incident's session.
-    pub(super) night: Option<usize>,
+    /// Ids of events that later ones refer to.
+    pub(super) referenced: BTreeMap<&'static str, EventId>,
+    /// Number of the incident's session.
+    pub(super) incident_session: Option<usize>,
     trail: String,
     sequences: BTreeMap<&'static str, u64>,
-    /// Sessions that run.
-    running: Vec<Running>,
+    running: Vec<RunningSession>,
     sessions: usize,
 }
 
@@ -68,8 +67,8 @@ impl World {
             items: Vec::new(),
             random,
             now: 0,
-            noted: BTreeMap::new(),
-            night: None,
+            referenced: BTreeMap::new(),
+            incident_session: None,
             trail: trail.to_owned(),
             sequences: BTreeMap::new(),
             running: Vec::new(),
@@ -77,22 +76,22 @@ impl World {
         }
     }
 
-    /// A source's name in the trail.
+    /// A source's full name in the trail.
     pub(super) fn full_name(&self, source: &str) -> String {
         format!("{}.{source}", self.trail)
     }
 
-    /// An event's beginnings, at this moment.
+    /// A draft at the current moment.
     pub(super) fn draft(&self, kind: Kind) -> Draft {
         Draft::new(kind, Timestamp::from_nanos(self.now))
     }
 
-    /// A source tells of it.
-    pub(super) fn tell(&mut self, source: &'static str, draft: Draft) -> EventId {
-        self.tell_of_session(source, draft, None)
+    /// Emits an event of a source.
+    pub(super) fn emit(&mut self, source: &'static str, draft: Draft) -> EventId {
+        self.emit_in_session(source, draft, None)
     }
 
-    pub(super) fn tell_of_session(
+    pub(super) fn emit_in_session(
         &mut self,
         source: &'static str,
         draft: Draft,
@@ -102,33 +101,33 @@ impl World {
         let sequence = self.sequences.entry(source).or_default();
         *sequence += 1;
         let id = EventId { source: name, epoch: 1, sequence: *sequence };
-        self.items.push(Item::Event(Box::new(Told { id: id.clone(), draft, session })));
+        self.items.push(Item::Event(Box::new(StoryEvent { id: id.clone(), draft, session })));
         id
     }
 
-    /// A session begins; it ends by itself when its tape does. A host tells of its visit's end.
-    pub(super) fn open(&mut self, tape: Tape, visit: Option<Visit>) -> usize {
+    /// Opens a session, which ends when its recording does. With a visit, the host emits an event about the logout.
+    pub(super) fn open_session(&mut self, recording: DemoRecording, visit: Option<Visit>) -> usize {
         let number = self.sessions;
         self.sessions += 1;
-        self.running.push(Running { until: tape.ended.as_nanos(), number, visit });
-        self.items.push(Item::Opened { number, tape: Box::new(tape) });
+        self.running.push(RunningSession { until: recording.ended.as_nanos(), number, visit });
+        self.items.push(Item::SessionOpened { number, recording: Box::new(recording) });
         number
     }
 
     pub(super) fn close_sessions_before(&mut self, at: i64) {
         self.running.sort_by_key(|running| running.until);
         let over = self.running.partition_point(|running| running.until <= at);
-        for Running { until, number, visit } in self.running.drain(..over).collect::<Vec<_>>() {
-            self.items.push(Item::Closed { number });
+        for RunningSession { until, number, visit } in self.running.drain(..over).collect::<Vec<_>>() {
+            self.items.push(Item::SessionClosed { number });
             self.now = until;
             if let Some(visit) = visit {
-                work::login(self, &visit, (Kind::SshLogout, None));
+                access::login(self, &visit, (Kind::SshLogout, None));
             }
         }
     }
 
-    /// How it is known who it was: from the mesh, half a minute ago at most.
-    pub(super) fn known(&self) -> Identity {
+    /// A resolved identity, at most half a minute old.
+    pub(super) fn resolved_identity(&self) -> Identity {
         Identity {
             as_of: Some(Timestamp::from_nanos(self.now / (30 * SECOND) * (30 * SECOND))),
             provider: Some("tailscale".to_owned()),
@@ -141,7 +140,7 @@ impl World {
         as_device(&self.company.machines[machine].state).into()
     }
 
-    /// A machine, and whoever owns it.
+    /// A machine and its owner as an actor.
     pub(super) fn actor(&self, machine: usize) -> Actor {
         let device = self.device(machine);
         let person = self.company.owner_of(machine).map(|member| as_person(&member.state).into());
@@ -149,21 +148,21 @@ impl World {
         Actor { device: Some(device), person, tags, ..Actor::default() }
     }
 
-    /// A person, from their first device where they have one.
+    /// A person as an actor, with their first device if they have one.
     pub(super) fn person(&self, person: usize) -> Actor {
         match self.company.laptop_of(person) {
             Some(laptop) => self.actor(laptop),
-            None => self.alone(person),
+            None => self.person_only(person),
         }
     }
 
-    /// A person by themselves, as the control plane's own pages see them.
-    pub(super) fn alone(&self, person: usize) -> Actor {
+    /// A person as an actor without a device, as in the control plane's admin console.
+    pub(super) fn person_only(&self, person: usize) -> Actor {
         let member = as_person(&self.company.people[person].state);
         Actor { person: Some(member.into()), ..Actor::default() }
     }
 
-    /// A machine as what was acted on.
+    /// A machine as a target.
     pub(super) fn target(&self, machine: usize) -> Target {
         let person = self.company.owner_of(machine).map(|member| as_person(&member.state).into());
         Target { device: Some(self.device(machine)), person, ..Target::default() }
@@ -179,40 +178,40 @@ impl World {
         }
     }
 
-    /// Changes a machine, and tells of it with its state before and after.
+    /// Changes a machine, and emits the audit record with its states before and after.
     pub(super) fn change_machine(
         &mut self,
         by: Actor,
         (kind, machine): (Kind, usize),
-        told: Change,
+        record: Change,
         change: impl FnOnce(&mut DeviceState),
     ) -> EventId {
         let old = self.company.machines[machine].state.clone();
         change(&mut self.company.machines[machine].state);
-        let mut told = told;
+        let mut record = record;
         let gone = kind == Kind::DeviceRemoved;
-        told.old = (kind != Kind::DeviceAdded).then(|| json(&old));
-        told.new = (!gone).then(|| json(&self.company.machines[machine].state));
+        record.old = (kind != Kind::DeviceAdded).then(|| json(&old));
+        record.new = (!gone).then(|| json(&self.company.machines[machine].state));
         let mut draft = self.draft(kind);
         draft.target = self.machine_object(machine);
         self.company.machines[machine].present = !gone;
-        self.audit(by, draft, told)
+        self.audit(by, draft, record)
     }
 
-    /// Changes a person, and tells of it with their state before and after.
+    /// Changes a person, and emits the audit record with their states before and after.
     pub(super) fn change_person(
         &mut self,
         by: Actor,
         (kind, person): (Kind, usize),
-        told: Change,
+        record: Change,
         change: impl FnOnce(&mut meshtrail_identity::UserState),
     ) -> EventId {
         let old = self.company.people[person].state.clone();
         change(&mut self.company.people[person].state);
         let new = &self.company.people[person].state;
-        let mut told = told;
-        told.old = (kind != Kind::UserAdded).then(|| json(&old));
-        told.new = Some(json(new));
+        let mut record = record;
+        record.old = (kind != Kind::UserAdded).then(|| json(&old));
+        record.new = Some(json(new));
         let mut draft = self.draft(kind);
         draft.target = Target {
             id: Some(new.id.clone()),
@@ -221,19 +220,19 @@ impl World {
             person: Some(as_person(new).into()),
             ..Target::default()
         };
-        self.audit(by, draft, told)
+        self.audit(by, draft, record)
     }
 
-    /// Puts another policy in force.
-    pub(super) fn change_policy(&mut self, by: Actor, (via, says): (&str, &str), new: String) -> EventId {
+    /// Changes the policy, and emits the audit record.
+    pub(super) fn change_policy(&mut self, by: Actor, (via, summary): (&str, &str), new: String) -> EventId {
         let old = std::mem::replace(&mut self.policy, new);
-        let told = Change {
+        let record = Change {
             diff: Some(policy::unified(&old, &self.policy)),
             new: Some(json(&self.policy)),
             old: Some(json(&old)),
-            lines: vec![says.to_owned()],
+            lines: vec![summary.to_owned()],
             property: Some("ACL".to_owned()),
-            ..change("UPDATE", via, says)
+            ..change("UPDATE", via, summary)
         };
         let mut draft = self.draft(Kind::PolicyChanged);
         draft.target = Target {
@@ -241,30 +240,30 @@ impl World {
             of_type: Some("policy".to_owned()),
             ..Target::default()
         };
-        self.audit(by, draft, told)
+        self.audit(by, draft, record)
     }
 
-    /// The configuration audit log tells of a change, and the rules conclude from it what they always do.
-    pub(super) fn audit(&mut self, by: Actor, mut draft: Draft, told: Change) -> EventId {
+    /// Emits an audit record, and the finding that the rules raise for it.
+    pub(super) fn audit(&mut self, by: Actor, mut draft: Draft, record: Change) -> EventId {
         draft.actor = by;
-        draft.identity = self.known();
-        let concluded = Concluded::of(&draft.kind, told.summary.clone().unwrap_or_default());
-        draft.detail = Some(Detail::Change(Box::new(told)));
+        draft.identity = self.resolved_identity();
+        let finding = FindingDraft::of(&draft.kind, record.summary.clone().unwrap_or_default());
+        draft.detail = Some(Detail::Change(Box::new(record)));
         let about = Draft { detail: None, ..draft.clone() };
-        let id = self.tell(source::AUDIT, draft);
-        if let Some(concluded) = concluded {
-            raise(self, Concluded { events: vec![id.clone()], ..concluded }, about, None);
+        let id = self.emit(source::AUDIT, draft);
+        if let Some(finding) = finding {
+            raise_finding(self, FindingDraft { events: vec![id.clone()], ..finding }, about, None);
         }
         id
     }
 }
 
-/// What the audit log says of a change, all but what it changed.
-pub(super) fn change(action: &str, via: &str, says: &str) -> Change {
+/// An audit record without the changed values.
+pub(super) fn change(action: &str, via: &str, summary: &str) -> Change {
     Change {
         action: Some(action.to_owned()),
         origin: Some("audit-log".to_owned()),
-        summary: Some(says.to_owned()),
+        summary: Some(summary.to_owned()),
         via: Some(via.to_owned()),
         ..Change::default()
     }

@@ -131,7 +131,9 @@ impl<'a> Keyed<'a> {
     }
 
     fn object(&self) -> Read<&'a Map<String, Value>> {
-        self.value.as_object().ok_or_else(|| self.error(format!("must be a table, not {}", type_name(self.value))))
+        self.value
+            .as_object()
+            .ok_or_else(|| self.error(format!("must be a table, not {}", type_name(self.value))))
     }
 
     fn items(&self) -> Read<Vec<Keyed<'a>>> {

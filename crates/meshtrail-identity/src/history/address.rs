@@ -52,11 +52,14 @@ impl Inner {
     /// Looks up the holder of the address at `time`.
     pub(super) fn holder<'a>(&self, address: &'a Address, time: Timestamp) -> HolderLookup<'a> {
         let cached = address.newest.read().unwrap_or_else(PoisonError::into_inner);
-        if cached.as_ref().is_some_and(|answer| answer.generation == self.generation && answer.since <= time) {
+        if cached.as_ref().is_some_and(|answer| answer.generation == self.generation && answer.since <= time)
+        {
             return HolderLookup::Cached(cached);
         }
         drop(cached);
-        let Some(device) = self.holder_as_of(&address.holders, time) else { return HolderLookup::Computed(None) };
+        let Some(device) = self.holder_as_of(&address.holders, time) else {
+            return HolderLookup::Computed(None);
+        };
         let since = self.stable_since(&address.holders);
         let answer = HolderAnswer {
             actor: Actor::clone(device.actor()),

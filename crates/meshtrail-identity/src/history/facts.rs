@@ -158,7 +158,8 @@ impl Mergeable for DeviceFacts {
             _ => false,
         };
         let both_name_owner = self.names_owner() && other.names_owner();
-        (both_name_owner && !(same_login && self.tags == other.tags)).then(|| (self.owner_label(), other.owner_label()))
+        (both_name_owner && !(same_login && self.tags == other.tags))
+            .then(|| (self.owner_label(), other.owner_label()))
     }
 }
 

@@ -6,7 +6,7 @@
 use meshtrail_event::Timestamp;
 
 /// The index of a device or a person in the history's lists.
-pub(super) type Place = u32;
+pub(super) type RecordIndex = u32;
 
 /// A span of time, which ends at the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +19,12 @@ struct Span {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HolderSet {
     Nobody,
-    One([Place; 1]),
-    Several(Box<[Place]>),
+    One([RecordIndex; 1]),
+    Several(Box<[RecordIndex]>),
 }
 
 impl HolderSet {
-    fn all(&self) -> &[Place] {
+    fn all(&self) -> &[RecordIndex] {
         match self {
             HolderSet::Nobody => &[],
             HolderSet::One(one) => one,
@@ -32,7 +32,7 @@ impl HolderSet {
         }
     }
 
-    fn of(places: &[Place]) -> HolderSet {
+    fn of(places: &[RecordIndex]) -> HolderSet {
         match *places {
             [] => HolderSet::Nobody,
             [one] => HolderSet::One([one]),
@@ -40,7 +40,7 @@ impl HolderSet {
         }
     }
 
-    fn set(&mut self, place: Place, held: bool) {
+    fn set(&mut self, place: RecordIndex, held: bool) {
         let mut places = self.all().to_vec();
         match (places.binary_search(&place), held) {
             (Err(at), true) => places.insert(at, place),
@@ -60,7 +60,7 @@ pub(super) struct Holders {
 
 impl Holders {
     /// Sets whether `place` held it from `from` until `until`.
-    pub(super) fn set(&mut self, place: Place, from: Timestamp, until: Timestamp, held: bool) {
+    pub(super) fn set(&mut self, place: RecordIndex, from: Timestamp, until: Timestamp, held: bool) {
         if from >= until {
             return;
         }
@@ -91,14 +91,15 @@ impl Holders {
     fn split_at(&mut self, time: Timestamp) -> usize {
         let index = self.spans.partition_point(|span| span.from < time);
         if self.spans.get(index).is_none_or(|span| span.from != time) {
-            let holders = index.checked_sub(1).map_or(HolderSet::Nobody, |before| self.spans[before].holders.clone());
+            let holders =
+                index.checked_sub(1).map_or(HolderSet::Nobody, |before| self.spans[before].holders.clone());
             self.spans.insert(index, Span { from: time, holders });
         }
         index
     }
 
     /// The holders at `time`.
-    pub(super) fn at(&self, time: Timestamp) -> &[Place] {
+    pub(super) fn at(&self, time: Timestamp) -> &[RecordIndex] {
         let index = match self.spans.last() {
             Some(last) if last.from <= time => self.spans.len(),
             _ => self.spans.partition_point(|span| span.from <= time),
@@ -112,7 +113,7 @@ impl Holders {
     }
 
     /// The time since which `place`, which held it at `time`, did so without interruption.
-    pub(super) fn since(&self, place: Place, time: Timestamp) -> Timestamp {
+    pub(super) fn since(&self, place: RecordIndex, time: Timestamp) -> Timestamp {
         let upto = self.spans.partition_point(|span| span.from <= time);
         let held = self.spans[..upto].iter().rev();
         let first = held.take_while(|span| span.holders.all().contains(&place)).last();
@@ -120,8 +121,8 @@ impl Holders {
     }
 
     /// All tenures: device, start, end.
-    pub(super) fn tenures(&self) -> Vec<(Place, Timestamp, Option<Timestamp>)> {
-        let mut open: Vec<(Place, Timestamp)> = Vec::new();
+    pub(super) fn tenures(&self) -> Vec<(RecordIndex, Timestamp, Option<Timestamp>)> {
+        let mut open: Vec<(RecordIndex, Timestamp)> = Vec::new();
         let mut tenures = Vec::new();
         for span in &self.spans {
             let holders = span.holders.all();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use meshtrail_event::{Event, Timestamp};
 
 use super::facts::{DeviceFacts, PersonFacts};
-use super::holders::Place;
+use super::holders::RecordIndex;
 use super::observation::{self, Fact, Observation};
 use super::record::Record;
 use super::routes::Prefix;
@@ -74,7 +74,7 @@ impl Inner {
             Fact::DeviceRemoved { id } => self.apply_device(origin, at, rank, &id, None),
             Fact::User(state) => {
                 let facts = self.interner.person(&state);
-                let place = self.person_place(&state.login);
+                let place = self.get_or_insert_person(&state.login);
                 let changed = self.apply_person(origin, at, rank, place, Some(facts));
                 self.update_person_presence(at, &state);
                 self.register_person_id(&state.id, place) || changed
@@ -108,9 +108,11 @@ impl Inner {
         id: &str,
         facts: Option<DeviceFacts>,
     ) -> bool {
-        let place = self.device_place(id);
-        let owner =
-            facts.as_ref().and_then(|facts| facts.owner.clone()).map(|login| self.person_place(&login));
+        let place = self.get_or_insert_device(id);
+        let owner = facts
+            .as_ref()
+            .and_then(|facts| facts.owner.clone())
+            .map(|login| self.get_or_insert_person(&login));
         if let Some(facts) = &facts {
             self.index_names(place, facts);
         }
@@ -129,11 +131,13 @@ impl Inner {
         .then(|| indexed_spans(record, whole.0, whole.1));
         let before_latest = indexed_spans(record, at, whole.1);
         let new_version = |facts| DeviceVersion { facts, owner, actor: Mutex::default() };
-        let Some((from, until)) = record.insert((origin, name), (at, rank), facts, new_version) else { return false };
-        let person_places = &self.person_places;
+        let Some((from, until)) = record.insert((origin, name), (at, rank), facts, new_version) else {
+            return false;
+        };
+        let people_by_login = &self.people_by_login;
         let mut new_version = |facts: DeviceFacts| {
             let lower = facts.owner.as_ref().map(|login| login.to_lowercase());
-            let owner = lower.and_then(|login| person_places.get(login.as_str()).copied());
+            let owner = lower.and_then(|login| people_by_login.get(login.as_str()).copied());
             DeviceVersion { facts, owner, actor: Mutex::default() }
         };
         record.merge(from, until, &mut new_version);
@@ -147,7 +151,7 @@ impl Inner {
     }
 
     /// Replaces the device's entries in the indexes by address and route.
-    fn update_indexes(&mut self, place: Place, before: &[IndexedSpan], after: &[IndexedSpan]) {
+    fn update_indexes(&mut self, place: RecordIndex, before: &[IndexedSpan], after: &[IndexedSpan]) {
         let alike = before.len() == after.len()
             && before
                 .iter()
@@ -175,7 +179,7 @@ impl Inner {
         origin: u32,
         at: Timestamp,
         rank: u64,
-        place: Place,
+        place: RecordIndex,
         facts: Option<PersonFacts>,
     ) -> bool {
         let name = &self.origins[origin as usize];
@@ -188,25 +192,25 @@ impl Inner {
         true
     }
 
-    fn device_place(&mut self, id: &str) -> Place {
-        if let Some(&place) = self.device_places.get(id) {
+    fn get_or_insert_device(&mut self, id: &str) -> RecordIndex {
+        if let Some(&place) = self.devices_by_id.get(id) {
             return place;
         }
-        let place =
-            Place::try_from(self.devices.len()).expect("fewer than four billion devices fit into memory");
+        let place = RecordIndex::try_from(self.devices.len())
+            .expect("fewer than four billion devices fit into memory");
         let id = self.interner.text(id);
         self.devices.push(DeviceRecord { id: id.clone(), record: Record::default(), presence: None });
-        self.device_places.insert(id, place);
+        self.devices_by_id.insert(id, place);
         place
     }
 
-    pub(super) fn person_place(&mut self, login: &str) -> Place {
+    pub(super) fn get_or_insert_person(&mut self, login: &str) -> RecordIndex {
         let lower = login.to_lowercase();
-        if let Some(&place) = self.person_places.get(lower.as_str()) {
+        if let Some(&place) = self.people_by_login.get(lower.as_str()) {
             return place;
         }
         let place =
-            Place::try_from(self.people.len()).expect("fewer than four billion people fit into memory");
+            RecordIndex::try_from(self.people.len()).expect("fewer than four billion people fit into memory");
         let login = self.interner.text(login);
         self.people.push(PersonRecord {
             login,
@@ -214,14 +218,14 @@ impl Inner {
             presence: None,
             devices: Vec::new(),
         });
-        self.person_places.insert(lower.into(), place);
+        self.people_by_login.insert(lower.into(), place);
         place
     }
 
     /// The person that was removed, by the control plane's id or by login.
-    fn find_removed_person(&self, login: Option<&str>, id: Option<&str>) -> Option<Place> {
-        let by_id = id.and_then(|id| self.person_ids.get(id).copied());
-        by_id.or_else(|| self.person_places.get(login?.to_lowercase().as_str()).copied())
+    fn find_removed_person(&self, login: Option<&str>, id: Option<&str>) -> Option<RecordIndex> {
+        let by_id = id.and_then(|id| self.people_by_id.get(id).copied());
+        by_id.or_else(|| self.people_by_login.get(login?.to_lowercase().as_str()).copied())
     }
 
     /// Stores the removal of a person whose login is not known yet.
@@ -235,18 +239,19 @@ impl Inner {
     }
 
     /// Registers a person's id; returns whether a stored removal was applied.
-    fn register_person_id(&mut self, id: &str, place: Place) -> bool {
-        if id.is_empty() || self.person_ids.contains_key(id) {
+    fn register_person_id(&mut self, id: &str, place: RecordIndex) -> bool {
+        if id.is_empty() || self.people_by_id.contains_key(id) {
             return false;
         }
-        self.person_ids.insert(id.into(), place);
+        self.people_by_id.insert(id.into(), place);
         let removals = self.pending_removals.remove(id).unwrap_or_default();
-        let applied =
-            removals.into_iter().map(|removal| self.apply_person(removal.origin, removal.at, removal.rank, place, None));
+        let applied = removals
+            .into_iter()
+            .map(|removal| self.apply_person(removal.origin, removal.at, removal.rank, place, None));
         applied.filter(|&changed| changed).count() > 0
     }
 
-    fn index_names(&mut self, place: Place, facts: &DeviceFacts) {
+    fn index_names(&mut self, place: RecordIndex, facts: &DeviceFacts) {
         for name in facts.name.iter().chain(&facts.hostname) {
             let lower = name.to_lowercase();
             let short = lower.split('.').next().filter(|short| short.len() < lower.len());

@@ -26,10 +26,10 @@ mod answers;
 mod enrich;
 mod facts;
 mod holders;
-mod queries;
 mod learn;
 mod observation;
 mod presence;
+mod queries;
 mod record;
 mod routes;
 #[cfg(test)]
@@ -49,7 +49,7 @@ pub use routes::Prefix;
 
 use address::Address;
 use facts::Interner;
-use holders::Place;
+use holders::RecordIndex;
 use record::{HasFacts, Record};
 use routes::Routes;
 
@@ -67,18 +67,18 @@ struct Inner {
     interner: Interner,
     origins: Vec<Arc<str>>,
     devices: Vec<DeviceRecord>,
-    device_places: HashMap<Arc<str>, Place>,
+    devices_by_id: HashMap<Arc<str>, RecordIndex>,
     people: Vec<PersonRecord>,
     /// By login in lower case.
-    person_places: HashMap<Arc<str>, Place>,
+    people_by_login: HashMap<Arc<str>, RecordIndex>,
     /// By the control plane's id.
-    person_ids: HashMap<Box<str>, Place>,
+    people_by_id: HashMap<Box<str>, RecordIndex>,
     /// Removals of people whose id is not known yet, by that id.
     pending_removals: HashMap<String, Vec<learn::Removal>>,
     addresses: HashMap<IpAddr, Address>,
     routes: Routes,
     /// Devices that ever had a name, by the name in lower case: full name and first label.
-    names: HashMap<Box<str>, Vec<Place>>,
+    names: HashMap<Box<str>, Vec<RecordIndex>>,
     generation: u64,
 }
 
@@ -95,13 +95,13 @@ struct PersonRecord {
     /// The newest one.
     presence: Option<Presence>,
     /// Devices that they ever owned.
-    devices: Vec<Place>,
+    devices: Vec<RecordIndex>,
 }
 
 /// One version of a device's facts, with the actor that is derived from them on demand.
 pub(crate) struct DeviceVersion {
     facts: DeviceFacts,
-    owner: Option<Place>,
+    owner: Option<RecordIndex>,
     actor: Mutex<Option<CachedActor>>,
 }
 

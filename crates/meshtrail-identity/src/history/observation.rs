@@ -120,7 +120,7 @@ pub(super) fn of_leaf(leaf: &[u8]) -> Vec<Observation> {
     if leaf.kind.family() != Family::Config || leaf.outcome != Outcome::Success {
         return Vec::new();
     }
-    let Some((source, epoch, sequence)) = EventId::split_written(leaf.id.as_bytes()) else {
+    let Some((source, epoch, sequence)) = EventId::split_canonical(leaf.id.as_bytes()) else {
         return Vec::new();
     };
     let rank = rank(epoch, sequence);
@@ -186,7 +186,9 @@ impl EventFields<'_> {
             (SubjectKind::Device, Kind::DeviceRemoved, Some(Fact::Device(old))) => {
                 Some(Fact::DeviceRemoved { id: old.id.clone() })
             }
-            (SubjectKind::Device, Kind::DeviceRemoved, _) => Some(Fact::DeviceRemoved { id: self.id?.to_owned() }),
+            (SubjectKind::Device, Kind::DeviceRemoved, _) => {
+                Some(Fact::DeviceRemoved { id: self.id?.to_owned() })
+            }
             (SubjectKind::User, Kind::UserRemoved, Some(Fact::User(old))) => {
                 Some(Fact::UserRemoved { login: Some(old.login.clone()), id: None })
             }

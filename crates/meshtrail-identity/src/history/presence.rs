@@ -62,19 +62,18 @@ impl History {
     /// The presence of a device, if it was updated at or before `time`.
     pub fn device_presence(&self, id: &str, time: Timestamp) -> Option<Presence> {
         let inner = self.read();
-        let place = *inner.device_places.get(id)?;
+        let place = *inner.devices_by_id.get(id)?;
         inner.devices[place as usize].presence.filter(|presence| presence.as_of <= time)
     }
 
     /// The presence of a person: their own, merged with that of the devices that they owned at `time`.
     pub fn person_presence(&self, login: &str, time: Timestamp) -> Option<Presence> {
         let inner = self.read();
-        let owner = *inner.person_places.get(login.to_lowercase().as_str())?;
+        let owner = *inner.people_by_login.get(login.to_lowercase().as_str())?;
         let person = &inner.people[owner as usize];
-        let owned = person
-            .devices
-            .iter()
-            .filter(|&&place| inner.device_as_of(place, time).is_some_and(|device| device.version.owner == Some(owner)));
+        let owned = person.devices.iter().filter(|&&place| {
+            inner.device_as_of(place, time).is_some_and(|device| device.version.owner == Some(owner))
+        });
         let devices = owned.filter_map(|&place| inner.devices[place as usize].presence);
         let presence = person.presence.into_iter().chain(devices);
         presence.filter(|presence| presence.as_of <= time).reduce(Presence::merge)
@@ -83,13 +82,13 @@ impl History {
 
 impl Inner {
     pub(super) fn update_device_presence(&mut self, as_of: Timestamp, state: &DeviceState) {
-        let Some(&place) = self.device_places.get(state.id.as_str()) else { return };
+        let Some(&place) = self.devices_by_id.get(state.id.as_str()) else { return };
         let presence = Presence::new(as_of, state.online, state.last_seen);
         keep_newest(&mut self.devices[place as usize].presence, presence);
     }
 
     pub(super) fn update_person_presence(&mut self, as_of: Timestamp, state: &UserState) {
-        let Some(&place) = self.person_places.get(state.login.to_lowercase().as_str()) else { return };
+        let Some(&place) = self.people_by_login.get(state.login.to_lowercase().as_str()) else { return };
         let presence = Presence::new(as_of, state.online, state.last_seen);
         keep_newest(&mut self.people[place as usize].presence, presence);
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use meshtrail_event::Timestamp;
 
-use super::holders::{Holders, Place};
 use super::answers::{DeviceAsOf, OriginAccount, Period, PersonAsOf, SubnetRoute, Tenure};
+use super::holders::{Holders, RecordIndex};
 use super::record::{Record, View};
 use super::{DeviceFacts, History, Inner, PersonVersion};
 
@@ -23,7 +23,7 @@ impl History {
     /// The device with this id, as it was at `time`.
     pub fn device(&self, id: &str, time: Timestamp) -> Option<DeviceAsOf> {
         let inner = self.read();
-        inner.device_as_of(*inner.device_places.get(id)?, time)
+        inner.device_as_of(*inner.devices_by_id.get(id)?, time)
     }
 
     /// The devices with this name at `time`: full name, its first label, or host name.
@@ -46,7 +46,9 @@ impl History {
     /// All devices at `time`.
     pub fn devices(&self, time: Timestamp) -> Vec<DeviceAsOf> {
         let inner = self.read();
-        (0..inner.devices.len()).filter_map(|place| inner.device_as_of(Place::try_from(place).ok()?, time)).collect()
+        (0..inner.devices.len())
+            .filter_map(|place| inner.device_as_of(RecordIndex::try_from(place).ok()?, time))
+            .collect()
     }
 
     /// The ids of all devices that ever existed.
@@ -62,7 +64,7 @@ impl History {
     /// The person with this login, as they were at `time`.
     pub fn person(&self, login: &str, time: Timestamp) -> Option<PersonAsOf> {
         let inner = self.read();
-        let place = *inner.person_places.get(login.to_lowercase().as_str())?;
+        let place = *inner.people_by_login.get(login.to_lowercase().as_str())?;
         inner.person_as_of(place, time)
     }
 
@@ -70,14 +72,16 @@ impl History {
     pub fn people(&self, time: Timestamp) -> Vec<PersonAsOf> {
         let inner = self.read();
         (0..inner.people.len())
-            .filter_map(|place| inner.person_as_of(Place::try_from(place).ok()?, time))
+            .filter_map(|place| inner.person_as_of(RecordIndex::try_from(place).ok()?, time))
             .collect()
     }
 
     /// The devices that this person owned at `time`.
     pub fn devices_by_owner(&self, login: &str, time: Timestamp) -> Vec<DeviceAsOf> {
         let inner = self.read();
-        let Some(&owner) = inner.person_places.get(login.to_lowercase().as_str()) else { return Vec::new() };
+        let Some(&owner) = inner.people_by_login.get(login.to_lowercase().as_str()) else {
+            return Vec::new();
+        };
         let places = &inner.people[owner as usize].devices;
         let known = places.iter().filter_map(|&place| inner.device_as_of(place, time));
         known.filter(|known| known.version.owner == Some(owner)).collect()
@@ -86,7 +90,9 @@ impl History {
     /// The ids of the devices that this person ever owned.
     pub fn device_ids_by_owner(&self, login: &str) -> Vec<Arc<str>> {
         let inner = self.read();
-        let Some(&owner) = inner.person_places.get(login.to_lowercase().as_str()) else { return Vec::new() };
+        let Some(&owner) = inner.people_by_login.get(login.to_lowercase().as_str()) else {
+            return Vec::new();
+        };
         let places = &inner.people[owner as usize].devices;
         places.iter().map(|&place| inner.devices[place as usize].id.clone()).collect()
     }
@@ -95,7 +101,8 @@ impl History {
     pub fn route_to(&self, address: IpAddr, time: Timestamp) -> Option<SubnetRoute> {
         let inner = self.read();
         let (prefix, places) = inner.routes.covering(address.to_canonical(), time)?;
-        let routers: Vec<DeviceAsOf> = places.iter().filter_map(|&place| inner.device_as_of(place, time)).collect();
+        let routers: Vec<DeviceAsOf> =
+            places.iter().filter_map(|&place| inner.device_as_of(place, time)).collect();
         (!routers.is_empty()).then_some(SubnetRoute { prefix, routers })
     }
 
@@ -108,8 +115,9 @@ impl History {
             Some(Tenure { device: inner.device_as_of(place, last)?, since, until })
         });
         let mut tenures: Vec<Tenure> = tenures.collect();
-        tenures
-            .sort_by(|one, two| (one.since, &one.device.facts().id).cmp(&(two.since, &two.device.facts().id)));
+        tenures.sort_by(|one, two| {
+            (one.since, &one.device.facts().id).cmp(&(two.since, &two.device.facts().id))
+        });
         tenures
     }
 
@@ -121,7 +129,7 @@ impl History {
     /// A device's states over time, oldest first; equal neighbours are merged.
     pub fn device_periods(&self, id: &str) -> Vec<Period<DeviceAsOf>> {
         let inner = self.read();
-        let Some(&place) = inner.device_places.get(id) else { return Vec::new() };
+        let Some(&place) = inner.devices_by_id.get(id) else { return Vec::new() };
         let record = &inner.devices[place as usize].record;
         periods(record, |one, two| one.facts == two.facts)
             .into_iter()
@@ -136,7 +144,9 @@ impl History {
     /// A person's states over time, oldest first; equal neighbours are merged.
     pub fn person_periods(&self, login: &str) -> Vec<Period<PersonAsOf>> {
         let inner = self.read();
-        let Some(&place) = inner.person_places.get(login.to_lowercase().as_str()) else { return Vec::new() };
+        let Some(&place) = inner.people_by_login.get(login.to_lowercase().as_str()) else {
+            return Vec::new();
+        };
         let record = &inner.people[place as usize].record;
         periods(record, |one, two| one.facts == two.facts)
             .into_iter()
@@ -151,7 +161,7 @@ impl History {
     /// Each origin's account of a device at `time`, the newest first.
     pub fn accounts(&self, id: &str, time: Timestamp) -> Vec<OriginAccount> {
         let inner = self.read();
-        let Some(&place) = inner.device_places.get(id) else { return Vec::new() };
+        let Some(&place) = inner.devices_by_id.get(id) else { return Vec::new() };
         let mut accounts: Vec<OriginAccount> = inner.devices[place as usize]
             .record
             .accounts(time)
@@ -223,7 +233,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn device_as_of(&self, place: Place, time: Timestamp) -> Option<DeviceAsOf> {
+    pub(super) fn device_as_of(&self, place: RecordIndex, time: Timestamp) -> Option<DeviceAsOf> {
         let view = self.devices[place as usize].record.at(time)?;
         let version = view.state?;
         let person = version.owner.and_then(|owner| self.people[owner as usize].record.at(time)?.state);
@@ -243,7 +253,7 @@ impl Inner {
         })
     }
 
-    fn person_as_of(&self, place: Place, time: Timestamp) -> Option<PersonAsOf> {
+    fn person_as_of(&self, place: RecordIndex, time: Timestamp) -> Option<PersonAsOf> {
         let view: View<'_, PersonVersion> = self.people[place as usize].record.at(time)?;
         Some(PersonAsOf {
             facts: view.state?.facts.clone(),

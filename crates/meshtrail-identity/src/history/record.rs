@@ -149,7 +149,12 @@ impl<S: HasFacts> Record<S> {
     }
 
     /// Merges the origins' accounts of a span of time again.
-    pub(super) fn merge(&mut self, from: Timestamp, until: Timestamp, new_version: &mut dyn FnMut(S::Facts) -> S) {
+    pub(super) fn merge(
+        &mut self,
+        from: Timestamp,
+        until: Timestamp,
+        new_version: &mut dyn FnMut(S::Facts) -> S,
+    ) {
         if self.tracks.len() < 2 {
             return;
         }
@@ -162,7 +167,9 @@ impl<S: HasFacts> Record<S> {
         let mut moments: Vec<Timestamp> = Vec::new();
         for track in &self.tracks {
             let begin = track.sightings.partition_point(|sighting| sighting.at < from);
-            moments.extend(track.sightings[begin..].iter().map(|sighting| sighting.at).take_while(|&at| within(at)));
+            moments.extend(
+                track.sightings[begin..].iter().map(|sighting| sighting.at).take_while(|&at| within(at)),
+            );
         }
         moments.sort_unstable();
         moments.dedup();
@@ -185,8 +192,11 @@ impl<S: HasFacts> Record<S> {
         before: Option<&Arc<S>>,
         new_version: &mut dyn FnMut(S::Facts) -> S,
     ) -> MergedState<S> {
-        let mut accounts: Vec<(&Track<S>, usize)> =
-            self.tracks.iter().filter_map(|track| Some((track, track.count_until(at).checked_sub(1)?))).collect();
+        let mut accounts: Vec<(&Track<S>, usize)> = self
+            .tracks
+            .iter()
+            .filter_map(|track| Some((track, track.count_until(at).checked_sub(1)?)))
+            .collect();
         accounts.sort_unstable_by(|&(one_track, one), &(two_track, two)| {
             let (one, two) = (&one_track.sightings[one], &two_track.sightings[two]);
             // At the same moment, a state takes precedence over a removal.
@@ -202,14 +212,16 @@ impl<S: HasFacts> Record<S> {
         let Some(&(_, _, first)) = present.first() else {
             return MergedState { at, origin: newest.origin, as_of: newest_at, state: None, conflict: None };
         };
-        let deciding = present.iter().find(|(_, _, state)| state.facts().is_decisive()).unwrap_or(&present[0]);
+        let deciding =
+            present.iter().find(|(_, _, state)| state.facts().is_decisive()).unwrap_or(&present[0]);
         let (track, index, decided) = *deciding;
         let conflict = present.iter().filter(|(other, ..)| other.origin != track.origin).find_map(
             |&(other, other_index, state)| {
                 let (one, two) = decided.facts().contradicts(state.facts())?;
                 let as_of = other.sightings[other_index].at;
                 let since = claimed_since(track, index);
-                (since <= as_of).then(|| Arc::new(OriginConflict { one, other: two, origin: other.origin, as_of }))
+                (since <= as_of)
+                    .then(|| Arc::new(OriginConflict { one, other: two, origin: other.origin, as_of }))
             },
         );
         let mut facts = None;
@@ -225,7 +237,13 @@ impl<S: HasFacts> Record<S> {
                 _ => Arc::new(new_version(facts)),
             },
         };
-        MergedState { at, origin: track.origin, as_of: track.sightings[index].at, state: Some(state), conflict }
+        MergedState {
+            at,
+            origin: track.origin,
+            as_of: track.sightings[index].at,
+            state: Some(state),
+            conflict,
+        }
     }
 
     /// The state at a moment; none before the first observation.
@@ -268,7 +286,8 @@ impl<S: HasFacts> Record<S> {
         match &self.tracks[..] {
             [track] => {
                 let begin = track.count_until(from);
-                let indexes = (begin..track.sightings.len()).take_while(|&index| later(track.sightings[index].at));
+                let indexes =
+                    (begin..track.sightings.len()).take_while(|&index| later(track.sightings[index].at));
                 views.extend(indexes.map(|index| View::of_sighting(track, index)));
             }
             _ => {
@@ -284,7 +303,13 @@ impl<S: HasFacts> Record<S> {
 impl<'a, S> View<'a, S> {
     fn of_sighting(track: &'a Track<S>, index: usize) -> View<'a, S> {
         let sighting = &track.sightings[index];
-        View { at: sighting.at, origin: track.origin, as_of: sighting.at, state: sighting.state.as_ref(), conflict: None }
+        View {
+            at: sighting.at,
+            origin: track.origin,
+            as_of: sighting.at,
+            state: sighting.state.as_ref(),
+            conflict: None,
+        }
     }
 
     fn of_merged(entry: &'a MergedState<S>) -> View<'a, S> {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use meshtrail_event::Timestamp;
 
-use super::holders::{Holders, Place};
+use super::holders::{Holders, RecordIndex};
 
 /// A subnet, its host bits zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,13 +56,19 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn set(&mut self, prefix: Prefix, place: Place, span: (Timestamp, Timestamp), held: bool) {
+    pub(super) fn set(
+        &mut self,
+        prefix: Prefix,
+        place: RecordIndex,
+        span: (Timestamp, Timestamp),
+        held: bool,
+    ) {
         self.lengths[usize::from(prefix.address.is_ipv6())].insert(prefix.length);
         self.by_prefix.entry(prefix).or_default().set(place, span.0, span.1, held);
     }
 
     /// The narrowest subnet that covers `address` at `time`, and its routers.
-    pub(super) fn covering(&self, address: IpAddr, time: Timestamp) -> Option<(Prefix, &[Place])> {
+    pub(super) fn covering(&self, address: IpAddr, time: Timestamp) -> Option<(Prefix, &[RecordIndex])> {
         let lengths = &self.lengths[usize::from(address.is_ipv6())];
         lengths.iter().rev().find_map(|&length| {
             let prefix = Prefix::of(address, length);

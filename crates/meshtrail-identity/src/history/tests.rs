@@ -136,7 +136,9 @@ fn renames_and_transfers_are_known_from_their_time_on() {
         tells(40, "snapshot", &tagged),
     ]);
     assert_eq!(history.devices_by_name("n1", at(15)).len(), 1);
-    assert!(history.devices_by_name("n1", at(25)).is_empty() && history.devices_by_name("WEB", at(25)).len() == 1);
+    assert!(
+        history.devices_by_name("n1", at(25)).is_empty() && history.devices_by_name("WEB", at(25)).len() == 1
+    );
     assert_eq!(login(history.at(ip(SEVEN), at(25)).as_ref()), Some("alice@example.com"));
     assert_eq!(login(history.at(ip(SEVEN), at(35)).as_ref()), Some("Bob@example.com"));
     let known = history.at(ip(SEVEN), at(45)).unwrap();

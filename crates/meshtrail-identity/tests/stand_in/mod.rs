@@ -1,5 +1,5 @@
-//! A stand-in for tailscaled's LocalAPI on a real unix socket, for what the real one can't be made to do:
-//! be slow, be huge, break off, refuse. What the real one does is tested end to end with the real one.
+//! A stand-in for tailscaled's LocalAPI on a real unix socket, for behaviour that the real one can't be made to show: slow,
+//! huge, truncated and refused responses. Regular behaviour is tested end to end with a real tailscaled.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,21 +11,21 @@ use tokio::sync::watch;
 /// How the stand-in answers one path.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// A whole answer with this status line and body.
+    /// A complete response with this status line and body.
     Whole(&'static str, String),
-    /// These bytes, and then the connection closes.
+    /// These bytes; then the connection is closed.
     Raw(Vec<u8>),
-    /// An answer with this many body bytes of white space.
+    /// A response whose body is this many bytes of white space.
     Huge(usize),
-    /// Headers, and then nothing more.
+    /// Only the head of a response.
     Stalls,
     /// Nothing at all.
     Silent,
-    /// A whole answer with this body, once the barrier opens.
+    /// A complete response with this body, once the barrier opens.
     AtBarrier(QueryBarrier, String),
 }
 
-/// Blocks queries until `at_once` are blocked, or all have come: shows how many are concurrent.
+/// Blocks queries until `at_once` are blocked or all have arrived, to measure concurrency.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryBarrier {
     at_once: usize,
@@ -50,7 +50,7 @@ impl QueryBarrier {
         self.counts.borrow().most
     }
 
-    /// An answer counts before it is sent: its client can't have sent the next query yet.
+    /// A response is counted before it is sent: its client can't have sent the next query yet.
     async fn wait(&self) {
         self.counts.send_modify(|counts| {
             counts.asked += 1;
@@ -63,7 +63,7 @@ impl QueryBarrier {
     }
 }
 
-/// What a node says of itself that is up and has a network interface, until the test sets something else.
+/// The status of a node that is up and has a network interface; used until the test sets another.
 pub(crate) const RUNNING: &str = r#"{"BackendState":"Running","TUN":true,"TailscaleIPs":["100.64.0.9","fd7a:115c:a1e0::9"],
     "Self":{"ID":"n9","DNSName":"rec.tail.example.","UserID":3}}"#;
 
@@ -115,7 +115,7 @@ impl LocalApiStandIn {
         *self.status.lock().unwrap() = answer;
     }
 
-    /// The request heads that asked for `path`, in order.
+    /// The heads of requests for `path`, in order.
     pub(crate) fn questions(&self, path: &str) -> Vec<String> {
         self.questions.lock().unwrap().iter().filter(|head| head.contains(path)).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! Two ends, and what each of them counted.
+//! Conversations: two ends, and what each of them counted.
 
 use std::net::IpAddr;
 
@@ -6,42 +6,42 @@ use meshtrail_event::Timestamp;
 
 use super::row::Row;
 
-/// Addresses of one end that are told.
+/// Addresses that are listed for one end, at most.
 const ADDRESSES: usize = 8;
 
-/// What is told apart.
+/// The grouping of flow events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grain {
-    /// Each pair of devices, or of addresses where no device is known, and layer.
+    /// By pair of devices, or of addresses where no device is known, and layer.
     #[default]
     Pair,
-    /// Each connection: both addresses with their ports, protocol and layer.
+    /// By connection: both addresses with their ports, protocol and layer.
     Connection,
 }
 
-/// Whoever is at one end.
+/// One end of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
-    /// What it is known by: the device's id, else the address, else `outside`.
+    /// Its key: the device's id, else the address, else `outside`.
     pub key: String,
     /// The device's id.
     pub device: Option<String>,
     /// The device's full name.
     pub name: Option<String>,
-    /// The person it belonged to.
+    /// The device's owner.
     pub login: Option<String>,
-    /// The tags that own it in a person's place.
+    /// The tags that own the device instead of a person.
     pub tags: Vec<String>,
     /// Its addresses in these conversations, up to eight.
     pub addresses: Vec<IpAddr>,
-    /// Its port, where connections are told apart.
+    /// Its port, if grouped by connection.
     pub port: Option<u16>,
 }
 
 /// What one end counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
-    /// Events: windows of connections. None: this end reported nothing.
+    /// Events, one per window of a connection; zero if this end reported nothing.
     pub windows: u64,
     /// Bytes it sent.
     pub tx_bytes: u64,
@@ -51,20 +51,20 @@ pub struct End {
     pub rx_bytes: u64,
     /// Packets it received.
     pub rx_packets: u64,
-    /// It received nothing of what the other end says it sent: its received counts are too low.
+    /// Whether it received nothing of what the other end reports as sent: its received counts are too low.
     pub undercounts: bool,
 }
 
-/// What went one way, as far as either end counted it.
+/// The traffic in one direction, as far as either end counted it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// Bytes.
+    /// The bytes.
     pub bytes: u64,
-    /// Packets.
+    /// The packets.
     pub packets: u64,
 }
 
-/// Two parties and what went between them.
+/// Two parties and the traffic between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// One party.
@@ -73,15 +73,15 @@ pub struct Conversation {
     pub b: Party,
     /// `virtual`, `subnet`, `exit` or `physical`.
     pub layer: String,
-    /// IANA protocol number, where connections are told apart.
+    /// The IANA protocol number, if grouped by connection.
     pub proto: Option<u64>,
     /// What the first party counted.
     pub by_a: End,
     /// What the other counted.
     pub by_b: End,
-    /// What went from the first to the other.
+    /// The traffic from the first to the other.
     pub a_to_b: Way,
-    /// What went from the other to the first.
+    /// The traffic from the other to the first.
     pub b_to_a: Way,
     /// The beginning of the earliest window.
     pub first: Timestamp,
@@ -96,10 +96,10 @@ impl Conversation {
     }
 }
 
-/// A conversation that is being summed.
-pub(super) struct Fold(Conversation);
+/// A conversation while it is being summed.
+pub(super) struct ConversationSum(Conversation);
 
-impl Fold {
+impl ConversationSum {
     pub(super) fn begin(row: &Row<'_>, near_is_a: bool, grain: Grain) -> Self {
         let [mut near, mut far] = row.ends();
         let proto = if grain == Grain::Connection { row.proto() } else { None };
@@ -146,28 +146,28 @@ impl Fold {
         }
     }
 
-    pub(super) fn told(self) -> Conversation {
-        let mut told = self.0;
-        let (a, b) = (told.by_a, told.by_b);
+    pub(super) fn finish(self) -> Conversation {
+        let mut sum = self.0;
+        let (a, b) = (sum.by_a, sum.by_b);
         let way = |sent: End, received: End| Way {
             bytes: sent.tx_bytes.max(received.rx_bytes),
             packets: sent.tx_packets.max(received.rx_packets),
         };
-        (told.a_to_b, told.b_to_a) = (way(a, b), way(b, a));
-        told.by_a.undercounts = a.windows > 0 && a.rx_packets == 0 && b.tx_packets > 0;
-        told.by_b.undercounts = b.windows > 0 && b.rx_packets == 0 && a.tx_packets > 0;
-        told
+        (sum.a_to_b, sum.b_to_a) = (way(a, b), way(b, a));
+        sum.by_a.undercounts = a.windows > 0 && a.rx_packets == 0 && b.tx_packets > 0;
+        sum.by_b.undercounts = b.windows > 0 && b.rx_packets == 0 && a.tx_packets > 0;
+        sum
     }
 }
 
 impl Party {
-    /// Whether a window with this address may tell something of it that is not known yet.
+    /// Whether a window with this address may add something about this party.
     fn wants_more(&self, address: Option<IpAddr>) -> bool {
         let new = |address: IpAddr| self.addresses.len() < ADDRESSES && !self.addresses.contains(&address);
         self.name.is_none() || address.is_some_and(new)
     }
 
-    /// Takes what an older window tells and newer ones did not.
+    /// Adds what only an older window knows.
     fn learn(&mut self, other: Self) {
         self.name = self.name.take().or(other.name);
         self.login = self.login.take().or(other.login);
@@ -181,7 +181,7 @@ impl Party {
         }
     }
 
-    /// Whether this text names it: an id, a full name or its first label, or an address.
+    /// Whether this text names it: by id, full name, first label or address.
     pub(super) fn is_called(&self, text: &str) -> bool {
         let named = |name: &str| {
             name.eq_ignore_ascii_case(text)

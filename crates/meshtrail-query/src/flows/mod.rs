@@ -1,14 +1,14 @@
-//! Who talked to whom: flow events folded so that what both ends reported stands side by side.
+//! Conversations: flow events aggregated by their two ends, with the reports of both ends side by side.
 //!
-//! - Both ends of a connection report it, each with what it sent and received, in windows of its own. Here an end's
-//!   windows are summed over the time asked for, and the two ends are never added to each other. Windows of the two
-//!   do not align: at either edge of the time asked for, one window's worth may stand on one side only.
-//! - What went one way is the larger of what its sender sent and its receiver received: clients count too little at
-//!   times, never too much.
-//! - An end that received nothing of what the other sent is marked: its own network stack took it (Tailscale SSH, a
+//! - Both ends of a connection report it, each with what it sent and received, in its own windows. An end's windows are
+//!   summed over the queried time, and the two ends are never added to each other. Their windows do not align: at either
+//!   edge of the time, one window may be on one side only.
+//! - The traffic in one direction is the larger of what its sender sent and its receiver received: clients sometimes count
+//!   too little, never too much.
+//! - An end that received nothing of what the other sent is marked: its own network stack consumed it (Tailscale SSH, a
 //!   node without a TUN device), or its filter dropped it. Its own sent bytes are complete.
-//! - Work is bounded: the newest windows come first, and an answer that does not reach back as far as was asked says
-//!   how far it does.
+//! - Work is bounded: the newest windows are read first, and an answer that does not cover the whole time tells from when
+//!   on it is complete.
 
 mod conversation;
 mod row;
@@ -24,71 +24,71 @@ use meshtrail_trail::{ReadError, Scan, Trail};
 
 pub use conversation::{Conversation, End, Grain, Party, Way};
 
-use conversation::Fold;
+use conversation::ConversationSum;
 use row::Row;
 
-/// The most conversations that are told apart; more are counted, not shown.
-const MOST: usize = 200_000;
-/// After how many events other tasks get their turn, and the clock is looked at.
-const TURN: u64 = 1024;
+/// Conversations that are kept apart, at most; events of further ones are only counted.
+const MAX_CONVERSATIONS: usize = 200_000;
+/// Events after which the task yields and checks the clock.
+const YIELD_EVERY: u64 = 1024;
 
-/// Which conversations are wanted.
+/// A query for conversations.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct FlowQuery {
     /// Windows that began at this time or later.
     pub since: Timestamp,
     /// Windows that began before this time.
     pub until: Timestamp,
-    /// Of this layer: `virtual`, `subnet`, `exit` or `physical`.
+    /// Only this layer: `virtual`, `subnet`, `exit` or `physical`.
     pub layer: Option<String>,
-    /// With this person at either end, by login.
+    /// Only with this person at either end, by login.
     pub person: Option<String>,
-    /// With this device at either end: its id, its name or the name's first label, or an address.
+    /// Only with this device at either end: its id, its name or the name's first label, or an address.
     pub device: Option<String>,
-    /// With this port at either end.
+    /// Only with this port at either end.
     pub port: Option<u16>,
-    /// What is told apart.
+    /// The grouping.
     pub grain: Grain,
-    /// The most conversations in the answer, those that carried most first.
+    /// Conversations in the answer, at most, those with the most bytes first.
     pub limit: usize,
-    /// How long the work may take, about.
+    /// The approximate time limit of the work.
     pub budget: Duration,
 }
 
-/// Conversations, those that carried most first.
+/// Conversations, those with the most bytes first.
 #[derive(Clone, Debug, Default)]
 pub struct Conversations {
-    /// Each.
+    /// The conversations.
     pub items: Vec<Conversation>,
-    /// How many there are in all.
+    /// The number of all conversations.
     pub total: usize,
-    /// Events that were folded.
+    /// Events that were aggregated.
     pub events: u64,
-    /// Events of conversations beyond those that can be told apart.
+    /// Events of conversations beyond the maximum.
     pub left_out: u64,
-    /// From when on everything was looked at, where that is later than was asked.
+    /// The time from which the answer is complete, if that is later than the queried time.
     pub reaches_back_to: Option<Timestamp>,
 }
 
-/// Folds the flow events of `trail` that `ask` wants.
-pub async fn conversations(trail: &Trail, ask: &Ask) -> Result<Conversations, ReadError> {
-    let until = Instant::now() + ask.budget;
+/// Aggregates the flow events of `trail` that match `query`.
+pub async fn conversations(trail: &Trail, query: &FlowQuery) -> Result<Conversations, ReadError> {
+    let until = Instant::now() + query.budget;
     let scan = Scan {
         families: vec![Family::Flow],
-        times: Some((ask.since, ask.until)),
+        times: Some((query.since, query.until)),
         ..Scan::newest(0..trail.size())
     };
     let mut leaves = std::pin::pin!(trail.scan(scan));
-    let (mut folds, mut answer, mut seen) = (HashMap::new(), Conversations::default(), 0u64);
+    let (mut sums, mut answer, mut read) = (HashMap::new(), Conversations::default(), 0u64);
     while let Some(leaf) = leaves.next().await {
         let (_, leaf) = leaf?;
-        seen += 1;
+        read += 1;
         if let Some(row) = Row::read(&leaf)
-            && ask.wants(&row)
+            && query.matches(&row)
         {
-            add(&mut folds, &mut answer, ask.grain, &row);
+            add(&mut sums, &mut answer, query.grain, &row);
         }
-        if seen.is_multiple_of(TURN) {
+        if read.is_multiple_of(YIELD_EVERY) {
             if Instant::now() >= until {
                 answer.reaches_back_to = Row::read(&leaf).map(|row| row.start());
                 break;
@@ -96,35 +96,35 @@ pub async fn conversations(trail: &Trail, ask: &Ask) -> Result<Conversations, Re
             tokio::task::yield_now().await;
         }
     }
-    answer.total = folds.len();
-    answer.items = folds.into_values().map(Fold::told).collect();
+    answer.total = sums.len();
+    answer.items = sums.into_values().map(ConversationSum::finish).collect();
     answer.items.sort_by(|one, two| {
         two.bytes().cmp(&one.bytes()).then_with(|| (&one.a.key, &one.b.key).cmp(&(&two.a.key, &two.b.key)))
     });
-    answer.items.truncate(ask.limit);
+    answer.items.truncate(query.limit);
     Ok(answer)
 }
 
-fn add(folds: &mut HashMap<String, Fold>, answer: &mut Conversations, grain: Grain, row: &Row<'_>) {
+fn add(sums: &mut HashMap<String, ConversationSum>, answer: &mut Conversations, grain: Grain, row: &Row<'_>) {
     let (key, near_is_a) = row.key(grain);
-    let full = folds.len() >= MOST;
-    match folds.get_mut(&key) {
-        Some(fold) => fold.add(row, near_is_a),
+    let full = sums.len() >= MAX_CONVERSATIONS;
+    match sums.get_mut(&key) {
+        Some(sum) => sum.add(row, near_is_a),
         None if full => {
             answer.left_out += 1;
             return;
         }
         None => {
-            let mut fold = Fold::begin(row, near_is_a, grain);
-            fold.add(row, near_is_a);
-            folds.insert(key, fold);
+            let mut sum = ConversationSum::begin(row, near_is_a, grain);
+            sum.add(row, near_is_a);
+            sums.insert(key, sum);
         }
     }
     answer.events += 1;
 }
 
-impl Ask {
-    fn wants(&self, row: &Row<'_>) -> bool {
+impl FlowQuery {
+    fn matches(&self, row: &Row<'_>) -> bool {
         let (since, until) = (self.since, self.until);
         let person = |login: &str| {
             let is_theirs =

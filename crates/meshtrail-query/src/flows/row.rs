@@ -1,4 +1,4 @@
-//! A flow's event, as far as folding needs it, read without copying.
+//! The members of a flow event that aggregation needs, read without copying.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::conversation::{Grain, Party};
 
-/// One connection as one end reported it in one window.
+/// One window of a connection, as one end reported it.
 #[derive(Deserialize)]
 pub(super) struct Row<'a> {
     #[serde(default, borrow)]
@@ -71,7 +71,7 @@ pub(super) struct Flow<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// None where the event counts nothing that a report told.
+    /// Reads a flow event; none if it is not a report of traffic.
     pub(super) fn read(leaf: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(leaf).ok()
     }
@@ -111,7 +111,7 @@ impl<'a> Row<'a> {
         [near, party(flow.dst_node.as_deref(), flow.dst.as_deref(), &self.target, far_is_device)]
     }
 
-    /// What the near and the far end are known by.
+    /// The keys of the near and the far end.
     fn keys(&self) -> [Cow<'_, str>; 2] {
         let flow = &self.detail;
         let of = |id: Option<&'_ str>, end: &Option<Cow<'_, str>>| match (id, end.as_deref().and_then(ip_of))
@@ -145,10 +145,10 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// What its conversation is known by, and whether its near end is the conversation's first.
+    /// The key of its conversation, and whether its near end is the conversation's first.
     pub(super) fn key(&self, grain: Grain) -> (String, bool) {
         let (near, far) = match grain {
-            // Both ends write the same addresses, whoever knows which device is behind them.
+            // Both ends report the same addresses, whether or not their devices are known.
             Grain::Connection if !self.physical() => {
                 let text = |end: &Option<Cow<'_, str>>| end.as_deref().unwrap_or("outside").to_owned();
                 (text(&self.detail.src), text(&self.detail.dst))
@@ -168,7 +168,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// An end: the device where one is known, else the address, else whatever lies outside.
+/// An end: its device if known, else its address, else the outside.
 fn party(id: Option<&str>, end: Option<&str>, side: &Side<'_>, side_is_it: bool) -> Party {
     let address = end.and_then(ip_of);
     let device = side.device.as_ref().filter(|_| side_is_it);

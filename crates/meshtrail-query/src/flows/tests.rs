@@ -63,13 +63,13 @@ fn draft(window: &Window) -> Draft {
     }
 }
 
-async fn folded(windows: &[Window], change: impl FnOnce(&mut Ask)) -> Conversations {
+async fn aggregate(windows: &[Window], change: impl FnOnce(&mut FlowQuery)) -> Conversations {
     let folder = tempfile::tempdir().unwrap();
     let location = StoreLocation::Folder(folder.path().to_owned());
     let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
     let trail = Trail::open(store, &folder.path().join("local"), TrailConfig::new("main")).await.unwrap();
     trail.emitter("flowlog").emit_all(windows.iter().map(draft).collect()).await.unwrap();
-    let mut ask = Ask {
+    let mut query = FlowQuery {
         since: at(0),
         until: at(3600),
         layer: None,
@@ -80,8 +80,8 @@ async fn folded(windows: &[Window], change: impl FnOnce(&mut Ask)) -> Conversati
         limit: 100,
         budget: Duration::from_secs(60),
     };
-    change(&mut ask);
-    conversations(&trail, &ask).await.unwrap()
+    change(&mut query);
+    conversations(&trail, &query).await.unwrap()
 }
 
 #[tokio::test]
@@ -93,17 +93,23 @@ async fn two_ends_that_report_the_same_bytes_are_one_conversation_that_counts_th
         Window { near: LAPTOP, far: WEB, start: 2, sent: 500, received: 4000 },
         Window { near: LAPTOP, far: WEB, start: 7, sent: 0, received: 1000 },
     ];
-    let found = folded(&windows, |_| {}).await;
+    let found = aggregate(&windows, |_| {}).await;
     assert_eq!((found.total, found.events, found.items.len()), (1, 4, 1));
-    let told = &found.items[0];
-    assert_eq!((told.a.device.as_deref(), told.b.device.as_deref()), (Some("n1"), Some("n2")));
-    assert_eq!((told.a.port, told.b.port, told.proto), (Some(443), Some(51000), Some(6)));
-    assert_eq!((told.by_a.windows, told.by_b.windows), (2, 2));
-    assert_eq!((told.by_a.tx_bytes, told.by_b.rx_bytes), (5000, 5000));
-    assert_eq!((told.a_to_b.bytes, told.b_to_a.bytes), (5000, 500));
-    assert!(!told.by_a.undercounts && !told.by_b.undercounts);
-    assert_eq!((told.first, told.last), (at(0), at(12)));
-    assert_eq!(told.b.login.as_deref(), Some("owner-of-n2@example.com"));
+    let conversation = &found.items[0];
+    assert_eq!(
+        (conversation.a.device.as_deref(), conversation.b.device.as_deref()),
+        (Some("n1"), Some("n2"))
+    );
+    assert_eq!(
+        (conversation.a.port, conversation.b.port, conversation.proto),
+        (Some(443), Some(51000), Some(6))
+    );
+    assert_eq!((conversation.by_a.windows, conversation.by_b.windows), (2, 2));
+    assert_eq!((conversation.by_a.tx_bytes, conversation.by_b.rx_bytes), (5000, 5000));
+    assert_eq!((conversation.a_to_b.bytes, conversation.b_to_a.bytes), (5000, 500));
+    assert!(!conversation.by_a.undercounts && !conversation.by_b.undercounts);
+    assert_eq!((conversation.first, conversation.last), (at(0), at(12)));
+    assert_eq!(conversation.b.login.as_deref(), Some("owner-of-n2@example.com"));
 }
 
 #[tokio::test]
@@ -112,10 +118,10 @@ async fn an_end_whose_network_stack_takes_what_it_receives_is_known_to_count_too
         Window { near: WEB, far: LAPTOP, start: 0, sent: 3000, received: 0 },
         Window { near: LAPTOP, far: WEB, start: 0, sent: 700, received: 3000 },
     ];
-    let told = folded(&windows, |_| {}).await.items.remove(0);
-    assert!(told.by_a.undercounts && !told.by_b.undercounts);
-    assert_eq!(told.b_to_a.bytes, 700, "what its sender counted stands");
-    let alone = folded(&windows[..1], |_| {}).await.items.remove(0);
+    let conversation = aggregate(&windows, |_| {}).await.items.remove(0);
+    assert!(conversation.by_a.undercounts && !conversation.by_b.undercounts);
+    assert_eq!(conversation.b_to_a.bytes, 700, "what its sender counted stands");
+    let alone = aggregate(&windows[..1], |_| {}).await.items.remove(0);
     assert!(!alone.by_a.undercounts, "with one end alone nobody can tell");
     assert_eq!(alone.by_b.windows, 0);
 }
@@ -134,13 +140,13 @@ async fn pairs_of_devices_are_told_from_connections_and_filters_hold_for_either_
             received: 1,
         },
     ];
-    assert_eq!(folded(&windows, |_| {}).await.total, 3);
-    assert_eq!(folded(&windows, |ask| ask.grain = Grain::Pair).await.total, 2);
+    assert_eq!(aggregate(&windows, |_| {}).await.total, 3);
+    assert_eq!(aggregate(&windows, |query| query.grain = Grain::Pair).await.total, 2);
     let person = Some("OWNER-of-n2@example.com".to_owned());
-    assert_eq!(folded(&windows, |ask| ask.person = person).await.total, 2);
-    assert_eq!(folded(&windows, |ask| ask.device = Some("n3".into())).await.total, 1);
-    assert_eq!(folded(&windows, |ask| ask.device = Some("100.64.0.4".into())).await.total, 1);
-    assert_eq!(folded(&windows, |ask| ask.port = Some(22)).await.total, 1);
-    assert_eq!(folded(&windows, |ask| ask.since = at(50)).await.total, 1);
-    assert_eq!(folded(&windows, |ask| ask.layer = Some("exit".into())).await.total, 0);
+    assert_eq!(aggregate(&windows, |query| query.person = person).await.total, 2);
+    assert_eq!(aggregate(&windows, |query| query.device = Some("n3".into())).await.total, 1);
+    assert_eq!(aggregate(&windows, |query| query.device = Some("100.64.0.4".into())).await.total, 1);
+    assert_eq!(aggregate(&windows, |query| query.port = Some(22)).await.total, 1);
+    assert_eq!(aggregate(&windows, |query| query.since = at(50)).await.total, 1);
+    assert_eq!(aggregate(&windows, |query| query.layer = Some("exit".into())).await.total, 0);
 }

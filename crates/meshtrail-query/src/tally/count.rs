@@ -1,4 +1,4 @@
-//! Counting what a filter lets through: from summaries where they tell exactly, else from the leaves.
+//! Counting matching events: from summaries where these are exact, else from leaves.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,45 +14,45 @@ use crate::filter::Filter;
 use crate::matching::Subject;
 use crate::page::Order;
 
-/// How many indexes are scanned before the clock is looked at for certain.
+/// Indexes that are scanned at a time; the clock is checked between them.
 const WINDOW: u64 = 1 << 18;
 
-/// After how many leaves other tasks get their turn, and the clock is looked at.
-const TURN: u64 = 256;
+/// Leaves after which the task yields and checks the clock.
+const YIELD_EVERY: u64 = 256;
 
-/// What is to be counted.
+/// A query for counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// What counts.
+pub struct CountQuery<'a> {
+    /// The events to count.
     pub filter: &'a Filter,
-    /// Seconds of a slot of time.
+    /// The width of a time slot, in seconds.
     pub width: u32,
-    /// Whether values are wanted, beside times, kinds and outcomes.
+    /// Whether to count values of facets, besides times, kinds and outcomes.
     pub facets: bool,
-    /// How long it may take, about.
+    /// The approximate time limit.
     pub budget: Duration,
 }
 
-/// What was counted.
+/// The result of counting.
 #[derive(Clone, Debug)]
-pub struct Counted {
-    /// The counts of what the filter lets through.
+pub struct CountResult {
+    /// The counts of matching events.
     pub tally: Tally,
-    /// How many events were looked at, or could be told from a summary or a segment's statistics.
+    /// Events that were counted from leaves, summaries or a segment's statistics.
     pub looked_at: u64,
-    /// How many there are.
+    /// The number of all events.
     pub of: u64,
 }
 
-impl Counted {
-    /// Whether all were looked at.
+impl CountResult {
+    /// Whether the count is complete.
     pub fn is_whole(&self) -> bool {
         self.looked_at == self.of
     }
 }
 
-/// A stretch whose leaves must be read; of some, only what lies in these slots of time.
-struct ToRead {
+/// A range whose leaves must be read, possibly only in some time slots.
+struct ReadJob {
     indexes: Range<u64>,
     slots: Option<Vec<i64>>,
 }
@@ -62,36 +62,36 @@ pub async fn count(
     trail: &Trail,
     first: u64,
     summaries: &[Arc<Summary>],
-    question: &Question<'_>,
-) -> Result<Counted, ReadError> {
-    let until = Instant::now() + question.budget;
+    query: &CountQuery<'_>,
+) -> Result<CountResult, ReadError> {
+    let until = Instant::now() + query.budget;
     let size = trail.size();
-    let mut tally = Tally::new(question.width, question.facets);
+    let mut tally = Tally::new(query.width, query.facets);
     let of = size.saturating_sub(first);
     let (mut to_read, mut looked_at) = (Vec::new(), 0);
-    let bounds = question.filter.bounds_if_summed().filter(|_| question.width.is_multiple_of(SLOT));
+    let bounds = query.filter.time_bounds().filter(|_| query.width.is_multiple_of(SLOT));
     let mut end = size;
     for summary in newest_first(summaries, size).filter(|_| bounds.is_some()) {
         let range = summary.range();
         if range.start < first || range.end > end {
             continue;
         }
-        to_read.push(ToRead { indexes: range.end..end, slots: None });
-        match summary.add_to(&mut tally, question.filter, bounds.as_deref().unwrap_or_default()) {
+        to_read.push(ReadJob { indexes: range.end..end, slots: None });
+        match summary.add_to(&mut tally, query.filter, bounds.as_deref().unwrap_or_default()) {
             Fit::Counted { cut } => {
                 looked_at += range.end - range.start;
                 if !cut.is_empty() {
-                    to_read.push(ToRead { indexes: range.clone(), slots: Some(cut) });
+                    to_read.push(ReadJob { indexes: range.clone(), slots: Some(cut) });
                 }
             }
-            Fit::Read => to_read.push(ToRead { indexes: range.clone(), slots: None }),
+            Fit::Read => to_read.push(ReadJob { indexes: range.clone(), slots: None }),
         }
         end = range.start;
     }
-    to_read.push(ToRead { indexes: first.min(end)..end, slots: None });
+    to_read.push(ReadJob { indexes: first.min(end)..end, slots: None });
     for part in to_read.into_iter().filter(|part| !part.indexes.is_empty()) {
-        let read = read(trail, question.filter, &part, &mut tally, until).await?;
-        // What a summary told is looked at already, but for the few events of a slot that was cut.
+        let read = read(trail, query.filter, &part, &mut tally, until).await?;
+        // Counted by the summary already, except for the events of slots at a bound.
         looked_at = match (&part.slots, read.whole) {
             (None, _) => looked_at + read.covered,
             (Some(_), true) => looked_at,
@@ -101,7 +101,7 @@ pub async fn count(
             break;
         }
     }
-    Ok(Counted { tally, looked_at, of })
+    Ok(CountResult { tally, looked_at, of })
 }
 
 fn newest_first(summaries: &[Arc<Summary>], size: u64) -> impl Iterator<Item = &Arc<Summary>> {
@@ -110,8 +110,8 @@ fn newest_first(summaries: &[Arc<Summary>], size: u64) -> impl Iterator<Item = &
     sorted.into_iter()
 }
 
-/// How far reading a stretch got.
-struct Read {
+/// The progress of reading a range.
+struct ReadResult {
     covered: u64,
     whole: bool,
 }
@@ -119,10 +119,10 @@ struct Read {
 async fn read(
     trail: &Trail,
     filter: &Filter,
-    part: &ToRead,
+    part: &ReadJob,
     tally: &mut Tally,
     until: Instant,
-) -> Result<Read, ReadError> {
+) -> Result<ReadResult, ReadError> {
     let hints = filter.scan_hints();
     let mut left = part.indexes.clone();
     let all = left.end - left.start;
@@ -130,35 +130,35 @@ async fn read(
     while !left.is_empty() {
         let window = left.end.saturating_sub(WINDOW).max(left.start)..left.end;
         let mut scan = crate::trail::scan(&hints, window.clone(), Order::Newest);
-        narrow(&mut scan, part.slots.as_deref());
+        narrow_scan(&mut scan, part.slots.as_deref());
         let mut leaves = std::pin::pin!(trail.scan(scan));
         while let Some(leaf) = leaves.next().await {
             let (index, leaf) = leaf?;
             left.end = index;
             if let Some(subject) = Subject::new(&leaf, true)
                 && in_slots(&subject, part.slots.as_deref())
-                && filter.lets(&subject)
+                && filter.matches_subject(&subject)
             {
                 tally.add_leaf(subject.leaf());
             }
             turn += 1;
-            if turn % TURN == 0 {
+            if turn % YIELD_EVERY == 0 {
                 if Instant::now() >= until {
-                    return Ok(Read { covered: all - (left.end - left.start), whole: left.is_empty() });
+                    return Ok(ReadResult { covered: all - (left.end - left.start), whole: left.is_empty() });
                 }
                 tokio::task::yield_now().await;
             }
         }
         left.end = window.start;
         if Instant::now() >= until && !left.is_empty() {
-            return Ok(Read { covered: all - (left.end - left.start), whole: false });
+            return Ok(ReadResult { covered: all - (left.end - left.start), whole: false });
         }
     }
-    Ok(Read { covered: all, whole: true })
+    Ok(ReadResult { covered: all, whole: true })
 }
 
-/// Only these slots' times are worth reading.
-fn narrow(scan: &mut Scan, slots: Option<&[i64]>) {
+/// Restricts the scan to the times of these slots.
+fn narrow_scan(scan: &mut Scan, slots: Option<&[i64]>) {
     let Some((first, last)) = slots.and_then(|slots| Some((*slots.iter().min()?, *slots.iter().max()?)))
     else {
         return;
@@ -177,8 +177,8 @@ fn in_slots(subject: &Subject<'_>, slots: Option<&[i64]>) -> bool {
     slots.contains(&(at.div_euclid(i64::from(SLOT)) * i64::from(SLOT)))
 }
 
-/// Counts on: adds the events with an index in `indexes` to `tally`, resting after each `turn` of them as long as
-/// those took, so that nobody waits for it.
+/// Adds the events with an index in `indexes` to `tally`. It pauses regularly for as long as it has worked, so that other
+/// work is not delayed.
 pub async fn summarise(trail: &Trail, indexes: Range<u64>, tally: &mut Tally) -> Result<(), ReadError> {
     const REST_AFTER: u64 = 2048;
     let mut leaves = std::pin::pin!(trail.scan(Scan::oldest(indexes)));

@@ -1,9 +1,9 @@
-//! How many events, when, and with which values: what histograms and facets are made of.
+//! Counts of events by time and by values, for histograms and facets.
 //!
-//! - A [`Tally`] counts leaves one by one; what it keeps is bounded, and what had no room is counted as that.
-//! - A [`Summary`] is a tally of a stretch of the trail in a form that is kept: derived, and deletable at any time.
-//! - [`count`] answers from summaries where they tell exactly, and reads leaves where they do not. What it did not get
-//!   to in its time is said: a count is of the events looked at, never a guess about the rest.
+//! - A [`Tally`] counts leaves one by one; its size is bounded, and values beyond the bound are counted as others.
+//! - A [`Summary`] is a stored tally of a range of the trail: derived, and deletable at any time.
+//! - [`count`] answers from summaries where these are exact, and reads leaves where they are not. If its time is up, the
+//!   result tells how many events were counted; it never estimates the rest.
 
 mod count;
 mod summary;
@@ -18,37 +18,37 @@ use serde::{Deserialize, Serialize};
 use crate::matching::source_of;
 use crate::view::{Device, Leaf, Target};
 
-pub use count::{Counted, Question, count, summarise};
-pub use summary::{SLOT, STRETCH, Summary};
+pub use count::{CountQuery, CountResult, count, summarise};
+pub use summary::{SLOT, SUMMARY_EVENTS, Summary};
 
-/// How many values of a facet are told apart; events with others are counted together.
+/// Distinct values of a facet, at most; events with further values are counted together.
 const MAX_VALUES: usize = 4096;
 
-/// How many pairs of kind and outcome are told apart.
-const MAX_SORTS: usize = 1024;
+/// Distinct pairs of kind and outcome, at most.
+const MAX_KIND_OUTCOMES: usize = 1024;
 
-/// The longest value that is counted as it is, in bytes; longer ones are cut.
+/// The longest value, in bytes; longer ones are truncated.
 const MAX_VALUE: usize = 256;
 
-/// A side by which events are counted. Its name is also the filter's field that narrows to a value.
+/// A facet by which events are counted. Its name is also the filter field that selects a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Facet {
-    /// What happened.
+    /// The kind of event.
     Kind,
-    /// Who acted: people, tags, services.
+    /// The actors: people, tags, services.
     Actor,
-    /// Devices that took part.
+    /// The devices of actor and target.
     Device,
-    /// What was acted on.
+    /// The target.
     Target,
-    /// How it went.
+    /// The outcome.
     Outcome,
-    /// Who sent the event.
+    /// The event's source.
     Source,
     /// Tags of actor and target.
     Tag,
-    /// Groups of the person who acted.
+    /// Groups of the acting person.
     Group,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Facet {
     }
 }
 
-/// A text that names no facet.
+/// A text that is not the name of a facet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write one of kind, actor, device, target, outcome, source, tag, group")]
 pub struct UnknownFacet;
@@ -99,7 +99,7 @@ impl FromStr for Facet {
     }
 }
 
-/// Events by the values of one facet. An event can have several values, and count for each.
+/// Events by the values of one facet. An event with several values counts for each.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     counts: HashMap<Box<str>, u64>,
@@ -120,7 +120,7 @@ impl Values {
         }
     }
 
-    /// The values with the most events, and of as many the first by name.
+    /// The values with the most events; ties are ordered by name.
     pub fn top(&self, most: usize) -> Vec<(&str, u64)> {
         let mut all: Vec<(&str, u64)> = self.counts.iter().map(|(value, &count)| (&**value, count)).collect();
         all.sort_unstable_by(|one, two| two.1.cmp(&one.1).then(one.0.cmp(two.0)));
@@ -128,12 +128,12 @@ impl Values {
         all
     }
 
-    /// How many values are told apart.
+    /// The number of distinct values.
     pub fn distinct(&self) -> usize {
         self.counts.len()
     }
 
-    /// Events whose value had no room. Above zero, each count is at least, and not exactly, what it says.
+    /// Events whose value was beyond the bound. If it is not zero, the other counts are lower bounds.
     pub fn others(&self) -> u64 {
         self.others
     }
@@ -144,9 +144,9 @@ impl Values {
     }
 }
 
-/// A kind of event and how it went.
+/// A kind of event and an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Sort {
+pub struct KindOutcome {
     /// The kind.
     pub kind: Box<str>,
     /// The outcome.
@@ -156,17 +156,17 @@ pub struct Sort {
 /// Counts of events.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Seconds of a slot of time.
+    /// The width of a time slot, in seconds.
     width: i64,
     events: u64,
-    sorts: Vec<Sort>,
-    sort_of: HashMap<Sort, u16>,
+    sorts: Vec<KindOutcome>,
+    sort_of: HashMap<KindOutcome, u16>,
     cells: HashMap<(i64, u16), u64>,
     facets: Option<Box<[Values; Facet::ALL.len()]>>,
 }
 
 impl Tally {
-    /// Nothing counted yet: by slots of `width` seconds, and by values if `facets` are wanted.
+    /// An empty tally with time slots of `width` seconds, and with values if `facets` is set.
     pub fn new(width: u32, facets: bool) -> Tally {
         Tally {
             width: i64::from(width.max(1)),
@@ -178,42 +178,42 @@ impl Tally {
         }
     }
 
-    /// Seconds of a slot of time.
+    /// The width of a time slot, in seconds.
     pub fn width(&self) -> i64 {
         self.width
     }
 
-    /// How many events were counted.
+    /// The number of events.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// The values of a facet; none where they were not wanted.
+    /// The values of a facet; none if values are not counted.
     pub fn values(&self, facet: Facet) -> Option<&Values> {
         self.facets.as_ref().map(|facets| &facets[facet as usize])
     }
 
-    /// Every count: the first second of its slot, the sort of event, how many; in no order.
-    pub fn cells(&self) -> impl Iterator<Item = (i64, &Sort, u64)> {
+    /// All counts: the start of the slot in seconds, kind and outcome, number of events; in no order.
+    pub fn cells(&self) -> impl Iterator<Item = (i64, &KindOutcome, u64)> {
         self.cells.iter().map(|(&(slot, sort), &count)| (slot, &self.sorts[usize::from(sort)], count))
     }
 
     fn sort(&mut self, kind: &str, outcome: &str) -> u16 {
         let cut = |text: &str| text[..text.floor_char_boundary(MAX_VALUE.min(text.len()))].into();
-        let sort = Sort { kind: cut(kind), outcome: cut(outcome) };
+        let sort = KindOutcome { kind: cut(kind), outcome: cut(outcome) };
         if let Some(&known) = self.sort_of.get(&sort) {
             return known;
         }
-        let sort = if self.sorts.len() < MAX_SORTS {
+        let sort = if self.sorts.len() < MAX_KIND_OUTCOMES {
             sort
         } else {
-            Sort { kind: "other".into(), outcome: sort.outcome }
+            KindOutcome { kind: "other".into(), outcome: sort.outcome }
         };
         if let Some(&known) = self.sort_of.get(&sort) {
             return known;
         }
-        // Outcomes past all bounds share the last number.
-        let number = u16::try_from(self.sorts.len()).unwrap_or(u16::MAX).min(2 * MAX_SORTS as u16);
+        // Pairs beyond the bound share the last number.
+        let number = u16::try_from(self.sorts.len()).unwrap_or(u16::MAX).min(2 * MAX_KIND_OUTCOMES as u16);
         if self.sorts.len() <= usize::from(number) {
             self.sorts.push(sort.clone());
             self.sort_of.insert(sort, number);
@@ -226,7 +226,7 @@ impl Tally {
         self.events += events;
     }
 
-    /// Counts one leaf; false where the bytes are no event.
+    /// Counts one leaf; returns false if the bytes are not an event.
     pub fn add(&mut self, leaf: &[u8]) -> bool {
         let Some(leaf) = Leaf::read(leaf) else { return false };
         self.add_leaf(&leaf);
@@ -248,7 +248,7 @@ impl Tally {
 
 fn time(leaf: &Leaf<'_>) -> Option<Timestamp> {
     let text = leaf.time.get()?;
-    Timestamp::parse_written(text.as_bytes()).or_else(|| text.parse().ok())
+    Timestamp::parse_canonical(text.as_bytes()).or_else(|| text.parse().ok())
 }
 
 fn count_values(values: &mut Values, facet: Facet, leaf: &Leaf<'_>) {
@@ -262,7 +262,7 @@ fn count_values(values: &mut Values, facet: Facet, leaf: &Leaf<'_>) {
             let (actor, claimed) = (&leaf.actor, &leaf.identity.claimed);
             let names = [actor.person.login.get(), actor.service.get(), claimed.login.get()];
             let tags = actor.tags.iter().chain(claimed.tags.iter());
-            // A device that is nobody's counts among the devices, and is not nobody.
+            // A device without an owner counts among the devices, not as an event without an actor.
             let is_device = device(&actor.device).is_some() || actor.device.addresses.iter().next().is_some();
             if !each(values, names.into_iter().flatten().chain(tags)) && !is_device {
                 values.without += 1;
@@ -289,7 +289,7 @@ fn count_values(values: &mut Values, facet: Facet, leaf: &Leaf<'_>) {
     }
 }
 
-/// Counts each distinct text once; whether there was any.
+/// Counts each distinct text once; returns whether there was any.
 fn each<'a>(values: &mut Values, texts: impl Iterator<Item = &'a str>) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     for text in texts {
@@ -305,7 +305,7 @@ fn device<'a>(device: &'a Device<'_>) -> Option<&'a str> {
     device.name.get().or(device.id.get())
 }
 
-/// What a target is called, in a form that the filter's `target` finds again.
+/// The name of a target, in a form that the filter field `target` matches.
 fn target<'a>(target: &'a Target<'_>) -> Option<std::borrow::Cow<'a, str>> {
     if let (Some(space), Some(name)) = (target.namespace.get(), target.name.get()) {
         return Some(format!("{space}/{name}").into());
@@ -371,10 +371,10 @@ mod tests {
     #[test]
     fn kinds_without_end_share_a_name() {
         let mut tally = Tally::new(900, false);
-        for number in 0..MAX_SORTS + 50 {
+        for number in 0..MAX_KIND_OUTCOMES + 50 {
             tally.add(leaf("2026-11-20T14:00:01Z", &format!("x.{number}"), "").as_bytes());
         }
-        assert_eq!(tally.events(), (MAX_SORTS + 50) as u64);
+        assert_eq!(tally.events(), (MAX_KIND_OUTCOMES + 50) as u64);
         assert!(tally.cells().any(|(_, sort, count)| &*sort.kind == "other" && count == 50));
     }
 }

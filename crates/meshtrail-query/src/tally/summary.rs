@@ -1,41 +1,41 @@
-//! A stretch of the trail, counted once and kept.
+//! Summaries: cached counts of a range of the trail.
 //!
-//! A summary holds counts by quarter of an hour, kind and outcome, and the commonest values of each facet. It is made
-//! of leaves that never change, so it is never wrong, only missing; deleting one costs the time to make it again.
+//! A summary has counts by quarter of an hour, kind and outcome, and the most frequent values of each facet. It is computed
+//! from leaves that never change, so it is never wrong, only missing; a deleted one is computed again.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facet, Sort, Tally};
+use super::{Facet, KindOutcome, Tally};
 use crate::filter::Filter;
 
-/// How many events a whole summary is of: those from a multiple of this on.
-pub const STRETCH: u64 = 1 << 17;
+/// The number of events of a whole summary, which begins at a multiple of it.
+pub const SUMMARY_EVENTS: u64 = 1 << 17;
 
-/// Seconds of a summary's slot of time.
+/// The width of a summary's time slot, in seconds.
 pub const SLOT: u32 = 900;
 
-/// The most values of one facet in a summary.
-const MOST: usize = 300;
+/// Values of one facet in a summary, at most.
+const MAX_TOP_VALUES: usize = 300;
 
-/// The form of what is written; another one is made anew.
+/// The version of the format; summaries of other versions are computed again.
 const VERSION: u32 = 1;
 
-/// The counts of one stretch of the trail.
+/// The counts of a range of the trail.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
     version: u32,
     first: u64,
     end: u64,
-    sorts: Vec<Sort>,
-    /// Slot, number of the sort, events.
+    sorts: Vec<KindOutcome>,
+    /// Time slot, index into `sorts`, number of events.
     cells: Vec<(i64, u16, u64)>,
     facets: Vec<Top>,
 }
 
-/// The commonest values of a facet.
+/// The most frequent values of a facet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Top {
@@ -45,26 +45,26 @@ struct Top {
     without: u64,
 }
 
-/// How a filter's times lie to a stretch.
+/// Whether a summary could answer a filter.
 pub(super) enum Fit {
-    /// Its counts were added, all but those of these slots, which must be read.
+    /// Its counts were added, except for the slots in `cut`, whose leaves must be read.
     Counted {
-        /// The first seconds of slots within which a bound of the filter lies.
+        /// The starts of the slots with a bound of the filter, in seconds.
         cut: Vec<i64>,
     },
-    /// A bound of the filter lies within it, and the values of a part are not kept: it must be read.
+    /// A bound of the filter lies within the range, and values have no counts by time: its leaves must be read.
     Read,
 }
 
 impl Summary {
-    /// The summary of the events with an index in `range`, as `tally` counted them.
+    /// Creates the summary of the events with an index in `range`, from their tally.
     pub fn new(range: Range<u64>, tally: &Tally) -> Summary {
         let mut cells: Vec<(i64, u16, u64)> =
             tally.cells.iter().map(|(&(slot, sort), &count)| (slot, sort, count)).collect();
         cells.sort_unstable();
         let top = |facet: Facet| {
             let values = tally.values(facet)?;
-            let top = values.top(MOST);
+            let top = values.top(MAX_TOP_VALUES);
             let rest = values.counts.values().sum::<u64>() - top.iter().map(|(_, count)| count).sum::<u64>();
             Some(Top {
                 facet,
@@ -84,7 +84,7 @@ impl Summary {
         }
     }
 
-    /// Reads what [`Summary::to_bytes`] wrote; none where it is not one of this version, or of another stretch.
+    /// Reads a summary from [`Summary::to_bytes`]; none if its version or range differs.
     pub fn from_bytes(bytes: &[u8], range: &Range<u64>) -> Option<Summary> {
         let read: Summary = serde_json::from_slice(bytes).ok()?;
         let counted: u64 = read.cells.iter().map(|&(_, _, count)| count).sum();
@@ -95,12 +95,12 @@ impl Summary {
         sound.then_some(read)
     }
 
-    /// Itself in a form to be kept.
+    /// Serialises the summary.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("numbers and texts are JSON")
     }
 
-    /// The indexes it is of.
+    /// Its range of indexes.
     pub fn range(&self) -> Range<u64> {
         self.first..self.end
     }
@@ -110,8 +110,8 @@ impl Summary {
         Some((self.cells.first()?.0, self.cells.last()?.0))
     }
 
-    /// The slot in which its events begin, but for a hundredth: a clock that was wrong once does not count.
-    pub fn begins(&self) -> Option<i64> {
+    /// The slot in which its events start, without the first hundredth, which may have wrong clocks.
+    pub fn start(&self) -> Option<i64> {
         let few = self.cells.iter().map(|(_, _, events)| events).sum::<u64>() / 100;
         let mut seen = 0;
         let past_few = |(_, _, events): &&(i64, u16, u64)| {
@@ -121,14 +121,14 @@ impl Summary {
         self.cells.iter().find(past_few).map(|(slot, _, _)| *slot)
     }
 
-    /// Its commonest values of a facet.
+    /// Its most frequent values of a facet.
     pub fn values(&self, facet: Facet) -> impl Iterator<Item = (&str, u64)> {
         let top = self.facets.iter().filter(move |top| top.facet == facet);
         top.flat_map(|top| top.values.iter().map(|(value, count)| (&**value, *count)))
     }
 
-    /// Adds to `tally` what `filter` lets through. The filter looks at nothing but time, kind and outcome; `bounds`
-    /// are the seconds at which its times begin and end, ascending.
+    /// Adds the matching counts to `tally`. The filter looks only at time, kind and outcome; `bounds` are the seconds at
+    /// which its times begin and end, ascending.
     pub(super) fn add_to(&self, tally: &mut Tally, filter: &Filter, bounds: &[i64]) -> Fit {
         let cut: Vec<i64> = match self.slots() {
             None => Vec::new(),
@@ -141,14 +141,14 @@ impl Summary {
         if wants_values && (!cut.is_empty() || filter.looks_past_time()) {
             return Fit::Read;
         }
-        // A summary has few sorts and a filter few bounds: each pair is asked once.
+        // A summary has few kinds and outcomes, and a filter few bounds: each pair is matched once.
         let mut lets: Vec<Option<bool>> = vec![None; self.sorts.len() * (bounds.len() + 1)];
         let places: Vec<u16> = self.sorts.iter().map(|sort| tally.sort(&sort.kind, &sort.outcome)).collect();
         let mut any = false;
         for &(slot, sort, events) in self.cells.iter().filter(|(slot, _, _)| !cut.contains(slot)) {
             let (sort, side) = (usize::from(sort), bounds.partition_point(|&bound| bound <= slot));
             let known = &mut lets[side * self.sorts.len() + sort];
-            if *known.get_or_insert_with(|| filter.lets_through(&self.sorts[sort], slot)) {
+            if *known.get_or_insert_with(|| filter.matches_cell(&self.sorts[sort], slot)) {
                 any = true;
                 tally.add_cell(slot, places[sort], events);
             }

@@ -1,4 +1,4 @@
-//! What a stream got wrong, counted by kind so that a million faults cost as little as one.
+//! Errors of a stream, counted by kind, so that a million of them take no more memory than one.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,48 +10,48 @@ pub enum AnomalyKind {
     NoHeader,
     /// A header member has the wrong type and is read as absent.
     HeaderMember,
-    /// A second header line; dropped when played.
+    /// A second header line; left out at playback.
     SecondHeader,
-    /// Width or height is zero or too large; played with a usable size.
+    /// Width or height is zero or too large; replaced at playback.
     Size,
-    /// A time went back; played at the time before it.
+    /// A time is before the previous one; played at the previous time.
     TimeWentBack,
-    /// A time is no finite number; played at the time before it.
+    /// A time is no finite number; played at the previous time.
     TimeNotANumber,
     /// Bytes that are not UTF-8; shown as U+FFFD.
     NotUtf8,
-    /// A line that can't be read as an event; dropped when played.
+    /// A line that is no event; left out at playback.
     BadLine,
-    /// A line longer than [`super::MAX_LINE`]; dropped when played.
+    /// A line longer than [`super::MAX_LINE`]; left out at playback.
     LongLine,
-    /// The last line has no end; dropped when played.
+    /// The last line has no line feed; left out at playback.
     Truncated,
-    /// Kubernetes resizes come as rows × columns; swapped when played.
+    /// A Kubernetes resize, which is sent as rows × columns; swapped at playback.
     SwappedResize,
-    /// An input event; never shown.
+    /// An input event; left out at playback.
     Input,
 }
 
-/// One kind of fault, how often it came and where first.
+/// One kind of error, with its count and the first occurrence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// What is wrong.
+    /// The kind.
     pub kind: AnomalyKind,
-    /// The line, counted from 1, where it was first seen.
+    /// The line of the first occurrence, counted from 1.
     pub line: u64,
-    /// How many times it was seen.
+    /// The number of occurrences.
     pub count: u64,
-    /// The field and the reason, of the first one.
+    /// The field and the reason of the first occurrence.
     pub detail: String,
 }
 
-/// All kinds of faults found in one stream; at most one entry per kind.
+/// The errors of one stream, at most one entry per kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Anomalies(Vec<Anomaly>);
 
 impl Anomalies {
-    /// Notes one fault.
+    /// Counts one error; `detail` is called for the first of its kind.
     pub fn note(&mut self, kind: AnomalyKind, line: u64, detail: impl FnOnce() -> String) {
         match self.0.iter_mut().find(|known| known.kind == kind) {
             Some(known) => known.count += 1,
@@ -59,17 +59,17 @@ impl Anomalies {
         }
     }
 
-    /// Whether the stream was as the format says.
+    /// Whether the stream has no errors.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The faults, in the order they were first seen.
+    /// The errors, in the order of their first occurrence.
     pub fn iter(&self) -> impl Iterator<Item = &Anomaly> {
         self.0.iter()
     }
 
-    /// The fault of this kind, if it was seen.
+    /// The errors of this kind, if there are any.
     pub fn get(&self, kind: AnomalyKind) -> Option<&Anomaly> {
         self.0.iter().find(|known| known.kind == kind)
     }

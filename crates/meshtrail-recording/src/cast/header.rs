@@ -1,4 +1,4 @@
-//! The header line: what the recording node claims about the session.
+//! The header line: the recording node's claims about the session.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,44 +7,24 @@ use super::{Anomalies, AnomalyKind, MAX_HEADER, Size};
 
 /// Why a first line is no header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum HeaderError {
-    /// The line is longer than a header may be.
+    /// The length as far as it was counted.
     #[error("header: {length} bytes, at most {MAX_HEADER} are read")]
-    TooLong {
-        /// How long it is, as far as it was counted.
-        length: u64,
-    },
-    /// The line is not JSON.
+    TooLong { length: u64 },
     #[error("header: not JSON: {reason}")]
-    NotJson {
-        /// What the parser said.
-        reason: String,
-    },
-    /// The line is JSON, but no object.
+    NotJson { reason: String },
     #[error("header: expected an object, found {found}")]
-    NotAnObject {
-        /// The JSON type found.
-        found: &'static str,
-    },
-    /// A member without which the rest means nothing is absent.
+    NotAnObject { found: &'static str },
+    /// A required member is absent.
     #[error("header.{field}: missing")]
-    Missing {
-        /// The member.
-        field: &'static str,
-    },
-    /// A member without which the rest means nothing is wrong.
+    Missing { field: &'static str },
+    /// A required member is wrong.
     #[error("header.{field}: expected {expected}, found {found}")]
-    Wrong {
-        /// The member.
-        field: &'static str,
-        /// What would have been right.
-        expected: &'static str,
-        /// What is there, shortened.
-        found: String,
-    },
+    Wrong { field: &'static str, expected: &'static str, found: String },
 }
 
-/// Where in Kubernetes a session ran.
+/// The target of a session in Kubernetes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubernetes {
     /// The pod.
@@ -57,18 +37,18 @@ pub struct Kubernetes {
     pub session_type: String,
 }
 
-/// A header, read tolerantly; all of it is self-reported by the recording node.
+/// A header. Everything in it is reported by the recording node itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
     /// Columns as sent; 0 without a terminal.
     pub width: u64,
     /// Rows as sent; 0 without a terminal.
     pub height: u64,
-    /// Start by the node's clock, Unix seconds.
+    /// The start by the node's clock, in Unix seconds.
     pub timestamp: Option<i64>,
-    /// The command; absent for a shell. Its quoting was lost by the sender.
+    /// The command; absent for a shell. The sender does not keep its quoting.
     pub command: Option<String>,
-    /// Name of the connecting node.
+    /// The connecting node's name.
     pub src_node: Option<String>,
     /// Its stable id.
     pub src_node_id: Option<String>,
@@ -80,19 +60,19 @@ pub struct Header {
     pub src_node_user: Option<String>,
     /// The terminal type.
     pub term: Option<String>,
-    /// The user name asked for.
+    /// The requested user name.
     pub ssh_user: Option<String>,
     /// The local account used.
     pub local_user: Option<String>,
-    /// The connection, shared by all sessions on it.
+    /// The SSH connection, which its sessions share.
     pub connection_id: Option<String>,
     /// Present for sessions that came through the Kubernetes API proxy.
     pub kubernetes: Option<Kubernetes>,
 }
 
 impl Header {
-    /// Parses a header line. Only a wrong `version` or a line that is no object is an error; a member of
-    /// the wrong type is noted and read as absent.
+    /// Parses a header line. Only a line that is no object, or has a wrong `version`, is an error. A member of the
+    /// wrong type is noted and read as absent.
     pub fn parse(line: &[u8], anomalies: &mut Anomalies) -> Result<Header, HeaderError> {
         if line.len() > MAX_HEADER {
             return Err(HeaderError::TooLong { length: line.len() as u64 });
@@ -110,7 +90,7 @@ impl Header {
         Ok(Members { members: &members, path: "header", anomalies }.header())
     }
 
-    /// The size to play with.
+    /// The terminal's size at playback.
     pub fn size(&self) -> Size {
         Size::playable(self.width, self.height)
     }
@@ -120,12 +100,12 @@ impl Header {
         self.width > 0 && self.height > 0
     }
 
-    /// The repaired header as an asciicast v2 line, without line feed.
+    /// The repaired header as an asciicast v2 line without its line feed.
     pub fn to_playable(&self) -> String {
         self.to_playable_in(self.size())
     }
 
-    /// The repaired header for a terminal of another size than it started with.
+    /// The repaired header with this terminal size.
     pub fn to_playable_in(&self, size: Size) -> String {
         let mut members = Map::new();
         members.insert("version".into(), 2.into());
@@ -154,7 +134,7 @@ fn check_version(members: &Map<String, Value>) -> Result<(), HeaderError> {
     }
 }
 
-/// Reads members leniently: absent, null and empty are the same, a wrong type is noted.
+/// Reads members tolerantly: absent, null and empty are the same, a wrong type is noted.
 struct Members<'m, 'a> {
     members: &'m Map<String, Value>,
     path: &'static str,
@@ -249,7 +229,7 @@ impl<'m> Members<'m, '_> {
         whole
     }
 
-    /// A size: zero is what a session without a terminal sends; less, or not a number, is noted.
+    /// A width or height. Zero is valid, for a session without a terminal; a negative or non-numeric value is noted.
     fn count(&mut self, field: &str) -> u64 {
         let Some(value) = self.integer(field) else { return 0 };
         u64::try_from(value).unwrap_or_else(|_| {
@@ -260,7 +240,7 @@ impl<'m> Members<'m, '_> {
     }
 }
 
-/// What sort of JSON a value is, for error texts.
+/// The JSON type of a value, for error messages.
 pub(crate) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -272,7 +252,7 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// At most 40 characters of something a peer wrote, for an error text.
+/// At most 40 characters of a peer's text, for an error message.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -320,13 +300,13 @@ mod tests {
 
     #[test]
     fn errors_name_the_field_and_what_was_found() {
-        let said = |line: &str| parse(line).0.unwrap_err().to_string();
-        assert_eq!(said(r#"{"version":3}"#), "header.version: expected 2, found 3");
-        assert_eq!(said("{}"), "header.version: missing");
-        assert_eq!(said("[0,\"o\",\"x\"]"), "header: expected an object, found a list");
-        assert!(said("{\"version\":2").starts_with("header: not JSON: EOF"));
+        let error = |line: &str| parse(line).0.unwrap_err().to_string();
+        assert_eq!(error(r#"{"version":3}"#), "header.version: expected 2, found 3");
+        assert_eq!(error("{}"), "header.version: missing");
+        assert_eq!(error("[0,\"o\",\"x\"]"), "header: expected an object, found a list");
+        assert!(error("{\"version\":2").starts_with("header: not JSON: EOF"));
         let long = " ".repeat(MAX_HEADER + 1);
-        assert_eq!(said(&long), "header: 65537 bytes, at most 65536 are read");
+        assert_eq!(error(&long), "header: 65537 bytes, at most 65536 are read");
     }
 
     #[test]

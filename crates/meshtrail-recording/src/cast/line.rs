@@ -4,52 +4,46 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// What an event line records.
+/// The code of an event line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// Output shown on the screen.
+    /// Output to the terminal.
     Output,
-    /// Keystrokes. No known recorder client sends them; they are never played back.
+    /// Keystrokes. No known client sends them; they are never played.
     Input,
     /// A new terminal size.
     Resize,
     /// A marker.
     Marker,
-    /// Anything else: kept, played back untouched.
+    /// Any other code: played unchanged.
     Other(char),
 }
 
-/// An event line, as far as it can be read.
+/// A parsed event line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CastLine<'a> {
-    /// Seconds since the start; NaN when the stream wrote something that is no number.
+    /// Seconds since the start; NaN if the line has no finite number there.
     pub time: f64,
-    /// What it records.
+    /// The code.
     pub code: Code,
-    /// The text of it.
+    /// The text.
     pub data: Cow<'a, str>,
-    /// Whether bytes had to be replaced because they were not UTF-8.
+    /// Whether bytes that are not UTF-8 were replaced.
     pub replaced: bool,
 }
 
 /// Why a line is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum LineError {
-    /// An object where an event should be: what a second header looks like.
+    /// Possibly a second header.
     #[error("line: expected a list, found an object")]
     Object,
-    /// Not a list of three.
     #[error("line: expected [time, code, data], {reason}")]
-    Shape {
-        /// What the parser said.
-        reason: String,
-    },
-    /// The code is not one character.
+    Shape { reason: String },
+    /// `found` is shortened.
     #[error("line.code: expected one character, found {found:?}")]
-    Code {
-        /// The start of what is there.
-        found: String,
-    },
+    Code { found: String },
 }
 
 /// Parses one line without its line feed.
@@ -70,14 +64,14 @@ fn parse_text(text: &str) -> Result<CastLine<'_>, LineError> {
         return Err(LineError::Object);
     }
     let rest = text.strip_prefix('[').ok_or_else(|| shape("no list"))?;
-    // The time is cut off first, so that one that is no JSON (NaN, Infinity) does not cost the line.
+    // The time is parsed apart from the rest: a time that is no JSON (NaN, Infinity) does not make the line unreadable.
     let (time, rest) = rest.split_once(',').ok_or_else(|| shape("only one member"))?;
     let time = time.trim_ascii().parse::<f64>().ok().filter(|time| time.is_finite()).unwrap_or(f64::NAN);
     let (code, data) = code_and_data(rest)?;
     Ok(CastLine { time, code, data, replaced: false })
 }
 
-/// A string taken over from the line where it has no escapes.
+/// A string, borrowed from the line if it has no escapes.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -96,7 +90,7 @@ fn code_and_data(rest: &str) -> Result<(Code, Cow<'_, str>), LineError> {
     };
     let (data, end) = match string(after) {
         Ok(found) => found,
-        // Other codes may carry numbers or objects; what they say is kept as text.
+        // Other codes may have numbers or objects as data, which are kept as text.
         Err(error) => match (code, after.trim_ascii().strip_suffix(']')) {
             (Code::Other(_), Some(value)) if serde_json::from_str::<Value>(value).is_ok() => {
                 return Ok((code, Cow::Owned(value.trim_ascii().to_owned())));
@@ -125,7 +119,7 @@ fn shape(reason: &str) -> LineError {
 }
 
 impl CastLine<'_> {
-    /// The line as it is played: valid asciicast v2, without line feed.
+    /// The line for playback: valid asciicast v2 without its line feed.
     pub fn to_playable(&self) -> String {
         let code = match self.code {
             Code::Output => 'o',
@@ -168,13 +162,13 @@ mod tests {
 
     #[test]
     fn errors_say_what_was_expected_where() {
-        let said = |line: &str| parse_line(line.as_bytes()).unwrap_err().to_string();
-        assert_eq!(said("{\"version\":2}"), "line: expected a list, found an object");
-        assert_eq!(said("[1,\"out\",\"x\"]"), "line.code: expected one character, found \"out\"");
-        assert_eq!(said("[1,\"o\",\"x\""), "line: expected [time, code, data], the list is not closed");
-        assert_eq!(said("[1,\"o\",\"x\",4]"), "line: expected [time, code, data], more than three members");
-        assert!(said("[1,\"o\",7]").contains("invalid type: integer `7`"));
-        assert!(said("[1]").contains("only one member"));
-        assert!(said("nonsense").contains("no list"));
+        let error = |line: &str| parse_line(line.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error("{\"version\":2}"), "line: expected a list, found an object");
+        assert_eq!(error("[1,\"out\",\"x\"]"), "line.code: expected one character, found \"out\"");
+        assert_eq!(error("[1,\"o\",\"x\""), "line: expected [time, code, data], the list is not closed");
+        assert_eq!(error("[1,\"o\",\"x\",4]"), "line: expected [time, code, data], more than three members");
+        assert!(error("[1,\"o\",7]").contains("invalid type: integer `7`"));
+        assert!(error("[1]").contains("only one member"));
+        assert!(error("nonsense").contains("no list"));
     }
 }

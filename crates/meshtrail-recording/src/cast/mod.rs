@@ -1,12 +1,11 @@
-//! asciicast v2 as it really arrives: parsed tolerantly, in bounded memory, repaired only when it is read.
+//! asciicast v2 as clients send it: parsed tolerantly in bounded memory, repaired only when it is read.
 //!
-//! - Bytes are never changed here: what a stream gets wrong is mended in what [`Repair`] hands out, and
-//!   named in [`Anomalies`].
-//! - A line costs at most [`MAX_LINE`] bytes of memory, however long the peer made it; a header at most
-//!   [`MAX_HEADER`].
+//! - Stored bytes are never changed. Errors of a stream are repaired in the output of [`Repair`], and listed in
+//!   [`Anomalies`].
+//! - A line takes at most [`MAX_LINE`] bytes of memory, however long it is; a header at most [`MAX_HEADER`].
 //! - No input panics, and every error names the field and what was found in it.
 //!
-//! What the header's claims are worth, and where recordings are kept, is not known here.
+//! Whether the header's claims are true, and where recordings are stored, is not known here.
 
 mod anomaly;
 mod header;
@@ -23,13 +22,13 @@ pub use repair::{Piece, Repair};
 pub use screen::Screen;
 pub use split::{LineSplitter, Split};
 
-/// The longest line that is parsed; a longer one is kept in the recording and skipped when played.
+/// The longest line that is parsed, in bytes. A longer one stays in the recording, and is skipped at playback.
 pub const MAX_LINE: usize = 8 << 20;
 
-/// The longest header line that is parsed.
+/// The longest header line that is parsed, in bytes.
 pub const MAX_HEADER: usize = 64 << 10;
 
-/// Columns and rows of a terminal; never zero, never large enough to hurt.
+/// Columns and rows of a terminal: at least 1 and at most [`Size::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Columns.
@@ -39,12 +38,12 @@ pub struct Size {
 }
 
 impl Size {
-    /// What is shown when the stream says nothing or zero.
+    /// The size if the stream gives none, or zero.
     pub const DEFAULT: Size = Size { cols: 80, rows: 24 };
-    /// The largest size that is played back; larger ones are cut down to it.
+    /// The largest size at playback; larger ones are reduced to it.
     pub const MAX: Size = Size { cols: 1000, rows: 500 };
 
-    /// The given size made playable: a zero becomes the default, too much becomes the maximum.
+    /// A size for playback: zero becomes the default, and what exceeds the maximum becomes the maximum.
     pub fn playable(cols: u64, rows: u64) -> Size {
         let fit = |value: u64, default: u16, max: u16| match value {
             0 => default,

@@ -1,9 +1,9 @@
-//! A received stream made playable: what [`Repair`] hands out is valid asciicast v2.
+//! [`Repair`]: makes valid asciicast v2 of a received stream, for playback.
 //!
-//! - Times never go back and are finite.
-//! - Sizes are never zero; Kubernetes resizes, sent as rows × columns, come out as columns × rows.
-//! - A second header, input, lines that can't be read and a last line without an end are left out.
-//! - Each repair is noted, so that a reader can be told what was mended.
+//! - Times are finite and never decrease.
+//! - Sizes are never zero. Kubernetes resizes, which are sent as rows × columns, become columns × rows.
+//! - A second header, input, lines that can't be read, and a last line without a line feed are left out.
+//! - Each repair is noted in [`Anomalies`], which readers are shown.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use super::{
 /// One playable piece of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece<'a> {
-    /// The header; comes once, first, made up when the stream has none.
+    /// The header: the first piece, and the only header. A default one if the stream has none.
     Header(&'a Header),
     /// An event and the offset of its line in the received bytes.
     Event {
@@ -26,7 +26,7 @@ pub enum Piece<'a> {
     },
 }
 
-/// Reads received bytes piece by piece; never fails, notes what it mended.
+/// Repairs received bytes piece by piece. Never fails.
 #[derive(Debug)]
 pub struct Repair {
     splitter: LineSplitter,
@@ -51,7 +51,7 @@ impl Default for Repair {
 }
 
 impl Repair {
-    /// Continues a recording in the middle: at `offset`, the start of a line, reached at `time` seconds.
+    /// Continues in the middle of a recording: at `offset`, which is the start of a line, and at `time` seconds.
     pub fn resumed(header: Header, offset: u64, time: f64, size: Size) -> Self {
         Self {
             splitter: LineSplitter::starting_at(offset, MAX_LINE),
@@ -63,7 +63,7 @@ impl Repair {
         }
     }
 
-    /// Takes received bytes and hands out each piece that they complete.
+    /// Adds received bytes, and passes each completed piece to `on_piece`.
     pub fn push(&mut self, bytes: &[u8], mut on_piece: impl FnMut(Piece<'_>)) {
         let Self { splitter, header, anomalies, lines, time, size } = self;
         splitter.push(bytes, |offset, split| {
@@ -73,7 +73,7 @@ impl Repair {
         });
     }
 
-    /// Ends the stream: a last line without an end is noted and left out.
+    /// Ends the stream. A last line without a line feed is noted and left out.
     pub fn finish(&mut self) {
         if self.splitter.unfinished() > 0 {
             let length = self.splitter.unfinished();
@@ -86,17 +86,17 @@ impl Repair {
         }
     }
 
-    /// What was mended so far.
+    /// The repairs so far.
     pub fn anomalies(&self) -> &Anomalies {
         &self.anomalies
     }
 
-    /// The header, once it was read.
+    /// The header, once its line was read.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// Time of the last event, in seconds.
+    /// The time of the last event, in seconds.
     pub fn time(&self) -> f64 {
         self.time
     }
@@ -106,18 +106,18 @@ impl Repair {
         self.size
     }
 
-    /// Lines read so far, the header's included.
+    /// The number of lines so far, including the header.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Offset where the line that is not finished yet starts.
+    /// The offset of the start of the unfinished line.
     pub fn line_start(&self) -> u64 {
         self.splitter.line_start()
     }
 }
 
-/// One line's worth of repair.
+/// Repairs one line.
 struct Reader<'a> {
     header: &'a mut Option<Header>,
     anomalies: &'a mut Anomalies,
@@ -159,7 +159,7 @@ impl Reader<'_> {
             Err(error) => {
                 self.note(AnomalyKind::NoHeader, || error.to_string());
                 self.ensure_header(on_piece);
-                // A stream whose header is missing altogether starts with an event.
+                // A stream without a header starts with an event.
                 if let Ok(event) = parse_line(line) {
                     self.event(offset, event, on_piece);
                 }

@@ -1,32 +1,32 @@
-//! What the terminal showed at some point of a recording.
+//! [`Screen`]: the terminal's screen at some time of a recording.
 
 use std::time::{Duration, Instant};
 
 use super::{CastLine, Code, Size};
 
-/// How much foreign output is fed to the terminal between two looks at the clock.
+/// Bytes of output that the terminal processes between two checks of the time.
 const SLICE: usize = 4 << 10;
 
-/// A terminal that is fed a recording's events.
+/// A virtual terminal that processes a recording's events.
 ///
-/// A few bytes of output can ask a terminal for a lot of work (repeat a character 65,535 times), so it has
-/// a budget of working time: once that is spent, it takes no more, and has no picture to offer.
+/// A few bytes of output can cause much work (repeat a character 65,535 times), so the terminal has a time budget. Once
+/// that is used up, output is ignored, and there is no screen.
 pub struct Screen {
     terminal: avt::Terminal,
-    /// A resize is made when there is something to show in the new size: a million of them cost one.
+    /// A resize takes effect at the next output, so that a million successive resizes take the time of one.
     pending: Option<Size>,
     left: Duration,
 }
 
 impl Screen {
-    /// An empty screen that may work for `budget` in all.
+    /// An empty screen with a total processing time of `budget`.
     pub fn new(size: Size, budget: Duration) -> Self {
         let terminal =
             avt::Terminal::new(size.cols.into(), size.rows.into()).expect("a playable size has no zero");
         Self { terminal, pending: None, left: budget }
     }
 
-    /// Takes one repaired event.
+    /// Processes a repaired event.
     pub fn feed(&mut self, line: &CastLine<'_>) {
         match line.code {
             Code::Output => self.output(&line.data),
@@ -35,14 +35,13 @@ impl Screen {
         }
     }
 
-    /// What to write to a fresh terminal of [`Screen::size`] to make it look like this one; nothing when
-    /// the budget is spent.
+    /// The output that makes a new terminal of [`Screen::size`] look like this one; `None` if the budget is used up.
     pub fn dump(&mut self) -> Option<String> {
         self.apply_resize();
         (!self.left.is_zero()).then(|| self.terminal.dump())
     }
 
-    /// The size now.
+    /// The current size.
     pub fn size(&self) -> Size {
         self.pending.unwrap_or_else(|| {
             let (cols, rows) = self.terminal.size();

@@ -1,86 +1,86 @@
-//! Bytes in, lines out, with a bound on what one line may cost.
+//! Splits a stream into lines, with a limit on the memory for one line.
 
-/// A piece of the stream between two line feeds.
+/// The bytes between two line feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split<'a> {
     /// A line without its line feed.
     Line(&'a [u8]),
-    /// A line that is longer than the bound; only its length is known.
+    /// A line that is longer than the limit: its bytes were dropped.
     TooLong {
-        /// Its length without the line feed.
+        /// The length without the line feed.
         length: u64,
     },
 }
 
-/// Cuts a stream into lines; holds at most the bound, whatever comes.
+/// Splits a stream into lines. Buffers at most the longest line's length.
 #[derive(Debug)]
 pub struct LineSplitter {
-    held: Vec<u8>,
-    /// Length of the line that is being skipped, if one is.
-    skipped: Option<u64>,
+    buffer: Vec<u8>,
+    /// The length so far of a line that is too long.
+    long_line: Option<u64>,
     max: usize,
-    /// Offset of the byte after the last line feed seen.
+    /// The offset after the last line feed.
     line_start: u64,
 }
 
 impl LineSplitter {
     /// A splitter whose lines are at most `max` bytes.
     pub fn new(max: usize) -> Self {
-        Self { held: Vec::new(), skipped: None, max, line_start: 0 }
+        Self { buffer: Vec::new(), long_line: None, max, line_start: 0 }
     }
 
-    /// A splitter that starts in the middle of a stream, at the beginning of a line.
+    /// A splitter that starts in the middle of a stream, at the start of a line.
     pub fn starting_at(offset: u64, max: usize) -> Self {
         Self { line_start: offset, ..Self::new(max) }
     }
 
-    /// Takes bytes and hands out each line that they complete, with the offset where it starts.
+    /// Adds bytes, and passes each completed line with its offset to `on_line`.
     pub fn push(&mut self, mut bytes: &[u8], mut on_line: impl FnMut(u64, Split<'_>)) {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             self.complete(&bytes[..end], &mut on_line);
             bytes = &bytes[end + 1..];
         }
-        self.hold(bytes);
+        self.buffer_rest(bytes);
     }
 
-    /// Offset in the stream where the unfinished line starts.
+    /// The offset of the start of the unfinished line.
     pub fn line_start(&self) -> u64 {
         self.line_start
     }
 
-    /// How many bytes of an unfinished line there are.
+    /// The number of bytes of the unfinished line.
     pub fn unfinished(&self) -> u64 {
-        self.skipped.unwrap_or(self.held.len() as u64)
+        self.long_line.unwrap_or(self.buffer.len() as u64)
     }
 
     fn complete(&mut self, end: &[u8], on_line: &mut impl FnMut(u64, Split<'_>)) {
         let length = self.unfinished() + end.len() as u64;
         if length > self.max as u64 {
             on_line(self.line_start, Split::TooLong { length });
-        } else if self.held.is_empty() {
+        } else if self.buffer.is_empty() {
             on_line(self.line_start, Split::Line(end));
         } else {
-            self.held.extend_from_slice(end);
-            on_line(self.line_start, Split::Line(&self.held));
+            self.buffer.extend_from_slice(end);
+            on_line(self.line_start, Split::Line(&self.buffer));
         }
         self.line_start += length + 1;
-        self.skipped = None;
-        // One long line must not keep its memory for the rest of the session.
-        if self.held.capacity() > 64 << 10 {
-            self.held = Vec::new();
+        self.long_line = None;
+        // A long line's memory is not kept for the rest of the session.
+        if self.buffer.capacity() > 64 << 10 {
+            self.buffer = Vec::new();
         } else {
-            self.held.clear();
+            self.buffer.clear();
         }
     }
 
-    fn hold(&mut self, rest: &[u8]) {
-        if let Some(length) = &mut self.skipped {
+    fn buffer_rest(&mut self, rest: &[u8]) {
+        if let Some(length) = &mut self.long_line {
             *length += rest.len() as u64;
-        } else if self.held.len() + rest.len() > self.max {
-            self.skipped = Some((self.held.len() + rest.len()) as u64);
-            self.held = Vec::new();
+        } else if self.buffer.len() + rest.len() > self.max {
+            self.long_line = Some((self.buffer.len() + rest.len()) as u64);
+            self.buffer = Vec::new();
         } else {
-            self.held.extend_from_slice(rest);
+            self.buffer.extend_from_slice(rest);
         }
     }
 }
@@ -116,7 +116,7 @@ mod tests {
         let chunk = vec![b'x'; 64 << 10];
         for _ in 0..1600 {
             splitter.push(&chunk, |_, _| panic!("no line ended"));
-            assert!(splitter.held.capacity() <= 1024);
+            assert!(splitter.buffer.capacity() <= 1024);
         }
         let mut seen = Vec::new();
         splitter.push(b"\nnext\n", |at, split| match split {

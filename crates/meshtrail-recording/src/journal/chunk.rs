@@ -1,8 +1,7 @@
-//! Chunks: a journal file's content as it is shipped to a bucket, so that a machine lost for good takes
-//! little with it.
+//! Chunks: the content of a journal file in the form that is shipped to a bucket, against the loss of the machine.
 //!
-//! zstd over one JSON line `{"format":1,"generation":…,"sessions":[openings]}` and the frames of these
-//! sessions. Each chunk can be read by itself; together they give each session's bytes.
+//! zstd over one JSON line `{"format":1,"generation":…,"sessions":[openings]}` and the frames of these sessions. Each
+//! chunk can be read alone; all chunks together contain each session's bytes.
 
 use std::{
     fs::File,
@@ -17,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Folders, Opening, Scan, Shared, file,
     frame::{Frame, FrameKind, scan},
-    layout::of_generation,
-    locked,
-    tape::TapeState,
+    layout::extents_of,
+    lock,
+    session_stream::StreamState,
 };
 
 const FORMAT: u64 = 1;
 
-/// The most a chunk may hold: a journal file and the sessions' openings.
+/// The unpacked size that a chunk may have: a journal file and the sessions' openings fit.
 const MAX_UNPACKED: u64 = 128 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -36,32 +35,26 @@ struct Head {
 
 /// Why a chunk can't be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ChunkError {
-    /// It can't be unpacked.
     #[error("the chunk can't be unpacked")]
     Packed(#[source] io::Error),
-    /// It unpacks to more than any chunk holds.
     #[error("the chunk holds more than {MAX_UNPACKED} bytes")]
     TooLong,
-    /// Its first line is not what it should be.
     #[error("the chunk's first line is wrong")]
     Head(#[source] serde_json::Error),
-    /// A newer version made it.
     #[error("the chunk has format {found}, this program knows up to {FORMAT}: a newer version wrote it")]
-    Newer {
-        /// Its format.
-        found: u64,
-    },
+    Newer { found: u64 },
 }
 
-/// A chunk that was unpacked.
+/// An unpacked chunk.
 pub struct Chunk {
     head: Head,
     frames: Vec<u8>,
 }
 
 impl Chunk {
-    /// Unpacks one, within bounds.
+    /// Unpacks a chunk of at most `MAX_UNPACKED` bytes.
     pub fn read(packed: &[u8]) -> Result<Chunk, ChunkError> {
         let mut bytes = Vec::new();
         let unpacking = zstd::Decoder::new(packed).map_err(ChunkError::Packed)?;
@@ -78,12 +71,12 @@ impl Chunk {
         Ok(Chunk { head, frames })
     }
 
-    /// Its generation.
+    /// The generation of its journal file.
     pub fn generation(&self) -> u64 {
         self.head.generation
     }
 
-    /// The sessions in it.
+    /// The openings of its sessions.
     pub fn sessions(&self) -> &[Opening] {
         &self.head.sessions
     }
@@ -94,23 +87,23 @@ impl Chunk {
 }
 
 impl Folders {
-    /// Where a generation's chunk waits to be shipped.
+    /// The path of a generation's chunk until it is shipped.
     pub fn chunk(&self, generation: u64) -> PathBuf {
         self.ship.join(format!("{generation:020}.zst"))
     }
 }
 
-/// Writes the chunk of one generation; nothing if all its sessions are sealed already.
+/// Writes the chunk of one generation; none if all its sessions are discarded.
 pub(super) fn write(
     shared: &Shared,
-    tapes: &[Arc<TapeState>],
+    streams: &[Arc<StreamState>],
     generation: u64,
     journal: &File,
 ) -> io::Result<()> {
-    let open: Vec<&Arc<TapeState>> = tapes
+    let open: Vec<&Arc<StreamState>> = streams
         .iter()
-        .filter(|tape| !locked(&tape.spool).done)
-        .filter(|tape| of_generation(&locked(&tape.placed).extents, generation).next().is_some())
+        .filter(|stream| !lock(&stream.spool).discarded)
+        .filter(|stream| extents_of(&lock(&stream.locations).extents, generation).next().is_some())
         .collect();
     if open.is_empty() {
         return Ok(());
@@ -118,23 +111,28 @@ pub(super) fn write(
     let path = shared.folders.chunk(generation);
     let beside = path.with_extension("new");
     let mut packed = zstd::Encoder::new(BufWriter::new(File::create(&beside)?), 3)?;
-    let sessions = open.iter().map(|tape| tape.opening.clone()).collect();
+    let sessions = open.iter().map(|stream| stream.opening.clone()).collect();
     serde_json::to_writer(&mut packed, &Head { format: FORMAT, generation, sessions })?;
     packed.write_all(b"\n")?;
-    for tape in open {
-        write_frames(tape, generation, journal, &mut packed)?;
+    for stream in open {
+        write_frames(stream, generation, journal, &mut packed)?;
     }
     packed.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    // A crash before the sync that follows leaves none of it or half of it under its other name: the journal
-    // file is still there, and recovery lays it out without a chunk.
+    // A crash before the following sync leaves no chunk, or a part of it under the temporary name. The journal file
+    // still exists, and recovery lays it out without a chunk.
     std::fs::rename(beside, path)?;
     file::sync_folder(&shared.folders.ship)
 }
 
-fn write_frames(tape: &TapeState, generation: u64, journal: &File, out: &mut impl Write) -> io::Result<()> {
-    let extents: Vec<_> = of_generation(&locked(&tape.placed).extents, generation).copied().collect();
+fn write_frames(
+    stream: &StreamState,
+    generation: u64,
+    journal: &File,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let extents: Vec<_> = extents_of(&lock(&stream.locations).extents, generation).copied().collect();
     let (mut payload, mut frame) = (Vec::new(), Vec::new());
-    let number = tape.number();
+    let number = stream.number();
     for extent in extents {
         payload.resize(extent.length as usize, 0);
         journal.read_exact_at(&mut payload, extent.at)?;
@@ -143,8 +141,8 @@ fn write_frames(tape: &TapeState, generation: u64, journal: &File, out: &mut imp
             .write(generation, &mut frame);
         out.write_all(&frame)?;
     }
-    let closing = locked(&tape.closing).clone();
-    if let Some(closing) = closing.filter(|_| tape.durable.borrow().closed) {
+    let closing = lock(&stream.closing).clone();
+    if let Some(closing) = closing.filter(|_| stream.durable.borrow().closed) {
         frame.clear();
         let payload = serde_json::to_vec(&closing)?;
         Frame { kind: FrameKind::Close, batch: 0, number, offset: closing.bytes, payload: &payload }

@@ -1,4 +1,4 @@
-//! Journal files: a head that says what they are, then frames, in space reserved beforehand.
+//! Journal files: a head with format and generation, then frames, in preallocated space.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,7 +12,7 @@ use rustix::fs::FallocateFlags;
 use super::{JournalError, Shared};
 use crate::faults::Step;
 
-/// Bytes before the first frame.
+/// The length of the head, which the first frame follows.
 pub(super) const HEAD: u64 = 4096;
 
 const VERSION: u64 = 1;
@@ -23,37 +23,37 @@ pub(super) fn path(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("{generation:020}.journal"))
 }
 
-/// Makes a file with its space reserved; its name is durable when this returns.
+/// Creates a file with preallocated space. Its name is durable when this returns.
 pub(super) fn create(shared: &Shared, generation: u64) -> io::Result<File> {
     let path = path(&shared.folders.journal, generation);
     shared.faults.around(Step::CreateJournal, || {
         let file = open_empty(&path)?;
-        reserve(&file, shared.limits.file)?;
+        reserve(&file, shared.limits.file_size)?;
         write_head(&file, generation)?;
-        // A crash before these two leaves a file without frames, or none: recovery deletes it.
+        // A crash before these two syncs leaves no file, or one without frames, which recovery deletes.
         file.sync_all()?;
         sync_folder(&shared.folders.journal)?;
         Ok(file)
     })
 }
 
-/// Makes a file whose every block is written already, under a name that recovery does not read.
+/// Creates a file with every block written, under a name that recovery does not read.
 ///
-/// Syncing what overwrites such blocks touches no metadata. In space that is only reserved, each sync has to
-/// wait for the file system's own journal, and with it for whatever else is written on that disk.
+/// Overwriting written blocks changes no metadata. In space that is only preallocated, each sync waits for the file
+/// system's own journal, and so for all other writes on that disk.
 pub(super) fn prewrite(shared: &Shared, stopped: impl Fn() -> bool) -> io::Result<File> {
     const STEP: usize = 1 << 20;
     let file = open_empty(&spare(shared))?;
-    reserve(&file, shared.limits.file)?;
+    reserve(&file, shared.limits.file_size)?;
     let zeros = vec![0; STEP];
     let mut at = 0;
-    while at < shared.limits.file {
+    while at < shared.limits.file_size {
         if stopped() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let length = usize::try_from(shared.limits.file - at).unwrap_or(STEP).min(STEP);
+        let length = usize::try_from(shared.limits.file_size - at).unwrap_or(STEP).min(STEP);
         file.write_all_at(&zeros[..length], at)?;
-        // Step by step, so that commits have the disk to themselves in between.
+        // Synced in steps, so that commits get the disk in between.
         file.sync_data()?;
         at += length as u64;
     }
@@ -65,7 +65,7 @@ pub(super) fn adopt(shared: &Shared, file: File, generation: u64) -> io::Result<
     shared.faults.around(Step::CreateJournal, || {
         write_head(&file, generation)?;
         file.sync_all()?;
-        // A crash before this leaves a spare file, which the next one is written over.
+        // A crash before this leaves the spare file, which the next start overwrites.
         std::fs::rename(spare(shared), path(&shared.folders.journal, generation))?;
         sync_folder(&shared.folders.journal)?;
         Ok(file)
@@ -86,7 +86,7 @@ fn write_head(file: &File, generation: u64) -> io::Result<()> {
     file.write_all_at(&head, 0)
 }
 
-/// Makes the names in a folder durable.
+/// Makes a folder's entries durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -94,14 +94,14 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 fn reserve(file: &File, size: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size) {
         Ok(()) => Ok(()),
-        // Not every file system can; then the space is found missing when it is written.
+        // Not every file system supports it. Missing space then shows at a write.
         Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The generation that a file says it is; nothing if its head never got written.
-pub(super) fn generation(path: &Path, bytes: &[u8]) -> Result<Option<u64>, JournalError> {
+/// Reads the generation from a file's head; `None` if the head was never written.
+pub(super) fn read_generation(path: &Path, bytes: &[u8]) -> Result<Option<u64>, JournalError> {
     let head = bytes.get(..64).unwrap_or(bytes);
     let Some(rest) = head.strip_prefix(MARK.as_bytes()) else { return Ok(None) };
     let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();

@@ -1,21 +1,21 @@
-//! Frames: how one chunk of one session lies in a journal file.
+//! Frames: the records of a journal file.
 //!
 //! ```text
 //! magic u32 │ crc32c u32 │ length u32 │ kind u32 │ generation u64 │ batch u64 │ number u64 │ offset u64 │ bytes │ pad to 8
 //! ```
 //!
-//! All numbers are little-endian; the checksum covers everything after itself up to the end of the bytes.
-//! A frame of another generation is what an older use of the disk left, and is no frame.
+//! All numbers are little-endian. The checksum covers everything from `length` to the end of the bytes. A frame of
+//! another generation is left over from an earlier use of the disk blocks, and is ignored.
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MTJ1");
 
 /// Bytes before the payload.
 pub(super) const HEAD: usize = 48;
 
-/// The longest payload; longer chunks are cut.
+/// The longest payload; longer ones are split.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 
-/// What a frame holds.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
     /// The start of a session: its opening as JSON.
@@ -24,7 +24,7 @@ pub enum FrameKind {
     Bytes,
     /// The end of a session: its closing as JSON.
     Close,
-    /// The session is sealed; nothing of it is needed here any more.
+    /// The session is sealed: the journal does not need its bytes any more.
     Done,
 }
 
@@ -38,7 +38,7 @@ impl FrameKind {
         }
     }
 
-    fn of(code: u32) -> Option<Self> {
+    fn from_code(code: u32) -> Option<Self> {
         [Self::Open, Self::Bytes, Self::Close, Self::Done].into_iter().find(|kind| kind.code() == code)
     }
 }
@@ -46,20 +46,20 @@ impl FrameKind {
 /// One frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What it holds.
+    /// The kind.
     pub kind: FrameKind,
-    /// Which commit wrote it.
+    /// The number of the commit that wrote it.
     pub batch: u64,
-    /// Which session it belongs to.
+    /// The session's number.
     pub number: u64,
     /// Offset of the bytes in the session.
     pub offset: u64,
-    /// The bytes.
+    /// The received bytes, or JSON.
     pub payload: &'a [u8],
 }
 
 impl Frame<'_> {
-    /// How many bytes it takes in a file.
+    /// The size in a file of a frame with this payload.
     pub(super) fn size(payload: usize) -> usize {
         (HEAD + payload).next_multiple_of(8)
     }
@@ -92,24 +92,25 @@ impl Frame<'_> {
         if crc32c::crc32c(&bytes[8..HEAD + length]) != u32_at(4)? {
             return None;
         }
-        let kind = FrameKind::of(u32_at(12)?)?;
+        let kind = FrameKind::from_code(u32_at(12)?)?;
         Some(Frame { kind, batch: u64_at(24)?, number: u64_at(32)?, offset: u64_at(40)?, payload })
     }
 }
 
-/// What a journal file holds.
+/// The frames found in a journal file.
 #[derive(Debug, Default)]
 pub struct Scan<'a> {
-    /// Each whole frame, and where it starts.
+    /// Each valid frame, with its position.
     pub frames: Vec<(usize, Frame<'a>)>,
-    /// Where bytes are that are no frame although durable frames follow them: a damaged disk, or a hand.
+    /// The position of bytes that are no valid frame although durable frames follow: of a damaged disk, or changed by
+    /// somebody.
     pub damage: Option<usize>,
 }
 
-/// Reads all frames of one generation; goes on behind what is damaged.
+/// Reads all frames of one generation, and continues after damaged bytes.
 ///
-/// A hole whose followers are all of the last batch is what a crash leaves when it comes between writing and
-/// syncing: nothing in that batch was acknowledged. A hole with a later batch behind it was durable once.
+/// A hole that is followed only by frames of the last batch is left by a crash between write and sync: no frame of that
+/// batch was acknowledged. A hole that a later batch follows was durable.
 pub fn scan(bytes: &[u8], generation: u64) -> Scan<'_> {
     let mut found = Scan::default();
     let mut hole: Option<(usize, u64)> = None;
@@ -120,9 +121,9 @@ pub fn scan(bytes: &[u8], generation: u64) -> Scan<'_> {
             at = next_magic(bytes, at + 8);
             continue;
         };
-        if let Some((start, first_behind)) = &mut hole {
-            *first_behind = (*first_behind).min(frame.batch);
-            if frame.batch > *first_behind {
+        if let Some((start, first_after)) = &mut hole {
+            *first_after = (*first_after).min(frame.batch);
+            if frame.batch > *first_after {
                 found.damage = found.damage.or(Some(*start));
             }
         }
@@ -175,7 +176,7 @@ mod tests {
             let found = scan(&flipped, 9);
             let padding = found.frames.len() == 4;
             let hit = starts.iter().rposition(|&start| start <= at).unwrap();
-            // Behind the third frame only one batch follows: that could be a crash, and is left to the marks.
+            // After the third frame only one batch follows: that could be a crash, which the marks will tell.
             let expected = (!padding && hit < 2).then_some(starts[hit]);
             assert_eq!(found.damage, expected, "byte {at}");
             assert!(found.frames.len() >= 3, "byte {at}");

@@ -1,22 +1,24 @@
-//! The journal: one file on local disk that takes the bytes of all sessions as they come.
+//! The journal: one file on local disk for the received bytes of all sessions.
 //!
-//! Ten thousand files can't be made durable ten thousand times a second; one can. So all sessions' chunks go
-//! through one journal with group commit, and are laid out per session afterwards, in their own time:
+//! Ten thousand files can't be synced many times a second, one file can. So the bytes of all sessions go through one
+//! journal with group commit, and are later *laid out*: moved to one file per session in the spool.
 //!
 //! ```text
-//! Tape::append ─→ queue ─→ writer thread: one write + fdatasync for all ─→ durable watermark of each session
-//!                                 │ each 64 MiB or 30 s
-//!                                 └─→ layout thread: spool/<session>.cast ─→ one syncfs ─→ journal file deleted
+//! SessionStream::append ─→ queue ─→ writer thread: one write + fdatasync for all ─→ durable watermark of each session
+//!                                         │ each 64 MiB or 30 s
+//!                                         └─→ layout thread: spool/<session>.cast ─→ one syncfs ─→ journal file deleted
 //! ```
 //!
-//! - What [`Tape::durable`] says is on disk survives a crash at any instant.
+//! - Bytes that [`SessionStream::watch_durable`] reports survive a crash at any instant.
 //! - Bytes of one session are laid out in order and without holes, each exactly once.
-//! - Queued bytes are bounded per session and in all; a sender past them waits in [`Tape::room`].
-//! - Senders take turns: what one has queued does not stand before another's. Where files are laid out slower than they
-//!   are written, whoever had an eighth of a file waits; all wait only as a last resort.
-//! - A failed write or sync is final for every session that had bytes in it: nothing is retried behind a
-//!   sender's back, since what reached the disk is not known then.
-//! - A file of a newer version is refused, never touched.
+//! - Queued bytes are limited per session and in total; beyond that a sender waits in
+//!   [`SessionStream::acquire_room`].
+//! - Scheduling is fair between senders (round robin by bytes): a sender's queue does not delay another's. While layout
+//!   is slower than writing, a sender waits once it has an eighth of the current file; all senders wait only when too
+//!   many files are not laid out.
+//! - A failed write or sync ends every session that has bytes in it. Nothing is retried, since it is unknown then which
+//!   bytes reached the disk.
+//! - A file of a newer version is refused and not changed.
 //!
 //! What the bytes mean is not known here.
 
@@ -25,8 +27,8 @@ mod file;
 mod frame;
 mod layout;
 mod recover;
+mod session_stream;
 mod spool;
-mod tape;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -45,41 +47,41 @@ use tokio::sync::Semaphore;
 
 pub use chunk::{Chunk, ChunkError};
 pub use frame::{Frame, FrameKind, MAX_PAYLOAD, Scan, scan};
-pub use recover::Recovered;
-pub(crate) use recover::{Sessions, sessions_left};
-pub use tape::{Closing, Durable, End, Opening, Room, Tape};
+pub use recover::RecoveredSession;
+pub(crate) use recover::{Recovery, unsealed_on_disk};
+pub use session_stream::{AppendPermit, Closing, DurableState, End, Opening, SessionStream};
 
 use crate::faults::Faults;
-use tape::TapeState;
+use session_stream::StreamState;
 
-/// How large things may get, and how long they may wait.
+/// Limits of sizes and times.
 #[derive(Debug, Clone)]
 pub struct JournalLimits {
-    /// Size of one journal file.
-    pub file: u64,
-    /// How long bytes stay in a journal file before they are laid out.
+    /// The size of a journal file in bytes.
+    pub file_size: u64,
+    /// The age at which a journal file is laid out although it is not full.
     pub rotate_every: Duration,
-    /// Bytes of one session that are received and not durable yet.
+    /// Bytes of one session that are received but not durable.
     pub per_session: u64,
-    /// Bytes of all sessions that are received and not durable yet.
-    pub in_all: usize,
-    /// How long the writer lets a small batch gather before it commits.
-    pub gather: Duration,
-    /// Journal files that wait to be laid out; at more the writer pauses, and with it the senders.
-    pub files: usize,
-    /// Whether chunk files are made for a bucket.
+    /// Bytes of all sessions that are received but not durable.
+    pub in_total: usize,
+    /// How long the writer waits for more frames before it commits a small batch.
+    pub gather_time: Duration,
+    /// Journal files that are not laid out; with this many the writer pauses, and with it all senders.
+    pub max_files: usize,
+    /// Whether chunks are written for a bucket.
     pub ship: bool,
 }
 
 impl Default for JournalLimits {
     fn default() -> Self {
         Self {
-            file: 64 << 20,
+            file_size: 64 << 20,
             rotate_every: Duration::from_secs(30),
             per_session: 1 << 20,
-            in_all: 64 << 20,
-            gather: Duration::from_millis(1),
-            files: 8,
+            in_total: 64 << 20,
+            gather_time: Duration::from_millis(1),
+            max_files: 8,
             ship: false,
         }
     }
@@ -87,86 +89,67 @@ impl Default for JournalLimits {
 
 /// Why the journal can't be opened.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum JournalError {
-    /// A folder can't be made or read.
     #[error("failed to open {path}")]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file of a version that this program does not know.
+    Folder { path: PathBuf, source: io::Error },
     #[error("{path} has format {found}, this program knows up to {known}: a newer version wrote it")]
-    Newer {
-        /// Which.
-        path: PathBuf,
-        /// Its version.
-        found: u64,
-        /// The newest version known here.
-        known: u64,
-    },
-    /// What a crash left can't be laid out.
+    Newer { path: PathBuf, found: u64, known: u64 },
     #[error("failed to lay out {path}")]
-    Layout {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Layout { path: PathBuf, source: io::Error },
 }
 
-/// Where the journal keeps what.
+/// The folders of the journal.
 #[derive(Debug, Clone)]
 pub struct Folders {
     /// Journal files.
     pub journal: PathBuf,
-    /// One file of bytes per open session.
+    /// Laid out bytes, one file for each unsealed session.
     pub spool: PathBuf,
-    /// Chunks that wait to be shipped to the bucket.
+    /// Chunks that are not in the bucket yet.
     pub ship: PathBuf,
 }
 
 impl Folders {
-    /// The folders under one local folder.
+    /// The folders below one local folder.
     pub fn under(local: &Path) -> Self {
         Self { journal: local.join("journal"), spool: local.join("spool"), ship: local.join("ship") }
     }
 }
 
-/// The journal of all sessions; cheap to clone.
+/// The journal of all sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     shared: Arc<Shared>,
     threads: Arc<Threads>,
 }
 
-/// What the handle, the writer and the layout thread share.
+/// State that the handles, the writer thread and the layout thread share.
 struct Shared {
     folders: Folders,
     limits: JournalLimits,
     faults: Faults,
     queue: Mutex<writer::Queue>,
-    /// Rung when the queue gets something, or a journal file was laid out.
-    bell: Condvar,
-    tapes: Mutex<HashMap<u64, Arc<TapeState>>>,
-    /// Journal files that hold bytes which are in no spool file yet, by generation.
+    /// Notified when the queue gets an item or a journal file was laid out.
+    wakeup: Condvar,
+    streams: Mutex<HashMap<u64, Arc<StreamState>>>,
+    /// Journal files that are not laid out, by generation.
     files: Mutex<BTreeMap<u64, Arc<File>>>,
-    /// Held while a file is made, so that no two are made of one generation.
+    /// Locked while a file is created, so that no two files have the same generation.
     next: Mutex<NextFile>,
     budget: Arc<Semaphore>,
-    /// Rung with the generation of each chunk file made.
-    shipped: tokio::sync::watch::Sender<u64>,
+    /// The generation of the newest chunk file.
+    newest_chunk: tokio::sync::watch::Sender<u64>,
 }
 
-/// The file that will be written next.
+/// The next journal file.
 struct NextFile {
     generation: u64,
-    /// Made ahead by the layout thread, so that nobody waits for it.
-    made: Option<File>,
+    /// Created ahead by the layout thread, so that no commit waits for it.
+    file: Option<File>,
 }
 
-/// The two threads; the last handle stops them.
+/// The two threads. Dropping the last handle of the journal stops them.
 struct Threads {
     shared: Arc<Shared>,
     handles: Mutex<Vec<JoinHandle<()>>>,
@@ -174,41 +157,41 @@ struct Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        locked(&self.shared.queue).stop = true;
-        self.shared.bell.notify_all();
-        for handle in std::mem::take(&mut *locked(&self.handles)) {
-            // A thread that panicked has said so already; there is nobody left to tell.
+        lock(&self.shared.queue).stop = true;
+        self.shared.wakeup.notify_all();
+        for handle in std::mem::take(&mut *lock(&self.handles)) {
+            // A panic was already reported by the thread.
             drop(handle.join());
         }
     }
 }
 
 impl Journal {
-    /// Opens the journal and lays out what a crash left in it. Generations count on from `generation`,
-    /// which must be larger than any used before.
+    /// Opens the journal and lays out the files that a crash left. Generations start at `generation`, which must be
+    /// larger than any used before.
     pub fn open(
         local: &Path,
         generation: u64,
         limits: JournalLimits,
         faults: Faults,
-    ) -> Result<(Journal, Vec<Recovered>), JournalError> {
+    ) -> Result<(Journal, Vec<RecoveredSession>), JournalError> {
         let folders = Folders::under(local);
         for path in [&folders.journal, &folders.spool, &folders.ship] {
             std::fs::create_dir_all(path)
                 .map_err(|source| JournalError::Folder { path: path.clone(), source })?;
         }
-        let budget = Arc::new(Semaphore::new(limits.in_all));
+        let budget = Arc::new(Semaphore::new(limits.in_total));
         let shared = Arc::new(Shared {
             folders,
             limits,
             faults,
             queue: Mutex::default(),
-            bell: Condvar::new(),
-            tapes: Mutex::default(),
+            wakeup: Condvar::new(),
+            streams: Mutex::default(),
             files: Mutex::default(),
-            next: Mutex::new(NextFile { generation, made: None }),
+            next: Mutex::new(NextFile { generation, file: None }),
             budget,
-            shipped: tokio::sync::watch::Sender::new(0),
+            newest_chunk: tokio::sync::watch::Sender::new(0),
         });
         let recovered = recover::recover(&shared)?;
         let handles = start(&shared);
@@ -216,38 +199,38 @@ impl Journal {
         Ok((Journal { shared, threads }, recovered))
     }
 
-    /// Starts a session's tape; it is durable once [`Tape::opened`] returns. Sessions of one `lane` take turns with those
-    /// of others.
-    pub fn begin(&self, opening: Opening, lane: u64) -> Tape {
-        let state = Arc::new(TapeState::new(opening, lane));
-        locked(&self.shared.tapes).insert(state.number(), state.clone());
-        Tape::started(state, self.shared.clone())
+    /// Starts a session's stream. Its opening is durable once [`SessionStream::wait_opened`] returns. Sessions with the
+    /// same `lane` share one place in the writer's round robin.
+    pub fn begin(&self, opening: Opening, lane: u64) -> SessionStream {
+        let state = Arc::new(StreamState::new(opening, lane));
+        lock(&self.shared.streams).insert(state.number(), state.clone());
+        SessionStream::start(state, self.shared.clone())
     }
 
-    /// The tape of a session that was recovered, to read it and to be done with it.
-    pub fn resume(&self, recovered: &Recovered) -> Tape {
-        let state = Arc::new(TapeState::spooled(recovered));
-        locked(&self.shared.tapes).insert(state.number(), state.clone());
-        Tape::resumed(state, self.shared.clone())
+    /// The stream of a recovered session, to read and to discard it.
+    pub fn resume(&self, recovered: &RecoveredSession) -> SessionStream {
+        let state = Arc::new(StreamState::from_recovered(recovered));
+        lock(&self.shared.streams).insert(state.number(), state.clone());
+        SessionStream::resume(state, self.shared.clone())
     }
 
-    /// Lays out what the current file holds now instead of when it is due.
+    /// Lays out the current file now, before it is due.
     pub fn rotate(&self) {
-        locked(&self.shared.queue).rotate = true;
-        self.shared.bell.notify_all();
+        lock(&self.shared.queue).rotate = true;
+        self.shared.wakeup.notify_all();
     }
 
-    /// The newest generation of which a chunk file was made, and the ones to come.
-    pub fn chunks(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.shared.shipped.subscribe()
+    /// The generation of the newest chunk file.
+    pub fn watch_chunks(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.newest_chunk.subscribe()
     }
 
-    /// Where things lie.
+    /// The folders of the journal.
     pub fn folders(&self) -> &Folders {
         &self.shared.folders
     }
 
-    /// Lays out all that is queued and stops; what was durable is durable without it.
+    /// Lays out all queued bytes and stops. Durable bytes are durable without this.
     pub fn close(self) {
         self.rotate();
         drop(self.threads);
@@ -270,7 +253,7 @@ fn start(shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
     ]
 }
 
-/// Locks; a panic elsewhere leaves the data as it was between two complete changes.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex, even a poisoned one: a panic in another thread leaves no half-made change behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

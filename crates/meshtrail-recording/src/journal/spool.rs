@@ -1,6 +1,6 @@
-//! The spool: what was laid out of each open session.
+//! The spool: files with the laid out bytes of each unsealed session.
 //!
-//! `<session>.json` is its opening, `<session>.cast` its bytes, `<session>.end.json` its closing once it has one.
+//! `<session>.json` is the opening, `<session>.cast` the bytes, `<session>.end.json` the closing.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +13,7 @@ use std::{
 use meshtrail_event::SessionId;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Shared, locked, tape::TapeState};
+use super::{Shared, lock, session_stream::StreamState};
 
 pub(super) fn opening_path(folder: &Path, session: &SessionId) -> PathBuf {
     folder.join(format!("{session}.json"))
@@ -27,16 +27,16 @@ pub(super) fn bytes_path(folder: &Path, session: &SessionId) -> PathBuf {
     folder.join(format!("{session}.cast"))
 }
 
-/// Opens a session's bytes for writing, making the file if it is not there.
+/// Opens the file of a session's bytes for writing; creates it if it is missing.
 pub(super) fn bytes_file(folder: &Path, session: &SessionId) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options.open(bytes_path(folder, session))
 }
 
-/// Writes a small document; durable after the next [`sync`].
+/// Writes an opening or a closing. It is durable after the next [`sync`].
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    // Written beside and renamed, so that a crash never leaves half of it under its name.
+    // Renamed when it is complete, so that a crash never leaves half a document under its name.
     let beside = path.with_extension("json.new");
     fs::write(&beside, serde_json::to_vec(value)?)?;
     fs::rename(beside, path)
@@ -50,15 +50,15 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T
     }
 }
 
-/// Makes all that was written on this file system durable, with one call instead of one per session.
+/// Makes all writes on this file system durable, with one call instead of one per session.
 ///
-/// Since Linux 5.8 it also reports write errors that happened since the folder was opened, which is why the
-/// caller opens it before it writes.
+/// Since Linux 5.8 it also reports write errors since the folder was opened, so callers open the folder before they
+/// write.
 pub(super) fn sync(folder: &File) -> io::Result<()> {
     Ok(rustix::fs::syncfs(folder)?)
 }
 
-/// Deletes a session's files; its opening last, since without it the others mean nothing.
+/// Deletes a session's files; the opening last, since recovery finds a session by its opening.
 pub(super) fn remove(folder: &Path, session: &SessionId) -> io::Result<()> {
     for path in [bytes_path(folder, session), closing_path(folder, session), opening_path(folder, session)] {
         match fs::remove_file(path) {
@@ -69,22 +69,22 @@ pub(super) fn remove(folder: &Path, session: &SessionId) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the next bytes are to be read.
-enum Place {
+/// The location of the next bytes.
+enum ReadLocation {
     Spool { length: usize },
     Journal(Vec<(Arc<File>, u64, usize)>),
 }
 
-/// Reads durable bytes of a session from wherever they lie; not found once it is sealed.
-pub(super) fn read(shared: &Shared, state: &TapeState, from: u64, length: usize) -> io::Result<Vec<u8>> {
-    match place(shared, state, from, length)? {
-        Place::Spool { length } => {
+/// Reads durable bytes of a session from spool or journal. Fails with `NotFound` once the session is discarded.
+pub(super) fn read(shared: &Shared, state: &StreamState, from: u64, length: usize) -> io::Result<Vec<u8>> {
+    match locate(shared, state, from, length)? {
+        ReadLocation::Spool { length } => {
             let mut bytes = vec![0; length];
             File::open(bytes_path(&shared.folders.spool, &state.opening.session))?
                 .read_exact_at(&mut bytes, from)?;
             Ok(bytes)
         }
-        Place::Journal(pieces) => {
+        ReadLocation::Journal(pieces) => {
             let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.2).sum());
             for (file, at, length) in pieces {
                 let start = bytes.len();
@@ -96,26 +96,26 @@ pub(super) fn read(shared: &Shared, state: &TapeState, from: u64, length: usize)
     }
 }
 
-fn place(shared: &Shared, state: &TapeState, from: u64, length: usize) -> io::Result<Place> {
-    let placed = locked(&state.placed);
-    if from < placed.spooled {
-        let left = usize::try_from(placed.spooled - from).unwrap_or(usize::MAX);
-        return Ok(Place::Spool { length: length.min(left) });
+fn locate(shared: &Shared, state: &StreamState, from: u64, length: usize) -> io::Result<ReadLocation> {
+    let locations = lock(&state.locations);
+    if from < locations.spooled {
+        let left = usize::try_from(locations.spooled - from).unwrap_or(usize::MAX);
+        return Ok(ReadLocation::Spool { length: length.min(left) });
     }
-    // Extents leave the list before their file leaves the map, so each of these is there but for a session
-    // that is done, which nobody lays out any more.
-    let files = locked(&shared.files);
-    let first = placed.extents.partition_point(|extent| extent.offset + u64::from(extent.length) <= from);
+    // Layout removes extents from the list before it removes their file from the map. So a file is missing only for a
+    // discarded session, whose extents stay in the list.
+    let files = lock(&shared.files);
+    let first = locations.extents.partition_point(|extent| extent.offset + u64::from(extent.length) <= from);
     let (mut pieces, mut wanted) = (Vec::new(), length);
-    for extent in &placed.extents[first..] {
+    for extent in &locations.extents[first..] {
         if wanted == 0 {
             break;
         }
         let skip = from.saturating_sub(extent.offset);
-        let there = usize::try_from(u64::from(extent.length) - skip).unwrap_or(usize::MAX);
+        let available = usize::try_from(u64::from(extent.length) - skip).unwrap_or(usize::MAX);
         let file = files.get(&extent.generation).ok_or(io::ErrorKind::NotFound)?;
-        pieces.push((file.clone(), extent.at + skip, there.min(wanted)));
-        wanted -= there.min(wanted);
+        pieces.push((file.clone(), extent.at + skip, available.min(wanted)));
+        wanted -= available.min(wanted);
     }
-    Ok(Place::Journal(pieces))
+    Ok(ReadLocation::Journal(pieces))
 }

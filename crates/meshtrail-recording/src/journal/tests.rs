@@ -7,7 +7,7 @@ use super::*;
 use crate::faults::{Moment, Step};
 
 fn limits() -> JournalLimits {
-    JournalLimits { file: 32 << 10, gather: Duration::ZERO, ..JournalLimits::default() }
+    JournalLimits { file_size: 32 << 10, gather_time: Duration::ZERO, ..JournalLimits::default() }
 }
 
 fn opening(number: u64) -> Opening {
@@ -25,16 +25,16 @@ fn bytes(number: u64, from: u64, length: u64) -> Bytes {
     (from..from + length).map(|offset| byte(number, offset)).collect()
 }
 
-async fn append(tape: &Tape, from: u64, length: u64) -> Result<(), Arc<str>> {
-    let room = tape.room(usize::try_from(length).unwrap()).await?;
-    tape.append(bytes(tape.opening().number, from, length), room);
+async fn append(stream: &SessionStream, from: u64, length: u64) -> Result<(), Arc<str>> {
+    let permit = stream.acquire_room(usize::try_from(length).unwrap()).await?;
+    stream.append(bytes(stream.opening().number, from, length), permit);
     Ok(())
 }
 
-fn read_all(tape: &Tape) -> Vec<u8> {
+fn read_all(stream: &SessionStream) -> Vec<u8> {
     let mut all = Vec::new();
     loop {
-        let piece = tape.read(all.len() as u64, 1000).unwrap();
+        let piece = stream.read(all.len() as u64, 1000).unwrap();
         if piece.is_empty() {
             return all;
         }
@@ -42,33 +42,37 @@ fn read_all(tape: &Tape) -> Vec<u8> {
     }
 }
 
-fn open(local: &Path, generation: u64, faults: Faults) -> Result<(Journal, Vec<Recovered>), JournalError> {
+fn open(
+    local: &Path,
+    generation: u64,
+    faults: Faults,
+) -> Result<(Journal, Vec<RecoveredSession>), JournalError> {
     Journal::open(local, generation, limits(), faults)
 }
 
-/// Fails at the `nth` time of one step, and at everything from then on: what a crash looks like from inside.
+/// Fails at the `nth` time of one step, and at every step after it, as in a crash.
 fn dying(step: Step, moment: Moment, nth: usize) -> Faults {
-    let (dead, seen) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (dead, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     Faults::new(move |now, at| {
-        if (now, at) == (step, moment) && seen.fetch_add(1, Ordering::SeqCst) == nth {
+        if (now, at) == (step, moment) && count.fetch_add(1, Ordering::SeqCst) == nth {
             dead.store(true, Ordering::SeqCst);
         }
         if dead.load(Ordering::SeqCst) { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
     })
 }
 
-/// Three sessions write in turns until something fails; returns what each was told is durable.
+/// Three sessions write until something fails; returns the number of durable bytes of each, as it was reported.
 async fn write_until_it_fails(journal: &Journal) -> Vec<(u64, u64)> {
-    let tapes: Vec<Tape> = (1..=3).map(|number| journal.begin(opening(number), number)).collect();
+    let streams: Vec<SessionStream> = (1..=3).map(|number| journal.begin(opening(number), number)).collect();
     for round in 0..60 {
-        for tape in &tapes {
-            if append(tape, round * 1000, 1000).await.is_err() {
+        for stream in &streams {
+            if append(stream, round * 1000, 1000).await.is_err() {
                 continue;
             }
-            drop(tape.flushed().await);
+            drop(stream.wait_flushed().await);
         }
     }
-    tapes.iter().map(|tape| (tape.opening().number, tape.durable_now().bytes)).collect()
+    streams.iter().map(|stream| (stream.opening().number, stream.durable_now().bytes)).collect()
 }
 
 #[tokio::test]
@@ -76,13 +80,13 @@ async fn bytes_are_read_back_from_journal_and_spool_alike() {
     let local = tempfile::tempdir().unwrap();
     let (journal, recovered) = open(local.path(), 1, Faults::none()).unwrap();
     assert!(recovered.is_empty());
-    let told = write_until_it_fails(&journal).await;
-    assert_eq!(told, [(1, 60_000), (2, 60_000), (3, 60_000)]);
-    let tape = journal.begin(opening(4), 4);
-    append(&tape, 0, 5000).await.unwrap();
-    tape.flushed().await.unwrap();
-    assert_eq!(read_all(&tape), bytes(4, 0, 5000));
-    assert_eq!(tape.read(4990, 100).unwrap(), bytes(4, 4990, 10));
+    let durable_bytes = write_until_it_fails(&journal).await;
+    assert_eq!(durable_bytes, [(1, 60_000), (2, 60_000), (3, 60_000)]);
+    let stream = journal.begin(opening(4), 4);
+    append(&stream, 0, 5000).await.unwrap();
+    stream.wait_flushed().await.unwrap();
+    assert_eq!(read_all(&stream), bytes(4, 0, 5000));
+    assert_eq!(stream.read(4990, 100).unwrap(), bytes(4, 4990, 10));
 }
 
 #[tokio::test]
@@ -100,14 +104,14 @@ async fn what_was_durable_survives_a_crash_at_every_step_whether_the_step_was_ta
             for nth in [0, 2, 5] {
                 let local = tempfile::tempdir().unwrap();
                 let (journal, _) = open(local.path(), 1, dying(step, moment, nth)).unwrap();
-                let told = write_until_it_fails(&journal).await;
+                let durable_bytes = write_until_it_fails(&journal).await;
                 drop(journal);
 
                 // The next start may die in its recovery as well; the one after that may not.
                 drop(open(local.path(), 100, dying(Step::AppendSpool, Moment::After, 3)));
                 drop(open(local.path(), 200, dying(step, moment, 0)));
                 let (journal, recovered) = open(local.path(), 300, Faults::none()).unwrap();
-                for (number, durable) in told {
+                for (number, durable) in durable_bytes {
                     let found = recovered.iter().find(|found| found.opening.number == number);
                     let kept = found.map_or(0, |found| found.bytes);
                     assert!(kept >= durable, "{step:?} {moment:?} {nth}: {number} lost {}", durable - kept);
@@ -136,16 +140,16 @@ async fn a_failed_write_ends_the_sessions_in_it_and_no_others() {
     let (hit, spared) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     append(&hit, 0, 100).await.unwrap();
     append(&spared, 0, 100).await.unwrap();
-    spared.flushed().await.unwrap();
-    hit.flushed().await.unwrap();
+    spared.wait_flushed().await.unwrap();
+    hit.wait_flushed().await.unwrap();
 
     failing.store(true, Ordering::SeqCst);
     append(&hit, 100, 100).await.unwrap();
-    assert_eq!(hit.flushed().await.unwrap_err().as_ref(), "no space left");
+    assert_eq!(hit.wait_flushed().await.unwrap_err().as_ref(), "no space left");
     failing.store(false, Ordering::SeqCst);
 
     append(&spared, 100, 100).await.unwrap();
-    spared.flushed().await.unwrap();
+    spared.wait_flushed().await.unwrap();
     assert!(append(&hit, 200, 100).await.is_err(), "nothing is written behind a hole");
     let closing = Closing {
         end: End::Interrupted,
@@ -171,10 +175,10 @@ async fn a_sealed_session_leaves_nothing_and_a_start_finds_nothing_of_it() {
     let (short, long) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     append(&short, 0, 10).await.unwrap();
     append(&long, 0, 100_000).await.unwrap();
-    short.flushed().await.unwrap();
-    long.flushed().await.unwrap();
-    short.done().unwrap();
-    long.done().unwrap();
+    short.wait_flushed().await.unwrap();
+    long.wait_flushed().await.unwrap();
+    short.discard().unwrap();
+    long.discard().unwrap();
     drop((short, long));
     journal.close();
     assert_eq!(std::fs::read_dir(local.path().join("spool")).unwrap().count(), 0);
@@ -188,9 +192,9 @@ async fn a_flipped_byte_in_the_journal_keeps_what_stands_before_it_and_is_named(
     let (journal, _) = open(local.path(), 1, dying(Step::AppendSpool, Moment::Before, 0)).unwrap();
     let (hit, spared) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     for round in 0..5 {
-        for tape in [&hit, &spared] {
-            append(tape, round * 100, 100).await.unwrap();
-            tape.flushed().await.unwrap();
+        for stream in [&hit, &spared] {
+            append(stream, round * 100, 100).await.unwrap();
+            stream.wait_flushed().await.unwrap();
         }
     }
     drop((journal, hit, spared));
@@ -227,24 +231,24 @@ async fn a_newer_journal_is_refused_and_not_touched() {
 #[tokio::test]
 async fn a_sender_past_its_bound_waits_and_the_others_do_not() {
     let local = tempfile::tempdir().unwrap();
-    let held = Arc::new(AtomicBool::new(true));
-    let holds = held.clone();
+    let blocked = Arc::new(AtomicBool::new(true));
+    let blocks = blocked.clone();
     let faults = Faults::new(move |step, moment| {
-        while (step, moment) == (Step::SyncFrames, Moment::Before) && holds.load(Ordering::SeqCst) {
+        while (step, moment) == (Step::SyncFrames, Moment::Before) && blocks.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
         Ok(())
     });
-    let small = JournalLimits { per_session: 1000, in_all: 4000, ..limits() };
+    let small = JournalLimits { per_session: 1000, in_total: 4000, ..limits() };
     let (journal, _) = Journal::open(local.path(), 1, small, faults).unwrap();
     let (flood, other) = (journal.begin(opening(1), 1), journal.begin(opening(2), 2));
     append(&flood, 0, 1500).await.unwrap();
-    let waiting = tokio::time::timeout(Duration::from_millis(20), flood.room(1)).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(20), flood.acquire_room(1)).await;
     assert!(waiting.is_err(), "the session is past its bound");
     append(&other, 0, 1000).await.unwrap();
-    held.store(false, Ordering::SeqCst);
+    blocked.store(false, Ordering::SeqCst);
     append(&flood, 1500, 100).await.unwrap();
-    flood.flushed().await.unwrap();
+    flood.wait_flushed().await.unwrap();
     assert_eq!(read_all(&flood).len(), 1600);
 }
 
@@ -253,7 +257,7 @@ async fn chunks_restore_every_session_on_another_machine() {
     let local = tempfile::tempdir().unwrap();
     let shipping = JournalLimits { ship: true, ..limits() };
     let (journal, _) = Journal::open(local.path(), 1, shipping, Faults::none()).unwrap();
-    let told = write_until_it_fails(&journal).await;
+    let durable_bytes = write_until_it_fails(&journal).await;
     let folders = journal.folders().clone();
     journal.close();
 
@@ -263,14 +267,14 @@ async fn chunks_restore_every_session_on_another_machine() {
         std::fs::read_dir(folders.ship).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() > 3);
-    let mut sessions = recover::Sessions::none(journal.folders(), &Faults::none());
+    let mut recovery = recover::Recovery::new(journal.folders(), &Faults::none());
     for path in paths {
         let chunk = Chunk::read(&std::fs::read(&path).unwrap()).unwrap();
-        chunk.sessions().iter().for_each(|opening| sessions.add(opening));
-        sessions.apply_chunk(&chunk, &path).unwrap();
+        chunk.sessions().iter().for_each(|opening| recovery.add_session(opening));
+        recovery.apply_chunk(&chunk, &path).unwrap();
     }
-    let restored = sessions.finish().unwrap();
-    for ((number, durable), found) in told.into_iter().zip(&restored) {
+    let restored = recovery.finish().unwrap();
+    for ((number, durable), found) in durable_bytes.into_iter().zip(&restored) {
         assert_eq!((found.opening.number, found.bytes), (number, durable));
         assert_eq!(read_all(&journal.resume(found)), bytes(number, 0, durable));
     }

@@ -1,4 +1,6 @@
-//! The ack stream: one JSON object per frame, the newest replaces one that was not sent yet.
+//! The ack stream of protocol v2: one JSON object per frame.
+//!
+//! A new ack replaces one that was not sent yet, so a node that does not read costs no memory.
 
 use std::{
     convert::Infallible,
@@ -11,28 +13,29 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use serde_json::json;
 
-/// What is to be sent next. It holds one ack at most, so a peer that does not read costs nothing.
+/// The next frame of an ack stream.
 #[derive(Default)]
 pub(crate) struct AckSlot(Mutex<Pending>);
 
 #[derive(Default)]
 struct Pending {
     ack: Option<u64>,
-    error: Option<String>,
+    /// The last frame, if the recording failed.
+    error: Option<Bytes>,
     ended: bool,
     waker: Option<Waker>,
 }
 
 impl AckSlot {
-    /// Says that this many bytes are durable.
+    /// Acknowledges that this many bytes are durable; 0 is a keep-alive.
     pub(crate) fn ack(&self, bytes: u64) {
         self.change(|pending| pending.ack = Some(bytes));
     }
 
-    /// Says that recording failed, and ends the stream.
-    pub(crate) fn fail(&self, message: String) {
+    /// Ends the stream with an error frame.
+    pub(crate) fn fail(&self, frame: Bytes) {
         self.change(|pending| {
-            pending.error = Some(message);
+            pending.error = Some(frame);
             pending.ended = true;
         });
     }
@@ -58,13 +61,13 @@ impl AckSlot {
 
     fn poll(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut pending = self.pending();
-        // An ack of nothing is a frame without members: a keep-alive.
+        // A keep-alive is a frame without members.
         if let Some(ack) = pending.ack.take() {
             let frame = if ack == 0 { json!({}) } else { json!({ "ack": ack }) };
             return Poll::Ready(Some(format!("{frame}\n").into()));
         }
-        if let Some(error) = pending.error.take() {
-            return Poll::Ready(Some(format!("{}\n", json!({ "error": error })).into()));
+        if let Some(frame) = pending.error.take() {
+            return Poll::Ready(Some(frame));
         }
         if pending.ended {
             return Poll::Ready(None);
@@ -74,13 +77,15 @@ impl AckSlot {
     }
 }
 
-/// A response body: either known whole, or acks as they come.
-pub(super) enum Answer {
+/// A response body.
+pub(crate) enum AnswerBody {
+    /// All bytes are known.
     Whole(Option<Bytes>),
+    /// Acks as they come.
     Acks(Arc<AckSlot>),
 }
 
-impl Body for Answer {
+impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -109,13 +114,13 @@ impl Body for Answer {
     }
 }
 
-/// A body that keeps something until it is sent or given up.
-pub(super) struct Held<T> {
-    pub(super) body: Answer,
-    pub(super) _in_use: T,
+/// A body with a guard, which is dropped when the body was sent or is given up.
+pub(super) struct GuardedBody<T> {
+    pub(super) body: AnswerBody,
+    pub(super) _guard: T,
 }
 
-impl<T: Unpin> Body for Held<T> {
+impl<T: Unpin> Body for GuardedBody<T> {
     type Data = Bytes;
     type Error = Infallible;
 

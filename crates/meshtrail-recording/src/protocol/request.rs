@@ -1,4 +1,4 @@
-//! `/v2/event`: a Kubernetes API request that is about to be forwarded.
+//! Request events (`/v2/event`): a Kubernetes API request that the proxy is about to forward.
 
 use std::time::Duration;
 
@@ -11,67 +11,43 @@ use meshtrail_identity::Connection;
 use meshtrail_listen::{PeerRoom, RoomPermit};
 use serde_json::{Map, Value};
 
-use crate::{cast::type_of, portrait, sessions::Recordings};
+use crate::{cast::type_of, session_identity::resolve_claim, sessions::Recordings};
 
-/// The longest event taken: the largest object an API server takes, as base64, and room around it.
+/// The longest event: base64 of the largest object that an API server accepts, and the members around it.
 pub(crate) const MAX_EVENT: usize = 8 << 20;
 
-/// How long a sender may pause within an event, and how long room for it is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a sender may pause within an event, and how long the event waits for memory.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest text taken over from an event into the trail.
+/// The longest text of an event that is copied into the trail.
 const MAX_TEXT: usize = 4096;
 
-/// Why a request event is not taken.
+/// Why a request event is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum RequestError {
-    /// It is too long.
     #[error("body: more than {MAX_EVENT} bytes")]
     TooLong {},
-    /// The sender stopped sending.
-    #[error("body: nothing came for {} seconds", PATIENCE.as_secs())]
+    #[error("body: nothing came for {} seconds", STALL_TIMEOUT.as_secs())]
     Stalled,
-    /// It took too long as a whole.
-    #[error("body: it did not come whole within {patience:?}")]
-    Slow {
-        /// How long it may take.
-        patience: Duration,
-    },
+    #[error("body: it did not come whole within {timeout:?}")]
+    Slow { timeout: Duration },
     /// Too many events are in memory.
-    #[error("body: no room in memory for {} seconds; send it again", PATIENCE.as_secs())]
+    #[error("body: no room in memory for {} seconds; send it again", STALL_TIMEOUT.as_secs())]
     NoRoom,
     /// The connection broke.
     #[error("body: {how}")]
-    Lost {
-        /// How.
-        how: String,
-    },
-    /// It is not JSON.
+    Lost { how: String },
     #[error("body: not JSON: {reason}")]
-    NotJson {
-        /// What the parser said.
-        reason: String,
-    },
-    /// A member is wrong.
+    NotJson { reason: String },
     #[error("{field}: expected {expected}, found {found}")]
-    Wrong {
-        /// Which.
-        field: &'static str,
-        /// What would have been right.
-        expected: &'static str,
-        /// What is there.
-        found: &'static str,
-    },
-    /// A member is missing.
+    Wrong { field: &'static str, expected: &'static str, found: &'static str },
     #[error("{field}: missing")]
-    Missing {
-        /// Which.
-        field: &'static str,
-    },
+    Missing { field: &'static str },
 }
 
 impl RequestError {
-    /// The member it is about.
+    /// The member that the error is about.
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Wrong { field, .. } | Self::Missing { field } => Some(field),
@@ -80,7 +56,7 @@ impl RequestError {
     }
 }
 
-/// A request event as it was sent; all of it is self-reported by the proxy.
+/// A request event as received; everything in it is reported by the proxy itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestEvent {
     header: crate::cast::Header,
@@ -89,7 +65,7 @@ pub struct RequestEvent {
     target: Target,
 }
 
-/// Reads a request event. Unknown members and empty ones are fine; a wrong type is an error that names it.
+/// Parses a request event. Unknown and empty members are accepted; a wrong type is an error that names the member.
 pub fn parse_request_event(body: &[u8]) -> Result<RequestEvent, RequestError> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| RequestError::NotJson { reason: error.to_string() })?;
@@ -109,14 +85,14 @@ pub fn parse_request_event(body: &[u8]) -> Result<RequestEvent, RequestError> {
     let kubernetes = object(event, "kubernetes", "kubernetes")?.unwrap_or(&nothing);
     let source = object(event, "source", "source")?.ok_or(RequestError::Missing { field: "source" })?;
     Ok(RequestEvent {
-        header: who(source)?,
+        header: parse_source(source)?,
         time: integer(event, "timestamp", "timestamp")?.and_then(Timestamp::from_seconds),
-        detail: detail(event, request, kubernetes)?,
-        target: target(kubernetes)?,
+        detail: parse_detail(event, request, kubernetes)?,
+        target: parse_target(kubernetes)?,
     })
 }
 
-fn who(source: &Map<String, Value>) -> Result<crate::cast::Header, RequestError> {
+fn parse_source(source: &Map<String, Value>) -> Result<crate::cast::Header, RequestError> {
     let tags = match source.get("nodeTags") {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(tags)) => tags.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -132,7 +108,7 @@ fn who(source: &Map<String, Value>) -> Result<crate::cast::Header, RequestError>
     })
 }
 
-fn detail(
+fn parse_detail(
     event: &Map<String, Value>,
     request: &Map<String, Value>,
     kubernetes: &Map<String, Value>,
@@ -141,34 +117,34 @@ fn detail(
         object(request, "queryParameters", "request.queryParameters")?.filter(|query| !query.is_empty());
     let query = query.map(|query| Value::Object(query.clone()));
     let query = query.filter(|query| canonical_json(query).len() <= MAX_TEXT);
-    // The body may hold secrets, and nothing that is shown needs it: its length is kept, itself is not.
+    // The body may contain secrets and is not needed: only its length is stored.
     let encoded =
         text(request, "body", "request.body")?.map_or(0, |body| body.trim_end_matches('=').len() as u64);
     Ok(KubeRequest {
-        api_group: text(kubernetes, "APIGroup", "kubernetes.APIGroup")?.map(cut),
-        api_version: text(kubernetes, "APIVersion", "kubernetes.APIVersion")?.map(cut),
+        api_group: text(kubernetes, "APIGroup", "kubernetes.APIGroup")?.map(shorten),
+        api_version: text(kubernetes, "APIVersion", "kubernetes.APIVersion")?.map(shorten),
         body_bytes: (encoded > 0).then_some(encoded * 3 / 4),
-        method: text(request, "method", "request.method")?.map(cut),
-        path: text(request, "path", "request.path")?.map(cut),
+        method: text(request, "method", "request.method")?.map(shorten),
+        path: text(request, "path", "request.path")?.map(shorten),
         query: query.as_ref().map(Json::from),
-        resource: text(kubernetes, "Resource", "kubernetes.Resource")?.map(cut),
-        subresource: text(kubernetes, "Subresource", "kubernetes.Subresource")?.map(cut),
-        user_agent: text(event, "userAgent", "userAgent")?.map(cut),
-        verb: text(kubernetes, "Verb", "kubernetes.Verb")?.map(cut),
+        resource: text(kubernetes, "Resource", "kubernetes.Resource")?.map(shorten),
+        subresource: text(kubernetes, "Subresource", "kubernetes.Subresource")?.map(shorten),
+        user_agent: text(event, "userAgent", "userAgent")?.map(shorten),
+        verb: text(kubernetes, "Verb", "kubernetes.Verb")?.map(shorten),
         ..KubeRequest::default()
     })
 }
 
-fn target(kubernetes: &Map<String, Value>) -> Result<Target, RequestError> {
+fn parse_target(kubernetes: &Map<String, Value>) -> Result<Target, RequestError> {
     Ok(Target {
-        name: text(kubernetes, "Name", "kubernetes.Name")?.map(cut),
-        namespace: text(kubernetes, "Namespace", "kubernetes.Namespace")?.map(cut),
-        of_type: text(kubernetes, "Resource", "kubernetes.Resource")?.map(cut),
+        name: text(kubernetes, "Name", "kubernetes.Name")?.map(shorten),
+        namespace: text(kubernetes, "Namespace", "kubernetes.Namespace")?.map(shorten),
+        of_type: text(kubernetes, "Resource", "kubernetes.Resource")?.map(shorten),
         ..Target::default()
     })
 }
 
-fn cut(text: String) -> String {
+fn shorten(text: String) -> String {
     if text.len() <= MAX_TEXT { text } else { format!("{}…", &text[..text.floor_char_boundary(MAX_TEXT)]) }
 }
 
@@ -212,10 +188,10 @@ fn wrong(field: &'static str, expected: &'static str, found: &Value) -> RequestE
 }
 
 impl RequestEvent {
-    /// The event, once it was found out who sent it on whose behalf.
+    /// Resolves who made the request and which device sent it, and makes the event.
     pub(super) async fn into_draft(self, recordings: &Recordings, from: Connection) -> Draft {
         let now = Timestamp::now();
-        let (actor, identity, proxy) = portrait::of_claim(&self.header, from, recordings.resolver()).await;
+        let (actor, identity, proxy) = resolve_claim(&self.header, from, recordings.resolver()).await;
         let target = Target { device: proxy, ..self.target };
         Draft {
             actor,
@@ -228,18 +204,18 @@ impl RequestEvent {
     }
 }
 
-/// Reads a body within bounds and within `patience` as a whole; room in memory is taken as bytes come.
+/// Reads a body of at most [`MAX_EVENT`] bytes within `timeout`. Memory is reserved in `room` as bytes are received.
 pub(super) async fn read_body<B>(
     body: B,
     room: &PeerRoom,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(Bytes, RoomPermit), RequestError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error,
 {
-    let reading = tokio::time::timeout(patience, read_frames(body, room));
-    reading.await.map_err(|_| RequestError::Slow { patience })?
+    let reading = tokio::time::timeout(timeout, read_frames(body, room));
+    reading.await.map_err(|_| RequestError::Slow { timeout })?
 }
 
 async fn read_frames<B>(mut body: B, room: &PeerRoom) -> Result<(Bytes, RoomPermit), RequestError>
@@ -248,19 +224,20 @@ where
     B::Error: std::error::Error,
 {
     let mut whole = BytesMut::new();
-    let take = async |bytes: usize| {
-        tokio::time::timeout(PATIENCE, room.acquire(bytes)).await.map_err(|_| RequestError::NoRoom)
+    let reserve = async |bytes: usize| {
+        tokio::time::timeout(STALL_TIMEOUT, room.acquire(bytes)).await.map_err(|_| RequestError::NoRoom)
     };
-    let mut taken = take(0).await?;
+    let mut memory = reserve(0).await?;
     loop {
-        let next = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(|_| RequestError::Stalled)?;
-        let Some(frame) = next else { return Ok((whole.freeze(), taken)) };
+        let next =
+            tokio::time::timeout(STALL_TIMEOUT, body.frame()).await.map_err(|_| RequestError::Stalled)?;
+        let Some(frame) = next else { return Ok((whole.freeze(), memory)) };
         let frame = frame.map_err(|error| RequestError::Lost { how: with_causes(&error) })?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > MAX_EVENT {
             return Err(RequestError::TooLong {});
         }
-        taken.merge(take(data.len()).await?);
+        memory.merge(reserve(data.len()).await?);
         whole.extend_from_slice(&data);
     }
 }
@@ -288,17 +265,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let said = |text: &str| parse_request_event(text.as_bytes()).unwrap_err().to_string();
-        assert!(said("{").starts_with("body: not JSON: EOF"));
-        assert_eq!(said("[]"), "body: expected an object, found a list");
-        assert_eq!(said("{}"), "type: missing");
-        assert_eq!(said(r#"{"type":7}"#), "type: expected a string, found a number");
+        let error = |text: &str| parse_request_event(text.as_bytes()).unwrap_err().to_string();
+        assert!(error("{").starts_with("body: not JSON: EOF"));
+        assert_eq!(error("[]"), "body: expected an object, found a list");
+        assert_eq!(error("{}"), "type: missing");
+        assert_eq!(error(r#"{"type":7}"#), "type: expected a string, found a number");
         assert_eq!(
-            said(r#"{"type":"other"}"#),
+            error(r#"{"type":"other"}"#),
             "type: expected \"kubernetes-api-request\", found another type of event"
         );
-        assert_eq!(said(r#"{"type":"kubernetes-api-request"}"#), "request: missing");
+        assert_eq!(error(r#"{"type":"kubernetes-api-request"}"#), "request: missing");
         let wrong = EVENT.replace(r#""verb""#, "").replace(r#""list""#, "[1]");
-        assert_eq!(said(&wrong), "kubernetes.Verb: expected a string, found a list");
+        assert_eq!(error(&wrong), "kubernetes.Verb: expected a string, found a list");
     }
 }

@@ -1,4 +1,4 @@
-//! Connections and routes.
+//! Connections and routes of the recorder port.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,7 +11,8 @@ use hyper_util::{
 };
 use meshtrail_identity::Connection;
 use meshtrail_listen::{
-    HEADER_TIME, IdleLimits, IdleReason, Peer, PeerRoom, Refusal as TurnAway, RequestActivity, Slot, accept,
+    HEADER_TIME, IdleLimits, IdleReason, Peer, PeerRoom, Refusal as ConnectionRefusal, RequestActivity, Slot,
+    accept,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -21,19 +22,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use super::{
-    ack::{AckSlot, Answer, Held},
-    answer::{Answered, empty, problem, wrong_method},
-    request::{MAX_EVENT, parse_request_event, read_body},
+    ack::{AckSlot, AnswerBody, GuardedBody},
+    answer::{HttpAnswer, empty, problem, wrong_method},
+    request::{MAX_EVENT, RequestError, parse_request_event, read_body},
 };
-use crate::sessions::{Cut, Pump, RecorderPlaces, Recordings, Refusal, Sender};
+use crate::{
+    refusal::{Refusal, event_not_stored, v1_answer},
+    sessions::{RecorderSlots, Recordings, Sender, Upload},
+};
 
-/// Time between the last ack and the end of the stream. A client that sees the end before it has noted that
-/// its own session is over takes it for a failure.
+/// The pause between the last ack and the end of the stream. A client that sees the end of the stream before it has
+/// ended its own session takes it for a failure.
 const LAST_GAP: Duration = Duration::from_millis(50);
 
 impl Recordings {
-    /// Serves the recorder protocol until `stop`; then sessions that came in here end as interrupted, and this
-    /// returns when every connection is done.
+    /// Serves the recorder protocol until `stop`. Then sessions that came in by this listener end as interrupted, and
+    /// this returns when every connection is closed.
     pub fn serve(&self, listener: TcpListener, stop: CancellationToken) -> BoxFuture<'_, ()> {
         // Boxed here: a bare future would be compiled again by every crate that awaits it.
         self.serve_on(listener, stop).boxed()
@@ -42,10 +46,11 @@ impl Recordings {
     async fn serve_on(&self, listener: TcpListener, stop: CancellationToken) {
         let server = Server { recordings: self.clone(), halt: self.stopping().child_token() };
         let open = TaskTracker::new();
-        let serve = |stream, peer, place| server.clone().connection(stream, peer, place);
-        // Nothing of one more was accepted, so its sender goes on to the next recorder.
+        let serve = |stream, peer, slot| server.clone().serve_connection(stream, peer, slot);
+        // A connection beyond the limits is refused before its recording is accepted: the sender tries the next
+        // recorder.
         tokio::select! {
-            () = accept(listener, &self.places().connections, TurnAway::Http, &open, serve) => {}
+            () = accept(listener, &self.slots().connections, ConnectionRefusal::Http, &open, serve) => {}
             () = stop.cancelled() => {}
             () = server.halt.cancelled() => {}
         }
@@ -62,44 +67,44 @@ struct Server {
     halt: CancellationToken,
 }
 
-/// Who asks: from where, and whom it counts for.
+/// The connection of a request, and the sender that it is counted for.
 #[derive(Clone)]
-struct Asker {
+struct Requester {
     connection: Connection,
     sender: Arc<Sender>,
 }
 
 impl Server {
-    async fn connection(self, stream: TcpStream, address: SocketAddr, place: Slot) {
-        keep_alive(&stream);
-        let idle = self.recordings.config().request_patience;
-        let patience = IdleLimits { first: Instant::now() + HEADER_TIME.min(idle), idle };
-        // A peer that connects and says nothing is let go before it costs buffers.
-        let first = tokio::time::timeout_at(patience.first, stream.readable()).await;
+    async fn serve_connection(self, stream: TcpStream, address: SocketAddr, slot: Slot) {
+        set_keep_alive(&stream);
+        let idle = self.recordings.config().request_timeout;
+        let limits = IdleLimits { first: Instant::now() + HEADER_TIME.min(idle), idle };
+        // A peer that connects and sends nothing is disconnected before buffers are allocated for it.
+        let first = tokio::time::timeout_at(limits.first, stream.readable()).await;
         if !matches!(first, Ok(Ok(()))) {
             return;
         }
-        let builder = builder(&self.recordings, Window::of(self.recordings.places(), &place.peer()));
+        let builder = builder(&self.recordings, Window::for_peer(self.recordings.slots(), &slot.peer()));
         let (serving, activity) = (self.clone(), RequestActivity::default());
-        // A listener on all addresses is reached by several ways; which one it was says whom to believe.
+        // A listener on all addresses is reached over several networks; the local address tells which one it was.
         let connection = Connection { peer: address, local: stream.local_addr().ok() };
-        let from = Asker { connection, sender: Arc::new(Sender::new(connection, place)) };
+        let from = Requester { connection, sender: Arc::new(Sender::new(connection, slot)) };
         let used = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (server, in_use, from) = (serving.clone(), used.begin(), from.clone());
-            // Boxed, so that what answering took is given back while the answer goes on for hours.
+            let (server, guard, from) = (serving.clone(), used.begin(), from.clone());
+            // Boxed, so that the memory of the handler is freed while the answer's body goes on for hours.
             let answering = Box::pin(server.answer(request, from));
             async move {
                 let answer = answering.await;
-                Ok::<_, Infallible>(answer.map(|body| Held { body, _in_use: in_use }))
+                Ok::<_, Infallible>(answer.map(|body| GuardedBody { body, _guard: guard }))
             }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            unused = self.no_longer_needed(&activity, patience) => {
-                if unused == Some(IdleReason::NoRequest) {
+            reason = self.wait_until_unneeded(&activity, limits) => {
+                if reason == Some(IdleReason::NoRequest) {
                     return;
                 }
                 connection.as_mut().graceful_shutdown();
@@ -111,15 +116,19 @@ impl Server {
         }
     }
 
-    /// Waits until the listener stops, or nobody has used the connection for a while.
-    async fn no_longer_needed(&self, activity: &RequestActivity, patience: IdleLimits) -> Option<IdleReason> {
-        self.halt.run_until_cancelled(activity.wait_until_idle(patience)).await
+    /// Waits until the listener stops (`None`), or the connection is idle for too long.
+    async fn wait_until_unneeded(
+        &self,
+        activity: &RequestActivity,
+        limits: IdleLimits,
+    ) -> Option<IdleReason> {
+        self.halt.run_until_cancelled(activity.wait_until_idle(limits)).await
     }
 
-    async fn answer(self, request: Request<Incoming>, from: Asker) -> Answered {
+    async fn answer(self, request: Request<Incoming>, from: Requester) -> HttpAnswer {
         let http2 = request.version() == Version::HTTP_2;
         match (request.uri().path(), request.method()) {
-            // Another version here would make the client believe that it has acks.
+            // A success over HTTP/1.1 would make the client wait for acks.
             ("/v2/record", _) if !http2 => {
                 problem(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "use HTTP/2, or /record", None)
             }
@@ -129,127 +138,121 @@ impl Server {
             ("/record", &Method::POST) => self.record_v1(request, &from).await,
             ("/record", _) => wrong_method("POST"),
             ("/v2/event", &Method::HEAD) => empty(StatusCode::OK),
-            ("/v2/event", &Method::POST) => self.event(request, &from).await,
+            ("/v2/event", &Method::POST) => self.record_event(request, &from).await,
             ("/v2/event", _) => wrong_method("HEAD, POST"),
             _ => problem(StatusCode::NOT_FOUND, "this is a session recorder", None),
         }
     }
 
-    /// Answers at once and acks from a task of its own; what can't be kept is refused before that.
-    async fn record_v2(self, request: Request<Incoming>, from: &Asker) -> Answered {
+    /// Answers at once; a task of its own receives the recording and sends acks.
+    async fn record_v2(self, request: Request<Incoming>, from: &Requester) -> HttpAnswer {
         let acks = Arc::new(AckSlot::default());
         let body = (request.into_body(), Version::HTTP_2);
-        let pump = match self.pump(body, Some(acks.clone()), from, "v2").await {
-            Ok(pump) => pump,
-            Err(refusal) => return self.refused(from, "recording", &refusal),
+        let upload = match self.accept_upload(body, Some(acks.clone()), from, "v2").await {
+            Ok(upload) => upload,
+            Err(refusal) => return self.refuse(from, "recording", &refusal),
         };
-        let slot = acks.clone();
+        let stream_acks = acks.clone();
         self.recordings.tasks().spawn(async move {
-            let cut = pump.run().await;
-            match cut.message() {
-                Some(message) => slot.fail(message),
+            let stop = upload.run().await;
+            match stop.error_frame() {
+                Some(frame) => stream_acks.fail(frame),
                 None => {
                     tokio::time::sleep(LAST_GAP).await;
-                    slot.end();
+                    stream_acks.end();
                 }
             }
         });
-        Answered::new(Answer::Acks(acks))
+        HttpAnswer::new(AnswerBody::Acks(acks))
     }
 
-    /// Reading the body sends the 100 that the client waits for; the answer comes when all is durable.
-    async fn record_v1(self, request: Request<Incoming>, from: &Asker) -> Answered {
+    /// Reading the body sends the 100 that the client waits for. The answer comes when all bytes are durable.
+    async fn record_v1(self, request: Request<Incoming>, from: &Requester) -> HttpAnswer {
         let version = request.version();
-        let pump = match self.pump((request.into_body(), version), None, from, "v1").await {
-            Ok(pump) => pump,
-            Err(refusal) => return self.refused(from, "recording", &refusal),
+        let upload = match self.accept_upload((request.into_body(), version), None, from, "v1").await {
+            Ok(upload) => upload,
+            Err(refusal) => return self.refuse(from, "recording", &refusal),
         };
-        // A task of its own: a connection that breaks takes this handler with it, but not the recording.
-        match self.recordings.tasks().spawn(pump.run()).await {
-            Ok(Cut::Ended | Cut::Lost { .. }) => empty(StatusCode::OK),
-            Ok(cut) => {
-                let message = cut.message().unwrap_or_default();
-                problem(StatusCode::INTERNAL_SERVER_ERROR, &message, None)
-            }
-            Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the recorder failed", None),
-        }
+        // A task of its own: a broken connection drops this handler, but must not drop the recording.
+        let stop = self.recordings.tasks().spawn(upload.run()).await;
+        v1_answer(stop.as_ref().ok())
     }
 
-    /// Accepts a session, for whoever the connection counts for.
-    async fn pump(
+    /// Accepts a session, counted for the connection's sender.
+    async fn accept_upload(
         &self,
         body: (Incoming, Version),
         acks: Option<Arc<AckSlot>>,
-        from: &Asker,
+        from: &Requester,
         protocol: &str,
-    ) -> Result<Pump<Incoming>, Refusal> {
-        let sender = self.sender(from).await?;
-        let live = self.recordings.accept(from.connection.peer, sender, protocol).await?;
-        let share = self.recordings.places().journal.of(sender);
+    ) -> Result<Upload<Incoming>, Refusal> {
+        let peer = self.resolve_peer(from).await?;
+        let live = self.recordings.accept(from.connection.peer, peer, protocol).await?;
+        let share = self.recordings.slots().journal.of(peer);
         let origin = (from.connection, share, self.halt.clone());
-        Ok(Pump::new(self.recordings.clone(), live, body, acks, origin))
+        Ok(Upload::new(self.recordings.clone(), live, body, acks, origin))
     }
 
-    async fn sender<'a>(&self, from: &'a Asker) -> Result<&'a Peer, Refusal> {
-        Ok(from.sender.peer(self.recordings.resolver()).await?)
+    async fn resolve_peer<'a>(&self, from: &'a Requester) -> Result<&'a Peer, Refusal> {
+        Ok(from.sender.resolve_peer(self.recordings.resolver()).await?)
     }
 
-    fn refused(&self, from: &Asker, what: &'static str, refusal: &Refusal) -> Answered {
+    fn refuse(&self, from: &Requester, what: &'static str, refusal: &Refusal) -> HttpAnswer {
         self.recordings.count_refusal(from.connection.peer, what, refusal);
-        refusal.into()
+        refusal.to_answer()
     }
 
-    async fn event(self, request: Request<Incoming>, from: &Asker) -> Answered {
+    /// Appends a request event; the answer comes when it is durable.
+    async fn record_event(self, request: Request<Incoming>, from: &Requester) -> HttpAnswer {
         let length = request.headers().get(http::header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > MAX_EVENT as u64) {
-            let detail = format!("body: more than {MAX_EVENT} bytes");
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, &detail, None);
+            return RequestError::TooLong {}.to_answer();
         }
-        let (place, room) = match self.event_place(from).await {
-            Ok(place) => place,
-            Err(refusal) => return self.refused(from, "event", &refusal),
+        let (slot, room) = match self.acquire_event_slot(from).await {
+            Ok(acquired) => acquired,
+            Err(refusal) => return self.refuse(from, "event", &refusal),
         };
-        let patience = self.recordings.config().event_patience;
-        let (body, taken) = match read_body(request.into_body(), &room, patience).await {
+        let timeout = self.recordings.config().event_timeout;
+        let (body, memory) = match read_body(request.into_body(), &room, timeout).await {
             Ok(read) => read,
-            Err(error) => return (&error).into(),
+            Err(error) => return error.to_answer(),
         };
         let event = match parse_request_event(&body) {
             Ok(event) => event,
-            Err(error) => return (&error).into(),
+            Err(error) => return error.to_answer(),
         };
         drop(body);
         let draft = event.into_draft(&self.recordings, from.connection).await;
-        drop(taken);
+        drop(memory);
         let emitted = self.recordings.ledger().emit(draft).await;
-        drop(place);
+        drop(slot);
         match emitted {
             Ok(_) => empty(StatusCode::OK),
-            Err(error) => (&error).into(),
+            Err(error) => event_not_stored(&error),
         }
     }
 
-    /// A place for an event, and its sender's part of the memory for them.
-    async fn event_place(&self, from: &Asker) -> Result<(Slot, PeerRoom), Refusal> {
-        self.recordings.refusal()?;
-        let sender = self.sender(from).await?;
-        let places = self.recordings.places();
-        Ok((places.events.acquire(sender)?, places.event_bytes.of(sender)))
+    /// A slot for an event, and the sender's share of the memory for events.
+    async fn acquire_event_slot(&self, from: &Requester) -> Result<(Slot, PeerRoom), Refusal> {
+        self.recordings.check_accepting()?;
+        let peer = self.resolve_peer(from).await?;
+        let slots = self.recordings.slots();
+        Ok((slots.events.acquire(peer)?, slots.event_bytes.of(peer)))
     }
 }
 
-/// How many bytes a peer may send on one connection, and on one stream of it, before they are read.
+/// HTTP/2 flow-control windows: bytes that a peer may send on one stream and on one connection before they are read.
 struct Window {
     stream: u32,
     connection: u32,
 }
 
 impl Window {
-    /// What one of few connections needs to be fast is too much memory for each of thousands.
-    fn of(places: &RecorderPlaces, peer: &Peer) -> Window {
+    /// Large windows for a peer with few connections; with thousands they would take too much memory.
+    fn for_peer(slots: &RecorderSlots, peer: &Peer) -> Window {
         const FEW: usize = 64;
-        if places.connections.in_use_by(peer) <= FEW {
+        if slots.connections.in_use_by(peer) <= FEW {
             Window { stream: 1 << 20, connection: 2 << 20 }
         } else {
             Window { stream: 64 << 10, connection: 128 << 10 }
@@ -257,20 +260,20 @@ impl Window {
     }
 }
 
-/// Small buffers: most connections are idle most of the time.
+/// HTTP with small buffers: most connections are idle most of the time.
 fn builder(recordings: &Recordings, window: Window) -> auto::Builder<TokioExecutor> {
     let config = recordings.config();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.request_patience)
+        .header_read_timeout(config.request_timeout)
         .max_buf_size(64 << 10);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(config.ping_every)
-        .keep_alive_timeout(config.ping_patience)
+        .keep_alive_timeout(config.ping_timeout)
         .initial_stream_window_size(window.stream)
         .initial_connection_window_size(window.connection)
         .max_frame_size(64 << 10)
@@ -279,8 +282,8 @@ fn builder(recordings: &Recordings, window: Window) -> auto::Builder<TokioExecut
     builder
 }
 
-/// HTTP/1.1 has no ping: the system asks whether a silent peer is still there.
-fn keep_alive(stream: &TcpStream) {
+/// Enables TCP keep-alive, which detects dead peers: HTTP/1.1 has no ping.
+fn set_keep_alive(stream: &TcpStream) {
     let settings = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15))

@@ -22,8 +22,8 @@ use crate::{
     testing::{Client, Recorder, SSH, quick},
 };
 
-async fn received(recorder: &Recorder, session: &Session) -> Vec<u8> {
-    let stream = recorder.recordings.received(&session.id).await.unwrap();
+async fn received_bytes(recorder: &Recorder, session: &Session) -> Vec<u8> {
+    let stream = recorder.recordings.stream_bytes(&session.id).await.unwrap();
     stream.try_collect::<Vec<Bytes>>().await.unwrap().concat()
 }
 
@@ -35,8 +35,8 @@ async fn record(recorder: &Recorder, pieces: &[&[u8]]) -> (Session, Vec<u8>) {
     }
     upload.end();
     upload.frames().await;
-    let session = recorder.ledger.ended().await;
-    let bytes = received(recorder, &session).await;
+    let session = recorder.ledger.wait_for_end().await;
+    let bytes = received_bytes(recorder, &session).await;
     (session, bytes)
 }
 
@@ -54,7 +54,7 @@ async fn a_recording_is_acked_ended_and_given_back_exactly() {
 
     let mut upload = client.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     let live = recorder.recordings.live();
     assert_eq!((live.len(), live[0].state, live[0].bytes), (1, SessionState::Live, SSH.len() as u64));
     let line = "[0.5,\"o\",\"hello\"]\n";
@@ -64,14 +64,14 @@ async fn a_recording_is_acked_ended_and_given_back_exactly() {
     let last = upload.frames().await.pop().unwrap();
     assert_eq!(last["ack"], whole.len());
 
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!((session.state, session.bytes), (SessionState::Ended, whole.len() as u64));
     assert_eq!(session.sha256, Some(sha256(whole.as_bytes())));
     assert_eq!(session.actor.label().as_deref(), Some("alice@example.com"));
     assert_eq!(session.identity.status, IdentityStatus::SelfReported);
     assert_eq!((session.local_user.as_deref(), session.protocol.as_deref()), (Some("root"), Some("v2")));
     assert!(session.not_seen.contains(&"exit status".to_owned()));
-    assert_eq!(received(&recorder, &session).await, whole.as_bytes());
+    assert_eq!(received_bytes(&recorder, &session).await, whole.as_bytes());
     assert_eq!(recorder.ledger.kinds(), ["ssh.session.started", "ssh.session.ended"]);
     assert_eq!(session.started_event, Some(recorder.ledger.events()[0].id.clone()));
 }
@@ -85,7 +85,7 @@ async fn the_answer_and_keep_alives_come_before_any_byte() {
         assert_eq!(upload.frame().await.unwrap(), serde_json::json!({}));
     }
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     assert_eq!(upload.frame().await.unwrap()["ack"], SSH.len(), "an idle session is kept alive");
 }
 
@@ -104,9 +104,9 @@ async fn a_legacy_upload_gets_its_100_and_its_200_when_it_is_durable() {
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 200");
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!((session.state, session.protocol.as_deref()), (SessionState::Ended, Some("v1")));
-    assert_eq!(received(&recorder, &session).await, SSH.as_bytes());
+    assert_eq!(received_bytes(&recorder, &session).await, SSH.as_bytes());
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_journal_that_cannot_be_written_refuses_and_an_open_session_is_told() 
     failing.store(false, Ordering::SeqCst);
     let mut upload = client.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     failing.store(true, Ordering::SeqCst);
     upload.send("[1,\"o\",\"lost\"]\n").await;
     let error = loop {
@@ -192,9 +192,9 @@ async fn a_journal_that_cannot_be_written_refuses_and_an_open_session_is_told() 
         failing.store(false, Ordering::SeqCst);
     };
     assert_eq!(error, "the recorder can't write: no space left on device");
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Interrupted);
-    assert_eq!(received(&recorder, &session).await, SSH.as_bytes(), "every durable byte is kept");
+    assert_eq!(received_bytes(&recorder, &session).await, SSH.as_bytes(), "every durable byte is kept");
 }
 
 #[tokio::test]
@@ -252,12 +252,12 @@ async fn a_reset_and_a_lost_connection_are_interruptions_that_keep_every_byte() 
     let recorder = Recorder::start(quick()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     upload.reset().await;
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Interrupted);
     assert!(session.reason.as_ref().unwrap().starts_with("the upload was cut off: "), "{:?}", session.reason);
-    assert_eq!(received(&recorder, &session).await, SSH.as_bytes());
+    assert_eq!(received_bytes(&recorder, &session).await, SSH.as_bytes());
 
     let recorder = Recorder::start(quick()).await;
     let mut stream = TcpStream::connect(recorder.address).await.unwrap();
@@ -266,9 +266,9 @@ async fn a_reset_and_a_lost_connection_are_interruptions_that_keep_every_byte() 
     stream.write_all(body.as_bytes()).await.unwrap();
     recorder.ledger.wait_for(Kind::SshSessionStarted).await;
     drop(stream);
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Interrupted);
-    assert_eq!(received(&recorder, &session).await, SSH.as_bytes());
+    assert_eq!(received_bytes(&recorder, &session).await, SSH.as_bytes());
 }
 
 #[tokio::test]
@@ -276,14 +276,14 @@ async fn a_kill_tells_the_sender_and_the_trail() {
     let recorder = Recorder::start(quick()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     let id = recorder.recordings.live()[0].id.clone();
     let by = Actor { service: Some("admin".into()), ..Actor::default() };
     let words = ("stop \u{1b}[2Jthat", "incident 7");
     recorder.recordings.kill(&id, words, (by.clone(), Identity::default())).await.unwrap();
     let frames = upload.frames().await;
     assert_eq!(frames.last().unwrap()["error"], "stop [2Jthat");
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.reason.as_deref(), Some("ended by admin: incident 7"));
     assert_eq!(recorder.ledger.of_kind(&Kind::MeshtrailKilled)[0].session, Some(id.clone()));
     let again = recorder.recordings.kill(&id, words, (by, Identity::default())).await;
@@ -295,14 +295,14 @@ async fn a_session_goes_on_when_its_kill_cannot_be_written_down() {
     let recorder = Recorder::start(quick()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     let id = recorder.recordings.live()[0].id.clone();
     recorder.ledger.failing.store(true, Ordering::SeqCst);
     let by = (Actor::default(), Identity::default());
     assert!(recorder.recordings.kill(&id, ("stop", "why"), by).await.is_err());
     recorder.ledger.failing.store(false, Ordering::SeqCst);
     upload.send("[1,\"o\",\"on\"]\n").await;
-    upload.acked(SSH.len() as u64 + 13).await;
+    upload.wait_for_ack(SSH.len() as u64 + 13).await;
 }
 
 #[tokio::test]
@@ -315,8 +315,8 @@ async fn sessions_on_one_connection_are_recorded_apart() {
     }
     one.send("[1,\"o\",\"one\"]\n").await;
     two.send("[1,\"o\",\"two\"]\n").await;
-    one.acked(SSH.len() as u64 + 14).await;
-    two.acked(SSH.len() as u64 + 14).await;
+    one.wait_for_ack(SSH.len() as u64 + 14).await;
+    two.wait_for_ack(SSH.len() as u64 + 14).await;
     let live = recorder.recordings.live();
     assert_eq!(live.len(), 2);
     assert_eq!(live[0].connection, live[1].connection);
@@ -343,8 +343,8 @@ async fn request_events_are_durable_when_they_are_answered() {
     let event = r#"{"type":"kubernetes-api-request","request":{"method":"GET","path":"/api"},"kubernetes":null,
                     "source":{"node":"laptop","nodeUser":"alice@example.com"}}"#;
     assert!(post(event).await.starts_with("HTTP/1.1 200"));
-    let told = &recorder.ledger.of_kind(&Kind::KubeRequestIntended)[0];
-    assert_eq!(told.actor.label().as_deref(), Some("alice@example.com"));
+    let recorded = &recorder.ledger.of_kind(&Kind::KubeRequestIntended)[0];
+    assert_eq!(recorded.actor.label().as_deref(), Some("alice@example.com"));
 
     let answer = post(r#"{"type":"kubernetes-api-request","request":7}"#).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
@@ -357,8 +357,8 @@ async fn request_events_are_durable_when_they_are_answered() {
 async fn a_sender_that_floods_is_slowed_and_loses_nothing() {
     let mut config = quick();
     config.journal.per_session = 64 << 10;
-    config.journal.in_all = 128 << 10;
-    config.journal.file = 1 << 20;
+    config.journal.in_total = 128 << 10;
+    config.journal.file_size = 1 << 20;
     let recorder = Recorder::start(config).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     let line = format!("[1,\"o\",\"{}\"]\n", "x".repeat(50_000));
@@ -368,30 +368,30 @@ async fn a_sender_that_floods_is_slowed_and_loses_nothing() {
     }
     upload.end();
     upload.frames().await;
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     let expected = format!("{SSH}{}", line.repeat(100));
     assert_eq!(session.sha256, Some(sha256(expected.as_bytes())));
     assert!(session.marks > 0, "a long session is marked while it runs");
-    assert_eq!(received(&recorder, &session).await, expected.as_bytes());
+    assert_eq!(received_bytes(&recorder, &session).await, expected.as_bytes());
 }
 
 #[tokio::test]
 async fn a_host_that_is_dead_is_noticed_by_pings_and_an_idle_connection_is_let_go() {
     // Long enough for the request to be read first, however busy the machine is.
-    let (ping_every, ping_patience) = (Duration::from_secs(1), Duration::from_secs(1));
-    let recorder = Recorder::start(RecordingConfig { ping_every, ping_patience, ..quick() }).await;
-    // A preface, settings, and a POST whose stream stays open; then this peer says nothing any more.
+    let (ping_every, ping_timeout) = (Duration::from_secs(1), Duration::from_secs(1));
+    let recorder = Recorder::start(RecordingConfig { ping_every, ping_timeout, ..quick() }).await;
+    // A preface, settings, and a POST whose stream stays open; then this peer is silent.
     let mut stream = TcpStream::connect(recorder.address).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let headers = b"\x83\x86\x04\x0a/v2/record\x01\x01x";
     let frame = [&[0, 0, u8::try_from(headers.len()).unwrap(), 1, 4, 0, 0, 0, 1][..], headers].concat();
     stream.write_all(&frame).await.unwrap();
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Failed);
     assert!(session.reason.as_ref().unwrap().contains("the upload was cut off"), "{:?}", session.reason);
 
-    let request_patience = Duration::from_millis(60);
-    let recorder = Recorder::start(RecordingConfig { request_patience, ..quick() }).await;
+    let request_timeout = Duration::from_millis(60);
+    let recorder = Recorder::start(RecordingConfig { request_timeout, ..quick() }).await;
     let mut idle = TcpStream::connect(recorder.address).await.unwrap();
     assert_eq!(idle.read(&mut [0; 8]).await.unwrap(), 0, "a peer that says nothing is let go");
 }
@@ -407,13 +407,13 @@ async fn a_listener_that_stops_ends_its_own_sessions_only() {
     let mut there = Client::connect(other).await.record().await;
     for upload in [&mut here, &mut there] {
         upload.send(SSH).await;
-        upload.acked(SSH.len() as u64).await;
+        upload.wait_for_ack(SSH.len() as u64).await;
     }
     halt.cancel();
     assert_eq!(there.frames().await.last().unwrap()["error"], "the recorder is stopping");
     serving.await.unwrap();
     here.send("[1,\"o\",\"on\"]\n").await;
-    here.acked(SSH.len() as u64 + 13).await;
+    here.wait_for_ack(SSH.len() as u64 + 13).await;
     assert_eq!(recorder.recordings.live().len(), 1);
 }
 
@@ -445,15 +445,15 @@ async fn a_hundred_megabytes_in_one_line_are_kept_and_cost_no_neighbour() {
         hash.update(&piece);
     }
     small.send(SSH).await;
-    small.acked(SSH.len() as u64).await;
+    small.wait_for_ack(SSH.len() as u64).await;
     large.end();
     large.frames().await;
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.sha256, Some(hex::encode(hash.finalize())));
     assert!(session.anomalies[1].contains("bytes without an end"), "{:?}", session.anomalies);
 }
 
-/// A body that never says anything.
+/// A body that never sends a frame.
 struct Silence;
 
 impl hyper::body::Body for Silence {
@@ -473,25 +473,25 @@ async fn silence_ends_nothing_and_every_turn_has_its_frame() {
     let keep_alive = Duration::from_millis(5);
     let recorder = Recorder::start(RecordingConfig { keep_alive, ..quick() }).await;
     let here = meshtrail_listen::Peer::from_socket(recorder.address);
-    let share = recorder.recordings.places().journal.of(&here);
+    let share = recorder.recordings.slots().journal.of(&here);
     let live = recorder.recordings.accept(recorder.address, &here, "v2").await.unwrap();
     let (acks, halt) = (Arc::new(super::AckSlot::default()), tokio_util::sync::CancellationToken::new());
     let (recordings, slot) = (recorder.recordings.clone(), Some(acks.clone()));
     let body = (Silence, http::Version::HTTP_2);
     let origin = (meshtrail_identity::Connection::from_peer(recorder.address), share, halt.clone());
-    let running = tokio::spawn(crate::sessions::Pump::new(recordings, live, body, slot, origin).run());
-    let mut answer = super::ack::Answer::Acks(acks);
+    let running = tokio::spawn(crate::sessions::Upload::new(recordings, live, body, slot, origin).run());
+    let mut answer = super::ack::AnswerBody::Acks(acks);
     for _ in 0..200 {
         let frame = answer.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(frame, "{}\n");
     }
     assert_eq!(recorder.recordings.live().len(), 1);
     halt.cancel();
-    assert_eq!(running.await.unwrap(), crate::sessions::Cut::Stopped);
+    assert_eq!(running.await.unwrap(), crate::refusal::StopReason::RecorderStopped);
 }
 
-/// What a recorder says to one more recording.
-async fn refused(client: &mut Client) -> String {
+/// Starts a recording that is refused, and returns the answer's body.
+async fn record_refused(client: &mut Client) -> String {
     let (answer, _) = client.send("POST", "/v2/record").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
@@ -512,13 +512,13 @@ async fn one_sender_can_not_take_the_sessions_of_another() {
     let metrics = config.limits.metrics.clone();
     let recorder = Recorder::start(config).await;
     let mut flooding = Client::connect_from(1, recorder.address).await;
-    let mut held = vec![flooding.record().await, flooding.record().await];
-    let words = refused(&mut flooding).await;
+    let mut open = vec![flooding.record().await, flooding.record().await];
+    let words = record_refused(&mut flooding).await;
     assert!(words.contains("127.0.0.1 holds 2 sessions, which is one peer's share of 8"), "{words}");
-    refused(&mut Client::connect_from(1, recorder.address).await).await;
+    record_refused(&mut Client::connect_from(1, recorder.address).await).await;
     let mut other = Client::connect_from(2, recorder.address).await.record().await;
     other.send(SSH).await;
-    other.acked(SSH.len() as u64).await;
+    other.wait_for_ack(SSH.len() as u64).await;
     let text = metrics.text();
     assert!(text.contains("meshtrail_sessions_open{port=\"recorder\"} 3\n"), "{text}");
     assert!(
@@ -526,7 +526,7 @@ async fn one_sender_can_not_take_the_sessions_of_another() {
         "{text}"
     );
 
-    held.pop().unwrap().frames_after_end().await;
+    open.pop().unwrap().end_and_read_frames().await;
     flooding.record().await;
 }
 
@@ -536,20 +536,20 @@ async fn a_device_is_one_sender_whichever_of_its_addresses_it_uses() {
     let device = "[[devices]]\nname = \"web-1.example\"\naddresses = [\"127.0.0.2\", \"127.0.0.3\"]\n";
     std::fs::write(file.path(), device).unwrap();
     let directory = meshtrail_identity::DirectoryFile::open(file.path()).unwrap();
-    let known = meshtrail_identity::ResolverConfig { directory: Some(directory), ..Default::default() };
-    let resolver = meshtrail_identity::Resolver::start(known);
+    let config = meshtrail_identity::ResolverConfig { directory: Some(directory), ..Default::default() };
+    let resolver = meshtrail_identity::Resolver::start(config);
     let (folder, ledger) = (Arc::new(tempfile::tempdir().unwrap()), crate::testing::MemoryLedger::new());
-    let recorder = Recorder::start_knowing(folder, ledger, quarters(), resolver).await;
+    let recorder = Recorder::start_with_resolver(folder, ledger, quarters(), resolver).await;
     let mut second = Client::connect_from(3, recorder.address).await;
-    let _held = (Client::connect_from(2, recorder.address).await.record().await, second.record().await);
-    let words = refused(&mut second).await;
+    let _open = (Client::connect_from(2, recorder.address).await.record().await, second.record().await);
+    let words = record_refused(&mut second).await;
     assert!(words.contains("web-1.example holds 2 sessions"), "{words}");
     Client::connect_from(4, recorder.address).await.record().await;
 }
 
 #[tokio::test]
 async fn events_that_drip_hold_up_nobody_and_end_in_time() {
-    let config = RecordingConfig { event_patience: Duration::from_secs(2), ..quick() };
+    let config = RecordingConfig { event_timeout: Duration::from_secs(2), ..quick() };
     let recorder = Recorder::start(config).await;
     let mut dripping = Client::connect(recorder.address).await;
     let mut waiting = Vec::new();
@@ -574,7 +574,7 @@ async fn events_that_drip_hold_up_nobody_and_end_in_time() {
 
 #[tokio::test]
 async fn a_header_line_has_to_come_in_time_and_nothing_after_it() {
-    let config = RecordingConfig { header_patience: Duration::from_secs(2), ..quick() };
+    let config = RecordingConfig { header_timeout: Duration::from_secs(2), ..quick() };
     let recorder = Recorder::start(config).await;
     let mut client = Client::connect(recorder.address).await;
     let mut whole = client.record().await;
@@ -583,22 +583,22 @@ async fn a_header_line_has_to_come_in_time_and_nothing_after_it() {
     half.send(&SSH.as_bytes()[..40]).await;
     let last = half.frames().await.pop().unwrap();
     assert_eq!(last["error"], "no header line came within 2s");
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Failed);
     assert!(session.reason.as_ref().unwrap().ends_with("no header line came within 2s"), "{session:?}");
-    // It was accepted before the other, whose time is over.
+    // It was accepted before the one that timed out.
     whole.send("[1,\"o\",\"on\"]\n").await;
-    whole.acked(SSH.len() as u64 + 13).await;
+    whole.wait_for_ack(SSH.len() as u64 + 13).await;
 }
 
 #[tokio::test]
 async fn half_a_preface_is_let_go_as_silence_is() {
-    let config = RecordingConfig { request_patience: Duration::from_millis(60), ..quick() };
+    let config = RecordingConfig { request_timeout: Duration::from_millis(60), ..quick() };
     let recorder = Recorder::start(config).await;
     for begun in [&b"PRI * HTTP/2.0"[..], b"POST /record HTTP/1.1\r\nHost:"] {
         let mut stream = TcpStream::connect(recorder.address).await.unwrap();
         stream.write_all(begun).await.unwrap();
         drop(stream.read_to_end(&mut Vec::new()).await);
     }
-    assert_eq!(recorder.recordings.places().connections.in_use(), 0);
+    assert_eq!(recorder.recordings.slots().connections.in_use(), 0);
 }

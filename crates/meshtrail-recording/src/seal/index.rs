@@ -1,10 +1,10 @@
-//! The index of a recording: where its times are, and what the screen showed there.
+//! The index of a recording: offsets and screens by time.
 //!
-//! Packed JSON lines: one that tells the whole, then one for each place to jump to. It is derived from the
-//! recording alone and can be made again from it at any time.
+//! Packed JSON lines: a summary of the recording, then one line for each entry. It is derived from the recording alone,
+//! and can be rebuilt from it at any time.
 //!
-//! People look at what it says, so nothing in a stored one is believed before it is vouched for: by the event that
-//! ended the session, which names its SHA-256, or by the recording that it is made from once more.
+//! Its screens are shown to people, so a stored index is used only if it is verified: by the terminal event, which
+//! names its SHA-256, or by a comparison with an index that is rebuilt from the recording.
 
 use std::{
     io::{self, Read},
@@ -19,24 +19,24 @@ use crate::cast::{Anomalies, Piece, Repair, Screen, Size};
 
 const FORMAT: u64 = 1;
 
-/// The most an index may unpack to.
+/// The unpacked size that an index may have.
 const MAX_UNPACKED: u64 = 128 << 20;
 
-/// How much screen text one index may hold; past it, every second screen is dropped.
+/// The size of all screens of an index. Beyond it, every second screen is dropped.
 const MAX_SCREENS: usize = 32 << 20;
 
-/// How long drawing the screens of one recording may take.
+/// The time limit of drawing the screens of one recording.
 const BUDGET: Duration = Duration::from_secs(30);
 
-/// Places are only looked for where so many received bytes came, or twice as many, and so on.
+/// Entries are made only at multiples of this many received bytes.
 const STEP: usize = 64 << 10;
 
-/// Received bytes between two screens.
+/// Received bytes between two screens, until screens are dropped.
 const SCREEN_EACH: u64 = 4 * FRAME as u64;
 
-/// What an index says of the whole recording.
+/// The first line: the summary of the recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Whole {
+struct Summary {
     format: u64,
     bytes: u64,
     lines: u64,
@@ -44,56 +44,46 @@ struct Whole {
     anomalies: Anomalies,
 }
 
-/// A place to jump to: the start of a line.
+/// A position that playback can start at: the start of a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Offset of the line in the received bytes.
+    /// The line's offset in the received bytes.
     pub offset: u64,
-    /// Time reached before it, in seconds.
+    /// The time of the event before it, in seconds.
     pub time: f64,
-    /// Columns there.
+    /// The terminal's columns.
     pub cols: u16,
-    /// Rows there.
+    /// The terminal's rows.
     pub rows: u16,
-    /// What to write to a fresh terminal to see what was seen there; absent where it was not kept.
+    /// The output that draws the screen on a new terminal; absent for most entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<String>,
 }
 
-/// An index that was read or made.
+/// An index, read or built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Index {
-    whole: Whole,
+    summary: Summary,
     entries: Vec<Entry>,
 }
 
-/// Why an index can't be read; the recording is there without it.
+/// Why an index can't be read. The recording can be played without it.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum IndexError {
-    /// It can't be unpacked.
     #[error("the index can't be unpacked")]
     Packed(#[source] io::Error),
-    /// It unpacks to more than any index holds.
     #[error("the index holds more than {MAX_UNPACKED} bytes")]
     TooLong,
-    /// A line is wrong.
+    /// Lines are counted from 1.
     #[error("line {line} of the index is wrong")]
-    Line {
-        /// Which, counted from 1.
-        line: usize,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// A newer version made it.
+    Line { line: usize, source: serde_json::Error },
     #[error("the index has format {found}, this program knows up to {FORMAT}: a newer version wrote it")]
-    Newer {
-        /// Its format.
-        found: u64,
-    },
+    Newer { found: u64 },
 }
 
 impl Index {
-    /// Unpacks an index, within bounds.
+    /// Unpacks an index of at most `MAX_UNPACKED` bytes.
     pub fn read(packed: &[u8]) -> Result<Index, IndexError> {
         let mut text = Vec::new();
         let unpacking = zstd::Decoder::new(packed).map_err(IndexError::Packed)?;
@@ -103,10 +93,10 @@ impl Index {
         }
         let mut lines = text.split(|&byte| byte == b'\n');
         let first = lines.next().unwrap_or_default();
-        let whole: Whole =
+        let summary: Summary =
             serde_json::from_slice(first).map_err(|source| IndexError::Line { line: 1, source })?;
-        if whole.format > FORMAT {
-            return Err(IndexError::Newer { found: whole.format });
+        if summary.format > FORMAT {
+            return Err(IndexError::Newer { found: summary.format });
         }
         let entries = lines
             .enumerate()
@@ -115,12 +105,12 @@ impl Index {
                 serde_json::from_slice(line).map_err(|source| IndexError::Line { line: at + 2, source })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Index { whole, entries })
+        Ok(Index { summary, entries })
     }
 
-    /// Packs it.
+    /// Packs the index.
     pub fn packed(&self) -> io::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec(&self.whole)?;
+        let mut text = serde_json::to_vec(&self.summary)?;
         for entry in &self.entries {
             text.push(b'\n');
             serde_json::to_writer(&mut text, entry)?;
@@ -128,40 +118,40 @@ impl Index {
         zstd::encode_all(text.as_slice(), 3)
     }
 
-    /// The last place at or before `time` from which the screen is known; none stands for the start.
+    /// The last entry with a screen at or before `time`; `None` stands for the start of the recording.
     pub fn before(&self, time: f64) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.time <= time && entry.screen.is_some())
     }
 
-    /// What the recording got wrong.
+    /// The errors in the recording.
     pub fn anomalies(&self) -> &Anomalies {
-        &self.whole.anomalies
+        &self.summary.anomalies
     }
 
-    /// Length of the recording in seconds.
+    /// The length of the recording, in seconds.
     pub fn seconds(&self) -> f64 {
-        self.whole.seconds
+        self.summary.seconds
     }
 
-    /// Received bytes it was made from.
+    /// The number of received bytes in the recording.
     pub fn bytes(&self) -> u64 {
-        self.whole.bytes
+        self.summary.bytes
     }
 
-    /// Whether this index, as it was stored, is what the recording makes. `made` is made from the recording by
-    /// [`IndexBuilder::drawing_where`] or [`IndexBuilder::default`].
+    /// Whether this stored index agrees with the recording. `rebuilt` is built from the recording by
+    /// [`IndexBuilder::with_screens_of`] or [`IndexBuilder::default`].
     ///
-    /// A screen that only this index has agrees with nothing. One that only `made` has is no difference: drawing may
-    /// have run out of time when this index was made.
-    pub(crate) fn agrees_with(&self, made: &Index) -> bool {
-        let same = |(stored, made): (&Entry, &Entry)| {
+    /// A screen that only this index has is a difference. A screen that only `rebuilt` has is none: drawing may have
+    /// exceeded its time limit when this index was built.
+    pub(crate) fn agrees_with(&self, rebuilt: &Index) -> bool {
+        let same = |(stored, rebuilt): (&Entry, &Entry)| {
             let shown = |entry: &Entry| (entry.cols, entry.rows, entry.screen.clone());
-            (stored.offset, stored.time.to_bits()) == (made.offset, made.time.to_bits())
-                && (stored.screen.is_none() || shown(stored) == shown(made))
+            (stored.offset, stored.time.to_bits()) == (rebuilt.offset, rebuilt.time.to_bits())
+                && (stored.screen.is_none() || shown(stored) == shown(rebuilt))
         };
-        self.whole == made.whole
-            && self.entries.len() == made.entries.len()
-            && self.entries.iter().zip(&made.entries).all(same)
+        self.summary == rebuilt.summary
+            && self.entries.len() == rebuilt.entries.len()
+            && self.entries.iter().zip(&rebuilt.entries).all(same)
     }
 
     /// The same index without its screens.
@@ -170,18 +160,18 @@ impl Index {
         self
     }
 
-    /// The places, in order.
+    /// The entries, by offset.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 }
 
-/// The SHA-256 by which an event names a packed index, in lower-case hex.
+/// The SHA-256 of a packed index in lower-case hex, as terminal events name it.
 pub(crate) fn sha256_of(packed: &[u8]) -> String {
     hex::encode(Sha256::digest(packed))
 }
 
-/// Makes an index from the received bytes as they are read.
+/// Builds an index from received bytes, piece by piece.
 pub struct IndexBuilder {
     repair: Repair,
     screen: Screen,
@@ -191,9 +181,9 @@ pub struct IndexBuilder {
     screen_each: u64,
     next_entry: u64,
     next_screen: u64,
-    /// For each entry whether it gets a screen, where that is not for this builder to decide.
-    wanted: Option<Vec<bool>>,
-    drawn: bool,
+    /// Whether each entry gets a screen; `None` if the builder decides.
+    has_screen: Option<Vec<bool>>,
+    drawn_all: bool,
 }
 
 impl Default for IndexBuilder {
@@ -207,25 +197,26 @@ impl Default for IndexBuilder {
             screen_each: SCREEN_EACH,
             next_entry: FRAME as u64,
             next_screen: SCREEN_EACH,
-            wanted: None,
-            drawn: true,
+            has_screen: None,
+            drawn_all: true,
         }
     }
 }
 
 impl IndexBuilder {
-    /// Draws a screen exactly where `stored` has one, so that each of its screens can be compared.
-    pub(super) fn drawing_where(stored: &Index) -> Self {
-        let wanted = stored.entries.iter().map(|entry| entry.screen.is_some()).collect();
-        Self { wanted: Some(wanted), ..Self::default() }
+    /// A builder that draws a screen for exactly those entries for which `stored` has one, so that they can be
+    /// compared.
+    pub(super) fn with_screens_of(stored: &Index) -> Self {
+        let has_screen = stored.entries.iter().map(|entry| entry.screen.is_some()).collect();
+        Self { has_screen: Some(has_screen), ..Self::default() }
     }
 
-    /// Whether every screen that was due could be drawn: a few bytes can ask for endless work.
+    /// Whether every due screen was drawn within the time limit.
     pub(super) fn has_drawn_all(&self) -> bool {
-        self.drawn
+        self.drawn_all
     }
 
-    /// Takes received bytes. However they are cut, the index comes out the same.
+    /// Adds received bytes. The index does not depend on how they are split into pieces.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = STEP - usize::try_from(self.bytes % STEP as u64).expect("less than a step");
@@ -238,48 +229,48 @@ impl IndexBuilder {
             });
             self.bytes += piece.len() as u64;
             if self.bytes.is_multiple_of(STEP as u64) && self.bytes >= self.next_entry {
-                self.entry();
+                self.add_entry();
             }
         }
     }
 
-    /// The index of what was pushed.
+    /// The index of the added bytes.
     pub fn finish(mut self) -> Index {
         self.repair.finish();
-        let whole = Whole {
+        let summary = Summary {
             format: FORMAT,
             bytes: self.bytes,
             lines: self.repair.lines(),
             seconds: self.repair.time(),
             anomalies: self.repair.anomalies().clone(),
         };
-        Index { whole, entries: self.entries }
+        Index { summary, entries: self.entries }
     }
 
-    fn entry(&mut self) {
+    fn add_entry(&mut self) {
         self.next_entry = self.bytes + FRAME as u64;
         let Size { cols, rows } = self.screen.size();
-        let due = match &self.wanted {
-            Some(wanted) => wanted.get(self.entries.len()).copied().unwrap_or(false),
+        let due = match &self.has_screen {
+            Some(has_screen) => has_screen.get(self.entries.len()).copied().unwrap_or(false),
             None => self.bytes >= self.next_screen,
         };
         let screen = if due { self.screen.dump() } else { None };
-        self.drawn &= screen.is_some() || !due;
+        self.drawn_all &= screen.is_some() || !due;
         if let Some(screen) = &screen {
             self.next_screen = self.bytes + self.screen_each;
             self.screens += screen.len();
         }
         let (offset, time) = (self.repair.line_start(), self.repair.time());
         self.entries.push(Entry { offset, time, cols, rows, screen });
-        if self.screens > MAX_SCREENS && self.wanted.is_none() {
+        if self.screens > MAX_SCREENS && self.has_screen.is_none() {
             self.thin_out();
         }
     }
 
-    /// Halves the screens of a very long recording, and keeps half as many from here on.
+    /// Drops every second screen of a very long recording, and doubles the distance between the next ones.
     fn thin_out(&mut self) {
-        let kept = self.entries.iter_mut().filter(|entry| entry.screen.is_some());
-        for (at, entry) in kept.enumerate() {
+        let with_screen = self.entries.iter_mut().filter(|entry| entry.screen.is_some());
+        for (at, entry) in with_screen.enumerate() {
             if at % 2 == 1 {
                 entry.screen = None;
             }
@@ -301,9 +292,9 @@ mod tests {
         for second in 0..40_000 {
             builder.push(format!("[{second},\"o\",\"\\r\\nline {second} of a long recording, with some text to fill it up\"]\n").as_bytes());
         }
-        let made = builder.finish();
-        let index = Index::read(&made.packed().unwrap()).unwrap();
-        assert_eq!(index, made);
+        let built = builder.finish();
+        let index = Index::read(&built.packed().unwrap()).unwrap();
+        assert_eq!(index, built);
         assert_eq!((index.seconds(), index.before(0.0)), (39_999.0, None));
         let place = index.before(30_000.0).unwrap();
         assert!(place.time > 15_000.0 && place.time <= 30_000.0, "{}", place.time);
@@ -320,14 +311,14 @@ mod tests {
                     .map(|second| format!("[{second},\"o\",\"\\r\\nline {second}, and a few words\"]\n")),
             )
             .collect();
-        let made = |piece: usize| {
+        let build = |piece: usize| {
             let mut builder = IndexBuilder::default();
             text.as_bytes().chunks(piece).for_each(|piece| builder.push(piece));
             builder.finish()
         };
-        let whole = made(text.len());
+        let whole = build(text.len());
         assert!(whole.entries().len() > 3);
-        assert!([997, 65_536, 100_000].into_iter().all(|piece| made(piece) == whole));
+        assert!([997, 65_536, 100_000].into_iter().all(|piece| build(piece) == whole));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Whether the two objects of a sealed recording are what sealing put into the store.
+//! [`inspect`]: checks that the two objects of a sealed recording are those that sealing put into the store.
 //!
-//! The recording itself is held against the trail by [`crate::check`]. Its index is derived, and what it says is
-//! shown to people who jump into a recording: so it is made again from the received bytes and compared.
+//! [`crate::check`] compares the recording itself with the trail. The index is derived, and its screens are shown at
+//! jumps into the recording, so it is compared with an index that is rebuilt from the received bytes.
 
 use futures::TryStreamExt;
 use meshtrail_event::SessionId;
@@ -11,21 +11,17 @@ use super::{Index, IndexBuilder, StoredError, StoredRecording, index_key};
 
 /// What is wrong with a sealed recording's objects.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum InspectError {
-    /// One of them can't be read, or the index is not the one that the trail names.
+    /// An object can't be read, or the index is not the one that the trail names.
     #[error(transparent)]
     Stored(#[from] StoredError),
-    /// The index is not the one that the recording makes.
     #[error("{key} does not say what the recording says: it was changed, or it is of another recording")]
-    Index {
-        /// The index.
-        key: Key,
-    },
+    Index { key: Key },
 }
 
-/// Reads a sealed recording and its index, where there is one; the recording may lack an index, never bytes.
-/// `index_sha256` is what the event that ended the session says of the index; older events say nothing, and then the
-/// index is made again and compared.
+/// Reads a sealed recording completely, and its index, which may be absent. `index_sha256` is the index's SHA-256 in
+/// the terminal event. Older events have none; then the index is rebuilt and compared.
 pub async fn inspect(
     store: &Store,
     session: &SessionId,
@@ -34,13 +30,13 @@ pub async fn inspect(
     let recording = StoredRecording::open(store, session).await?;
     let stored = match index_sha256 {
         Some(sha256) => {
-            // Its bytes are the ones that sealing made: nothing more can be said against them.
+            // The bytes are those that sealing made. There is nothing more to check.
             StoredRecording::index(store, session, sha256).await?;
             None
         }
-        None => StoredRecording::unvouched_index(store, session).await?,
+        None => StoredRecording::unverified_index(store, session).await?,
     };
-    let mut builder = stored.as_ref().map(IndexBuilder::drawing_where);
+    let mut builder = stored.as_ref().map(IndexBuilder::with_screens_of);
     let mut pieces = std::pin::pin!(recording.stream(0));
     while let Some(piece) = pieces.try_next().await? {
         if let Some(builder) = &mut builder {
@@ -49,8 +45,8 @@ pub async fn inspect(
     }
     let (Some(mut stored), Some(builder)) = (stored, builder) else { return Ok(()) };
     if !builder.has_drawn_all() {
-        // What takes too long to draw can't be compared. It is never shown either: a jump takes the screens that it
-        // draws itself.
+        // Screens that take too long to draw can't be compared. Playback never shows them either: it uses the screens
+        // of a rebuilt index.
         stored = Index::without_screens(stored);
     }
     match stored.agrees_with(&builder.finish()) {
@@ -87,7 +83,8 @@ mod tests {
         }
     }
 
-    /// A recording of some megabytes in a store, with the index that `change` makes of its own; gives the index's hash.
+    /// A recording of some megabytes in a store, with its index as changed by `change`. Returns the unchanged index's
+    /// hash.
     async fn stored(change: impl Fn(&str) -> String) -> (tempfile::TempDir, Store, SessionId, String) {
         let folder = tempfile::tempdir().unwrap();
         let location = StoreLocation::Folder(folder.path().to_owned());
@@ -114,7 +111,7 @@ mod tests {
         (folder, store, session, sha256)
     }
 
-    /// Gives the first entry without a screen one that never was.
+    /// Adds a fabricated screen to the first entry without one.
     fn fabricate(text: &str) -> String {
         let mut done = false;
         let lines = text.lines().enumerate().map(|(at, line)| {

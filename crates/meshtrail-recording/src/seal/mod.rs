@@ -1,10 +1,10 @@
-//! Sealed recordings: the received bytes of an ended session, compressed in the store, never changed again.
+//! Sealed recordings: the received bytes of an ended session, compressed in the store and never changed.
 //!
-//! - `recordings/YYYY/MM/DD/<session>.cast.zst` holds exactly the received bytes. Any zstd unpacks it; a
-//!   seek table at its end (zstd's seekable format) lets a reader unpack only the part it wants.
-//! - `<session>.index.zst` beside it is derived from it and may be lost: times, offsets and screens, so that a
-//!   jump into a long recording reads little. The event that ends the session names its SHA-256.
-//! - A sealed object is put once, if absent. One that is there already is compared, never replaced.
+//! - `recordings/YYYY/MM/DD/<session>.cast.zst` contains exactly the received bytes. Every zstd unpacks it. A seek
+//!   table at its end (zstd's seekable format) allows readers to unpack a part of it.
+//! - `<session>.index.zst` is derived from it and may be lost: times, offsets and screens, so that a jump into a long
+//!   recording reads few bytes. The terminal event names its SHA-256.
+//! - A sealed object is put once, if absent. An existing one is compared, never replaced.
 
 mod index;
 mod inspect;

@@ -1,4 +1,4 @@
-//! zstd's seekable format: independent frames, then a table of their sizes in a frame that unpackers skip.
+//! zstd's seekable format: independent frames, then a table of their sizes in a skippable frame.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use zstd::{bulk::Compressor, zstd_safe::CParameter};
 /// Received bytes per frame.
 pub const FRAME: usize = 256 << 10;
 
-/// The most a frame written by anyone may unpack to.
+/// The unpacked size that a frame may have, by whatever writer.
 const MAX_FRAME: u32 = 8 << 20;
 
 const LEVEL: i32 = 3;
@@ -15,7 +15,7 @@ const SKIPPABLE: u32 = 0x184D_2A5E;
 const SEEKABLE: u32 = 0x8F92_EAB1;
 const FOOTER: usize = 9;
 
-/// Compresses a stream into frames and ends it with their table.
+/// Compresses a stream into frames, followed by their seek table.
 pub struct SeekableWriter<W> {
     out: W,
     compressor: Compressor<'static>,
@@ -31,7 +31,7 @@ impl<W: Write> SeekableWriter<W> {
         Ok(Self { out, compressor, pending: Vec::with_capacity(FRAME), frames: Vec::new() })
     }
 
-    /// Takes bytes.
+    /// Adds bytes.
     pub fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(FRAME - self.pending.len()));
@@ -44,7 +44,7 @@ impl<W: Write> SeekableWriter<W> {
         Ok(())
     }
 
-    /// Writes what is left and the table.
+    /// Writes the last frame and the seek table.
     pub fn finish(mut self) -> io::Result<W> {
         if !self.pending.is_empty() {
             self.frame()?;
@@ -77,27 +77,23 @@ impl<W: Write> SeekableWriter<W> {
 
 /// Why an object's seek table can't be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum TableError {
-    /// It does not end as the format says.
     #[error("the recording does not end with a seek table")]
     Missing,
-    /// The table says something that can't be.
     #[error("the recording's seek table is wrong: {what}")]
-    Wrong {
-        /// What.
-        what: &'static str,
-    },
+    Wrong { what: &'static str },
 }
 
-/// Where each frame lies, packed and unpacked.
+/// The positions of all frames, packed and unpacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeekTable {
-    /// Start of each frame and the end of the last: packed, unpacked.
+    /// The start of each frame and the end of the last: packed, unpacked.
     bounds: Vec<(u64, u64)>,
 }
 
 impl SeekTable {
-    /// How many bytes at the end of an object hold its table, told from its last nine bytes.
+    /// The length of the table at the end of an object, from the object's last nine bytes.
     pub fn length(tail: &[u8]) -> Result<u64, TableError> {
         let footer = tail.len().checked_sub(FOOTER).map(|at| &tail[at..]).ok_or(TableError::Missing)?;
         if u32_at(footer, 5) != SEEKABLE {
@@ -107,7 +103,7 @@ impl SeekTable {
         Ok(u64::from(u32_at(footer, 0)) * entry + FOOTER as u64 + 8)
     }
 
-    /// Reads a table that ends an object of `size` bytes; `tail` are its last [`SeekTable::length`] bytes.
+    /// Parses the table of an object of `size` bytes. `tail` contains at least the last [`SeekTable::length`] bytes.
     pub fn parse(tail: &[u8], size: u64) -> Result<SeekTable, TableError> {
         let length = Self::length(tail)?;
         let start = usize::try_from(length).ok().and_then(|length| tail.len().checked_sub(length));
@@ -132,27 +128,27 @@ impl SeekTable {
         Ok(SeekTable { bounds })
     }
 
-    /// Unpacked bytes in all.
+    /// The number of unpacked bytes of all frames.
     pub fn bytes(&self) -> u64 {
         self.bounds.last().map_or(0, |bound| bound.1)
     }
 
-    /// Number of frames.
+    /// The number of frames.
     pub fn frames(&self) -> usize {
         self.bounds.len().saturating_sub(1)
     }
 
-    /// The frame that holds the byte at `offset`.
+    /// The frame that contains the unpacked byte at `offset`.
     pub fn frame_at(&self, offset: u64) -> usize {
         self.bounds.partition_point(|bound| bound.1 <= offset).saturating_sub(1)
     }
 
-    /// Where a frame lies in the object.
+    /// The range of a frame in the object.
     pub fn packed(&self, frame: usize) -> std::ops::Range<u64> {
         self.bounds[frame].0..self.bounds[frame + 1].0
     }
 
-    /// Which received bytes a frame holds.
+    /// The range of received bytes in a frame.
     pub fn unpacked(&self, frame: usize) -> std::ops::Range<u64> {
         self.bounds[frame].1..self.bounds[frame + 1].1
     }

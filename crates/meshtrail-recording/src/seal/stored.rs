@@ -1,4 +1,4 @@
-//! A recording in the store, read whole or in parts.
+//! [`StoredRecording`]: reads a recording in the store, completely or in parts.
 
 use std::{io, ops::Range};
 
@@ -9,7 +9,7 @@ use meshtrail_trail::store::{GetError, Key, Store};
 
 use super::{Index, IndexError, SeekTable, TableError, index::sha256_of};
 
-/// How much of an object's end is read at first: the table of a 2 GiB recording.
+/// Bytes of an object's end that are read first: the table of a 2 GiB recording fits.
 const TAIL: u64 = 64 << 10;
 
 /// Frames fetched with one request.
@@ -17,58 +17,26 @@ const FRAMES_AT_ONCE: usize = 8;
 
 /// Why a recording can't be read from the store.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum StoredError {
-    /// The store could not give it.
     #[error("failed to read {key}")]
-    Get {
-        /// Which object.
-        key: Key,
-        /// Why.
-        source: GetError,
-    },
-    /// Its seek table is wrong.
+    Get { key: Key, source: GetError },
     #[error("{key} can't be read")]
-    Table {
-        /// Which object.
-        key: Key,
-        /// Why.
-        source: TableError,
-    },
-    /// A frame does not unpack to what the table says.
+    Table { key: Key, source: TableError },
+    /// `offset` is that of the frame's received bytes.
     #[error("{key} is damaged: bytes from {offset} can't be unpacked")]
-    Frame {
-        /// Which object.
-        key: Key,
-        /// Offset of the received bytes in it.
-        offset: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its index is wrong.
+    Frame { key: Key, offset: u64, source: io::Error },
     #[error("{key} can't be read")]
-    Index {
-        /// Which object.
-        key: Key,
-        /// Why.
-        source: IndexError,
-    },
-    /// Its index is another than the one that the trail names.
+    Index { key: Key, source: IndexError },
     #[error(
         "{key} was changed: its SHA-256 is {found}, but the event that ended the session names {expected}; \
          what it says is not shown"
     )]
-    IndexChanged {
-        /// Which object.
-        key: Key,
-        /// SHA-256 by the event.
-        expected: String,
-        /// SHA-256 of the object.
-        found: String,
-    },
+    IndexChanged { key: Key, expected: String, found: String },
 }
 
 impl StoredError {
-    /// Whether the object is not there at all.
+    /// Whether the store does not have the object.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Get { source: GetError::Missing { .. }, .. })
     }
@@ -90,7 +58,7 @@ fn key(session: &SessionId, ending: &str) -> Key {
     Key::new(text).expect("a session's id has only characters that a key may have")
 }
 
-/// A sealed recording, opened: its seek table is known.
+/// An open sealed recording, with its seek table.
 #[derive(Debug, Clone)]
 pub struct StoredRecording {
     store: Store,
@@ -99,7 +67,7 @@ pub struct StoredRecording {
 }
 
 impl StoredRecording {
-    /// Opens a session's recording; reads only its end.
+    /// Opens a session's recording. Reads only its end.
     pub async fn open(store: &Store, session: &SessionId) -> Result<StoredRecording, StoredError> {
         let key = recording_key(session);
         let get = |source| StoredError::Get { key: key.clone(), source };
@@ -114,12 +82,12 @@ impl StoredRecording {
         Ok(StoredRecording { store: store.clone(), key, table })
     }
 
-    /// Received bytes in all.
+    /// The number of received bytes.
     pub fn bytes(&self) -> u64 {
         self.table.bytes()
     }
 
-    /// Reads received bytes; unpacks only the frames they lie in.
+    /// Reads a range of received bytes. Unpacks only the frames of that range.
     pub async fn read(&self, range: Range<u64>) -> Result<Bytes, StoredError> {
         let range = range.start.min(self.bytes())..range.end.min(self.bytes());
         let mut out = BytesMut::new();
@@ -136,7 +104,7 @@ impl StoredRecording {
         Ok(out.freeze())
     }
 
-    /// All received bytes from `from` on, piece by piece.
+    /// All received bytes from `from` on, in pieces.
     pub fn stream(self, from: u64) -> impl Stream<Item = Result<Bytes, StoredError>> + Send + 'static {
         stream::try_unfold((self, from), |(recording, at)| async move {
             if at >= recording.bytes() {
@@ -157,11 +125,11 @@ impl StoredRecording {
         let packed = packed.map_err(|source| StoredError::Get { key: self.key.clone(), source })?;
         let mut out = BytesMut::new();
         for frame in first..=last {
-            let lies = self.table.packed(frame);
-            let holds = self.table.unpacked(frame);
-            let part = &packed[to_usize(lies.start - start)..to_usize(lies.end - start)];
-            let damaged = |source| StoredError::Frame { key: self.key.clone(), offset: holds.start, source };
-            let length = to_usize(holds.end - holds.start);
+            let packed_range = self.table.packed(frame);
+            let range = self.table.unpacked(frame);
+            let part = &packed[to_usize(packed_range.start - start)..to_usize(packed_range.end - start)];
+            let damaged = |source| StoredError::Frame { key: self.key.clone(), offset: range.start, source };
+            let length = to_usize(range.end - range.start);
             let unpacked = zstd::bulk::decompress(part, length).map_err(damaged)?;
             if unpacked.len() != length {
                 return Err(damaged(io::Error::other("it is shorter than the table says")));
@@ -171,7 +139,7 @@ impl StoredRecording {
         Ok(out)
     }
 
-    /// Reads the index of a session whose last event names `sha256`; none where there is none.
+    /// Reads the index of a session whose terminal event names `sha256`; `None` if the store has no index.
     pub async fn index(
         store: &Store,
         session: &SessionId,
@@ -186,9 +154,9 @@ impl StoredRecording {
         unpacked(session, &packed).map(Some)
     }
 
-    /// Reads a session's index without knowing whether it is the one that sealing made: nobody may be shown what it
-    /// says. None where there is none.
-    pub async fn unvouched_index(store: &Store, session: &SessionId) -> Result<Option<Index>, StoredError> {
+    /// Reads a session's index without verifying that sealing made it, so its screens must not be shown. `None` if the
+    /// store has no index.
+    pub async fn unverified_index(store: &Store, session: &SessionId) -> Result<Option<Index>, StoredError> {
         let packed = Self::packed_index(store, session).await?;
         packed.map(|packed| unpacked(session, &packed)).transpose()
     }
@@ -207,23 +175,23 @@ fn unpacked(session: &SessionId, packed: &[u8]) -> Result<Index, StoredError> {
     Index::read(packed).map_err(|source| StoredError::Index { key: index_key(session), source })
 }
 
-/// What an object below `recordings/` is by its name.
+/// The kind of an object below `recordings/`, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordingObject {
-    /// A session's recording, or its index.
+    /// A session's recording or index.
     OfSession(SessionId),
-    /// Bytes of sessions of this trail that were not sealed when they were shipped.
+    /// A chunk of this trail's journal.
     Journal {
         /// The trail.
         trail: String,
     },
-    /// Nothing that a recorder puts there.
+    /// No recorder puts such an object there.
     Foreign,
 }
 
 impl RecordingObject {
-    /// What the object of this name is.
-    pub fn of(key: &Key) -> Self {
+    /// Classifies the object with this name.
+    pub fn classify(key: &Key) -> Self {
         let name = key.name();
         let session = name.strip_suffix(".cast.zst").or_else(|| name.strip_suffix(".index.zst"));
         if let Some(session) = session.and_then(|session| session.parse::<SessionId>().ok())
@@ -290,21 +258,21 @@ mod tests {
 
     #[test]
     fn what_lies_below_recordings_is_told_by_its_whole_name() {
-        let of = |key: &str| RecordingObject::of(&Key::new(key).unwrap());
+        let classify = |key: &str| RecordingObject::classify(&Key::new(key).unwrap());
         let session: SessionId = "20261120-main-3-17".parse().unwrap();
         for ending in ["cast", "index"] {
             let key = format!("recordings/2026/11/20/{session}.{ending}.zst");
-            assert_eq!(of(&key), RecordingObject::OfSession(session.clone()));
+            assert_eq!(classify(&key), RecordingObject::OfSession(session.clone()));
         }
         let journal = RecordingObject::Journal { trail: "main".to_owned() };
-        assert_eq!(of("recordings/journal/main/00000000004294967296.zst"), journal);
+        assert_eq!(classify("recordings/journal/main/00000000004294967296.zst"), journal);
         for foreign in [
             "recordings/2026/11/21/20261120-main-3-17.cast.zst",
             "recordings/2026/11/20/20261120-main-3-17.cast",
             "recordings/2026/11/20/readme.txt",
             "recordings/journal/main/readme.txt",
         ] {
-            assert_eq!(of(foreign), RecordingObject::Foreign, "{foreign}");
+            assert_eq!(classify(foreign), RecordingObject::Foreign, "{foreign}");
         }
     }
 }

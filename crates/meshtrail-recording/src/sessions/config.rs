@@ -1,4 +1,4 @@
-//! How a recorder is set up.
+//! The configuration of a recorder.
 
 use std::time::Duration;
 
@@ -6,53 +6,54 @@ use meshtrail_listen::Limits;
 
 use crate::{faults::Faults, journal::JournalLimits};
 
-/// Bounds and intervals of a recorder.
+/// Limits and intervals of a recorder.
 #[derive(Debug, Clone)]
 pub struct RecordingConfig {
-    /// Bounds of the journal.
+    /// Limits of the journal.
     pub journal: JournalLimits,
-    /// Sessions open at a time; at more, senders are sent to another recorder.
+    /// Sessions open at a time; more are refused, and their senders try another recorder.
     pub max_sessions: usize,
-    /// Connections open at a time, of all ports where recordings are taken.
+    /// Connections open at a time, on all recorder ports together.
     pub max_connections: usize,
-    /// Which part of these, of events and of bytes on their way to the disk one peer may have.
+    /// One peer's share of sessions, connections, events, and bytes that are not durable yet.
     pub limits: Limits,
     /// Free bytes on the local disk below which no session is accepted.
     pub min_free: u64,
     /// The longest time between two frames of the ack stream.
     pub keep_alive: Duration,
-    /// The shortest time between two frames, however much comes.
+    /// The shortest time between two acks, however many bytes are received.
     pub ack_every: Duration,
-    /// The longest time between two marks of a session that sends.
+    /// The longest time between two marks of a session that is sending.
     pub mark_every: Duration,
-    /// Bytes after which a session is marked before that.
+    /// Bytes after which a mark is made earlier.
     pub mark_bytes: u64,
-    /// How often a silent connection is asked whether it is still there.
+    /// The interval of HTTP/2 pings on an idle connection.
     pub ping_every: Duration,
-    /// How long it may take to answer.
-    pub ping_patience: Duration,
-    /// How long a connection may take to send another request. The first has to be there as soon as on every port.
-    pub request_patience: Duration,
-    /// How long a recording may take to send its header line. All after it may take as long as it takes.
-    pub header_patience: Duration,
-    /// How long an event may take to come whole.
-    pub event_patience: Duration,
-    /// Bytes that may be on their way to the bucket's chunks before the oldest are given up.
+    /// How long a ping may stay unanswered.
+    pub ping_timeout: Duration,
+    /// How long a connection may be without a request. The time limit of the first request is that of every port, if it
+    /// is shorter.
+    pub request_timeout: Duration,
+    /// How long a recording may take to send its header line. The rest has no time limit.
+    pub header_timeout: Duration,
+    /// How long the whole body of an event may take.
+    pub event_timeout: Duration,
+    /// Bytes of chunks that may wait for the bucket; beyond that, the oldest chunks are dropped.
     pub max_unshipped: u64,
-    /// How long an opening may take to become durable before the sender is sent to another recorder.
-    pub(crate) opening_patience: Duration,
-    /// What goes wrong in a test.
+    /// How long an opening may take to become durable; then the recording is refused.
+    pub(crate) opening_timeout: Duration,
+    /// Faults that a test injects.
     pub(crate) faults: Faults,
 }
 
 impl RecordingConfig {
-    /// The usual, with so many connections, of which a peer has its part by `limits`.
+    /// The default configuration with these connection limits.
     pub fn within(max_connections: usize, limits: Limits) -> Self {
         Self { max_connections, limits, ..Self::default() }
     }
 }
 
-/// Connections beside those that record: probes, and events.
+/// Connections besides those of recordings: probes and events.
 const SPARE_CONNECTIONS: usize = 1024;
 
 impl Default for RecordingConfig {
@@ -68,12 +69,12 @@ impl Default for RecordingConfig {
             mark_every: Duration::from_secs(10),
             mark_bytes: 256 << 10,
             ping_every: Duration::from_secs(20),
-            ping_patience: Duration::from_secs(20),
-            request_patience: Duration::from_secs(30),
-            header_patience: Duration::from_secs(30),
-            event_patience: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(30),
+            event_timeout: Duration::from_secs(30),
             max_unshipped: 1 << 30,
-            opening_patience: Duration::from_secs(5),
+            opening_timeout: Duration::from_secs(5),
             faults: Faults::none(),
         }
     }

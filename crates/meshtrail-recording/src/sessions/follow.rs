@@ -1,4 +1,4 @@
-//! Watching a live session: whoever comes late sees the screen as it is, then every line as it comes.
+//! Following a live session: the current screen, then every line as it is received.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,21 +8,22 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    Live, ReadError, Recordings,
-    live::Heard,
-    source::{PIECE, Source},
+    LiveSession, ReadError, Recordings,
+    byte_source::{ByteSource, PIECE},
+    live::ReceivedBytes,
 };
 use crate::cast::{CastLine, Code, Piece, Repair, Screen, Size};
 
-/// How long drawing the screen for one who comes late may take.
+/// The time limit of drawing the first screen.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// Lines that wait for a slow follower; then chunks wait in its channel; then it is dropped.
+/// Lines that are buffered for a slow follower. Beyond that, received bytes wait in its broadcast channel; if that is
+/// full too, the follower is dropped.
 const QUEUE: usize = 256;
 
-/// What a follower gets.
+/// An item of the stream that a follower gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Followed {
+pub enum FollowEvent {
     /// An asciicast v2 line without its line feed; the first is a header.
     Line(String),
     /// The session is over; nothing follows.
@@ -36,30 +37,36 @@ impl Recordings {
     pub async fn follow(
         &self,
         id: &SessionId,
-    ) -> Result<impl Stream<Item = Followed> + Send + 'static, ReadError> {
-        let live = self.open_session(id).ok_or_else(|| ReadError::NotLive { session: id.clone() })?;
-        // Listening starts before the past is read, so that nothing falls in between.
-        let (until, heard) = live.follow();
-        let past = past(self.clone(), live, until).await?;
+    ) -> Result<impl Stream<Item = FollowEvent> + Send + 'static, ReadError> {
+        let live = self.find_live(id).ok_or_else(|| ReadError::NotLive { session: id.clone() })?;
+        // Subscribed before the backlog is read, so that no bytes are missed in between.
+        let (until, received_bytes) = live.follow();
+        let backlog = read_backlog(self.clone(), live, until).await?;
         let (lines, received) = mpsc::channel(QUEUE);
-        tokio::spawn(relay(past, heard, lines));
+        tokio::spawn(relay(backlog, received_bytes, lines));
         Ok(ReceiverStream::new(received))
     }
 }
 
-/// What came before a follower did.
-struct Past {
+/// The part of a session that was received before the follower subscribed.
+struct Backlog {
     repair: Repair,
     screen: Screen,
+    /// The offset of its end.
     until: u64,
 }
 
-async fn past(recordings: Recordings, live: Arc<Live>, until: u64) -> Result<Past, ReadError> {
-    let mut durable = live.tape.durable();
-    // Received bytes are durable within milliseconds, or never.
+async fn read_backlog(
+    recordings: Recordings,
+    live: Arc<LiveSession>,
+    until: u64,
+) -> Result<Backlog, ReadError> {
+    let mut durable = live.stream.watch_durable();
+    // Received bytes are durable within milliseconds, or have failed.
     drop(durable.wait_for(|durable| durable.bytes >= until || durable.failed.is_some()).await);
-    let source = Source::Local { recordings, live, bytes: until };
-    let mut past = Past { repair: Repair::default(), screen: Screen::new(Size::DEFAULT, BUDGET), until };
+    let source = ByteSource::Local { recordings, live, bytes: until };
+    let screen = Screen::new(Size::DEFAULT, BUDGET);
+    let mut backlog = Backlog { repair: Repair::default(), screen, until };
     let mut at = 0;
     while at < until {
         let bytes = source.read(at..(at + PIECE).min(until)).await?;
@@ -67,22 +74,26 @@ async fn past(recordings: Recordings, live: Arc<Live>, until: u64) -> Result<Pas
             break;
         }
         at += bytes.len() as u64;
-        let screen = &mut past.screen;
-        past.repair.push(&bytes, |piece| match piece {
+        let screen = &mut backlog.screen;
+        backlog.repair.push(&bytes, |piece| match piece {
             Piece::Header(header) => *screen = Screen::new(header.size(), BUDGET),
             Piece::Event { line, .. } => screen.feed(&line),
         });
     }
-    Ok(past)
+    Ok(backlog)
 }
 
-async fn relay(past: Past, mut heard: broadcast::Receiver<Heard>, lines: mpsc::Sender<Followed>) {
-    let Past { mut repair, mut screen, until } = past;
+async fn relay(
+    backlog: Backlog,
+    mut received_bytes: broadcast::Receiver<ReceivedBytes>,
+    lines: mpsc::Sender<FollowEvent>,
+) {
+    let Backlog { mut repair, mut screen, until } = backlog;
     let mut ready = Vec::new();
     if let Some(header) = repair.header() {
         ready.push(header.to_playable_in(screen.size()));
-        let shown = screen.dump().filter(|_| repair.lines() > 1);
-        ready.extend(shown.map(|dump| {
+        let dump = screen.dump().filter(|_| repair.lines() > 1);
+        ready.extend(dump.map(|dump| {
             let time = repair.time();
             CastLine { time, code: Code::Output, data: dump.into(), replaced: false }.to_playable()
         }));
@@ -90,27 +101,27 @@ async fn relay(past: Past, mut heard: broadcast::Receiver<Heard>, lines: mpsc::S
     drop(screen);
     loop {
         for line in ready.drain(..) {
-            if lines.send(Followed::Line(line)).await.is_err() {
+            if lines.send(FollowEvent::Line(line)).await.is_err() {
                 return;
             }
         }
         let last = tokio::select! {
-            next = heard.recv() => match next {
-                Ok(chunk) if chunk.offset < until => None,
-                Ok(chunk) => {
-                    repair.push(&chunk.bytes, |piece| ready.push(match piece {
+            next = received_bytes.recv() => match next {
+                Ok(received) if received.offset < until => None,
+                Ok(received) => {
+                    repair.push(&received.bytes, |piece| ready.push(match piece {
                         Piece::Header(header) => header.to_playable(),
                         Piece::Event { line, .. } => line.to_playable(),
                     }));
                     None
                 }
-                Err(broadcast::error::RecvError::Closed) => Some(Followed::Ended),
-                Err(broadcast::error::RecvError::Lagged(_)) => Some(Followed::TooSlow),
+                Err(broadcast::error::RecvError::Closed) => Some(FollowEvent::Ended),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some(FollowEvent::TooSlow),
             },
             () = lines.closed() => return,
         };
         if let Some(last) = last {
-            // A follower that has gone needs no last word.
+            // If the follower is gone, nobody needs the last item.
             drop(lines.send(last).await);
             return;
         }

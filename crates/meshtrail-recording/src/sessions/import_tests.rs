@@ -9,21 +9,21 @@ use crate::{
     testing::{MemoryLedger, SSH, quick, store_at},
 };
 
-struct Here {
+struct Fixture {
     folder: tempfile::TempDir,
     ledger: Arc<MemoryLedger>,
     recordings: Recordings,
     history: History,
 }
 
-impl Here {
-    async fn open() -> Here {
+impl Fixture {
+    async fn open() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let (store, ledger) = (store_at(folder.path()).await, MemoryLedger::new());
         let local = folder.path().join("local");
-        let nobody = Resolver::knowing_nobody();
+        let nobody = Resolver::without_providers();
         let recordings = Recordings::open_on(store, &local, ledger.clone(), nobody, quick()).await.unwrap();
-        Here { folder, ledger, recordings, history: History::new() }
+        Fixture { folder, ledger, recordings, history: History::new() }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -32,14 +32,14 @@ impl Here {
         path
     }
 
-    async fn import(&self, file: &Path) -> Result<Imported, ImportError> {
+    async fn import(&self, file: &Path) -> Result<ImportOutcome, ImportError> {
         let import =
             Import { file, from: "old/a.cast", named_start: None, node: None, history: &self.history };
         self.recordings.import(import).await
     }
 
     /// The directory learns whose device 7 is since the beginning of 2026.
-    fn owned_by(&self, login: &str) {
+    fn set_owner(&self, login: &str) {
         let state = DeviceState {
             id: "7".to_owned(),
             name: Some("laptop.tail.example".to_owned()),
@@ -67,52 +67,53 @@ impl Here {
     }
 }
 
-fn new(imported: Result<Imported, ImportError>) -> Session {
+fn expect_new(imported: Result<ImportOutcome, ImportError>) -> Session {
     match imported.unwrap() {
-        Imported::New(session) => *session,
-        Imported::Known(session) => panic!("{session} was known"),
+        ImportOutcome::New(session) => *session,
+        ImportOutcome::Existing(session) => panic!("{session} was known"),
     }
 }
 
 #[tokio::test]
 async fn the_bytes_are_kept_and_the_one_event_says_for_good_where_they_came_from() {
-    let here = Here::open().await;
+    let fixture = Fixture::open().await;
     let text = format!("{SSH}[0.5,\"o\",\"hi\"]\n[62.25,\"o\",\"bye\"]\n");
-    let session = new(here.import(&here.file("a.cast", &text)).await);
+    let session = expect_new(fixture.import(&fixture.file("a.cast", &text)).await);
     assert_eq!(session.imported_from.as_deref(), Some("old/a.cast"));
     assert_eq!(session.started.as_seconds(), 1_767_225_600);
     assert_eq!(session.ended.unwrap().since(session.started).as_millis(), 62_250);
     assert_eq!((session.state, session.marks), (SessionState::Ended, 0));
     assert_eq!(session.actor.label().as_deref(), Some("alice@example.com"));
     assert_eq!(session.identity.status, IdentityStatus::SelfReported);
-    assert_eq!(here.ledger.kinds(), ["ssh.session.ended"]);
-    let stored = crate::seal::StoredRecording::open(here.recordings.store(), &session.id).await.unwrap();
+    assert_eq!(fixture.ledger.kinds(), ["ssh.session.ended"]);
+    let stored = crate::seal::StoredRecording::open(fixture.recordings.store(), &session.id).await.unwrap();
     assert_eq!(stored.read(0..u64::MAX).await.unwrap(), text.as_bytes());
-    let listed = here.recordings.session(&session.id).await.unwrap().unwrap();
+    let listed = fixture.recordings.session(&session.id).await.unwrap().unwrap();
     assert_eq!(listed.imported_from, session.imported_from);
 }
 
 #[tokio::test]
 async fn the_same_bytes_come_in_once_whatever_they_are_called_and_after_a_restart() {
-    let here = Here::open().await;
+    let fixture = Fixture::open().await;
     let text = format!("{SSH}[0.5,\"o\",\"hi\"]\n");
-    let session = new(here.import(&here.file("a.cast", &text)).await);
-    let again = here.import(&here.file("b.cast", &text)).await.unwrap();
-    assert_eq!(again, Imported::Known(session.id.clone()));
-    here.recordings.clone().close().await;
-    here.ledger.restarted();
-    let store = store_at(here.folder.path()).await;
-    let local = here.folder.path().join("local");
-    let nobody = Resolver::knowing_nobody();
-    let recordings = Recordings::open_on(store, &local, here.ledger.clone(), nobody, quick()).await.unwrap();
+    let session = expect_new(fixture.import(&fixture.file("a.cast", &text)).await);
+    let again = fixture.import(&fixture.file("b.cast", &text)).await.unwrap();
+    assert_eq!(again, ImportOutcome::Existing(session.id.clone()));
+    fixture.recordings.clone().close().await;
+    fixture.ledger.restart();
+    let store = store_at(fixture.folder.path()).await;
+    let local = fixture.folder.path().join("local");
+    let nobody = Resolver::without_providers();
+    let recordings =
+        Recordings::open_on(store, &local, fixture.ledger.clone(), nobody, quick()).await.unwrap();
     let sha256 = session.sha256.unwrap();
-    assert_eq!(recordings.with_bytes(&sha256).await.unwrap(), Some(session.id));
-    assert_eq!(here.ledger.kinds(), ["ssh.session.ended"]);
+    assert_eq!(recordings.find_by_sha256(&sha256).await.unwrap(), Some(session.id));
+    assert_eq!(fixture.ledger.kinds(), ["ssh.session.ended"]);
 }
 
 #[tokio::test]
 async fn damaged_files_are_refused_with_the_reason_and_leave_nothing() {
-    let here = Here::open().await;
+    let fixture = Fixture::open().await;
     let no_start = SSH.replace("\"timestamp\":1767225600,", "");
     for (text, reason) in [
         ("", "it is empty"),
@@ -125,21 +126,21 @@ async fn damaged_files_are_refused_with_the_reason_and_leave_nothing() {
             "header.timestamp: missing, and the file's name does not tell when it began either",
         ),
     ] {
-        let error = here.import(&here.file("bad.cast", text)).await.unwrap_err();
+        let error = fixture.import(&fixture.file("bad.cast", text)).await.unwrap_err();
         assert_eq!(error.to_string(), reason);
     }
     let long = format!("{{\"version\":2,\"x\":\"{}\"}}\n", "x".repeat(70_000));
-    let error = here.import(&here.file("bad.cast", &long)).await.unwrap_err().to_string();
+    let error = fixture.import(&fixture.file("bad.cast", &long)).await.unwrap_err().to_string();
     assert!(error.starts_with("header: "), "{error}");
-    assert!(here.ledger.kinds().is_empty());
-    assert!(!here.folder.path().join("recordings").exists());
+    assert!(fixture.ledger.kinds().is_empty());
+    assert!(!fixture.folder.path().join("recordings").exists());
 }
 
 #[tokio::test]
 async fn a_file_that_was_cut_off_is_kept_as_interrupted() {
-    let here = Here::open().await;
+    let fixture = Fixture::open().await;
     let text = format!("{SSH}[0.5,\"o\",\"hi\"]\n[1.5,\"o\",\"b");
-    let session = new(here.import(&here.file("a.cast", &text)).await);
+    let session = expect_new(fixture.import(&fixture.file("a.cast", &text)).await);
     assert_eq!(session.state, SessionState::Interrupted);
     assert_eq!(session.reason.as_deref(), Some("the file ends within a line"));
     assert_eq!(session.bytes, text.len() as u64);
@@ -152,9 +153,9 @@ async fn who_it_was_is_held_against_the_directory_of_that_time() {
         ("alice@example.com", IdentityStatus::Resolved),
         ("mallory@example.com", IdentityStatus::Conflicting),
     ] {
-        let here = Here::open().await;
-        here.owned_by(owner);
-        let session = new(here.import(&here.file("a.cast", &text)).await);
+        let fixture = Fixture::open().await;
+        fixture.set_owner(owner);
+        let session = expect_new(fixture.import(&fixture.file("a.cast", &text)).await);
         assert_eq!(session.identity.status, status, "{:?}", session.identity);
         assert_eq!(session.identity.provider.as_deref(), Some("snapshot"));
         assert_eq!(session.actor.label().as_deref(), Some(owner));

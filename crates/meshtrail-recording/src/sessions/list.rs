@@ -1,9 +1,9 @@
-//! Sessions, newest first: those that are not sealed from memory, the others from the events that ended them.
+//! Lists of sessions, newest first: unsealed ones from memory, then the others from their terminal events.
 //!
-//! - A list is of one moment, that of its first page: each session there was then stands in it exactly once, as it
-//!   stood then, whatever is sealed between the two halves or between two pages.
-//! - The moment is a size of the trail, read together with the sessions in memory: a session whose terminal event is
-//!   below it belongs to the second half, every other one to the first.
+//! - All pages of a list are of one moment, that of the first page. Each session of that moment is listed exactly once,
+//!   in its state at that moment, whatever is sealed while the two parts or the pages are read.
+//! - The moment is a size of the trail, read together with the sessions in memory. A session whose terminal event is
+//!   below that size belongs to the second part, every other session to the first.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
@@ -11,39 +11,39 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use meshtrail_event::{Event, SessionId, Timestamp};
 
-use super::{Live, ReadError, Recordings, number_of, source::Source};
+use super::{LiveSession, ReadError, Recordings, byte_source::ByteSource, number_of};
 use crate::{
     ledger::{Ledger, LedgerError, SessionScan},
-    session::Session,
+    session_view::Session,
 };
 
-/// Clocks may be set back while a session runs; by more than a day would show elsewhere first.
+/// The most by which the clock may be set back while a session runs.
 const DAY_SECONDS: i64 = 86_400;
 
-/// The moment that a list of sessions is of.
+/// The moment of a list of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
-    /// The trail's size: what has a terminal event below it was sealed.
+pub struct ListMoment {
+    /// The trail's size: sessions with a terminal event below it were sealed.
     pub size: u64,
-    /// The time, by our clock.
+    /// The time by the recorder's clock.
     pub time: Timestamp,
 }
 
-/// Where a list of sessions goes on.
+/// Where a list of sessions continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cursor {
-    /// Sessions below a number that were not sealed at a moment, then all others.
+    /// At the sessions with a number below this one that were not sealed at a moment; then all others.
     Unsealed {
         /// The number.
         below: u64,
         /// The moment.
-        bound: Bound,
+        moment: ListMoment,
     },
-    /// Sessions whose end is below this index of the trail.
+    /// At the sessions whose terminal event is below this index.
     Below(u64),
 }
 
-/// A cursor that is none.
+/// A text is no cursor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cursor: expected one that a list of sessions gave")]
 pub struct CursorError;
@@ -51,8 +51,8 @@ pub struct CursorError;
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsealed { below, bound } => {
-                write!(f, "live-{below}-{}-{}", bound.size, bound.time.as_nanos())
+            Self::Unsealed { below, moment } => {
+                write!(f, "live-{below}-{}-{}", moment.size, moment.time.as_nanos())
             }
             Self::Below(index) => write!(f, "{index}"),
         }
@@ -68,7 +68,7 @@ impl FromStr for Cursor {
         let parts: Vec<&str> = rest.splitn(3, '-').collect();
         let [below, size, time] = parts[..] else { return Err(CursorError) };
         let time = Timestamp::from_nanos(time.parse().map_err(|_| CursorError)?);
-        Ok(Self::Unsealed { below: number(below)?, bound: Bound { size: number(size)?, time } })
+        Ok(Self::Unsealed { below: number(below)?, moment: ListMoment { size: number(size)?, time } })
     }
 }
 
@@ -77,15 +77,15 @@ impl FromStr for Cursor {
 pub struct SessionsPage {
     /// The sessions, newest first, live ones on top.
     pub sessions: Vec<Session>,
-    /// Where the next page starts; none at the end.
+    /// The start of the next page; `None` at the end.
     pub next: Option<Cursor>,
 }
 
 /// A session that was not sealed at the moment of a list.
-enum Unsealed {
+enum UnsealedEntry {
     /// It is still in memory.
-    Live(Arc<Live>),
-    /// It was sealed since.
+    Live(Arc<LiveSession>),
+    /// It was sealed after that moment.
     Sealed(Box<Session>),
 }
 
@@ -101,24 +101,24 @@ impl Recordings {
         let before = match cursor {
             Some(Cursor::Below(index)) => index,
             Some(Cursor::Unsealed { .. }) | None => {
-                let (below, bound) = match cursor {
-                    Some(Cursor::Unsealed { below, bound }) => (below, Some(bound)),
+                let (below, moment) = match cursor {
+                    Some(Cursor::Unsealed { below, moment }) => (below, Some(moment)),
                     _ => (u64::MAX, None),
                 };
-                let (bound, unsealed) = self.unsealed_at(bound, below).await?;
+                let (moment, unsealed) = self.unsealed_at(moment, below).await?;
                 for (number, session) in unsealed.into_iter().rev() {
                     if sessions.len() >= limit {
-                        let next = Some(Cursor::Unsealed { below: number + 1, bound });
+                        let next = Some(Cursor::Unsealed { below: number + 1, moment });
                         return Ok(SessionsPage { sessions, next });
                     }
                     let session = match session {
-                        Unsealed::Live(live) => live.session(),
-                        Unsealed::Sealed(session) => *session,
+                        UnsealedEntry::Live(live) => live.session(),
+                        UnsealedEntry::Sealed(session) => *session,
                     };
-                    sessions.push(session.at(bound.time));
+                    sessions.push(session.as_of(moment.time));
                     sessions.pop_if(|session| !wanted(session));
                 }
-                bound.size
+                moment.size
             }
         };
         let scan = SessionScan { before: Some(before), ..SessionScan::default() };
@@ -127,7 +127,7 @@ impl Recordings {
         while let Some(next) = ended.next().await {
             let next = next?;
             let index = next.0;
-            let Some(session) = Session::of_end_at(&next) else { continue };
+            let Some(session) = Session::from_indexed_event(&next) else { continue };
             if sessions.len() >= limit {
                 let below = lowest.unwrap_or(index + 1);
                 return Ok(SessionsPage { sessions, next: Some(Cursor::Below(below)) });
@@ -139,45 +139,45 @@ impl Recordings {
         Ok(SessionsPage { sessions, next: None })
     }
 
-    /// Sessions with numbers below `below` that were not sealed at the moment `bound`, by number; now without one.
+    /// Sessions with numbers below `below` that were not sealed at `moment`, by number. `None` is the present moment.
     async fn unsealed_at(
         &self,
-        bound: Option<Bound>,
+        moment: Option<ListMoment>,
         below: u64,
-    ) -> Result<(Bound, BTreeMap<u64, Unsealed>), LedgerError> {
+    ) -> Result<(ListMoment, BTreeMap<u64, UnsealedEntry>), LedgerError> {
         let (live, now) = self.unsealed_now(below);
-        let bound = bound.unwrap_or(now);
-        // A terminal event is in the trail before its session leaves memory.
-        let first = live.iter().filter_map(|live| live.sealed_from()).min();
-        let mut unsealed: BTreeMap<u64, Unsealed> =
-            live.into_iter().map(|live| (live.number(), Unsealed::Live(live))).collect();
-        if let Some(from) = first.filter(|from| *from < bound.size) {
-            let mut sealed = self.sealed_between(from, bound.size);
+        let moment = moment.unwrap_or(now);
+        // A session is removed from memory only after its terminal event is in the trail.
+        let first = live.iter().filter_map(|live| live.min_terminal_index()).min();
+        let mut unsealed: BTreeMap<u64, UnsealedEntry> =
+            live.into_iter().map(|live| (live.number(), UnsealedEntry::Live(live))).collect();
+        if let Some(from) = first.filter(|from| *from < moment.size) {
+            let mut sealed = self.sealed_between(from, moment.size);
             while let Some((number, _)) = sealed.try_next().await? {
                 unsealed.remove(&number);
             }
         }
-        if bound.size < now.size {
-            let mut sealed = self.sealed_between(bound.size, now.size);
+        if moment.size < now.size {
+            let mut sealed = self.sealed_between(moment.size, now.size);
             while let Some((number, session)) = sealed.try_next().await? {
-                // An import was never live, whenever it got its number.
+                // An import was never live, although it has a number as well.
                 if number < below && session.imported_from.is_none() {
-                    unsealed.entry(number).or_insert_with(|| Unsealed::Sealed(Box::new(session)));
+                    unsealed.entry(number).or_insert_with(|| UnsealedEntry::Sealed(Box::new(session)));
                 }
             }
         }
-        Ok((bound, unsealed))
+        Ok((moment, unsealed))
     }
 
-    /// Sessions in memory with numbers below `below`, and the moment at which they were just those.
-    fn unsealed_now(&self, below: u64) -> (Vec<Arc<Live>>, Bound) {
+    /// The sessions in memory with numbers below `below`, and the moment of this snapshot.
+    fn unsealed_now(&self, below: u64) -> (Vec<Arc<LiveSession>>, ListMoment) {
         let sessions = self.live_sessions();
-        // Read under the lock: what left memory before has its event below this size.
-        let bound = Bound { size: self.ledger().size(), time: Timestamp::now() };
-        (sessions.values().filter(|live| live.number() < below).cloned().collect(), bound)
+        // Read under the lock: sessions that were removed from memory before have their events below this size.
+        let moment = ListMoment { size: self.ledger().size(), time: Timestamp::now() };
+        (sessions.values().filter(|live| live.number() < below).cloned().collect(), moment)
     }
 
-    /// Sessions whose terminal events have these indices, with their numbers.
+    /// Sessions with terminal events from index `from` to `before`, with their numbers.
     fn sealed_between(
         &self,
         from: u64,
@@ -186,14 +186,14 @@ impl Recordings {
         let scan = SessionScan { from, before: Some(before), ..SessionScan::default() };
         let trail = self.ledger().trail();
         self.ledger().sessions(scan).try_filter_map(move |next| {
-            let session = Session::of_end_at(&next);
+            let session = Session::from_indexed_event(&next);
             let numbered = session.and_then(|session| Some((number_of(&session.id, trail)?, session)));
             std::future::ready(Ok(numbered))
         })
     }
 
-    /// Sessions that are not sealed, newest first.
-    pub(super) fn unsealed(&self) -> Vec<Arc<Live>> {
+    /// Unsealed sessions, newest first.
+    pub(super) fn unsealed(&self) -> Vec<Arc<LiveSession>> {
         let (mut live, _) = self.unsealed_now(u64::MAX);
         live.sort_by_key(|live| std::cmp::Reverse(live.number()));
         live
@@ -201,53 +201,52 @@ impl Recordings {
 
     /// One session, live or not.
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, ReadError> {
-        if let Some(live) = self.known(id) {
+        if let Some(live) = self.find_unsealed(id) {
             return Ok(Some(live.session()));
         }
-        Ok(end_of(self.ledger(), id).await?.as_ref().and_then(Session::of_end_at))
+        Ok(find_terminal_event(self.ledger(), id).await?.as_ref().and_then(Session::from_indexed_event))
     }
 
-    /// Exactly the received bytes; of a live session, those that are durable now.
-    pub async fn received(
+    /// The received bytes; of a live session, the bytes that are durable now.
+    pub async fn stream_bytes(
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + 'static, ReadError> {
-        Ok(Source::open(self, id).await?.stream(0))
+        Ok(ByteSource::open(self, id).await?.stream(0))
     }
 
-    /// A part of the received bytes.
-    pub async fn received_range(
-        &self,
-        id: &SessionId,
-        range: std::ops::Range<u64>,
-    ) -> Result<Bytes, ReadError> {
-        Source::open(self, id).await?.read(range).await
+    /// A range of the received bytes.
+    pub async fn read_range(&self, id: &SessionId, range: std::ops::Range<u64>) -> Result<Bytes, ReadError> {
+        ByteSource::open(self, id).await?.read(range).await
     }
 
-    /// A session's marks, in the order of the bytes they cover.
+    /// A session's marks, in the order of the bytes that they cover.
     pub async fn marks(&self, id: &SessionId) -> Result<Vec<Event>, ReadError> {
-        let mut marks = self.ledger().marks(id.clone(), first_day(id)).await?;
-        marks.sort_by_key(|event| super::finish::statement_of(event).map(|statement| statement.bytes));
+        let mut marks = self.ledger().marks(id.clone(), earliest_time(id)).await?;
+        marks.sort_by_key(|event| super::sealing::mark_statement(event).map(|statement| statement.bytes));
         Ok(marks)
     }
 }
 
-/// The event that ended a session, and its index.
-pub(super) async fn end_of(ledger: &dyn Ledger, id: &SessionId) -> Result<Option<(u64, Event)>, LedgerError> {
+/// The terminal event of a session, and its index.
+pub(super) async fn find_terminal_event(
+    ledger: &dyn Ledger,
+    id: &SessionId,
+) -> Result<Option<(u64, Event)>, LedgerError> {
     let scan =
-        SessionScan { since: Some(first_day(id)), session: Some(id.clone()), ..SessionScan::default() };
+        SessionScan { since: Some(earliest_time(id)), session: Some(id.clone()), ..SessionScan::default() };
     let mut events = ledger.sessions(scan);
     while let Some(next) = events.next().await {
         let (index, event) = next?;
-        if event.session.as_ref() == Some(id) && Session::of_end(&event).is_some() {
+        if event.session.as_ref() == Some(id) && Session::from_terminal_event(&event).is_some() {
             return Ok(Some((index, event)));
         }
     }
     Ok(None)
 }
 
-/// The start of the day in a session's id: nothing of it can be earlier.
-pub(super) fn first_day(id: &SessionId) -> Timestamp {
+/// A time before all events of a session: a day before the day in its id.
+pub(super) fn earliest_time(id: &SessionId) -> Timestamp {
     let (year, month, day) = id.day();
     let midnight = format!("{year}-{month}-{day}T00:00:00.000000000Z").parse::<Timestamp>();
     let before = std::time::Duration::from_secs(DAY_SECONDS.unsigned_abs());

@@ -1,4 +1,4 @@
-//! One session that is not sealed yet.
+//! [`LiveSession`]: a session in memory, from its acceptance until it is sealed.
 
 use std::sync::{
     Mutex, MutexGuard, OnceLock, PoisonError,
@@ -11,12 +11,12 @@ use meshtrail_listen::Slot;
 use tokio::sync::{Notify, broadcast};
 
 use crate::{
-    journal::{Closing, Tape},
-    portrait::Portrait,
-    session::{Session, SessionState},
+    journal::{Closing, SessionStream},
+    session_identity::SessionIdentity,
+    session_view::{Session, SessionState},
 };
 
-/// Chunks a follower may lag behind before it is dropped.
+/// Received chunks that a follower may lag behind before it is dropped.
 const FOLLOWER_QUEUE: usize = 1024;
 
 /// An operator's order to end a session.
@@ -27,116 +27,118 @@ pub(crate) struct KillOrder {
     pub(crate) reason: String,
 }
 
-/// A chunk as followers hear it.
+/// Received bytes, as they are sent to followers.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
+pub(super) struct ReceivedBytes {
+    /// Their offset in the session.
     pub(super) offset: u64,
     pub(super) bytes: Bytes,
 }
 
-/// A session from its first byte until it is sealed.
-pub(crate) struct Live {
-    pub(crate) tape: Tape,
-    known: Mutex<Known>,
+/// A session from its acceptance until it is sealed. Bytes are received while it has no closing.
+pub(crate) struct LiveSession {
+    pub(crate) stream: SessionStream,
+    details: Mutex<Details>,
+    /// The number of received bytes.
     received: AtomicU64,
-    /// Nanoseconds since 1970; 0 before the first byte.
+    /// When bytes were last received, in nanoseconds since 1970; 0 before the first byte.
     last_output: AtomicI64,
     marks: AtomicU64,
-    ordered: Notify,
-    followers: Mutex<Option<broadcast::Sender<Heard>>>,
-    /// Its sender's place, until bytes no longer come.
-    place: Mutex<Option<Slot>>,
-    /// The size of the trail before its terminal event was first sent there.
-    sealing_from: OnceLock<u64>,
+    kill_requested: Notify,
+    followers: Mutex<Option<broadcast::Sender<ReceivedBytes>>>,
+    /// The sender's slot, until the session is closed.
+    slot: Mutex<Option<Slot>>,
+    /// The lowest index that the terminal event can have: the trail's size before it was first appended.
+    min_terminal_index: OnceLock<u64>,
 }
 
 #[derive(Default)]
-struct Known {
-    portrait: Option<Box<Portrait>>,
+struct Details {
+    identity: Option<Box<SessionIdentity>>,
     started_event: Option<EventId>,
     closing: Option<Box<Closing>>,
-    order: Option<Box<KillOrder>>,
+    kill_order: Option<Box<KillOrder>>,
 }
 
-impl Live {
-    pub(crate) fn new(tape: Tape, place: Option<Slot>) -> Self {
-        let received = tape.durable_now().bytes;
+impl LiveSession {
+    pub(crate) fn new(stream: SessionStream, slot: Option<Slot>) -> Self {
+        let received = stream.durable_now().bytes;
         Self {
-            tape,
-            known: Mutex::default(),
+            stream,
+            details: Mutex::default(),
             received: AtomicU64::new(received),
             last_output: AtomicI64::new(0),
             marks: AtomicU64::new(0),
-            ordered: Notify::new(),
+            kill_requested: Notify::new(),
             followers: Mutex::default(),
-            place: Mutex::new(place),
-            sealing_from: OnceLock::new(),
+            slot: Mutex::new(slot),
+            min_terminal_index: OnceLock::new(),
         }
     }
 
     pub(crate) fn id(&self) -> &SessionId {
-        &self.tape.opening().session
+        &self.stream.opening().session
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.tape.opening().number
+        self.stream.opening().number
     }
 
-    /// Whether bytes may still come.
+    /// Whether bytes may still be received.
     pub(crate) fn is_open(&self) -> bool {
-        self.known().closing.is_none()
+        self.details().closing.is_none()
     }
 
     pub(crate) fn closing(&self) -> Option<Closing> {
-        self.known().closing.as_deref().cloned()
+        self.details().closing.as_deref().cloned()
     }
 
-    /// Ends it; followers are told by the end of their channel.
+    /// Closes the session. The channel of followers ends, and the sender's slot is released.
     pub(crate) fn close(&self, closing: Closing) {
-        self.known().closing = Some(Box::new(closing));
+        self.details().closing = Some(Box::new(closing));
         *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(crate) fn introduce(&self, portrait: Portrait) {
-        self.known().portrait = Some(Box::new(portrait));
+    pub(crate) fn set_identity(&self, identity: SessionIdentity) {
+        self.details().identity = Some(Box::new(identity));
     }
 
-    pub(crate) fn started(&self, event: EventId) {
-        self.known().started_event = Some(event);
+    pub(crate) fn set_start_event(&self, event: EventId) {
+        self.details().started_event = Some(event);
     }
 
-    pub(crate) fn marked(&self, marks: u64) {
+    pub(crate) fn add_marks(&self, marks: u64) {
         self.marks.fetch_add(marks, Ordering::Relaxed);
     }
 
-    /// What is known of it, with the counts as of now.
-    pub(crate) fn portrait(&self) -> Portrait {
-        let known = self.known();
-        let mut portrait = match &known.portrait {
-            Some(portrait) => (**portrait).clone(),
-            None => Portrait::unknown(self.tape.opening()),
+    /// The session's identity, with the number of marks as of now.
+    pub(crate) fn identity(&self) -> SessionIdentity {
+        let details = self.details();
+        let mut identity = match &details.identity {
+            Some(identity) => (**identity).clone(),
+            None => SessionIdentity::from_opening(self.stream.opening()),
         };
-        portrait.count(self.marks.load(Ordering::Relaxed), known.started_event.clone());
-        portrait
+        identity.set_marks(self.marks.load(Ordering::Relaxed), details.started_event.clone());
+        identity
     }
 
-    /// Notes that its terminal event is about to be sent to a trail of this size.
-    pub(super) fn seal_from(&self, size: u64) {
-        self.sealing_from.get_or_init(|| size);
+    /// Sets the lowest index that the terminal event can have; only the first call has an effect.
+    pub(super) fn set_min_terminal_index(&self, index: u64) {
+        self.min_terminal_index.get_or_init(|| index);
     }
 
-    /// The lowest index that its terminal event can have; none while it was not sent.
-    pub(super) fn sealed_from(&self) -> Option<u64> {
-        self.sealing_from.get().copied()
+    /// The lowest index that the terminal event can have; `None` before it is first appended.
+    pub(super) fn min_terminal_index(&self) -> Option<u64> {
+        self.min_terminal_index.get().copied()
     }
 
-    /// The session as the outside sees it.
+    /// The session's public description.
     pub(crate) fn session(&self) -> Session {
         let closing = self.closing();
         let state = closing.as_ref().map_or(SessionState::Live, |closing| closing.end.into());
-        let mut session = Session::new(self.portrait(), state);
-        session.bytes = self.tape.durable_now().bytes;
+        let mut session = Session::new(self.identity(), state);
+        session.bytes = self.stream.durable_now().bytes;
         match closing {
             Some(closing) => {
                 session.ended = Some(closing.ended);
@@ -151,47 +153,48 @@ impl Live {
         session
     }
 
-    /// Notes a chunk that came, and tells whoever follows.
-    pub(crate) fn heard(&self, bytes: &Bytes) {
+    /// Counts received bytes and sends them to followers.
+    pub(crate) fn publish(&self, bytes: &Bytes) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         let offset = self.received.fetch_add(bytes.len() as u64, Ordering::AcqRel);
         if let Some(sender) = &*followers
-            && sender.send(Heard { offset, bytes: bytes.clone() }).is_err()
+            && sender.send(ReceivedBytes { offset, bytes: bytes.clone() }).is_err()
         {
             *followers = None;
         }
         self.last_output.store(Timestamp::now().as_nanos(), Ordering::Relaxed);
     }
 
-    /// Listens from now on: all chunks after the first returned offset.
-    pub(super) fn follow(&self) -> (u64, broadcast::Receiver<Heard>) {
+    /// Subscribes to received bytes, from the returned offset on.
+    pub(super) fn follow(&self) -> (u64, broadcast::Receiver<ReceivedBytes>) {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = followers.get_or_insert_with(|| broadcast::Sender::new(FOLLOWER_QUEUE));
         (self.received.load(Ordering::Acquire), sender.subscribe())
     }
 
-    pub(super) fn order(&self, order: KillOrder) {
-        self.known().order.get_or_insert_with(|| Box::new(order));
-        self.ordered.notify_one();
+    /// Orders the upload to end; the first order counts.
+    pub(super) fn request_kill(&self, order: KillOrder) {
+        self.details().kill_order.get_or_insert_with(|| Box::new(order));
+        self.kill_requested.notify_one();
     }
 
-    /// Waits for an order to end.
-    pub(crate) async fn ordered(&self) -> KillOrder {
+    /// Waits for an order to end the upload.
+    pub(crate) async fn wait_for_kill(&self) -> KillOrder {
         loop {
-            let rung = self.ordered.notified();
-            if let Some(order) = self.known().order.as_deref() {
+            let notified = self.kill_requested.notified();
+            if let Some(order) = self.details().kill_order.as_deref() {
                 return order.clone();
             }
-            rung.await;
+            notified.await;
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Text for somebody else's terminal: control characters other than line ends are left out.
-pub(super) fn plain(text: &str) -> String {
+/// Removes control characters other than line feeds from a text that is shown on a user's terminal.
+pub(super) fn strip_control(text: &str) -> String {
     text.chars().filter(|&character| character == '\n' || !character.is_control()).collect()
 }

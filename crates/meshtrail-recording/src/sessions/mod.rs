@@ -1,26 +1,27 @@
-//! All sessions of one recorder: those that are open, and those the trail tells of.
+//! All sessions of one recorder: the unsealed ones in memory, the others from the trail's events.
 //!
-//! - A session is accepted only when its bytes can be kept; it ends with exactly one event.
-//! - What was open when the program stopped is ended by the next start as interrupted, with every durable byte.
-//! - Ending comes in steps: closing durable in the journal, recording in the store, index in the store, event
-//!   in the trail, spool removed. A crash between any two is continued from there.
+//! - A session is accepted only when its bytes can be stored. It ends with exactly one terminal event.
+//! - Sessions that were open when the program stopped are ended as interrupted by the next start, with every durable
+//!   byte.
+//! - Sealing has steps: closing durable in the journal, recording in the store, index in the store, event in the trail,
+//!   spool files removed. After a crash between two steps the next start continues there.
 
+mod byte_source;
+mod cast_file;
 mod config;
+mod demo;
 mod error;
-mod finish;
 mod follow;
 mod import;
 mod list;
 mod live;
 mod open;
-mod places;
 mod playback;
-mod pump;
-mod source;
-mod stage;
+mod sealing;
+mod slots;
 #[cfg(test)]
 mod tests;
-mod whole;
+mod upload;
 
 use std::{
     collections::HashMap,
@@ -41,27 +42,28 @@ use meshtrail_trail::store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use cast_file::{CastFileError, StoreFileError};
 pub use config::RecordingConfig;
-pub use error::{KillError, OpenError, ReadError, Refusal};
-pub use follow::Followed;
-pub use import::{Import, ImportError, Imported, MAX_IMPORT};
-pub use list::{Bound, Cursor, CursorError, SessionsPage};
-pub(crate) use live::Live;
-pub(crate) use places::{RecorderPlaces, Sender};
-pub(crate) use pump::{Cut, Pump};
-pub use stage::{STAGE, StageError, Staged, Staging};
-pub use whole::{Damage, PlaceError};
+pub use demo::{DEMO_TRAIL, DemoSession, DemoSessionError, StoredDemoSession};
+pub use error::{KillError, OpenError, ReadError};
+pub use follow::FollowEvent;
+pub use import::{Import, ImportError, ImportOutcome, MAX_IMPORT};
+pub use list::{Cursor, CursorError, ListMoment, SessionsPage};
+pub(crate) use live::{KillOrder, LiveSession};
+pub(crate) use slots::{RecorderSlots, Sender};
+pub(crate) use upload::Upload;
 
 use crate::{
     journal::{Journal, Opening},
     ledger::Ledger,
-    session::Session,
+    refusal::Refusal,
+    session_view::Session,
 };
 
-/// How long a stopping recorder goes on sealing; the next start does the rest.
-const SEALING_PATIENCE: Duration = Duration::from_secs(8);
+/// How long a stopping recorder continues to seal; the next start seals the rest.
+const SEALING_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// All recordings; cheap to clone.
+/// All recordings of one trail; cheap to clone.
 #[derive(Clone)]
 pub struct Recordings {
     inner: Arc<Inner>,
@@ -72,49 +74,49 @@ struct Inner {
     ledger: Arc<dyn Ledger>,
     resolver: Resolver,
     config: RecordingConfig,
-    /// None where recordings are only read.
+    /// `None` where recordings are only read.
     journal: Option<Journal>,
     local: PathBuf,
-    live: Mutex<HashMap<SessionId, Arc<Live>>>,
-    next: AtomicU64,
-    /// Tells every session to end; nothing is accepted after it.
+    live: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
+    next_number: AtomicU64,
+    /// Stops every session; nothing is accepted after it.
     stopping: CancellationToken,
-    /// Sessions that run or are being sealed.
+    /// Uploads, sealing and shipping.
     tasks: TaskTracker,
-    /// How many recordings are compressed at a time.
-    sealing: Semaphore,
-    /// How many marks may be on their way to the trail; sessions past it mark later.
-    marking: Arc<Semaphore>,
-    room: Mutex<DiskLook>,
-    /// What senders share.
-    places: RecorderPlaces,
-    /// Lines of the log about what was refused.
-    refusals: LogThrottle,
-    /// Which bytes are here already, for imports.
-    by_digest: import::Digests,
-    /// Indexes of recordings whose last event names none.
-    rebuilt: playback::RebuiltIndexes,
+    /// Limits the recordings that are compressed at a time.
+    sealing_permits: Semaphore,
+    /// Limits the marks that are being appended to the trail; without a permit a session makes its mark later.
+    mark_permits: Arc<Semaphore>,
+    free_space: Mutex<FreeSpaceReading>,
+    /// Limits that senders share.
+    slots: RecorderSlots,
+    /// Limits the log lines about refusals.
+    refusal_log: LogThrottle,
+    /// Sessions by the SHA-256 of their bytes, for imports.
+    digests: import::SharedDigestIndex,
+    /// Indexes of recordings whose terminal event names none.
+    rebuilt_indexes: playback::RebuiltIndexCache,
 }
 
-/// When the disk was last looked at, and what was seen.
+/// The last reading of the local disk's free space.
 #[derive(Default)]
-struct DiskLook {
+struct FreeSpaceReading {
     at: Option<std::time::Instant>,
-    free: u64,
+    bytes: u64,
 }
 
 impl Recordings {
-    /// Accepts a session of `sender`: durable, with a number of its own, or refused with the reason.
+    /// Accepts a session of `sender`; its opening is durable when this returns.
     pub(crate) async fn accept(
         &self,
         peer: SocketAddr,
         sender: &Peer,
         protocol: &str,
-    ) -> Result<Arc<Live>, Refusal> {
+    ) -> Result<Arc<LiveSession>, Refusal> {
         let journal = self.inner.journal.as_ref().ok_or(Refusal::ReadOnly)?;
-        self.refusal()?;
-        let place = self.inner.places.sessions.acquire(sender)?;
-        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        self.check_accepting()?;
+        let slot = self.inner.slots.sessions.acquire(sender)?;
+        let number = self.inner.next_number.fetch_add(1, Ordering::Relaxed);
         let (epoch, started) = (self.inner.ledger.epoch(), Timestamp::now());
         let session = SessionId::new(started, self.inner.ledger.trail(), epoch, number)
             .expect("a trail's name can stand in a session's id");
@@ -125,21 +127,21 @@ impl Recordings {
             peer: peer.to_string(),
             protocol: protocol.to_owned(),
         };
-        let live = Arc::new(Live::new(journal.begin(opening, lane_of(sender)), Some(place)));
-        // Counted before it is durable, so that the limit holds against a crowd that comes at once.
+        let live = Arc::new(LiveSession::new(journal.begin(opening, lane_of(sender)), Some(slot)));
+        // Counted before it is durable, so that the limit holds for sessions that start at the same time.
         self.live_sessions().insert(session.clone(), live.clone());
-        let opened = tokio::time::timeout(self.inner.config.opening_patience, live.tape.opened()).await;
-        let refused = match opened {
+        let opened = tokio::time::timeout(self.inner.config.opening_timeout, live.stream.wait_opened()).await;
+        let refusal = match opened {
             Ok(Ok(())) => return Ok(live),
             Ok(Err(why)) => Refusal::Journal { why: why.to_string() },
             Err(_) => Refusal::Slow,
         };
         self.forget(&live);
-        Err(refused)
+        Err(refusal)
     }
 
-    /// Why nothing can be accepted now, if so.
-    pub fn refusal(&self) -> Result<(), Refusal> {
+    /// Fails with the reason if no recording or event can be accepted now.
+    pub fn check_accepting(&self) -> Result<(), Refusal> {
         let limit = self.inner.config.max_sessions;
         if self.inner.stopping.is_cancelled() {
             return Err(Refusal::Stopping);
@@ -156,26 +158,26 @@ impl Recordings {
 
     /// Free bytes on the local disk, as of at most a second ago.
     fn free_space(&self) -> u64 {
-        let mut look = self.inner.room.lock().unwrap_or_else(PoisonError::into_inner);
-        if look.at.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
-            // A disk that can't be asked has its say when it is written.
-            look.free = free_space(&self.inner.local).unwrap_or(u64::MAX);
-            look.at = Some(std::time::Instant::now());
+        let mut reading = self.inner.free_space.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.at.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+            // If the free space can't be read, a full disk shows when the journal is written.
+            reading.bytes = free_space(&self.inner.local).unwrap_or(u64::MAX);
+            reading.at = Some(std::time::Instant::now());
         }
-        look.free
+        reading.bytes
     }
 
-    /// Ends a live session: the sender is told `message` in an error frame, which ends an enforced session.
-    /// The event that says so is durable before that.
+    /// Ends a live session: the node is sent `message` in an error frame, which ends a session with enforced recording.
+    /// The event about the kill is durable before that.
     pub async fn kill(
         &self,
         id: &SessionId,
         (message, reason): (&str, &str),
         (by, identity): (Actor, Identity),
     ) -> Result<(), KillError> {
-        let live = self.open_session(id).ok_or_else(|| KillError::NotLive { session: id.clone() })?;
+        let live = self.find_live(id).ok_or_else(|| KillError::NotLive { session: id.clone() })?;
         let by_whom = by.label().unwrap_or_else(|| "somebody".to_owned());
-        let message = live::plain(message);
+        let message = live::strip_control(message);
         let own = Own { message: Some(message.clone()), reason: Some(reason.to_owned()), ..Own::default() };
         let draft = Draft {
             actor: by,
@@ -186,15 +188,15 @@ impl Recordings {
             ..Draft::new(Kind::MeshtrailKilled, Timestamp::now())
         };
         self.inner.ledger.emit(draft).await.map_err(KillError::Event)?;
-        live.order(live::KillOrder { message, by: by_whom, reason: reason.to_owned() });
+        live.request_kill(KillOrder { message, by: by_whom, reason: reason.to_owned() });
         Ok(())
     }
 
-    /// Ends every session as interrupted, seals what can be sealed within a few seconds, lays out the journal.
+    /// Ends every session as interrupted, seals for at most some seconds, and lays out the journal.
     pub async fn close(self) {
         self.inner.stopping.cancel();
         self.inner.tasks.close();
-        if tokio::time::timeout(SEALING_PATIENCE, self.inner.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(SEALING_TIMEOUT, self.inner.tasks.wait()).await.is_err() {
             tracing::warn!("sessions are not sealed yet; the next start goes on with them");
         }
         if let Some(journal) = &self.inner.journal {
@@ -202,12 +204,12 @@ impl Recordings {
         }
     }
 
-    /// Where recordings are kept.
+    /// The store of sealed recordings.
     pub fn store(&self) -> &Store {
         &self.inner.store
     }
 
-    /// This machine's folder.
+    /// The folder of this machine's journal and spool.
     pub fn local(&self) -> &Path {
         &self.inner.local
     }
@@ -216,9 +218,9 @@ impl Recordings {
         self.inner.journal.as_ref()
     }
 
-    /// Whether the session still needs what the journal has of it.
+    /// Whether the session still needs its bytes in journal, spool or chunks.
     pub(crate) fn is_unsealed(&self, id: &SessionId) -> bool {
-        self.known(id).is_some()
+        self.find_unsealed(id).is_some()
     }
 
     pub(crate) fn config(&self) -> &RecordingConfig {
@@ -229,16 +231,17 @@ impl Recordings {
         &*self.inner.ledger
     }
 
-    pub(crate) fn places(&self) -> &RecorderPlaces {
-        &self.inner.places
+    pub(crate) fn slots(&self) -> &RecorderSlots {
+        &self.inner.slots
     }
 
-    /// Counts a refusal, and writes it into the log unless there are many.
+    /// Counts a refusal, and logs it unless there are many. `what` is `recording` or `event`.
     pub(crate) fn count_refusal(&self, peer: SocketAddr, what: &'static str, refusal: &Refusal) {
         let (name, help) = ("meshtrail_recorder_refused_total", "Recordings and events that were refused.");
         let labels = [("what", what), ("reason", refusal.label())];
         self.config().limits.metrics.counter(name, help, &labels).add();
-        if let Some(left_out) = self.inner.refusals.allow(&Peer::from_socket(peer), std::time::Instant::now())
+        if let Some(left_out) =
+            self.inner.refusal_log.allow(&Peer::from_socket(peer), std::time::Instant::now())
         {
             tracing::warn!(%peer, %refusal, left_out, "refused: {what}");
         }
@@ -256,22 +259,22 @@ impl Recordings {
         &self.inner.tasks
     }
 
-    fn live_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Live>>> {
+    fn live_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<LiveSession>>> {
         self.inner.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, id: &SessionId) -> Option<Arc<Live>> {
+    fn find_unsealed(&self, id: &SessionId) -> Option<Arc<LiveSession>> {
         self.live_sessions().get(id).cloned()
     }
 
-    /// The session, if bytes may still come.
-    fn open_session(&self, id: &SessionId) -> Option<Arc<Live>> {
-        self.known(id).filter(|live| live.is_open())
+    /// The session, if bytes may still be received.
+    fn find_live(&self, id: &SessionId) -> Option<Arc<LiveSession>> {
+        self.find_unsealed(id).filter(|live| live.is_open())
     }
 
-    /// Takes a session off the list; what is left of it in spool and journal goes too.
-    fn forget(&self, live: &Live) {
-        if let Err(error) = live.tape.done() {
+    /// Removes a session from memory, spool and journal.
+    fn forget(&self, live: &LiveSession) {
+        if let Err(error) = live.stream.discard() {
             tracing::warn!(%error, session = %live.id(), "spool files could not be removed; the next start does");
         }
         self.live_sessions().remove(live.id());
@@ -279,23 +282,24 @@ impl Recordings {
 }
 
 fn free_space(path: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(path).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
+    let stats = rustix::fs::statvfs(path).ok()?;
+    Some(stats.f_bavail.saturating_mul(stats.f_frsize))
 }
 
-/// The sender's place in the journal's order; two that share one only share their turn.
+/// The sender's lane in the journal's queue. Senders whose hashes collide share a lane, which only costs them
+/// throughput.
 fn lane_of(sender: &Peer) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     sender.hash(&mut hasher);
     hasher.finish()
 }
 
-/// A number that no session had before: epochs grow with each start.
+/// The session's number in the journal. No session had it before: epochs grow with each start.
 fn journal_number(epoch: u64, number: u64) -> u64 {
     (epoch << 32) | (number & 0xffff_ffff)
 }
 
-/// The number that a session of the trail `trail` had in the journal, by its id.
+/// The journal number of a session of the trail `trail`, by its id.
 fn number_of(id: &SessionId, trail: &str) -> Option<u64> {
     if id.trail() != trail {
         return None;
@@ -317,7 +321,7 @@ impl Recordings {
         self.unsealed().iter().filter(|live| live.is_open()).map(|live| live.session()).collect()
     }
 
-    /// How many sessions are live or not sealed yet.
+    /// The number of sessions that are not sealed yet, live ones included.
     pub fn unsealed_count(&self) -> usize {
         self.live_sessions().len()
     }

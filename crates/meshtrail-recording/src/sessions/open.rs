@@ -1,4 +1,4 @@
-//! Opening: what a stop left is taken up, then sessions can come.
+//! Opening recordings: unsealed sessions are recovered before new ones are accepted.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,28 +19,29 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Inner, Live, OpenError, RecorderPlaces, RecordingConfig, Recordings, finish, list, pump};
+use super::{Inner, LiveSession, OpenError, RecorderSlots, RecordingConfig, Recordings, list, sealing};
 use crate::{
     cast::{Anomalies, Piece, Repair},
-    journal::{Closing, End, Journal, Recovered},
+    journal::{Closing, End, Journal, RecoveredSession},
     ledger::{Ledger, LedgerError, SessionScan, TrailLedger},
-    portrait::{Portrait, SessionKind},
-    session::Session,
+    refusal::RECORDER_STOPPED,
+    session_identity::{SessionIdentity, SessionKind},
+    session_view::Session,
     ship,
 };
 
 /// Recordings that are compressed at a time.
 const SEALING_AT_ONCE: usize = 2;
 
-/// The longest that bytes wait to be shipped to a bucket.
+/// The longest time until a journal file is shipped to a bucket.
 const SHIP_EVERY: Duration = Duration::from_secs(30);
 
-/// Marks that are on their way to the trail at a time.
+/// Marks that are appended to the trail at a time.
 const MARKING_AT_ONCE: usize = 256;
 
 impl Recordings {
-    /// Opens recordings on a trail; takes up what the last stop left open. `local` is this machine's folder.
-    /// With a bucket as store, the journal is shipped there as well.
+    /// Opens recordings on a trail, and seals the sessions that the last stop left unsealed. `local` is the folder of
+    /// this machine's journal and spool. With a bucket as store, the journal is shipped there as well.
     pub fn open(
         store: Store,
         local: &Path,
@@ -59,7 +60,7 @@ impl Recordings {
         resolver: Resolver,
         mut config: RecordingConfig,
     ) -> Result<Recordings, OpenError> {
-        // A folder lies on the disk that the journal is on: nothing would be gained there.
+        // Not to a folder: that is lost together with the journal.
         config.journal.ship |= matches!(store.facts().location, StoreLocation::Bucket { .. });
         let ledger = TrailLedger::begin(trail).await?;
         let in_bucket = matches!(store.facts().location, StoreLocation::Bucket { .. });
@@ -67,12 +68,12 @@ impl Recordings {
         Self::open_on(store, local, Arc::new(ledger), resolver, config).await
     }
 
-    /// Opens recordings to read only, beside a recorder or without one: nothing live, nothing taken up.
+    /// Opens recordings for reading only, whether or not a recorder runs: without live sessions and recovery.
     pub fn open_read_only(store: Store, trail: Trail) -> Recordings {
         Self::read_only_on(store, Arc::new(TrailLedger::read_only(trail)))
     }
 
-    /// Opens recordings over a ledger; takes up what the last stop left open.
+    /// The same as [`Recordings::open`], with any ledger.
     pub async fn open_on(
         store: Store,
         local: &Path,
@@ -81,7 +82,7 @@ impl Recordings {
         mut config: RecordingConfig,
     ) -> Result<Recordings, OpenError> {
         if config.journal.ship {
-            // What a lost machine takes with it is bounded by this.
+            // Limits the bytes that are lost with the machine.
             config.journal.rotate_every = config.journal.rotate_every.min(SHIP_EVERY);
         }
         let generation = ledger.epoch() << 32;
@@ -95,9 +96,9 @@ impl Recordings {
             recovered.extend(ship::restore(&store, &*ledger, &journal, known).await?);
         }
         let recordings = Self::assemble(store, local, ledger, resolver, config, Some(journal));
-        let recorded = recordings.recorded_sessions(&recovered).await?;
+        let recorded = recordings.read_recorded_sessions(&recovered).await?;
         for found in recovered {
-            recordings.take_up(found, &recorded);
+            recordings.resume(found, &recorded);
         }
         if ships {
             ship::start(&recordings);
@@ -105,9 +106,9 @@ impl Recordings {
         Ok(recordings)
     }
 
-    /// Opens recordings to read only: no journal, nothing live, nothing taken up.
+    /// The same as [`Recordings::open_read_only`], with any ledger.
     pub fn read_only_on(store: Store, ledger: Arc<dyn Ledger>) -> Recordings {
-        let (nobody, config) = (Resolver::knowing_nobody(), RecordingConfig::default());
+        let (nobody, config) = (Resolver::without_providers(), RecordingConfig::default());
         Self::assemble(store, Path::new("."), ledger, nobody, config, None)
     }
 
@@ -119,11 +120,11 @@ impl Recordings {
         config: RecordingConfig,
         journal: Option<Journal>,
     ) -> Recordings {
-        let places = RecorderPlaces::new(&config);
+        let slots = RecorderSlots::new(&config);
         Recordings {
             inner: Arc::new(Inner {
-                places,
-                refusals: LogThrottle::default(),
+                slots,
+                refusal_log: LogThrottle::default(),
                 store,
                 ledger,
                 resolver,
@@ -131,25 +132,26 @@ impl Recordings {
                 journal,
                 local: local.to_owned(),
                 live: Mutex::default(),
-                next: AtomicU64::new(1),
+                next_number: AtomicU64::new(1),
                 stopping: CancellationToken::new(),
                 tasks: TaskTracker::new(),
-                sealing: Semaphore::new(SEALING_AT_ONCE),
-                marking: Arc::new(Semaphore::new(MARKING_AT_ONCE)),
-                room: Mutex::default(),
-                by_digest: Arc::default(),
-                rebuilt: Default::default(),
+                sealing_permits: Semaphore::new(SEALING_AT_ONCE),
+                mark_permits: Arc::new(Semaphore::new(MARKING_AT_ONCE)),
+                free_space: Mutex::default(),
+                digests: Arc::default(),
+                rebuilt_indexes: Default::default(),
             }),
         }
     }
 
-    /// The events of these sessions that the trail has from before the stop.
-    async fn recorded_sessions(
+    /// Reads the events of recovered sessions that are in the trail.
+    async fn read_recorded_sessions(
         &self,
-        recovered: &[Recovered],
+        recovered: &[RecoveredSession],
     ) -> Result<HashMap<SessionId, RecordedSession>, LedgerError> {
         let mut recorded: HashMap<SessionId, RecordedSession> = HashMap::new();
-        let Some(since) = recovered.iter().map(|found| list::first_day(&found.opening.session)).min() else {
+        let Some(since) = recovered.iter().map(|found| list::earliest_time(&found.opening.session)).min()
+        else {
             return Ok(recorded);
         };
         let open: HashSet<&SessionId> = recovered.iter().map(|found| &found.opening.session).collect();
@@ -160,7 +162,7 @@ impl Recordings {
                 continue;
             };
             let recorded = recorded.entry(session).or_default();
-            if Session::of_end(&event).is_some() {
+            if Session::from_terminal_event(&event).is_some() {
                 recorded.ended = true;
             } else {
                 recorded.started = Some(event);
@@ -169,13 +171,13 @@ impl Recordings {
         Ok(recorded)
     }
 
-    /// Goes on with one session where the stop left it.
-    fn take_up(&self, found: Recovered, recorded: &HashMap<SessionId, RecordedSession>) {
-        let journal = self.inner.journal.as_ref().expect("only a recorder takes sessions up");
-        let live = Arc::new(Live::new(journal.resume(&found), None));
+    /// Continues one session where the stop left it: seals it, or removes its files.
+    fn resume(&self, found: RecoveredSession, recorded: &HashMap<SessionId, RecordedSession>) {
+        let journal = self.inner.journal.as_ref().expect("only a recorder resumes sessions");
+        let live = Arc::new(LiveSession::new(journal.resume(&found), None));
         let recorded = recorded.get(live.id());
         if recorded.is_some_and(|recorded| recorded.ended) {
-            // Stopped between its event and the removal of its spool files.
+            // The recorder stopped between the terminal event and the removal of the spool files.
             return self.forget(&live);
         }
         let started = recorded.and_then(|recorded| recorded.started.clone());
@@ -183,21 +185,22 @@ impl Recordings {
         info!(session = %live.id(), bytes = found.bytes, "a session was open when the recorder stopped");
         live.close(closing.clone());
         self.live_sessions().insert(live.id().clone(), live.clone());
-        self.tasks().spawn(seal_taken_up(self.clone(), live, closing, started));
+        self.tasks().spawn(seal_recovered(self.clone(), live, closing, started));
     }
 }
 
-/// The events of a session that are in the trail: its start, and whether it has ended.
+/// The events of a session in the trail: the start event, and whether there is a terminal event.
 #[derive(Default)]
 struct RecordedSession {
     started: Option<Event>,
     ended: bool,
 }
 
-fn closing_of(found: &Recovered) -> Closing {
+/// The closing of a recovered session: the durable one, or one that ends the session as interrupted.
+fn closing_of(found: &RecoveredSession) -> Closing {
     let mut closing = found.closing.clone().unwrap_or_else(|| Closing {
         end: End::Interrupted,
-        reason: Some(pump::STOPPED.to_owned()),
+        reason: Some(RECORDER_STOPPED.to_owned()),
         ended: Timestamp::now(),
         bytes: found.bytes,
         sha256: None,
@@ -212,18 +215,18 @@ fn closing_of(found: &Recovered) -> Closing {
     closing
 }
 
-async fn seal_taken_up(
+async fn seal_recovered(
     recordings: Recordings,
-    live: Arc<Live>,
+    live: Arc<LiveSession>,
     mut closing: Closing,
     started: Option<Event>,
 ) {
-    let portrait = match started.as_ref().and_then(|event| portrait_of(&live, event)) {
-        Some(portrait) => Some(portrait),
-        None => portrait_from_bytes(&live).await,
+    let identity = match started.as_ref().and_then(|event| identity_from_event(&live, event)) {
+        Some(identity) => Some(identity),
+        None => identity_from_bytes(&live).await,
     };
-    match portrait {
-        Some(portrait) => live.introduce(portrait),
+    match identity {
+        Some(identity) => live.set_identity(identity),
         None if closing.end == End::Interrupted => {
             closing.end = End::Failed;
             closing.reason = closing.reason.map(|reason| format!("{reason} before a header came"));
@@ -231,9 +234,9 @@ async fn seal_taken_up(
         None => {}
     }
     if let Some(event) = started {
-        live.started(event.id);
+        live.set_start_event(event.id);
     }
-    let since = list::first_day(live.id());
+    let since = list::earliest_time(live.id());
     let marks = match recordings.ledger().marks(live.id().clone(), since).await {
         Ok(marks) => marks,
         Err(error) => {
@@ -241,15 +244,15 @@ async fn seal_taken_up(
             Vec::new()
         }
     };
-    live.marked(marks.len() as u64);
-    finish::seal(recordings, live, closing, None, marks).await;
+    live.add_marks(marks.len() as u64);
+    sealing::seal(recordings, live, closing, None, marks).await;
 }
 
-/// What the event that said it started tells.
-fn portrait_of(live: &Live, event: &Event) -> Option<Portrait> {
+/// The identity by the start event.
+fn identity_from_event(live: &LiveSession, event: &Event) -> Option<SessionIdentity> {
     let Some(Detail::Session(facts)) = &event.detail else { return None };
     let kube = event.kind == meshtrail_event::Kind::KubeSessionStarted;
-    Some(Portrait {
+    Some(SessionIdentity {
         kind: if kube { SessionKind::Kube } else { SessionKind::Ssh },
         session: live.id().clone(),
         actor: event.actor.clone(),
@@ -259,20 +262,21 @@ fn portrait_of(live: &Live, event: &Event) -> Option<Portrait> {
     })
 }
 
-/// What the header in the spool tells: the recorder stopped before it could tell the trail.
-async fn portrait_from_bytes(live: &Arc<Live>) -> Option<Portrait> {
+/// The identity by the header in the spool, if the recorder stopped before the start event.
+async fn identity_from_bytes(live: &Arc<LiveSession>) -> Option<SessionIdentity> {
     let reading = live.clone();
-    let read = move || reading.tape.read(0, crate::cast::MAX_HEADER + 1);
+    let read = move || reading.stream.read(0, crate::cast::MAX_HEADER + 1);
     let start = tokio::task::spawn_blocking(read).await.ok()?.ok()?;
     let mut repair = Repair::default();
-    let mut portrait = None;
+    let mut identity = None;
     let mut found = false;
     repair.push(&start, |piece| {
         if let (Piece::Header(header), false) = (&piece, found) {
             found = true;
-            portrait = Some(Portrait::claimed(live.tape.opening(), header, &Anomalies::default()));
+            identity =
+                Some(SessionIdentity::from_header(live.stream.opening(), header, &Anomalies::default()));
         }
     });
     let no_header = repair.anomalies().get(crate::cast::AnomalyKind::NoHeader).is_some();
-    portrait.filter(|_| !no_header)
+    identity.filter(|_| !no_header)
 }

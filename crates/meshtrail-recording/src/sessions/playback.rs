@@ -1,4 +1,4 @@
-//! Playing a recording from anywhere in it: repaired lines, after a picture of what stood there before.
+//! Playback from any time of a recording: the screen at that time, then repaired lines.
 
 use std::{
     collections::VecDeque,
@@ -14,21 +14,21 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     ReadError, Recordings,
-    source::{PIECE, Source},
+    byte_source::{ByteSource, PIECE},
 };
 use crate::{
     cast::{CastLine, Code, Header, Piece, Repair, Screen, Size},
     seal::{Entry, Index, IndexBuilder, StoredRecording, index_key},
 };
 
-/// How long drawing the screen at the start of a playback may take.
+/// The time limit of drawing the first screen.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// Pieces that wait for a slow reader.
+/// Pieces that are buffered for a slow reader.
 const QUEUE: usize = 4;
 
-/// Indexes made again that are kept: at most 32 MiB of screens each.
-const REBUILT: usize = 4;
+/// The number of cached indexes, with at most 32 MiB of screens each.
+const MAX_REBUILT: usize = 4;
 
 impl Recordings {
     /// The recording from `from` on as asciicast v2 lines, each with its line feed: a header, the screen as it
@@ -38,28 +38,28 @@ impl Recordings {
         id: &SessionId,
         from: Duration,
     ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + 'static, ReadError> {
-        let source = Source::open(self, id).await?;
-        let place = self.place_before(&source, id, from).await;
+        let source = ByteSource::open(self, id).await?;
+        let entry = self.start_entry(&source, id, from).await;
         let header = first_header(&source).await?;
         let (lines, received) = mpsc::channel(QUEUE);
-        let start = place.as_ref().map_or(0, |entry| entry.offset);
-        let player = Player::new(header, place, from);
+        let start = entry.as_ref().map_or(0, |entry| entry.offset);
+        let player = Player::new(header, entry, from);
         tokio::spawn(async move {
             if let Err(error) = play(player, &source, start, &lines).await {
-                // A reader that has gone needs no error.
+                // If the reader is gone, nobody needs the error.
                 drop(lines.send(Err(error)).await);
             }
         });
         Ok(ReceiverStream::new(received))
     }
 
-    /// The place to start reading at; without an index that somebody vouches for, the start of the recording.
-    async fn place_before(&self, source: &Source, id: &SessionId, from: Duration) -> Option<Entry> {
-        let Source::Stored(recording) = source else { return None };
+    /// The index entry to start at; `None`, which is the start of the recording, without a trusted index.
+    async fn start_entry(&self, source: &ByteSource, id: &SessionId, from: Duration) -> Option<Entry> {
+        let ByteSource::Stored(recording) = source else { return None };
         if from.is_zero() {
             return None;
         }
-        match self.vouched_index(recording, id).await {
+        match self.trusted_index(recording, id).await {
             Ok(index) => index?.before(from.as_secs_f64()).cloned(),
             Err(error) => {
                 let error = with_causes(&error);
@@ -69,9 +69,8 @@ impl Recordings {
         }
     }
 
-    /// The index that the event that ended the session names; for an older event, which names none, one made from the
-    /// recording now.
-    async fn vouched_index(
+    /// The index whose hash is in the terminal event; if an older event names none, an index made from the recording.
+    async fn trusted_index(
         &self,
         recording: &StoredRecording,
         id: &SessionId,
@@ -88,27 +87,28 @@ impl Recordings {
         recording: &StoredRecording,
         id: &SessionId,
     ) -> Result<Arc<Index>, ReadError> {
-        let known = || self.inner.rebuilt.get(id);
-        if let Some(index) = known() {
+        let cached = || self.inner.rebuilt_indexes.get(id);
+        if let Some(index) = cached() {
             return Ok(index);
         }
-        // One at a time: reading a whole recording and drawing it is work, and whoever waits may want the same one.
-        let _turn = self.inner.rebuilt.turn.acquire().await.expect("the turns are never closed");
-        if let Some(index) = known() {
+        // One at a time: it takes much I/O and processor time, and the next caller may want the same index.
+        let _permit =
+            self.inner.rebuilt_indexes.permit.acquire().await.expect("the semaphore is never closed");
+        if let Some(index) = cached() {
             return Ok(index);
         }
         let index = Arc::new(rebuild(recording.clone()).await?);
-        self.hold_against_stored(&index, id).await;
-        self.inner.rebuilt.keep(id, &index);
+        self.compare_with_stored(&index, id).await;
+        self.inner.rebuilt_indexes.insert(id, &index);
         Ok(index)
     }
 
-    /// Says in the log when the stored index is not what the recording makes; it is not used either way.
-    async fn hold_against_stored(&self, made: &Index, id: &SessionId) {
-        // Which screens were kept is no matter here: `verify` compares each of them.
-        let stored = StoredRecording::unvouched_index(self.store(), id).await;
+    /// Logs a warning if the stored index differs from the rebuilt one. The stored index is not used in any case.
+    async fn compare_with_stored(&self, rebuilt: &Index, id: &SessionId) {
+        // Without screens: `verify` compares each of them.
+        let stored = StoredRecording::unverified_index(self.store(), id).await;
         match stored.map(|stored| stored.map(Index::without_screens)) {
-            Ok(Some(stored)) if !stored.agrees_with(made) => tracing::warn!(
+            Ok(Some(stored)) if !stored.agrees_with(rebuilt) => tracing::warn!(
                 session = %id, key = %index_key(id),
                 "the stored index does not say what the recording says: run `meshtrail verify --all`"
             ),
@@ -120,39 +120,41 @@ impl Recordings {
     }
 }
 
-/// Indexes that were made again because nothing vouches for the stored ones; the ones used last.
-pub(super) struct RebuiltIndexes {
-    newest: Mutex<VecDeque<(SessionId, Arc<Index>)>>,
-    turn: Semaphore,
+/// A cache of indexes that were rebuilt, because no event names the stored ones.
+pub(super) struct RebuiltIndexCache {
+    /// The last used index is first.
+    entries: Mutex<VecDeque<(SessionId, Arc<Index>)>>,
+    /// Held while an index is rebuilt.
+    permit: Semaphore,
 }
 
-impl Default for RebuiltIndexes {
+impl Default for RebuiltIndexCache {
     fn default() -> Self {
-        Self { newest: Mutex::default(), turn: Semaphore::new(1) }
+        Self { entries: Mutex::default(), permit: Semaphore::new(1) }
     }
 }
 
-impl RebuiltIndexes {
+impl RebuiltIndexCache {
     fn get(&self, id: &SessionId) -> Option<Arc<Index>> {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = newest.iter().position(|(session, _)| session == id)?;
-        let found = newest.remove(at)?;
-        let index = found.1.clone();
-        newest.push_front(found);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = entries.iter().position(|(session, _)| session == id)?;
+        let entry = entries.remove(at)?;
+        let index = entry.1.clone();
+        entries.push_front(entry);
         Some(index)
     }
 
-    fn keep(&self, id: &SessionId, index: &Arc<Index>) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.truncate(REBUILT - 1);
-        newest.push_front((id.clone(), index.clone()));
+    fn insert(&self, id: &SessionId, index: &Arc<Index>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.truncate(MAX_REBUILT - 1);
+        entries.push_front((id.clone(), index.clone()));
     }
 }
 
 /// Makes a recording's index from its bytes, off the async threads.
 async fn rebuild(recording: StoredRecording) -> Result<Index, ReadError> {
     let (pieces, mut received) = mpsc::channel::<Bytes>(QUEUE);
-    let making = tokio::task::spawn_blocking(move || {
+    let building = tokio::task::spawn_blocking(move || {
         let mut builder = IndexBuilder::default();
         while let Some(piece) = received.blocking_recv() {
             builder.push(&piece);
@@ -166,10 +168,10 @@ async fn rebuild(recording: StoredRecording) -> Result<Index, ReadError> {
         }
     }
     drop(pieces);
-    making.await.map_err(|panic| ReadError::Local(std::io::Error::other(panic)))
+    building.await.map_err(|panic| ReadError::Local(std::io::Error::other(panic)))
 }
 
-async fn first_header(source: &Source) -> Result<Header, ReadError> {
+async fn first_header(source: &ByteSource) -> Result<Header, ReadError> {
     let start = source.read(0..PIECE).await?;
     let mut repair = Repair::default();
     repair.push(&start, |_| {});
@@ -178,7 +180,7 @@ async fn first_header(source: &Source) -> Result<Header, ReadError> {
 
 async fn play(
     mut player: Player,
-    source: &Source,
+    source: &ByteSource,
     start: u64,
     lines: &mpsc::Sender<Result<Bytes, ReadError>>,
 ) -> Result<(), ReadError> {
@@ -203,19 +205,19 @@ async fn play(
     Ok(())
 }
 
-/// Turns received bytes into playable lines, of which those before a moment become one screen.
+/// Makes playable lines of received bytes. The lines before a time become one screen.
 struct Player {
     repair: Repair,
     header: Header,
     from: f64,
-    /// Draws until the moment is reached; then it is shown once.
+    /// Draws the lines before `from`; `None` once the screen was written.
     before: Option<Screen>,
     out: String,
 }
 
 impl Player {
-    fn new(header: Header, place: Option<Entry>, from: Duration) -> Self {
-        let (repair, size) = match &place {
+    fn new(header: Header, entry: Option<Entry>, from: Duration) -> Self {
+        let (repair, size) = match &entry {
             Some(entry) => {
                 let size = Size::playable(entry.cols.into(), entry.rows.into());
                 (Repair::resumed(header.clone(), entry.offset, entry.time, size), size)
@@ -223,7 +225,7 @@ impl Player {
             None => (Repair::default(), header.size()),
         };
         let mut screen = Screen::new(size, BUDGET);
-        if let Some(dump) = place.and_then(|entry| entry.screen) {
+        if let Some(dump) = entry.and_then(|entry| entry.screen) {
             screen.feed(&output(0.0, dump));
         }
         Self { repair, header, from: from.as_secs_f64(), before: Some(screen), out: String::new() }
@@ -240,7 +242,7 @@ impl Player {
                 return;
             }
             if let Some(screen) = before.take() {
-                begin(header, screen, *from, out);
+                write_start(header, screen, *from, out);
             }
             out.push_str(&line.to_playable());
             out.push('\n');
@@ -250,7 +252,7 @@ impl Player {
     fn finish(&mut self) {
         self.repair.finish();
         if let Some(screen) = self.before.take() {
-            begin(&self.header, screen, self.from, &mut self.out);
+            write_start(&self.header, screen, self.from, &mut self.out);
         }
     }
 
@@ -259,12 +261,12 @@ impl Player {
     }
 }
 
-/// The header in the size of the moment, and the screen as it was then.
-fn begin(header: &Header, mut screen: Screen, at: f64, out: &mut String) {
+/// Writes the header with the terminal's size at the time `at`, and the screen at that time.
+fn write_start(header: &Header, mut screen: Screen, at: f64, out: &mut String) {
     out.push_str(&header.to_playable_in(screen.size()));
     out.push('\n');
-    let shown = if at > 0.0 { screen.dump() } else { None };
-    if let Some(dump) = shown {
+    let dump = if at > 0.0 { screen.dump() } else { None };
+    if let Some(dump) = dump {
         out.push_str(&output(at, dump).to_playable());
         out.push('\n');
     }

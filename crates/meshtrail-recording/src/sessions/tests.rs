@@ -17,11 +17,11 @@ use crate::{
     check::{Checker, Statement},
     faults::{Faults, Moment, Step},
     seal::recording_key,
-    testing::{Client, MemoryLedger, Recorder, SSH, Upload, quick, store_at},
+    testing::{Client, MemoryLedger, Recorder, SSH, UploadClient, quick, store_at},
 };
 
 async fn bytes_of(recordings: &Recordings, id: &SessionId) -> Vec<u8> {
-    let stream = recordings.received(id).await.unwrap();
+    let stream = recordings.stream_bytes(id).await.unwrap();
     stream.try_collect::<Vec<Bytes>>().await.unwrap().concat()
 }
 
@@ -50,12 +50,12 @@ async fn a_session_ends_with_one_event_whichever_step_of_sealing_a_crash_hits() 
             let recorder = Recorder::start(RecordingConfig { faults: dying(step, moment), ..quick() }).await;
             let mut upload = Client::connect(recorder.address).await.record().await;
             upload.send(SSH).await;
-            upload.acked(SSH.len() as u64).await;
+            upload.wait_for_ack(SSH.len() as u64).await;
             upload.end();
             upload.frames().await;
-            let recorder = recorder.restarted(quick()).await;
-            let session = recorder.ledger.ended().await;
-            settled(&recorder.recordings).await;
+            let recorder = recorder.restart(quick()).await;
+            let session = recorder.ledger.wait_for_end().await;
+            wait_until_sealed(&recorder.recordings).await;
             let ended = recorder.ledger.of_kind(&Kind::SshSessionEnded);
             assert_eq!(ended.len(), 1, "{step:?} {moment:?}: {:?}", recorder.ledger.kinds());
             assert_eq!(session.sha256, Some(hex::encode(Sha256::digest(SSH))), "{step:?} {moment:?}");
@@ -67,7 +67,7 @@ async fn a_session_ends_with_one_event_whichever_step_of_sealing_a_crash_hits() 
 }
 
 /// Waits until nothing is left to seal.
-async fn settled(recordings: &Recordings) {
+async fn wait_until_sealed(recordings: &Recordings) {
     while recordings.unsealed_count() > 0 {
         tokio::task::yield_now().await;
     }
@@ -78,12 +78,12 @@ async fn what_was_open_at_a_stop_is_interrupted_and_keeps_every_durable_byte() {
     let recorder = Recorder::start(quick()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     recorder.ledger.wait_for(Kind::SshSessionStarted).await;
     // The trail fails from here: nothing can be sealed before the stop.
     recorder.ledger.failing.store(true, Ordering::SeqCst);
-    let recorder = recorder.restarted(quick()).await;
-    let session = recorder.ledger.ended().await;
+    let recorder = recorder.restart(quick()).await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Interrupted);
     assert_eq!(session.reason.as_deref(), Some("the recorder stopped"));
     assert_eq!(session.actor.label().as_deref(), Some("alice@example.com"));
@@ -103,21 +103,21 @@ async fn a_crash_without_any_closing_still_ends_as_interrupted() {
     let recorder = Recorder::start(RecordingConfig { faults, ..quick() }).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     recorder.ledger.failing.store(true, Ordering::SeqCst);
-    let recorder = recorder.restarted(quick()).await;
-    let session = recorder.ledger.ended().await;
+    let recorder = recorder.restart(quick()).await;
+    let session = recorder.ledger.wait_for_end().await;
     assert_eq!(session.state, SessionState::Interrupted);
     assert_eq!(session.bytes, SSH.len() as u64);
 }
 
-/// Records with marks until `fault`, changes one byte in the spool, starts again.
+/// Records with marks until a fault, changes one byte in the spool, and restarts.
 async fn after_a_changed_spool(faults: Faults) -> (Recorder, Session) {
     let config = RecordingConfig { mark_bytes: 1, faults, ..quick() };
     let recorder = Recorder::start(config).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     recorder.ledger.wait_for(Kind::RecordingMark).await;
     let Recorder { recordings, ledger, folder, stop, serving, .. } = recorder;
     stop.cancel();
@@ -130,9 +130,9 @@ async fn after_a_changed_spool(faults: Faults) -> (Recorder, Session) {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[40] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    ledger.restarted();
+    ledger.restart();
     let recorder = Recorder::start_on(folder, ledger, quick()).await;
-    let session = recorder.ledger.ended().await;
+    let session = recorder.ledger.wait_for_end().await;
     (recorder, session)
 }
 
@@ -151,7 +151,7 @@ async fn a_changed_spool_is_found_when_its_session_is_taken_up() {
 async fn a_spool_that_was_changed_after_the_store_had_the_recording_changes_nothing() {
     let (recorder, session) = after_a_changed_spool(refusing(Step::PutRecording, Moment::After)).await;
     assert_eq!(session.state, SessionState::Interrupted);
-    settled(&recorder.recordings).await;
+    wait_until_sealed(&recorder.recordings).await;
     assert_eq!(bytes_of(&recorder.recordings, &session.id).await, SSH.as_bytes());
 }
 
@@ -162,16 +162,16 @@ async fn a_sealed_recording_that_was_changed_disagrees_with_its_events() {
     let recorder = Recorder::start(config).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     recorder.ledger.wait_for(Kind::RecordingMark).await;
     upload.send("[1,\"o\",\"rm -rf /\"]\n").await;
     upload.end();
     upload.frames().await;
-    let session = recorder.ledger.ended().await;
-    settled(&recorder.recordings).await;
+    let session = recorder.ledger.wait_for_end().await;
+    wait_until_sealed(&recorder.recordings).await;
 
     let marks = recorder.recordings.marks(&session.id).await.unwrap();
-    let marks: Vec<Statement> = marks.iter().filter_map(finish::statement_of).collect();
+    let marks: Vec<Statement> = marks.iter().filter_map(sealing::mark_statement).collect();
     assert!(!marks.is_empty());
     let end = Statement {
         event: session.event.clone().unwrap(),
@@ -215,22 +215,22 @@ async fn a_late_follower_sees_the_screen_then_what_comes_then_the_end() {
     let mut upload = Client::connect(recorder.address).await.record().await;
     let before = "[1,\"o\",\"first\\r\\nsecond\"]\n[2,\"o\",\" li";
     upload.send(format!("{SSH}{before}")).await;
-    upload.acked((SSH.len() + before.len()) as u64).await;
+    upload.wait_for_ack((SSH.len() + before.len()) as u64).await;
     let id = recorder.recordings.live()[0].id.clone();
     let mut followed = std::pin::pin!(recorder.recordings.follow(&id).await.unwrap());
-    let Some(Followed::Line(header)) = followed.next().await else { panic!("no header") };
+    let Some(FollowEvent::Line(header)) = followed.next().await else { panic!("no header") };
     assert!(header.contains("\"width\":80"), "{header}");
-    let Some(Followed::Line(screen)) = followed.next().await else { panic!("no screen") };
+    let Some(FollowEvent::Line(screen)) = followed.next().await else { panic!("no screen") };
     assert!(screen.contains("first") && screen.contains("second"), "{screen}");
     upload.send("ve\"]\n[3,\"o\",\"more\"]\n").await;
-    assert_eq!(followed.next().await.unwrap(), Followed::Line("[2, \"o\", \" live\"]".into()));
-    assert_eq!(followed.next().await.unwrap(), Followed::Line("[3, \"o\", \"more\"]".into()));
+    assert_eq!(followed.next().await.unwrap(), FollowEvent::Line("[2, \"o\", \" live\"]".into()));
+    assert_eq!(followed.next().await.unwrap(), FollowEvent::Line("[3, \"o\", \"more\"]".into()));
     upload.end();
-    assert_eq!(followed.next().await.unwrap(), Followed::Ended);
+    assert_eq!(followed.next().await.unwrap(), FollowEvent::Ended);
     assert_eq!(followed.next().await, None);
     upload.frames().await;
-    recorder.ledger.ended().await;
-    settled(&recorder.recordings).await;
+    recorder.ledger.wait_for_end().await;
+    wait_until_sealed(&recorder.recordings).await;
     let again = recorder.recordings.follow(&id).await.err().unwrap();
     assert_eq!(again.to_string(), format!("session {id} is not live"));
 }
@@ -240,7 +240,7 @@ async fn a_follower_that_does_not_read_is_dropped_with_a_word_and_holds_up_nobod
     let recorder = Recorder::start(quick()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     let id = recorder.recordings.live()[0].id.clone();
     let mut followed = std::pin::pin!(recorder.recordings.follow(&id).await.unwrap());
     let line = "[1,\"o\",\"x\"]\n";
@@ -249,15 +249,15 @@ async fn a_follower_that_does_not_read_is_dropped_with_a_word_and_holds_up_nobod
         upload.send(line).await;
         sent += line.len();
         if sent % 100 < line.len() {
-            upload.acked(sent as u64).await;
+            upload.wait_for_ack(sent as u64).await;
         }
     }
-    upload.acked(sent as u64).await;
+    upload.wait_for_ack(sent as u64).await;
     let mut last = None;
     while let Some(next) = followed.next().await {
         last = Some(next);
     }
-    assert_eq!(last, Some(Followed::TooSlow));
+    assert_eq!(last, Some(FollowEvent::TooSlow));
 }
 
 /// A recording of some megabytes: line N comes at N and a half seconds.
@@ -278,12 +278,12 @@ async fn long_recording(recorder: &Recorder) -> Session {
     }
     upload.end();
     upload.frames().await;
-    let session = recorder.ledger.ended().await;
-    settled(&recorder.recordings).await;
+    let session = recorder.ledger.wait_for_end().await;
+    wait_until_sealed(&recorder.recordings).await;
     session
 }
 
-async fn played(recorder: &Recorder, session: &Session, from: u64) -> Vec<String> {
+async fn play_from(recorder: &Recorder, session: &Session, from: u64) -> Vec<String> {
     let played = recorder.recordings.playback(&session.id, Duration::from_secs(from)).await.unwrap();
     let played = played.try_collect::<Vec<Bytes>>().await.unwrap().concat();
     String::from_utf8(played).unwrap().lines().map(str::to_owned).collect()
@@ -293,7 +293,7 @@ async fn played(recorder: &Recorder, session: &Session, from: u64) -> Vec<String
 async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
     let recorder = Recorder::start(quick()).await;
     let session = long_recording(&recorder).await;
-    let play = async |from: u64| played(&recorder, &session, from).await;
+    let play = async |from: u64| play_from(&recorder, &session, from).await;
     let whole = play(0).await;
     assert_eq!(whole.len(), 40_001);
     assert!(whole[1].starts_with("[0.5, \"o\""), "{}", whole[1]);
@@ -304,7 +304,7 @@ async fn playback_starts_anywhere_with_the_screen_of_that_moment() {
     assert_eq!(play(1_000_000).await.len(), 2, "past the end is the last screen");
 }
 
-/// Gives the first place of a stored index that has no screen one that never was.
+/// Adds a fabricated screen to the first entry without one in a stored index.
 fn fabricate_screen(path: &std::path::Path) {
     let text = String::from_utf8(zstd::decode_all(std::fs::read(path).unwrap().as_slice()).unwrap()).unwrap();
     let at = text.lines().skip(1).find(|line| !line.contains("\"screen\"")).unwrap();
@@ -320,9 +320,9 @@ async fn a_screen_that_nobody_can_vouch_for_is_never_shown() {
         if !bound {
             recorder.ledger.unbind_indexes();
         }
-        let before = played(&recorder, &session, 30_000).await;
-        // A restart forgets what was made again.
-        let recorder = recorder.restarted(quick()).await;
+        let before = play_from(&recorder, &session, 30_000).await;
+        // A restart empties the cache of rebuilt indexes.
+        let recorder = recorder.restart(quick()).await;
         let path = recorder.folder.path().join(crate::seal::index_key(&session.id).as_str());
         fabricate_screen(&path);
         let index = crate::seal::Index::read(&std::fs::read(&path).unwrap()).unwrap();
@@ -333,12 +333,12 @@ async fn a_screen_that_nobody_can_vouch_for_is_never_shown() {
             .map(|entry| entry.time)
             .collect();
         assert_eq!(places.len(), 1);
-        // One second past the place: the jump would begin there.
-        let shown = played(&recorder, &session, places[0] as u64 + 1).await;
+        // One second after the entry: a jump would start at the entry.
+        let shown = play_from(&recorder, &session, places[0] as u64 + 1).await;
         assert!(!shown.concat().contains("FABRICATED"), "bound: {bound}");
         let expected = format!("line {} of many", places[0] as u64);
         assert!(shown[1].contains(&expected), "bound: {bound}: {}", shown[1]);
-        assert_eq!(played(&recorder, &session, 30_000).await, before, "bound: {bound}");
+        assert_eq!(play_from(&recorder, &session, 30_000).await, before, "bound: {bound}");
     }
 }
 
@@ -349,12 +349,12 @@ async fn the_event_that_ends_a_session_names_its_index_whichever_step_a_crash_hi
             let recorder = Recorder::start(RecordingConfig { faults: dying(step, moment), ..quick() }).await;
             let mut upload = Client::connect(recorder.address).await.record().await;
             upload.send(SSH).await;
-            upload.acked(SSH.len() as u64).await;
+            upload.wait_for_ack(SSH.len() as u64).await;
             upload.end();
             upload.frames().await;
-            let recorder = recorder.restarted(quick()).await;
-            let session = recorder.ledger.ended().await;
-            settled(&recorder.recordings).await;
+            let recorder = recorder.restart(quick()).await;
+            let session = recorder.ledger.wait_for_end().await;
+            wait_until_sealed(&recorder.recordings).await;
             let index =
                 std::fs::read(recorder.folder.path().join(crate::seal::index_key(&session.id).as_str()));
             let expected = hex::encode(Sha256::digest(index.unwrap()));
@@ -373,7 +373,7 @@ async fn an_index_that_was_there_before_is_not_bound_and_not_used() {
     let recorder = Recorder::start_on(folder, MemoryLedger::new(), quick()).await;
     let session = long_recording(&recorder).await;
     assert_eq!(session.index_sha256, None);
-    let late = played(&recorder, &session, 30_000).await;
+    let late = play_from(&recorder, &session, 30_000).await;
     assert!(late[1].contains("line 29999 of many"), "{}", late[1]);
     assert!(crate::seal::inspect(recorder.recordings.store(), &session.id, None).await.is_err());
 }
@@ -387,45 +387,45 @@ async fn sessions_are_listed_live_first_then_newest_first_in_pages() {
         upload.send(SSH).await;
         upload.end();
         upload.frames().await;
-        settled(&recorder.recordings).await;
+        wait_until_sealed(&recorder.recordings).await;
     }
     let mut open = client.record().await;
     open.send(SSH).await;
-    open.acked(SSH.len() as u64).await;
+    open.wait_for_ack(SSH.len() as u64).await;
 
-    let (mut cursor, mut seen) = (None, Vec::new());
+    let (mut cursor, mut listed_sessions) = (None, Vec::new());
     loop {
         let page = recorder.recordings.sessions(cursor, 2, |_| true).await.unwrap();
-        seen.extend(page.sessions);
+        listed_sessions.extend(page.sessions);
         let Some(next) = page.next else { break };
         cursor = Some(next.to_string().parse().unwrap());
     }
-    let states: Vec<SessionState> = seen.iter().map(|session| session.state).collect();
+    let states: Vec<SessionState> = listed_sessions.iter().map(|session| session.state).collect();
     assert_eq!(states[0], SessionState::Live);
     assert_eq!(states[1..], [SessionState::Ended; 5]);
-    assert!(seen.windows(2).all(|pair| pair[0].started >= pair[1].started));
-    let found = recorder.recordings.session(&seen[3].id).await.unwrap().unwrap();
-    assert_eq!(found, seen[3]);
+    assert!(listed_sessions.windows(2).all(|pair| pair[0].started >= pair[1].started));
+    let found = recorder.recordings.session(&listed_sessions[3].id).await.unwrap().unwrap();
+    assert_eq!(found, listed_sessions[3]);
     let nobody: SessionId = "20200101-main-1-1".parse().unwrap();
     assert_eq!(recorder.recordings.session(&nobody).await.unwrap(), None);
-    assert!(matches!(recorder.recordings.received(&nobody).await.err(), Some(ReadError::Unknown { .. })));
+    assert!(matches!(recorder.recordings.stream_bytes(&nobody).await.err(), Some(ReadError::Unknown { .. })));
 }
 
-/// Begins this many uploads, one after the other; each session is known by its start event.
-async fn uploads(recorder: &Recorder, count: usize) -> Vec<Upload> {
+/// Begins this many uploads, one after the other.
+async fn uploads(recorder: &Recorder, count: usize) -> Vec<UploadClient> {
     let mut client = Client::connect(recorder.address).await;
     let mut uploads = Vec::new();
     for _ in 0..count {
         let mut upload = client.record().await;
         upload.send(SSH).await;
-        upload.acked(SSH.len() as u64).await;
+        upload.wait_for_ack(SSH.len() as u64).await;
         uploads.push(upload);
     }
     uploads
 }
 
 /// Ends an upload, and waits until its session is sealed.
-async fn seal(recordings: &Recordings, mut upload: Upload) {
+async fn seal(recordings: &Recordings, mut upload: UploadClient) {
     let unsealed = recordings.unsealed_count();
     upload.end();
     upload.frames().await;
@@ -487,7 +487,7 @@ async fn a_session_sealed_between_two_pages_stands_on_one_of_them_as_it_was() {
     assert_eq!(listed(&fourth), [(2, Running)]);
     let fifth = page_after(recordings, &fourth).await;
     assert_eq!((listed(&fifth), fifth.next), (vec![(1, Ended)], None));
-    // What a filter finds is of that moment too.
+    // A filtered list is of that moment too.
     let rest = recordings.sessions(first_live.next, 10, live).await.unwrap();
     assert_eq!(listed(&rest), [(4, Running), (3, Running), (2, Running)]);
 }
@@ -498,7 +498,7 @@ async fn a_session_whose_event_is_in_the_trail_before_its_recorder_knows_is_list
     let recordings = &recorder.recordings;
     let mut open = uploads(&recorder, 3).await;
     seal(recordings, open.remove(0)).await;
-    recorder.ledger.holding.send_replace(true);
+    recorder.ledger.block_terminal.send_replace(true);
     let (sealing, newest) = (recordings.clone(), open.remove(1));
     let sealing = tokio::spawn(async move { seal(&sealing, newest).await });
     while recorder.ledger.of_kind(&Kind::SshSessionEnded).len() < 2 {
@@ -509,7 +509,7 @@ async fn a_session_whose_event_is_in_the_trail_before_its_recorder_knows_is_list
     assert!(all.sessions[1].event.is_some());
     let first = recordings.sessions(None, 1, |_| true).await.unwrap();
     assert_eq!(listed(&first), [(2, Running)]);
-    recorder.ledger.holding.send_replace(false);
+    recorder.ledger.block_terminal.send_replace(false);
     sealing.await.unwrap();
     let second = page_after(recordings, &first).await;
     assert_eq!(listed(&second), [(3, Ended)]);
@@ -523,8 +523,8 @@ async fn a_list_goes_on_after_a_restart_that_sealed_what_was_live() {
     seal(&recorder.recordings, open.remove(0)).await;
     let first = recorder.recordings.sessions(None, 1, |_| true).await.unwrap();
     assert_eq!(listed(&first), [(3, Running)]);
-    let recorder = recorder.restarted(quick()).await;
-    settled(&recorder.recordings).await;
+    let recorder = recorder.restart(quick()).await;
+    wait_until_sealed(&recorder.recordings).await;
     seal(&recorder.recordings, uploads(&recorder, 1).await.remove(0)).await;
     let second = page_after(&recorder.recordings, &first).await;
     assert_eq!(listed(&second), [(2, Running)]);
@@ -549,7 +549,7 @@ async fn a_bucket_gets_back_the_sessions_of_a_machine_that_is_lost() {
     let recorder = Recorder::start(config.clone()).await;
     let mut upload = Client::connect(recorder.address).await.record().await;
     upload.send(SSH).await;
-    upload.acked(SSH.len() as u64).await;
+    upload.wait_for_ack(SSH.len() as u64).await;
     let chunks = recorder.folder.path().join("recordings/journal/main");
     let shipped = async || std::fs::read_dir(&chunks).map_or(0, Iterator::count);
     while shipped().await == 0 {
@@ -560,8 +560,8 @@ async fn a_bucket_gets_back_the_sessions_of_a_machine_that_is_lost() {
     serving.abort();
     let store = store_at(folder.path()).await;
     let elsewhere = tempfile::tempdir().unwrap();
-    ledger.restarted();
-    let nobody = meshtrail_identity::Resolver::knowing_nobody();
+    ledger.restart();
+    let nobody = meshtrail_identity::Resolver::without_providers();
     let recordings =
         Recordings::open_on(store, elsewhere.path(), ledger.clone(), nobody, config).await.unwrap();
     let session = ledger.wait_for(Kind::SshSessionInterrupted).await;
@@ -578,7 +578,7 @@ async fn a_real_trail_holds_what_a_session_was_and_a_restart_finds_it() {
 
     let folder = tempfile::tempdir().unwrap();
     let local = folder.path().join("local");
-    let nobody = meshtrail_identity::Resolver::knowing_nobody();
+    let nobody = meshtrail_identity::Resolver::without_providers();
     let mut config = quick();
     config.mark_bytes = 1;
     let mut ids = Vec::new();
@@ -593,11 +593,11 @@ async fn a_real_trail_holds_what_a_session_was_and_a_restart_finds_it() {
         let serving = tokio::spawn(async move { serve.serve(listener, until).await });
         let mut upload = Client::connect(address).await.record().await;
         upload.send(SSH).await;
-        upload.acked(SSH.len() as u64).await;
+        upload.wait_for_ack(SSH.len() as u64).await;
         upload.send("[1,\"o\",\"more\"]\n").await;
         upload.end();
         upload.frames().await;
-        settled(&recordings).await;
+        wait_until_sealed(&recordings).await;
         let page = recordings.sessions(None, 1, |_| true).await.unwrap();
         ids.push(page.sessions[0].id.clone());
         for id in &ids {
@@ -606,7 +606,7 @@ async fn a_real_trail_holds_what_a_session_was_and_a_restart_finds_it() {
             assert_eq!((session.state, session.bytes), (SessionState::Ended, bytes.len() as u64));
             let marks = recordings.marks(id).await.unwrap();
             assert_eq!(marks.len() as u64, session.marks);
-            let mut checker = Checker::new(marks.iter().filter_map(finish::statement_of).collect(), None);
+            let mut checker = Checker::new(marks.iter().filter_map(sealing::mark_statement).collect(), None);
             checker.push(&bytes);
             assert_eq!(checker.finish(), []);
         }

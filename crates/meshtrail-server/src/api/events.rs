@@ -10,9 +10,9 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use meshtrail_event::text::shortened;
+use meshtrail_event::text::shorten;
 use meshtrail_event::{Event, EventId};
-use meshtrail_query::{Ask, Filter, Start};
+use meshtrail_query::{Filter, PageRequest, Start};
 use meshtrail_trail::ReadError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -183,7 +183,7 @@ pub(crate) async fn index_of(state: &AppState, id: &EventId) -> Result<u64, Prob
     match state.trail().find(id).await {
         Ok(Some(index)) => Ok(index),
         Ok(None) => {
-            let shown = shortened(&id.to_string(), 160);
+            let shown = shorten(&id.to_string(), 160);
             Err(Problem::not_found(format!("there is no event {shown} in this trail")))
         }
         Err(error) => Err(unreadable(&error)),
@@ -241,7 +241,7 @@ pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<Events
             Order::Oldest => meshtrail_query::Order::Oldest,
         }),
     };
-    let ask = Ask { start, limit, budget: BUDGET };
+    let ask = PageRequest { start, limit, budget: BUDGET };
     let page = meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| {
         state.late_identities().apply_to(leaf)
     })

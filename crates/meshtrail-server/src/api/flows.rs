@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use meshtrail_event::Timestamp;
-use meshtrail_query::flows::{self, Ask, Conversation, End, Grain, Party, Way};
+use meshtrail_query::flows::{self, Conversation, End, FlowQuery, Grain, Party, Way};
 use serde::{Deserialize, Serialize};
 
 use crate::extract::ValidQuery;
@@ -221,7 +221,7 @@ pub(crate) async fn page(state: &AppState, query: FlowsQuery) -> Result<FlowsPag
     })
 }
 
-fn parse_request(query: FlowsQuery, now: Timestamp) -> Result<Ask, Problem> {
+fn parse_request(query: FlowsQuery, now: Timestamp) -> Result<FlowQuery, Problem> {
     let instant = |field: &'static str, text: &Option<String>, default: Timestamp| match text {
         None => Ok(default),
         Some(text) => meshtrail_query::instant(text, now).ok_or_else(|| {
@@ -238,7 +238,7 @@ fn parse_request(query: FlowsQuery, now: Timestamp) -> Result<Ask, Problem> {
     if until <= since {
         return Err(Problem::bad_request("until", "must lie after since"));
     }
-    Ok(Ask {
+    Ok(FlowQuery {
         since,
         until,
         layer: query.layer,

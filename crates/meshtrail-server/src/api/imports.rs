@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use futures::StreamExt;
 use http::StatusCode;
 use meshtrail_event::{Kind, SessionId, Timestamp};
-use meshtrail_recording::{Import, ImportError, Imported, MAX_IMPORT, SessionState};
+use meshtrail_recording::{Import, ImportError, ImportOutcome, MAX_IMPORT, SessionState};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
@@ -66,7 +66,7 @@ pub(crate) async fn find(
     if !is_digest {
         return Err(Problem::bad_request("sha256", "a SHA-256 is 64 hexadecimal digits"));
     }
-    match state.recordings().with_bytes(&sha256).await {
+    match state.recordings().find_by_sha256(&sha256).await {
         Ok(Some(session)) => Ok(Json(ImportAnswer::for_known(&session))),
         Ok(None) => Err(Problem::not_found("no recording has these bytes")),
         Err(error) => Err(Problem::unavailable("the trail can't be read now").because(&error)),
@@ -101,8 +101,8 @@ pub(crate) async fn import(
         history: state.history(),
     };
     match state.recordings().import(import).await.map_err(import_problem)? {
-        Imported::Known(session) => Ok((StatusCode::OK, Json(ImportAnswer::for_known(&session)))),
-        Imported::New(session) => {
+        ImportOutcome::Existing(session) => Ok((StatusCode::OK, Json(ImportAnswer::for_known(&session)))),
+        ImportOutcome::New(session) => {
             let mut entry = Entry::new(Kind::MeshtrailImported, "recording").with_session(&session.id);
             entry.own.source = Some(query.from);
             state.audit_log().write(&caller, entry).await?;
@@ -161,10 +161,10 @@ async fn receive(state: &AppState, body: Body) -> Result<UploadFile, Problem> {
 
 fn import_problem(error: ImportError) -> Problem {
     match &error {
-        ImportError::Damage(damage) => Problem::bad_request("body", damage.to_string()),
+        ImportError::CastFile(error) => Problem::bad_request("body", error.to_string()),
         ImportError::TooLarge { .. } => Problem::bad_request("body", error.to_string()),
         ImportError::ReadOnly => Problem::conflict(error.to_string()),
-        ImportError::Read(_) | ImportError::Place(_) | ImportError::Ledger(_) => {
+        ImportError::Read(_) | ImportError::Store(_) | ImportError::Ledger(_) => {
             Problem::unavailable("the recording could not be kept; nothing of it was taken in")
                 .because(&error)
         }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use http::{HeaderValue, header};
 use meshtrail_event::text::visible;
 use meshtrail_event::{Kind, SessionId};
-use meshtrail_recording::Followed;
+use meshtrail_recording::FollowEvent;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ pub(crate) async fn recording(
 ) -> Result<Response, Problem> {
     let id: SessionId = parse_field("id", &id)?;
     sessions::find(&state, &id).await?;
-    let bytes = state.recordings().received(&id).await.map_err(sessions::unplayable)?;
+    let bytes = state.recordings().stream_bytes(&id).await.map_err(sessions::unplayable)?;
     let entry = match query.purpose {
         Purpose::Export => Entry::new(Kind::MeshtrailExported, "recording"),
         Purpose::View => Entry::new(Kind::MeshtrailViewed, "replay"),
@@ -147,9 +147,9 @@ pub(crate) async fn follow(
     let lines = state.recordings().follow(&id).await.map_err(sessions::unplayable)?;
     state.audit_log().write(&caller, Entry::new(Kind::MeshtrailViewed, "follow").with_session(&id)).await?;
     let events = lines.map(|followed| match followed {
-        Followed::Line(line) => Event::default().data(line),
-        Followed::Ended => Event::default().event("done").data("{}"),
-        Followed::TooSlow => Event::default().event("slow").data("{}"),
+        FollowEvent::Line(line) => Event::default().data(line),
+        FollowEvent::Ended => Event::default().event("done").data("{}"),
+        FollowEvent::TooSlow => Event::default().event("slow").data("{}"),
     });
     Ok(sse::response(&state, events))
 }

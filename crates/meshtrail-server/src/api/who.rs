@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use meshtrail_event::{Device, Identity, Person, Timestamp};
-use meshtrail_identity::{Known, KnownPerson, Period, Says, Tenure};
+use meshtrail_identity::{DeviceAsOf, OriginAccount, Period, PersonAsOf, Tenure};
 use serde::{Deserialize, Serialize};
 
 use crate::directory;
@@ -177,7 +177,7 @@ pub(crate) async fn who(
             Problem::bad_request("at", "write a time such as 2h, yesterday, 2026-11-20 or 2026-11-20T14:02Z")
         })?,
     };
-    if state.local_caller().is_some() && state.history().learned() == 0 {
+    if state.local_caller().is_some() && state.history().generation() == 0 {
         // When a store's files are read directly, the history is not loaded before the first request.
         let loaded = directory::load(state.history(), state.late_identities(), state.trail()).await;
         loaded.map_err(|error| super::events::unreadable(&error))?;
@@ -217,7 +217,7 @@ fn parse_lookup(query: &WhoQuery) -> Result<Lookup<'_>, Problem> {
 
 fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswer {
     let history = state.history();
-    let tenures = history.of_address(address);
+    let tenures = history.tenures(address);
     let known = history.at(address, at);
     let routed = match known {
         None => history.route_to(address, at),
@@ -230,7 +230,7 @@ fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswe
     });
     let device = known.map(|known| {
         let holds = |tenure: &&Tenure| {
-            tenure.known.facts().id == known.facts().id
+            tenure.device.facts().id == known.facts().id
                 && tenure.since <= at
                 && tenure.until.is_none_or(|until| until > at)
         };
@@ -256,7 +256,7 @@ fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswe
 /// Looks up a device by id, else a person by login, else devices by name.
 fn look_up_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Problem> {
     let history = state.history();
-    let answer = |taken_for, known: Vec<Known>, person, why| WhoAnswer {
+    let answer = |taken_for, known: Vec<DeviceAsOf>, person, why| WhoAnswer {
         subject: name.to_owned(),
         taken_for,
         at,
@@ -273,19 +273,19 @@ fn look_up_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer
     if let Some(known) = history.device(name, at) {
         return Ok(answer("device", vec![known], None, None));
     }
-    let (person, owned) = (history.person(name, at), history.owned_by(name, at));
+    let (person, owned) = (history.person(name, at), history.devices_by_owner(name, at));
     if person.is_some() || !owned.is_empty() {
         return Ok(answer("person", owned, person.as_ref().map(person_view), None));
     }
-    let named = history.named(name, at);
+    let named = history.devices_by_name(name, at);
     if !named.is_empty() {
         return Ok(answer("device", named, None, None));
     }
     let gone = "was known at other times, not then";
-    if !history.of_device(name).is_empty() || !history.ever_named(name).is_empty() {
+    if !history.device_periods(name).is_empty() || !history.device_ids_by_name(name).is_empty() {
         return Ok(answer("device", Vec::new(), None, Some(format!("a device of this name or id {gone}"))));
     }
-    if !history.of_person(name).is_empty() || !history.ever_owned_by(name).is_empty() {
+    if !history.person_periods(name).is_empty() || !history.device_ids_by_owner(name).is_empty() {
         return Ok(answer("person", Vec::new(), None, Some(format!("this person {gone}"))));
     }
     Err(Problem::not_found(
@@ -294,9 +294,10 @@ fn look_up_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer
 }
 
 /// The period in which a device had the state that it had at `at`.
-fn state_span(state: &AppState, known: &Known, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
-    let periods = state.history().of_device(&known.facts().id);
-    let holds = |period: &&Period<Known>| period.since <= at && period.until.is_none_or(|until| until > at);
+fn state_span(state: &AppState, known: &DeviceAsOf, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+    let periods = state.history().device_periods(&known.facts().id);
+    let holds =
+        |period: &&Period<DeviceAsOf>| period.since <= at && period.until.is_none_or(|until| until > at);
     periods.iter().find(holds).map(|period| (period.since, period.until))
 }
 
@@ -317,7 +318,7 @@ async fn resolve_now(state: &AppState, address: IpAddr) -> Option<WhoNow> {
 
 fn device_view(
     state: &AppState,
-    known: &Known,
+    known: &DeviceAsOf,
     at: Timestamp,
     span: Option<(Timestamp, Option<Timestamp>)>,
 ) -> WhoDevice {
@@ -333,28 +334,28 @@ fn device_view(
     }
 }
 
-fn statement_view(says: &Says) -> WhoSaid {
+fn statement_view(says: &OriginAccount) -> WhoSaid {
     WhoSaid {
         provider: says.provider.to_string(),
         as_of: says.as_of,
         name: says.facts.as_ref().and_then(|facts| facts.name.as_deref()).map(str::to_owned),
-        whose: says.facts.as_ref().filter(|facts| facts.says_whose()).map(|facts| facts.whose()),
+        whose: says.facts.as_ref().filter(|facts| facts.names_owner()).map(|facts| facts.owner_label()),
         gone: says.facts.is_none(),
     }
 }
 
 fn tenure_view(tenure: &Tenure) -> WhoTenure {
-    let facts = tenure.known.facts();
+    let facts = tenure.device.facts();
     WhoTenure {
         id: facts.id.to_string(),
         name: facts.name.as_deref().map(str::to_owned),
-        whose: facts.whose(),
+        whose: facts.owner_label(),
         since: tenure.since,
         until: tenure.until,
     }
 }
 
-fn person_view(known: &KnownPerson) -> WhoPerson {
+fn person_view(known: &PersonAsOf) -> WhoPerson {
     WhoPerson {
         person: known.facts.person(),
         role: known.facts.role.as_deref().map(str::to_owned),

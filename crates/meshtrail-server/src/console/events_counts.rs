@@ -253,7 +253,7 @@ fn describe_bar(from: Timestamp, to: Timestamp, parts: &[(String, u64)]) -> Stri
     let each: Vec<String> = parts
         .iter()
         .map(|(part, count)| {
-            format!("{} {}", format::count(*count), meshtrail_event::text::shortened(part, 24))
+            format!("{} {}", format::count(*count), meshtrail_event::text::shorten(part, 24))
         })
         .collect();
     format!(

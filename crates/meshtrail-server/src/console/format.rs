@@ -17,7 +17,7 @@ pub(crate) fn untrusted(value: &str) -> Markup {
 
 /// Untrusted text of at most `columns` columns; the whole text is the title.
 pub(crate) fn clipped(value: &str, columns: usize) -> Markup {
-    let short = text::shortened(value, columns);
+    let short = text::shorten(value, columns);
     let whole = text::visible(value);
     html! { bdi title=[(short != whole).then_some(&whole)] { (short) } }
 }
@@ -116,7 +116,7 @@ pub(crate) fn plural(number: u64, one: &str, more: &str) -> String {
 
 /// An identifier, shortened in the middle; a click copies the whole.
 pub(crate) fn identifier(whole: &str, columns: usize) -> Markup {
-    let shown = text::shortened(whole, columns);
+    let shown = text::shorten(whole, columns);
     html! { code.copy data-copy=(whole) title=(text::visible(whole)) { (shown) } }
 }
 

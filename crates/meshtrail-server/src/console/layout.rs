@@ -183,7 +183,7 @@ pub(crate) fn doubt(identity: &Identity) -> Option<String> {
     let claimed = identity.claimed.as_ref().and_then(|claim| claim.login.as_deref());
     match (&identity.status, claimed) {
         (IdentityStatus::Conflicting, Some(login)) => {
-            Some(format!("claims {}", meshtrail_event::text::shortened(login, 30)))
+            Some(format!("claims {}", meshtrail_event::text::shorten(login, 30)))
         }
         (IdentityStatus::Conflicting, None) => Some("conflicting".to_owned()),
         (IdentityStatus::SelfReported, _) => Some("self-reported".to_owned()),
@@ -294,7 +294,7 @@ fn identity_status(identity: &Identity, now: Timestamp) -> Markup {
         Some("tailscale") => "by Tailscale".to_owned(),
         Some("headscale") => "by Headscale".to_owned(),
         Some("local") => "by this server".to_owned(),
-        Some(other) => format!("by {}", meshtrail_event::text::shortened(other, 24)),
+        Some(other) => format!("by {}", meshtrail_event::text::shorten(other, 24)),
         None => String::new(),
     };
     html! {

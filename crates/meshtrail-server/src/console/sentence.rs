@@ -40,7 +40,7 @@ impl fmt::Display for Sentence {
         self.0.iter().try_for_each(|part| match part {
             Part::Words(words) => f.write_str(words),
             Part::Name(text) | Part::Typed(text) | Part::Unsure(text) => {
-                f.write_str(&text::shortened(text, PART))
+                f.write_str(&text::shorten(text, PART))
             }
         })
     }

@@ -37,8 +37,8 @@ impl SessionPage<'_> {
         let target = self.session.target.label().unwrap_or_else(|| "a target".to_owned());
         format!(
             "{} → {}",
-            meshtrail_event::text::shortened(&who, 40),
-            meshtrail_event::text::shortened(&target, 40)
+            meshtrail_event::text::shorten(&who, 40),
+            meshtrail_event::text::shorten(&target, 40)
         )
     }
 

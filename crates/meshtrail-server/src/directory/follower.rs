@@ -118,7 +118,7 @@ impl DirectoryFollower {
 
     /// Reads the events appended since the last call, and writes the identities that they resolve.
     async fn catch_up(&mut self) -> Result<(), ReadError> {
-        let (learned_before, pending_before) = (self.history.learned(), self.pending.len());
+        let (learned_before, pending_before) = (self.history.generation(), self.pending.len());
         let mut families = vec![Family::Config];
         families.extend(PENDING_FAMILIES);
         let size = self.trail.size();
@@ -134,7 +134,7 @@ impl DirectoryFollower {
             }
         }
         self.next = size;
-        if self.history.learned() != learned_before || self.pending.len() != pending_before {
+        if self.history.generation() != learned_before || self.pending.len() != pending_before {
             self.emit_resolved().await;
         }
         Ok(())

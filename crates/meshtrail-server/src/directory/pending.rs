@@ -11,7 +11,7 @@ use meshtrail_event::{
     Change, Claim, Detail, Draft, Event, EventId, Identity, IdentityStatus, Kind, SessionId, Target,
     Timestamp,
 };
-use meshtrail_identity::{History, Known};
+use meshtrail_identity::{DeviceAsOf, History};
 
 /// Most pending events, a few hundred bytes each.
 const MAX_EVENTS: usize = 50_000;
@@ -67,7 +67,7 @@ impl PendingEvent {
         let mut draft = Draft::new(Kind::IdentityLearned, self.time);
         draft.session.clone_from(&self.session);
         if let Some(known) = &actor {
-            known.act_in(&mut draft);
+            known.set_as_actor(&mut draft);
             let claim = self.actor.as_ref().map(|hints| &hints.claim);
             if let Some(conflict) = claim.and_then(|claim| describe_conflict(claim, known)) {
                 draft.identity = Identity {
@@ -81,7 +81,7 @@ impl PendingEvent {
             draft.identity = known.identity();
         }
         if let Some(known) = &target {
-            known.be_target_of(&mut draft);
+            known.set_as_target(&mut draft);
         }
         draft.target.of_type = Some("event".to_owned());
         draft.target.id = Some(self.id.to_string());
@@ -100,14 +100,14 @@ impl PendingEvent {
 
 impl ActorHints {
     /// Looks up the actor by address, else by node id, else by a name that only one device had.
-    fn lookup(&self, history: &History, time: Timestamp) -> Option<Known> {
+    fn lookup(&self, history: &History, time: Timestamp) -> Option<DeviceAsOf> {
         let by_address = self.address.and_then(|address| history.at(address, time));
         let by_id = || history.device(self.claim.node_id.as_deref()?, time);
-        let by_name = || match &history.named(self.claim.node.as_deref()?, time)[..] {
+        let by_name = || match &history.devices_by_name(self.claim.node.as_deref()?, time)[..] {
             [one] => Some(one.clone()),
             _ => None,
         };
-        by_address.or_else(by_id).or_else(by_name).filter(|known| known.facts().says_whose())
+        by_address.or_else(by_id).or_else(by_name).filter(|known| known.facts().names_owner())
     }
 }
 
@@ -128,16 +128,18 @@ fn actor_hints(event: &Event) -> Option<ActorHints> {
 }
 
 /// How a claim differs from what is known: another person, or tags that the device does not have.
-fn describe_conflict(claim: &Claim, known: &Known) -> Option<String> {
+fn describe_conflict(claim: &Claim, known: &DeviceAsOf) -> Option<String> {
     let login = known.person().map(|person| person.login.as_str());
     if let Some(claimed) = &claim.login
         && login.is_none_or(|login| login.to_lowercase() != claimed.to_lowercase())
     {
-        return Some(format!("login: {claimed} was claimed against {}", known.facts().whose()));
+        return Some(format!("login: {claimed} was claimed against {}", known.facts().owner_label()));
     }
     let tags = &known.actor().tags;
     let other = !claim.tags.is_empty() && !claim.tags.iter().all(|tag| tags.contains(tag));
-    other.then(|| format!("tags: {} were claimed against {}", claim.tags.join(", "), known.facts().whose()))
+    other.then(|| {
+        format!("tags: {} were claimed against {}", claim.tags.join(", "), known.facts().owner_label())
+    })
 }
 
 /// Parses an address, with or without a port.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Kind, Outcome, Own, Timestamp};
-use meshtrail_query::{Ask, Filter, Order, Start, query};
+use meshtrail_query::{Filter, Order, PageRequest, Start, query};
 use meshtrail_worker::{Budget, Fault, Format, Query};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
@@ -147,7 +147,7 @@ async fn write_leaves(
     let of = state.trail().size();
     let (mut start, mut rows, mut at) = (Start::Fresh(Order::Oldest), 0, 0);
     loop {
-        let ask = Ask { start, limit: PAGE, budget: PAGE_TIME };
+        let ask = PageRequest { start, limit: PAGE, budget: PAGE_TIME };
         let page = query(state.trail(), filter, &ask).await?;
         let new = page.items.iter().take_while(|(index, _)| *index < of);
         let (mut lines, mut count) = (Vec::new(), 0);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meshtrail_event::{Actor, Device, Event, Family, Outcome, Timestamp};
-use meshtrail_query::{Ask, Filter, Order, Start};
+use meshtrail_query::{Filter, Order, PageRequest, Start};
 use serde::Serialize;
 
 use super::top_values::{TopValues, ValueCounter};
@@ -118,7 +118,7 @@ pub(crate) async fn activity(
 ) -> Result<Activity, Problem> {
     let text = activity_filter(subject, since);
     let filter = Filter::parse(&text).map_err(|error| Problem::bad_request("id", error.to_string()))?;
-    let ask = Ask { start: Start::Fresh(Order::Newest), limit: MAX_EVENTS, budget: BUDGET };
+    let ask = PageRequest { start: Start::Fresh(Order::Newest), limit: MAX_EVENTS, budget: BUDGET };
     let page =
         meshtrail_query::query(state.trail(), &filter, &ask).await.map_err(|error| unreadable(&error))?;
     let mut counter = ActivityCounter::new(subject, since);

@@ -1,7 +1,7 @@
 //! The lists of people and devices as of a moment, filtered by text in the columns shown.
 
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceFacts, DeviceState, History, Known, KnownPerson, PersonFacts, UserState};
+use meshtrail_identity::{DeviceAsOf, DeviceFacts, DeviceState, History, PersonAsOf, PersonFacts, UserState};
 
 use super::{DeviceView, PersonView, StateView};
 use crate::api::listing::ListQuery;
@@ -43,7 +43,7 @@ pub(crate) fn list_people(
     people.iter_mut().for_each(|person| add_person_presence(history, person, at));
     people.sort_by_key(|person| person.state.login.to_lowercase());
     let rows = people.into_iter().map(|person| {
-        let devices = history.owned_by(&person.state.login, at).len();
+        let devices = history.devices_by_owner(&person.state.login, at).len();
         ListedPerson { person, devices }
     });
     Ok(DirectoryList { rows: rows.collect(), known })
@@ -149,7 +149,7 @@ fn gone_device(state: &AppState, id: &str, at: Timestamp) -> Option<DeviceView> 
 }
 
 /// The view of a person, without presence.
-pub(super) fn person_view(known: &KnownPerson) -> PersonView {
+pub(super) fn person_view(known: &PersonAsOf) -> PersonView {
     StateView {
         state: user_state(&known.facts),
         by: known.provider.to_string(),
@@ -161,7 +161,7 @@ pub(super) fn person_view(known: &KnownPerson) -> PersonView {
 }
 
 /// The view of a device, without presence.
-pub(super) fn device_view(known: &Known) -> DeviceView {
+pub(super) fn device_view(known: &DeviceAsOf) -> DeviceView {
     StateView {
         state: device_state(known.facts()),
         by: known.provider.to_string(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceFacts, History, Known, KnownPerson, Period, PersonFacts};
+use meshtrail_identity::{DeviceAsOf, DeviceFacts, History, Period, PersonAsOf, PersonFacts};
 
 use super::lists::{add_device_presence, add_person_presence, device_view, person_view};
 use super::{Account, DeviceView, Holding, PersonView, PropertyPeriod};
@@ -46,7 +46,7 @@ pub(crate) fn person_profile(state: &AppState, login: &str, now: Timestamp) -> P
     if let Some(person) = &mut person {
         add_person_presence(history, person, now);
     }
-    let ids = history.ever_owned_by(login);
+    let ids = history.device_ids_by_owner(login);
     let devices = ids.iter().filter_map(|id| {
         let known = history.device(id, now)?;
         let theirs = known.facts().owner.as_deref().is_some_and(|owner| owner.eq_ignore_ascii_case(login));
@@ -54,7 +54,7 @@ pub(crate) fn person_profile(state: &AppState, login: &str, now: Timestamp) -> P
     });
     let mut devices: Vec<DeviceView> = devices.collect();
     devices.iter_mut().for_each(|device| add_device_presence(history, device, now));
-    PersonProfile { person, devices, history: person_periods(&history.of_person(login)) }
+    PersonProfile { person, devices, history: person_periods(&history.person_periods(login)) }
 }
 
 /// A device's profile as of `now`.
@@ -69,10 +69,10 @@ pub(crate) fn device_profile(state: &AppState, id: &str, now: Timestamp) -> Devi
     }
     let accounts = history.accounts(id, now).into_iter().map(|says| Account {
         by: says.provider.to_string(),
-        whose: says.facts.map(|facts| facts.whose()),
+        whose: says.facts.map(|facts| facts.owner_label()),
         as_of: says.as_of,
     });
-    let periods = history.of_device(id);
+    let periods = history.device_periods(id);
     DeviceProfile {
         device,
         accounts: accounts.collect(),
@@ -83,25 +83,25 @@ pub(crate) fn device_profile(state: &AppState, id: &str, now: Timestamp) -> Devi
 
 /// The problem where neither the directory nor any event of the queried time names this person.
 pub(crate) fn unknown_person(login: &str) -> Problem {
-    let shown = meshtrail_event::text::shortened(login, 120);
+    let shown = meshtrail_event::text::shorten(login, 120);
     Problem::not_found(format!("nobody is called {shown} here, and no event of this time names them"))
 }
 
 /// The problem where neither the directory nor any event of the queried time names this device.
 pub(crate) fn unknown_device(id: &str) -> Problem {
-    let shown = meshtrail_event::text::shortened(id, 120);
+    let shown = meshtrail_event::text::shorten(id, 120);
     Problem::not_found(format!("no device has the id {shown} here, and no event of this time names it"))
 }
 
 /// The last known state of a person who is gone.
 pub(super) fn last_known_person(history: &History, login: &str, now: Timestamp) -> Option<PersonView> {
-    let (known, gone) = last(&history.of_person(login), now)?;
+    let (known, gone) = last(&history.person_periods(login), now)?;
     Some(PersonView { gone, ..person_view(&known) })
 }
 
 /// The last known state of a device that is gone.
 pub(super) fn last_known_device(history: &History, id: &str, now: Timestamp) -> Option<DeviceView> {
-    let (known, gone) = last(&history.of_device(id), now)?;
+    let (known, gone) = last(&history.device_periods(id), now)?;
     Some(DeviceView { gone, ..device_view(&known) })
 }
 
@@ -111,17 +111,17 @@ fn last<T: Clone>(periods: &[Period<T>], now: Timestamp) -> Option<(T, Option<Ti
     there.filter_map(|period| Some((period.state.clone()?, period.until))).next()
 }
 
-fn device_periods(periods: &[Period<Known>]) -> Vec<PropertyPeriod> {
+fn device_periods(periods: &[Period<DeviceAsOf>]) -> Vec<PropertyPeriod> {
     let list = |texts: &[Arc<str>]| texts.join(", ");
     let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
-    let provider = |known: &Known| known.provider.to_string();
-    let facts = |of: fn(&DeviceFacts) -> &Option<Arc<str>>| move |known: &Known| text(of(known.facts()));
+    let provider = |known: &DeviceAsOf| known.provider.to_string();
+    let facts = |of: fn(&DeviceFacts) -> &Option<Arc<str>>| move |known: &DeviceAsOf| text(of(known.facts()));
     let mut all = Vec::new();
-    let mut add = |what: &str, value: &dyn Fn(&Known) -> String| {
+    let mut add = |what: &str, value: &dyn Fn(&DeviceAsOf) -> String| {
         all.extend(property_periods(what, periods, value, &provider))
     };
     add("name", &facts(|facts| &facts.name));
-    add("whose", &|known| known.facts().whose());
+    add("whose", &|known| known.facts().owner_label());
     add("addresses", &|known| {
         known.facts().addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
     });
@@ -138,12 +138,12 @@ fn device_periods(periods: &[Period<Known>]) -> Vec<PropertyPeriod> {
     newest_first(all)
 }
 
-fn person_periods(periods: &[Period<KnownPerson>]) -> Vec<PropertyPeriod> {
-    let provider = |known: &KnownPerson| known.provider.to_string();
+fn person_periods(periods: &[Period<PersonAsOf>]) -> Vec<PropertyPeriod> {
+    let provider = |known: &PersonAsOf| known.provider.to_string();
     let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
-    let facts = |of: fn(&PersonFacts) -> &Option<Arc<str>>| move |known: &KnownPerson| text(of(&known.facts));
+    let facts = |of: fn(&PersonFacts) -> &Option<Arc<str>>| move |known: &PersonAsOf| text(of(&known.facts));
     let mut all = Vec::new();
-    let mut add = |what: &str, value: &dyn Fn(&KnownPerson) -> String| {
+    let mut add = |what: &str, value: &dyn Fn(&PersonAsOf) -> String| {
         all.extend(property_periods(what, periods, value, &provider))
     };
     add("role", &facts(|facts| &facts.role));
@@ -198,20 +198,20 @@ fn newest_first(mut all: Vec<PropertyPeriod>) -> Vec<PropertyPeriod> {
 }
 
 /// The holders of every address that a device ever had, grouped by address.
-fn holdings(history: &History, periods: &[Period<Known>]) -> Vec<Holding> {
+fn holdings(history: &History, periods: &[Period<DeviceAsOf>]) -> Vec<Holding> {
     let states = periods.iter().filter_map(|period| period.state.as_ref());
     let addresses: BTreeSet<IpAddr> =
         states.flat_map(|known| known.facts().addresses.iter().copied()).collect();
     let mut all: Vec<Holding> = addresses
         .iter()
-        .flat_map(|&address| history.of_address(address).into_iter().map(move |tenure| (address, tenure)))
+        .flat_map(|&address| history.tenures(address).into_iter().map(move |tenure| (address, tenure)))
         .map(|(address, tenure)| {
-            let facts = tenure.known.facts();
+            let facts = tenure.device.facts();
             Holding {
                 address: address.to_string(),
                 device: facts.id.to_string(),
                 name: facts.name.as_deref().map(str::to_owned),
-                owner: facts.says_whose().then(|| facts.whose()),
+                owner: facts.names_owner().then(|| facts.owner_label()),
                 from: Some(tenure.since),
                 until: tenure.until,
             }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
-use meshtrail_query::flows::{Ask, Grain, conversations};
+use meshtrail_query::flows::{FlowQuery, Grain, conversations};
 
 use super::edges::{TrafficEdge, edges_of};
 use crate::api::events::unreadable;
@@ -140,7 +140,7 @@ async fn compute(
     budget: Duration,
 ) -> Result<Arc<TrafficMatrix>, Problem> {
     let since = now.before(Duration::from_secs(query.hours * 3600));
-    let ask = Ask {
+    let ask = FlowQuery {
         since,
         until: now,
         layer: (!query.layer.is_empty()).then(|| query.layer.clone()),

@@ -63,7 +63,7 @@ async fn binding_leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Ve
 }
 
 async fn received_bytes(state: &AppState, id: &SessionId) -> Result<Vec<u8>, Problem> {
-    let stream = state.recordings().received(id).await.map_err(sessions::unplayable)?;
+    let stream = state.recordings().stream_bytes(id).await.map_err(sessions::unplayable)?;
     let mut stream = pin!(stream);
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await.map_err(sessions::unplayable)? {

@@ -10,9 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use meshtrail_demo::{Item, Story, Told};
+use meshtrail_demo::{Item, Story, StoryEvent};
 use meshtrail_event::{Event, SessionId, Timestamp};
-use meshtrail_recording::{Recordings, STAGE, StageError, Staged, Staging};
+use meshtrail_recording::{DEMO_TRAIL, DemoSession, DemoSessionError, Recordings, StoredDemoSession};
 use meshtrail_trail::AppendError;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,7 @@ pub enum DemoError {
     #[error("the folder {} can't be used", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Recording(#[from] DemoSessionError),
     #[error("the trail takes no events")]
     Append(#[from] AppendError),
 }
@@ -123,7 +123,7 @@ impl DemoFolder {
     /// Sets the trail's name, its origin and the banner.
     pub fn configure(&self, config: &mut Config) {
         let seed = self.marker.seed;
-        config.trail.name = STAGE.to_owned();
+        config.trail.name = DEMO_TRAIL.to_owned();
         config.trail.origin = Some(format!("demo.example.com/made-up/seed-{seed}"));
         config.banner =
             Some(format!("Demo: a made-up company (seed {seed}). Nothing on these pages happened."));
@@ -131,7 +131,7 @@ impl DemoFolder {
 
     /// Writes the story to the server's trail; `progress` is called with percentages.
     pub async fn write_story(mut self, server: &Server, progress: impl Fn(u64)) -> Result<(), DemoError> {
-        let story = Story::new(self.marker.seed, self.marker.until, STAGE);
+        let story = Story::new(self.marker.seed, self.marker.until, DEMO_TRAIL);
         write_story(server, story, progress).await?;
         self.marker.is_complete = true;
         self.write_marker()
@@ -140,7 +140,7 @@ impl DemoFolder {
 
 async fn write_story(server: &Server, story: Story, progress: impl Fn(u64)) -> Result<(), DemoError> {
     let recordings = &server.recordings;
-    let mut staged = stage_recordings(recordings, &story, &progress).await?;
+    let mut stored = store_recordings(recordings, &story, &progress).await?;
     let mut sessions: HashMap<usize, SessionId> = HashMap::new();
     let (all, mut batch) = (story.items.len().max(1) as u64, Vec::new());
     for (at, item) in (0u64..).zip(story.items) {
@@ -149,23 +149,23 @@ async fn write_story(server: &Server, story: Story, progress: impl Fn(u64)) -> R
             progress(40 + at * 60 / all);
         }
         match item {
-            Item::Event(told) => batch.push(to_event(*told, &sessions)),
-            Item::Opened { number, .. } => {
-                if let Some(staged) = staged.get_mut(&number) {
-                    sessions.insert(number, recordings.tell_start(staged).await?);
+            Item::Event(event) => batch.push(to_event(*event, &sessions)),
+            Item::SessionOpened { number, .. } => {
+                if let Some(session) = stored.get_mut(&number) {
+                    sessions.insert(number, recordings.start_demo(session).await?);
                 }
             }
-            Item::Closed { number } => {
-                if let Some(staged) = staged.remove(&number) {
-                    recordings.tell_end(staged).await?;
+            Item::SessionClosed { number } => {
+                if let Some(session) = stored.remove(&number) {
+                    recordings.end_demo(session).await?;
                 }
             }
         }
     }
     append(server, batch).await?;
     // Sessions that the story leaves open are ended as well: nothing more would ever be recorded in them.
-    for staged in staged.into_values() {
-        recordings.tell_end(staged).await?;
+    for session in stored.into_values() {
+        recordings.end_demo(session).await?;
     }
     progress(100);
     Ok(())
@@ -180,45 +180,45 @@ async fn append(server: &Server, batch: Vec<Event>) -> Result<(), AppendError> {
 }
 
 /// Stores the bytes of all recordings; their events are written later.
-async fn stage_recordings(
+async fn store_recordings(
     recordings: &Recordings,
     story: &Story,
     progress: &impl Fn(u64),
-) -> Result<HashMap<usize, Staged>, DemoError> {
-    let tapes: Vec<_> = story
+) -> Result<HashMap<usize, StoredDemoSession>, DemoError> {
+    let generated: Vec<_> = story
         .items
         .iter()
         .filter_map(|item| match item {
-            Item::Opened { number, tape } => Some((*number, tape)),
+            Item::SessionOpened { number, recording } => Some((*number, recording)),
             _ => None,
         })
         .collect();
-    let all = tapes.len().max(1) as u64;
-    let staging = tapes.into_iter().map(|(number, tape)| async move {
-        let staging = Staging {
-            started: tape.started,
-            ended: tape.ended,
-            cast: &tape.cast,
-            actor: tape.actor.clone(),
-            identity: tape.identity.clone(),
-            target: tape.target.clone(),
-            peer: tape.peer.clone(),
-            recorded_by: tape.recorded_by.clone(),
-            cut_off: tape.cut_off.clone(),
+    let all = generated.len().max(1) as u64;
+    let storing = generated.into_iter().map(|(number, recording)| async move {
+        let session = DemoSession {
+            started: recording.started,
+            ended: recording.ended,
+            cast: &recording.cast,
+            actor: recording.actor.clone(),
+            identity: recording.identity.clone(),
+            target: recording.target.clone(),
+            peer: recording.peer.clone(),
+            recorded_by: recording.recorded_by.clone(),
+            cut_off: recording.cut_off.clone(),
         };
-        Ok::<_, StageError>((number, recordings.stage(staging).await?))
+        Ok::<_, DemoSessionError>((number, recordings.store_demo(session).await?))
     });
-    let mut staged = HashMap::new();
-    let mut storing = stream::iter(staging).buffer_unordered(MAX_CONCURRENT);
+    let mut stored = HashMap::new();
+    let mut storing = stream::iter(storing).buffer_unordered(MAX_CONCURRENT);
     while let Some((number, one)) = storing.try_next().await? {
-        staged.insert(number, one);
-        progress(staged.len() as u64 * 40 / all);
+        stored.insert(number, one);
+        progress(stored.len() as u64 * 40 / all);
     }
-    Ok(staged)
+    Ok(stored)
 }
 
-fn to_event(told: Told, sessions: &HashMap<usize, SessionId>) -> Event {
-    let Told { id, mut draft, session } = told;
+fn to_event(event: StoryEvent, sessions: &HashMap<usize, SessionId>) -> Event {
+    let StoryEvent { id, mut draft, session } = event;
     draft.session = session.and_then(|number| sessions.get(&number).cloned());
     draft.into_event(id, Timestamp::now())
 }

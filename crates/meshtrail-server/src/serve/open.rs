@@ -98,7 +98,7 @@ impl Server {
         let socket = tailscale_socket(&config);
         let collectors = meshtrail_collect::open(config.sources.clone())?.with_local_api(socket.clone());
         let ports = Ports::within_descriptors(&config, collectors.receivers());
-        let history = History::of_trail(&config.trail.name);
+        let history = History::for_trail(&config.trail.name);
         let resolver = start_resolver(&config, socket, history.clone())?;
         let (store, trail) = open_trail(&config, &local).await?;
         if config.banner.is_none() {
@@ -300,7 +300,7 @@ fn start_resolver(
 ) -> Result<Resolver, StartError> {
     if config.banner.is_some() {
         // A demo contains no real people.
-        return Ok(Resolver::knowing_nobody());
+        return Ok(Resolver::without_providers());
     }
     let directory = config
         .directory

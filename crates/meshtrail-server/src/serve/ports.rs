@@ -58,7 +58,7 @@ impl Ports {
 
     /// The recorder's configuration within these limits.
     pub(super) fn recording(&self) -> RecordingConfig {
-        RecordingConfig::divide(self.recorder, self.limits.clone())
+        RecordingConfig::within(self.recorder, self.limits.clone())
     }
 }
 

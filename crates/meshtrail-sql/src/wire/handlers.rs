@@ -54,7 +54,7 @@ pub(super) struct QueryHandler {
     pub(super) errors: Arc<ErrorMapper>,
     pub(super) budget: Budget,
     pub(super) statements: StatementPermits,
-    pub(super) prepared: prepared::Prepared,
+    pub(super) prepared: prepared::PreparedStatements,
 }
 
 /// A prepared statement in the service: its SQL, and its syntax tree and plan unless it is empty.
@@ -249,7 +249,7 @@ impl QueryHandler {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = message.name.as_deref().filter(|_| message.target_type == TARGET_TYPE_BYTE_PORTAL);
-        match name.and_then(|name| self.cursors.described(name)) {
+        match name.and_then(|name| self.cursors.describe(name)) {
             Some(fields) => send_describe_response(client, &DescribePortalResponse::new(fields?)).await,
             None => self._on_describe(client, message).await,
         }

@@ -19,7 +19,7 @@ use datafusion_postgres::pgwire::types::format::FormatOptions;
 use super::cursors::{self, Cursors};
 use super::deadline;
 use super::errors::{from_query_error, pg_error as error};
-use crate::worker::Statements;
+use crate::worker::StatementPermits;
 use meshtrail_worker::Budget;
 
 /// Settings that a client may change: the form of values, and names of programs. None of them changes the limits of a
@@ -41,7 +41,7 @@ const SETTINGS: [&str; 12] = [
 
 /// A hook that checks every statement of a connection before it runs.
 pub(super) struct StatementFilter {
-    pub(super) statements: Statements,
+    pub(super) statements: StatementPermits,
     pub(super) cursors: Arc<Cursors>,
     pub(super) budget: Budget,
 }
@@ -82,7 +82,7 @@ fn classify(statement: &Statement) -> Verdict {
             _ => Verdict::Query,
         },
         Statement::Explain { statement, .. } => classify(statement),
-        Statement::Declare { stmts } => match cursors::question(stmts) {
+        Statement::Declare { stmts } => match cursors::declared_query(stmts) {
             Ok(query) => classify(&Statement::Query(Box::new(query.clone()))),
             Err(why) => Verdict::Refused(why),
         },
@@ -190,11 +190,11 @@ impl QueryHook for StatementFilter {
         }
         match statement {
             Statement::Declare { stmts } => {
-                let query = cursors::question(stmts).ok()?;
+                let query = cursors::declared_query(stmts).ok()?;
                 let plan = cursors::plan_of(query, session).await;
                 Some(plan.map_err(|error| PgWireError::ApiError(Box::new(error))))
             }
-            Statement::Fetch { name, .. } => Some(self.cursors.shape(name)),
+            Statement::Fetch { name, .. } => Some(self.cursors.plan_shape(name)),
             Statement::Close { .. } => Some(Ok(LogicalPlan::default())),
             _ => None,
         }

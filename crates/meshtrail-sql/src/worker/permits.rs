@@ -72,7 +72,7 @@ impl StatementPermits {
     ) -> Result<StatementPermit, QueryError> {
         let call = Call::Statement { sql: sql.map(str::to_owned), time };
         let (Reply::Statement { statement, memory }, _) = self.0.link.call(call).await? else {
-            return Err(super::remote::unexpected());
+            return Err(super::remote::unexpected_reply());
         };
         self.0.running.fetch_add(1, Ordering::Relaxed);
         let granted = self.0.granted.fetch_add(memory, Ordering::Relaxed) + memory;

@@ -101,7 +101,7 @@ impl<'p> Joiner<'p> {
     fn value(&mut self, column: usize, row: usize, out: &mut Vec<u8>) {
         let first = self.plan.first[column];
         let values = &self.columns[first];
-        match self.plan.layout.columns[column].of {
+        match self.plan.layout.columns[column].column_type {
             ColumnType::Text | ColumnType::Symbol => values.write_quoted(row, out),
             ColumnType::Json => out.extend_from_slice(values.text(row).unwrap_or_default()),
             ColumnType::Int => write_integer(values.number(row).unwrap_or_default(), out),

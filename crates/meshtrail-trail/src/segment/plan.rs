@@ -141,7 +141,7 @@ impl Plan {
         let mut first = Vec::new();
         for column in &layout.columns {
             first.push(columns.len());
-            columns.extend(physical(format, &column.name, column.of));
+            columns.extend(physical(format, &column.name, column.column_type));
         }
         for (name, form) in [("rest", Form::Text), ("raw", Form::Binary)] {
             columns.push(Physical { name: name.to_owned(), form, is_looked_up: false });

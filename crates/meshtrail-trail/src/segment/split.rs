@@ -159,7 +159,7 @@ impl Splitter {
     #[inline]
     fn column(&mut self, cursor: &mut Cursor<'_>, column: usize) -> Option<()> {
         let first = self.plan.first[column];
-        match self.plan.layout.columns[column].of {
+        match self.plan.layout.columns[column].column_type {
             ColumnType::Text | ColumnType::Symbol => {
                 let text = cursor.string()?;
                 if text.escaped {
@@ -199,7 +199,7 @@ impl Splitter {
             }
             ColumnType::EventId => {
                 let text = cursor.string().filter(|text| !text.escaped)?;
-                let (source, epoch, sequence) = EventId::split_written(text.inner)?;
+                let (source, epoch, sequence) = EventId::split_canonical(text.inner)?;
                 self.text(first, source.as_bytes());
                 self.number(first + 1, epoch as i64);
                 self.number(first + 2, sequence as i64);

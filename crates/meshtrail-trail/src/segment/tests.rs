@@ -315,7 +315,7 @@ fn any_value(of: ColumnType) -> BoxedStrategy<Value> {
 fn any_leaf(family: Family) -> impl Strategy<Value = Value> {
     let columns = &family.layout().columns;
     let members: Vec<_> =
-        columns.iter().map(|column| prop::option::weighted(0.4, any_value(column.of))).collect();
+        columns.iter().map(|column| prop::option::weighted(0.4, any_value(column.column_type))).collect();
     let future = prop::collection::vec((any::<prop::sample::Index>(), any_text(), any_json()), 0..4);
     (members, future).prop_map(move |(members, future)| {
         let mut leaf = Map::new();

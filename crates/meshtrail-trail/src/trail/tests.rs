@@ -52,13 +52,13 @@ async fn assert_verifies(folder: &TempDir, what: &str) {
 }
 
 /// The limit of waits.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits for background work; no test depends on how long it takes.
 async fn until(done: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !done() {
-        assert!(began.elapsed() < PATIENCE, "what was waited for did not come");
+        assert!(began.elapsed() < WAIT_LIMIT, "what was waited for did not come");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -339,7 +339,7 @@ async fn dropping_the_last_handle_lets_the_folder_go() {
     drop(trail);
     let (store, local) = (store(folder.path()).await, folder.path().join("local"));
     let began = std::time::Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < WAIT_LIMIT {
         match Trail::open(store.clone(), &local, config(10)).await {
             Ok(trail) => {
                 assert_eq!(trail.size(), 2);

@@ -315,14 +315,14 @@ impl Writer {
             tracing::warn!(%error, "the log's end could not be marked");
         }
         self.shared.edge().closed.push_back(closed);
-        self.shared.bell.notify_all();
+        self.shared.wakeup.notify_all();
     }
 
     /// Blocks, and with it the senders, while too many files wait for the store.
     fn wait_for_room(&self) {
         let mut edge = self.shared.edge();
         while edge.is_full(&self.shared.config) && edge.stopped.is_none() && !edge.closing && !edge.rotating {
-            edge = self.shared.bell.wait(edge).unwrap_or_else(PoisonError::into_inner);
+            edge = self.shared.wakeup.wait(edge).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::store::{Key, Store};
 use crate::tree::{Frontier, TILE_WIDTH, TileId};
 use blocks::Blocks;
 use chain::{Chain, Piece};
-use heads::{Compared, Heads, Roots};
+use heads::{CompareWith, Heads, Roots};
 use leaves::{BLOCK, Leaves, SegmentRead};
 use log::Log;
 
@@ -105,10 +105,10 @@ pub async fn verify(
         heads.drop_sealed(chain.sealed());
     }
     let mut run = Run { store, root: &root, request, progress, wanted: heads.sizes(), roots: Roots::new() };
-    let frontier = run.sealed(&chain, &mut report).await;
+    let frontier = run.verify_sealed(&chain, &mut report).await;
     let there = run.add_log(frontier, &log, &chain, &mut report);
     heads.compare(
-        &Compared {
+        &CompareWith {
             root: &root,
             origin: chain.origin.as_deref(),
             roots: &run.roots,
@@ -172,7 +172,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Verifies the sealed events; returns the tree over them, unless a part of it is lost.
-    async fn sealed(&mut self, chain: &Chain, report: &mut Report) -> Option<Frontier> {
+    async fn verify_sealed(&mut self, chain: &Chain, report: &mut Report) -> Option<Frontier> {
         let whole = self.request.scope == Scope::All;
         let listed = match whole {
             true => objects::check(self.store, self.root, chain, report).await,

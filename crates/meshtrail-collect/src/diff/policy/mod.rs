@@ -87,7 +87,7 @@ pub fn policy(old: &str, new: &str) -> PolicyChange {
 /// The sentences that fit into an event, and a last one with the number of the others.
 fn limit_lines(lines: Vec<String>) -> Vec<String> {
     let (count, mut bytes) = (lines.len(), 0);
-    let shortened = lines.iter().map(|line| meshtrail_event::text::shortened(line, MAX_LINE_CHARS));
+    let shortened = lines.iter().map(|line| meshtrail_event::text::shorten(line, MAX_LINE_CHARS));
     let fits = |line: &String| {
         bytes += 3 + line.chars().map(super::words::json_len).sum::<usize>();
         bytes <= MAX_LINES_BYTES

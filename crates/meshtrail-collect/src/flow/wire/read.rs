@@ -200,8 +200,12 @@ impl<'de> Visitor<'de> for ConnectionVisitor {
         while let Some(Name(name)) = map.next_key()? {
             match &*name {
                 "proto" => connection.proto = map.next_value::<Proto>()?.0,
-                "src" => connection.src = map.next_value::<Option<Text<'de>>>()?.map(|text| EndAddress::of(text.0)),
-                "dst" => connection.dst = map.next_value::<Option<Text<'de>>>()?.map(|text| EndAddress::of(text.0)),
+                "src" => {
+                    connection.src = map.next_value::<Option<Text<'de>>>()?.map(|text| EndAddress::of(text.0))
+                }
+                "dst" => {
+                    connection.dst = map.next_value::<Option<Text<'de>>>()?.map(|text| EndAddress::of(text.0))
+                }
                 "txPkts" => connection.tx_packets = count(&mut map, "txPkts")?,
                 "txBytes" => connection.tx_bytes = count(&mut map, "txBytes")?,
                 "rxPkts" => connection.rx_packets = count(&mut map, "rxPkts")?,

@@ -20,7 +20,8 @@ pub(crate) fn presented_tokens(headers: &HeaderMap) -> Option<Vec<String>> {
             .unwrap_or_default(),
         // Elasticsearch: base64 of `id:key`; some senders hand over the key alone.
         "apikey" => {
-            let key = decode_base64(rest).and_then(|pair| pair.split_once(':').map(|(_, key)| key.to_owned()));
+            let key =
+                decode_base64(rest).and_then(|pair| pair.split_once(':').map(|(_, key)| key.to_owned()));
             key.into_iter().chain([rest.to_owned()]).collect()
         }
         _ => Vec::new(),

@@ -38,8 +38,9 @@ struct Envelope<'a> {
 pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<RecordBatch, SplunkResponse> {
     let mut envelopes = Vec::new();
     for (at, raw) in split_envelopes(body).enumerate() {
-        let wrong =
-            |error: serde_json::Error| SplunkResponse::new(SplunkCode::InvalidData).for_event(at).with_reason(error.to_string());
+        let wrong = |error: serde_json::Error| {
+            SplunkResponse::new(SplunkCode::InvalidData).for_event(at).with_reason(error.to_string())
+        };
         let envelope: Envelope<'_> = serde_json::from_str(raw.map_err(wrong)?.get()).map_err(wrong)?;
         let event = envelope.event.filter(|event| event.get() != "null");
         let event = event.ok_or_else(|| SplunkResponse::new(SplunkCode::NoEvent).for_event(at))?;
@@ -58,7 +59,9 @@ pub(crate) fn read(protocol: &str, body: &Bytes) -> Result<RecordBatch, SplunkRe
     for (at, (event, envelope)) in envelopes.iter().enumerate() {
         let added =
             to_record(event, envelope).and_then(|record| records.add(at, protocol, body, record, &groups));
-        added.map_err(|reason| SplunkResponse::new(SplunkCode::InvalidData).for_event(at).with_reason(reason))?;
+        added.map_err(|reason| {
+            SplunkResponse::new(SplunkCode::InvalidData).for_event(at).with_reason(reason)
+        })?;
     }
     Ok(records)
 }
@@ -138,7 +141,11 @@ mod tests {
             (format!("{good}{{\"time\":1}}"), SplunkCode::NoEvent, 1),
             (format!("{good}{good}{{\"event\":\"\"}}"), SplunkCode::BlankEvent, 2),
             (format!("{good}{{\"event\""), SplunkCode::InvalidData, 1),
-            (format!("{good}{{\"event\":{{\"nodeId\":\"n\",\"start\":1,\"end\":2}}}}"), SplunkCode::InvalidData, 1),
+            (
+                format!("{good}{{\"event\":{{\"nodeId\":\"n\",\"start\":1,\"end\":2}}}}"),
+                SplunkCode::InvalidData,
+                1,
+            ),
         ] {
             let refused = read("hec", &body(&text)).err().unwrap();
             let shown = format!("{refused:?}");

@@ -91,7 +91,8 @@ async fn events(State(hec): State<Arc<Hec>>, query: Query<RequestQuery>, request
         Err(answer) => return answer,
     };
     if let Some(media) = unsupported_media_type(&head.headers) {
-        return SplunkResponse::new(SplunkCode::InvalidData).with_reason(format!("Content-Type: {media:?} is not JSON"));
+        return SplunkResponse::new(SplunkCode::InvalidData)
+            .with_reason(format!("Content-Type: {media:?} is not JSON"));
     }
     let read = match hec.shared.room.read(&sender_of(&head.extensions), &head.headers, body, BOUNDS).await {
         Ok(read) => read,
@@ -143,7 +144,8 @@ async fn acks(
     request: Request,
 ) -> Result<Json<serde_json::Value>, SplunkResponse> {
     let (head, body) = request.into_parts();
-    let channel = hec.authorize(&head.headers, &query.0)?.ok_or_else(|| SplunkResponse::new(SplunkCode::NoChannel))?;
+    let channel =
+        hec.authorize(&head.headers, &query.0)?.ok_or_else(|| SplunkResponse::new(SplunkCode::NoChannel))?;
     let bounds = Bounds { received: 1 << 20, decoded: 1 << 20, ..BOUNDS };
     let read = hec
         .shared
@@ -166,7 +168,9 @@ impl Hec {
     fn authorize(&self, headers: &HeaderMap, query: &RequestQuery) -> Result<Option<String>, SplunkResponse> {
         match presented_tokens(headers) {
             None => return Err(SplunkResponse::new(SplunkCode::NoToken)),
-            Some(tokens) if tokens.is_empty() => return Err(SplunkResponse::new(SplunkCode::BadAuthorization)),
+            Some(tokens) if tokens.is_empty() => {
+                return Err(SplunkResponse::new(SplunkCode::BadAuthorization));
+            }
             Some(tokens) if !tokens.iter().any(|token| self.token.matches(token)) => {
                 return Err(SplunkResponse::new(SplunkCode::BadToken));
             }
@@ -180,7 +184,12 @@ impl Hec {
         }
     }
 
-    async fn store(self: Arc<Self>, records: RecordBatch, body: Bytes, channel: Option<String>) -> SplunkResponse {
+    async fn store(
+        self: Arc<Self>,
+        records: RecordBatch,
+        body: Bytes,
+        channel: Option<String>,
+    ) -> SplunkResponse {
         if records.is_empty() {
             return SplunkResponse::new(SplunkCode::NoData);
         }
@@ -192,9 +201,8 @@ impl Hec {
             hec.writer.write(&hec.shared, records, &intake).await
         });
         match run_detached(work).await {
-            Ok(()) => {
-                SplunkResponse::new(SplunkCode::Success).with_ack_id(channel.map(|channel| self.channels.next(channel)))
-            }
+            Ok(()) => SplunkResponse::new(SplunkCode::Success)
+                .with_ack_id(channel.map(|channel| self.channels.next(channel))),
             Err(reason) => {
                 tracing::warn!(reason, "events could not be written down");
                 SplunkResponse::new(SplunkCode::Busy)

@@ -82,7 +82,10 @@ impl SplunkResponse {
         if let BodyError::NoRoom = error {
             return Self::new(SplunkCode::Busy).with_reason(error.to_string());
         }
-        Self { status: Some(error.status()), ..Self::new(SplunkCode::InvalidData).with_reason(error.to_string()) }
+        Self {
+            status: Some(error.status()),
+            ..Self::new(SplunkCode::InvalidData).with_reason(error.to_string())
+        }
     }
 }
 

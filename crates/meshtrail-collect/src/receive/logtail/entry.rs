@@ -67,8 +67,7 @@ pub(crate) fn process_of(json: &[u8]) -> Option<(u64, u64)> {
     struct Outer {
         logtail: Option<LogtailMarks>,
     }
-    let marks =
-        leading_marks(json).or_else(|| serde_json::from_slice::<Outer>(json).ok()?.logtail)?;
+    let marks = leading_marks(json).or_else(|| serde_json::from_slice::<Outer>(json).ok()?.logtail)?;
     Some((marks.proc_id?, marks.proc_seq?))
 }
 
@@ -138,8 +137,8 @@ impl LineContext {
             ..Target::default()
         };
         let Some(device) = &self.device else { return };
-        if let [known] = self.history.named(device, draft.time).as_slice() {
-            known.act_in(draft);
+        if let [known] = self.history.devices_by_name(device, draft.time).as_slice() {
+            known.set_as_actor(draft);
         }
     }
 }

@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn a_copy_is_for_a_stream_whose_private_id_is_given() {
         let (node, tailnet) = (format!("08{}40", "00".repeat(30)), "11".repeat(32));
-        let copy = |query: &str| UploadTarget::of(&format!("/c/a.b/{node}"), Some(query)).map(|target| target.copy);
+        let copy =
+            |query: &str| UploadTarget::of(&format!("/c/a.b/{node}"), Some(query)).map(|target| target.copy);
         let public = PublicId::of_private(&tailnet);
         assert!(public.is_some());
         assert_eq!(copy(&format!("copyId={tailnet}")), Some(public.clone()));

@@ -11,8 +11,8 @@
 
 mod entry;
 mod ids;
-mod unreadable;
 mod streams;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ use super::body::{BodyError, Bounds, UnreadableBody};
 use super::store::emit_in_batches;
 use super::{Shared, sender_of};
 use crate::config::LogtailConfig;
-use crate::flow::FlowRecord;
 use crate::detached::run_detached;
+use crate::flow::FlowRecord;
 use crate::sources::{Cadence, Source};
 use entry::{Entry, LineContext};
 use ids::{PublicId, UploadTarget};
@@ -132,8 +132,8 @@ async fn upload(State(logtail): State<Arc<Logtail>>, request: Request) -> Result
     // Runs to its end even if the sender disconnects: repeated entries are recognised then.
     let work = tokio::spawn(async move {
         match read {
-            Ok(read) => logtail.store(&target,  &read.bytes).await,
-            Err(unreadable) => logtail.store_unreadable(&target,  &unreadable).await,
+            Ok(read) => logtail.store(&target, &read.bytes).await,
+            Err(unreadable) => logtail.store_unreadable(&target, &unreadable).await,
         }
     });
     run_detached(work).await.map(|()| StatusCode::OK)
@@ -143,10 +143,12 @@ impl Logtail {
     async fn store(&self, target: &UploadTarget, body: &Bytes) -> Result<(), UploadError> {
         let stream = self.stream(target).await?;
         let mut stream = stream.lock().await;
-        let Some((entries, reports)) = split_entries(&self.lines(target), body, self.has_known_tailnet(target)) else {
+        let Some((entries, reports)) =
+            split_entries(&self.lines(target), body, self.has_known_tailnet(target))
+        else {
             drop(stream);
             let reason = format!("more than {MAX_ENTRIES} entries in one upload");
-            return self.store_unreadable(target,  &UnreadableBody::of(body, &reason)).await;
+            return self.store_unreadable(target, &UnreadableBody::of(body, &reason)).await;
         };
         let source = self.shared.wiring.sources.register(&self.source_name(target), Cadence::Irregular);
         // Unnumbered entries are deduplicated by their body's digest.
@@ -158,7 +160,7 @@ impl Logtail {
         }
         let duplicates: Vec<bool> = reports.iter().map(|report| stream.has_entry(report.process)).collect();
         let lines = self.store_lines(&source, &mut stream, entries, &reports).await?;
-        let (flows, newest) = self.store_reports(target,  &reports, &duplicates).await?;
+        let (flows, newest) = self.store_reports(target, &reports, &duplicates).await?;
         for report in &reports {
             if let Some((process, number)) = report.process {
                 stream.record(process, number);
@@ -183,18 +185,25 @@ impl Logtail {
     }
 
     /// Writes the events about an unreadable body.
-    async fn store_unreadable(&self, target: &UploadTarget, unreadable: &UnreadableBody) -> Result<(), UploadError> {
+    async fn store_unreadable(
+        &self,
+        target: &UploadTarget,
+        unreadable: &UnreadableBody,
+    ) -> Result<(), UploadError> {
         let stream = self.stream(target).await?;
         let mut stream = stream.lock().await;
         if stream.has_body(&unreadable.digest) {
             return Ok(());
         }
         let unknown_sender = self.known_ids.is_empty() && stream.is_new();
-        let mut shared_allowance = if unknown_sender { Some(self.unknown_senders.lock().await) } else { None };
+        let mut shared_allowance =
+            if unknown_sender { Some(self.unknown_senders.lock().await) } else { None };
         let allowance = shared_allowance.as_deref_mut().unwrap_or(&mut stream.allowance);
         let too_often = |wait| UploadError::TooOften { reason: unreadable.reason.clone(), wait };
         allowance.check(Timestamp::now()).map_err(too_often)?;
-        self.write_unreadable(target,  unreadable, allowance.refusals()).await.map_err(|error| trail_unavailable(&error))?;
+        self.write_unreadable(target, unreadable, allowance.refusals())
+            .await
+            .map_err(|error| trail_unavailable(&error))?;
         allowance.consume();
         stream.add_body(unreadable.digest);
         tracing::warn!(stream = target.id.short(), reason = unreadable.reason, "an upload can't be read");
@@ -288,8 +297,13 @@ impl Logtail {
         }
         let records =
             reports.iter().map(|report| FlowRecord { json: report.json.clone(), logged: None }).collect();
-        let summary =
-            self.shared.wiring.flows.ingest(&self.reports, records).await.map_err(|error| trail_unavailable(&error))?;
+        let summary = self
+            .shared
+            .wiring
+            .flows
+            .ingest(&self.reports, records)
+            .await
+            .map_err(|error| trail_unavailable(&error))?;
         let lines = self.lines(target);
         for (at, error) in &summary.refused {
             if duplicates[*at] {
@@ -334,7 +348,11 @@ struct RawReport {
 
 /// Splits a body into log lines and flow reports, each with its index; none if there are too many. Reports that are not
 /// accepted become log lines: refusing them would block the other entries.
-fn split_entries(lines: &LineContext, body: &Bytes, accept_reports: bool) -> Option<(Vec<Entry>, Vec<RawReport>)> {
+fn split_entries(
+    lines: &LineContext,
+    body: &Bytes,
+    accept_reports: bool,
+) -> Option<(Vec<Entry>, Vec<RawReport>)> {
     let raw = match entry::split_body(body) {
         Ok(raw) => raw,
         Err(reason) => {
@@ -364,7 +382,8 @@ fn split_entries(lines: &LineContext, body: &Bytes, accept_reports: bool) -> Opt
 
 /// The drafts for the log lines of a body, of an unnamed stream.
 pub(super) fn drafts(upload: &[u8], history: meshtrail_identity::History, now: Timestamp) -> Vec<Draft> {
-    let lines = LineContext { collection: "fuzz".into(), public_id: "0".repeat(64), device: None, history, now };
+    let lines =
+        LineContext { collection: "fuzz".into(), public_id: "0".repeat(64), device: None, history, now };
     let split = split_entries(&lines, &Bytes::copy_from_slice(upload), true);
     split.map(|(entries, _)| entries.into_iter().flat_map(|entry| entry.drafts).collect()).unwrap_or_default()
 }

@@ -71,12 +71,17 @@ impl Streams {
     }
 
     /// The stream with this key.
-    pub(crate) async fn stream(&self, trail: &Trail, key: &StreamKey) -> Result<Arc<Mutex<Stream>>, ReadError> {
+    pub(crate) async fn stream(
+        &self,
+        trail: &Trail,
+        key: &StreamKey,
+    ) -> Result<Arc<Mutex<Stream>>, ReadError> {
         let before = self.stored.get_or_try_init(|| load_from_trail(trail)).await?;
         let now = Timestamp::now();
         let mut live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if live.len() >= STREAMS && !live.contains_key(key) {
-            let oldest = live.iter().min_by_key(|(_, (_, last_heard))| *last_heard).map(|(key, _)| key.clone());
+            let oldest =
+                live.iter().min_by_key(|(_, (_, last_heard))| *last_heard).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| live.remove(&oldest));
         }
         let new = || Arc::new(Mutex::new(before.get(key).cloned().unwrap_or_default()));
@@ -218,8 +223,15 @@ mod tests {
         stream.record(7, 44);
         assert_eq!(stream.order_of(7, 42), EntryOrder::Next);
         stream.record(7, 42);
-        assert_eq!((stream.order_of(7, 42), stream.order_of(7, 41)), (EntryOrder::Duplicate, EntryOrder::Next));
+        assert_eq!(
+            (stream.order_of(7, 42), stream.order_of(7, 41)),
+            (EntryOrder::Duplicate, EntryOrder::Next)
+        );
         assert_eq!(stream.order_of(7, 45), EntryOrder::Next);
-        assert_eq!(stream.order_of(8, 3), EntryOrder::AfterGap(1, 2), "a process that began while we were there");
+        assert_eq!(
+            stream.order_of(8, 3),
+            EntryOrder::AfterGap(1, 2),
+            "a process that began while we were there"
+        );
     }
 }

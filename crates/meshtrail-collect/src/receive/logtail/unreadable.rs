@@ -70,7 +70,12 @@ impl Allowance {
 }
 
 /// The log line that holds the first bytes of a body.
-pub(super) fn line(collection: &str, body: &UnreadableBody, refusals: Option<Refusals>, now: Timestamp) -> Draft {
+pub(super) fn line(
+    collection: &str,
+    body: &UnreadableBody,
+    refusals: Option<Refusals>,
+    now: Timestamp,
+) -> Draft {
     let mut about = json!({
         "bytes": body.bytes,
         "form": "base64",

@@ -103,8 +103,13 @@ fn require_ids<T>(what: &'static str, items: Vec<T>, has_id: impl Fn(&T) -> bool
 /// The policy file, byte for byte, with its entity tag.
 pub(super) async fn policy(client: &Client, now: Timestamp) -> Part<PolicyText> {
     let what = "the policy file";
-    let resource =
-        ApiResource { what, scope: "policy_file:read", path: &["acl"], query: &[], accept: "application/hujson" };
+    let resource = ApiResource {
+        what,
+        scope: "policy_file:read",
+        path: &["acl"],
+        query: &[],
+        accept: "application/hujson",
+    };
     let response = client.get(resource, now).await?;
     if response.media_type() == "text/html" {
         return Err(ApiError::Shape { what, reason: "it came as text/html".to_owned() });

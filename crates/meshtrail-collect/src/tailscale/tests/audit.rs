@@ -6,15 +6,15 @@ use bytes::Bytes;
 use meshtrail_event::Timestamp;
 use meshtrail_trail::ReadError;
 use serde_json::value::RawValue;
-use tailscale_api_stand_in::{Log, Misdeed, made_record};
+use tailscale_api_stand_in::{InjectedFault, Log, generate_record};
 
 use super::{PATIENT, Scene, ago, change, now};
 use crate::catalogue::{self, Groups};
+use crate::poll::Poller as _;
 use crate::snapshot::Origin;
 use crate::sources::SourceState;
 use crate::tailscale::log::{LogPoller, LogSink};
 use crate::tailscale::window::WindowPlan;
-use crate::poll::Poller as _;
 
 const PATH: &str = "logging/configuration";
 
@@ -27,38 +27,38 @@ async fn scene(count: u64) -> Scene {
     let scene = Scene::new().await;
     for n in 0..count {
         let time = ago(20_000 - 10 * i64::try_from(n).unwrap());
-        scene.api.world().audit.add(time, made_record(n, time));
+        scene.api.world().audit.add(time, generate_record(n, time));
     }
     scene
 }
 
 #[tokio::test]
 async fn whatever_the_api_does_each_record_is_in_the_trail_once() {
-    let misdeeds = [
-        Misdeed::BreaksOff,
-        Misdeed::HalfJson,
-        Misdeed::Shuffled,
-        Misdeed::Doubled,
-        Misdeed::Status(429, Some(3_600)),
-        Misdeed::Status(500, None),
-        Misdeed::Status(503, Some(1)),
-        Misdeed::Status(504, None),
-        Misdeed::WebPage,
-        Misdeed::GoesSilent,
-        Misdeed::Unknown("quantumState".to_owned()),
-        Misdeed::NoList,
-        Misdeed::Swollen(33 << 20),
+    let faults = [
+        InjectedFault::CutBody,
+        InjectedFault::HalfJson,
+        InjectedFault::Shuffled,
+        InjectedFault::Duplicated,
+        InjectedFault::Status(429, Some(3_600)),
+        InjectedFault::Status(500, None),
+        InjectedFault::Status(503, Some(1)),
+        InjectedFault::Status(504, None),
+        InjectedFault::WebPage,
+        InjectedFault::Stall,
+        InjectedFault::ExtraMember("quantumState".to_owned()),
+        InjectedFault::NoList,
+        InjectedFault::Oversized(33 << 20),
     ];
-    for misdeed in misdeeds {
+    for fault in faults {
         let mut scene = scene(30).await;
-        if misdeed == Misdeed::GoesSilent {
+        if fault == InjectedFault::Stall {
             scene.read_timeout = Duration::from_millis(50);
         }
         let mut run = scene.run().await;
         let mut poller = run.audit();
-        scene.api.world().misbehave(PATH, misdeed.clone());
+        scene.api.world().inject(PATH, fault.clone());
         poller.poll(now()).await;
-        if misdeed == Misdeed::GoesSilent {
+        if fault == InjectedFault::Stall {
             assert_eq!(run.report("tailscale.audit").state, SourceState::Trouble);
             scene.read_timeout = PATIENT;
             run.stop().await;
@@ -67,9 +67,9 @@ async fn whatever_the_api_does_each_record_is_in_the_trail_once() {
         }
         poller.poll(now()).await;
         poller.poll(now()).await;
-        assert_eq!(run.operations().await, names(30), "{misdeed:?}");
+        assert_eq!(run.operations().await, names(30), "{fault:?}");
         let report = run.report("tailscale.audit");
-        assert_eq!((report.state, report.events), (SourceState::Connected, 30), "{misdeed:?}");
+        assert_eq!((report.state, report.events), (SourceState::Connected, 30), "{fault:?}");
     }
 }
 
@@ -79,10 +79,10 @@ async fn an_hour_of_429_is_waited_for_and_costs_nothing() {
     let run = scene.run().await;
     let mut poller = run.audit();
     for asked in 1..=3 {
-        scene.api.world().misbehave(PATH, Misdeed::Status(429, Some(3_600)));
+        scene.api.world().inject(PATH, InjectedFault::Status(429, Some(3_600)));
         let wait = poller.poll(now()).await;
         assert!(wait >= Duration::from_secs(3_600), "{wait:?}");
-        assert_eq!(scene.api.world().asked(PATH), asked, "one request an hour");
+        assert_eq!(scene.api.world().request_count(PATH), asked, "one request an hour");
     }
     let report = run.report("tailscale.audit");
     assert_eq!(report.state, SourceState::Trouble);
@@ -95,7 +95,7 @@ async fn an_hour_of_429_is_waited_for_and_costs_nothing() {
 async fn a_start_goes_on_where_a_crash_in_the_middle_of_a_window_left_off() {
     let scene = Scene::new().await;
     let count = 20_000;
-    scene.api.world().audit = Log::Made { count, from: ago(80_100), step: 4_000_000_000 };
+    scene.api.world().audit = Log::Generated { count, from: ago(80_100), step: 4_000_000_000 };
     let mut starts = 0;
     loop {
         let run = scene.run().await;
@@ -155,7 +155,8 @@ async fn a_window_is_put_in_order_beside_the_threads_that_others_run_on() {
     let scene = scene(30).await;
     let run = scene.run().await;
     let hour = Duration::from_secs(3_600);
-    let plan = WindowPlan { since: 24 * hour, retention: 48 * hour, overlap: hour, sweep: None, longest: 24 * hour };
+    let plan =
+        WindowPlan { since: 24 * hour, retention: 48 * hour, overlap: hour, sweep: None, longest: 24 * hour };
     let mut poller = LogPoller::new(Watched, run.client.clone(), &run.wiring, hour, plan);
     poller.poll(now()).await;
     assert_eq!(run.report("tailscale.audit").events, 30);
@@ -168,11 +169,11 @@ async fn records_that_the_log_takes_in_late_are_found() {
     let mut poller = run.audit();
     poller.poll(now()).await;
     let minutes = ago(5 * 60);
-    scene.api.world().audit.add(minutes, made_record(3, minutes));
+    scene.api.world().audit.add(minutes, generate_record(3, minutes));
     poller.poll(now()).await;
     assert_eq!(run.operations().await, names(4), "each round overlaps the last one");
     let hours = ago(20 * 3_600);
-    scene.api.world().audit.add(hours, made_record(4, hours));
+    scene.api.world().audit.add(hours, generate_record(4, hours));
     poller.poll(now()).await;
     assert_eq!(run.operations().await, names(4), "not every round looks back a day");
     poller.poll(now().after(Duration::from_secs(3_700))).await;
@@ -185,7 +186,7 @@ async fn an_api_that_says_there_was_nothing_is_believed_for_an_hour() {
     let run = scene.run().await;
     let mut poller = run.audit();
     // Go writes an empty list as null.
-    scene.api.world().misbehave(PATH, Misdeed::NullList);
+    scene.api.world().inject(PATH, InjectedFault::NullList);
     poller.poll(now()).await;
     assert_eq!(run.report("tailscale.audit").state, SourceState::Connected);
     poller.poll(now().after(Duration::from_secs(3_700))).await;
@@ -196,14 +197,14 @@ async fn an_api_that_says_there_was_nothing_is_believed_for_an_hour() {
 async fn a_record_from_the_future_is_kept_and_hides_nothing() {
     let scene = scene(3).await;
     let tomorrow = ago(-86_400);
-    let from_the_future = made_record(9, tomorrow);
+    let from_the_future = generate_record(9, tomorrow);
     let run = scene.run().await;
     // It is found in the present, and says that it is of tomorrow.
     scene.api.world().audit.add(ago(5), from_the_future);
     run.audit().poll(now()).await;
     run.stop().await;
     let soon = ago(1);
-    scene.api.world().audit.add(soon, made_record(3, soon));
+    scene.api.world().audit.add(soon, generate_record(3, soon));
     let run = scene.run().await;
     run.audit().poll(now()).await;
     let mut all = names(4);
@@ -221,7 +222,7 @@ async fn a_clock_that_is_off_by_an_hour_loses_nothing() {
         let mut poller = run.audit();
         poller.poll(now()).await;
         let time = theirs - 2_000_000_000;
-        scene.api.world().audit.add(time, made_record(0, time));
+        scene.api.world().audit.add(time, generate_record(0, time));
         poller.poll(now()).await;
         assert_eq!(run.operations().await, names(1), "{hours}");
     }
@@ -230,7 +231,11 @@ async fn a_clock_that_is_off_by_an_hour_loses_nothing() {
 #[tokio::test]
 async fn a_record_without_its_time_is_kept_once_and_said() {
     let scene = scene(2).await;
-    scene.api.world().habits.push((PATH.to_owned(), Misdeed::Without("eventTime".to_owned())));
+    scene
+        .api
+        .world()
+        .standing_faults
+        .push((PATH.to_owned(), InjectedFault::MissingMember("eventTime".to_owned())));
     let run = scene.run().await;
     let mut poller = run.audit();
     poller.poll(now()).await;
@@ -246,12 +251,12 @@ async fn a_record_without_its_time_is_kept_once_and_said() {
 
 #[tokio::test]
 async fn members_that_nobody_knows_are_kept_and_missing_ones_are_said() {
-    for (misdeed, told) in [
-        (Misdeed::Unknown("quantumState".to_owned()), "quantumState"),
-        (Misdeed::Without("actor".to_owned()), "The record has no actor"),
+    for (fault, told) in [
+        (InjectedFault::ExtraMember("quantumState".to_owned()), "quantumState"),
+        (InjectedFault::MissingMember("actor".to_owned()), "The record has no actor"),
     ] {
         let scene = scene(2).await;
-        scene.api.world().habits.push((PATH.to_owned(), misdeed));
+        scene.api.world().standing_faults.push((PATH.to_owned(), fault));
         let run = scene.run().await;
         run.audit().poll(now()).await;
         let leaves: Vec<String> =
@@ -289,7 +294,7 @@ async fn a_record_that_came_by_log_streaming_is_not_written_again() {
     let scene = scene(2).await;
     let run = scene.run().await;
     // Log streaming rounds the time and has no `eventTime`.
-    let mut record: serde_json::Value = serde_json::from_str(&made_record(1, 0)).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&generate_record(1, 0)).unwrap();
     record.as_object_mut().unwrap().remove("eventTime");
     let time = meshtrail_event::Timestamp::from_nanos(ago(19_990) / 1_000_000 * 1_000_000);
     let text = record.to_string();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tailscale_api_stand_in::{API_KEY, CLIENT_ID, CLIENT_SECRET, Misdeed};
+use tailscale_api_stand_in::{API_KEY, CLIENT_ID, CLIENT_SECRET, InjectedFault};
 
 use super::{Scene, now};
 use crate::poll::Poller as _;
@@ -63,7 +63,7 @@ async fn a_missing_scope_is_named() {
     for (path, scope) in
         [("logging/configuration", "logs:configuration:read"), ("logging/network", "logs:network:read")]
     {
-        scene.api.world().misbehave(path, Misdeed::Status(403, None));
+        scene.api.world().inject(path, InjectedFault::Status(403, None));
         let name = if path.ends_with("network") {
             run.flows().poll(now()).await;
             "tailscale.flow"

@@ -1,7 +1,7 @@
 //! Network flow logs: no record is lost, and none counts twice.
 
 use meshtrail_event::Kind;
-use tailscale_api_stand_in::Misdeed;
+use tailscale_api_stand_in::InjectedFault;
 
 use super::{Run, Scene, ago, now};
 use crate::poll::Poller as _;
@@ -36,24 +36,24 @@ async fn counted(run: &Run) -> usize {
 
 #[tokio::test]
 async fn whatever_the_api_does_each_connection_is_counted_once() {
-    for misdeed in [
-        Misdeed::BreaksOff,
-        Misdeed::HalfJson,
-        Misdeed::Shuffled,
-        Misdeed::Doubled,
-        Misdeed::Status(502, None),
-        Misdeed::WebPage,
-        Misdeed::Unknown("newer".to_owned()),
-        Misdeed::NoList,
+    for fault in [
+        InjectedFault::CutBody,
+        InjectedFault::HalfJson,
+        InjectedFault::Shuffled,
+        InjectedFault::Duplicated,
+        InjectedFault::Status(502, None),
+        InjectedFault::WebPage,
+        InjectedFault::ExtraMember("newer".to_owned()),
+        InjectedFault::NoList,
     ] {
         let scene = scene(40).await;
         let run = scene.run().await;
         let mut poller = run.flows();
-        scene.api.world().misbehave(PATH, misdeed.clone());
+        scene.api.world().inject(PATH, fault.clone());
         for _ in 0..3 {
             poller.poll(now()).await;
         }
-        assert_eq!(counted(&run).await, 80, "{misdeed:?}");
+        assert_eq!(counted(&run).await, 80, "{fault:?}");
     }
 }
 

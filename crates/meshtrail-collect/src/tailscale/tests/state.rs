@@ -2,11 +2,11 @@
 
 use meshtrail_event::{Event, Kind};
 use serde_json::{Value, json};
-use tailscale_api_stand_in::{CLIENT_ID, CLIENT_SECRET, Misdeed};
+use tailscale_api_stand_in::{CLIENT_ID, CLIENT_SECRET, InjectedFault};
 
 use super::{Run, Scene, change, now};
-use crate::sources::SourceState;
 use crate::poll::Poller as _;
+use crate::sources::SourceState;
 
 fn device(id: &str, name: &str) -> Value {
     json!({
@@ -126,16 +126,16 @@ async fn a_part_that_cannot_be_had_is_not_taken_for_removed() {
     let run = scene.run().await;
     let mut poller = run.state();
     poller.poll(now()).await;
-    for (path, misdeed) in [
-        ("devices", Misdeed::Status(500, None)),
-        ("devices", Misdeed::NoList),
-        ("devices", Misdeed::HalfJson),
-        ("devices", Misdeed::Without("nodeId".to_owned())),
-        ("users", Misdeed::Status(403, None)),
-        ("acl", Misdeed::WebPage),
-        ("keys", Misdeed::Status(404, None)),
+    for (path, fault) in [
+        ("devices", InjectedFault::Status(500, None)),
+        ("devices", InjectedFault::NoList),
+        ("devices", InjectedFault::HalfJson),
+        ("devices", InjectedFault::MissingMember("nodeId".to_owned())),
+        ("users", InjectedFault::Status(403, None)),
+        ("acl", InjectedFault::WebPage),
+        ("keys", InjectedFault::Status(404, None)),
     ] {
-        scene.api.world().misbehave(path, misdeed);
+        scene.api.world().inject(path, fault);
         poller.poll(now().after(std::time::Duration::from_secs(3_600))).await;
     }
     assert!(
@@ -203,7 +203,7 @@ async fn what_a_scope_was_taken_away_for_stays_as_it_was_seen_last_and_is_named(
         for device in &mut world.devices {
             device.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Routes"));
         }
-        world.habits.push(("users".to_owned(), Misdeed::Status(403, None)));
+        world.standing_faults.push(("users".to_owned(), InjectedFault::Status(403, None)));
     }
     for turn in 1..4 {
         poller.poll(minutes(16 * turn)).await;
@@ -213,16 +213,22 @@ async fn what_a_scope_was_taken_away_for_stays_as_it_was_seen_last_and_is_named(
     assert_eq!(told.len(), 1, "only what was deleted is gone: {told:?}");
     assert_eq!((told[0].kind.clone(), told[0].target.id.as_deref()), (Kind::KeyRevoked, Some("k3CNTRL")));
     let unavailable = run.report("tailscale.state").unavailable;
-    let parts: Vec<_> = unavailable.iter().map(|unavailable| (unavailable.part.as_str(), unavailable.since.is_some())).collect();
+    let parts: Vec<_> = unavailable
+        .iter()
+        .map(|unavailable| (unavailable.part.as_str(), unavailable.since.is_some()))
+        .collect();
     assert_eq!(
         parts.into_iter().filter(|(_, known)| *known).collect::<Vec<_>>(),
         [("OAuth clients", true), ("routes", true), ("users", true)]
     );
-    assert!(unavailable.iter().any(|unavailable| unavailable.reason.contains("oauth_keys:read")), "{unavailable:?}");
+    assert!(
+        unavailable.iter().any(|unavailable| unavailable.reason.contains("oauth_keys:read")),
+        "{unavailable:?}"
+    );
     let tokens = scene.api.world().tokens;
     assert!(tokens <= 2, "not a token for each look: {tokens}");
     scene.api.world().scopes = "all:read".to_owned();
-    scene.api.world().habits.clear();
+    scene.api.world().standing_faults.clear();
     poller.poll(minutes(150)).await;
     assert!(!run.report("tailscale.state").unavailable.iter().any(|unavailable| unavailable.since.is_some()));
 }

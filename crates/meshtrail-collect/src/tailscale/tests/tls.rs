@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Run, Scene, now};
-use crate::sources::SourceState;
 use crate::poll::Poller as _;
+use crate::sources::SourceState;
 
 /// A CA, and a file with its certificate.
 struct Authority {

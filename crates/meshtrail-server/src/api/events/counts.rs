@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use meshtrail_event::{Kind, Timestamp};
 use meshtrail_query::Filter;
-use meshtrail_query::tally::{Counted, Facet, Question, SLOT, Summary, Tally, count};
+use meshtrail_query::tally::{CountQuery, CountResult, Facet, SLOT, Summary, Tally, count};
 use serde::{Deserialize, Serialize};
 
 use super::{check_limit, parse_filter, unreadable};
@@ -198,7 +198,7 @@ pub(crate) struct CountRequest {
 
 /// Counts of the events that match a filter.
 pub(crate) struct Counts {
-    counted: Counted,
+    counted: CountResult,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     now: Timestamp,
@@ -221,14 +221,14 @@ impl Counts {
         // it is short.
         let is_long = hints.since.is_none() && trail.size() > MAX_READ;
         let width = if is_long { width.max(SLOT) } else { width };
-        let question = Question { filter, width, facets: request.facets, budget: request.budget };
+        let question = CountQuery { filter, width, facets: request.facets, budget: request.budget };
         let first = trail.snapshot().first();
         let counted = count(trail, first, &summaries, &question).await.map_err(|error| unreadable(&error))?;
         Ok(Counts { counted, since: hints.since, until: hints.until, now: request.now })
     }
 
     pub(crate) fn extent(&self) -> Extent {
-        let Counted { tally, looked_at, of } = &self.counted;
+        let CountResult { tally, looked_at, of } = &self.counted;
         Extent { matched: tally.events(), looked_at: *looked_at, of: *of, whole: self.counted.is_whole() }
     }
 
@@ -324,7 +324,7 @@ fn slot_width(span: i64) -> u32 {
 
 /// The time at which nearly all of the summaries start: the second percentile of their starts.
 fn typical_start(summaries: &[Arc<Summary>]) -> Option<i64> {
-    let mut firsts: Vec<i64> = summaries.iter().filter_map(|summary| summary.begins()).collect();
+    let mut firsts: Vec<i64> = summaries.iter().filter_map(|summary| summary.start()).collect();
     firsts.sort_unstable();
     firsts.get(firsts.len() / 50).copied()
 }
@@ -347,7 +347,7 @@ mod tests {
             let leaf = serde_json::json!({ "kind": "ssh.login", "outcome": "denied", "time": instant(*at).to_string() });
             (0..*events).for_each(|_| assert!(tally.add(leaf.to_string().as_bytes())));
         }
-        let counted = Counted { looked_at: tally.events(), of: tally.events(), tally };
+        let counted = CountResult { looked_at: tally.events(), of: tally.events(), tally };
         Counts { counted, since: since.map(instant), until: None, now: instant(now) }
     }
 

@@ -11,7 +11,7 @@ use axum::response::sse::Event;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::HeaderMap;
-use meshtrail_query::{Ask, Cursor, Filter, Start};
+use meshtrail_query::{Cursor, Filter, PageRequest, Start};
 use serde::Deserialize;
 
 use super::{parse_filter, unreadable};
@@ -91,7 +91,7 @@ impl Follower {
     async fn read(&mut self) -> Result<Vec<Event>, Problem> {
         let size = self.state.trail().size();
         let from: Cursor = parse_field("after", &format!("o{}", self.next))?;
-        let ask = Ask { start: Start::After(from), limit: BATCH, budget: BUDGET };
+        let ask = PageRequest { start: Start::After(from), limit: BATCH, budget: BUDGET };
         let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, |leaf| {
             self.state.late_identities().apply_to(leaf)
         })

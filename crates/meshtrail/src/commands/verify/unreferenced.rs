@@ -26,7 +26,7 @@ impl UnreferencedObjects {
         let mut unreferenced = Self::default();
         let below = Key::new("recordings").expect("a plain word is a key");
         for entry in store.list(&below).await? {
-            match RecordingObject::of(&entry.key) {
+            match RecordingObject::classify(&entry.key) {
                 RecordingObject::OfSession(session) => {
                     unreferenced.sessions.entry(session).or_default().push(entry.key);
                 }

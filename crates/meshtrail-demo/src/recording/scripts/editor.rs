@@ -1,8 +1,8 @@
 //! Changing a file in an editor that takes the whole screen.
 
 use super::{greet, leave};
-use crate::tape::reel::Reel;
-use crate::tape::script::Place;
+use crate::recording::script::ScriptContext;
+use crate::recording::terminal::Terminal;
 
 const FILE: [&str; 16] = [
     "upstream api {",
@@ -35,51 +35,51 @@ fn coloured(line: &str) -> String {
     }
 }
 
-fn paint(reel: &mut Reel) {
+fn paint(terminal: &mut Terminal) {
     let mut screen = "\x1b[?1049h\x1b[2J\x1b[H".to_owned();
     for (number, line) in FILE.iter().enumerate() {
         screen.push_str(&format!("\x1b[2m{:>3}\x1b[0m {}\r\n", number + 1, coloured(line)));
     }
-    for _ in FILE.len()..usize::try_from(reel.screen.height).unwrap_or(24) - 1 {
+    for _ in FILE.len()..usize::try_from(terminal.screen.height).unwrap_or(24) - 1 {
         screen.push_str("\x1b[34m~\x1b[0m\r\n");
     }
     screen.push_str("\"/etc/nginx/conf.d/api.conf\" 16L, 318B\x1b[1;5H");
-    reel.show(&screen);
+    terminal.show(&screen);
 }
 
-pub(in crate::tape) fn editor(reel: &mut Reel, place: &Place) {
-    greet(reel, place);
-    reel.enter("sudo vim /etc/nginx/conf.d/api.conf");
-    reel.wait(300);
-    paint(reel);
-    let bottom = reel.screen.height;
+pub(in crate::recording) fn editor(terminal: &mut Terminal, context: &ScriptContext) {
+    greet(terminal, context);
+    terminal.enter("sudo vim /etc/nginx/conf.d/api.conf");
+    terminal.wait(300);
+    paint(terminal);
+    let bottom = terminal.screen.height;
     for line in 2..=14 {
-        reel.wait(130);
-        reel.show(&format!("\x1b[{line};5H"));
+        terminal.wait(130);
+        terminal.show(&format!("\x1b[{line};5H"));
     }
-    reel.wait(800);
-    reel.show(&format!(
+    terminal.wait(800);
+    terminal.show(&format!(
         "\x1b[{bottom};1H\x1b[K\x1b[1m-- INSERT --\x1b[0m\x1b[14;13H\x1b[K\x1b[33mproxy_read_timeout\x1b[0m "
     ));
-    reel.keys("15s;");
-    reel.wait(500);
-    reel.show("\x1b[11;5H\x1b[K    \x1b[33mclient_max_body_size\x1b[0m ");
-    reel.keys("8m;");
-    reel.wait(400);
-    reel.show(&format!("\x1b[{bottom};1H\x1b[K"));
-    reel.keys(":wq");
-    reel.wait(300);
-    reel.show("\x1b[?1049l");
-    reel.show(&place.prompt());
-    reel.enter("sudo nginx -t && sudo systemctl reload nginx");
-    reel.wait(500);
-    reel.lines(
+    terminal.keys("15s;");
+    terminal.wait(500);
+    terminal.show("\x1b[11;5H\x1b[K    \x1b[33mclient_max_body_size\x1b[0m ");
+    terminal.keys("8m;");
+    terminal.wait(400);
+    terminal.show(&format!("\x1b[{bottom};1H\x1b[K"));
+    terminal.keys(":wq");
+    terminal.wait(300);
+    terminal.show("\x1b[?1049l");
+    terminal.show(&context.prompt());
+    terminal.enter("sudo nginx -t && sudo systemctl reload nginx");
+    terminal.wait(500);
+    terminal.lines(
         0,
         &[
             "nginx: the configuration file /etc/nginx/nginx.conf syntax is ok",
             "nginx: configuration file /etc/nginx/nginx.conf test is successful",
         ],
     );
-    reel.show(&place.prompt());
-    leave(reel);
+    terminal.show(&context.prompt());
+    leave(terminal);
 }

@@ -1,4 +1,4 @@
-//! Where a recording's bytes are read: the local disk until it is sealed, the store from then on.
+//! [`ByteSource`]: reads a recording's bytes, from the local disk until it is sealed, from the store after that.
 
 use std::{ops::Range, sync::Arc};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use meshtrail_event::SessionId;
 
-use super::{Live, ReadError, Recordings};
+use super::{LiveSession, ReadError, Recordings};
 use crate::seal::StoredRecording;
 
 /// Bytes read at a time.
@@ -14,21 +14,21 @@ pub(super) const PIECE: u64 = 256 << 10;
 
 /// A recording that can be read in parts.
 #[derive(Clone)]
-pub(super) enum Source {
-    /// Not sealed: the durable bytes as of when it was opened.
-    Local { recordings: Recordings, live: Arc<Live>, bytes: u64 },
+pub(super) enum ByteSource {
+    /// Not sealed: the bytes that were durable when the source was opened.
+    Local { recordings: Recordings, live: Arc<LiveSession>, bytes: u64 },
     /// Sealed.
     Stored(StoredRecording),
 }
 
-impl Source {
-    pub(super) async fn open(recordings: &Recordings, id: &SessionId) -> Result<Source, ReadError> {
-        if let Some(live) = recordings.known(id) {
-            let bytes = live.closing().map_or(live.tape.durable_bytes(), |closing| closing.bytes);
-            return Ok(Source::Local { recordings: recordings.clone(), live, bytes });
+impl ByteSource {
+    pub(super) async fn open(recordings: &Recordings, id: &SessionId) -> Result<ByteSource, ReadError> {
+        if let Some(live) = recordings.find_unsealed(id) {
+            let bytes = live.closing().map_or(live.stream.durable_bytes(), |closing| closing.bytes);
+            return Ok(ByteSource::Local { recordings: recordings.clone(), live, bytes });
         }
         match StoredRecording::open(recordings.store(), id).await {
-            Ok(stored) => Ok(Source::Stored(stored)),
+            Ok(stored) => Ok(ByteSource::Stored(stored)),
             Err(error) if error.is_missing() && recordings.session(id).await?.is_none() => {
                 Err(ReadError::Unknown { session: id.clone() })
             }
@@ -43,7 +43,7 @@ impl Source {
         }
     }
 
-    /// Reads a range; less only at the end.
+    /// Reads a range, which is shorter only at the end of the recording.
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
         match self {
             Self::Stored(stored) => Ok(stored.read(range).await?),
@@ -75,12 +75,12 @@ impl Source {
     }
 }
 
-fn read_local(live: &Live, range: Range<u64>) -> std::io::Result<Bytes> {
+fn read_local(live: &LiveSession, range: Range<u64>) -> std::io::Result<Bytes> {
     let mut out = Vec::new();
     let mut at = range.start;
     while at < range.end {
         let length = usize::try_from(range.end - at).unwrap_or(usize::MAX);
-        let piece = live.tape.read(at, length)?;
+        let piece = live.stream.read(at, length)?;
         if piece.is_empty() {
             break;
         }

@@ -1,9 +1,9 @@
-//! Events in masses, for benchmarks: as many as wanted, spread like real use, without a story.
+//! Any number of events for benchmarks, with a realistic distribution and without a story.
 //!
-//! - The same [`Masses`] give the same events, in the order in which a server receives them.
-//! - Times follow working hours: people act while it is day where they are, servers always, weekends are quiet.
-//! - Few people and devices do most; every kind of event that people search for is among them.
-//! - Each source counts its events from 1 without a hole, so that a trail takes every one.
+//! - The same [`SyntheticEvents`] give the same events, in the order in which a server receives them.
+//! - Times follow working hours: people act during their working hours, servers always; weekends are quiet.
+//! - A few people and devices cause most events; every kind of event that people search for is among them.
+//! - Each source numbers its events from 1 without gaps, so that a trail accepts all of them.
 
 mod kinds;
 
@@ -15,39 +15,39 @@ use crate::calendar::{HOUR, works};
 use crate::company::{Company, Size, as_device, as_person};
 use crate::random::Random;
 
-/// What is made in masses.
+/// Parameters of the generated events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Masses {
-    /// The same seed gives the same events.
+pub struct SyntheticEvents {
+    /// Seed: the same one gives the same events.
     pub seed: u64,
-    /// How large the company is.
+    /// Size of the company.
     pub size: Size,
-    /// Where the days end.
+    /// End of the last day.
     pub until: Timestamp,
-    /// Over how many days the events are spread.
+    /// Number of days that the events are distributed over.
     pub days: u64,
-    /// How many events there are.
+    /// Number of events.
     pub events: u64,
 }
 
-impl Masses {
-    /// Makes them, one after the other.
-    pub fn iter(&self) -> Making {
-        Making::new(*self)
+impl SyntheticEvents {
+    /// Generates the events lazily.
+    pub fn iter(&self) -> SyntheticEventsIter {
+        SyntheticEventsIter::new(*self)
     }
 }
 
-impl IntoIterator for Masses {
+impl IntoIterator for SyntheticEvents {
     type Item = Event;
-    type IntoIter = Making;
+    type IntoIter = SyntheticEventsIter;
 
-    fn into_iter(self) -> Making {
+    fn into_iter(self) -> SyntheticEventsIter {
         self.iter()
     }
 }
 
-/// A device and its owner, as its events name them.
-struct Face {
+/// A device and its owner in the forms that events use, and the state of its source.
+struct DeviceTemplate {
     brief: Arc<Device>,
     whole: Arc<Device>,
     brief_owner: Option<Arc<Person>>,
@@ -58,100 +58,101 @@ struct Face {
     zone: i64,
 }
 
-/// The events of [`Masses`] while they are made.
-pub struct Making {
-    masses: Masses,
+/// Iterator over the events of [`SyntheticEvents`].
+pub struct SyntheticEventsIter {
+    config: SyntheticEvents,
     random: Random,
-    faces: Vec<Face>,
+    templates: Vec<DeviceTemplate>,
     personal: usize,
-    /// Devices whose people work in this hour.
-    awake: Vec<usize>,
+    /// Devices whose owners work in this hour.
+    working: Vec<usize>,
     hour: u64,
-    /// Events of this hour that were made, and how many there are.
-    made: u64,
+    /// Events of this hour that were generated, and their total.
+    generated: u64,
     of_hour: u64,
-    /// Events and weight that are left for the hours from this one on.
+    /// Remaining events and weight of the hours from this one on.
     left: u64,
     weight_left: u64,
     sessions: u64,
     shared: [(SourceName, u64); 2],
 }
 
-/// Places in [`Making::shared`].
+/// Indexes into [`SyntheticEventsIter::shared`].
 const RECORDER: usize = 0;
 const CONTROL: usize = 1;
 
-impl Making {
-    fn new(masses: Masses) -> Self {
-        let begin = masses.until.as_nanos() - i64::try_from(masses.days * 24).unwrap_or(24) * HOUR;
-        let company = Company::new(masses.seed, masses.size, Timestamp::from_nanos(begin));
-        let faces: Vec<Face> = (0..company.machines.len()).map(|at| face(&company, at)).collect();
+impl SyntheticEventsIter {
+    fn new(config: SyntheticEvents) -> Self {
+        let begin = config.until.as_nanos() - i64::try_from(config.days * 24).unwrap_or(24) * HOUR;
+        let company = Company::new(config.seed, config.size, Timestamp::from_nanos(begin));
+        let templates: Vec<DeviceTemplate> =
+            (0..company.machines.len()).map(|at| template(&company, at)).collect();
         let name = |text: &str| (text.parse().expect("a name written here"), 0);
-        let mut making = Self {
-            masses,
-            random: Random::part_of(masses.seed, "masses"),
+        let mut events = Self {
+            config,
+            random: Random::part_of(config.seed, "masses"),
             personal: company.personal,
-            faces,
-            awake: Vec::new(),
+            templates,
+            working: Vec::new(),
             hour: 0,
-            made: 0,
+            generated: 0,
             of_hour: 0,
-            left: masses.events,
+            left: config.events,
             weight_left: 0,
             sessions: 0,
             shared: [name("main.recorder"), name("main.tailscale.audit")],
         };
-        making.weight_left = (0..masses.days * 24).map(|hour| making.weight(hour)).sum();
-        making.enter_hour();
-        making
+        events.weight_left = (0..config.days * 24).map(|hour| events.weight(hour)).sum();
+        events.enter_hour();
+        events
     }
 
     fn begin_of(&self, hour: u64) -> i64 {
-        let before = i64::try_from(self.masses.days * 24 - hour).unwrap_or(0);
-        self.masses.until.as_nanos() - before * HOUR
+        let before = i64::try_from(self.config.days * 24 - hour).unwrap_or(0);
+        self.config.until.as_nanos() - before * HOUR
     }
 
-    /// How busy an hour is: servers always, people while they work.
+    /// The weight of an hour: each device counts 1, those of people at work 10.
     fn weight(&self, hour: u64) -> u64 {
         let begin = self.begin_of(hour);
-        let people = &self.faces[..self.personal];
-        let working = people.iter().filter(|face| works(begin, face.zone)).count() as u64;
-        self.faces.len() as u64 + working * 9
+        let people = &self.templates[..self.personal];
+        let working = people.iter().filter(|template| works(begin, template.zone)).count() as u64;
+        self.templates.len() as u64 + working * 9
     }
 
     fn enter_hour(&mut self) {
-        while self.hour < self.masses.days * 24 {
+        while self.hour < self.config.days * 24 {
             let weight = self.weight(self.hour);
             let share = u128::from(self.left) * u128::from(weight) / u128::from(self.weight_left.max(1));
             self.of_hour = u64::try_from(share).unwrap_or(self.left).min(self.left);
             self.left -= self.of_hour;
             self.weight_left -= weight;
-            self.made = 0;
+            self.generated = 0;
             if self.of_hour > 0 {
                 break;
             }
             self.hour += 1;
         }
         let begin = self.begin_of(self.hour);
-        let awake = (0..self.personal).filter(|&at| works(begin, self.faces[at].zone));
-        self.awake = awake.collect();
+        let working = (0..self.personal).filter(|&at| works(begin, self.templates[at].zone));
+        self.working = working.collect();
     }
 
-    /// Who acts next: somebody at work, or now and then any machine.
+    /// The device that acts next: one of a person at work, or sometimes any.
     fn actor(&mut self) -> usize {
-        if self.awake.is_empty() || self.random.once_in(5) {
-            return self.random.favoured_place(self.faces.len());
+        if self.working.is_empty() || self.random.once_in(5) {
+            return self.random.skewed_index(self.templates.len());
         }
-        self.awake[self.random.favoured_place(self.awake.len())]
+        self.working[self.random.skewed_index(self.working.len())]
     }
 
     fn server(&mut self) -> usize {
-        self.personal + self.random.favoured_place(self.faces.len() - self.personal)
+        self.personal + self.random.skewed_index(self.templates.len() - self.personal)
     }
 
     fn event(&mut self) -> Event {
         let step = HOUR / i64::try_from(self.of_hour).unwrap_or(HOUR).max(1);
-        let within = step * i64::try_from(self.made).unwrap_or(0);
+        let within = step * i64::try_from(self.generated).unwrap_or(0);
         let jitter = i64::try_from(self.random.below(20_000_000)).unwrap_or(0);
         let received = self.begin_of(self.hour) + within;
         let time = received - 40_000_000 - jitter;
@@ -168,9 +169,9 @@ impl Making {
     }
 
     fn sent_by(&mut self, at: usize, draft: Draft, received: i64) -> Event {
-        let face = &mut self.faces[at];
-        face.sequence += 1;
-        let id = EventId { source: face.source.clone(), epoch: 1, sequence: face.sequence };
+        let template = &mut self.templates[at];
+        template.sequence += 1;
+        let id = EventId { source: template.source.clone(), epoch: 1, sequence: template.sequence };
         draft.into_event(id, Timestamp::from_nanos(received))
     }
 
@@ -182,29 +183,29 @@ impl Making {
     }
 }
 
-impl Iterator for Making {
+impl Iterator for SyntheticEventsIter {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        if self.made == self.of_hour {
+        if self.generated == self.of_hour {
             self.hour += 1;
             self.enter_hour();
-            if self.hour >= self.masses.days * 24 {
+            if self.hour >= self.config.days * 24 {
                 return None;
             }
         }
         let event = self.event();
-        self.made += 1;
+        self.generated += 1;
         Some(event)
     }
 }
 
-fn face(company: &Company, at: usize) -> Face {
+fn template(company: &Company, at: usize) -> DeviceTemplate {
     let machine = &company.machines[at];
     let (whole, member) = (as_device(&machine.state), company.owner_of(at));
     let owner = member.map(|member| as_person(&member.state));
     let short = whole.label().unwrap_or_default().to_owned();
-    Face {
+    DeviceTemplate {
         brief: Arc::new(Device { id: whole.id.clone(), name: whole.name.clone(), ..Device::default() }),
         address: whole.addresses.first().cloned().unwrap_or_default(),
         brief_owner: owner
@@ -224,16 +225,16 @@ mod tests {
 
     use super::*;
 
-    fn masses(events: u64) -> Masses {
+    fn config(events: u64) -> SyntheticEvents {
         let until = "2026-11-20T00:00:00Z".parse().unwrap();
-        Masses { seed: 1, size: Size { people: 60, devices: 150 }, until, days: 14, events }
+        SyntheticEvents { seed: 1, size: Size { people: 60, devices: 150 }, until, days: 14, events }
     }
 
     #[test]
     fn there_are_as_many_as_asked_for_in_order_and_every_leaf_reads_back() {
         let (mut count, mut last) = (0, Timestamp::from_nanos(0));
         let mut sequences: HashMap<SourceName, u64> = HashMap::new();
-        for event in masses(20_000) {
+        for event in config(20_000) {
             let leaf = event.check().unwrap();
             assert_eq!(Event::from_json(&leaf).unwrap(), event);
             assert!(event.received >= last, "received in order");
@@ -250,7 +251,7 @@ mod tests {
     fn they_follow_working_hours_and_some_do_more_than_others() {
         let (mut weekday, mut sunday) = (0, 0);
         let mut by_actor: HashMap<String, usize> = HashMap::new();
-        for event in masses(50_000) {
+        for event in config(50_000) {
             // 2026-11-11 is a Wednesday, 2026-11-15 a Sunday.
             match event.received.date() {
                 (2026, 11, 11) => weekday += 1,

@@ -1,11 +1,11 @@
-//! The header line of a recording, as tailscaled and the Kubernetes API proxy write it.
+//! The header of a recording, as tailscaled and the Kubernetes API proxy write it.
 
 use meshtrail_event::{Actor, Timestamp};
 use serde_json::{Value, json};
 
-use super::reel::Screen;
+use super::terminal::Screen;
 
-/// What a node tells of a session it records.
+/// What a node writes about a session in its header.
 pub(crate) struct Header<'a> {
     pub(crate) actor: &'a Actor,
     pub(crate) account: &'a str,
@@ -17,7 +17,7 @@ pub(crate) struct Header<'a> {
 
 impl Header<'_> {
     /// The header's JSON.
-    pub(crate) fn written(&self, screen: Screen) -> Value {
+    pub(crate) fn to_json(&self, screen: Screen) -> Value {
         let device = self.actor.device.clone().unwrap_or_default();
         let mut header = json!({
             "version": 2,
@@ -51,7 +51,7 @@ impl Header<'_> {
     }
 }
 
-/// A moment as it stands in a connection's name: `20261114T032700`.
-pub(crate) fn stamp(at: Timestamp) -> String {
+/// The form of times in connection ids: `20261114T032700`.
+pub(crate) fn compact_time(at: Timestamp) -> String {
     at.to_string()[..19].replace(['-', ':'], "")
 }

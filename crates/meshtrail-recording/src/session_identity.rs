@@ -1,8 +1,8 @@
-//! Who opened a session on what, put together from the header, the peer's address and the directory.
+//! Who opened a session on what target: from the header, the peer's address and the directory.
 //!
-//! The peer is the node that records; only its address is verified. The person is what that node claims in the
-//! header; a provider that knows the claimed device confirms or contradicts it. Both are kept where they
-//! differ, and nothing is guessed where nobody knows.
+//! The peer is the node that records; only its address is verified. The person is a claim of that node in the header. A
+//! provider that knows the claimed device confirms or contradicts the claim. Where they differ, both are recorded. What
+//! no provider knows is left out, never guessed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     journal::{Closing, End, Opening},
 };
 
-/// What sort of session it is.
+/// The protocol of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionKind {
@@ -28,9 +28,9 @@ pub enum SessionKind {
     Kube,
 }
 
-/// All that is known of a session but its bytes.
+/// A session without its bytes and its end: parties, identity and facts, as its events record them.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Portrait {
+pub(crate) struct SessionIdentity {
     pub(crate) kind: SessionKind,
     pub(crate) session: SessionId,
     pub(crate) actor: Actor,
@@ -39,12 +39,12 @@ pub(crate) struct Portrait {
     pub(crate) facts: SessionFacts,
 }
 
-/// Clocks may differ by this much before it is worth a word.
+/// The clock difference above which an anomaly is noted.
 const CLOCK_TOLERANCE_SECONDS: i64 = 60;
 
-impl Portrait {
-    /// A session of which only the opening is known.
-    pub(crate) fn unknown(opening: &Opening) -> Self {
+impl SessionIdentity {
+    /// A session without a header: only the opening is known.
+    pub(crate) fn from_opening(opening: &Opening) -> Self {
         let address = opening.peer.parse::<SocketAddr>().ok().map(|peer| peer.ip().to_string());
         let facts = SessionFacts {
             started: Some(opening.started),
@@ -62,28 +62,28 @@ impl Portrait {
         }
     }
 
-    /// What the header tells, before anyone was asked about it.
-    pub(crate) fn claimed(opening: &Opening, header: &Header, anomalies: &Anomalies) -> Self {
-        let mut portrait = Self::unknown(opening);
+    /// A session by its header, before any provider has checked the header's claim.
+    pub(crate) fn from_header(opening: &Opening, header: &Header, anomalies: &Anomalies) -> Self {
+        let mut session = Self::from_opening(opening);
         let claim = claim_of(header);
-        portrait.kind = if header.kubernetes.is_some() { SessionKind::Kube } else { SessionKind::Ssh };
-        portrait.actor = claimed_actor(header);
-        portrait.identity = unconfirmed(&claim, "nobody was asked");
-        portrait.describe(opening, header);
-        portrait.note(anomalies);
-        portrait
+        session.kind = if header.kubernetes.is_some() { SessionKind::Kube } else { SessionKind::Ssh };
+        session.actor = actor_from_header(header);
+        session.identity = unconfirmed_identity(&claim, "nobody was asked");
+        session.set_facts(opening, header);
+        session.add_anomalies(anomalies);
+        session
     }
 
-    /// Asks who the peer is, and what is known of whom it names.
+    /// Resolves the recording node by its address, and checks the header's claim.
     pub(crate) async fn resolve(&mut self, header: &Header, from: Connection, resolver: &Resolver) {
         let claim = claim_of(header);
-        self.recorded_by(&resolver.who(from).await);
+        self.set_recording_node(&resolver.who(from).await);
         if claim != Claim::default() {
-            self.checked(claim.clone(), resolver.claim(&claim).await);
+            self.apply_check(claim.clone(), resolver.claim(&claim).await);
         }
     }
 
-    fn recorded_by(&mut self, node: &Resolution) {
+    fn set_recording_node(&mut self, node: &Resolution) {
         let device = node.device.clone().filter(|device| !device.is_empty());
         self.facts.recorded_by = device.as_ref().and_then(|device| device.name.clone());
         if self.kind == SessionKind::Ssh && device.is_some() {
@@ -92,7 +92,7 @@ impl Portrait {
         }
     }
 
-    fn checked(&mut self, claim: Claim, check: ClaimCheck) {
+    fn apply_check(&mut self, claim: Claim, check: ClaimCheck) {
         match check {
             ClaimCheck::Agrees { subject, provider, as_of } => {
                 self.actor = subject.actor();
@@ -114,11 +114,11 @@ impl Portrait {
                     status: IdentityStatus::Conflicting,
                 };
             }
-            ClaimCheck::Unknown { why } => self.identity = unconfirmed(&claim, &why),
+            ClaimCheck::Unknown { why } => self.identity = unconfirmed_identity(&claim, &why),
         }
     }
 
-    fn describe(&mut self, opening: &Opening, header: &Header) {
+    fn set_facts(&mut self, opening: &Opening, header: &Header) {
         let Self { target, facts, kind, .. } = self;
         facts.command = header.command.clone();
         facts.connection = header.connection_id.clone();
@@ -126,24 +126,26 @@ impl Portrait {
         facts.terminal = header.term.clone().filter(|_| header.has_terminal());
         facts.width = Some(header.width).filter(|_| header.has_terminal());
         facts.height = Some(header.height).filter(|_| header.has_terminal());
-        facts.not_seen = not_seen(*kind, header.has_terminal());
+        facts.not_seen = list_not_seen(*kind, header.has_terminal());
         target.account = header.local_user.clone();
         if let Some(kubernetes) = &header.kubernetes {
             target.of_type = Some("pod".into());
-            target.name = some_text(&kubernetes.pod);
-            target.namespace = some_text(&kubernetes.namespace);
-            target.container = some_text(&kubernetes.container);
+            target.name = non_empty(&kubernetes.pod);
+            target.namespace = non_empty(&kubernetes.namespace);
+            target.container = non_empty(&kubernetes.container);
         }
         if let Some(theirs) = header.timestamp {
-            let apart = theirs.saturating_sub(opening.started.as_seconds());
-            if apart.abs() > CLOCK_TOLERANCE_SECONDS {
-                facts.anomalies.push(format!("header.timestamp: the sender's clock is {apart} s from ours"));
+            let difference = theirs.saturating_sub(opening.started.as_seconds());
+            if difference.abs() > CLOCK_TOLERANCE_SECONDS {
+                facts
+                    .anomalies
+                    .push(format!("header.timestamp: the sender's clock is {difference} s from ours"));
             }
         }
     }
 
-    /// Adds what the stream got wrong, in words; once each.
-    pub(crate) fn note(&mut self, anomalies: &Anomalies) {
+    /// Adds the stream's anomalies in words, each once.
+    pub(crate) fn add_anomalies(&mut self, anomalies: &Anomalies) {
         for anomaly in anomalies.iter() {
             let times = if anomaly.count > 1 { format!(", {} times", anomaly.count) } else { String::new() };
             let words = format!("line {}: {}{times}", anomaly.line, anomaly.detail);
@@ -153,8 +155,8 @@ impl Portrait {
         }
     }
 
-    /// The event that says it started.
-    pub(crate) fn started(&self) -> Draft {
+    /// The event that records the start.
+    pub(crate) fn start_event(&self) -> Draft {
         let kind = match self.kind {
             SessionKind::Ssh => Kind::SshSessionStarted,
             SessionKind::Kube => Kind::KubeSessionStarted,
@@ -163,8 +165,8 @@ impl Portrait {
         self.draft(kind, time, Outcome::Success)
     }
 
-    /// The event that ends it.
-    pub(crate) fn ended(&self, closing: &Closing) -> Draft {
+    /// The terminal event.
+    pub(crate) fn terminal_event(&self, closing: &Closing) -> Draft {
         let (kind, outcome) = match (self.kind, closing.end) {
             (SessionKind::Ssh, End::Ended) => (Kind::SshSessionEnded, Outcome::Success),
             (SessionKind::Ssh, End::Interrupted) => (Kind::SshSessionInterrupted, Outcome::Failure),
@@ -183,8 +185,8 @@ impl Portrait {
         draft
     }
 
-    /// Adds what only the end knows.
-    pub(crate) fn count(&mut self, marks: u64, started_event: Option<EventId>) {
+    /// Sets the number of marks and the start event, which the terminal event refers to.
+    pub(crate) fn set_marks(&mut self, marks: u64, started_event: Option<EventId>) {
         self.facts.marks = Some(marks);
         self.facts.started_event = started_event;
     }
@@ -202,26 +204,26 @@ impl Portrait {
     }
 }
 
-/// Who a claim is about, how far that is known, and which device the claim came from.
-pub(crate) async fn of_claim(
+/// The actor of a header's claim, the status of that identity, and the device that the claim came from.
+pub(crate) async fn resolve_claim(
     header: &Header,
     from: Connection,
     resolver: &Resolver,
 ) -> (Actor, Identity, Option<Arc<Device>>) {
     let now = Timestamp::now();
-    let session = SessionId::new(now, "claim", 0, 0).expect("the name is valid");
+    let id = SessionId::new(now, "claim", 0, 0).expect("the name is valid");
     let peer_text = from.peer.to_string();
-    let opening = Opening { session, number: 0, started: now, peer: peer_text, protocol: String::new() };
-    let mut portrait = Portrait::claimed(&opening, header, &Anomalies::default());
-    portrait.resolve(header, from, resolver).await;
-    (portrait.actor, portrait.identity, portrait.target.device)
+    let opening = Opening { session: id, number: 0, started: now, peer: peer_text, protocol: String::new() };
+    let mut session = SessionIdentity::from_header(&opening, header, &Anomalies::default());
+    session.resolve(header, from, resolver).await;
+    (session.actor, session.identity, session.target.device)
 }
 
-fn some_text(text: &str) -> Option<String> {
+fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// What the header says of who connected.
+/// The header's claim of who connected.
 pub(crate) fn claim_of(header: &Header) -> Claim {
     Claim {
         login: header.src_node_user.clone(),
@@ -231,7 +233,7 @@ pub(crate) fn claim_of(header: &Header) -> Claim {
     }
 }
 
-fn claimed_actor(header: &Header) -> Actor {
+fn actor_from_header(header: &Header) -> Actor {
     let person = header.src_node_user.clone().map(|login| {
         let id = header.src_node_user_id.map(|id| id.to_string());
         Arc::new(Person { id, login, ..Person::default() })
@@ -246,7 +248,7 @@ fn claimed_actor(header: &Header) -> Actor {
     Actor { device, person, tags: header.src_node_tags.clone(), ..Actor::default() }
 }
 
-fn unconfirmed(claim: &Claim, why: &str) -> Identity {
+fn unconfirmed_identity(claim: &Claim, why: &str) -> Identity {
     let claims_nothing = *claim == Claim::default();
     let reason = if claims_nothing { "the header names nobody" } else { why };
     Identity {
@@ -257,8 +259,8 @@ fn unconfirmed(claim: &Claim, why: &str) -> Identity {
     }
 }
 
-/// What these clients do not send, so that nobody takes silence for absence.
-fn not_seen(kind: SessionKind, terminal: bool) -> Vec<String> {
+/// The data that these clients do not send: its absence in a recording proves nothing.
+fn list_not_seen(kind: SessionKind, terminal: bool) -> Vec<String> {
     let words: &[&str] = match (kind, terminal) {
         (SessionKind::Ssh, true) => {
             &["stdin", "exit status", "resizes", "file transfers over SFTP", "port forwarding"]
@@ -289,7 +291,7 @@ mod tests {
         Header::parse(json.as_bytes(), &mut Anomalies::default()).unwrap()
     }
 
-    async fn portrait(json: &str, directory: Option<&str>) -> Portrait {
+    async fn resolve(json: &str, directory: Option<&str>) -> SessionIdentity {
         let resolver = match directory {
             Some(text) => {
                 let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
@@ -299,13 +301,13 @@ mod tests {
                     meshtrail_identity::ResolverConfig { directory: Some(directory), ..Default::default() };
                 Resolver::start(config)
             }
-            None => Resolver::knowing_nobody(),
+            None => Resolver::without_providers(),
         };
         let header = header(json);
-        let mut portrait = Portrait::claimed(&opening(), &header, &Anomalies::default());
+        let mut session = SessionIdentity::from_header(&opening(), &header, &Anomalies::default());
         let from = Connection::from_peer(opening().peer.parse().unwrap());
-        portrait.resolve(&header, from, &resolver).await;
-        portrait
+        session.resolve(&header, from, &resolver).await;
+        session
     }
 
     const ALICE: &str = r#"{"version":2,"width":80,"height":24,"srcNode":"laptop.tail.example","srcNodeID":"n7",
@@ -313,24 +315,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_claim_that_nobody_can_check_is_self_reported() {
-        let portrait = portrait(ALICE, None).await;
-        assert_eq!(portrait.identity.status, IdentityStatus::SelfReported);
-        assert_eq!(portrait.actor.label().as_deref(), Some("alice@example.com"));
-        assert_eq!(portrait.target.address.as_deref(), Some("100.64.0.9"));
-        assert_eq!(portrait.target.account.as_deref(), Some("root"));
+        let session = resolve(ALICE, None).await;
+        assert_eq!(session.identity.status, IdentityStatus::SelfReported);
+        assert_eq!(session.actor.label().as_deref(), Some("alice@example.com"));
+        assert_eq!(session.target.address.as_deref(), Some("100.64.0.9"));
+        assert_eq!(session.target.account.as_deref(), Some("root"));
     }
 
     #[tokio::test]
     async fn a_header_that_names_nobody_is_unresolved() {
-        let portrait = portrait(r#"{"version":2,"width":0,"height":0}"#, None).await;
-        assert_eq!(portrait.identity.status, IdentityStatus::Unresolved);
-        assert!(portrait.facts.not_seen.contains(&"stderr of commands without a terminal".to_owned()));
-        assert_eq!(portrait.actor, Actor::default());
+        let session = resolve(r#"{"version":2,"width":0,"height":0}"#, None).await;
+        assert_eq!(session.identity.status, IdentityStatus::Unresolved);
+        assert!(session.facts.not_seen.contains(&"stderr of commands without a terminal".to_owned()));
+        assert_eq!(session.actor, Actor::default());
     }
 
     #[tokio::test]
     async fn a_clock_that_is_off_is_noted() {
-        let portrait = portrait(r#"{"version":2,"timestamp":1767225000}"#, None).await;
-        assert_eq!(portrait.facts.anomalies, ["header.timestamp: the sender's clock is -600 s from ours"]);
+        let session = resolve(r#"{"version":2,"timestamp":1767225000}"#, None).await;
+        assert_eq!(session.facts.anomalies, ["header.timestamp: the sender's clock is -600 s from ours"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What was concluded, what clients logged, and which sources fell silent.
+//! Findings, clients' logs, and events about sources.
 
 use meshtrail_event::{Detail, Draft, EventId, Finding, Kind, LogLine, Own, Timestamp};
 
@@ -9,11 +9,11 @@ use crate::calendar::{HOUR, MINUTE};
 pub(super) fn plan(plan: &mut Plan) {
     sources(plan);
     logs(plan);
-    postures(plan);
+    posture_findings(plan);
 }
 
-/// A conclusion that a rule came to.
-pub(super) struct Concluded {
+/// A finding of a rule.
+pub(super) struct FindingDraft {
     pub(super) rule: &'static str,
     pub(super) severity: &'static str,
     pub(super) title: &'static str,
@@ -21,8 +21,8 @@ pub(super) struct Concluded {
     pub(super) events: Vec<EventId>,
 }
 
-impl Concluded {
-    /// What Meshtrail's own rules conclude from a change of this kind.
+impl FindingDraft {
+    /// The finding that Meshtrail's own rules raise for a change of this kind.
     pub(super) fn of(kind: &Kind, summary: String) -> Option<Self> {
         let (rule, severity, title) = match kind {
             Kind::DeviceAdded => ("mesh.device_added", "medium", "New device"),
@@ -35,13 +35,13 @@ impl Concluded {
 }
 
 /// Raises a finding.
-pub(super) fn raise(
+pub(super) fn raise_finding(
     world: &mut World,
-    concluded: Concluded,
+    finding: FindingDraft,
     about: Draft,
     session: Option<usize>,
 ) -> EventId {
-    let Concluded { rule, severity, title, summary, events } = concluded;
+    let FindingDraft { rule, severity, title, summary, events } = finding;
     let draft = Draft {
         kind: Kind::FindingRaised,
         time: Timestamp::from_nanos(world.now),
@@ -56,7 +56,7 @@ pub(super) fn raise(
         }))),
         ..about
     };
-    world.tell_of_session(source::RULES, draft, session)
+    world.emit_in_session(source::RULES, draft, session)
 }
 
 fn sources(plan: &mut Plan) {
@@ -64,24 +64,24 @@ fn sources(plan: &mut Plan) {
         [source::AUDIT, source::DEVICES, source::FLOWS, source::CLIENTS, source::HOSTS, source::KUBE];
     plan.add(plan.days.begin, |world| {
         for name in NAMES {
-            own(world, Kind::MeshtrailSourceConnected, name, |_| {});
+            emit_own(world, Kind::MeshtrailSourceConnected, name, |_| {});
         }
     });
     let silent = plan.days.at(21, 22, 10);
     plan.add(silent, |world| {
-        own(world, Kind::MeshtrailSourceSilent, source::KUBE, |own| {
+        emit_own(world, Kind::MeshtrailSourceSilent, source::KUBE, |own| {
             own.reason = Some("nothing was heard for 15 minutes".to_owned());
         });
     });
     plan.add(silent + 3 * HOUR + 20 * MINUTE, |world| {
-        own(world, Kind::MeshtrailSourceConnected, source::KUBE, |own| {
+        emit_own(world, Kind::MeshtrailSourceConnected, source::KUBE, |own| {
             own.reason = Some("heard again after 3 h 35 min".to_owned());
         });
     });
     for (days, name, first, last) in [(14, source::CLIENTS, 40_112, 40_139), (5, source::HOSTS, 9_020, 9_026)]
     {
         plan.add(plan.days.at(days, 3, 41), move |world| {
-            own(world, Kind::MeshtrailSourceGap, name, |own| {
+            emit_own(world, Kind::MeshtrailSourceGap, name, |own| {
                 own.count = Some(last - first + 1);
                 (own.first, own.last) = (Some(first), Some(last));
                 own.reason = Some("the sender's numbers jump".to_owned());
@@ -90,11 +90,11 @@ fn sources(plan: &mut Plan) {
     }
 }
 
-fn own(world: &mut World, kind: Kind, about: &str, fill: impl FnOnce(&mut Own)) {
+fn emit_own(world: &mut World, kind: Kind, about: &str, fill: impl FnOnce(&mut Own)) {
     let mut own = Own { source: Some(world.full_name(about)), ..Own::default() };
     fill(&mut own);
     let draft = Draft { detail: Some(Detail::Own(Box::new(own))), ..world.draft(kind) };
-    world.tell(source::WATCH, draft);
+    world.emit(source::WATCH, draft);
 }
 
 fn logs(plan: &mut Plan) {
@@ -114,19 +114,19 @@ fn logs(plan: &mut Plan) {
                 _ => format!("control: NetInfo: NetInfo{{varies=false hairpin= ipv6=true derp=#{small}}}"),
             };
             let mut draft = world.draft(Kind::LogLine);
-            (draft.actor, draft.identity) = (world.actor(machine), world.known());
+            (draft.actor, draft.identity) = (world.actor(machine), world.resolved_identity());
             draft.detail = Some(Detail::Log(Box::new(LogLine {
                 collection: Some("tailnode.log.tailscale.io".to_owned()),
                 text: Some(text),
                 ..LogLine::default()
             })));
-            world.tell(source::CLIENTS, draft);
+            world.emit(source::CLIENTS, draft);
         });
     }
 }
 
 /// Findings of an ordinary month.
-fn postures(plan: &mut Plan) {
+fn posture_findings(plan: &mut Plan) {
     for (days, machine, severity, title, summary) in [
         (24, "metrics-2", "low", "Key without expiry", "metrics-2's node key never expires"),
         (15, "ci-runner-4", "low", "Old client", "ci-runner-4 runs a client four versions old"),
@@ -137,14 +137,14 @@ fn postures(plan: &mut Plan) {
                 target: world.target(world.company.machine(machine)),
                 ..world.draft(Kind::FindingRaised)
             };
-            let concluded = Concluded {
+            let finding = FindingDraft {
                 rule: "posture",
                 severity,
                 title,
                 summary: summary.to_owned(),
                 events: Vec::new(),
             };
-            raise(world, concluded, about, None);
+            raise_finding(world, finding, about, None);
         });
     }
 }

@@ -1,8 +1,8 @@
-//! A terminal while it is filmed.
+//! A terminal that is being recorded.
 
 use crate::random::Random;
 
-/// What sort of terminal is filmed.
+/// The size of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Screen {
     pub(crate) width: u64,
@@ -10,40 +10,40 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// None at all: a command without a terminal.
+    /// No terminal: a command without one.
     pub(crate) const NONE: Self = Self { width: 0, height: 0 };
 }
 
-/// A terminal's output, with the time of each piece in microseconds since the start.
-pub(crate) struct Reel {
+/// A terminal's output as asciicast lines, with times in microseconds since the start.
+pub(crate) struct Terminal {
     pub(crate) random: Random,
     pub(crate) screen: Screen,
     now: u64,
     lines: String,
 }
 
-impl Reel {
+impl Terminal {
     pub(crate) fn new(random: Random, screen: Screen) -> Self {
         Self { random, screen, now: 40_000, lines: String::new() }
     }
 
-    /// Milliseconds since the start, begun ones counted.
+    /// Milliseconds since the start, rounded up.
     pub(crate) fn millis(&self) -> u64 {
         self.now.div_ceil(1000)
     }
 
-    /// Nothing happens for about so many milliseconds.
+    /// Waits for about this many milliseconds.
     pub(crate) fn wait(&mut self, millis: u64) {
         let span = millis * 1000;
         self.now += span / 2 + self.random.below(span.max(1));
     }
 
-    /// Nothing happens until so many milliseconds after the start.
-    pub(crate) fn until(&mut self, millis: u64) {
+    /// Waits until this many milliseconds after the start.
+    pub(crate) fn wait_until(&mut self, millis: u64) {
         self.now = self.now.max(millis * 1000);
     }
 
-    /// The terminal shows something at once.
+    /// Outputs a text.
     pub(crate) fn show(&mut self, text: &str) {
         let data = serde_json::Value::from(text).to_string();
         let (seconds, micros) = (self.now / 1_000_000, self.now % 1_000_000);
@@ -51,7 +51,7 @@ impl Reel {
         self.now += 300 + self.random.below(900);
     }
 
-    /// Lines, one after the other, about so many milliseconds apart.
+    /// Outputs lines, about `gap` milliseconds apart.
     pub(crate) fn lines(&mut self, gap: u64, lines: &[&str]) {
         for line in lines {
             self.show(&format!("{line}\r\n"));
@@ -61,7 +61,7 @@ impl Reel {
         }
     }
 
-    /// Somebody types: the terminal echoes each key.
+    /// Types a text: the terminal echoes each key.
     pub(crate) fn keys(&mut self, text: &str) {
         for key in text.chars() {
             let hesitates = self.random.once_in(14);
@@ -70,7 +70,7 @@ impl Reel {
         }
     }
 
-    /// Somebody types a command and sends it off.
+    /// Types a command and the enter key.
     pub(crate) fn enter(&mut self, command: &str) {
         self.wait(700);
         self.keys(command);
@@ -78,7 +78,7 @@ impl Reel {
         self.show("\r\n");
     }
 
-    /// What was filmed, below its header.
+    /// The recording below its header, and its length in milliseconds.
     pub(crate) fn finish(self, header: &serde_json::Value) -> (Vec<u8>, u64) {
         let millis = self.millis();
         let mut cast = header.to_string().into_bytes();

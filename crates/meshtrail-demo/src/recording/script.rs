@@ -1,56 +1,56 @@
-//! Which scripts there are, and what each needs to know of its place.
+//! The list of scripts, and the context that each is played in.
 
-use super::reel::{Reel, Screen};
 use super::scripts;
+use super::terminal::{Screen, Terminal};
 
-/// What somebody does in a session.
+/// A scripted session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Script {
     /// Rolls out a release.
     Deploy,
     /// Follows a service's log until the cause is found.
     Logs,
-    /// Asks a database why orders are late.
+    /// Queries a database for late orders.
     Database,
     /// Changes a configuration file in an editor.
     Editor,
     /// Finds what fills a disk.
     Disk,
-    /// Looks at a host's load.
+    /// Shows a host's load.
     Load,
-    /// Looks into a pod.
+    /// Opens a shell in a pod.
     Pod,
     /// Runs one command without a terminal.
     Command,
-    /// The night's visit to the database.
+    /// The incident's session on the database host.
     Visit,
-    /// Sees in the morning what happened at night.
+    /// The investigation on the morning after.
     Aftermath,
 }
 
-/// Where a script plays.
+/// The context of a script.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    /// The account.
+pub(crate) struct ScriptContext {
+    /// The account on the host.
     pub(crate) account: String,
-    /// The machine's short name.
+    /// The host's short name.
     pub(crate) host: String,
     /// The date as programs print it, `Nov 14`.
     pub(crate) date: String,
     /// Hour and minute at the start.
     pub(crate) clock: (u64, u64),
-    /// The address that the person came from.
+    /// The client's address.
     pub(crate) from: String,
 }
 
-impl Place {
-    /// The prompt of an ordinary shell.
+impl ScriptContext {
+    /// The shell's prompt.
     pub(crate) fn prompt(&self) -> String {
         let sign = if self.account == "root" { '#' } else { '$' };
         format!("\x1b[1;32m{}@{}\x1b[0m:\x1b[1;34m~\x1b[0m{sign} ", self.account, self.host)
     }
 
-    /// The time of day so many milliseconds after the start.
+    /// The time of day this many milliseconds after the start.
     pub(crate) fn time(&self, millis: u64) -> String {
         let seconds = self.clock.0 * 3600 + self.clock.1 * 60 + millis / 1000;
         format!("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
@@ -58,7 +58,7 @@ impl Place {
 }
 
 impl Script {
-    /// The scripts of an ordinary day.
+    /// The scripts of ordinary days.
     pub(crate) const DAILY: [Self; 7] =
         [Self::Logs, Self::Command, Self::Deploy, Self::Database, Self::Load, Self::Editor, Self::Disk];
 
@@ -71,8 +71,8 @@ impl Script {
         }
     }
 
-    /// The command, where it is one and no shell.
-    pub(crate) fn command(self, turn: u64) -> Option<&'static str> {
+    /// The command, if it is not an interactive shell.
+    pub(crate) fn command(self, choice: u64) -> Option<&'static str> {
         const COMMANDS: [&str; 6] = [
             "uptime",
             "systemctl is-active api payments",
@@ -82,25 +82,25 @@ impl Script {
             "cat /etc/os-release",
         ];
         match self {
-            Self::Command => Some(COMMANDS[usize::try_from(turn).unwrap_or(0) % COMMANDS.len()]),
+            Self::Command => Some(COMMANDS[usize::try_from(choice).unwrap_or(0) % COMMANDS.len()]),
             Self::Pod => Some("sh"),
             _ => None,
         }
     }
 
     /// Plays it.
-    pub(crate) fn play(self, reel: &mut Reel, place: &Place) {
+    pub(crate) fn play(self, terminal: &mut Terminal, context: &ScriptContext) {
         match self {
-            Self::Deploy => scripts::deploy(reel, place),
-            Self::Logs => scripts::logs(reel, place),
-            Self::Database => scripts::database(reel, place),
-            Self::Editor => scripts::editor(reel, place),
-            Self::Disk => scripts::disk(reel, place),
-            Self::Load => scripts::load(reel, place),
-            Self::Pod => scripts::pod(reel, place),
-            Self::Command => scripts::command(reel),
-            Self::Visit => scripts::visit(reel, place),
-            Self::Aftermath => scripts::aftermath(reel, place),
+            Self::Deploy => scripts::deploy(terminal, context),
+            Self::Logs => scripts::logs(terminal, context),
+            Self::Database => scripts::database(terminal, context),
+            Self::Editor => scripts::editor(terminal, context),
+            Self::Disk => scripts::disk(terminal, context),
+            Self::Load => scripts::load(terminal, context),
+            Self::Pod => scripts::pod(terminal, context),
+            Self::Command => scripts::command(terminal),
+            Self::Visit => scripts::visit(terminal, context),
+            Self::Aftermath => scripts::aftermath(terminal, context),
         }
     }
 }

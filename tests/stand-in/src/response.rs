@@ -1,4 +1,4 @@
-//! From a request to an answer, right or wrong.
+//! Answers to requests, correct or with an injected fault.
 
 use std::io;
 
@@ -10,39 +10,39 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::world::{Misdeed, World};
+use crate::world::{InjectedFault, World};
 use crate::{API_KEY, CLIENT_ID, CLIENT_SECRET};
 
-/// What is answered when all is well.
-struct Fine {
+/// The content of a correct answer.
+struct Content {
     media: &'static str,
     etag: Option<String>,
     body: Vec<u8>,
 }
 
-pub(crate) fn answer(world: &mut World, head: &Parts, body: &[u8]) -> Response {
+pub(crate) fn respond(world: &mut World, head: &Parts, body: &[u8]) -> Response {
     let path = head.uri.path().to_owned();
     world.requests.push(format!("{} {}", head.method, head.uri));
-    let misdeed = world.misdeed(&path);
-    if let Some(Misdeed::Status(status, retry_after)) = misdeed {
-        return refused(world, status, "the stand-in was told to", retry_after);
+    let fault = world.next_fault(&path);
+    if let Some(InjectedFault::Status(status, retry_after)) = fault {
+        return error_response(world, status, "the stand-in was told to", retry_after);
     }
     if path == "/api/v2/oauth/token" {
         return token(world, body);
     }
-    if !is_let_in(world, head) {
-        return refused(world, 401, "API token invalid", None);
+    if !is_authorized(world, head) {
+        return error_response(world, 401, "API token invalid", None);
     }
     let Some(rest) = path.strip_prefix("/api/v2/tailnet/").and_then(|rest| rest.split_once('/')) else {
-        return refused(world, 404, "not found", None);
+        return error_response(world, 404, "not found", None);
     };
-    match fine(world, rest.1, head.uri.query().unwrap_or_default(), misdeed.as_ref()) {
-        Some(fine) => sent(world, fine, misdeed),
-        None => refused(world, 404, "not found", None),
+    match content(world, rest.1, head.uri.query().unwrap_or_default(), fault.as_ref()) {
+        Some(content) => content_response(world, content, fault),
+        None => error_response(world, 404, "not found", None),
     }
 }
 
-fn is_let_in(world: &World, head: &Parts) -> bool {
+fn is_authorized(world: &World, head: &Parts) -> bool {
     let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(bearer) = shown.and_then(|text| text.strip_prefix("Bearer ")) else { return false };
     let given = bearer.strip_prefix("tskey-api-token-").and_then(|number| number.parse::<u64>().ok());
@@ -57,45 +57,53 @@ fn token(world: &mut World, body: &[u8]) -> Response {
         "grant_type=client_credentials".to_owned(),
     ];
     if !wanted.iter().all(|pair| form.split('&').any(|given| given == pair)) {
-        return refused(world, 401, "API token invalid", None);
+        return error_response(world, 401, "API token invalid", None);
     }
     world.tokens += 1;
     let made = json!({
         "access_token": format!("tskey-api-token-{}", world.tokens), "token_type": "Bearer",
-        "expires_in": world.token_lives, "scope": world.scopes,
+        "expires_in": world.token_lifetime, "scope": world.scopes,
     });
-    sent(world, Fine { media: "application/json", etag: None, body: made.to_string().into_bytes() }, None)
+    content_response(
+        world,
+        Content { media: "application/json", etag: None, body: made.to_string().into_bytes() },
+        None,
+    )
 }
 
-fn fine(world: &World, path: &str, query: &str, misdeed: Option<&Misdeed>) -> Option<Fine> {
+fn content(world: &World, path: &str, query: &str, fault: Option<&InjectedFault>) -> Option<Content> {
     let body = match path {
-        "logging/configuration" => log(world, query, misdeed, true)?,
-        "logging/network" => log(world, query, misdeed, false)?,
-        "devices" => list("devices", &world.devices, misdeed),
-        "users" => list("users", &world.users, misdeed),
-        "keys" => list("keys", &world.seen_keys(), misdeed),
-        "webhooks" => list("webhooks", &world.webhooks, misdeed),
+        "logging/configuration" => log(world, query, fault, true)?,
+        "logging/network" => log(world, query, fault, false)?,
+        "devices" => list("devices", &world.devices, fault),
+        "users" => list("users", &world.users, fault),
+        "keys" => list("keys", &world.visible_keys(), fault),
+        "webhooks" => list("webhooks", &world.webhooks, fault),
         "settings" => world.settings.to_string(),
         "dns/configuration" => world.dns.to_string(),
         "logging/configuration/stream" => world.stream.as_ref()?.to_string(),
         "acl" => {
             let etag = Some(format!("\"{:x}\"", world.policy.len()));
-            return Some(Fine { media: "application/hujson", etag, body: world.policy.clone().into_bytes() });
+            return Some(Content {
+                media: "application/hujson",
+                etag,
+                body: world.policy.clone().into_bytes(),
+            });
         }
         _ => return None,
     };
-    Some(Fine { media: "application/json", etag: None, body: body.into_bytes() })
+    Some(Content { media: "application/json", etag: None, body: body.into_bytes() })
 }
 
-fn list(name: &str, items: &[Value], misdeed: Option<&Misdeed>) -> String {
+fn list(name: &str, items: &[Value], fault: Option<&InjectedFault>) -> String {
     let texts = items.iter().map(ToString::to_string).collect();
-    format!("{{{}}}", named_list(name, texts, misdeed))
+    format!("{{{}}}", named_list(name, texts, fault))
 }
 
-fn log(world: &World, query: &str, misdeed: Option<&Misdeed>, audit: bool) -> Option<String> {
+fn log(world: &World, query: &str, fault: Option<&InjectedFault>, audit: bool) -> Option<String> {
     let (start, end) = (time(query, "start")?, time(query, "end")?);
     let log = if audit { &world.audit } else { &world.flows };
-    let list = named_list("logs", log.window(start, end, world.now()), misdeed);
+    let list = named_list("logs", log.window(start, end, world.now()), fault);
     // The wire says tailnetId where the description says tailnet.
     Some(if audit {
         format!("{{\"version\":\"1.1\",\"tailnetId\":\"example.com\",{list}}}")
@@ -110,28 +118,31 @@ fn time(query: &str, name: &str) -> Option<i64> {
     i64::try_from(time.as_nanosecond()).ok()
 }
 
-/// The member that holds a list, as it is done wrong.
-fn named_list(name: &str, mut items: Vec<String>, misdeed: Option<&Misdeed>) -> String {
-    match misdeed {
-        Some(Misdeed::NoList) => return "\"message\":\"ok\"".to_owned(),
-        Some(Misdeed::NullList) => return format!("\"{name}\":null"),
-        Some(Misdeed::Shuffled) => {
+/// The member with the list, with the fault applied.
+fn named_list(name: &str, mut items: Vec<String>, fault: Option<&InjectedFault>) -> String {
+    match fault {
+        Some(InjectedFault::NoList) => return "\"message\":\"ok\"".to_owned(),
+        Some(InjectedFault::NullList) => return format!("\"{name}\":null"),
+        Some(InjectedFault::Shuffled) => {
             let (even, odd): (Vec<_>, Vec<_>) =
                 items.into_iter().rev().enumerate().partition(|(at, _)| at % 2 == 0);
             items = even.into_iter().chain(odd).map(|(_, item)| item).collect();
         }
-        Some(Misdeed::Doubled) => items = items.iter().chain(&items).cloned().collect(),
-        Some(Misdeed::Unknown(member)) => {
-            items =
-                changed(items, |record| drop(record.insert(member.clone(), json!({"newer": [1, "two"]}))));
+        Some(InjectedFault::Duplicated) => items = items.iter().chain(&items).cloned().collect(),
+        Some(InjectedFault::ExtraMember(member)) => {
+            items = edit_records(items, |record| {
+                drop(record.insert(member.clone(), json!({"newer": [1, "two"]})))
+            });
         }
-        Some(Misdeed::Without(member)) => items = changed(items, |record| drop(record.remove(member))),
+        Some(InjectedFault::MissingMember(member)) => {
+            items = edit_records(items, |record| drop(record.remove(member)))
+        }
         _ => {}
     }
     format!("\"{name}\":[{}]", items.join(","))
 }
 
-fn changed(items: Vec<String>, change: impl Fn(&mut serde_json::Map<String, Value>)) -> Vec<String> {
+fn edit_records(items: Vec<String>, change: impl Fn(&mut serde_json::Map<String, Value>)) -> Vec<String> {
     let change_one = |text: String| match serde_json::from_str(&text) {
         Ok(Value::Object(mut record)) => {
             change(&mut record);
@@ -142,27 +153,27 @@ fn changed(items: Vec<String>, change: impl Fn(&mut serde_json::Map<String, Valu
     items.into_iter().map(change_one).collect()
 }
 
-fn sent(world: &World, fine: Fine, misdeed: Option<Misdeed>) -> Response {
-    let Fine { mut media, etag, mut body } = fine;
+fn content_response(world: &World, content: Content, fault: Option<InjectedFault>) -> Response {
+    let Content { mut media, etag, mut body } = content;
     let half = body.len() / 2;
-    let body = match misdeed {
-        Some(Misdeed::BreaksOff) => {
+    let body = match fault {
+        Some(InjectedFault::CutBody) => {
             let parts = [Ok(Bytes::from(body.split_off(half))), Err(io::Error::other("told to break off"))];
             Body::from_stream(futures::stream::iter(parts))
         }
-        Some(Misdeed::HalfJson) => {
+        Some(InjectedFault::HalfJson) => {
             body.truncate(half);
             Body::from(body)
         }
-        Some(Misdeed::WebPage) => {
+        Some(InjectedFault::WebPage) => {
             media = "text/html";
             Body::from("<!doctype html><title>Sign in to the proxy</title>")
         }
-        Some(Misdeed::GoesSilent) => {
+        Some(InjectedFault::Stall) => {
             let first = futures::stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"{"))]);
             Body::from_stream(first.chain(futures::stream::pending()))
         }
-        Some(Misdeed::Swollen(bytes)) => {
+        Some(InjectedFault::Oversized(bytes)) => {
             body.extend(std::iter::repeat_n(b' ', bytes));
             Body::from(body)
         }
@@ -176,7 +187,7 @@ fn sent(world: &World, fine: Fine, misdeed: Option<Misdeed>) -> Response {
     response
 }
 
-fn refused(world: &World, status: u16, message: &str, retry_after: Option<u64>) -> Response {
+fn error_response(world: &World, status: u16, message: &str, retry_after: Option<u64>) -> Response {
     let mut response = Response::new(Body::from(json!({ "message": message }).to_string()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     head(world, &mut response, "application/json");

@@ -1,4 +1,4 @@
-//! What people do: sessions on hosts and in pods, requests to Kubernetes, logins that hosts tell of.
+//! Access: sessions on hosts and in pods, requests to Kubernetes, logins that hosts report.
 
 use meshtrail_event::{Detail, Kind, KubeRequest, Login, Outcome, Timestamp};
 
@@ -7,12 +7,12 @@ use super::world::{World, source};
 use crate::calendar::{HOUR, MINUTE, SECOND};
 use crate::company::Company;
 use crate::random::Random;
-use crate::tape::{Place, Reel, Script, Tape, film};
+use crate::recording::{DemoRecording, Script, ScriptContext, Terminal, header};
 
-/// How many recorded sessions there are besides the incident's.
+/// Number of recorded sessions, without those of the incident.
 const SESSIONS: usize = 120;
 
-/// How many requests to Kubernetes.
+/// Number of requests to Kubernetes.
 const REQUESTS: usize = 2400;
 
 pub(super) fn plan(plan: &mut Plan, company: &Company) {
@@ -20,7 +20,7 @@ pub(super) fn plan(plan: &mut Plan, company: &Company) {
     requests(plan, company);
 }
 
-/// Somebody logs in somewhere and does something.
+/// A session of a person on a machine.
 pub(super) struct Visit {
     pub(super) from: usize,
     pub(super) to: usize,
@@ -32,9 +32,9 @@ pub(super) struct Visit {
 fn sessions(plan: &mut Plan, company: &Company) {
     let mut random = plan.random("sessions");
     for number in 0..SESSIONS {
-        let person = random.favoured_place(24);
+        let person = random.skewed_index(24);
         let at = plan.days.workday_moment(&mut random, company.people[person].zone);
-        // Scripts come in turn, so that any few days show them all.
+        // Scripts alternate, so that every few days have all of them.
         let script = Script::DAILY[number % Script::DAILY.len()];
         let (tag, account) = match script {
             Script::Database => ("tag:db", "postgres"),
@@ -45,28 +45,28 @@ fn sessions(plan: &mut Plan, company: &Company) {
         plan.add(at, move |world| {
             let machines = world.company.tagged(tag);
             let (Some(from), false) = (world.company.laptop_of(person), machines.is_empty()) else { return };
-            let to = *world.random.favourite(&machines);
-            visit(world, Visit { from, to, account, script, pod: None });
+            let to = *world.random.skewed(&machines);
+            play_visit(world, Visit { from, to, account, script, pod: None });
         });
     }
     for _ in 0..16 {
-        let person = random.favoured_place(12);
+        let person = random.skewed_index(12);
         let at = plan.days.workday_moment(&mut random, company.people[person].zone);
         let pod =
             *random.one(&[("shop", "api-7c9d5b6f4-x2x8k"), ("shop", "worker-0"), ("billing", "ledger-1")]);
         plan.add(at, move |world| {
             let (from, to) = (world.company.laptop_of(person), world.company.machine("operator-prod"));
             if let Some(from) = from {
-                visit(world, Visit { from, to, account: "", script: Script::Pod, pod: Some(pod) });
+                play_visit(world, Visit { from, to, account: "", script: Script::Pod, pod: Some(pod) });
             }
         });
     }
 }
 
-/// Plays a visit: the session with its recording, and what the host says of it.
-pub(super) fn visit(world: &mut World, visit: Visit) -> usize {
+/// Plays a visit: the session with its recording, and the host's event about the login.
+pub(super) fn play_visit(world: &mut World, visit: Visit) -> usize {
     let started = Timestamp::from_nanos(world.now);
-    let (cast, millis) = filmed(world, &visit);
+    let (cast, millis) = render_recording(world, &visit);
     let ended = started.after(std::time::Duration::from_millis(millis));
     let mut target = world.target(visit.to);
     target.person = None;
@@ -78,12 +78,12 @@ pub(super) fn visit(world: &mut World, visit: Visit) -> usize {
     }
     let port = world.random.between(33_000, 60_000);
     let peer = format!("{}:{port}", world.device(visit.to).addresses[0]);
-    let tape = Tape {
+    let recording = DemoRecording {
         started,
         ended,
         cast,
         actor: world.actor(visit.from),
-        identity: world.known(),
+        identity: world.resolved_identity(),
         target,
         peer,
         recorded_by: world.device(visit.to).name.clone(),
@@ -93,37 +93,37 @@ pub(super) fn visit(world: &mut World, visit: Visit) -> usize {
     if let Some(visit) = &on_host {
         login(world, visit, (Kind::SshLogin, None));
     }
-    world.open(tape, on_host)
+    world.open_session(recording, on_host)
 }
 
-fn filmed(world: &mut World, visit: &Visit) -> (Vec<u8>, u64) {
-    let (wide, turn) = (world.random.once_in(2), world.random.below(100));
+fn render_recording(world: &mut World, visit: &Visit) -> (Vec<u8>, u64) {
+    let (wide, choice) = (world.random.once_in(2), world.random.below(100));
     let random = Random::new(world.random.any());
-    let mut reel = Reel::new(random, visit.script.screen(wide));
+    let mut terminal = Terminal::new(random, visit.script.screen(wide));
     let device = world.device(visit.to);
     let minute = world.now / MINUTE;
-    let place = Place {
+    let context = ScriptContext {
         account: visit.account.to_owned(),
         host: device.label().unwrap_or_default().to_owned(),
         date: month_and_day(Timestamp::from_nanos(world.now)),
         clock: (u64::try_from(minute / 60 % 24).unwrap_or(0), u64::try_from(minute % 60).unwrap_or(0)),
         from: world.device(visit.from).addresses[0].clone(),
     };
-    visit.script.play(&mut reel, &place);
-    let header = film::Header {
+    visit.script.play(&mut terminal, &context);
+    let header = header::Header {
         actor: &world.actor(visit.from),
         account: visit.account,
-        command: visit.script.command(turn),
+        command: visit.script.command(choice),
         started: Timestamp::from_nanos(world.now),
         connection: format!(
             "ssh-conn-{}-{}",
-            film::stamp(Timestamp::from_nanos(world.now)),
+            header::compact_time(Timestamp::from_nanos(world.now)),
             world.random.hex(10)
         ),
         pod: visit.pod,
     };
-    let header = header.written(reel.screen);
-    reel.finish(&header)
+    let header = header.to_json(terminal.screen);
+    terminal.finish(&header)
 }
 
 fn month_and_day(at: Timestamp) -> String {
@@ -133,10 +133,10 @@ fn month_and_day(at: Timestamp) -> String {
     format!("{} {day:2}", MONTHS[usize::from(month.clamp(1, 12)) - 1])
 }
 
-/// The host's own word on a login or logout.
+/// The host's event about a login or logout.
 pub(super) fn login(world: &mut World, visit: &Visit, (kind, refused): (Kind, Option<&str>)) {
     let mut draft = world.draft(kind);
-    (draft.actor, draft.identity) = (world.actor(visit.from), world.known());
+    (draft.actor, draft.identity) = (world.actor(visit.from), world.resolved_identity());
     draft.target = world.target(visit.to);
     draft.target.person = None;
     draft.target.account = Some(visit.account.to_owned());
@@ -152,14 +152,14 @@ pub(super) fn login(world: &mut World, visit: &Visit, (kind, refused): (Kind, Op
         service: Some("tailscaled".to_owned()),
         terminal: None,
     }));
-    world.tell(source::HOSTS, draft);
+    world.emit(source::HOSTS, draft);
 }
 
 fn requests(plan: &mut Plan, company: &Company) {
     let mut random = plan.random("requests");
     for number in 0..REQUESTS {
         let machine_made = number % 4 == 0;
-        let person = random.favoured_place(18);
+        let person = random.skewed_index(18);
         let at = match machine_made {
             true => plan.days.moment(&mut random),
             false => plan.days.workday_moment(&mut random, company.people[person].zone),
@@ -179,15 +179,15 @@ fn requests(plan: &mut Plan, company: &Company) {
 
 fn request(world: &mut World, from: usize) {
     let random = &mut world.random;
-    let verb = *random.favourite(&["get", "list", "watch", "patch", "create", "delete"]);
-    let resource = *random.favourite(&["pods", "deployments", "configmaps", "secrets", "jobs"]);
-    let namespace = *random.favourite(&["shop", "billing", "search", "kube-system"]);
+    let verb = *random.skewed(&["get", "list", "watch", "patch", "create", "delete"]);
+    let resource = *random.skewed(&["pods", "deployments", "configmaps", "secrets", "jobs"]);
+    let namespace = *random.skewed(&["shop", "billing", "search", "kube-system"]);
     let name = format!("{}-{}", &resource[..resource.len() - 1], random.hex(5));
     let denied = resource == "secrets" && random.once_in(3);
     let latency = random.between(2_000_000, 90_000_000);
     let to = world.company.machine("operator-prod");
     let mut draft = world.draft(Kind::KubeRequestDone);
-    (draft.actor, draft.identity) = (world.actor(from), world.known());
+    (draft.actor, draft.identity) = (world.actor(from), world.resolved_identity());
     draft.target = world.target(to);
     draft.target.namespace = Some(namespace.to_owned());
     draft.target.of_type = Some(resource.to_owned());
@@ -206,7 +206,7 @@ fn request(world: &mut World, from: usize) {
         verb: Some(verb.to_owned()),
         ..KubeRequest::default()
     })));
-    world.tell(source::KUBE, draft);
+    world.emit(source::KUBE, draft);
 }
 
 fn method(verb: &str) -> &'static str {
@@ -218,7 +218,7 @@ fn method(verb: &str) -> &'static str {
     }
 }
 
-/// Logins that the policy does not allow.
+/// Logins that the policy denies.
 fn refusals(plan: &mut Plan) {
     let mut random = plan.random("refusals");
     for _ in 0..22 {

@@ -1,4 +1,4 @@
-//! Sealing: from a closed session in the spool to an event in the trail.
+//! Sealing: a closed session in the spool becomes a recording in the store and a terminal event in the trail.
 
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::{Live, Recordings, list};
+use super::{LiveSession, Recordings, list};
 use crate::{
     check::{Checker, Statement},
     faults::{Moment, Step},
@@ -31,7 +31,7 @@ use crate::{
 /// Bytes read from the spool at a time.
 const PIECE: usize = 256 << 10;
 
-/// Waits between two attempts: the first, and the longest.
+/// The first and the longest pause between two attempts.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 /// Why a session is not sealed yet.
@@ -53,25 +53,25 @@ enum SealError {
     Remove(#[source] io::Error),
 }
 
-/// Seals a closed session; tries until it is done or the recorder stops, then the next start goes on.
+/// Seals a closed session. Tries until it succeeds or the recorder stops; then the next start continues.
 pub(super) async fn seal(
     recordings: Recordings,
-    live: Arc<Live>,
+    live: Arc<LiveSession>,
     closing: Closing,
-    introduction: Option<JoinHandle<()>>,
+    start_task: Option<JoinHandle<()>>,
     marks: Vec<Event>,
 ) {
-    if let Some(introduction) = introduction {
-        // A panic there was reported; the end is told all the same.
-        drop(introduction.await);
+    if let Some(start_task) = start_task {
+        // A panic there was reported, and does not prevent the terminal event.
+        drop(start_task.await);
     }
     let mut wait = RETRY.0;
-    let mut again = false;
+    let mut is_retry = false;
     loop {
-        let attempt = attempt(&recordings, &live, closing.clone(), &marks, again).await;
+        let attempt = try_seal(&recordings, &live, closing.clone(), &marks, is_retry).await;
         let Err(failed) = attempt else { break };
         error!(session = %live.id(), error = with_causes(&failed), "a session could not be sealed; trying again");
-        again = true;
+        is_retry = true;
         tokio::select! {
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
             () = recordings.stopping().cancelled() => return,
@@ -81,118 +81,128 @@ pub(super) async fn seal(
     info!(session = %live.id(), bytes = closing.bytes, "a session was sealed");
 }
 
-async fn attempt(
+async fn try_seal(
     recordings: &Recordings,
-    live: &Arc<Live>,
+    live: &Arc<LiveSession>,
     mut closing: Closing,
     marks: &[Event],
-    again: bool,
+    is_retry: bool,
 ) -> Result<(), SealError> {
-    // An event that was refused may have been taken all the same.
-    let told =
-        again && list::end_of(recordings.ledger(), live.id()).await.map_err(SealError::Event)?.is_some();
-    if !told {
+    // The trail may have stored an event although appending it returned an error.
+    let is_stored = is_retry
+        && list::find_terminal_event(recordings.ledger(), live.id())
+            .await
+            .map_err(SealError::Event)?
+            .is_some();
+    if !is_stored {
         let packed = pack(recordings, live, &closing, marks).await?;
         let stored = put_recording(recordings, live, &packed, closing.sha256.as_deref()).await?;
-        // A crash here leaves a recording without event: the next start packs it again, finds the same bytes
-        // under its name, and goes on.
-        let mut portrait = live.portrait();
-        if stored == Stored::Packed {
-            portrait.facts.index_sha256 = put_index(recordings, live.id(), &packed.index).await;
-            // A crash here leaves the index too. The next start makes the same one, which is bound then; where
-            // drawing came out otherwise, the one that is there stays unbound, and is never shown.
-            packed.correct(&mut closing);
+        // A crash here leaves a recording without an event. The next start packs it again, finds the same bytes in the
+        // store, and continues.
+        let mut identity = live.identity();
+        if stored == StoredBytes::Packed {
+            identity.facts.index_sha256 = put_index(recordings, live.id(), &packed.index).await;
+            // A crash here leaves the index too. The next start makes the same index, whose hash the event then names.
+            // If the screens come out differently, the stored index is never named, and so never shown.
+            packed.correct_closing(&mut closing);
         }
-        portrait.note(packed.index.anomalies());
+        identity.add_anomalies(packed.index.anomalies());
         let faults = &recordings.config().faults;
         let failed = |source: io::Error| {
-            SealError::Event(LedgerError { doing: "could not take an event", source: source.into() })
+            SealError::Event(LedgerError { failure: "could not take an event", source: source.into() })
         };
         faults.check(Step::EndEvent, Moment::Before).map_err(failed)?;
-        live.seal_from(recordings.ledger().size());
-        recordings.ledger().emit(portrait.ended(&closing)).await.map_err(SealError::Event)?;
+        live.set_min_terminal_index(recordings.ledger().size());
+        recordings.ledger().emit(identity.terminal_event(&closing)).await.map_err(SealError::Event)?;
         faults.check(Step::EndEvent, Moment::After).map_err(failed)?;
     }
-    // A crash here leaves spool files of a session whose event is in the trail: the next start removes them.
-    let done = live.clone();
-    blocking(move || done.tape.done()).await.map_err(SealError::Remove)
+    // A crash here leaves spool files of a session whose event is in the trail. The next start removes them.
+    let sealed = live.clone();
+    run_blocking(move || sealed.stream.discard()).await.map_err(SealError::Remove)
 }
 
-/// Which bytes the store holds.
+/// The bytes that the store has under the recording's name.
 #[derive(PartialEq, Eq)]
-enum Stored {
-    /// Those that were packed now.
+enum StoredBytes {
+    /// The bytes that were packed now.
     Packed,
-    /// Those that were received, put there by an earlier attempt; the spool was changed since.
+    /// The received bytes, put there by an earlier attempt. The spool was changed after that.
     Received,
 }
 
-/// A recording ready for the store.
-pub(super) struct Packed {
+/// A recording that is ready for the store.
+pub(super) struct PackedRecording {
     pub(super) object: Bytes,
     pub(super) index: Index,
     pub(super) sha256: String,
-    /// Where the spool does not hold what the trail or the receiver saw.
+    /// The first difference between the spool and the session's marks, in words.
     disagreement: Option<String>,
 }
 
-impl Packed {
-    fn correct(&self, closing: &mut Closing) {
+impl PackedRecording {
+    /// Marks the session as failed if the spool's bytes are not the received ones.
+    fn correct_closing(&self, closing: &mut Closing) {
         match &closing.sha256 {
-            // What was received stands, so that whoever checks finds what is stored to be something else.
+            // The hash of the received bytes stays, so that every check shows that the stored bytes differ.
             Some(received) if *received != self.sha256 => {
                 closing.end = End::Failed;
                 let words = "the bytes in the spool are not those that were received";
-                closing.reason = Some(joined(closing.reason.take(), words));
+                closing.reason = Some(append_reason(closing.reason.take(), words));
             }
             Some(_) => {}
             None => closing.sha256 = Some(self.sha256.clone()),
         }
         if let Some(words) = &self.disagreement {
             closing.end = End::Failed;
-            closing.reason = Some(joined(closing.reason.take(), words));
+            closing.reason = Some(append_reason(closing.reason.take(), words));
         }
     }
 }
 
-fn joined(before: Option<String>, words: &str) -> String {
+fn append_reason(before: Option<String>, words: &str) -> String {
     before.map_or_else(|| words.to_owned(), |before| format!("{before}; {words}"))
 }
 
 async fn pack(
     recordings: &Recordings,
-    live: &Arc<Live>,
+    live: &Arc<LiveSession>,
     closing: &Closing,
     marks: &[Event],
-) -> Result<Packed, SealError> {
-    let turn = recordings.inner.sealing.acquire().await.expect("the turns are never closed");
+) -> Result<PackedRecording, SealError> {
+    let permit = recordings.inner.sealing_permits.acquire().await.expect("the semaphore is never closed");
     let (live, bytes) = (live.clone(), closing.bytes);
-    let statements = marks.iter().filter_map(statement_of).collect();
+    let statements = marks.iter().filter_map(mark_statement).collect();
     let local = recordings.inner.local.clone();
-    let packed = blocking(move || pack_now(&live, bytes, statements, local)).await.map_err(SealError::Read);
-    drop(turn);
+    let packed =
+        run_blocking(move || pack_spooled(&live, bytes, statements, local)).await.map_err(SealError::Read);
+    drop(permit);
     packed
 }
 
-/// What a mark says.
-pub(crate) fn statement_of(event: &Event) -> Option<Statement> {
+/// A mark's statement about the recording.
+pub(crate) fn mark_statement(event: &Event) -> Option<Statement> {
     let Some(Detail::Mark(mark)) = &event.detail else { return None };
     Some(Statement { event: event.id.clone(), bytes: mark.bytes?, sha256: mark.sha256.clone()? })
 }
 
-fn pack_now(live: &Live, bytes: u64, marks: Vec<Statement>, local: PathBuf) -> io::Result<Packed> {
+fn pack_spooled(
+    live: &LiveSession,
+    bytes: u64,
+    marks: Vec<Statement>,
+    local: PathBuf,
+) -> io::Result<PackedRecording> {
     let path = local.join(format!("spool/{}.sealing", live.id()));
-    pack_to(&path, bytes, marks, |at, length| live.tape.read(at, length).map(Bytes::from))
+    pack_to(&path, bytes, marks, |at, length| live.stream.read(at, length).map(Bytes::from))
 }
 
-/// Packs `bytes` bytes, as `read` gives them from an offset. Compressed into a file at `path`, so that a large recording
-/// is not held in memory while it grows; the file is gone afterwards.
+/// Packs `bytes` bytes, which `read` returns by offset and length. They are compressed into a temporary file at `path`,
+/// so that a large recording is in memory only when it is complete.
 pub(super) fn pack_to(
     path: &Path,
     bytes: u64,
     marks: Vec<Statement>,
     mut read: impl FnMut(u64, usize) -> io::Result<Bytes>,
-) -> io::Result<Packed> {
+) -> io::Result<PackedRecording> {
     let mut writer = SeekableWriter::new(io::BufWriter::new(fs::File::create(path)?))?;
     let (mut index, mut hasher) = (IndexBuilder::default(), Sha256::new());
     let mut checker = Checker::new(marks, None);
@@ -214,24 +224,29 @@ pub(super) fn pack_to(
     fs::remove_file(path)?;
     let found = checker.finish();
     let disagreement = found.first().map(ToString::to_string);
-    Ok(Packed { object, index: index.finish(), sha256: hex::encode(hasher.finalize()), disagreement })
+    Ok(PackedRecording {
+        object,
+        index: index.finish(),
+        sha256: hex::encode(hasher.finalize()),
+        disagreement,
+    })
 }
 
 async fn put_recording(
     recordings: &Recordings,
-    live: &Live,
-    packed: &Packed,
+    live: &LiveSession,
+    packed: &PackedRecording,
     received: Option<&str>,
-) -> Result<Stored, SealError> {
+) -> Result<StoredBytes, SealError> {
     let key = recording_key(live.id());
     let faults = &recordings.config().faults;
     let failed = |source| SealError::Step { key: key.clone(), source };
     faults.check(Step::PutRecording, Moment::Before).map_err(failed)?;
     let stored = match recordings.store().put_new(&key, packed.object.clone()).await {
-        Ok(()) => Stored::Packed,
+        Ok(()) => StoredBytes::Packed,
         Err(PutError::Exists { .. }) => match sha256_in_store(recordings, live).await? {
-            found if found == packed.sha256 => Stored::Packed,
-            found if received == Some(&found) => Stored::Received,
+            found if found == packed.sha256 => StoredBytes::Packed,
+            found if received == Some(&found) => StoredBytes::Received,
             _ => return Err(SealError::Taken { key }),
         },
         Err(source) => return Err(SealError::Put { key, source }),
@@ -240,8 +255,8 @@ async fn put_recording(
     Ok(stored)
 }
 
-/// Of the received bytes that lie under the name already.
-async fn sha256_in_store(recordings: &Recordings, live: &Live) -> Result<String, SealError> {
+/// The SHA-256 of the unpacked bytes of the recording in the store.
+async fn sha256_in_store(recordings: &Recordings, live: &LiveSession) -> Result<String, SealError> {
     let stored = StoredRecording::open(recordings.store(), live.id()).await.map_err(SealError::Compare)?;
     let hash = stored.stream(0).try_fold(Sha256::new(), |mut hasher, bytes| async move {
         hasher.update(&bytes);
@@ -250,7 +265,8 @@ async fn sha256_in_store(recordings: &Recordings, live: &Live) -> Result<String,
     Ok(hex::encode(hash.await.map_err(SealError::Compare)?.finalize()))
 }
 
-/// Puts the index; gives its SHA-256 once the store has exactly this one. A recording is whole without it.
+/// Puts the index, and returns its SHA-256 if the store then has exactly this index. A recording is complete without
+/// it.
 pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, index: &Index) -> Option<String> {
     let key = index_key(session);
     let faults = &recordings.config().faults;
@@ -260,8 +276,8 @@ pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, inde
         match recordings.store().put_new(&key, packed.clone()).await {
             Ok(()) => {}
             Err(PutError::Exists { .. }) => {
-                let there = recordings.store().get(&key).await.map_err(|error| with_causes(&error))?;
-                if there != packed {
+                let stored = recordings.store().get(&key).await.map_err(|error| with_causes(&error))?;
+                if stored != packed {
                     return Err("another one is there already, which is not used".to_owned());
                 }
             }
@@ -279,7 +295,7 @@ pub(super) async fn put_index(recordings: &Recordings, session: &SessionId, inde
     }
 }
 
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     run: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))

@@ -1,5 +1,5 @@
-//! What a look at the control plane tells, as snapshots: everything when the story begins, and on the last evening who
-//! is there and who was seen when.
+//! Snapshots of the control plane: everything at the start of the story, and devices and people with their presence on the
+//! last evening.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ pub(super) fn plan(plan: &mut Plan) {
             of_type: Some(name.to_owned()),
             ..Target::default()
         };
-        seen(world, "policy", named("policy"), policy);
+        emit_snapshot(world, "policy", named("policy"), policy);
         let dns = json(&serde_json::json!({
             "magicDNS": true, "nameservers": ["192.0.2.53"], "searchPaths": ["example.com"],
         }));
-        seen(world, "dns", named("dns"), dns);
+        emit_snapshot(world, "dns", named("dns"), dns);
     });
     plan.add(plan.days.at(1, 23, 55), devices_and_people);
 }
@@ -44,7 +44,7 @@ fn devices_and_people(world: &mut World) {
             of_type: Some("device".to_owned()),
             ..world.target(machine)
         };
-        seen(world, "device", target, json(&state));
+        emit_snapshot(world, "device", target, json(&state));
     }
     for person in 0..world.company.people.len() {
         let state = &world.company.people[person].state;
@@ -56,11 +56,11 @@ fn devices_and_people(world: &mut World) {
             ..Target::default()
         };
         let new = json(state);
-        seen(world, "user", target, new);
+        emit_snapshot(world, "user", target, new);
     }
 }
 
-/// How long a machine has been away: servers never are, of people's some are, a few for days.
+/// The time since a machine was online: zero for servers and most others, days for a few.
 fn away(machine: usize, state: &DeviceState) -> Duration {
     const MINUTE: u64 = 60;
     const DAY: u64 = 24 * 60 * MINUTE;
@@ -72,7 +72,7 @@ fn away(machine: usize, state: &DeviceState) -> Duration {
     }
 }
 
-fn seen(world: &mut World, property: &str, target: Target, new: meshtrail_event::Json) {
+fn emit_snapshot(world: &mut World, property: &str, target: Target, new: meshtrail_event::Json) {
     let mut draft = world.draft(Kind::ConfigSnapshot);
     draft.actor = Actor { service: Some("tailscale".to_owned()), ..Actor::default() };
     draft.target = target;
@@ -82,5 +82,5 @@ fn seen(world: &mut World, property: &str, target: Target, new: meshtrail_event:
         property: Some(property.to_owned()),
         ..Change::default()
     })));
-    world.tell(source::DEVICES, draft);
+    world.emit(source::DEVICES, draft);
 }

@@ -1,11 +1,11 @@
-//! Made-up events that behave like a mesh's: the same seed gives the same events.
+//! Generated events of a mesh: the same seed gives the same events.
 //!
 //! People have a few devices each and working hours; servers have tags. Node agents report their connections'
-//! counts every five seconds in one batch, so that most flows come again in the next window with other counts; ports
-//! and sizes are spread as they are on a real mesh: few well-known, many ephemeral, sizes over many magnitudes.
+//! counts every five seconds in one batch, so that most flows occur again in the next window with other counts. Ports
+//! and sizes are distributed as on a real mesh: few well-known ports, many ephemeral ones, sizes over many magnitudes.
 //!
-//! Figures of size, appending, sealing and proving are of these windows. What is asked in masses, over months and working
-//! hours, is asked of `meshtrail_demo::Masses`, which has no such windows: neither stands for the other.
+//! Benchmarks of size, appending, sealing and proving use these windows. Benchmarks of queries over months and working
+//! hours use `meshtrail_demo::SyntheticEvents`, which has no windows; their figures are not comparable.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,13 +29,13 @@ pub fn events(seed: u64) -> impl Iterator<Item = Event> {
     Mesh::new(seed, Mix::Everything)
 }
 
-/// Flow records alone.
+/// Flow records only.
 pub fn flows(seed: u64) -> impl Iterator<Item = Event> {
     Mesh::new(seed, Mix::Flows)
 }
 
-/// Flow records before anyone resolved who is behind them: the shortest events there are in masses.
-pub fn brief(seed: u64) -> impl Iterator<Item = Event> {
+/// Flow records with unresolved identities: the shortest frequent events.
+pub fn brief_flows(seed: u64) -> impl Iterator<Item = Event> {
     Mesh::new(seed, Mix::BriefFlows)
 }
 
@@ -51,7 +51,7 @@ enum Mix {
 pub struct Random(u64);
 
 impl Random {
-    /// Begins at `seed`.
+    /// A generator with this seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -70,31 +70,31 @@ impl Random {
         (self.any() % end.max(1) as u64) as usize
     }
 
-    /// Between 0 and 1.
-    pub fn part(&mut self) -> f64 {
+    /// A number between 0 and 1.
+    pub fn fraction(&mut self) -> f64 {
         (self.any() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// One of `all`, the first ones far more often than the last.
+    /// One of `all`; the first ones are far more frequent than the last.
     pub fn favourite<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        let place = (self.part().powi(3) * all.len() as f64) as usize;
+        let place = (self.fraction().powi(3) * all.len() as f64) as usize;
         &all[place.min(all.len() - 1)]
     }
 
-    /// A size over many magnitudes, around e^`middle`.
+    /// A log-normal size around e^`middle`.
     fn size(&mut self, middle: f64, spread: f64) -> u64 {
-        let normal: f64 = (0..12).map(|_| self.part()).sum::<f64>() - 6.0;
+        let normal: f64 = (0..12).map(|_| self.fraction()).sum::<f64>() - 6.0;
         (middle + spread * normal).exp() as u64
     }
 }
 
-/// One device, who it belongs to, and what it has sent.
+/// One device, its owner and its sender state.
 struct Node {
     device: Arc<Device>,
     person: Option<Arc<Person>>,
     source: SourceName,
     sequence: u64,
-    /// Hours that its person's day is behind UTC.
+    /// Hours by which its person's day is behind UTC.
     offset: i64,
     window: i64,
     connections: Vec<Connection>,
@@ -111,7 +111,7 @@ struct Connection {
 struct Mesh {
     random: Random,
     nodes: Vec<Node>,
-    /// When each node reports next.
+    /// The time of each node's next report.
     due: BinaryHeap<Reverse<(i64, usize)>>,
     ready: std::collections::VecDeque<Event>,
     mix: Mix,
@@ -134,34 +134,34 @@ impl Mesh {
         }
         let mut due = BinaryHeap::new();
         for (number, node) in nodes.iter_mut().enumerate() {
-            node.window = BEGIN + (random.part() * WINDOW as f64) as i64;
+            node.window = BEGIN + (random.fraction() * WINDOW as f64) as i64;
             due.push(Reverse((node.window + WINDOW, number)));
         }
         let ready = std::collections::VecDeque::new();
         Self { random, nodes, due, ready, mix, sessions: 0, recorder: 0, collector: 0 }
     }
 
-    /// One node's next report, and what else happened meanwhile.
+    /// One node's next report, and other events of the same time.
     fn report(&mut self) {
         let Reverse((end, number)) = self.due.pop().expect("every node reports again");
         let start = self.nodes[number].window;
-        let received = end + 20_000_000 + (self.random.part() * 180_000_000.0) as i64;
+        let received = end + 20_000_000 + (self.random.fraction() * 180_000_000.0) as i64;
         self.churn(number, end);
         for connection in 0..self.nodes[number].connections.len() {
-            // An idle connection counts nothing in this window.
-            if self.random.part() < 0.7 {
+            // An idle connection has no counts in this window.
+            if self.random.fraction() < 0.7 {
                 let event = self.flow(number, connection, (start, end), received);
                 self.ready.push_back(event);
-                if self.mix == Mix::Everything && self.random.part() < 0.55 {
-                    self.other(received);
+                if self.mix == Mix::Everything && self.random.fraction() < 0.55 {
+                    self.other_event(received);
                 }
             }
         }
         self.nodes[number].window = end;
-        self.due.push(Reverse((end + WINDOW + (self.random.part() * 3_000_000.0) as i64, number)));
+        self.due.push(Reverse((end + WINDOW + (self.random.fraction() * 3_000_000.0) as i64, number)));
     }
 
-    /// Opens and closes connections: more of them in working hours, always some between servers.
+    /// Opens and closes connections: more in working hours, always some between servers.
     fn churn(&mut self, number: usize, now: i64) {
         let nodes = self.nodes.len();
         let node = &mut self.nodes[number];
@@ -172,7 +172,7 @@ impl Mesh {
             (Some(_), false) => 1,
             (None, _) => 5,
         };
-        node.connections.retain(|_| self.random.part() > 0.06);
+        node.connections.retain(|_| self.random.fraction() > 0.06);
         while node.connections.len() < wanted {
             let servers: Vec<usize> = (nodes - SERVERS..nodes).collect();
             let (proto, to_port, middle) = *self.random.favourite(&[
@@ -220,7 +220,7 @@ impl Mesh {
         let mut draft = Draft::new(Kind::FlowCounted, Timestamp::from_nanos(window.1));
         draft.detail = Some(Detail::Flow(Box::new(flow)));
         if self.mix == Mix::BriefFlows {
-            return self.sent_by(number, draft, received);
+            return self.event_of_node(number, draft, received);
         }
         draft.actor.device = Some(
             Device { id: node.device.id.clone(), name: node.device.name.clone(), ..Device::default() }.into(),
@@ -235,22 +235,22 @@ impl Mesh {
             status: IdentityStatus::Resolved,
             ..Identity::default()
         };
-        self.sent_by(number, draft, received)
+        self.event_of_node(number, draft, received)
     }
 
-    fn sent_by(&mut self, number: usize, draft: Draft, received: i64) -> Event {
+    fn event_of_node(&mut self, number: usize, draft: Draft, received: i64) -> Event {
         let node = &mut self.nodes[number];
         node.sequence += 1;
         let id = EventId { source: node.source.clone(), epoch: 1, sequence: node.sequence };
         draft.into_event(id, Timestamp::from_nanos(received))
     }
 
-    fn sent_by_server(&mut self, source: &str, sequence: u64, draft: Draft, received: i64) -> Event {
+    fn event_of_server(&mut self, source: &str, sequence: u64, draft: Draft, received: i64) -> Event {
         let source = source.parse().expect("a name written here");
         draft.into_event(EventId { source, epoch: 3, sequence }, Timestamp::from_nanos(received))
     }
 
-    fn other(&mut self, now: i64) {
+    fn other_event(&mut self, now: i64) {
         let laptops = self.nodes.len() - SERVERS;
         let from = self.random.below(laptops);
         let to = laptops + self.random.below(SERVERS);
@@ -309,14 +309,14 @@ impl Mesh {
             verb: Some(verb.to_owned()),
             ..KubeRequest::default()
         })));
-        let event = self.sent_by(to, draft, now);
+        let event = self.event_of_node(to, draft, now);
         self.ready.push_back(event);
     }
 
     fn log(&mut self, from: usize, time: i64, now: i64) {
         let peer = self.random.below(self.nodes.len());
         let peer = self.nodes[peer].device.id.clone().unwrap_or_default();
-        let (a, b) = (self.random.below(65_536), self.random.part() * 80.0);
+        let (a, b) = (self.random.below(65_536), self.random.fraction() * 80.0);
         let text = match self.random.below(4) {
             0 => format!(
                 "magicsock: disco: node [{peer}] now using 192.168.{}.{}:{a} mtu=1360",
@@ -346,7 +346,7 @@ impl Mesh {
             ..LogLine::default()
         };
         draft.detail = Some(Detail::Log(Box::new(line)));
-        let event = self.sent_by(from, draft, now);
+        let event = self.event_of_node(from, draft, now);
         self.ready.push_back(event);
     }
 
@@ -371,11 +371,11 @@ impl Mesh {
             terminal: Some(format!("pts/{}", self.random.below(12))),
         };
         draft.detail = Some(Detail::Login(login));
-        let event = self.sent_by(to, draft, now);
+        let event = self.event_of_node(to, draft, now);
         self.ready.push_back(event);
     }
 
-    /// A session's start, marks and end; one after another, as if it had been short.
+    /// A session's start, marks and end, directly after each other.
     fn session(&mut self, from: usize, to: usize, time: i64, now: i64) {
         self.sessions += 1;
         let started = Timestamp::from_nanos(time);
@@ -411,7 +411,7 @@ impl Mesh {
             width: Some(80 + self.random.below(120) as u64),
             ..SessionFacts::default()
         };
-        self.recorded(
+        self.push_session_event(
             Kind::SshSessionStarted,
             (from, to, now),
             &session,
@@ -422,7 +422,7 @@ impl Mesh {
         for _ in 0..marks {
             bytes += self.random.size(9.0, 1.5);
             let mark = Mark { bytes: Some(bytes), sha256: Some(self.hash()) };
-            self.recorded(Kind::RecordingMark, (from, to, now), &session, Detail::Mark(mark));
+            self.push_session_event(Kind::RecordingMark, (from, to, now), &session, Detail::Mark(mark));
         }
         let ended = SessionFacts {
             bytes: Some(bytes),
@@ -431,10 +431,15 @@ impl Mesh {
             sha256: Some(self.hash()),
             ..facts
         };
-        self.recorded(Kind::SshSessionEnded, (from, to, now), &session, Detail::Session(Box::new(ended)));
+        self.push_session_event(
+            Kind::SshSessionEnded,
+            (from, to, now),
+            &session,
+            Detail::Session(Box::new(ended)),
+        );
     }
 
-    fn recorded(
+    fn push_session_event(
         &mut self,
         kind: Kind,
         (from, to, now): (usize, usize, i64),
@@ -452,7 +457,7 @@ impl Mesh {
         draft.session = Some(session.clone());
         draft.detail = Some(detail);
         self.recorder += 1;
-        let event = self.sent_by_server("main.recorder", self.recorder, draft, now);
+        let event = self.event_of_server("main.recorder", self.recorder, draft, now);
         self.ready.push_back(event);
     }
 
@@ -462,13 +467,13 @@ impl Mesh {
 
     fn own(&mut self, from: usize, time: i64, now: i64) {
         let mut draft = self.draft(Kind::MeshtrailViewed, from, time);
-        let seen = SessionId::new(
+        let session = SessionId::new(
             Timestamp::from_nanos(time),
             "main",
             3,
             1 + self.random.below(self.sessions as usize) as u64,
         );
-        draft.session = seen.ok();
+        draft.session = session.ok();
         let own = Own {
             method: Some("tailnet".to_owned()),
             role: Some("auditor".to_owned()),
@@ -477,7 +482,7 @@ impl Mesh {
         };
         draft.detail = Some(Detail::Own(Box::new(own)));
         self.recorder += 1;
-        let event = self.sent_by_server("main.recorder", self.recorder, draft, now);
+        let event = self.event_of_server("main.recorder", self.recorder, draft, now);
         self.ready.push_back(event);
     }
 
@@ -501,7 +506,7 @@ impl Mesh {
         };
         draft.detail = Some(Detail::Change(Box::new(change)));
         self.collector += 1;
-        let event = self.sent_by_server("main.tailscale-api", self.collector, draft, now);
+        let event = self.event_of_server("main.tailscale-api", self.collector, draft, now);
         self.ready.push_back(event);
     }
 }
@@ -531,18 +536,23 @@ fn laptop(random: &mut Random, person: usize, device: usize, number: usize) -> N
         login: format!("{name}@example.com"),
         name: Some(format!("{}{} Example", name[..1].to_uppercase(), &name[1..])),
     };
-    let device = named(random, &format!("{name}-{}-{device}", os.to_lowercase()), os, number, &[]);
+    let device = new_device(random, &format!("{name}-{}-{device}", os.to_lowercase()), os, number, &[]);
     node(random, device, Some(login), [-1, 0, 5, 8][person % 4])
 }
 
 fn server(random: &mut Random, server: usize, number: usize) -> Node {
     let role = ["web", "db", "ci", "cache"][server % 4];
-    let device =
-        named(random, &format!("{role}-{server:02}"), "linux", number, &[&format!("tag:{role}"), "tag:prod"]);
+    let device = new_device(
+        random,
+        &format!("{role}-{server:02}"),
+        "linux",
+        number,
+        &[&format!("tag:{role}"), "tag:prod"],
+    );
     node(random, device, None, 0)
 }
 
-fn named(random: &mut Random, name: &str, os: &str, number: usize, tags: &[&str]) -> Device {
+fn new_device(random: &mut Random, name: &str, os: &str, number: usize, tags: &[&str]) -> Device {
     let (high, low) = (number / 200 + 64, number % 200 + 10);
     Device {
         addresses: vec![

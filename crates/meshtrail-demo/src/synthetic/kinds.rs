@@ -1,4 +1,4 @@
-//! What each kind of event in masses says.
+//! The content of each kind of event.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use meshtrail_event::{
     LogLine, Login, Outcome, Own, Person, SessionFacts, SessionId, Target, Timestamp,
 };
 
-use super::{CONTROL, Making, RECORDER};
+use super::{CONTROL, RECORDER, SyntheticEventsIter};
 use crate::calendar::SECOND;
 use crate::random::Random;
 
-impl Making {
+impl SyntheticEventsIter {
     fn draft(&self, kind: Kind, from: usize, time: i64) -> Draft {
-        let face = &self.faces[from];
+        let template = &self.templates[from];
         let mut draft = Draft::new(kind, Timestamp::from_nanos(time));
-        draft.actor = actor(face.whole.clone(), face.owner.clone());
-        draft.identity = known(time);
+        draft.actor = actor(template.whole.clone(), template.owner.clone());
+        draft.identity = resolved_identity(time);
         draft
     }
 
     fn on(&self, to: usize) -> Target {
-        Target { device: Some(self.faces[to].whole.clone()), ..Target::default() }
+        Target { device: Some(self.templates[to].whole.clone()), ..Target::default() }
     }
 
     pub(super) fn flow(&mut self, from: usize, to: usize, time: i64, received: i64) -> Event {
-        let (proto, port, middle) = *self.random.favourite(&[
+        let (proto, port, middle) = *self.random.skewed(&[
             (6, 443, 9_000),
             (6, 5432, 2_500),
             (6, 22, 1_200),
@@ -38,7 +38,7 @@ impl Making {
         ]);
         let ephemeral = 32_768 + self.random.below(28_232);
         let (sent, got) = (60 + self.random.size(middle), 60 + self.random.size(middle * 3));
-        let (near, far) = (&self.faces[from], &self.faces[to]);
+        let (near, far) = (&self.templates[from], &self.templates[to]);
         let window = 5 * SECOND;
         let flow = Flow {
             dst: Some(with_port(&far.address, port)),
@@ -58,7 +58,7 @@ impl Making {
         };
         let mut draft = Draft::new(Kind::FlowCounted, Timestamp::from_nanos(time));
         draft.actor = actor(near.brief.clone(), near.brief_owner.clone());
-        draft.identity = known(time / (30 * SECOND) * (30 * SECOND));
+        draft.identity = resolved_identity(time / (30 * SECOND) * (30 * SECOND));
         draft.target.device = Some(far.brief.clone());
         draft.detail = Some(Detail::Flow(Box::new(flow)));
         self.sent_by(from, draft, received)
@@ -66,7 +66,7 @@ impl Making {
 
     pub(super) fn log(&mut self, from: usize, to: usize, time: i64, received: i64) -> Event {
         let (number, small) = (self.random.below(65_536), self.random.below(300));
-        let peer = self.faces[to].brief.id.clone().unwrap_or_default();
+        let peer = self.templates[to].brief.id.clone().unwrap_or_default();
         let text = match self.random.below(4) {
             0 => format!(
                 "magicsock: disco: node [{peer}] now using 192.0.2.{}:{number} mtu=1360",
@@ -90,9 +90,9 @@ impl Making {
     }
 
     pub(super) fn kube(&mut self, from: usize, to: usize, time: i64, received: i64) -> Event {
-        let verb = *self.random.favourite(&["list", "get", "watch", "patch", "create", "delete"]);
-        let resource = *self.random.favourite(&["pods", "deployments", "events", "secrets", "services"]);
-        let namespace = *self.random.favourite(&["default", "payments", "search", "billing", "kube-system"]);
+        let verb = *self.random.skewed(&["list", "get", "watch", "patch", "create", "delete"]);
+        let resource = *self.random.skewed(&["pods", "deployments", "events", "secrets", "services"]);
+        let namespace = *self.random.skewed(&["default", "payments", "search", "billing", "kube-system"]);
         let name = format!("{resource}-{:x}", self.random.below(400));
         let denied = self.random.once_in(50);
         let mut draft = self.draft(Kind::KubeRequestDone, from, time);
@@ -121,13 +121,13 @@ impl Making {
         let kind = if self.random.once_in(2) { Kind::SshLogin } else { Kind::SshLogout };
         let mut draft = self.draft(kind, from, time);
         draft.target = self.on(to);
-        let account = *self.random.favourite(&["root", "deploy", "ubuntu", "postgres"]);
+        let account = *self.random.skewed(&["root", "deploy", "ubuntu", "postgres"]);
         draft.target.account = Some(account.to_owned());
         draft.outcome = if fails { Outcome::Failure } else { Outcome::Success };
         let port = 32_768 + self.random.below(28_000);
         draft.detail = Some(Detail::Login(Login {
             method: Some("tailscale".to_owned()),
-            peer: Some(with_port(&self.faces[from].address, port)),
+            peer: Some(with_port(&self.templates[from].address, port)),
             pid: Some(1000 + self.random.below(3_000_000)),
             reason: fails.then(|| "no matching rule".to_owned()),
             service: Some("sshd".to_owned()),
@@ -153,9 +153,9 @@ impl Making {
             ended: Some(Timestamp::from_nanos(time)),
             height: Some(24 + self.random.below(40)),
             marks: Some(1 + self.random.below(4)),
-            peer: Some(with_port(&self.faces[to].address, 32_768 + self.random.below(28_000))),
+            peer: Some(with_port(&self.templates[to].address, 32_768 + self.random.below(28_000))),
             protocol: Some("v2".to_owned()),
-            recorded_by: self.faces[to].whole.name.clone(),
+            recorded_by: self.templates[to].whole.name.clone(),
             sha256: Some(self.random.hex(64)),
             started: Some(started),
             terminal: Some("xterm-256color".to_owned()),
@@ -175,7 +175,7 @@ impl Making {
         draft.target = self.on(to);
         draft.target.of_type = Some("device".to_owned());
         let tags = |random: &mut Random| {
-            Json::from(&serde_json::json!([random.favourite(&["tag:prod", "tag:db", "tag:ci"])]))
+            Json::from(&serde_json::json!([random.skewed(&["tag:prod", "tag:db", "tag:ci"])]))
         };
         let change = Change {
             action: Some("UPDATE".to_owned()),
@@ -191,8 +191,8 @@ impl Making {
 
     pub(super) fn viewed(&mut self, from: usize, time: i64, received: i64) -> Event {
         let mut draft = self.draft(Kind::MeshtrailViewed, from, time);
-        let seen = 1 + self.random.below(self.sessions.max(1));
-        draft.session = SessionId::new(Timestamp::from_nanos(time), "main", 1, seen).ok();
+        let session = 1 + self.random.below(self.sessions.max(1));
+        draft.session = SessionId::new(Timestamp::from_nanos(time), "main", 1, session).ok();
         let own = Own {
             method: Some("tailnet".to_owned()),
             role: Some("auditor".to_owned()),
@@ -209,7 +209,7 @@ fn actor(device: Arc<Device>, person: Option<Arc<Person>>) -> Actor {
     Actor { device: Some(device), person, tags, ..Actor::default() }
 }
 
-fn known(as_of: i64) -> Identity {
+fn resolved_identity(as_of: i64) -> Identity {
     Identity {
         as_of: Some(Timestamp::from_nanos(as_of)),
         provider: Some("directory".to_owned()),
@@ -218,7 +218,7 @@ fn known(as_of: i64) -> Identity {
     }
 }
 
-/// `address:port`, written without the detour over a formatter.
+/// `address:port`, without the cost of a formatter.
 fn with_port(address: &str, port: u64) -> String {
     let mut text = String::with_capacity(address.len() + 6);
     text.push_str(address);

@@ -1,4 +1,6 @@
-//! A session as the outside sees it.
+//! [`Session`]: the public description of one recorded session, as the API and the console show it.
+//!
+//! Made from memory while the session is not sealed, from its terminal event after that.
 
 use meshtrail_event::{
     Actor, Detail, Event, EventId, Identity, Kind, SessionFacts, SessionId, Target, Timestamp,
@@ -7,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::End,
-    portrait::{Portrait, SessionKind},
+    session_identity::{SessionIdentity, SessionKind},
 };
 
-/// Where a session stands.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionState {
-    /// Bytes may still come.
+    /// Bytes may still be received.
     Live,
     /// The sender ended it.
     Ended,
-    /// The upload was cut off; what came is kept.
+    /// The upload was cut off; the received bytes are kept.
     Interrupted,
-    /// It can't be taken as a recording; what came is kept.
+    /// It is no valid recording; the received bytes are kept.
     Failed,
 }
 
@@ -34,32 +36,32 @@ impl From<End> for SessionState {
     }
 }
 
-/// One recorded session. What is self-reported says so in `identity`; text in it came from other machines.
+/// One recorded session. `identity` tells whether the actor is self-reported. Texts in it are from other machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// Its id.
+    /// The session's id.
     pub id: SessionId,
     /// SSH or Kubernetes.
     pub kind: SessionKind,
-    /// Where it stands.
+    /// The state.
     pub state: SessionState,
     /// Who opened it.
     pub actor: Actor,
-    /// On what.
+    /// The target it was opened on.
     pub target: Target,
-    /// How the actor is known.
+    /// The source and the status of the actor's identity.
     pub identity: Identity,
     /// The command; absent for a shell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// When it started, by our clock.
+    /// When it started, by the recorder's clock.
     pub started: Timestamp,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// Received bytes; of a live session, the durable ones.
+    /// The number of received bytes; of a live session, of durable bytes.
     pub bytes: u64,
-    /// SHA-256 of the received bytes, once it ended.
+    /// SHA-256 of the received bytes of a session that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// Columns of the first terminal.
@@ -74,28 +76,28 @@ pub struct Session {
     /// The local account used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_user: Option<String>,
-    /// The user name that was asked for.
+    /// The requested user name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_user: Option<String>,
-    /// Why it ended, where that says more than the state.
+    /// Why it ended, where the state alone does not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What this kind of client does not send.
+    /// The data that this kind of client does not send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
-    /// What the stream got wrong.
+    /// Errors in the stream, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anomalies: Vec<String>,
-    /// The event that ended it.
+    /// The terminal event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
-    /// Where that event stands in the trail, for who read it there.
+    /// The terminal event's index, where it was read from the trail.
     #[serde(skip)]
     pub index: Option<u64>,
-    /// The event that said it started.
+    /// The start event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_event: Option<EventId>,
-    /// Marks made of it so far.
+    /// The number of its marks so far.
     pub marks: u64,
     /// `address:port` of the node that recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,30 +105,30 @@ pub struct Session {
     /// The node that recorded, by its full name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded_by: Option<String>,
-    /// The connection it was on, shared by all its sessions.
+    /// The SSH connection, which its sessions share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
-    /// `v1` or `v2` of the recorder protocol.
+    /// The version of the recorder protocol: `v1` or `v2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// Where its recording was imported from; absent for one that was witnessed while it ran.
+    /// The origin of an imported recording; absent for one that was recorded here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<String>,
-    /// SHA-256 of its index, where the event that ended it names one.
+    /// SHA-256 of its index, where the terminal event names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index_sha256: Option<String>,
-    /// When the last byte came, of a live session.
+    /// When the last bytes of a live session were received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_output: Option<Timestamp>,
 }
 
 impl Session {
-    pub(crate) fn new(portrait: Portrait, state: SessionState) -> Self {
-        let Portrait { kind, session, actor, target, identity, facts } = portrait;
-        Self::of(session, kind, state, (actor, target, identity), facts)
+    pub(crate) fn new(session_identity: SessionIdentity, state: SessionState) -> Self {
+        let SessionIdentity { kind, session, actor, target, identity, facts } = session_identity;
+        Self::from_parts(session, kind, state, (actor, target, identity), facts)
     }
 
-    fn of(
+    fn from_parts(
         id: SessionId,
         kind: SessionKind,
         state: SessionState,
@@ -167,19 +169,19 @@ impl Session {
         }
     }
 
-    /// The session that this event ends; nothing for every other event.
-    pub fn of_end(event: &Event) -> Option<Session> {
-        let (kind, state) = ending(&event.kind)?;
+    /// The session that a terminal event ends; `None` for every other event.
+    pub fn from_terminal_event(event: &Event) -> Option<Session> {
+        let (kind, state) = kind_and_state(&event.kind)?;
         let Some(Detail::Session(facts)) = &event.detail else { return None };
         let parties = (event.actor.clone(), event.target.clone(), event.identity.clone());
-        let mut session = Self::of(event.session.clone()?, kind, state, parties, (**facts).clone());
+        let mut session = Self::from_parts(event.session.clone()?, kind, state, parties, (**facts).clone());
         session.started = facts.started.unwrap_or(event.time);
         session.event = Some(event.id.clone());
         Some(session)
     }
 
-    /// The session as it was at `time`: one that ended later was live.
-    pub(crate) fn at(self, time: Timestamp) -> Session {
+    /// The session as of `time`: one that ended later was live.
+    pub(crate) fn as_of(self, time: Timestamp) -> Session {
         if self.ended.is_none_or(|ended| ended <= time) {
             return self;
         }
@@ -195,13 +197,14 @@ impl Session {
         }
     }
 
-    /// The same for an event that was read at its place in the trail.
-    pub(crate) fn of_end_at((index, event): &(u64, Event)) -> Option<Session> {
-        Session::of_end(event).map(|session| Session { index: Some(*index), ..session })
+    /// The same, with the event's index in the trail.
+    pub(crate) fn from_indexed_event((index, event): &(u64, Event)) -> Option<Session> {
+        Session::from_terminal_event(event).map(|session| Session { index: Some(*index), ..session })
     }
 }
 
-fn ending(kind: &Kind) -> Option<(SessionKind, SessionState)> {
+/// The kind and the state that a terminal event's kind stands for.
+fn kind_and_state(kind: &Kind) -> Option<(SessionKind, SessionState)> {
     Some(match kind {
         Kind::SshSessionEnded => (SessionKind::Ssh, SessionState::Ended),
         Kind::SshSessionInterrupted => (SessionKind::Ssh, SessionState::Interrupted),

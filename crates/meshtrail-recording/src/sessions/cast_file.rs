@@ -1,7 +1,7 @@
-//! Recordings that are whole before they come here: read, packed and put, without a journal.
+//! Complete recordings in files: read, packed and put into the store without the journal.
 //!
-//! The bytes go to the store first, then the events that tell of them. A crash between leaves an object that nothing
-//! refers to: taking the same recording in again puts it under another name.
+//! The bytes are put into the store first, then the events are appended. A crash in between leaves an object without an
+//! event; importing the same recording again puts it under another name.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use meshtrail_event::{SessionId, Timestamp};
 use meshtrail_trail::store::{Key, PutError};
 use sha2::{Digest, Sha256};
 
-use super::{Recordings, finish};
+use super::{Recordings, sealing};
 use crate::{
     cast::{Anomalies, Header, HeaderError, LineSplitter, MAX_HEADER, Piece, Repair, Split},
     seal::recording_key,
@@ -23,8 +23,8 @@ use crate::{
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
 
-/// What a recording's bytes say, read once from first to last.
-pub(super) struct Read {
+/// The properties of a recording's bytes.
+pub(super) struct CastSummary {
     pub(super) header: Header,
     pub(super) bytes: u64,
     pub(super) sha256: String,
@@ -32,54 +32,44 @@ pub(super) struct Read {
     pub(super) length: std::time::Duration,
     pub(super) anomalies: Anomalies,
     /// Whether it ends within a line.
-    pub(super) cut: bool,
+    pub(super) is_cut_off: bool,
 }
 
 /// Why a file is no recording.
 #[derive(Debug, thiserror::Error)]
-pub enum Damage {
-    /// It has no bytes.
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CastFileError {
     #[error("it is empty")]
     Empty,
-    /// Its first line is no header.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// Its first line has no end.
     #[error("it ends within its first line")]
     NoLine,
-    /// No line below the header can be read.
     #[error("none of its lines below the header can be read")]
     NoEvents,
-    /// Nothing says when it began.
     #[error("header.timestamp: missing, and the file's name does not tell when it began either")]
     NoStart,
 }
 
-/// Why a whole recording could not be put into the store.
+/// Why a file could not be put into the store as a recording.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
-    /// The file can't be read, or not be packed beside the spool.
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum StoreFileError {
+    /// The packed bytes are written to the spool's folder.
     #[error("its bytes can't be read or packed")]
     Read(#[source] io::Error),
-    /// The store did not take it.
     #[error("the store did not take {key}")]
-    Put {
-        /// Under which name.
-        key: Key,
-        /// Why.
-        source: PutError,
-    },
-    /// The file is not what it was a moment ago.
+    Put { key: Key, source: PutError },
     #[error("its bytes changed while they were read")]
     Changed,
 }
 
-/// Reads a file from first to last, with bounded memory.
-pub(super) fn read(path: &Path) -> io::Result<Result<Read, Damage>> {
+/// Reads a whole file, with bounded memory.
+pub(super) fn read(path: &Path) -> io::Result<Result<CastSummary, CastFileError>> {
     let mut file = fs::File::open(path)?;
     let header = match first_line(&mut file)? {
         Ok(header) => header,
-        Err(damage) => return Ok(Err(damage)),
+        Err(error) => return Ok(Err(error)),
     };
     file.rewind()?;
     let (mut hasher, mut repair, mut bytes) = (Sha256::new(), Repair::default(), 0);
@@ -94,74 +84,78 @@ pub(super) fn read(path: &Path) -> io::Result<Result<Read, Damage>> {
         last = read[length - 1];
     }
     repair.finish();
-    // A file of a header alone is a session in which nothing was shown; one of a header and rubbish is none.
+    // A header alone is a session without output. A header followed by lines that can't be read is no recording.
     if events == 0 && repair.lines() > 1 {
-        return Ok(Err(Damage::NoEvents));
+        return Ok(Err(CastFileError::NoEvents));
     }
-    Ok(Ok(Read {
+    Ok(Ok(CastSummary {
         header,
         bytes,
         sha256: hex::encode(hasher.finalize()),
         length: std::time::Duration::try_from_secs_f64(repair.time()).unwrap_or_default(),
         anomalies: repair.anomalies().clone(),
-        cut: last != b'\n',
+        is_cut_off: last != b'\n',
     }))
 }
 
-fn first_line(file: &mut fs::File) -> io::Result<Result<Header, Damage>> {
+fn first_line(file: &mut fs::File) -> io::Result<Result<Header, CastFileError>> {
     let mut start = Vec::new();
     file.take(MAX_HEADER as u64 + 2).read_to_end(&mut start)?;
     if start.is_empty() {
-        return Ok(Err(Damage::Empty));
+        return Ok(Err(CastFileError::Empty));
     }
     let mut splitter = LineSplitter::new(MAX_HEADER);
     let mut found = None;
     splitter.push(&start, |_, split| {
         found.get_or_insert_with(|| match split {
-            Split::Line(line) => Header::parse(line, &mut Anomalies::default()).map_err(Damage::Header),
-            _ => Err(Damage::Header(HeaderError::TooLong { length: start.len() as u64 })),
+            Split::Line(line) => {
+                Header::parse(line, &mut Anomalies::default()).map_err(CastFileError::Header)
+            }
+            _ => Err(CastFileError::Header(HeaderError::TooLong { length: start.len() as u64 })),
         });
     });
     let long = start.len() > MAX_HEADER;
-    let none =
-        || if long { HeaderError::TooLong { length: start.len() as u64 }.into() } else { Damage::NoLine };
+    let none = || {
+        if long { HeaderError::TooLong { length: start.len() as u64 }.into() } else { CastFileError::NoLine }
+    };
     Ok(found.unwrap_or_else(|| Err(none())))
 }
 
 impl Recordings {
-    /// A name for a session that began at `started`.
-    pub(super) fn name_session(&self, started: Timestamp) -> SessionId {
-        let number = self.inner.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    /// A new id for a session that began at `started`.
+    pub(super) fn new_session_id(&self, started: Timestamp) -> SessionId {
+        let number = self.inner.next_number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         SessionId::new(started, self.ledger().trail(), self.ledger().epoch(), number)
             .expect("a trail's name can stand in a session's id")
     }
 
-    /// Packs a file's bytes and puts them and their index into the store; gives the index's SHA-256, if it is there.
-    pub(super) async fn place(
+    /// Packs a file's bytes, and puts them and their index into the store. Returns the index's SHA-256, if the store
+    /// has it.
+    pub(super) async fn store_file(
         &self,
         session: &SessionId,
         file: PathBuf,
         (bytes, sha256): (u64, &str),
-    ) -> Result<Option<String>, PlaceError> {
+    ) -> Result<Option<String>, StoreFileError> {
         let scratch = self.inner.local.join(format!("spool/{session}.sealing"));
-        let turn = self.inner.sealing.acquire().await.expect("the turns are never closed");
+        let permit = self.inner.sealing_permits.acquire().await.expect("the semaphore is never closed");
         let pack = move || {
             let mut file = fs::File::open(file)?;
-            finish::pack_to(&scratch, bytes, Vec::new(), |_, length| {
+            sealing::pack_to(&scratch, bytes, Vec::new(), |_, length| {
                 let mut piece = vec![0; length];
                 let read = file.read(&mut piece)?;
                 piece.truncate(read);
                 Ok(Bytes::from(piece))
             })
         };
-        let packed = finish::blocking(pack).await.map_err(PlaceError::Read)?;
-        drop(turn);
+        let packed = sealing::run_blocking(pack).await.map_err(StoreFileError::Read)?;
+        drop(permit);
         if packed.sha256 != sha256 {
-            return Err(PlaceError::Changed);
+            return Err(StoreFileError::Changed);
         }
         let key = recording_key(session);
         let put = self.store().put_new(&key, packed.object).await;
-        put.map_err(|source| PlaceError::Put { key, source })?;
-        Ok(finish::put_index(self, session, &packed.index).await)
+        put.map_err(|source| StoreFileError::Put { key, source })?;
+        Ok(sealing::put_index(self, session, &packed.index).await)
     }
 }
