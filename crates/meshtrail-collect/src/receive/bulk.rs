@@ -115,19 +115,19 @@ impl Bulk {
     }
 
     async fn store(&self, body: &Bytes) -> Response {
-        let items = match parse_items(body) {
-            Ok(items) => items,
+        let requested = match parse_items(body) {
+            Ok(requested) => requested,
             Err(reason) => return refusal(StatusCode::BAD_REQUEST, "illegal_argument_exception", &reason),
         };
         let intake = match self.writer.bodies.begin(&self.shared.wiring.trail, body).await {
             Ok(intake) => intake,
             Err(error) => return trail_unavailable(&error.to_string()),
         };
-        let documents = items.iter().filter_map(|one| one.document.as_ref().ok().copied());
+        let documents = requested.iter().filter_map(|one| one.document.as_ref().ok().copied());
         let groups = Groups::of(documents);
         let (mut records, mut items, mut created, mut errors) =
             (RecordBatch::default(), Vec::new(), Vec::new(), false);
-        for (at, one) in items.iter().enumerate() {
+        for (at, one) in requested.iter().enumerate() {
             let (status, error) = match &one.document {
                 Err(reason) => (400, Some(("document_parsing_exception", reason.clone()))),
                 Ok(_) if at < intake.durable => (201, None),

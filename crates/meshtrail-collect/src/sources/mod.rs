@@ -153,7 +153,7 @@ impl Sources {
 
     /// Registers the source of this name, or sets its cadence if it is registered.
     pub fn register(&self, name: &str, cadence: Cadence) -> Source {
-        self.register_at(name, expect, Timestamp::now())
+        self.register_at(name, cadence, Timestamp::now())
     }
 
     /// [`Sources::register`] at `now`.

@@ -35,7 +35,7 @@ impl Secret {
     }
 
     /// Generates a value for a cookie or a link.
-    pub fn random_text() -> Result<Secret, NoRandomness> {
+    pub fn random() -> Result<Secret, NoRandomness> {
         Ok(Secret(random_text()?))
     }
 
