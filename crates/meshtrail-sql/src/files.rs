@@ -225,8 +225,9 @@ fn slice(file: &Bytes, range: Range<u64>) -> ParquetResult<Bytes> {
     Ok(file.slice(start..end))
 }
 
-/// Stretches that lie side by side are read at once: a column's pages do.
-const GAP: u64 = 64 * 1024;
+/// Stretches that lie side by side are read at once: a column's pages do. A bucket's are joined over wider gaps by its
+/// client; what comes over a worker's socket is better left out than carried along.
+const GAP: u64 = 4 * 1024;
 
 impl Reader {
     async fn read(&self, ranges: Vec<Range<u64>>) -> ParquetResult<Vec<Bytes>> {

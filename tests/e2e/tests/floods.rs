@@ -19,6 +19,9 @@ const GAP: Duration = Duration::from_millis(120);
 /// Who floods, and who goes on: the last byte of their address.
 const FLOODS: u8 = 1;
 const GOES_ON: u8 = 2;
+/// Floods of sockets each come from an address of their own, from here on: connections that are refused by the thousand
+/// leave no ports for the next ones of the same address.
+const SOCKETS_FROM: u8 = 10;
 
 /// How long the other waits for an answer of a port that is flooded.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -79,9 +82,9 @@ impl Drop for Flood {
 }
 
 /// Connections that say only this much; each that is closed is opened again.
-fn sockets(address: SocketAddr, count: usize, says: &'static [u8]) -> Flood {
+fn sockets(from: u8, address: SocketAddr, count: usize, says: &'static [u8]) -> Flood {
     let one = async move || -> Result<()> {
-        let mut stream = connect_from(FLOODS, address).await?;
+        let mut stream = connect_from(from, address).await?;
         stream.write_all(says).await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
         Ok(())
@@ -180,6 +183,7 @@ async fn goes_on<F: Future<Output = Result<Flood>>>(
         all_answer(ports).await.with_context(|| format!("beside {what}"))?;
         let beside = p99(&mut upload).await?;
         drop(flooding);
+        println!("beside {what}: acks p99 {beside:?}, alone {alone:?}");
         seen.push((alone, beside));
         if beside <= (alone * 2).max(Duration::from_millis(50)) {
             return Ok(());
@@ -192,22 +196,22 @@ async fn goes_on<F: Future<Output = Result<Flood>>>(
 async fn one_address_floods_each_port_and_another_records_as_if_alone() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (server, ports) = start(folder.path()).await?;
-    for (what, address, count) in [
-        ("silence at the console", ports.console, 2100),
-        ("silence at the event collector", ports.hec, 1100),
-        ("silence at the bulk receiver", ports.bulk, 1100),
-        ("silence at the log receiver", ports.logtail, 1100),
-        ("silence at the webhooks", ports.webhook, 1100),
-        ("silence at the recorder", ports.recorder, 3000),
-    ] {
-        goes_on(what, ports, async || Ok(sockets(address, count, b""))).await?;
-    }
-    let preface = b"PRI * HTTP/2.0";
-    goes_on("half prefaces", ports, async || Ok(sockets(ports.console, 2100, preface))).await?;
     let upload: &[u8] =
         b"POST /c/x/0000000000000000000000000000000000000000000000000000000000000001 HTTP/1.1\r\n\
                           Host: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
-    goes_on("slow uploads", ports, async || Ok(sockets(ports.logtail, 200, upload))).await?;
+    let floods = [
+        ("silence at the recorder", ports.recorder, 3000, &b""[..]),
+        ("silence at the console", ports.console, 2100, b""),
+        ("silence at the event collector", ports.hec, 1100, b""),
+        ("silence at the bulk receiver", ports.bulk, 1100, b""),
+        ("silence at the log receiver", ports.logtail, 1100, b""),
+        ("silence at the webhooks", ports.webhook, 1100, b""),
+        ("half prefaces", ports.console, 2100, b"PRI * HTTP/2.0"),
+        ("slow uploads", ports.logtail, 200, upload),
+    ];
+    for ((what, address, count, says), from) in floods.into_iter().zip(SOCKETS_FROM..) {
+        goes_on(what, ports, async || Ok(sockets(from, address, count, says))).await?;
+    }
     goes_on("slow events", ports, async || Ok(streams(ports.recorder, 4, "/v2/event", " ").await)).await?;
     goes_on("large recordings", ports, async || torrents(ports.recorder, 4).await).await?;
     let metrics = String::from_utf8(server.get("/metrics").await?.to_vec())?;

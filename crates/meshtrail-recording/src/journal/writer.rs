@@ -339,7 +339,10 @@ mod tests {
         let none_waits = |_| false;
         assert!(!queue.is_ready(|_| true) && queue.take(|_| true).is_empty());
         let first = queue.take(|lane| lane == 7);
-        assert!(first.len() == 1 && first[0].tape.number() == 3, "what another wrote too much holds up nobody");
+        assert!(
+            first.len() == 1 && first[0].tape.number() == 3,
+            "what another wrote too much holds up nobody"
+        );
         queue.push(item(&other, 10, 10));
         let first = queue.take(none_waits);
         assert!(first.iter().any(|item| item.tape.number() == 3), "the other's turn comes at once");

@@ -76,7 +76,8 @@ impl Sender {
     pub(crate) async fn peer(&self, resolver: &Resolver) -> Result<&Peer, Full> {
         let find = async || {
             let asked = tokio::time::timeout(PATIENCE, resolver.who(self.connection)).await;
-            let peer = asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::at(self.connection.peer));
+            let peer =
+                asked.ok().and_then(|found| device_of(&found)).unwrap_or(Peer::at(self.connection.peer));
             self.place.count_for(&peer)?;
             Ok(peer)
         };
