@@ -2,6 +2,7 @@
 //!
 //! The other's acknowledgements stay within twice what they take alone, or 50 ms, whichever is more. Each flood is of a
 //! bounded size: what a port takes of all peers together and more, or what held up others once.
+#![expect(clippy::print_stdout, reason = "a test of times says what it measured")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
