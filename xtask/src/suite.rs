@@ -17,7 +17,7 @@ struct Topic {
 
 const TAILNET: &[&str] = &["ssh", "tailnet", "tailscaled", "tailscale"];
 
-const TOPICS: [Topic; 17] = [
+const TOPICS: [Topic; 18] = [
     Topic { name: "sessions", needs: &["ssh", "asciinema", "tailnet", "tailscaled", "tailscale"] },
     Topic { name: "failures", needs: TAILNET },
     Topic { name: "headscale", needs: &["ssh", "headscale", "tailscaled", "tailscale"] },
@@ -33,12 +33,10 @@ const TOPICS: [Topic; 17] = [
     Topic { name: "kills", needs: &[] },
     Topic { name: "sql", needs: &["psql", "python"] },
     Topic { name: "hostile_sql", needs: &[] },
+    Topic { name: "floods", needs: &[] },
     Topic { name: "engines", needs: &["python", "java"] },
     Topic { name: "older_stores", needs: &[] },
 ];
-
-/// Topics that run only by name. Floods of large recordings still miss their bound: docs/benchmarks.md has the figures.
-const BY_NAME: [Topic; 1] = [Topic { name: "floods", needs: &[] }];
 
 /// Everything, as CI runs it.
 pub(crate) fn test(run: &Run) -> Result<()> {
@@ -191,8 +189,7 @@ fn run_topics(
         &["build", "--workspace", "--bin", "meshtrail", "--bin", "meshtrail-sql", "--locked"],
     ))?;
     let mut found = false;
-    let named = BY_NAME.iter().filter(|topic| only == Some(topic.name));
-    for topic in TOPICS.iter().filter(|topic| only.is_none_or(|name| name == topic.name)).chain(named) {
+    for topic in TOPICS.iter().filter(|topic| only.is_none_or(|name| name == topic.name)) {
         found = true;
         if let Some(why) = missing_need(run, tools, topic) {
             tally.skip(topic.name, count_tests(run, topic)?, &why);
@@ -203,7 +200,7 @@ fn run_topics(
         cargo_test(run, topic.name, &line, tally)?;
     }
     if !found {
-        let names: Vec<_> = TOPICS.iter().chain(&BY_NAME).map(|topic| topic.name).collect();
+        let names: Vec<_> = TOPICS.iter().map(|topic| topic.name).collect();
         bail!("no such topic; there are {}", names.join(", "));
     }
     Ok(())

@@ -225,8 +225,9 @@ fn slice(file: &Bytes, range: Range<u64>) -> ParquetResult<Bytes> {
     Ok(file.slice(start..end))
 }
 
-/// Ranges with at most this gap between them are read at once: the pages of one column are.
-const GAP: u64 = 64 * 1024;
+/// Ranges with at most this gap between them are read at once: the pages of one column are. A bucket's client merges over
+/// wider gaps itself; over a worker's socket a gap costs more than a range.
+const GAP: u64 = 4 * 1024;
 
 impl Reader {
     async fn read(&self, ranges: Vec<Range<u64>>) -> ParquetResult<Vec<Bytes>> {

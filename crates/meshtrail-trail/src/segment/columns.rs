@@ -235,7 +235,10 @@ impl SegmentEnd {
         loop {
             let bytes = store.get_range(key, offset..size).await?;
             match check_tail(&name, &bytes, offset)? {
-                Tail::Whole { .. } => return Ok(Self { bytes, size }),
+                // Rows that happened to be read along are of no use, and many ends are kept.
+                Tail::Whole { start, .. } => {
+                    return Ok(Self { bytes: Bytes::copy_from_slice(&bytes[start..]), size });
+                }
                 Tail::From(earlier) => offset = earlier,
             }
         }

@@ -84,8 +84,8 @@ pub(super) fn write_guard(tail_start: usize, footer: &[u8], file: &mut Vec<u8>) 
 pub(super) enum Tail {
     /// More bytes are needed, from this offset on.
     From(u64),
-    /// It is complete and valid; the footer is at this range of the given bytes.
-    Whole { footer: Range<usize> },
+    /// It is complete and valid; the page indexes begin at `start`, the footer is at its range of the given bytes.
+    Whole { start: usize, footer: Range<usize> },
 }
 
 /// Verifies the checksum, given the end of a file from `offset` on.
@@ -115,23 +115,24 @@ pub(super) fn check_tail(name: &Arc<str>, end: &[u8], offset: u64) -> Result<Tai
     if tail_start < offset {
         return Ok(Tail::From(tail_start));
     }
-    let covered =
-        usize::try_from(tail_start - offset).ok().and_then(|start| end.get(start..guard_start + 12));
-    let Some(covered) = covered else { return Err(damaged("its footer is not what was written")) };
+    let start = usize::try_from(tail_start - offset).unwrap_or(usize::MAX);
+    let Some(covered) = end.get(start..guard_start + 12) else {
+        return Err(damaged("its footer is not what was written"));
+    };
     let mut crc = crc32fast::Hasher::new();
     crc.update(covered);
     crc.update(&end[guard_start + GUARD_LENGTH..]);
     if crc.finalize().to_le_bytes() != guard[12..] {
         return Err(damaged("its footer is not what was written"));
     }
-    Ok(Tail::Whole { footer: guard_start + GUARD_LENGTH..rest.len() })
+    Ok(Tail::Whole { start, footer: guard_start + GUARD_LENGTH..rest.len() })
 }
 
 impl Outline {
     /// Reads the outline of a file in memory.
     pub(super) fn read_whole(name: &Arc<str>, file: &[u8]) -> Result<Self, SegmentError> {
         match check_tail(name, file, 0)? {
-            Tail::Whole { footer } => Self::parse(name, file, 0, footer),
+            Tail::Whole { footer, .. } => Self::parse(name, file, 0, footer),
             Tail::From(_) => Err(SegmentError::Damaged { file: name.clone(), what: "it is cut short" }),
         }
     }

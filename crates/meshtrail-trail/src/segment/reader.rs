@@ -68,7 +68,7 @@ impl SegmentReader {
         loop {
             let end = store.get_range(key, offset..size).await?;
             match check_tail(&name, &end, offset)? {
-                Tail::Whole { footer } => {
+                Tail::Whole { footer, .. } => {
                     let outline = Outline::parse(&name, &end, offset, footer)?;
                     let source = SegmentSource::Stored { store: store.clone(), key: key.clone() };
                     return Ok(Self { inner: Arc::new(Inner { outline, source }) });
