@@ -181,7 +181,7 @@ impl Session {
     }
 
     /// The session as of `time`: one that ended later was live.
-    pub(crate) fn as_of(self, time: Timestamp) -> Session {
+    pub(crate) fn at_time(self, time: Timestamp) -> Session {
         if self.ended.is_none_or(|ended| ended <= time) {
             return self;
         }

@@ -115,7 +115,7 @@ impl Recordings {
                         UnsealedEntry::Live(live) => live.session(),
                         UnsealedEntry::Sealed(session) => *session,
                     };
-                    sessions.push(session.as_of(moment.time));
+                    sessions.push(session.at_time(moment.time));
                     sessions.pop_if(|session| !wanted(session));
                 }
                 moment.size

@@ -3,7 +3,7 @@
 //! - The server terminates TLS and asks for the password, which is a token; a worker starts only after a correct one.
 //! - From then on bytes are relayed between client and worker. Each query is recorded before it runs, and takes one of the
 //!   query slots.
-//! - At most [`Port::most`] connections are served at once, and [`SPARE_CONNECTIONS`] more may wait for a password; further
+//! - At most [`Port::most`] connections are served at once, and `SPARE_CONNECTIONS` more may wait for a password; further
 //!   ones get an error or are closed. Each address, and after the password each token, has a share of them. A connection
 //!   without a password is closed after [`STARTUP_TIME`].
 //! - The death of a worker is an error to its client alone.
