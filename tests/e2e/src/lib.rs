@@ -32,7 +32,7 @@ pub use server::{Server, Setup, Verdict, meshtrail};
 pub use ssh::{Shell, Ssh};
 pub use tailnet::{ENDED, Enforcement, Node, REFUSED, Tailnet, ssh_policy};
 pub use tree::{copy_tree, files_below};
-pub use upload::{Connection, HEADER, Upload, connect_from};
+pub use upload::{Connection, HEADER, Upload, connect_from, p99};
 pub use wait::{PATIENCE, until};
 
 /// Makes the TLS stack of the HTTP client known, which no test uses; harmless to call again.
