@@ -28,7 +28,7 @@ select count(*) from generate_series(1,{n}00000) a full join generate_series(1,1
 select count(*) from generate_series(1,{n}00000) a, generate_series(1,1000000) b where a.value % 7 = b.value % 7
 select count(*) from generate_series(1,{n}0000) a where exists (select 1 from generate_series(1,10000000) b where b.value * a.value = -1)
 select count(distinct a.value * b.value) from generate_series(1,{n}0000) a, generate_series(1,1000000) b
-select distinct a.value * 1000003 + b.value from generate_series(1,{n}0000) a, generate_series(1,1000000) b
+select count(*) from (select distinct a.value * 1000003 + b.value from generate_series(1,{n}0000) a, generate_series(1,1000000) b) t
 select a.value % 1000, count(*) from generate_series(1,{n}00000) a, generate_series(1,1000000) b group by 1
 select a.value from generate_series(1,{n}0000) a, generate_series(1,1000000) b order by a.value * b.value desc
 select a.value from generate_series(1,{n}0000) a, generate_series(1,1000000) b order by a.value * b.value desc limit 3

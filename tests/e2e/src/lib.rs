@@ -32,7 +32,7 @@ pub use server::{Server, Setup, VerifyOutcome, meshtrail};
 pub use ssh::{Shell, Ssh};
 pub use tailnet::{ENDED_MESSAGE, Enforcement, Node, REFUSED_MESSAGE, Tailnet, ssh_policy};
 pub use tree::{copy_tree, files_below};
-pub use upload::{Connection, HEADER, Upload, connect_from};
+pub use upload::{Connection, HEADER, Upload, connect_from, p99};
 pub use wait::{WAIT_LIMIT, until};
 
 /// Installs a TLS provider for the HTTP client, which no test uses; can be called repeatedly.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use meshtrail_e2e::{Connection, HEADER, Server, Setup, Upload, connect_from};
+use meshtrail_e2e::{Connection, HEADER, Server, Setup, Upload, connect_from, p99};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinHandle, JoinSet};
@@ -62,15 +62,14 @@ async fn start(folder: &std::path::Path) -> Result<(Server, Ports)> {
 }
 
 /// The 99th percentile of the times of acknowledgements.
-async fn p99(upload: &mut Upload) -> Result<Duration> {
+async fn record(upload: &mut Upload) -> Result<Duration> {
     let mut times = Vec::new();
     for number in 0..LINES {
         tokio::time::sleep(GAP).await;
         let line = format!("[{number}.5,\"o\",\"user@host:~$ make test\\r\\n\"]\n");
         times.push(upload.send_durably(line).await?);
     }
-    times.sort_unstable();
-    Ok(times[(times.len() - 1) * 99 / 100])
+    Ok(p99(&mut times))
 }
 
 /// A flood that runs until it is dropped.
@@ -179,10 +178,10 @@ async fn measure_beside<F: Future<Output = Result<Flood>>>(
     upload.send_durably("[0.1,\"o\",\"$ \"]\n").await?;
     let mut ratios = Vec::new();
     for _ in 0..3 {
-        let alone = p99(&mut upload).await?;
+        let alone = record(&mut upload).await?;
         let flooding = flood().await?;
         all_answer(ports).await.with_context(|| format!("beside {what}"))?;
-        let beside = p99(&mut upload).await?;
+        let beside = record(&mut upload).await?;
         drop(flooding);
         println!("beside {what}: acks p99 {beside:?}, alone {alone:?}");
         ratios.push((alone, beside));
