@@ -37,8 +37,8 @@ const BATCH: usize = 2000;
 const SEALED_AFTER: Duration = Duration::from_secs(10);
 /// The last day of the made-up year.
 const UNTIL: &str = "2026-11-20T00:00:00.000000000Z";
-/// Between two questions to workers.
-const BETWEEN: Duration = Duration::from_millis(400);
+/// Between two questions, as a person has it: the next worker is made ready meanwhile.
+const BETWEEN: Duration = Duration::from_secs(1);
 const DAY: i64 = 86_400 * 1_000_000_000;
 
 #[derive(Parser)]
@@ -234,13 +234,15 @@ async fn measure(
     let (mut ours, mut apart, mut theirs, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..rounds {
         let sql = asked(args, case, round)?;
+        if workers.is_some() {
+            tokio::time::sleep(BETWEEN).await;
+        }
         let begun = Instant::now();
         let answer = engine.query(&sql, engine.budget()).await?;
         let batches: Vec<_> = answer.stream.try_collect().await?;
         ours.push(begun.elapsed());
         rows = batches.iter().map(|batch| batch.num_rows()).sum();
         if let Some(workers) = workers {
-            // The next worker is made ready between two questions of a person.
             tokio::time::sleep(BETWEEN).await;
             apart.push(ask_worker(workers, &sql, rows).await?);
         }

@@ -1,11 +1,13 @@
 //! What a worker may read: sealed files and events of the snapshots it was given, and nothing else.
 //!
 //! - A path that is no file of the snapshot is refused, whatever lies there.
+//! - Files of a folder are handed over open, for reading only; parts of a bucket's are read here.
 //! - A reply is bounded; of events a part may be told, and the rest asked for again.
 //! - Ends of files are kept, so that a new worker need not read them anew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -62,7 +64,18 @@ impl fmt::Debug for Feed {
     }
 }
 
-type Answered = (Reply, Vec<Bytes>);
+/// What goes to a worker that called.
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    pub(crate) body: Vec<Bytes>,
+    pub(crate) file: Option<File>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, body: Vec::new(), file: None }
+    }
+}
 
 impl Feed {
     pub(crate) fn new(source: Source) -> Arc<Self> {
@@ -99,23 +112,22 @@ impl Feed {
         }
     }
 
-    pub(crate) async fn answer(&self, call: Call) -> Answered {
+    pub(crate) async fn answer(&self, call: Call) -> Answer {
         let answered = match call {
             Call::Snapshot { known } => self.snapshot(known),
+            Call::Open { snapshot, path } => self.open(snapshot, &path).await,
             Call::End { snapshot, path, size } => self.end(snapshot, &path, size).await,
             Call::Ranges { snapshot, path, ranges } => self.ranges(snapshot, &path, ranges).await,
             Call::Events { snapshot, range } => self.events(snapshot, range).await,
             Call::Statement { sql, time } => match self.statements.get() {
-                Some(statements) => {
-                    statements.begin(sql.as_deref(), time).await.map(|reply| (reply, Vec::new()))
-                }
+                Some(statements) => statements.begin(sql.as_deref(), time).await.map(Answer::from),
                 None => Err(QueryError::new(Fault::Refused, "no client is connected to this worker")),
             },
         };
-        answered.unwrap_or_else(|error| (Reply::Error(error), Vec::new()))
+        answered.unwrap_or_else(|error| Reply::Error(error).into())
     }
 
-    fn snapshot(&self, known: u64) -> Result<Answered, QueryError> {
+    fn snapshot(&self, known: u64) -> Result<Answer, QueryError> {
         let snapshot = self.source.trail.snapshot();
         let files = snapshot.files().filter(|file| file.last >= known).cloned();
         // Which sources are in a file is of no use to SQL, and most of what is told of it.
@@ -132,7 +144,7 @@ impl Feed {
         snapshots.next += 1;
         let name = snapshots.next;
         snapshots.held.insert(name, snapshot);
-        Ok((Reply::Snapshot { snapshot: name, first, sealed, end, files }, Vec::new()))
+        Ok(Reply::Snapshot { snapshot: name, first, sealed, end, files }.into())
     }
 
     fn held(&self, snapshot: u64) -> Result<Snapshot, QueryError> {
@@ -148,7 +160,13 @@ impl Feed {
         Err(QueryError::new(Fault::Refused, format!("{path} is no file of the snapshot")))
     }
 
-    async fn end(&self, snapshot: u64, path: &str, size: u64) -> Result<Answered, QueryError> {
+    async fn open(&self, snapshot: u64, path: &str) -> Result<Answer, QueryError> {
+        let file = self.file(snapshot, path)?.open_file(path).await.map_err(|error| damaged(&error))?;
+        let reply = if file.is_some() { Reply::File } else { Reply::NoFile };
+        Ok(Answer { reply, body: Vec::new(), file })
+    }
+
+    async fn end(&self, snapshot: u64, path: &str, size: u64) -> Result<Answer, QueryError> {
         let snapshot = self.file(snapshot, path)?;
         let end = match self.source.ends.get(path) {
             Some(end) => end,
@@ -158,15 +176,10 @@ impl Feed {
                 end
             }
         };
-        Ok((Reply::End { size: end.size }, vec![end.bytes]))
+        Ok(Answer { reply: Reply::End { size: end.size }, body: vec![end.bytes], file: None })
     }
 
-    async fn ranges(
-        &self,
-        snapshot: u64,
-        path: &str,
-        ranges: Vec<Range<u64>>,
-    ) -> Result<Answered, QueryError> {
+    async fn ranges(&self, snapshot: u64, path: &str, ranges: Vec<Range<u64>>) -> Result<Answer, QueryError> {
         let snapshot = self.file(snapshot, path)?;
         let wanted =
             ranges.iter().try_fold(0u64, |sum, range| sum.checked_add(range.end.checked_sub(range.start)?));
@@ -178,10 +191,10 @@ impl Feed {
         }
         let read = snapshot.read_ranges(path, ranges).await.map_err(|error| damaged(&error))?;
         let lengths = read.iter().map(|bytes| bytes.len() as u64).collect();
-        Ok((Reply::Ranges { lengths }, read))
+        Ok(Answer { reply: Reply::Ranges { lengths }, body: read, file: None })
     }
 
-    async fn events(&self, snapshot: u64, range: Range<u64>) -> Result<Answered, QueryError> {
+    async fn events(&self, snapshot: u64, range: Range<u64>) -> Result<Answer, QueryError> {
         let snapshot = self.held(snapshot)?;
         let range = range.start.max(snapshot.sealed()).max(snapshot.first())..range.end.min(snapshot.end());
         let (mut to, mut bytes) = (range.start, 0);
@@ -197,7 +210,7 @@ impl Feed {
             }
             to = step.end;
         }
-        Ok((Reply::Events { events, to }, leaves))
+        Ok(Answer { reply: Reply::Events { events, to }, body: leaves, file: None })
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::question::{Budget, Format, QueryError};
 
 /// What both programs must have in common; told by a worker before anything else.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
 /// What a worker may take, from its start on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -128,6 +128,13 @@ pub enum Call {
         /// The caller knows the files of all events before this index.
         known: u64,
     },
+    /// A sealed file; gives [`Reply::File`], or [`Reply::NoFile`] where it lies in a bucket.
+    Open {
+        /// Of which snapshot.
+        snapshot: u64,
+        /// The file.
+        path: String,
+    },
     /// The end of a sealed file; gives [`Reply::End`] with the bytes.
     End {
         /// Of which snapshot.
@@ -179,6 +186,10 @@ pub enum Reply {
         /// The sealed files that the caller does not know, by index.
         files: Vec<SegmentFile>,
     },
+    /// The file, open for reading: its descriptor comes with the first byte of this message.
+    File,
+    /// It is no file of this machine: ask for its parts.
+    NoFile,
     /// The end of a file.
     End {
         /// Bytes of the whole file.

@@ -29,6 +29,9 @@ use crate::watch::{OWN_MEMORY, Watch, WorkerCounts};
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// A worker that is kept ready ends after this long without a question.
 const READY_FOR: Duration = Duration::from_secs(600);
+/// Once a worker was taken, the next is started when no question runs, or after so many looks: who asked comes first.
+const QUIET_LOOKS: usize = 10;
+const QUIET_LOOK: Duration = Duration::from_millis(100);
 /// Between attempts to start a worker.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -297,6 +300,7 @@ impl Workers {
         drop(ready);
         let workers = self.clone();
         tokio::spawn(async move {
+            workers.wait_for_quiet().await;
             let started = workers.start_process().await;
             let mut ready = workers.ready();
             ready.is_starting = false;
@@ -310,6 +314,15 @@ impl Workers {
             drop(ready);
             workers.let_go_unused();
         });
+    }
+
+    async fn wait_for_quiet(&self) {
+        for _ in 0..QUIET_LOOKS {
+            tokio::time::sleep(QUIET_LOOK).await;
+            if self.0.places.available_permits() >= self.0.limits.running {
+                return;
+            }
+        }
     }
 
     /// Ends the worker that is ready now, should nobody have taken it for long.

@@ -4,8 +4,10 @@
 //! - Dropped, its process is killed and waited for, and what it spilled is removed.
 //! - Why it was killed is kept, so that whoever asked hears it.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,13 +16,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{mpsc, watch};
 
-use crate::feed::Feed;
+use crate::feed::{Answer, Feed};
 use crate::frame;
 use crate::message::{FromWorker, Setup, ToWorker, VERSION};
 use crate::question::{Fault, QueryError};
@@ -99,7 +102,7 @@ pub(crate) struct Process {
     pub(crate) data: UnixStream,
     pub(crate) events: mpsc::Receiver<FromWorker>,
     pub(crate) feed: Arc<Feed>,
-    control: mpsc::Sender<Vec<u8>>,
+    control: Control,
     killer: Killer,
     exited: watch::Receiver<Option<ExitStatus>>,
     standard_error: Arc<Mutex<Vec<u8>>>,
@@ -149,6 +152,7 @@ impl Process {
         tokio::spawn(supervise(child, killed, exit, spill));
         let (reading, writing) = UnixStream::from_std(control).map_err(failed)?.into_split();
         let (control, replies) = mpsc::channel(REPLIES_WAITING);
+        let control = Control(control);
         tokio::spawn(write(writing, replies));
         let (send, events) = mpsc::channel(EVENTS_WAITING);
         tokio::spawn(read(reading, feed.clone(), control.clone(), send));
@@ -192,11 +196,11 @@ impl Process {
 
     /// Where messages to it go.
     pub(crate) fn control(&self) -> Control {
-        Control(self.control.clone())
+        self.control.clone()
     }
 
     pub(crate) async fn send(&self, message: &ToWorker) -> Result<(), QueryError> {
-        if self.control().send(message).await { Ok(()) } else { Err(self.died().await) }
+        if self.control.send(message).await { Ok(()) } else { Err(self.died().await) }
     }
 
     /// The SQLSTATE that Postgres has for its end.
@@ -248,18 +252,24 @@ fn death(status: Option<ExitStatus>, said: &str, memory: usize) -> QueryError {
 
 /// Sends messages to a worker.
 #[derive(Debug, Clone)]
-pub(crate) struct Control(mpsc::Sender<Vec<u8>>);
+pub(crate) struct Control(mpsc::Sender<Outgoing>);
+
+/// A message on its way to a worker, and the file that it brings.
+#[derive(Debug)]
+struct Outgoing {
+    frame: Vec<u8>,
+    file: Option<File>,
+}
 
 impl Control {
     /// Whether it still takes any.
     pub(crate) async fn send(&self, message: &ToWorker) -> bool {
-        let Ok(frame) = frame::encode(message, &[]) else { return false };
-        self.0.send(frame).await.is_ok()
+        self.bring(message, &[], None).await
     }
 
-    async fn reply(&self, message: &ToWorker, body: &[Bytes]) -> bool {
+    async fn bring(&self, message: &ToWorker, body: &[Bytes], file: Option<File>) -> bool {
         let Ok(frame) = frame::encode(message, body) else { return false };
-        self.0.send(frame).await.is_ok()
+        self.0.send(Outgoing { frame, file }).await.is_ok()
     }
 }
 
@@ -272,30 +282,48 @@ fn pair() -> io::Result<(StdUnixStream, StdUnixStream)> {
     Ok((ours, theirs))
 }
 
-async fn write(mut into: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = frames.recv().await {
-        if tokio::io::AsyncWriteExt::write_all(&mut into, &frame).await.is_err() {
+async fn write(mut into: OwnedWriteHalf, mut messages: mpsc::Receiver<Outgoing>) {
+    while let Some(Outgoing { frame, file }) = messages.recv().await {
+        let sent = match file {
+            Some(file) => send_with_file(into.as_ref(), &frame, &file).await,
+            None => Ok(0),
+        };
+        let Ok(sent) = sent else { return };
+        if into.write_all(&frame[sent..]).await.is_err() {
             return;
         }
     }
 }
 
+/// Sends the beginning of `frame`, and `file` with its first byte; gives the bytes sent.
+async fn send_with_file(into: &UnixStream, frame: &[u8], file: &File) -> io::Result<usize> {
+    loop {
+        into.writable().await?;
+        let sent = into.try_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let files = [file.as_fd()];
+            let _fits = control.push(SendAncillaryMessage::ScmRights(&files));
+            Ok(sendmsg(into, &[IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+    }
+}
+
 /// Answers calls and hands the rest on, until the worker closes its end or says what is no message.
-async fn read(
-    mut from: OwnedReadHalf,
-    feed: Arc<Feed>,
-    control: mpsc::Sender<Vec<u8>>,
-    events: mpsc::Sender<FromWorker>,
-) {
+async fn read(mut from: OwnedReadHalf, feed: Arc<Feed>, control: Control, events: mpsc::Sender<FromWorker>) {
     loop {
         match frame::read_async::<FromWorker>(&mut from).await {
             Ok(Some(FromWorker::Call { call, what })) => {
-                let (feed, control) = (feed.clone(), Control(control.clone()));
+                let (feed, control) = (feed.clone(), control.clone());
                 let Some(room) = feed.room().await else { return };
                 tokio::spawn(async move {
-                    let (reply, body) = feed.answer(what).await;
+                    let Answer { reply, body, file } = feed.answer(what).await;
                     // A worker that is gone needs no reply.
-                    let _told = control.reply(&ToWorker::Reply { call, reply }, &body).await;
+                    let _told = control.bring(&ToWorker::Reply { call, reply }, &body, file).await;
                     drop(room);
                 });
             }

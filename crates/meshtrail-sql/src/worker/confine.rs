@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use super::opened::MAX_OPEN;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, path_beneath_rules,
@@ -20,8 +21,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_fi
 
 /// How nice it is: recorders and pages come first.
 const NICE: i32 = 10;
-/// Open files: its sockets, threads' wake-ups and spilled files.
-const OPEN_FILES: u64 = 1024;
+/// Open files: its sockets, threads' wake-ups and spilled files, and those handed over by the server.
+const OPEN_FILES: u64 = 1024 + MAX_OPEN as u64;
 /// Processor time until it is asked something: reading ahead.
 const FIRST_TIME: Duration = Duration::from_secs(60);
 
@@ -76,10 +77,11 @@ pub enum ConfineError {
 
 /// Confines this process, and tells by what.
 pub(super) fn confine(setup: &Setup) -> Result<String, ConfineError> {
+    let files = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
     for (resource, most) in [
         (Resource::As, setup.address_space),
         (Resource::Core, 0),
-        (Resource::Nofile, OPEN_FILES),
+        (Resource::Nofile, files),
         (Resource::Fsize, setup.spill_bytes),
     ] {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };

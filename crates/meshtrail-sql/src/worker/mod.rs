@@ -4,8 +4,10 @@
 //!   answers, and [`Setup`] as its argument. It confines itself before it reads anything: see `confine`.
 //! - When the server goes, so does the worker, whatever it is doing.
 
+mod ahead;
 mod confine;
 mod link;
+mod opened;
 mod question;
 mod remote;
 mod statements;
@@ -22,6 +24,7 @@ use meshtrail_worker::{Budget, QueryError};
 
 use crate::engine::{Engine, Limits};
 use crate::wire::Wire;
+use ahead::ReadingAhead;
 use link::Link;
 pub(crate) use statements::{Guard, Statements};
 
@@ -57,14 +60,13 @@ pub fn run(setup: &Setup) -> Result<(), WorkerError> {
         threads: setup.threads,
     };
     let engine = Engine::new(remote::Remote::new(link.clone()), limits).map_err(WorkerError::Engine)?;
-    let ahead = engine.clone();
-    engine.handle().spawn(async move {
-        // What can't be read now is read, or reported, when it is asked for.
-        let _read = ahead.read_ahead().await;
-    });
+    let ahead = ReadingAhead::start(engine.clone());
     link.send(&FromWorker::Ready { version: VERSION.to_owned(), confined });
     match commands.recv() {
-        Ok(ToWorker::Ask(ask)) => question::answer(&engine, &link, data, ask),
+        Ok(ToWorker::Ask(ask)) => {
+            ahead.stop();
+            question::answer(&engine, &link, data, ask);
+        }
         Ok(ToWorker::Connect(connect)) => serve(&engine, &link, commands, data, &connect),
         // The server has gone, or says what makes no sense here.
         _ => {}

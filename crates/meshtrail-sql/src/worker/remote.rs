@@ -1,4 +1,4 @@
-//! A trail that is read through the server.
+//! A trail that is read through the server, and its files by this process where the server hands them over.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,15 @@ use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_worker::message::{Call, FromWorker, Reply};
 use meshtrail_worker::{Fault, QueryError};
 
-use super::link::Link;
+use super::link::{Answered, Link};
+use super::opened::{self, OpenedFiles};
 use crate::source::{LogEvent, Moment, Source};
 
 /// The server's trail.
 pub(super) struct Remote {
     link: Arc<Link>,
     files: Mutex<Known>,
+    opened: Arc<OpenedFiles>,
 }
 
 /// The sealed files that the server told of before.
@@ -29,6 +31,7 @@ struct Known {
 /// A snapshot that the server holds for as long as this does.
 struct RemoteMoment {
     link: Arc<Link>,
+    opened: Arc<OpenedFiles>,
     snapshot: u64,
     first: u64,
     sealed: u64,
@@ -42,13 +45,15 @@ pub(super) fn unexpected() -> QueryError {
 
 impl Remote {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link, files: Mutex::default() }
+        Self { opened: Arc::new(OpenedFiles::new(link.clone())), link, files: Mutex::default() }
     }
 
     async fn take(&self) -> Result<RemoteMoment, QueryError> {
         let known = self.files.lock().unwrap_or_else(PoisonError::into_inner).sealed;
-        let (reply, _) = self.link.call(Call::Snapshot { known }).await?;
-        let Reply::Snapshot { snapshot, first, sealed, end, files } = reply else { return Err(unexpected()) };
+        let answered = self.link.call(Call::Snapshot { known }).await?;
+        let Reply::Snapshot { snapshot, first, sealed, end, files } = answered.reply else {
+            return Err(unexpected());
+        };
         let mut known_files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if sealed >= known_files.sealed {
             // What was told meanwhile to another caller is told again here.
@@ -60,7 +65,8 @@ impl Remote {
         }
         let files = known_files.files.iter().filter(|file| file.last < sealed).cloned().collect();
         drop(known_files);
-        Ok(RemoteMoment { link: self.link.clone(), snapshot, first, sealed, end, files })
+        let (link, opened) = (self.link.clone(), self.opened.clone());
+        Ok(RemoteMoment { link, opened, snapshot, first, sealed, end, files })
     }
 }
 
@@ -89,9 +95,12 @@ impl Moment for RemoteMoment {
 
     fn read_end<'a>(&'a self, path: &'a str, size: u64) -> BoxFuture<'a, Result<Bytes, QueryError>> {
         let read = async move {
+            if let Some(file) = self.opened.get(self.snapshot, path).await? {
+                return opened::read_end(path, &file, size).await;
+            }
             let call = Call::End { snapshot: self.snapshot, path: path.to_owned(), size };
             match self.link.call(call).await? {
-                (Reply::End { .. }, bytes) => Ok(bytes),
+                Answered { reply: Reply::End { .. }, body, .. } => Ok(body),
                 _ => Err(unexpected()),
             }
         };
@@ -104,8 +113,13 @@ impl Moment for RemoteMoment {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'a, Result<Vec<Bytes>, QueryError>> {
         let read = async move {
+            if let Some(file) = self.opened.get(self.snapshot, path).await? {
+                return opened::read_ranges(path, &file, ranges).await;
+            }
             let call = Call::Ranges { snapshot: self.snapshot, path: path.to_owned(), ranges };
-            let (Reply::Ranges { lengths }, mut bytes) = self.link.call(call).await? else {
+            let Answered { reply: Reply::Ranges { lengths }, body: mut bytes, .. } =
+                self.link.call(call).await?
+            else {
                 return Err(unexpected());
             };
             let mut parts = Vec::with_capacity(lengths.len());
@@ -123,7 +137,9 @@ impl Moment for RemoteMoment {
             let (mut found, mut from) = (Vec::new(), range.start);
             while from < range.end {
                 let call = Call::Events { snapshot: self.snapshot, range: from..range.end };
-                let (Reply::Events { events, to }, mut leaves) = self.link.call(call).await? else {
+                let Answered { reply: Reply::Events { events, to }, body: mut leaves, .. } =
+                    self.link.call(call).await?
+                else {
                     return Err(unexpected());
                 };
                 for (index, family, length) in events {

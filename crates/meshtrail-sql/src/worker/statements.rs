@@ -67,7 +67,7 @@ impl Statements {
     /// Has the server let a statement run, which it writes down first; `sql` is none if it is only planned.
     pub(crate) async fn begin(&self, sql: Option<&str>, time: Duration) -> Result<Guard, QueryError> {
         let call = Call::Statement { sql: sql.map(str::to_owned), time };
-        let (Reply::Statement { statement, memory }, _) = self.0.link.call(call).await? else {
+        let Reply::Statement { statement, memory } = self.0.link.call(call).await?.reply else {
             return Err(super::remote::unexpected());
         };
         self.0.running.fetch_add(1, Ordering::Relaxed);

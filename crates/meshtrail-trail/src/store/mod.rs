@@ -19,6 +19,7 @@ mod tests;
 #[cfg(test)]
 mod troubled;
 
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,6 +265,17 @@ impl Store {
                 blocking(move || folder.get_ranges(&key, &ranges)).await
             }
             Backend::Bucket(bucket) => bucket.get_ranges(key, &ranges).await,
+        }
+    }
+
+    /// The object as an open file, which another process can be given; none on a bucket.
+    pub async fn open_file(&self, key: &Key) -> Result<Option<File>, GetError> {
+        match &self.backend {
+            Backend::Folder(folder) => {
+                let (folder, key) = (folder.clone(), key.clone());
+                blocking(move || folder.open_file(&key)).await.map(Some)
+            }
+            Backend::Bucket(_) => Ok(None),
         }
     }
 

@@ -5,6 +5,7 @@
 //!   from their segments.
 //! - Retention may delete a file while it is read: an error, never fewer rows than asked for.
 
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -73,6 +74,11 @@ impl Snapshot {
     /// Stretches of a sealed file, in the order asked for.
     pub async fn read_ranges(&self, path: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, SegmentError> {
         Ok(self.shared.store.get_ranges(&self.shared.key(path), ranges).await?)
+    }
+
+    /// A sealed file as an open one, which another process can be given; none in a bucket.
+    pub async fn open_file(&self, path: &str) -> Result<Option<File>, SegmentError> {
+        Ok(self.shared.store.open_file(&self.shared.key(path)).await?)
     }
 
     /// A sealed file, read by leaves.
