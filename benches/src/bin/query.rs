@@ -38,8 +38,8 @@ const BATCH: usize = 2000;
 const SEGMENT_AGE: Duration = Duration::from_secs(10);
 /// The last day of the made-up year.
 const UNTIL: &str = "2026-11-20T00:00:00.000000000Z";
-/// The pause between two queries to workers.
-const PAUSE: Duration = Duration::from_millis(400);
+/// The pause before each query, as between two queries of a person: the next worker is started in it.
+const PAUSE: Duration = Duration::from_secs(1);
 const DAY: i64 = 86_400 * 1_000_000_000;
 
 #[derive(Parser)]
@@ -236,13 +236,15 @@ async fn measure(
         (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..rounds {
         let sql = query_text(args, case, round)?;
+        if workers.is_some() {
+            tokio::time::sleep(PAUSE).await;
+        }
         let start = Instant::now();
         let answer = engine.query(&sql, engine.budget()).await?;
         let batches: Vec<_> = answer.stream.try_collect().await?;
         engine_times.push(start.elapsed());
         rows = batches.iter().map(|batch| batch.num_rows()).sum();
         if let Some(workers) = workers {
-            // A server starts the next worker between two queries.
             tokio::time::sleep(PAUSE).await;
             worker_times.push(ask_worker(workers, &sql, rows).await?);
         }

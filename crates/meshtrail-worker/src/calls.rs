@@ -1,11 +1,13 @@
 //! Answers to a worker's calls: snapshots, sealed files and log events of these snapshots, and nothing else.
 //!
 //! - A path that is not a file of the snapshot is refused.
+//! - Files of a folder are sent open, for reading only; parts of objects in a bucket are read here.
 //! - Replies are bounded; a reply with events may be partial, and the worker calls again for the rest.
 //! - Ends of files are cached, so that new workers don't cause new reads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -62,7 +64,18 @@ impl fmt::Debug for CallHandler {
     }
 }
 
-type ReplyParts = (Reply, Vec<Bytes>);
+/// A reply, the bytes that follow it, and a file that is sent with it.
+pub(crate) struct ReplyParts {
+    pub(crate) reply: Reply,
+    pub(crate) body: Vec<Bytes>,
+    pub(crate) file: Option<File>,
+}
+
+impl From<Reply> for ReplyParts {
+    fn from(reply: Reply) -> Self {
+        Self { reply, body: Vec::new(), file: None }
+    }
+}
 
 impl CallHandler {
     pub(crate) fn new(source: TrailSource) -> Arc<Self> {
@@ -102,17 +115,16 @@ impl CallHandler {
     pub(crate) async fn answer(&self, call: Call) -> ReplyParts {
         let answered = match call {
             Call::Snapshot { known } => self.snapshot(known),
+            Call::Open { snapshot, path } => self.open(snapshot, &path).await,
             Call::End { snapshot, path, size } => self.end(snapshot, &path, size).await,
             Call::Ranges { snapshot, path, ranges } => self.ranges(snapshot, &path, ranges).await,
             Call::Events { snapshot, range } => self.events(snapshot, range).await,
             Call::Statement { sql, time } => match self.statements.get() {
-                Some(statements) => {
-                    statements.begin(sql.as_deref(), time).await.map(|reply| (reply, Vec::new()))
-                }
+                Some(statements) => statements.begin(sql.as_deref(), time).await.map(ReplyParts::from),
                 None => Err(QueryError::new(Fault::Refused, "no client is connected to this worker")),
             },
         };
-        answered.unwrap_or_else(|error| (Reply::Error(error), Vec::new()))
+        answered.unwrap_or_else(|error| Reply::Error(error).into())
     }
 
     fn snapshot(&self, known: u64) -> Result<ReplyParts, QueryError> {
@@ -132,7 +144,7 @@ impl CallHandler {
         snapshots.next += 1;
         let name = snapshots.next;
         snapshots.by_number.insert(name, snapshot);
-        Ok((Reply::Snapshot { snapshot: name, first, sealed, end, files }, Vec::new()))
+        Ok(Reply::Snapshot { snapshot: name, first, sealed, end, files }.into())
     }
 
     fn find_snapshot(&self, snapshot: u64) -> Result<Snapshot, QueryError> {
@@ -148,6 +160,13 @@ impl CallHandler {
         Err(QueryError::new(Fault::Refused, format!("{path} is no file of the snapshot")))
     }
 
+    async fn open(&self, snapshot: u64, path: &str) -> Result<ReplyParts, QueryError> {
+        let snapshot = self.snapshot_of_file(snapshot, path)?;
+        let file = snapshot.open_file(path).await.map_err(|error| segment_error(&error))?;
+        let reply = if file.is_some() { Reply::File } else { Reply::NoFile };
+        Ok(ReplyParts { reply, body: Vec::new(), file })
+    }
+
     async fn end(&self, snapshot: u64, path: &str, size: u64) -> Result<ReplyParts, QueryError> {
         let snapshot = self.snapshot_of_file(snapshot, path)?;
         let end = match self.source.ends.get(path) {
@@ -158,7 +177,7 @@ impl CallHandler {
                 end
             }
         };
-        Ok((Reply::End { size: end.size }, vec![end.bytes]))
+        Ok(ReplyParts { reply: Reply::End { size: end.size }, body: vec![end.bytes], file: None })
     }
 
     async fn ranges(
@@ -178,7 +197,7 @@ impl CallHandler {
         }
         let read = snapshot.read_ranges(path, ranges).await.map_err(|error| segment_error(&error))?;
         let lengths = read.iter().map(|bytes| bytes.len() as u64).collect();
-        Ok((Reply::Ranges { lengths }, read))
+        Ok(ReplyParts { reply: Reply::Ranges { lengths }, body: read, file: None })
     }
 
     async fn events(&self, snapshot: u64, range: Range<u64>) -> Result<ReplyParts, QueryError> {
@@ -197,7 +216,7 @@ impl CallHandler {
             }
             to = step.end;
         }
-        Ok((Reply::Events { events, to }, leaves))
+        Ok(ReplyParts { reply: Reply::Events { events, to }, body: leaves, file: None })
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::query::{Budget, Format, QueryError};
 
 /// The version that both programs must share; a worker reports it in its first message.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
 /// The limits of a worker, passed at its start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -128,6 +128,13 @@ pub enum Call {
         /// The caller has the list of files for all events before this index.
         known: u64,
     },
+    /// Opens a sealed file; answered with [`Reply::File`], or [`Reply::NoFile`] if it is in a bucket.
+    Open {
+        /// The snapshot.
+        snapshot: u64,
+        /// The file.
+        path: String,
+    },
     /// Reads the end of a sealed file; answered with [`Reply::End`] and the bytes.
     End {
         /// The snapshot.
@@ -180,6 +187,10 @@ pub enum Reply {
         /// The sealed files that the caller does not have in its list, by index.
         files: Vec<SegmentFile>,
     },
+    /// The file, open for reading: its descriptor is sent with the first byte of this message.
+    File,
+    /// Not a file of this machine: its parts must be read by calls.
+    NoFile,
     /// The end of a file.
     End {
         /// The file's length in bytes.

@@ -29,6 +29,9 @@ use crate::watch::{OWN_MEMORY, ResourceWatch, WorkerCounts};
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// How long a spare worker is kept without a query.
 const SPARE_TIME: Duration = Duration::from_secs(600);
+/// A spare worker is started once no query runs, or after this many checks: it must not slow down the current query.
+const IDLE_CHECKS: usize = 10;
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Pauses between attempts to start a worker, doubled at each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -297,6 +300,7 @@ impl Workers {
         drop(spare);
         let workers = self.clone();
         tokio::spawn(async move {
+            workers.wait_until_idle().await;
             let started = workers.start_process().await;
             let mut spare = workers.spare();
             spare.is_starting = false;
@@ -310,6 +314,15 @@ impl Workers {
             drop(spare);
             workers.end_when_unused();
         });
+    }
+
+    async fn wait_until_idle(&self) {
+        for _ in 0..IDLE_CHECKS {
+            tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
+            if self.0.slots.available_permits() >= self.0.limits.running {
+                return;
+            }
+        }
     }
 
     /// Ends the current spare worker if it is still unused after [`SPARE_TIME`].

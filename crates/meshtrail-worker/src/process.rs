@@ -4,8 +4,10 @@
 //! - Dropping [`Process`] kills the process, waits for it and removes its spill folder.
 //! - The reason of a kill is stored, so that the error of the query names it.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,13 +16,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{mpsc, watch};
 
-use crate::calls::CallHandler;
+use crate::calls::{CallHandler, ReplyParts};
 use crate::frame;
 use crate::message::{FromWorker, Setup, ToWorker, VERSION};
 use crate::query::{Fault, QueryError};
@@ -99,7 +102,7 @@ pub(crate) struct Process {
     pub(crate) data: UnixStream,
     pub(crate) events: mpsc::Receiver<FromWorker>,
     pub(crate) calls: Arc<CallHandler>,
-    control: mpsc::Sender<Vec<u8>>,
+    control: Control,
     killer: Killer,
     exited: watch::Receiver<Option<ExitStatus>>,
     standard_error: Arc<Mutex<Vec<u8>>>,
@@ -149,6 +152,7 @@ impl Process {
         tokio::spawn(supervise(child, kills, exit, spill));
         let (reading, writing) = UnixStream::from_std(control).map_err(failed)?.into_split();
         let (control, replies) = mpsc::channel(MAX_REPLIES_WAITING);
+        let control = Control(control);
         tokio::spawn(write(writing, replies));
         let (send, events) = mpsc::channel(MAX_EVENTS_WAITING);
         tokio::spawn(read(reading, calls.clone(), control.clone(), send));
@@ -192,11 +196,11 @@ impl Process {
 
     /// A sender of messages to the worker.
     pub(crate) fn control(&self) -> Control {
-        Control(self.control.clone())
+        self.control.clone()
     }
 
     pub(crate) async fn send(&self, message: &ToWorker) -> Result<(), QueryError> {
-        if self.control().send(message).await { Ok(()) } else { Err(self.exit_error().await) }
+        if self.control.send(message).await { Ok(()) } else { Err(self.exit_error().await) }
     }
 
     /// Postgres' SQLSTATE for the end of the process.
@@ -248,18 +252,24 @@ fn describe_exit(status: Option<ExitStatus>, stderr: &str, memory: usize) -> Que
 
 /// Sends messages to a worker.
 #[derive(Debug, Clone)]
-pub(crate) struct Control(mpsc::Sender<Vec<u8>>);
+pub(crate) struct Control(mpsc::Sender<Outgoing>);
+
+/// An encoded message, and a file that is sent with it.
+#[derive(Debug)]
+struct Outgoing {
+    frame: Vec<u8>,
+    file: Option<File>,
+}
 
 impl Control {
     /// Sends a message; returns whether the worker still accepts messages.
     pub(crate) async fn send(&self, message: &ToWorker) -> bool {
-        let Ok(frame) = frame::encode(message, &[]) else { return false };
-        self.0.send(frame).await.is_ok()
+        self.send_with(message, &[], None).await
     }
 
-    async fn reply(&self, message: &ToWorker, body: &[Bytes]) -> bool {
+    async fn send_with(&self, message: &ToWorker, body: &[Bytes], file: Option<File>) -> bool {
         let Ok(frame) = frame::encode(message, body) else { return false };
-        self.0.send(frame).await.is_ok()
+        self.0.send(Outgoing { frame, file }).await.is_ok()
     }
 }
 
@@ -272,10 +282,33 @@ fn socket_pair() -> io::Result<(StdUnixStream, StdUnixStream)> {
     Ok((ours, theirs))
 }
 
-async fn write(mut into: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = frames.recv().await {
-        if tokio::io::AsyncWriteExt::write_all(&mut into, &frame).await.is_err() {
+async fn write(mut into: OwnedWriteHalf, mut messages: mpsc::Receiver<Outgoing>) {
+    while let Some(Outgoing { frame, file }) = messages.recv().await {
+        let sent = match file {
+            Some(file) => send_file(into.as_ref(), &frame, &file).await,
+            None => Ok(0),
+        };
+        let Ok(sent) = sent else { return };
+        if into.write_all(&frame[sent..]).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Sends the start of `frame`, with `file` attached to its first byte; returns the number of bytes sent.
+async fn send_file(into: &UnixStream, frame: &[u8], file: &File) -> io::Result<usize> {
+    loop {
+        into.writable().await?;
+        let sent = into.try_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let files = [file.as_fd()];
+            let _fits = control.push(SendAncillaryMessage::ScmRights(&files));
+            Ok(sendmsg(into, &[IoSlice::new(frame)], &mut control, SendFlags::NOSIGNAL)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
         }
     }
 }
@@ -284,18 +317,18 @@ async fn write(mut into: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) {
 async fn read(
     mut from: OwnedReadHalf,
     calls: Arc<CallHandler>,
-    control: mpsc::Sender<Vec<u8>>,
+    control: Control,
     events: mpsc::Sender<FromWorker>,
 ) {
     loop {
         match frame::read_async::<FromWorker>(&mut from).await {
             Ok(Some(FromWorker::Call { call, what })) => {
-                let (calls, control) = (calls.clone(), Control(control.clone()));
+                let (calls, control) = (calls.clone(), control.clone());
                 let Some(slot) = calls.acquire_slot().await else { return };
                 tokio::spawn(async move {
-                    let (reply, body) = calls.answer(what).await;
+                    let ReplyParts { reply, body, file } = calls.answer(what).await;
                     // A worker that is gone needs no reply.
-                    let _told = control.reply(&ToWorker::Reply { call, reply }, &body).await;
+                    let _sent = control.send_with(&ToWorker::Reply { call, reply }, &body, file).await;
                     drop(slot);
                 });
             }

@@ -18,10 +18,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimi
 use rustix::time::{ClockId, clock_gettime};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
+use super::file_cache::MAX_OPEN;
+
 /// The nice value: recorders and pages come first.
 const NICE: i32 = 10;
-/// Open files: sockets, threads' wake-up descriptors and spilled files.
-const OPEN_FILES: u64 = 1024;
+/// Open files: sockets, threads' wake-up descriptors, spilled files, and those that the server sends.
+const OPEN_FILES: u64 = 1024 + MAX_OPEN as u64;
 /// Processor time before the first query: for reading ahead.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
@@ -76,10 +78,11 @@ pub enum ConfineError {
 
 /// Confines this process; returns a description of what is in force.
 pub(super) fn confine(setup: &Setup) -> Result<String, ConfineError> {
+    let files = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
     for (resource, most) in [
         (Resource::As, setup.address_space),
         (Resource::Core, 0),
-        (Resource::Nofile, OPEN_FILES),
+        (Resource::Nofile, files),
         (Resource::Fsize, setup.spill_bytes),
     ] {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };

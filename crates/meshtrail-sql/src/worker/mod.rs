@@ -5,10 +5,12 @@
 //! - It exits when the server does, whatever it is doing.
 
 mod confine;
+mod file_cache;
 mod link;
 mod permits;
 mod query;
 mod remote;
+mod warm_up;
 
 use std::fmt;
 use std::io;
@@ -24,6 +26,7 @@ use crate::engine::{Engine, Limits};
 use crate::wire::WireServer;
 use link::Link;
 pub(crate) use permits::{StatementPermit, StatementPermits};
+use warm_up::WarmUp;
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +58,13 @@ pub fn run(setup: &Setup) -> Result<(), WorkerError> {
         threads: setup.threads,
     };
     let engine = Engine::new(remote::Remote::new(link.clone()), limits).map_err(WorkerError::Engine)?;
-    let ahead = engine.clone();
-    engine.handle().spawn(async move {
-        // Errors are ignored: the query that needs the file reports them.
-        let _read = ahead.read_ahead().await;
-    });
+    let warm_up = WarmUp::start(engine.clone());
     link.send(&FromWorker::Ready { version: VERSION.to_owned(), confined });
     match commands.recv() {
-        Ok(ToWorker::Ask(ask)) => query::run(&engine, &link, data, ask),
+        Ok(ToWorker::Ask(ask)) => {
+            warm_up.stop();
+            query::run(&engine, &link, data, ask);
+        }
         Ok(ToWorker::Connect(connect)) => serve_client(&engine, &link, commands, data, &connect),
         // The server is gone, or sent a message that does not start anything.
         _ => {}

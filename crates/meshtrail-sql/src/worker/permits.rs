@@ -71,7 +71,7 @@ impl StatementPermits {
         time: Duration,
     ) -> Result<StatementPermit, QueryError> {
         let call = Call::Statement { sql: sql.map(str::to_owned), time };
-        let (Reply::Statement { statement, memory }, _) = self.0.link.call(call).await? else {
+        let Reply::Statement { statement, memory } = self.0.link.call(call).await?.reply else {
             return Err(super::remote::unexpected_reply());
         };
         self.0.running.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The server's trail, read over the control socket.
+//! The server's trail, read over the control socket; its files directly, if the server sends them open.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,15 @@ use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_worker::message::{Call, FromWorker, Reply};
 use meshtrail_worker::{Fault, QueryError};
 
-use super::link::Link;
+use super::file_cache::{self, FileCache};
+use super::link::{Link, ReplyParts};
 use crate::source::{LogEvent, Source, SourceSnapshot};
 
 /// A [`Source`] that reads the server's trail.
 pub(super) struct Remote {
     link: Arc<Link>,
     files: Mutex<KnownFiles>,
+    open_files: Arc<FileCache>,
 }
 
 /// The sealed files that the server has listed so far.
@@ -29,6 +31,7 @@ struct KnownFiles {
 /// A snapshot that the server holds until this is dropped.
 struct RemoteSnapshot {
     link: Arc<Link>,
+    open_files: Arc<FileCache>,
     snapshot: u64,
     first: u64,
     sealed: u64,
@@ -42,12 +45,12 @@ pub(super) fn unexpected_reply() -> QueryError {
 
 impl Remote {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link, files: Mutex::default() }
+        Self { open_files: Arc::new(FileCache::new(link.clone())), link, files: Mutex::default() }
     }
 
     async fn take_snapshot(&self) -> Result<RemoteSnapshot, QueryError> {
         let known = self.files.lock().unwrap_or_else(PoisonError::into_inner).sealed;
-        let (reply, _) = self.link.call(Call::Snapshot { known }).await?;
+        let reply = self.link.call(Call::Snapshot { known }).await?.reply;
         let Reply::Snapshot { snapshot, first, sealed, end, files } = reply else {
             return Err(unexpected_reply());
         };
@@ -62,7 +65,8 @@ impl Remote {
         }
         let files = known_files.files.iter().filter(|file| file.last < sealed).cloned().collect();
         drop(known_files);
-        Ok(RemoteSnapshot { link: self.link.clone(), snapshot, first, sealed, end, files })
+        let (link, open_files) = (self.link.clone(), self.open_files.clone());
+        Ok(RemoteSnapshot { link, open_files, snapshot, first, sealed, end, files })
     }
 }
 
@@ -91,9 +95,12 @@ impl SourceSnapshot for RemoteSnapshot {
 
     fn read_end<'a>(&'a self, path: &'a str, size: u64) -> BoxFuture<'a, Result<Bytes, QueryError>> {
         let read = async move {
+            if let Some(file) = self.open_files.get(self.snapshot, path).await? {
+                return file_cache::read_end(path, &file, size).await;
+            }
             let call = Call::End { snapshot: self.snapshot, path: path.to_owned(), size };
             match self.link.call(call).await? {
-                (Reply::End { .. }, bytes) => Ok(bytes),
+                ReplyParts { reply: Reply::End { .. }, body, .. } => Ok(body),
                 _ => Err(unexpected_reply()),
             }
         };
@@ -106,8 +113,13 @@ impl SourceSnapshot for RemoteSnapshot {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'a, Result<Vec<Bytes>, QueryError>> {
         let read = async move {
+            if let Some(file) = self.open_files.get(self.snapshot, path).await? {
+                return file_cache::read_ranges(path, &file, ranges).await;
+            }
             let call = Call::Ranges { snapshot: self.snapshot, path: path.to_owned(), ranges };
-            let (Reply::Ranges { lengths }, mut bytes) = self.link.call(call).await? else {
+            let ReplyParts { reply: Reply::Ranges { lengths }, body: mut bytes, .. } =
+                self.link.call(call).await?
+            else {
                 return Err(unexpected_reply());
             };
             let mut parts = Vec::with_capacity(lengths.len());
@@ -125,7 +137,9 @@ impl SourceSnapshot for RemoteSnapshot {
             let (mut found, mut from) = (Vec::new(), range.start);
             while from < range.end {
                 let call = Call::Events { snapshot: self.snapshot, range: from..range.end };
-                let (Reply::Events { events, to }, mut leaves) = self.link.call(call).await? else {
+                let ReplyParts { reply: Reply::Events { events, to }, body: mut leaves, .. } =
+                    self.link.call(call).await?
+                else {
                     return Err(unexpected_reply());
                 };
                 for (index, family, length) in events {

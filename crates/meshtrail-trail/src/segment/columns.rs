@@ -5,6 +5,7 @@
 //! - A leaf that columns can't represent is in `raw`, as in a file; its members are split into columns as well, as far as
 //!   it is JSON, so that a query over columns does not miss it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -230,10 +231,20 @@ pub struct SegmentEnd {
 
 impl SegmentEnd {
     pub(crate) async fn read(store: &Store, key: &Key, size: u64) -> Result<Self, SegmentError> {
-        let name: Arc<str> = key.as_str().into();
+        let get = |range| async move { Ok(store.get_range(key, range).await?) };
+        Self::read_with(key.as_str(), size, get).await
+    }
+
+    /// Reads the end of a file of `size` bytes by asking `get` for stretches of it; `name` is how errors call the file.
+    pub async fn read_with<E, F>(name: &str, size: u64, get: impl Fn(Range<u64>) -> F) -> Result<Self, E>
+    where
+        E: From<SegmentError>,
+        F: Future<Output = Result<Bytes, E>>,
+    {
+        let name: Arc<str> = name.into();
         let mut offset = size.saturating_sub(super::reader::FIRST_READ);
         loop {
-            let bytes = store.get_range(key, offset..size).await?;
+            let bytes = get(offset..size).await?;
             match check_tail(&name, &bytes, offset)? {
                 // Rows that happened to be read along are of no use, and many ends are kept.
                 Tail::Whole { start, .. } => {

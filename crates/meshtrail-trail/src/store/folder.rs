@@ -199,7 +199,7 @@ impl Folder {
     }
 
     pub(super) fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, GetError> {
-        let file = File::open(self.path(key)).map_err(|error| self.get_failed(key, error))?;
+        let file = self.open_file(key)?;
         let size = file.metadata().map_err(|error| self.get_failed(key, error))?.len();
         let mut parts = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -211,6 +211,10 @@ impl Folder {
             parts.push(bytes.into());
         }
         Ok(parts)
+    }
+
+    pub(super) fn open_file(&self, key: &Key) -> Result<File, GetError> {
+        File::open(self.path(key)).map_err(|error| self.get_failed(key, error))
     }
 
     pub(super) fn list(&self, prefix: &Key) -> Result<Vec<Entry>, StoreError> {

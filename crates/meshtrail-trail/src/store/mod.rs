@@ -19,6 +19,7 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,6 +265,17 @@ impl Store {
                 blocking(move || folder.get_ranges(&key, &ranges)).await
             }
             Backend::Bucket(bucket) => bucket.get_ranges(key, &ranges).await,
+        }
+    }
+
+    /// Opens the object as a file, which can be sent to another process; none in a bucket.
+    pub async fn open_file(&self, key: &Key) -> Result<Option<File>, GetError> {
+        match &self.backend {
+            Backend::Folder(folder) => {
+                let (folder, key) = (folder.clone(), key.clone());
+                blocking(move || folder.open_file(&key)).await.map(Some)
+            }
+            Backend::Bucket(_) => Ok(None),
         }
     }
 

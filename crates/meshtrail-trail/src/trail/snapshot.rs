@@ -5,6 +5,7 @@
 //!   are read from their segments.
 //! - Retention may delete a file while it is read, which is an error, never a result with fewer rows.
 
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -72,6 +73,11 @@ impl Snapshot {
     /// Reads ranges of a sealed file, in the order requested.
     pub async fn read_ranges(&self, path: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, SegmentError> {
         Ok(self.shared.store.get_ranges(&self.shared.key(path), ranges).await?)
+    }
+
+    /// Opens a sealed file as a file, which can be sent to another process; none in a bucket.
+    pub async fn open_file(&self, path: &str) -> Result<Option<File>, SegmentError> {
+        Ok(self.shared.store.open_file(&self.shared.key(path)).await?)
     }
 
     /// Opens a sealed file, to read leaves.

@@ -1,0 +1,127 @@
+//! Open sealed files: the server opens them and sends their descriptors, this process reads them.
+//!
+//! The server opens only files of the snapshot, and only for reading. A path is written once, so that the file of one
+//! snapshot is the same in the next.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use meshtrail_trail::segment::{SegmentEnd, SegmentError};
+use meshtrail_worker::message::{Call, Reply};
+use meshtrail_worker::{Fault, QueryError};
+use rustix::process::{Resource, getrlimit};
+
+use super::link::{Link, ReplyParts};
+use super::remote::unexpected_reply;
+use crate::source::unreadable;
+
+/// The largest number of files that stay open.
+pub(super) const MAX_OPEN: usize = 2048;
+
+/// The files that the server has sent.
+pub(super) struct FileCache {
+    link: Arc<Link>,
+    files: Mutex<OpenFiles>,
+    /// The number of files that stay open; beyond it the oldest is closed.
+    limit: usize,
+    in_bucket: AtomicBool,
+}
+
+#[derive(Default)]
+struct OpenFiles {
+    by_path: HashMap<Arc<str>, Arc<File>>,
+    order: VecDeque<Arc<str>>,
+}
+
+impl FileCache {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        let limit = getrlimit(Resource::Nofile).maximum.and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.map_or(MAX_OPEN, |limit| MAX_OPEN.min(limit / 2));
+        Self { link, files: Mutex::default(), limit, in_bucket: AtomicBool::new(false) }
+    }
+
+    /// Returns the file at `path`; none if the store is a bucket, which only the server can read.
+    pub(super) async fn get(&self, snapshot: u64, path: &str) -> Result<Option<Arc<File>>, QueryError> {
+        if self.in_bucket.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let open = self.files.lock().unwrap_or_else(PoisonError::into_inner).by_path.get(path).cloned();
+        if open.is_some() {
+            return Ok(open);
+        }
+        match self.link.call(Call::Open { snapshot, path: path.to_owned() }).await? {
+            ReplyParts { reply: Reply::File, file: Some(file), .. } => {
+                Ok(Some(self.insert(path, file.into())))
+            }
+            ReplyParts { reply: Reply::NoFile, .. } => {
+                self.in_bucket.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            _ => Err(unexpected_reply()),
+        }
+    }
+
+    fn insert(&self, path: &str, file: File) -> Arc<File> {
+        let (path, file): (Arc<str>, _) = (path.into(), Arc::new(file));
+        let mut open = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.by_path.insert(path.clone(), file.clone()).is_none() {
+            open.order.push_back(path);
+        }
+        if open.order.len() > self.limit
+            && let Some(oldest) = open.order.pop_front()
+        {
+            open.by_path.remove(&oldest);
+        }
+        file
+    }
+}
+
+/// Reads the end of a file and checks its checksum.
+pub(super) async fn read_end(path: &str, file: &Arc<File>, size: u64) -> Result<Bytes, QueryError> {
+    let get = |range| async move {
+        let mut parts = read_ranges(path, file, vec![range]).await.map_err(EndError::Query)?;
+        Ok(parts.pop().unwrap_or_default())
+    };
+    let end = SegmentEnd::read_with(path, size, get).await;
+    end.map(|end| end.bytes).map_err(|error| match error {
+        EndError::Query(error) => error,
+        EndError::Segment(error) => unreadable(&error),
+    })
+}
+
+enum EndError {
+    Query(QueryError),
+    Segment(SegmentError),
+}
+
+impl From<SegmentError> for EndError {
+    fn from(error: SegmentError) -> Self {
+        Self::Segment(error)
+    }
+}
+
+/// Reads ranges of a file on a thread that may block; returns them in the given order.
+pub(super) async fn read_ranges(
+    path: &str,
+    file: &Arc<File>,
+    ranges: Vec<Range<u64>>,
+) -> Result<Vec<Bytes>, QueryError> {
+    let failed =
+        |error: std::io::Error| QueryError::new(Fault::Trail, format!("{path} can't be read: {error}"));
+    let file = file.clone();
+    let work = move || ranges.iter().map(|range| read(&file, range)).collect::<std::io::Result<Vec<_>>>();
+    let read = tokio::task::spawn_blocking(work);
+    read.await.map_err(|error| failed(error.into()))?.map_err(failed)
+}
+
+fn read(file: &File, range: &Range<u64>) -> std::io::Result<Bytes> {
+    let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes.into())
+}
