@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtrail_collect::{diff, hujson};
+use meshtrail_policy::{compare, hujson};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -13,11 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
             let plain = node.to_json();
             let again = hujson::parse(&plain.to_string()).expect("JSON is HuJSON");
             assert_eq!(again.to_json(), plain, "what was read stands for itself");
-            let same = diff::policy(old, old);
+            let same = compare(old, old);
             assert!(same.lines.is_empty() && same.diff.is_empty(), "a policy differs from itself in nothing");
         }
         Err(error) => assert!(error.line >= 1 && error.line <= old.lines().count() + 1, "{error}"),
     }
-    let change = diff::policy(old, new);
+    let change = compare(old, new);
     assert!(change.diff.len() < 17_000 && change.lines.iter().map(String::len).sum::<usize>() < 11_000, "what is told is bounded");
 });

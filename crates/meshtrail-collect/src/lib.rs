@@ -22,7 +22,6 @@ mod detached;
 pub mod diff;
 pub mod flow;
 mod headscale;
-pub mod hujson;
 mod json;
 mod localapi;
 mod poll;

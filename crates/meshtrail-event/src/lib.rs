@@ -20,7 +20,7 @@
 //! - [`Detail`]: the members of one family.
 //! - [`Layout`]: a family's members as typed columns, for columnar storage.
 //! - [`Timestamp`]: an instant in UTC, to the nanosecond.
-//! - [`text`]: safe display of text that comes from other machines.
+//! - [`text`]: safe display of text that comes from other machines, and lists in sentences.
 //!
 //! No I/O, no async, and no clock but [`Timestamp::now`]. The crate does not know sources, storage or servers.
 

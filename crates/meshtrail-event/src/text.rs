@@ -1,9 +1,13 @@
-//! Safe display of text that comes from other machines.
+//! Text for people: safe display of what comes from other machines, lists in sentences, lengths.
 //!
 //! Names and commands can contain escape sequences that a terminal would execute, and marks that reorder the text of
 //! a page; [`visible`] replaces every such character by its control picture or an escape.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
+use std::fmt::{Display, Write};
+
+/// The most items of a list that a sentence names.
+const MAX_NAMED: usize = 8;
 
 /// The text with control, reordering and invisible characters made visible, on one line.
 ///
@@ -57,6 +61,28 @@ pub fn shorten(text: &str, columns: usize) -> String {
     let front: String = shown.chars().take(head).collect();
     let back: String = shown.chars().skip(count - tail).collect();
     format!("{front}…{back}")
+}
+
+/// Joins a list: `a`, `a and b`, `a, b and c`. Of a long list, the first items and the number of the others.
+pub fn join_list<T: Display>(items: &[T]) -> String {
+    let mut words: Vec<String> = items.iter().take(MAX_NAMED).map(T::to_string).collect();
+    if items.len() > MAX_NAMED {
+        words.push(format!("{} more", items.len() - MAX_NAMED));
+    }
+    match words.pop() {
+        None => "nothing".to_owned(),
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} and {last}", words.join(", ")),
+    }
+}
+
+/// The most bytes of a character in a JSON text.
+pub fn json_len(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        character if character.is_control() => 6,
+        character => character.len_utf8(),
+    }
 }
 
 /// An error and its causes on one line, without repetitions.

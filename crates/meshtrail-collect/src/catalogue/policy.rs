@@ -3,8 +3,6 @@
 use meshtrail_event::{Change, Detail, Draft, Kind, Outcome, Target};
 use serde_json::Value;
 
-use crate::diff;
-
 /// Adds to the change what changed in the policy, if the record has both texts. Returns the events that follow from it:
 /// tags created and deleted, and that the policy's tests passed.
 pub(super) fn describe_changes(
@@ -15,7 +13,7 @@ pub(super) fn describe_changes(
 ) -> Vec<Draft> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let (Some(old), Some(new)) = (text(old), text(new)) else { return Vec::new() };
-    let policy = diff::policy(&old, &new);
+    let policy = meshtrail_policy::compare(&old, &new);
     if let Some(summary) = &mut change.summary {
         let what = policy.summary();
         let what = what.strip_prefix("The policy changed: ").unwrap_or(&what);

@@ -1,10 +1,10 @@
 //! The sentence of a record.
 
+use meshtrail_event::text::{join_list, shorten};
 use meshtrail_event::{Actor, Target};
 use serde_json::{Map, Value};
 
 use super::exact::text;
-use crate::diff::words;
 
 /// The most characters of a value in a sentence.
 const MAX_VALUE_CHARS: usize = 120;
@@ -71,9 +71,9 @@ fn short_value(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.iter().all(Value::is_string) => {
             let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
-            words::join_list(&items)
+            join_list(&items)
         }
         other => meshtrail_event::canonical_json(other),
     };
-    meshtrail_event::text::shorten(&text, MAX_VALUE_CHARS)
+    shorten(&text, MAX_VALUE_CHARS)
 }

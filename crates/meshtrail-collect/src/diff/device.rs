@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use meshtrail_event::text::join_list;
 use meshtrail_event::{Kind, Timestamp};
 use meshtrail_identity::DeviceState;
 
-use super::words::{self, join_list};
+use super::words;
 
 /// The routes of an exit node.
 const EXIT_ROUTES: [&str; 2] = ["0.0.0.0/0", "::/0"];

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::words::join_list;
+use meshtrail_event::text::join_list;
+
 use crate::snapshot::DnsState;
 
 /// One change of the DNS settings.

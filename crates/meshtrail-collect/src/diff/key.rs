@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use meshtrail_event::Kind;
+use meshtrail_event::text::join_list;
 
-use super::words::join_list;
 use crate::snapshot::KeyState;
 
 /// One change of a key.

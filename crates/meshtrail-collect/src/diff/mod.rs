@@ -4,22 +4,16 @@
 //! - A member that one of the two states lacks is no change.
 //! - The difference of a state to itself is empty, and each change is a real one.
 //!
-//! Events are not written here.
+//! Policies are compared by `meshtrail_policy`. Events are not written here.
 
 mod device;
 mod dns;
-mod json;
 mod key;
-mod policy;
-pub mod unified;
 mod user;
 pub(crate) mod words;
 
 pub use device::{DeviceChange, device, is_expired};
 pub use dns::{DnsChange, dns};
-pub use json::json;
-pub(crate) use json::sorted_json;
 pub use key::{KeyChange, key};
 pub(crate) use key::{describe_capabilities, describe_key};
-pub use policy::{PolicyChange, groups, policy};
 pub use user::{UserChange, user};

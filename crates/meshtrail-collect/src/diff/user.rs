@@ -1,9 +1,10 @@
 //! Changes of a person between two snapshots.
 
 use meshtrail_event::Kind;
+use meshtrail_event::text::join_list;
 use meshtrail_identity::UserState;
 
-use super::words::{self, join_list};
+use super::words;
 
 /// One change of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,8 @@
-//! Names of devices, people, lists and times in sentences.
-
-use std::fmt::Display;
+//! Names of devices, people and times in sentences.
 
 use meshtrail_event::Timestamp;
+use meshtrail_event::text::join_list;
 use meshtrail_identity::{DeviceState, UserState};
-
-/// The most items of a list that a sentence names.
-const MAX_NAMED: usize = 8;
 
 /// The first label of a full name.
 pub(crate) fn short(name: &str) -> &str {
@@ -34,19 +30,6 @@ pub(crate) fn user(user: &UserState) -> &str {
     }
 }
 
-/// Joins a list: `a`, `a and b`, `a, b and c`. Of a long list, the first items and the number of the others.
-pub(crate) fn join_list<T: Display>(items: &[T]) -> String {
-    let mut words: Vec<String> = items.iter().take(MAX_NAMED).map(T::to_string).collect();
-    if items.len() > MAX_NAMED {
-        words.push(format!("{} more", items.len() - MAX_NAMED));
-    }
-    match words.pop() {
-        None => "nothing".to_owned(),
-        Some(last) if words.is_empty() => last,
-        Some(last) => format!("{} and {last}", words.join(", ")),
-    }
-}
-
 /// A sentence followed by a time to the minute, where there is one.
 pub(crate) fn with_time(sentence: &str, at: Option<Timestamp>) -> String {
     at.map_or_else(|| sentence.to_owned(), |at| format!("{sentence}: {}", minute(at)))
@@ -56,13 +39,4 @@ pub(crate) fn with_time(sentence: &str, at: Option<Timestamp>) -> String {
 pub(crate) fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     format!("{} {} UTC", &text[..10], &text[11..16])
-}
-
-/// The most bytes of a character in a JSON text.
-pub(crate) fn json_len(character: char) -> usize {
-    match character {
-        '"' | '\\' | '\n' | '\r' | '\t' => 2,
-        character if character.is_control() => 6,
-        character => character.len_utf8(),
-    }
 }

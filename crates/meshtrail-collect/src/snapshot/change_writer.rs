@@ -1,6 +1,7 @@
 //! Writes the drafts of one snapshot: changes with their subject, and states of whole objects, in parts where they are
 //! long.
 
+use meshtrail_event::text::json_len;
 use meshtrail_event::{Change, Detail, Device, Draft, Identity, Json, Kind, Person, Target, Timestamp};
 use meshtrail_identity::{DeviceState, UserState};
 use serde::Serialize;
@@ -221,7 +222,7 @@ pub(crate) fn split_text(text: &str) -> Vec<&str> {
     let text = &text[..end];
     let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, character) in text.char_indices() {
-        let needs = words::json_len(character);
+        let needs = json_len(character);
         if bytes + needs > MAX_PART {
             parts.push(&text[start..at]);
             (start, bytes) = (at, 0);

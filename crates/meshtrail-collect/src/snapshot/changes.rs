@@ -1,5 +1,6 @@
 //! Drafts of what changed about one object: a device, a person, a key.
 
+use meshtrail_event::text::join_list;
 use meshtrail_event::{Draft, Kind, Timestamp};
 use meshtrail_identity::{DeviceState, UserState};
 use serde::Serialize;
@@ -40,7 +41,7 @@ pub(super) fn device_added(writer: &ChangeWriter, device: &DeviceState) -> Vec<D
     let subject = Subject::device(device);
     let mut summary = format!("{} joined", words::device(device));
     if !device.addresses.is_empty() {
-        summary.push_str(&format!(" with {}", words::join_list(&device.addresses)));
+        summary.push_str(&format!(" with {}", join_list(&device.addresses)));
     }
     let mut draft = writer.change(Kind::DeviceAdded, &subject, "device", summary);
     draft.time = change_time(device.created, writer);

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::snapshot_diff::SnapshotDiff;
 use super::time_levels::RaisedLevels;
 use super::{DnsState, KeyState, Origin, PolicyText, Snapshot, rebuild};
-use crate::diff::groups as policy_groups;
 
 /// The interval between two full snapshots.
 const FULL_SNAPSHOT_EVERY: Duration = Duration::from_secs(86_400);
@@ -153,8 +152,8 @@ impl Observer {
         let mut diff = SnapshotDiff::new(self.origin, taken, self.state.clone(), full);
         if let Some(mut users) = users {
             let last = self.state.policy.as_ref();
-            let groups = policy.as_ref().and_then(|new| policy_groups(&new.text));
-            if let Some(groups) = groups.or_else(|| policy_groups(&last?.text)) {
+            let groups = policy.as_ref().and_then(|new| meshtrail_policy::groups(&new.text));
+            if let Some(groups) = groups.or_else(|| meshtrail_policy::groups(&last?.text)) {
                 users.iter_mut().for_each(|user| set_groups(user, &groups));
             }
             diff.users(users);

@@ -4,11 +4,10 @@
 //! needs.
 
 use meshtrail_event::{Draft, Json, Kind};
+use meshtrail_policy::{PolicyChange, compare, hujson};
 
 use super::change_writer::{ChangeWriter, Subject, edit, policy_version, sha256_hex};
 use super::{Origin, PolicyText};
-use crate::diff;
-use crate::hujson;
 
 /// The first snapshot of a policy: its text, and its syntax error if it has one.
 pub(super) fn baseline(writer: &ChangeWriter, policy: &PolicyText) -> Vec<Draft> {
@@ -26,7 +25,7 @@ pub(super) fn drafts(writer: &ChangeWriter, old: &PolicyText, new: &PolicyText) 
     if old.text == new.text {
         return Vec::new();
     }
-    let change = diff::policy(&old.text, &new.text);
+    let change = compare(&old.text, &new.text);
     if change.lines.is_empty() && change.problem.is_none() {
         return writer.policy(new);
     }
@@ -52,10 +51,7 @@ pub(super) fn drafts(writer: &ChangeWriter, old: &PolicyText, new: &PolicyText) 
     drafts
 }
 
-fn tag_drafts<'a>(
-    writer: &'a ChangeWriter,
-    change: &'a diff::PolicyChange,
-) -> impl Iterator<Item = Draft> + 'a {
+fn tag_drafts<'a>(writer: &'a ChangeWriter, change: &'a PolicyChange) -> impl Iterator<Item = Draft> + 'a {
     let one = |kind: Kind, what: &'static str| {
         move |tag: &String| {
             writer.change(
@@ -72,7 +68,7 @@ fn tag_drafts<'a>(
 
 /// The draft that the policy's own tests passed. Tailscale saves a policy only if they do; for Headscale this is not
 /// known, so there is none.
-fn tests_draft(writer: &ChangeWriter, change: &diff::PolicyChange) -> Option<Draft> {
+fn tests_draft(writer: &ChangeWriter, change: &PolicyChange) -> Option<Draft> {
     if change.tests == 0 || change.problem.is_some() || writer.origin != Origin::Tailscale {
         return None;
     }

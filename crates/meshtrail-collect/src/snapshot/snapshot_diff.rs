@@ -193,7 +193,7 @@ impl SnapshotDiff {
                     edit(&mut draft, |change| change.lines = vec![line]);
                     with_long_state(&writer, draft, &subject, name, (Some(old), Some(&new)))
                 };
-                diff::json(old, &new).into_iter().flat_map(drafts).collect()
+                meshtrail_policy::json::differences(old, &new).into_iter().flat_map(drafts).collect()
             }
         };
         self.push(group);

@@ -1,7 +1,7 @@
 //! Rendering of a unified diff: numbered lines; additions and removals are marked by sign, by word and by colour.
 
 use maud::{Markup, html};
-use meshtrail_collect::diff::unified::{Row, Sign, rows};
+use meshtrail_policy::unified::{Row, Sign, rows};
 
 use super::format;
 

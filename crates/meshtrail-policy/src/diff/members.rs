@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diff::words::join_list;
+use meshtrail_event::text::join_list;
+
 use crate::hujson::Node;
+use crate::json::sorted_json;
 
 fn by_name(node: Option<&Node>) -> BTreeMap<&str, &Node> {
     node.map(Node::members).unwrap_or_default().iter().map(|(name, node)| (name.as_str(), node)).collect()
@@ -17,7 +19,7 @@ fn set(node: &Node) -> BTreeSet<String> {
 }
 
 pub(super) fn text(node: &Node) -> String {
-    node.text().map_or_else(|| crate::diff::sorted_json(&node.to_json()), str::to_owned)
+    node.text().map_or_else(|| sorted_json(&node.to_json()), str::to_owned)
 }
 
 /// The items added and removed: `alice@example.com added, bob@example.com removed`; none where both sets are equal.

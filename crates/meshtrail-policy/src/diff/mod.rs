@@ -12,10 +12,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meshtrail_event::text::json_len;
 use serde_json::Value;
 
-use super::unified::unified;
 use crate::hujson::{self, HujsonError, Node};
+use crate::unified::unified;
 
 /// The most bytes of a diff, as JSON text.
 const MAX_DIFF_BYTES: usize = 16_000;
@@ -62,7 +63,7 @@ fn change_noun(count: usize) -> &'static str {
 }
 
 /// The changes from `old` to `new`.
-pub fn policy(old: &str, new: &str) -> PolicyChange {
+pub fn compare(old: &str, new: &str) -> PolicyChange {
     let diff = unified(old, new, MAX_DIFF_BYTES);
     let (before, after) = (hujson::parse(old), hujson::parse(new));
     let mut change = PolicyChange { diff, ..PolicyChange::default() };
@@ -89,7 +90,7 @@ fn limit_lines(lines: Vec<String>) -> Vec<String> {
     let (count, mut bytes) = (lines.len(), 0);
     let shortened = lines.iter().map(|line| meshtrail_event::text::shorten(line, MAX_LINE_CHARS));
     let fits = |line: &String| {
-        bytes += 3 + line.chars().map(super::words::json_len).sum::<usize>();
+        bytes += 3 + line.chars().map(json_len).sum::<usize>();
         bytes <= MAX_LINES_BYTES
     };
     let mut fitting: Vec<String> = shortened.take_while(fits).collect();
@@ -132,7 +133,7 @@ fn compare_sections(old: &Node, new: &Node) -> Vec<String> {
             _ => {
                 let json = |node: Option<&Node>| node.map_or(Value::Null, Node::to_json);
                 let wrapped = |node| serde_json::json!({ name.clone(): json(node) });
-                lines.extend(super::json(&wrapped(was), &wrapped(is)));
+                lines.extend(crate::json::differences(&wrapped(was), &wrapped(is)));
             }
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use meshtrail_event::text::join_list;
+
 use super::members::{comment_suffix, describe_moves, text};
-use crate::diff::words::join_list;
 use crate::hujson::{Node, Shape};
+use crate::json::sorted_json;
 
 /// One rule with its position.
 struct Rule<'a> {
@@ -31,7 +33,7 @@ fn form(node: &Node) -> String {
         };
         Node { comment: None, line: 0, shape }
     }
-    crate::diff::sorted_json(&lower(node).to_json())
+    sorted_json(&lower(node).to_json())
 }
 
 /// Compares a section: rules added, removed, changed; for `ssh`, their order too.
@@ -161,6 +163,6 @@ fn describe(section: &str, rule: &Node) -> String {
             let recorder = more("recorded by", &["recorder"]);
             format!("{action} {sources} → {targets} as {users}{recorder}")
         }
-        _ => crate::diff::sorted_json(&rule.to_json()),
+        _ => sorted_json(&rule.to_json()),
     }
 }

@@ -1,9 +1,9 @@
 //! HuJSON, the syntax of policy files: JSON with comments and trailing commas.
 //!
 //! ```
-//! let policy = meshtrail_collect::hujson::parse("{\n  // Why: INC-4711\n  \"groups\": {},\n}")?;
+//! let policy = meshtrail_policy::hujson::parse("{\n  // Why: INC-4711\n  \"groups\": {},\n}")?;
 //! assert_eq!(policy.to_json().to_string(), r#"{"groups":{}}"#);
-//! # Ok::<(), meshtrail_collect::hujson::HujsonError>(())
+//! # Ok::<(), meshtrail_policy::hujson::HujsonError>(())
 //! ```
 //!
 //! - Every JSON text is HuJSON with the same value; `//` and `/* */` comments may stand wherever white space may, and a

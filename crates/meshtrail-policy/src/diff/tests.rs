@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{groups, policy};
+use super::{compare, groups};
 
 const BASE: &str = r#"{
   "groups": { "group:dev": ["alice@example.com", "bob@example.com"] },
@@ -24,7 +24,7 @@ const BASE: &str = r#"{
 
 fn lines(from: &str, to: &str) -> Vec<String> {
     assert!(BASE.contains(from), "{from}");
-    policy(BASE, &BASE.replace(from, to)).lines
+    compare(BASE, &BASE.replace(from, to)).lines
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn each_part_of_a_policy_is_told_by_its_name() {
 fn the_order_of_ssh_rules_is_a_change_because_the_first_that_fits_holds() {
     let mut value: Value = crate::hujson::parse(BASE).unwrap().to_json();
     value["ssh"].as_array_mut().unwrap().reverse();
-    let lines = policy(BASE, &value.to_string()).lines;
+    let lines = compare(BASE, &value.to_string()).lines;
     assert_eq!(lines, ["the order of ssh rules changed, and with it which of them holds"]);
 }
 
@@ -101,7 +101,7 @@ fn comments_layout_and_the_order_of_lists_are_no_change_but_are_shown() {
             r#"["bob@example.com", "alice@example.com",]"#,
         )
         .replace("  ", "\t");
-    let change = policy(BASE, &noisy);
+    let change = compare(BASE, &noisy);
     assert_eq!(change.lines, Vec::<String>::new());
     assert!(change.diff.contains("+\t// why not"), "{}", change.diff);
     assert_eq!(change.summary(), "Only comments or layout of the policy changed");
@@ -109,7 +109,7 @@ fn comments_layout_and_the_order_of_lists_are_no_change_but_are_shown() {
 
 #[test]
 fn tags_that_come_and_go_are_named() {
-    let change = policy(BASE, &BASE.replace(r#""tag:prod": ["group:dev"]"#, r#""tag:db": ["group:dev"]"#));
+    let change = compare(BASE, &BASE.replace(r#""tag:prod": ["group:dev"]"#, r#""tag:db": ["group:dev"]"#));
     assert_eq!(
         (change.tags_created, change.tags_deleted),
         (vec!["tag:db".to_owned()], vec!["tag:prod".to_owned()])
@@ -119,10 +119,10 @@ fn tags_that_come_and_go_are_named() {
 
 #[test]
 fn a_policy_that_cannot_be_read_says_where() {
-    let change = policy(BASE, &BASE.replace("],\n  \"ssh\"", "}\n  \"ssh\""));
+    let change = compare(BASE, &BASE.replace("],\n  \"ssh\"", "}\n  \"ssh\""));
     assert_eq!(change.summary(), "The policy changed and can't be read: line 8, column 3: this is no value");
     assert!(!change.diff.is_empty());
-    assert_eq!(policy("{", BASE).lines, ["it can be read again"]);
+    assert_eq!(compare("{", BASE).lines, ["it can be read again"]);
 }
 
 #[test]
@@ -157,8 +157,8 @@ proptest! {
         let value = json!({"groups": {"group:a": people}, "acls": rules});
         let old = value.to_string();
         let new = serde_json::to_string_pretty(&shuffled(&value, seed)).unwrap();
-        prop_assert_eq!(policy(&old, &new).lines, Vec::<String>::new());
-        prop_assert_eq!(policy(&old, &old).diff, "");
+        prop_assert_eq!(compare(&old, &new).lines, Vec::<String>::new());
+        prop_assert_eq!(compare(&old, &old).diff, "");
     }
 
     #[test]
@@ -169,7 +169,7 @@ proptest! {
         };
         let mut with = rules.clone();
         with.insert(rules.len() / 2, more);
-        prop_assert_eq!(policy(&acls(&rules), &acls(&with)).lines.len(), 1);
-        prop_assert_eq!(policy(&acls(&with), &acls(&rules)).lines.len(), 1);
+        prop_assert_eq!(compare(&acls(&rules), &acls(&with)).lines.len(), 1);
+        prop_assert_eq!(compare(&acls(&with), &acls(&rules)).lines.len(), 1);
     }
 }

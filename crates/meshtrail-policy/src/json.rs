@@ -11,7 +11,7 @@ const MAX_LINES: usize = 64;
 /// One line for each place where the two differ: `httpsEnabled: true, before false`.
 ///
 /// The order of lists makes no difference. Where more than 64 places differ, the last line counts the rest.
-pub fn json(old: &Value, new: &Value) -> Vec<String> {
+pub fn differences(old: &Value, new: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     walk("", old, new, &mut lines);
     if lines.len() > MAX_LINES {

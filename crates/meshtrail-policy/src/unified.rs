@@ -2,7 +2,7 @@
 //!
 //! Work is bounded: where two texts differ in more than 1,500 lines, the differing part is shown as replaced.
 
-use super::words::json_len;
+use meshtrail_event::text::json_len;
 
 /// The most inserted and deleted lines for which the shortest edit script is searched.
 const MAX_EDITS: usize = 1500;
