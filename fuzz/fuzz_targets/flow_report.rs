@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtrail_collect::flow::Flows;
+use meshtrail_flow::Flows;
 
 fuzz_target!(|bytes: &[u8]| {
     let taken = Flows::check(bytes);

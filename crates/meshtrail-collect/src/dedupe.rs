@@ -14,10 +14,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use meshtrail_event::{Change, Detail, Draft, Event, Family, Timestamp};
-use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail};
+use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail, run_detached};
 use tokio::sync::Mutex;
-
-use crate::detached::run_detached;
 
 /// The most drafts of one append.
 const BATCH: usize = 4_000;

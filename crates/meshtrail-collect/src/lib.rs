@@ -9,7 +9,7 @@
 //! - [`severity`]: the severity of a change.
 //! - [`tailscale`], `headscale`: pollers of their APIs; `localapi`: this node's own view of the mesh, where neither is
 //!   configured.
-//! - [`receive`], [`flow`]: HTTP receivers; flow reports as events. [`setup`]: files that make nodes send flow logs here.
+//! - [`receive`]: HTTP receivers. [`setup`]: files that make nodes send flow logs here.
 //! - [`start`]: opens and starts all of it.
 //! - [`sources`]: the state of each source: last contact, lag, gaps.
 
@@ -18,9 +18,7 @@ pub mod catalogue;
 pub mod config;
 pub mod corroborate;
 pub mod dedupe;
-mod detached;
 pub mod diff;
-pub mod flow;
 mod headscale;
 mod json;
 mod localapi;

@@ -5,6 +5,7 @@
 //! - [`Collectors::start`] spawns each poller and receiver on [`Wiring::tasks`]; all end at [`Wiring::stop`].
 
 use meshtrail_event::Timestamp;
+use meshtrail_flow::Flows;
 use meshtrail_identity::History;
 use meshtrail_listen::Limits;
 use meshtrail_listen::tls::TlsError;
@@ -14,7 +15,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{SecretError, SecretPlace, SourcesConfig};
 use crate::dedupe::RecordDedupe;
-use crate::flow::Flows;
 use crate::headscale::Headscale;
 use crate::receive::{self, Receivers};
 use crate::sources::Sources;

@@ -47,6 +47,21 @@ pub(crate) fn integers_are_exact(value: &Value) -> bool {
     }
 }
 
+fn exact_value(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let inexact = number.as_u64().is_some_and(|number| number > MAX_EXACT_INTEGER)
+                || number.as_i64().is_some_and(|number| number.unsigned_abs() > MAX_EXACT_INTEGER);
+            if inexact { Value::String(number.to_string()) } else { value.clone() }
+        }
+        Value::Array(items) => Value::Array(items.iter().map(exact_value).collect()),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), exact_value(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// A free-form JSON value, stored as its canonical text.
 #[derive(Debug, Clone)]
 pub struct Json(Box<RawValue>);
@@ -55,6 +70,18 @@ impl Json {
     /// The canonical text.
     pub fn text(&self) -> &str {
         self.0.get()
+    }
+
+    /// The value of a record from elsewhere: integers that a JSON number does not hold exactly become text.
+    ///
+    /// ```
+    /// use meshtrail_event::Json;
+    ///
+    /// let record = serde_json::json!({ "id": 9_007_199_254_740_993_u64, "n": 7 });
+    /// assert_eq!(Json::exact(&record).text(), r#"{"id":"9007199254740993","n":7}"#);
+    /// ```
+    pub fn exact(value: &Value) -> Self {
+        Self::from(&exact_value(value))
     }
 
     /// The parsed value.

@@ -26,7 +26,6 @@ mod error;
 mod expr;
 mod field;
 mod filter;
-pub mod flows;
 mod hints;
 mod matching;
 mod page;

@@ -6,11 +6,13 @@
 //! - [`tree`]: the Merkle tree and its proofs; [`note`]: signed checkpoints.
 //! - [`wal`]: the log of events that are not sealed yet; [`dedupe`]: detection of duplicate events.
 //! - [`verify`]: verification of a store, with a report of problems.
+//! - [`run_detached`]: work that runs to its end, whoever hangs up.
 //! - [`fault`]: fault injection into durable steps, for tests.
 //!
 //! What an event means is not known here.
 
 pub mod dedupe;
+mod detached;
 pub mod fault;
 pub mod manifest;
 pub mod note;
@@ -24,6 +26,7 @@ pub mod tree;
 pub mod verify;
 pub mod wal;
 
+pub use detached::run_detached;
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
 pub use trail::{
     AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,

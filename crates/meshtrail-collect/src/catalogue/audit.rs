@@ -9,8 +9,8 @@ use meshtrail_event::text::shorten;
 use meshtrail_event::{Change, Detail, Draft, Event, Json, Kind, Outcome, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::exact::{clip, exact, object, text};
 use super::group::Groups;
+use super::members::{clip, object, text};
 use super::{RecordError, party, table};
 use crate::snapshot::Origin;
 use crate::snapshot::change_writer::{sha256_hex, split_text};
@@ -182,7 +182,7 @@ pub(super) fn set_values(
     let mut texts = Vec::new();
     let mut place = |name: &'static str, value: Option<Value>| {
         let value = value.filter(|value| !value.is_null())?;
-        let json = exact(&value);
+        let json = Json::exact(&value);
         if json.text().len() <= MAX_VALUE {
             return Some(json);
         }
@@ -220,7 +220,7 @@ fn remaining_members(mut record: Map<String, Value>, has_time: bool) -> Option<J
     if record.is_empty() {
         return None;
     }
-    Some(fit(exact(&Value::Object(record))))
+    Some(fit(Json::exact(&Value::Object(record))))
 }
 
 /// The value if it fits into an event; else its beginning as text, its length and its SHA-256.

@@ -9,8 +9,8 @@
 //! `docs/changes.md` has the whole table. How records are fetched, or received, is not known here.
 
 mod audit;
-mod exact;
 mod group;
+mod members;
 mod party;
 mod policy;
 mod table;
@@ -21,7 +21,6 @@ mod webhook;
 
 pub(crate) use audit::event_name;
 pub use audit::{audit, digest};
-pub(crate) use exact::exact;
 pub use group::Groups;
 pub(crate) use table::row;
 pub use table::{ROWS, Row};

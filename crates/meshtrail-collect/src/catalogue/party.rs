@@ -5,7 +5,7 @@ use std::sync::Arc;
 use meshtrail_event::{Actor, Device, Identity, IdentityStatus, Person, Target, Timestamp};
 use serde_json::{Map, Value};
 
-use super::exact::text;
+use super::members::text;
 
 fn owned(members: &Map<String, Value>, name: &str) -> Option<String> {
     text(members, name).map(str::to_owned)

@@ -4,7 +4,7 @@ use meshtrail_event::text::{join_list, shorten};
 use meshtrail_event::{Actor, Target};
 use serde_json::{Map, Value};
 
-use super::exact::text;
+use super::members::text;
 
 /// The most characters of a value in a sentence.
 const MAX_VALUE_CHARS: usize = 120;

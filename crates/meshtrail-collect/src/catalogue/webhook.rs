@@ -3,11 +3,11 @@
 //! They have no id, and none in common with the audit log: a webhook event corroborates the audit log's record of the
 //! same change.
 
-use meshtrail_event::{Actor, Change, Detail, Device, Draft, Kind, Person, Target, Timestamp};
+use meshtrail_event::{Actor, Change, Detail, Device, Draft, Json, Kind, Person, Target, Timestamp};
 use serde_json::{Map, Value};
 
 use super::audit::{MAX_RECORD, fit, set_values, with_texts};
-use super::exact::{clip, exact, object, text};
+use super::members::{clip, object, text};
 use super::{RecordError, party};
 use crate::snapshot::Origin;
 use crate::snapshot::change_writer::sha256_hex;
@@ -83,7 +83,7 @@ pub fn webhook(event: &[u8]) -> Result<Vec<Draft>, RecordError> {
         record.insert("data".to_owned(), Value::Object(data));
     }
     record.retain(|name, _| !["timestamp", "type"].contains(&name.as_str()));
-    change.record = Some(fit(exact(&Value::Object(record)))).filter(|json| json.text() != "{}");
+    change.record = Some(fit(Json::exact(&Value::Object(record)))).filter(|json| json.text() != "{}");
     draft.detail = Some(Detail::Change(Box::new(change)));
     let mut drafts = with_texts(draft, texts);
     drafts.splice(1..1, follows);

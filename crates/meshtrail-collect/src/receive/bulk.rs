@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use meshtrail_event::Timestamp;
+use meshtrail_trail::run_detached;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,7 +27,6 @@ use super::record::{IncomingRecord, RecordBatch, RecordWriter};
 use super::token::Token;
 use super::{Shared, sender_of};
 use crate::catalogue::Groups;
-use crate::detached::run_detached;
 
 /// Limits on one request.
 pub(super) const BOUNDS: Bounds =

@@ -2,7 +2,8 @@
 //! sends flow reports and audit records to one address; anything else is stored as a log line.
 
 use bytes::Bytes;
-use meshtrail_event::{Detail, Draft, Kind, LogLine, Target, Timestamp};
+use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, Target, Timestamp};
+use meshtrail_flow::{FlowRecord, Flows, looks_like_a_report};
 use meshtrail_trail::Emitter;
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,9 +11,8 @@ use serde_json::Value;
 use super::Shared;
 use super::body_dedup::{Bodies, BodyIntake, durable_after_each};
 use super::store::{emit_in_batches, fits, raw_lines};
-use crate::catalogue::{self, Groups, exact};
+use crate::catalogue::{self, Groups};
 use crate::dedupe::RecordDrafts;
-use crate::flow::{self, FlowRecord, Flows};
 use crate::snapshot::Origin;
 
 /// One record, with the metadata of its envelope.
@@ -112,7 +112,7 @@ impl RecordBatch {
     ) -> Result<(), String> {
         let time = incoming.time.unwrap_or_else(Timestamp::now);
         self.newest = self.newest.max(Some(time));
-        if flow::looks_like_a_report(incoming.json) {
+        if looks_like_a_report(incoming.json) {
             Flows::check(incoming.json).map_err(|error| error.to_string())?;
             self.flows.push(FlowRecord { json: body.slice_ref(incoming.json), logged: incoming.logged });
         } else if looks_like_an_audit_record(incoming.json) {
@@ -141,7 +141,7 @@ fn lines(protocol: &str, incoming: &IncomingRecord<'_>, time: Timestamp) -> Vec<
     if let Some(Value::Object(metadata)) = &incoming.metadata {
         fields.extend(metadata.clone());
     }
-    line.fields = (!fields.is_empty()).then(|| exact(&Value::Object(fields)));
+    line.fields = (!fields.is_empty()).then(|| Json::exact(&Value::Object(fields)));
     let mut drafts = if fits(&line) {
         vec![Draft { detail: Some(Detail::Log(Box::new(line))), ..Draft::new(Kind::LogLine, time) }]
     } else {

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use meshtrail_event::Timestamp;
-use meshtrail_trail::Emitter;
+use meshtrail_trail::{Emitter, run_detached};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -26,7 +26,6 @@ use super::store::hex;
 use super::token::Token;
 use super::{Shared, sender_of};
 use crate::catalogue;
-use crate::detached::run_detached;
 use crate::sources::Cadence;
 
 /// The maximum age of a signature, and the maximum by which its time may be ahead of ours.

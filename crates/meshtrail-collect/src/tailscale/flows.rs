@@ -3,7 +3,7 @@
 //! - Windows are of `logged`, the time at which the log service took a record: a node that was offline uploads later, and
 //!   its records are in a later window.
 //! - Reading continues at the newest `logged` of this poller's events in the trail, and each window overlaps the last one.
-//!   [`crate::flow`] counts each report once.
+//!   [`meshtrail_flow`] counts each report once.
 //! - A record that can't be taken is reported as a gap, with the reason.
 //! - The API returns the oldest record first, keeps records for 30 days, and silently moves an earlier start forward.
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use meshtrail_event::{Detail, Event, Family, Timestamp};
+use meshtrail_flow::{FlowRecord, Flows, IngestSummary};
 use meshtrail_trail::{AppendError, ReadError, Scan};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,7 +23,6 @@ use super::log::{Log, LogPoller, LogSink};
 use super::window::WindowPlan;
 use crate::config::TailscaleConfig;
 use crate::config::tailscale::FLOWS_RETENTION;
-use crate::flow::{FlowRecord, Flows, IngestSummary};
 use crate::sources::Source;
 use crate::start::Wiring;
 

@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meshtrail_event::Timestamp;
-use meshtrail_trail::{Emitter, ReadError, Trail};
+use meshtrail_trail::{Emitter, ReadError, Trail, run_detached};
 use serde_json::value::RawValue;
 
 use super::client::{ApiResource, Client};
 use super::error::ApiError;
 use super::shapes::Records;
 use super::window::{ReadProgress, Round, WindowPlan};
-use crate::detached::run_detached;
 use crate::poll::{Poller, causes};
 use crate::sources::{Cadence, Source};
 use crate::start::Wiring;

@@ -5,14 +5,13 @@
 //! - A list that is `null` counts as empty, since Go writes empty lists so; a missing list is an error that names it.
 //! - An empty or zero time counts as none.
 
-use meshtrail_event::Timestamp;
+use meshtrail_event::{Json, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
-use crate::catalogue::exact;
 use crate::json::{lenient_time, null_is_empty, optional_list};
 use crate::web::ApiResponse;
 
@@ -154,7 +153,7 @@ pub(super) fn others_of_devices(response: &ApiResponse) -> Vec<Option<Value>> {
         device.retain(|name, value| {
             !KNOWN_MEMBERS.contains(&name.as_str()) && !value.is_null() && *value != ""
         });
-        let others = exact(&Value::Object(device));
+        let others = Json::exact(&Value::Object(device));
         match others.text().len() {
             ..=2 => None,
             3..=MAX_OTHERS => Some(others.value()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use meshtrail_event::Timestamp;
-use meshtrail_query::flows::{self, Conversation, End, FlowQuery, Grain, Party, Way};
+use meshtrail_flow::{Conversation, End, FlowQuery, Grain, Party, Way, conversations};
 use serde::{Deserialize, Serialize};
 
 use crate::extract::ValidQuery;
@@ -209,7 +209,7 @@ pub(crate) async fn list(
 pub(crate) async fn page(state: &AppState, query: FlowsQuery) -> Result<FlowsPage, Problem> {
     let ask = parse_request(query, Timestamp::now())?;
     let found =
-        flows::conversations(state.trail(), &ask).await.map_err(|error| super::events::unreadable(&error))?;
+        conversations(state.trail(), &ask).await.map_err(|error| super::events::unreadable(&error))?;
     Ok(FlowsPage {
         conversations: found.items.into_iter().map(ConversationView::from).collect(),
         total: found.total,

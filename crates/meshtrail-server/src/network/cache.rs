@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meshtrail_event::Timestamp;
-use meshtrail_query::flows::{FlowQuery, Grain, conversations};
+use meshtrail_flow::{FlowQuery, Grain, conversations};
 
 use super::edges::{TrafficEdge, edges_of};
 use crate::api::events::unreadable;

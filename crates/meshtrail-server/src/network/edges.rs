@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use meshtrail_event::Timestamp;
+use meshtrail_flow::{Conversation, End, Party};
 use meshtrail_identity::{History, Texts};
-use meshtrail_query::flows::{self, Conversation, Party};
 
 /// One end of an edge: a device with its owner at the time of the traffic, or an address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -88,19 +88,17 @@ pub(super) fn edges_of(conversations: Vec<Conversation>, history: &History) -> V
 
 fn both_directions(of: Conversation, history: &History) -> [TrafficEdge; 2] {
     let (a, b) = (Arc::new(endpoint(of.a, of.last, history)), Arc::new(endpoint(of.b, of.last, history)));
-    let counted = |by: &flows::End, bytes: u64| (by.windows > 0).then_some(bytes);
-    let edge = |from: &Arc<TrafficEndpoint>,
-                to: &Arc<TrafficEndpoint>,
-                sender: &flows::End,
-                receiver: &flows::End| TrafficEdge {
-        from: from.clone(),
-        to: to.clone(),
-        layer: of.layer.clone(),
-        sent: counted(sender, sender.tx_bytes),
-        received: counted(receiver, receiver.rx_bytes),
-        receiver_undercounts: receiver.undercounts,
-        last: of.last,
-    };
+    let counted = |by: &End, bytes: u64| (by.windows > 0).then_some(bytes);
+    let edge =
+        |from: &Arc<TrafficEndpoint>, to: &Arc<TrafficEndpoint>, sender: &End, receiver: &End| TrafficEdge {
+            from: from.clone(),
+            to: to.clone(),
+            layer: of.layer.clone(),
+            sent: counted(sender, sender.tx_bytes),
+            received: counted(receiver, receiver.rx_bytes),
+            receiver_undercounts: receiver.undercounts,
+            last: of.last,
+        };
     [edge(&a, &b, &of.by_a, &of.by_b), edge(&b, &a, &of.by_b, &of.by_a)]
 }
 
@@ -120,13 +118,15 @@ fn endpoint(party: Party, at: Timestamp, history: &History) -> TrafficEndpoint {
 
 #[cfg(test)]
 mod tests {
+    use meshtrail_flow::Way;
+
     use super::*;
 
-    fn counts(windows: u64, tx_bytes: u64, rx_bytes: u64, undercounts: bool) -> flows::End {
-        flows::End { windows, tx_bytes, rx_bytes, undercounts, ..flows::End::default() }
+    fn counts(windows: u64, tx_bytes: u64, rx_bytes: u64, undercounts: bool) -> End {
+        End { windows, tx_bytes, rx_bytes, undercounts, ..End::default() }
     }
 
-    fn conversation(by_a: flows::End, by_b: flows::End) -> Vec<TrafficEdge> {
+    fn conversation(by_a: End, by_b: End) -> Vec<TrafficEdge> {
         let party = |id: &str| Party { key: id.to_owned(), device: Some(id.to_owned()), ..Party::default() };
         let time = Timestamp::from_nanos(1);
         edges_of(
@@ -137,8 +137,8 @@ mod tests {
                 proto: None,
                 by_a,
                 by_b,
-                a_to_b: flows::Way::default(),
-                b_to_a: flows::Way::default(),
+                a_to_b: Way::default(),
+                b_to_a: Way::default(),
                 first: time,
                 last: time,
             }],

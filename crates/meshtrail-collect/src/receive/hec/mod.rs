@@ -23,13 +23,13 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use meshtrail_event::{Detail, Draft, Kind, LogLine, Target, Timestamp};
+use meshtrail_trail::run_detached;
 use serde::Deserialize;
 
 use super::body::Bounds;
 use super::record::{RecordBatch, RecordWriter};
 use super::token::Token;
 use super::{Shared, sender_of};
-use crate::detached::run_detached;
 use channels::Channels;
 use splunk_response::{SplunkCode, SplunkResponse};
 

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use meshtrail_event::{Detail, Draft, Kind, LogLine, MAX_EXACT_INTEGER, Target, Timestamp};
+use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, MAX_EXACT_INTEGER, Target, Timestamp};
 use meshtrail_identity::History;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::catalogue::exact;
 use crate::receive::store;
 
 /// The bytes of an entry that are searched for the member of flow reports.
@@ -110,7 +109,7 @@ impl LineContext {
             .collect();
         let line = LogLine {
             collection: Some(self.collection.clone()),
-            fields: (!fields.is_empty()).then(|| exact(&Value::Object(fields))),
+            fields: (!fields.is_empty()).then(|| Json::exact(&Value::Object(fields))),
             proc_id: exact_integer(marks.proc_id),
             proc_seq: exact_integer(marks.proc_seq),
             text,

@@ -1,7 +1,7 @@
 //! The logtail protocol: a log server for Tailscale's clients.
 //!
 //! - Clients' own lines (`TS_LOG_TARGET`) become `log.line` events; flow reports (collection `tailtraffic`) go to
-//!   [`crate::flow`].
+//!   [`meshtrail_flow`].
 //! - A client repeats a batch for ever until it gets status 200. So 200 is returned once all of it is durable, and entries
 //!   that can't be parsed are stored as received instead of being refused. Of a body that can't be decoded, or is longer than
 //!   what any client sends, the first bytes and the digest are stored, with a finding ([`unreadable`]).
@@ -24,15 +24,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use meshtrail_event::{Draft, Family, Timestamp};
-use meshtrail_trail::{AppendError, Emitter};
+use meshtrail_flow::{FlowRecord, looks_like_a_report};
+use meshtrail_trail::{AppendError, Emitter, run_detached};
 use sha2::{Digest as _, Sha256};
 
 use super::body::{BodyError, Bounds, UnreadableBody};
 use super::store::emit_in_batches;
 use super::{Shared, sender_of};
 use crate::config::LogtailConfig;
-use crate::detached::run_detached;
-use crate::flow::FlowRecord;
 use crate::sources::{Cadence, Source};
 use entry::{Entry, LineContext};
 use ids::{PublicId, UploadTarget};
@@ -310,7 +309,7 @@ impl Logtail {
                 continue;
             }
             let json = &reports[*at].json;
-            let drafts = if crate::flow::looks_like_a_report(json) {
+            let drafts = if looks_like_a_report(json) {
                 tracing::warn!(stream = target.id.short(), %error, "a flow report can't be read; it is kept as it came");
                 lines.unreadable(json, &error.to_string())
             } else {
@@ -366,7 +365,7 @@ fn split_entries(
     let (mut entries, mut reports) = (Vec::new(), Vec::new());
     for (at, json) in raw.into_iter().enumerate() {
         let report = entry::may_be_report(json);
-        if report && !accept_reports && crate::flow::looks_like_a_report(json) {
+        if report && !accept_reports && looks_like_a_report(json) {
             let reason = "a flow report without the copyId of a tailnet in [sources.logtail.tailnets]";
             let drafts = lines.unreadable(json, reason);
             entries.push(Entry { at, process: entry::process_of(json), drafts });

@@ -1,6 +1,5 @@
-//! JSON of control planes, in the form that an event can hold.
+//! Members of a record.
 
-use meshtrail_event::{Json, MAX_EXACT_INTEGER};
 use serde_json::{Map, Value};
 
 use super::RecordError;
@@ -14,26 +13,6 @@ pub(super) fn object(json: &[u8]) -> Result<Map<String, Value>, RecordError> {
         Value::String(_) => Err(RecordError::NotAnObject { found: "a text" }),
         Value::Null => Err(RecordError::NotAnObject { found: "null" }),
         Value::Bool(_) | Value::Number(_) => Err(RecordError::NotAnObject { found: "a single value" }),
-    }
-}
-
-/// The value; integers that a JSON number does not hold exactly become text.
-pub(crate) fn exact(value: &Value) -> Json {
-    Json::from(&exact_value(value))
-}
-
-fn exact_value(value: &Value) -> Value {
-    match value {
-        Value::Number(number) => {
-            let inexact = number.as_u64().is_some_and(|number| number > MAX_EXACT_INTEGER)
-                || number.as_i64().is_some_and(|number| number.unsigned_abs() > MAX_EXACT_INTEGER);
-            if inexact { Value::String(number.to_string()) } else { value.clone() }
-        }
-        Value::Array(items) => Value::Array(items.iter().map(exact_value).collect()),
-        Value::Object(members) => {
-            Value::Object(members.iter().map(|(name, value)| (name.clone(), exact_value(value))).collect())
-        }
-        other => other.clone(),
     }
 }
 

@@ -1,9 +1,10 @@
-//! Work that runs to its end even if the future that awaits it is dropped.
+//! Work that runs to its end even if the future that awaits it is dropped: a write must not stop half-way because its
+//! sender hung up.
 
 use tokio::task::JoinHandle;
 
 /// Awaits a spawned task, which runs on if this future is dropped. A panic of the task is resumed here.
-pub(crate) async fn run_detached<T>(task: JoinHandle<T>) -> T {
+pub async fn run_detached<T>(task: JoinHandle<T>) -> T {
     match task.await {
         Ok(output) => output,
         Err(failed) => match failed.try_into_panic() {

@@ -1,4 +1,4 @@
-//! Flow reports of every source in one model: one event for each connection, as one of its two ends counted it.
+//! Flow reports as events: one for each connection, as one of its two ends counted it.
 //!
 //! - A node's report (`netlogtype.Message`) becomes one `flow.counted` event for each of its connections, with the people
 //!   and devices at both ends as of that time. An unknown end stays unresolved; unknown members of the report go
@@ -10,29 +10,21 @@
 //! - Both ends report the same connection. Events stay as reported; they are compared only when they are read.
 
 mod counted;
-mod endpoints;
-mod leaves;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use meshtrail_event::{Family, Timestamp};
 use meshtrail_identity::History;
-use meshtrail_trail::{AppendError, Emitter, MAX_BATCH, Trail};
+use meshtrail_trail::{AppendError, Emitter, MAX_BATCH, Trail, run_detached};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use crate::endpoints::Endpoints;
+use crate::leaves::FlowLeaves;
+use crate::wire::Message;
 use counted::{CountedReports, connection_key, report_key, shard_of};
-use endpoints::Endpoints;
-use leaves::FlowLeaves;
-use wire::Message;
-
-use crate::detached::run_detached;
-
-pub(crate) use wire::looks_like_a_report;
-pub use wire::{Layer, MAX_CONNECTIONS, MAX_NODES, protocol_number};
 
 /// The most connections in one batch of the trail.
 const BATCH: usize = 2048;

@@ -18,7 +18,7 @@ use meshtrail_trail::{ReadError, Scan, Trail};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::wire::{Connection, Layer, Message};
+use crate::wire::{Connection, Layer, Message};
 
 /// The most reports that are remembered.
 pub(crate) const REPORTS: usize = 1 << 19;

@@ -13,7 +13,7 @@ use meshtrail_identity::{DeviceAsOf, History};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::wire::{Message, Node};
+use crate::wire::{Message, Node};
 
 /// The device at one end and its owner, serialised for leaves. Flow events name the device by id, name and tags and the
 /// person by login; the rest is in the events about them.

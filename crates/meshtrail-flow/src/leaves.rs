@@ -12,9 +12,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::endpoints::{EndpointIdentity, Endpoints};
-use super::wire::{Connection, EndAddress, Layer, Message, Unknown};
-use crate::catalogue::exact;
+use crate::endpoints::{EndpointIdentity, Endpoints};
+use crate::wire::{Connection, EndAddress, Layer, Message, Unknown};
 
 /// Template for the leaves of one report: everything that they share, serialised once.
 pub(crate) struct FlowLeaves<'m> {
@@ -221,5 +220,5 @@ fn record(outer: Option<&Map<String, Value>>, unknown: &Unknown<'_>) -> Option<J
         (None, Some(own)) => own,
         (Some(outer), Some(own)) => outer.clone().into_iter().chain(own).collect(),
     };
-    Some(exact(&Value::Object(members)))
+    Some(Json::exact(&Value::Object(members)))
 }

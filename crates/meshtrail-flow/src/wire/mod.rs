@@ -136,7 +136,7 @@ impl<'a> EndAddress<'a> {
 }
 
 /// Whether a record has the members that identify a flow report. The report itself is not parsed.
-pub(crate) fn looks_like_a_report(json: &[u8]) -> bool {
+pub fn looks_like_a_report(json: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Markers {
         #[serde(rename = "nodeId")]
