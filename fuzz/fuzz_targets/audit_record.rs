@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtrail_collect::catalogue::{Groups, audit};
-use meshtrail_collect::snapshot::Origin;
+use meshtrail_change::catalogue::{Groups, audit};
+use meshtrail_change::snapshot::Origin;
 use meshtrail_event::{Event, EventId, Timestamp};
 
 fuzz_target!(|record: &[u8]| {

@@ -9,11 +9,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meshtrail_change::snapshot::{Origin, Snapshot};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{BackendState, Bus, LocalApi, LocalApiError, Peers, Status};
 
+use crate::observations::Observations;
 use crate::poll::{Poller, causes, spawn};
-use crate::snapshot::{Observations, Origin, Snapshot};
 use crate::sources::{Cadence, Source, Sources};
 use crate::start::Wiring;
 

@@ -144,7 +144,7 @@ impl Collectors {
 /// Raises findings about changes in the mesh, from all sources.
 async fn raise_findings(trail: Trail, stop: CancellationToken) {
     let emitter = trail.emitter("anomalies");
-    if let Err(error) = crate::anomalies::follow(&trail, &emitter, stop).await {
+    if let Err(error) = meshtrail_change::anomalies::follow(&trail, &emitter, stop).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "no more findings are raised over what changes, until the next start");
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use meshtrail_change::snapshot::{KeyState, PolicyText};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceState, UserState};
 use serde::de::DeserializeOwned;
 
 use super::shapes::{ApiKeys, Nodes, Policy, PreAuthKey, PreAuthKeys, Refusal, Users};
 use crate::config::{SecretError, SecretPlace};
-use crate::snapshot::{KeyState, PolicyText};
 use crate::web::{ApiClient, ApiRequest, ApiResponse, WebError};
 
 /// The most bytes of one response: some ten thousand nodes.

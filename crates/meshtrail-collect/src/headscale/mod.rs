@@ -14,11 +14,12 @@ mod tests;
 
 use std::time::Duration;
 
+use meshtrail_change::snapshot::{Origin, Snapshot};
 use meshtrail_event::Timestamp;
 
 use crate::config::HeadscaleConfig;
+use crate::observations::Observations;
 use crate::poll::{Poller, causes, spawn};
-use crate::snapshot::{Observations, Origin, Snapshot};
 use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
 use crate::web::{ApiClient, Backoff, Timeouts, WebError};

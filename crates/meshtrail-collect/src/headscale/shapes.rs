@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
+use meshtrail_change::snapshot::{KeyState, PolicyText};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceState, UserState};
 use serde::Deserialize;
 
 use crate::json::{any_id, lenient_time, non_empty, null_is_empty};
-use crate::snapshot::{KeyState, PolicyText};
 use crate::web::ApiResponse;
 
 /// The name of the user that owns tagged nodes.

@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use meshtrail_change::catalogue::Groups;
 use meshtrail_event::Timestamp;
 use meshtrail_trail::run_detached;
 use serde::Deserialize;
@@ -26,7 +27,6 @@ use super::hec::presented_tokens;
 use super::record::{IncomingRecord, RecordBatch, RecordWriter};
 use super::token::Token;
 use super::{Shared, sender_of};
-use crate::catalogue::Groups;
 
 /// Limits on one request.
 pub(super) const BOUNDS: Bounds =

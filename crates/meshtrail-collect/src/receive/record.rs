@@ -2,6 +2,8 @@
 //! sends flow reports and audit records to one address; anything else is stored as a log line.
 
 use bytes::Bytes;
+use meshtrail_change::catalogue::{self, Groups};
+use meshtrail_change::snapshot::Origin;
 use meshtrail_event::{Detail, Draft, Json, Kind, LogLine, Target, Timestamp};
 use meshtrail_flow::{FlowRecord, Flows, looks_like_a_report};
 use meshtrail_trail::Emitter;
@@ -11,9 +13,7 @@ use serde_json::Value;
 use super::Shared;
 use super::body_dedup::{Bodies, BodyIntake, durable_after_each};
 use super::store::{emit_in_batches, fits, raw_lines};
-use crate::catalogue::{self, Groups};
 use crate::dedupe::RecordDrafts;
-use crate::snapshot::Origin;
 
 /// One record, with the metadata of its envelope.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use meshtrail_change::catalogue;
 use meshtrail_event::Timestamp;
 use meshtrail_trail::{Emitter, run_detached};
 use serde_json::value::RawValue;
@@ -25,7 +26,6 @@ use super::body::{BodyError, Bounds};
 use super::store::hex;
 use super::token::Token;
 use super::{Shared, sender_of};
-use crate::catalogue;
 use crate::sources::Cadence;
 
 /// The maximum age of a signature, and the maximum by which its time may be ahead of ours.

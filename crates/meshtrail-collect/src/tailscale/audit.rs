@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use meshtrail_change::catalogue::{self, Groups, RecordError};
+use meshtrail_change::snapshot::Origin;
 use meshtrail_event::{Change, Detail, Draft, Event, Family, Json, Kind, Timestamp};
 use meshtrail_trail::{ReadError, Scan};
 use serde::Deserialize;
@@ -19,11 +21,9 @@ use sha2::{Digest as _, Sha256};
 use super::client::Client;
 use super::log::{Log, LogPoller, LogSink};
 use super::window::WindowPlan;
-use crate::catalogue::{self, Groups, RecordError};
 use crate::config::TailscaleConfig;
 use crate::config::tailscale::AUDIT_RETENTION;
 use crate::dedupe::{DedupeError, EmitCounts, RecordDedupe, RecordDrafts};
-use crate::snapshot::Origin;
 use crate::start::Wiring;
 
 const HOUR: Duration = Duration::from_secs(3_600);

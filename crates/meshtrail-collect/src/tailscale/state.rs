@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshtrail_change::snapshot::{KeyState, Observer, Origin, Snapshot};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::DeviceState;
 
@@ -21,8 +22,8 @@ use super::client::{Client, Scopes};
 use super::error::ApiError;
 use super::shapes::ApiDevice;
 use crate::config::TailscaleConfig;
+use crate::observations::Observations;
 use crate::poll::{Poller, causes};
-use crate::snapshot::{KeyState, Observations, Observer, Origin, Snapshot};
 use crate::sources::{Cadence, Source};
 use crate::start::Wiring;
 use crate::web::Backoff;

@@ -5,7 +5,7 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
-use meshtrail_collect::severity::Severity;
+use meshtrail_change::severity::Severity;
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::Filter;
 use serde::Deserialize;

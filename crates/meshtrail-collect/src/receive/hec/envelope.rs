@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use meshtrail_change::catalogue::Groups;
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::splunk_response::{SplunkCode, SplunkResponse};
-use crate::catalogue::Groups;
 use crate::receive::record::{IncomingRecord, RecordBatch};
 
 /// The most events of one request.

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use meshtrail_change::severity::Severity;
 use meshtrail_event::{Detail, Draft, Event, Finding, Json, Kind, LogLine, Timestamp};
 use serde_json::json;
 
 use crate::receive::body::UnreadableBody;
 use crate::receive::store::hex;
-use crate::severity::Severity;
 
 /// The rule of the finding.
 pub(super) const RULE: &str = "source.body_unreadable";

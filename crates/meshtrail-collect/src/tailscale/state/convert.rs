@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use meshtrail_change::snapshot::KeyState;
 use meshtrail_identity::{DeviceState, UserState};
 use serde_json::{Value, json};
 
 use crate::json::non_empty;
-use crate::snapshot::KeyState;
 use crate::tailscale::shapes::{ApiDevice, ApiKey, ApiUser};
 
 pub(super) fn device(device: ApiDevice) -> Option<DeviceState> {

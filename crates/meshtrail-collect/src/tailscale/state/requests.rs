@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use meshtrail_change::snapshot::{DnsState, PolicyText};
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +10,6 @@ use serde_json::Value;
 
 use super::Part;
 use crate::json::null_is_empty;
-use crate::snapshot::{DnsState, PolicyText};
 use crate::tailscale::client::{ApiResource, Client};
 use crate::tailscale::error::ApiError;
 use crate::tailscale::shapes::{self, ApiDevice, ApiKey, ApiUser};

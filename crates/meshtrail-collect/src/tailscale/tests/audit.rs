@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use meshtrail_change::catalogue::{self, Groups};
+use meshtrail_change::snapshot::Origin;
 use meshtrail_event::Timestamp;
 use meshtrail_trail::ReadError;
 use serde_json::value::RawValue;
 use tailscale_api_stand_in::{InjectedFault, Log, generate_record};
 
 use super::{PATIENT, Scene, ago, change, now};
-use crate::catalogue::{self, Groups};
 use crate::poll::Poller as _;
-use crate::snapshot::Origin;
 use crate::sources::SourceState;
 use crate::tailscale::log::{LogPoller, LogSink};
 use crate::tailscale::window::WindowPlan;

@@ -107,7 +107,10 @@ async fn what_a_device_lets_in_and_runs_on_is_kept_and_its_changes_are_told_by_t
         .filter(|event| event.kind != Kind::ConfigSnapshot)
         .map(|event| {
             let change = change(event).unwrap();
-            (change.property.as_deref().unwrap(), crate::severity::severity(event, change).as_str())
+            (
+                change.property.as_deref().unwrap(),
+                meshtrail_change::severity::severity(event, change).as_str(),
+            )
         })
         .collect();
     told.sort_unstable();

@@ -121,22 +121,22 @@ impl Observer {
     }
 
     /// When a part was last in a snapshot.
-    pub(crate) fn last_taken(&self, part: &str) -> Option<Timestamp> {
+    pub fn last_taken(&self, part: &str) -> Option<Timestamp> {
         self.state.taken.get(part).copied()
     }
 
     /// The keys in the last state.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &KeyState> {
+    pub fn keys(&self) -> impl Iterator<Item = &KeyState> {
         self.state.keys.iter().flatten().map(|(_, key)| &key.state)
     }
 
     /// The people in the last state.
-    pub(crate) fn users(&self) -> impl Iterator<Item = &UserState> {
+    pub fn users(&self) -> impl Iterator<Item = &UserState> {
         self.state.users.iter().flatten().map(|(_, user)| user)
     }
 
     /// A device in the last state.
-    pub(crate) fn device(&self, id: &str) -> Option<&DeviceState> {
+    pub fn device(&self, id: &str) -> Option<&DeviceState> {
         Some(&self.state.devices.as_ref()?.get(id)?.state)
     }
 

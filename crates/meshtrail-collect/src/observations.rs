@@ -1,9 +1,9 @@
 //! An observer together with the trail and the directory that it writes to.
 
+use meshtrail_change::snapshot::{Observer, Origin, Snapshot};
 use meshtrail_identity::History;
 use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
 
-use super::{Observer, Origin, Snapshot};
 use crate::start::Wiring;
 
 /// Records the snapshots of one origin, one after the other.

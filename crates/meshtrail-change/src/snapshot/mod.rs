@@ -16,7 +16,6 @@
 
 pub(crate) mod change_writer;
 mod changes;
-mod observations;
 mod observer;
 mod policy;
 mod rebuild;
@@ -33,7 +32,6 @@ use meshtrail_identity::{DeviceState, History, UserState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use observations::Observations;
 pub use observer::{Observer, PendingChanges};
 pub(crate) use time_levels::{UNSEEN_FINDING_DAYS, unseen_property};
 
@@ -124,7 +122,7 @@ impl Snapshot {
     }
 
     /// Records in the directory who was seen when; no event is written for that.
-    pub(crate) fn record_presence(&self, history: &History) {
+    pub fn record_presence(&self, history: &History) {
         let devices = self.devices.as_deref().unwrap_or_default();
         history.update_presence(self.taken, devices, self.users.as_deref().unwrap_or_default());
     }
