@@ -6,11 +6,12 @@
 //! - [`tree`]: the Merkle tree and its proofs; [`note`]: signed checkpoints.
 //! - [`wal`]: the log of events that are not sealed yet; [`dedupe`]: detection of duplicate events.
 //! - [`verify`]: verification of a store, with a report of problems.
-//! - [`fault`]: fault injection into durable steps, for tests.
+//! - [`durable`]: atomic replacement of small files; [`fault`]: fault injection into durable steps, for tests.
 //!
 //! What an event means is not known here.
 
 pub mod dedupe;
+pub mod durable;
 pub mod fault;
 pub mod manifest;
 pub mod note;
