@@ -1,6 +1,6 @@
 //! A durable, ordered, provable sequence of events, on a folder or a bucket.
 //!
-//! - [`Trail`]: append, read, prove.
+//! - [`Trail`]: append, read, prove. [`Follower`]: read on as it grows; [`NamedCursor`]: go on there after a restart.
 //! - [`store`]: the object store, a folder or a bucket; [`segment`]: leaves as Parquet, restored byte for byte.
 //! - [`manifest`]: the signed list of segments; [`retention`]: dropping whole segments.
 //! - [`tree`]: the Merkle tree and its proofs; [`note`]: signed checkpoints.
@@ -13,6 +13,7 @@
 pub mod dedupe;
 pub mod durable;
 pub mod fault;
+pub mod follow;
 pub mod manifest;
 pub mod note;
 pub mod retention;
@@ -25,6 +26,8 @@ pub mod tree;
 pub mod verify;
 pub mod wal;
 
+pub use follow::cursor::{CursorError, NamedCursor};
+pub use follow::{Batch, Follower};
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
 pub use trail::{
     AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,
