@@ -4,7 +4,8 @@
 //! - [`store`]: the object store, a folder or a bucket; [`segment`]: leaves as Parquet, restored byte for byte.
 //! - [`manifest`]: the signed list of segments; [`retention`]: dropping whole segments.
 //! - [`tree`]: the Merkle tree and its proofs; [`note`]: signed checkpoints.
-//! - [`wal`]: the log of events that are not sealed yet; [`dedupe`]: detection of duplicate events.
+//! - [`wal`]: the log of events that are not sealed yet.
+//! - [`dedupe`]: detection of duplicate events; [`Recent`]: a bounded memory of what came, for what has no number.
 //! - [`verify`]: verification of a store, with a report of problems.
 //! - [`durable`]: atomic replacement of small files; [`fault`]: fault injection into durable steps, for tests.
 //!
@@ -16,6 +17,7 @@ pub mod fault;
 pub mod follow;
 pub mod manifest;
 pub mod note;
+mod recent;
 pub mod retention;
 #[cfg(test)]
 mod sealed_fixture;
@@ -29,6 +31,7 @@ pub mod wal;
 pub use follow::cursor::{CursorError, NamedCursor};
 pub use follow::{Batch, Follower};
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
+pub use recent::Recent;
 pub use trail::{
     AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,
     State, Trail, TrailConfig,
