@@ -83,6 +83,8 @@ fn rule(event: &Event) -> Option<&'static Rule> {
 }
 
 /// The causes of findings, so that each raises one finding only.
+///
+/// Not a [`meshtrail_trail::Recent`]: a repeat is not an equal key, but an event of another origin whose topic matches.
 #[derive(Debug, Default)]
 pub struct Causes {
     causes: BTreeMap<u64, Cause>,

@@ -35,6 +35,9 @@ const MAX_FOLLOWED: u64 = 10_000;
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sequence numbers of a sender: the highest one, and ranges that were skipped.
+///
+/// Recognises no repeats: the trail has done that ([`meshtrail_trail::dedupe`]). It knows since when a number is missing,
+/// and a range is forgotten once it was reported.
 #[derive(Debug, Default)]
 pub(super) struct SequenceTracker {
     epoch: u64,
