@@ -11,7 +11,7 @@ use std::pin::pin;
 
 use futures::TryStreamExt;
 use meshtrail_event::{Detail, Draft, Event, Family, Finding, Identity, Kind, Outcome};
-use meshtrail_trail::{AppendError, Emitter, ReadError, Scan, Trail};
+use meshtrail_trail::{AppendError, Emitter, Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
 use crate::corroborate::{MAX_CANDIDATES, Topic, latest};
@@ -83,6 +83,8 @@ fn rule(event: &Event) -> Option<&'static Rule> {
 }
 
 /// The causes of findings, so that each raises one finding only.
+///
+/// Not a [`meshtrail_trail::Recent`]: a repeat is not an equal key, but an event of another origin whose topic matches.
 #[derive(Debug, Default)]
 pub struct Causes {
     causes: BTreeMap<u64, Cause>,
@@ -190,26 +192,30 @@ pub enum AnomalyError {
     Append(#[source] AppendError),
 }
 
-/// Raises findings for the events in the trail, then for new ones, until `stop`.
+/// Raises findings for the events in the trail, then for new ones, until `stop`. What can't be read is tried again, and
+/// findings for later events wait for it.
 pub async fn follow(trail: &Trail, emitter: &Emitter, stop: CancellationToken) -> Result<(), AnomalyError> {
-    let read = AnomalyError::Read;
     let mut causes = Causes::default();
-    let mut at = resume(trail, &mut causes).await.map_err(read)?;
-    let mut size = trail.subscribe();
+    let at = resume(trail, &mut causes).await.map_err(AnomalyError::Read)?;
+    let mut follower =
+        Follower::new(trail.clone(), at, stop).with_families(&[Family::Config]).with_max_indexes(STEP);
     loop {
-        let end = *size.borrow_and_update();
-        while at < end {
-            let step = (at + STEP).min(end);
-            let drafts = judge(trail, at..step, &mut causes).await.map_err(read)?;
-            for batch in batches(drafts) {
-                emitter.emit_all(batch).await.map_err(AnomalyError::Append)?;
+        let batch = match follower.read().await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "no findings are raised over what changes until the trail can be read");
+                continue;
             }
-            at = step;
+        };
+        let events = batch.leaves.iter().filter_map(|(_, leaf)| Event::from_json(leaf).ok());
+        let drafts = events.filter_map(|event| causes.judge(&event)).collect();
+        for some in batches(drafts) {
+            emitter.emit_all(some).await.map_err(AnomalyError::Append)?;
         }
-        tokio::select! {
-            changed = size.changed() => if changed.is_err() { return Ok(()) },
-            () = stop.cancelled() => return Ok(()),
-        }
+        // A crash before this: the next start goes on behind the newest of these findings.
+        follower.advance(batch.range.end);
     }
 }
 
@@ -221,22 +227,6 @@ fn batches(mut drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
     }
     batches.push(drafts);
     batches
-}
-
-/// The findings for a range of the trail.
-async fn judge(
-    trail: &Trail,
-    range: std::ops::Range<u64>,
-    causes: &mut Causes,
-) -> Result<Vec<Draft>, ReadError> {
-    let scan = Scan { families: vec![Family::Config], ..Scan::oldest(range) };
-    let mut rows = pin!(trail.scan(scan));
-    let mut drafts = Vec::new();
-    while let Some((_, leaf)) = rows.try_next().await? {
-        let Ok(event) = Event::from_json(&leaf) else { continue };
-        drafts.extend(causes.judge(&event));
-    }
-    Ok(drafts)
 }
 
 /// Where reading continues: after the event of the newest `mesh.*` finding. Restores the causes before it.
@@ -257,6 +247,80 @@ async fn resume(trail: &Trail, causes: &mut Causes) -> Result<u64, ReadError> {
     }
     let Some(newest) = newest else { return Ok(0) };
     let at = newest + 1;
-    judge(trail, at.saturating_sub(LOOK_BACK)..at, causes).await?;
+    let before = at.saturating_sub(LOOK_BACK)..at;
+    let scan = Scan { families: vec![Family::Config], ..Scan::oldest(before) };
+    let mut rows = pin!(trail.scan(scan));
+    while let Some((_, leaf)) = rows.try_next().await? {
+        if let Ok(event) = Event::from_json(&leaf) {
+            // Its finding, if it has one, is in the trail.
+            drop(causes.judge(&event));
+        }
+    }
     Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use meshtrail_event::{Change, Timestamp};
+    use meshtrail_trail::TrailConfig;
+    use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+
+    use super::*;
+
+    /// The events that findings name, in the trail's order.
+    async fn causes_of_findings(trail: &Trail) -> Vec<String> {
+        let scan = Scan { families: vec![Family::Finding], ..Scan::oldest(0..trail.size()) };
+        let rows: Vec<_> = trail.scan(scan).try_collect().await.unwrap();
+        let cause = |leaf: &[u8]| match Event::from_json(leaf).unwrap().detail {
+            Some(Detail::Finding(finding)) => finding.events[0].to_string(),
+            other => panic!("{other:?}"),
+        };
+        rows.iter().map(|(_, leaf)| cause(leaf)).collect()
+    }
+
+    async fn run_until_findings(trail: &Trail, count: usize) {
+        let (emitter, stop) = (trail.emitter("anomalies"), CancellationToken::new());
+        let follow = tokio::spawn({
+            let (trail, stop) = (trail.clone(), stop.clone());
+            async move { follow(&trail, &emitter, stop).await }
+        });
+        let mut size = trail.subscribe();
+        let written = async {
+            while causes_of_findings(trail).await.len() < count {
+                size.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), written).await.unwrap();
+        stop.cancel();
+        follow.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_change_raises_one_finding_in_order_across_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = StoreLocation::Folder(folder.path().to_owned());
+        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+        let trail = Trail::open(store, &folder.path().join("local"), TrailConfig::new("main")).await.unwrap();
+        let devices = trail.emitter("headscale");
+        let add = async |name: &str| {
+            let mut draft = Draft::new(Kind::DeviceAdded, Timestamp::now());
+            draft.target.name = Some(name.to_owned());
+            draft.detail = Some(Detail::Change(Box::new(Change {
+                origin: Some("headscale".to_owned()),
+                ..Change::default()
+            })));
+            devices.emit(draft).await.unwrap();
+        };
+        for name in ["web-1", "web-2", "web-3"] {
+            add(name).await;
+        }
+        run_until_findings(&trail, 3).await;
+        add("web-4").await;
+        run_until_findings(&trail, 4).await;
+        run_until_findings(&trail, 4).await;
+        let expected = [1, 2, 3, 4].map(|sequence| format!("main.headscale.1.{sequence}"));
+        assert_eq!(causes_of_findings(&trail).await, expected);
+    }
 }

@@ -42,6 +42,9 @@ struct Inner {
 }
 
 /// The digests of every record in the trail with a time of `from` or later.
+///
+/// Not a [`meshtrail_trail::Recent`]: it forgets by the record's own time, not by when it came, and knows from where on it
+/// is complete, so that an older record extends it from the trail and is never taken for new.
 struct DigestIndex {
     from: Timestamp,
     by_time: BTreeSet<(Timestamp, Digest)>,

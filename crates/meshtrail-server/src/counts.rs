@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use meshtrail_query::tally::{SLOT, SUMMARY_EVENTS, Summary, Tally, summarise};
-use meshtrail_trail::{ReadError, Trail};
+use meshtrail_trail::{Follower, ReadError, Trail};
 use tokio_util::sync::CancellationToken;
 
 /// Most summaries held: they cover a quarter of a billion events.
@@ -56,26 +56,32 @@ impl Summaries {
 
     /// Computes missing summaries and follows the trail until `stop` is cancelled.
     pub async fn follow(self, trail: Trail, stop: CancellationToken) {
-        let mut size = trail.subscribe();
-        let mut tail = Tail::at(trail.size() / SUMMARY_EVENTS * SUMMARY_EVENTS);
+        let mut tail = Tail::at_end(&trail);
+        // Only wakes this task up: `summarise` reads, stretch by stretch and with pauses.
+        let mut follower = Follower::new(trail.clone(), tail.range.end, stop.clone()).with_pause(LOOK_EVERY);
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                done = self.step(&trail, &mut tail) => match done {
-                    Ok(true) => continue,
-                    Ok(false) => {}
-                    Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "counts are not kept up with the trail");
-                        tokio::time::sleep(10 * LOOK_EVERY).await;
-                        tail = Tail::at(trail.size() / SUMMARY_EVENTS * SUMMARY_EVENTS);
+            let size = trail.size();
+            match stop.run_until_cancelled(self.step(&trail, &mut tail)).await {
+                None => return,
+                Some(Ok(true)) => continue,
+                Some(Ok(false)) => {}
+                Some(Err(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "counts are not kept up with the trail"
+                    );
+                    if stop.run_until_cancelled(tokio::time::sleep(10 * LOOK_EVERY)).await.is_none() {
+                        return;
                     }
-                },
+                    // A part of the stretch may be counted already: it is counted anew.
+                    tail = Tail::at_end(&trail);
+                }
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = size.changed() => if changed.is_err() { return },
+            // Everything before it is counted, or after an error counted again once the trail grows.
+            follower.advance(size);
+            if follower.wait().await.is_none() {
+                return;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -174,6 +180,11 @@ struct Tail {
 }
 
 impl Tail {
+    /// The stretch at the trail's end, of which nothing is counted yet.
+    fn at_end(trail: &Trail) -> Tail {
+        Tail::at(trail.size() / SUMMARY_EVENTS * SUMMARY_EVENTS)
+    }
+
     fn at(first: u64) -> Tail {
         Tail { range: first..first, tally: Tally::new(SLOT, true) }
     }

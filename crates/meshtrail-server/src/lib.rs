@@ -21,7 +21,6 @@ pub mod counts;
 mod cursor;
 pub mod direct;
 pub mod directory;
-pub mod durable;
 pub mod exports;
 mod extract;
 pub mod mesh;

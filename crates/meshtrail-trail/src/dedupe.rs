@@ -3,6 +3,9 @@
 //! - The state of the newest [`EPOCHS`] epochs of a source is complete: the highest sequence and the missing ones below.
 //! - What can't be decided is refused, never guessed: an epoch older than those, or more gaps than are remembered.
 //! - A batch is atomic: if one event is refused, no event of it is recorded.
+//!
+//! Not a [`crate::Recent`]: ranges of numbers take no more room the more events came, and what was forgotten is refused,
+//! never taken for new.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,21 +1,25 @@
 //! A durable, ordered, provable sequence of events, on a folder or a bucket.
 //!
-//! - [`Trail`]: append, read, prove.
+//! - [`Trail`]: append, read, prove. [`Follower`]: read on as it grows; [`NamedCursor`]: go on there after a restart.
 //! - [`store`]: the object store, a folder or a bucket; [`segment`]: leaves as Parquet, restored byte for byte.
 //! - [`manifest`]: the signed list of segments; [`retention`]: dropping whole segments.
 //! - [`tree`]: the Merkle tree and its proofs; [`note`]: signed checkpoints.
-//! - [`wal`]: the log of events that are not sealed yet; [`dedupe`]: detection of duplicate events.
+//! - [`wal`]: the log of events that are not sealed yet.
+//! - [`dedupe`]: detection of duplicate events; [`Recent`]: a bounded memory of what came, for what has no number.
 //! - [`verify`]: verification of a store, with a report of problems.
 //! - [`run_detached`]: work that runs to its end, whoever hangs up.
-//! - [`fault`]: fault injection into durable steps, for tests.
+//! - [`durable`]: atomic replacement of small files; [`fault`]: fault injection into durable steps, for tests.
 //!
 //! What an event means is not known here.
 
 pub mod dedupe;
 mod detached;
+pub mod durable;
 pub mod fault;
+pub mod follow;
 pub mod manifest;
 pub mod note;
+mod recent;
 pub mod retention;
 #[cfg(test)]
 mod sealed_fixture;
@@ -27,8 +31,11 @@ pub mod verify;
 pub mod wal;
 
 pub use detached::run_detached;
+pub use follow::cursor::{CursorError, NamedCursor};
+pub use follow::{Batch, Follower};
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
+pub use recent::Recent;
 pub use trail::{
-    AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError, Scan, Snapshot,
-    State, Trail, TrailConfig,
+    AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError,
+    Scan, Snapshot, State, Trail, TrailConfig,
 };

@@ -7,12 +7,11 @@
 //! - The newest [`BODIES`] bodies are in memory. At start they are loaded from the newest [`LINES`] log lines of the trail,
 //!   and so are the newest [`IDS`] created ids.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
 use meshtrail_event::{Detail, Draft, Event, Family, Json};
-use meshtrail_trail::{ReadError, Scan, Trail};
+use meshtrail_trail::{ReadError, Recent, Scan, Trail};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -43,10 +42,8 @@ pub(crate) struct Bodies {
 #[derive(Default)]
 struct BodyIndex {
     /// Number of durable records of each body, from its first on.
-    bodies: HashMap<Digest, usize>,
-    order: VecDeque<Digest>,
-    ids: HashSet<CreatedKey>,
-    ids_order: VecDeque<CreatedKey>,
+    bodies: Recent<Digest, BODIES, usize>,
+    ids: Recent<CreatedKey, IDS>,
 }
 
 /// A body that is being written: an equal one waits until this is dropped.
@@ -82,7 +79,9 @@ impl Bodies {
     /// Records created ids, which are durable.
     pub(crate) fn record_created(&self, ids: impl IntoIterator<Item = CreatedKey>) {
         let mut index = self.index();
-        ids.into_iter().for_each(|id| index.add_id(id));
+        for id in ids {
+            index.ids.add(id);
+        }
     }
 
     fn index(&self) -> MutexGuard<'_, BodyIndex> {
@@ -105,36 +104,17 @@ impl Bodies {
         }
         let mut index = self.index();
         bodies.into_iter().rev().for_each(|(digest, durable)| index.add(digest, durable));
-        ids.into_iter().rev().for_each(|id| index.add_id(id));
+        for id in ids.into_iter().rev() {
+            index.ids.add(id);
+        }
         Ok(())
     }
 }
 
 impl BodyIndex {
     fn add(&mut self, digest: Digest, durable: usize) {
-        match self.bodies.get_mut(&digest) {
-            Some(known) => *known = durable.max(*known),
-            None => {
-                self.bodies.insert(digest, durable);
-                self.order.push_back(digest);
-            }
-        }
-        if self.order.len() > BODIES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.bodies.remove(&oldest);
-        }
-    }
-
-    fn add_id(&mut self, id: CreatedKey) {
-        if self.ids.insert(id) {
-            self.ids_order.push_back(id);
-        }
-        if self.ids_order.len() > IDS
-            && let Some(oldest) = self.ids_order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
+        let known = self.bodies.get_or_insert(digest, durable);
+        *known = durable.max(*known);
     }
 }
 
@@ -219,8 +199,9 @@ mod tests {
             digest[..8].copy_from_slice(&number.to_be_bytes());
             index.add(digest, 1);
             index.add(digest, 3);
+            assert_eq!(index.bodies.get(&digest), Some(&3));
         }
-        assert_eq!((index.bodies.len(), index.order.len()), (BODIES, BODIES));
-        assert!(!index.bodies.contains_key(&Digest::default()), "the first");
+        assert_eq!(index.bodies.len(), BODIES);
+        assert!(!index.bodies.contains(&Digest::default()), "the first");
     }
 }

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use meshtrail_event::{Detail, Event, EventId, Family, Kind, Timestamp};
-use meshtrail_trail::{ReadError, Scan, Trail};
+use meshtrail_trail::{Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
 use super::{Cadence, Gap, SourceEntry, Sources, drafts, push};
@@ -34,6 +35,9 @@ const MAX_FOLLOWED: u64 = 10_000;
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sequence numbers of a sender: the highest one, and ranges that were skipped.
+///
+/// Recognises no repeats: the trail has done that ([`meshtrail_trail::dedupe`]). It knows since when a number is missing,
+/// and a range is forgotten once it was reported.
 #[derive(Debug, Default)]
 pub(super) struct SequenceTracker {
     epoch: u64,
@@ -166,36 +170,45 @@ impl Sources {
         }
     }
 
-    /// Follows what the recorder writes into the trail from `index` on, until `stop`. If more events arrive than one scan
-    /// reads, only the newest are scanned: the recorder's count is too low then.
-    pub async fn follow_recorder(self, trail: Trail, mut index: u64, stop: CancellationToken) {
-        let mut size = trail.subscribe();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = size.changed() => if changed.is_err() { return },
+    /// Follows what the recorder writes into the trail from `index` on, until `stop`. If more than [`MAX_FOLLOWED`] events
+    /// arrive between two reads, only the newest are read: the recorder's count is too low then.
+    pub async fn follow_recorder(self, trail: Trail, index: u64, stop: CancellationToken) {
+        let mut follower = Follower::new(trail, index, stop.clone())
+            .with_families(&[Family::Session, Family::Recording])
+            .with_max_indexes(MAX_FOLLOWED);
+        while follower.wait().await.is_some() {
+            follower.skip_backlog(MAX_FOLLOWED);
+            match follower.read().await {
+                Ok(Some(batch)) => {
+                    self.record_recorder_events(&batch.leaves);
+                    follower.advance(batch.range.end);
+                    if !batch.is_last {
+                        continue;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the trail can't be read for what the recorder wrote; tried again");
+                }
             }
-            let end = *size.borrow_and_update();
-            index = index.max(end.saturating_sub(MAX_FOLLOWED));
-            let families = vec![Family::Session, Family::Recording];
-            let scan = Scan { families, ..Scan::oldest(index..end) };
-            let mut rows = std::pin::pin!(trail.scan(scan));
-            let mut came = Vec::new();
-            while let Ok(Some((_, leaf))) = rows.try_next().await {
-                came.extend(Event::from_json(&leaf).ok().map(|event| (event.id, event.time)));
-            }
-            // The recorder writes its own event about being connected.
-            for (id, _) in &came {
-                self.register(id.source.as_str(), Cadence::Irregular);
-                self.change(id.source.as_str(), |entry, _| entry.connected = true);
-            }
-            self.record_contacts(&came, Timestamp::now());
-            index = end;
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
+            // After the read, not before: the first contact shows at once.
+            if stop.run_until_cancelled(tokio::time::sleep(FOLLOW_INTERVAL)).await.is_none() {
+                return;
             }
         }
+    }
+
+    /// Records the recorder's events.
+    fn record_recorder_events(&self, leaves: &[(u64, Bytes)]) {
+        let events = leaves.iter().filter_map(|(_, leaf)| Event::from_json(leaf).ok());
+        let events: Vec<_> = events.map(|event| (event.id, event.time)).collect();
+        // The recorder writes its own event about being connected.
+        for (id, _) in &events {
+            self.register(id.source.as_str(), Cadence::Irregular);
+            self.change(id.source.as_str(), |entry, _| entry.connected = true);
+        }
+        self.record_contacts(&events, Timestamp::now());
     }
 
     /// Reports numbers that were skipped and did not come in time as gaps.

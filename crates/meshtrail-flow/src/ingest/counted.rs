@@ -9,12 +9,12 @@
 //!
 //! A report that is repeated later than that counts twice. All of this is in memory only.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::StreamExt;
 use meshtrail_event::{Family, Timestamp};
-use meshtrail_trail::{ReadError, Scan, Trail};
+use meshtrail_trail::{ReadError, Recent, Scan, Trail};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -35,9 +35,9 @@ pub(crate) type Key = [u8; 16];
 /// The counted reports of one shard.
 #[derive(Default)]
 pub(crate) struct CountedReports {
-    reports: HashSet<Key>,
-    order: VecDeque<Key>,
-    /// Connections of reports of which only a part is known.
+    reports: Recent<Key, { REPORTS / SHARDS }>,
+    /// Connections of reports of which only a part is known. They are dropped by time or once the rest has come, not by
+    /// number: a report of which some connections were forgotten would count in part twice.
     connections: HashSet<Key>,
 }
 
@@ -60,15 +60,7 @@ impl CountedReports {
     }
 
     pub(crate) fn add_report(&mut self, key: Key) {
-        if !self.reports.insert(key) {
-            return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > REPORTS / SHARDS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.reports.remove(&oldest);
-        }
+        self.reports.add(key);
     }
 
     pub(crate) fn remove_connection(&mut self, key: &Key) {

@@ -50,8 +50,8 @@ impl DirectoryFile {
         let stamp = Stamp::of(&path);
         let directory = Arc::new(Directory::load(&path)?);
         let (sender, state) = watch::channel(DirectoryState { directory, reloads: 0, problem: None });
-        let follower = Follower { path: path.clone(), loaded: stamp, last: stamp, sender };
-        tokio::spawn(follower.run(every));
+        let watcher = FileWatcher { path: path.clone(), loaded: stamp, last: stamp, sender };
+        tokio::spawn(watcher.run(every));
         Ok(DirectoryFile { path, state })
     }
 
@@ -87,7 +87,7 @@ impl Stamp {
     }
 }
 
-struct Follower {
+struct FileWatcher {
     path: Arc<Path>,
     /// The stamp at the last load, valid or not; none for a missing file.
     loaded: Option<Stamp>,
@@ -96,7 +96,7 @@ struct Follower {
     sender: watch::Sender<DirectoryState>,
 }
 
-impl Follower {
+impl FileWatcher {
     async fn run(mut self, every: Duration) {
         let mut interval = tokio::time::interval(every);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use meshtrail_event::Timestamp;
+use meshtrail_trail::durable::{self, Readers};
 use serde::{Deserialize, Serialize};
 
 use super::secret::{NoRandomness, Secret, SecretHash};
 use super::{Principal, Role};
-use crate::durable::{self, Readers};
 
 pub const MAX_TOKENS: usize = 1000;
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use meshtrail_event::{Event, Family, Kind, Timestamp};
 use meshtrail_identity::History;
-use meshtrail_trail::{Emitter, ReadError, Scan, Trail};
+use meshtrail_trail::{Emitter, Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
 use super::late_identities::LateIdentities;
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How far back a start searches for pending events.
 const LOOK_BACK: Duration = Duration::from_secs(7 * 86_400);
 
-/// Number of leaves learned at a time.
+/// Number of leaves learned at a time; who looks up an identity meanwhile waits.
 const CHUNK: usize = 4096;
 
 /// Most `identity.learned` events written at a time.
@@ -91,53 +91,54 @@ impl DirectoryFollower {
 
     /// Runs until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut size = self.trail.subscribe();
         if let Err(error) = self.find_pending(Timestamp::now()).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "events that waited for an identity were not found"
             );
         }
+        let families = [&[Family::Config], &PENDING_FAMILIES[..]].concat();
+        let mut follower = Follower::new(self.trail.clone(), self.next, stop)
+            .with_families(&families)
+            .with_pause(LOOK_EVERY);
+        let mut resolved_at = self.progress();
         loop {
-            if let Err(error) = self.catch_up().await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the directory does not follow the trail"
-                );
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = size.changed() => if changed.is_err() { return },
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            match follower.read().await {
+                Ok(Some(batch)) => {
+                    for chunk in batch.leaves.chunks(CHUNK) {
+                        self.learn_chunk(chunk);
+                        tokio::task::yield_now().await;
+                    }
+                    follower.advance(batch.range.end);
+                    // Not before: a later event may say more about who it was.
+                    if batch.is_last && self.progress() != resolved_at {
+                        self.emit_resolved().await;
+                        resolved_at = self.progress();
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the directory does not follow the trail"
+                    );
+                }
             }
         }
     }
 
-    /// Reads the events appended since the last call, and writes the identities that they resolve.
-    async fn catch_up(&mut self) -> Result<(), ReadError> {
-        let (learned_before, pending_before) = (self.history.generation(), self.pending.len());
-        let mut families = vec![Family::Config];
-        families.extend(PENDING_FAMILIES);
-        let size = self.trail.size();
-        let mut leaves = std::pin::pin!(self.trail.scan(scan(&families, self.next..size)).chunks(CHUNK));
-        while let Some(chunk) = leaves.next().await {
-            let chunk = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
-            learn(&self.history, &self.late, &chunk);
-            for (index, leaf) in &chunk {
-                self.next = index + 1;
-                if let Some(event) = pending_event(leaf, &self.late) {
-                    self.pending.push(event);
-                }
+    fn learn_chunk(&mut self, leaves: &[(u64, Bytes)]) {
+        learn(&self.history, &self.late, leaves);
+        for (_, leaf) in leaves {
+            if let Some(event) = pending_event(leaf, &self.late) {
+                self.pending.push(event);
             }
         }
-        self.next = size;
-        if self.history.generation() != learned_before || self.pending.len() != pending_before {
-            self.emit_resolved().await;
-        }
-        Ok(())
+    }
+
+    /// What was learned and what is pending: pending events are looked up again only after a change of it.
+    fn progress(&self) -> (u64, usize) {
+        (self.history.generation(), self.pending.len())
     }
 
     /// Writes an `identity.learned` event for each pending event that is resolved now.

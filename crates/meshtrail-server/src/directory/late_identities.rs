@@ -4,10 +4,10 @@
 //! At most [`MAX_ENTRIES`] are held, the newest; older ones are in the trail alone. Leaves never change: late identities
 //! are applied to a copy.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use meshtrail_event::{Actor, Detail, Device, Event, EventId, Identity, Kind, Person};
+use meshtrail_trail::Recent;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,24 +37,18 @@ pub struct LateIdentity {
 #[derive(Clone, Default)]
 pub struct LateIdentities {
     // Guards the table; held for one lookup or one insertion.
-    table: Arc<RwLock<Table>>,
-}
-
-#[derive(Default)]
-struct Table {
-    by_event: HashMap<EventId, Arc<LateIdentity>>,
-    order: VecDeque<EventId>,
+    table: Arc<RwLock<Recent<EventId, MAX_ENTRIES, Arc<LateIdentity>>>>,
 }
 
 impl LateIdentities {
     /// The late identity of an event.
     pub fn get(&self, id: &EventId) -> Option<Arc<LateIdentity>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_event.get(id).cloned()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Whether there is no late identity.
     pub fn is_empty(&self) -> bool {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).by_event.is_empty()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Adds an `identity.learned` event; any other is ignored.
@@ -71,14 +65,8 @@ impl LateIdentities {
             target_person: event.target.person.clone(),
         };
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if table.by_event.insert(about.clone(), Arc::new(late)).is_none() {
-            table.order.push_back(about);
-        }
-        if table.order.len() > MAX_ENTRIES
-            && let Some(oldest) = table.order.pop_front()
-        {
-            table.by_event.remove(&oldest);
-        }
+        let late = Arc::new(late);
+        *table.get_or_insert(about, late.clone()) = late;
     }
 
     /// A copy of the leaf with the late identity in it; `None` where there is none.
@@ -113,6 +101,6 @@ impl LateIdentities {
 impl std::fmt::Debug for LateIdentities {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("LateIdentities").field("events", &table.by_event.len()).finish()
+        f.debug_struct("LateIdentities").field("events", &table.len()).finish()
     }
 }

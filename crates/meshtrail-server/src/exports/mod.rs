@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 use meshtrail_query::Filter;
+use meshtrail_trail::durable::{self, Readers};
 use meshtrail_worker::Format;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::durable::{self, Readers};
 use crate::state::AppState;
 
 /// How many exports run at once.

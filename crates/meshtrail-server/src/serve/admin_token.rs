@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use meshtrail_trail::durable::{self, Readers};
+
 use crate::auth::secret::{NoRandomness, TOKEN_PREFIX};
 use crate::auth::{Secret, SecretHash};
-use crate::durable::{self, Readers};
 
 /// Why the admin token can't be loaded or generated.
 #[derive(Debug, thiserror::Error)]

@@ -14,11 +14,11 @@ use meshtrail_demo::{Item, Story, StoryEvent};
 use meshtrail_event::{Event, SessionId, Timestamp};
 use meshtrail_recording::{DEMO_TRAIL, DemoSession, DemoSessionError, Recordings, StoredDemoSession};
 use meshtrail_trail::AppendError;
+use meshtrail_trail::durable::{self, Readers};
 use serde::{Deserialize, Serialize};
 
 use super::Server;
 use crate::config::Config;
-use crate::durable::{self, Readers};
 
 /// The version of the marker file in a demo's folder.
 const FORMAT: u32 = 1;

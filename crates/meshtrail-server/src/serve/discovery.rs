@@ -5,9 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use meshtrail_trail::durable::{self, Readers};
 use serde::{Deserialize, Serialize};
-
-use crate::durable::{self, Readers};
 
 const VERSION: u32 = 1;
 

@@ -1,29 +1,21 @@
 //! Acknowledgements: each channel numbers its requests once they are durable.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+
+use meshtrail_trail::Recent;
 
 /// The most channels in memory; a sender whose channel was dropped sends again.
 const CHANNELS: usize = 4096;
 
 /// The next number of each channel.
 #[derive(Default)]
-pub(crate) struct Channels(Mutex<(HashMap<String, u64>, VecDeque<String>)>);
+pub(crate) struct Channels(Mutex<Recent<String, CHANNELS, u64>>);
 
 impl Channels {
     /// The next number, for a request that is durable.
     pub(crate) fn next(&self, channel: String) -> u64 {
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, order) = &mut *channels;
-        if !next.contains_key(&channel) {
-            order.push_back(channel.clone());
-            if order.len() > CHANNELS
-                && let Some(oldest) = order.pop_front()
-            {
-                next.remove(&oldest);
-            }
-        }
-        let next = next.entry(channel).or_default();
+        let next = channels.get_or_insert(channel, 0);
         let number = *next;
         *next += 1;
         number
@@ -32,7 +24,7 @@ impl Channels {
     /// Whether the request of this number is durable; false if its channel was dropped.
     pub(crate) fn is_durable(&self, channel: &str, number: u64) -> bool {
         let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.0.get(channel).is_some_and(|&next| number < next)
+        channels.get(channel).is_some_and(|&next| number < next)
     }
 }
 

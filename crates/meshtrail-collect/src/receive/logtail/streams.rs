@@ -37,6 +37,9 @@ pub(crate) struct Streams {
 }
 
 /// One stream. Locked while a batch of it is written to the trail.
+///
+/// Both memories are short lists that are searched, not a [`meshtrail_trail::Recent`]: there are up to [`STREAMS`] of
+/// them, and a table for sixteen digests would be larger than the digests.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stream {
     processes: VecDeque<Process>,
@@ -46,6 +49,9 @@ pub(crate) struct Stream {
 }
 
 /// Received entries of one process.
+///
+/// Not the state of [`meshtrail_trail::dedupe`], which is made for events' ids: a process is first heard at any number,
+/// and beyond [`HOLES`] the oldest hole counts as received, where an event would be refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
     id: u64,

@@ -1,6 +1,6 @@
 //! A stream of new events.
 //!
-//! - A follower reads the trail from its own cursor: a slow one delays nobody and misses nothing.
+//! - Each stream has a follower of the trail with its own position: a slow one delays nobody and misses nothing.
 //! - The trail is polled a few times per second at most, however fast it grows.
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::HeaderMap;
 use meshtrail_query::{Cursor, Filter, PageRequest, Start};
+use meshtrail_trail::Follower;
 use serde::Deserialize;
 
 use super::{parse_filter, unreadable};
@@ -53,33 +54,26 @@ pub(crate) async fn follow(
         None => query.after,
     };
     let next = last.map_or_else(|| state.trail().size(), |last| last.saturating_add(1));
-    let size = state.trail().subscribe();
-    let is_behind = last.is_some();
-    let follower = Follower { size, state: state.clone(), filter, next, is_behind, done: false };
-    Ok(sse::response(&state, stream::unfold(follower, Follower::next_batch).map(stream::iter).flatten()))
+    let follower = Follower::new(state.trail().clone(), next, state.stop().clone()).with_pause(POLL_INTERVAL);
+    let events = EventStream { state: state.clone(), filter, follower, done: false };
+    Ok(sse::response(&state, stream::unfold(events, EventStream::next_batch).map(stream::iter).flatten()))
 }
 
-struct Follower {
+struct EventStream {
     state: AppState,
-    size: tokio::sync::watch::Receiver<u64>,
     filter: Filter,
-    /// Everything below this index was read.
-    next: u64,
-    /// Whether the last read did not reach the end of the trail.
-    is_behind: bool,
+    follower: Follower,
     /// Whether the stream ends.
     done: bool,
 }
 
-impl Follower {
+impl EventStream {
     /// Waits for new events and returns them.
-    async fn next_batch(mut self) -> Option<(Vec<Event>, Follower)> {
-        if self.done || self.size.wait_for(|size| *size > self.next).await.is_err() {
+    async fn next_batch(mut self) -> Option<(Vec<Event>, EventStream)> {
+        if self.done {
             return None;
         }
-        if !self.is_behind {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
+        self.follower.wait().await?;
         let events = self.read().await.unwrap_or_else(|problem| {
             // The client reconnects with its last id.
             self.done = true;
@@ -90,21 +84,21 @@ impl Follower {
 
     async fn read(&mut self) -> Result<Vec<Event>, Problem> {
         let size = self.state.trail().size();
-        let from: Cursor = parse_field("after", &format!("o{}", self.next))?;
+        let from: Cursor = parse_field("after", &format!("o{}", self.follower.position()))?;
         let ask = PageRequest { start: Start::After(from), limit: BATCH, budget: BUDGET };
         let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, |leaf| {
             self.state.late_identities().apply_to(leaf)
         })
         .await
         .map_err(|error| unreadable(&error))?;
-        self.is_behind = page.next.is_some();
         // Without a cursor the read reached the end of the trail, which may be beyond `size` by now.
         let past_last = page.items.last().map_or(0, |(index, _)| index + 1);
-        self.next = page.next.map_or(size.max(past_last), Cursor::at);
+        let next = page.next.map_or(size.max(past_last), Cursor::at);
+        self.follower.advance(next);
         let mut events: Vec<Event> =
             page.items.into_iter().filter_map(|(index, leaf)| leaf_event(index, leaf)).collect();
-        if events.is_empty() && self.next > 0 {
-            let at = (self.next - 1).to_string();
+        if events.is_empty() && next > 0 {
+            let at = (next - 1).to_string();
             events.push(Event::default().event("at").id(at.clone()).data(at));
         }
         Ok(events)
