@@ -3,6 +3,7 @@
 //! `cargo run --release -p meshtrail-bench --bin recorder -- [--sessions 10000] [--seconds 30] [--folder DIR]`
 //!
 //! The recorder runs in a separate process, the senders in this one; both on loopback, with the files in `--folder`.
+//! With `--program target/release/meshtrail` it is the whole server, with everything else that it does for a session.
 //! Each sender has its own connection, like a node, and sends one line a second; its latency counts from passing the
 //! line to the connection until the first frame that acknowledges it as durable.
 
@@ -48,6 +49,9 @@ struct Options {
     /// Where the recorder keeps its files.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// The server's program, in place of a recorder alone.
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// Runs the recorder itself.
     #[arg(long, hide = true)]
     serve: bool,
@@ -88,8 +92,46 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn start(folder: &Path) -> Result<Recorder> {
+    fn start(options: &Options, folder: &Path) -> Result<Recorder> {
         std::fs::create_dir_all(folder)?;
+        match &options.program {
+            Some(program) => Self::start_server(program, folder),
+            None => Self::start_alone(folder),
+        }
+    }
+
+    /// The whole server. All senders have one address here, which may use all places.
+    fn start_server(program: &Path, folder: &Path) -> Result<Recorder> {
+        let (config, ready) = (folder.join("meshtrail.toml"), folder.join("ready"));
+        std::fs::write(&config, "[limits]\nper_peer = 1.0\n")?;
+        let child = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--recorder-listen", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(&config)
+            .arg("--data")
+            .arg(folder.join("data"))
+            .arg("--ready-file")
+            .arg(&ready)
+            .stderr(File::create(folder.join("log"))?)
+            .spawn()?;
+        // A server that fails to start is stopped, with its log left in the folder.
+        let mut server = Recorder { child, address: ([127, 0, 0, 1], 0).into() };
+        for _ in 0..300 {
+            if let Ok(text) = std::fs::read(&ready)
+                && let Ok(ready) = serde_json::from_slice::<serde_json::Value>(&text)
+            {
+                let address = &ready["recorder_listen"];
+                let text =
+                    address.as_str().or_else(|| address[0].as_str()).context("no recorder's address")?;
+                server.address = text.parse()?;
+                return Ok(server);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("{} is not ready after 30 s", program.display())
+    }
+
+    fn start_alone(folder: &Path) -> Result<Recorder> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["--serve", "--folder"])
             .arg(folder)
@@ -176,7 +218,7 @@ async fn read_acks(mut acks: Incoming, mut on_ack: impl FnMut(u64)) -> Result<()
 }
 
 async fn many_sessions(options: &Options, folder: &Path) -> Result<()> {
-    let recorder = Recorder::start(folder)?;
+    let recorder = Recorder::start(options, folder)?;
     let count = options.sessions;
     let empty = recorder.rss()?;
     let start = Instant::now();
@@ -274,7 +316,7 @@ async fn one_session(options: &Options, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let piece: Bytes = sample_lines(64 << 10).into();
     let copy_time = copy_plainly(&folder.join("plain"), &piece, bytes)?;
-    let recorder = Recorder::start(&folder.join("recorder"))?;
+    let recorder = Recorder::start(options, &folder.join("recorder"))?;
     let Session { sending, acks } = Session::open(recorder.address).await?;
     let acked = Arc::new(AtomicU64::new(0));
     let newest = acked.clone();

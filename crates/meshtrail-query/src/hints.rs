@@ -4,8 +4,9 @@ use meshtrail_event::{Family, Kind, Timestamp};
 
 use crate::expr::Expr;
 use crate::field::Field;
-use crate::matching::{UNRESOLVED, kind_fits, source_of};
+use crate::matching::kind_fits;
 use crate::pattern::Pattern;
+use crate::requirement::Requirement;
 
 /// Properties that all matching leaves have in common. A reader may skip leaves without them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,38 +17,16 @@ pub struct ScanHints {
     pub since: Option<Timestamp>,
     /// The first time after the possible ones.
     pub until: Option<Timestamp>,
-    /// Columns that must have an accepted value.
-    pub required: Vec<RequiredColumn>,
+    /// What columns must have; all of these hold.
+    pub required: Vec<Requirement>,
 }
-
-/// A column that must have one of some values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequiredColumn {
-    /// The column's name in a segment, one that every family has.
-    pub column: &'static str,
-    values: Vec<Pattern>,
-}
-
-impl RequiredColumn {
-    /// Whether this value is one of them.
-    pub fn accepts(&self, value: &str) -> bool {
-        let fits = |pattern: &Pattern| match self.column {
-            KIND => kind_fits(pattern, value),
-            _ => pattern.fits(value),
-        };
-        self.values.iter().any(fits)
-    }
-}
-
-const KIND: &str = "kind";
-const SOURCE: &str = "id_source";
 
 /// Properties that all matches of an expression have in common.
 struct CommonBounds {
     families: Vec<Family>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    required: Vec<RequiredColumn>,
+    required: Vec<Requirement>,
 }
 
 impl CommonBounds {
@@ -70,12 +49,12 @@ impl CommonBounds {
         self.families.extend(other.families);
         self.since = self.since.zip(other.since).map(|(one, two)| one.min(two));
         self.until = self.until.zip(other.until).map(|(one, two)| one.max(two));
-        // Only columns that both sides require are still required.
+        // With something required on both sides, one of the two holds. The same columns say the most together.
         let mut both = Vec::new();
-        for mut mine in self.required {
-            if let Some(theirs) = other.required.iter().find(|theirs| theirs.column == mine.column) {
-                mine.values.extend(theirs.values.iter().cloned());
-                both.push(mine);
+        for mine in self.required {
+            let same = other.required.iter().find(|theirs| theirs.is_of(&mine));
+            if let Some(theirs) = same.or(other.required.first()) {
+                both.push(mine.or(theirs));
             }
         }
         self.required = both;
@@ -98,11 +77,14 @@ impl CommonBounds {
                 let families = if *field == Field::Kind { families(values) } else { Family::ALL.to_vec() };
                 CommonBounds {
                     families,
-                    required: required_column(*field, values).into_iter().collect(),
+                    required: Requirement::of_term(*field, values).into_iter().collect(),
                     ..CommonBounds::none()
                 }
             }
-            Expr::Not(_) | Expr::Address(_) => CommonBounds::none(),
+            Expr::Address(values) => {
+                CommonBounds { required: vec![Requirement::of_addresses(values)], ..CommonBounds::none() }
+            }
+            Expr::Not(_) => CommonBounds::none(),
         }
     }
 }
@@ -126,26 +108,6 @@ fn families(values: &[Pattern]) -> Vec<Family> {
 
 fn is_a_kind(pattern: &Pattern) -> bool {
     !pattern.is_wild() && Kind::KNOWN.iter().any(|kind| kind.as_str().eq_ignore_ascii_case(pattern.text()))
-}
-
-/// The column that a term requires, if it looks at a single one.
-fn required_column(field: Field, values: &[Pattern]) -> Option<RequiredColumn> {
-    let column = match field {
-        Field::Kind => KIND,
-        Field::Outcome => "outcome",
-        Field::Session => "session",
-        Field::Source | Field::Id => SOURCE,
-        // Without a status an event counts as unresolved, and the column is empty.
-        Field::Identity if !values.iter().any(|pattern| pattern.fits(UNRESOLVED)) => "identity_status",
-        _ => return None,
-    };
-    if field != Field::Id {
-        return Some(RequiredColumn { column, values: values.to_vec() });
-    }
-    let source =
-        |pattern: &Pattern| source_of(pattern.text()).filter(|_| !pattern.is_wild()).map(Pattern::literal);
-    let values = values.iter().map(source).collect::<Option<Vec<_>>>()?;
-    Some(RequiredColumn { column, values })
 }
 
 #[cfg(test)]
@@ -179,19 +141,48 @@ mod tests {
 
     #[test]
     fn columns_are_needed_that_every_match_must_have() {
-        let required =
-            |text: &str| -> Vec<&str> { hints(text).required.iter().map(|one| one.column).collect() };
+        let required = |text: &str| -> Vec<&str> {
+            hints(text).required.iter().flat_map(|one| &one.columns).map(|one| one.column).collect()
+        };
         assert_eq!(required("outcome:denied rm"), ["outcome"]);
-        assert_eq!(required("outcome:Denied OR outcome:failure"), ["outcome"]);
+        assert_eq!(required("outcome:Denied OR outcome:failure"), ["outcome", "outcome"]);
         assert_eq!(required("id:main.recorder.3.17 kind:ssh"), ["id_source", "kind"]);
-        for without in
-            ["outcome:denied OR rm", "-outcome:denied", "id:main.*", "identity:unresolved", "identity:*"]
-        {
+        assert_eq!(required("person:alice OR outcome:denied"), ["actor_login", "actor_name", "outcome"]);
+        for without in [
+            "outcome:denied OR rm",
+            "-outcome:denied",
+            "id:main.*",
+            "identity:unresolved",
+            "identity:*",
+            "rm",
+        ] {
             assert!(required(without).is_empty(), "{without}");
         }
-        let either = &hints("outcome:Denied OR outcome:f*").required[0];
-        assert!(either.accepts("denied") && either.accepts("failure") && !either.accepts("success"));
-        let kind = &hints("kind:ssh.session").required[0];
-        assert!(kind.accepts("ssh.session.ended") && !kind.accepts("ssh.login"));
+    }
+
+    #[test]
+    fn columns_accept_what_their_field_would_find() {
+        let accepts = |filter: &str, column: &str, value: &str| {
+            let hints = hints(filter);
+            let columns = hints.required[0].columns.iter().filter(|one| one.column == column);
+            columns.clone().count() > 0 && columns.clone().any(|one| one.accepts(value))
+        };
+        assert!(accepts("outcome:Denied OR outcome:f*", "outcome", "failure"));
+        assert!(!accepts("outcome:Denied OR outcome:f*", "outcome", "success"));
+        assert!(accepts("kind:ssh.session", "kind", "ssh.session.ended"));
+        assert!(!accepts("kind:ssh.session", "kind", "ssh.login"));
+        assert!(accepts("device:db-1", "target_device_name", "db-1.tail.ts.net"));
+        assert!(!accepts("device:db-1", "target_device_name", "db-10.tail.ts.net"));
+        assert!(accepts("tag:prod", "actor_tags", r#"["tag:ci","tag:prod"]"#));
+        assert!(!accepts("tag:prod", "actor_tags", r#"["tag:ci"]"#));
+        assert!(
+            accepts("address:100.64.0.7:22", "dst", "100.64.0.7")
+                && accepts("address:*:22", "dst", "1.2.3.4")
+        );
+        assert!(!accepts("address:100.64.0.0/10", "src", "10.0.0.1"));
+        assert!(accepts("target:kube/web-0", "target_name", "web-0"));
+        assert!(!accepts("target:kube/web-0", "target_name", "web-1"));
+        assert!(accepts("target:[fd7a::1]:22", "target_address", "fd7a::1"));
+        assert!(accepts("command:RM", "command", "sudo rm -rf /") && accepts("command:rm", "detail", "{}"));
     }
 }

@@ -146,7 +146,7 @@ fn device_matches(device: &Device<'_>, fits: &mut dyn FnMut(&str) -> bool) -> bo
         || device.addresses.iter().any(fits)
 }
 
-fn name_fits(name: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
+pub(crate) fn name_fits(name: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
     fits(name) || name.split_once('.').is_some_and(|(short, _)| fits(short))
 }
 

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use meshtrail_event::Timestamp;
-use meshtrail_query::{Filter, FilterError, tokens};
+use meshtrail_query::{Filter, FilterError, RequiredColumn, Requirement, tokens};
+use meshtrail_trail::segment::{ColumnTest, Predicate, SegmentReader, Selection, encode};
 use proptest::prelude::*;
 
 const ENDED: &str = r#"{"actor":{"device":{"addresses":["100.64.0.7","fd7a:115c:a1e0::7"],"id":"n7",
@@ -18,9 +19,40 @@ const POD: &str = r#"{"actor":{"tags":["tag:ci"]},"detail":7,"id":"a.1.1","ident
     "status":"conflicting"},"kind":"quantum.entangled","outcome":"unknown","received":"2026-11-20T14:02:12.000000000Z",
     "target":{"name":"web-0","namespace":"shop","type":"pod"},"time":"2026-11-20T14:02:11.000000000Z"}"#;
 
-fn matches(filter: &str, leaf: &str) -> bool {
+const FLOW: &str = r#"{"actor":{"device":{"id":"n7","name":"laptop.tail.example"},"person":{"login":"alice@example.com"}},
+    "detail":{"dst":"[fd7a::20]:22","dst_node":"n20","proto":6,"src":"100.64.0.7:51000","src_node":"n7"},
+    "id":"a.1.9","identity":{"status":"resolved"},"kind":"flow.counted","target":{"address":"100.64.0.20:22",
+    "device":{"id":"n20","name":"db.tail.example"}},"time":"2026-11-20T14:02:11.000000001Z"}"#;
+
+fn parse(filter: &str) -> Filter {
     let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().unwrap();
-    Filter::parse(filter).unwrap().with_now(now).matches(leaf.as_bytes())
+    Filter::parse(filter).unwrap().with_now(now)
+}
+
+fn matches(filter: &str, leaf: &str) -> bool {
+    parse(filter).matches(leaf.as_bytes())
+}
+
+#[test]
+fn a_flow_is_found_by_each_of_its_ends() {
+    for filter in [
+        "address:100.64.0.7",
+        "address:100.64.0.7:51000",
+        "address:fd7a::/16",
+        "address:[fd7a::20]:22",
+        "address:*:22",
+        "target:100.64.0.20:22",
+        "target:100.64.0.*",
+        "target:db",
+        "device:n20",
+        "device:db.tail.example",
+        "device:laptop address:100.64.0.20",
+        "actor:laptop OR session:none",
+        "person:ALICE@example.com kind:flow",
+    ] {
+        assert!(matches(filter, FLOW), "{filter}");
+        assert!(is_selected(&parse(filter), FLOW), "{filter}: hints exclude it");
+    }
 }
 
 #[test]
@@ -68,6 +100,7 @@ fn a_filter_lets_through_what_it_describes() {
         "--kind:ssh",
     ] {
         assert!(matches(filter, ENDED), "{filter}");
+        assert!(is_selected(&parse(filter), ENDED), "{filter}: hints exclude it");
     }
 }
 
@@ -112,6 +145,7 @@ fn a_leaf_of_a_newer_version_is_found_by_what_is_understood_of_it() {
         "-command:*",
     ] {
         assert!(matches(filter, POD), "{filter}");
+        assert!(is_selected(&parse(filter), POD), "{filter}: hints exclude it");
     }
 }
 
@@ -303,6 +337,12 @@ fn filters() -> impl Strategy<Value = String> {
         "text:-*",
         "identity:resolved",
         "session:2026*",
+        "actor:alice*",
+        "person:alice@example.com",
+        "device:laptop",
+        "target:web",
+        "address:100.64.0.7",
+        "tag:prod",
     ]);
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
@@ -336,24 +376,49 @@ proptest! {
     fn hints_never_exclude_a_leaf_that_matches(text in filters()) {
         let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().unwrap();
         if let Ok(filter) = Filter::parse(&text).map(|filter| filter.with_now(now)) {
-            let hints = filter.scan_hints();
-            for leaf in [ENDED, POD] {
-                let event: serde_json::Value = serde_json::from_str(leaf).unwrap();
+            for leaf in [ENDED, POD, FLOW] {
                 if filter.matches(leaf.as_bytes()) {
-                    let kind = meshtrail_event::Kind::from(event["kind"].as_str().unwrap());
-                    prop_assert!(hints.families.contains(&kind.family()), "{}", filter);
-                    let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
-                    prop_assert!(hints.since.is_none_or(|since| time >= since) && hints.until.is_none_or(|until| time < until));
-                    for needed in &hints.required {
-                        let value = match needed.column {
-                            "id_source" => event["id"].as_str().and_then(|id| id.rsplitn(3, '.').nth(2)),
-                            "identity_status" => event["identity"]["status"].as_str(),
-                            column => event[column].as_str(),
-                        };
-                        prop_assert!(value.is_some_and(|value| needed.accepts(value)), "{} {}", filter, needed.column);
-                    }
+                    prop_assert!(is_selected(&filter, leaf), "{}", filter);
                 }
             }
         }
+    }
+}
+
+/// Whether a reader of a segment with this leaf returns it for the filter's hints.
+fn is_selected(filter: &Filter, leaf: &str) -> bool {
+    let event: serde_json::Value = serde_json::from_str(leaf).unwrap();
+    let family = meshtrail_event::Kind::from(event["kind"].as_str().unwrap()).family();
+    let time: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+    let hints = filter.scan_hints();
+    let in_time =
+        hints.since.is_none_or(|since| time >= since) && hints.until.is_none_or(|until| time < until);
+    let canonical = meshtrail_event::canonical_json(&event);
+    let segment = encode(family, "main", &[(3, canonical.as_bytes())]).unwrap();
+    assert_eq!(segment.stored_whole, 0);
+    let reader = SegmentReader::from_bytes("segment", segment.bytes.into()).unwrap();
+    let test = |column: &RequiredColumn| {
+        let column = column.clone();
+        ColumnTest::new(column.column, move |value| column.accepts(value))
+    };
+    let predicate =
+        |required: &Requirement| Predicate { any_of: required.columns.iter().map(test).collect() };
+    let predicates = hints.required.iter().map(predicate).collect();
+    let selection = Selection { predicates, ..Selection::of(0..10) };
+    let rows = futures::executor::block_on(reader.read_page(0, &selection)).unwrap();
+    hints.families.contains(&family) && in_time && rows.len() == 1
+}
+
+#[test]
+fn hints_exclude_leaves_without_a_value_that_could_match() {
+    for filter in
+        ["actor:bob", "person:bob", "tag:ci", "device:db", "target:db", "address:10.0.0.1", "session:x"]
+    {
+        assert!(!is_selected(&parse(filter), ENDED), "{filter}");
+    }
+    for filter in
+        ["actor:bob", "address:100.64.0.9", "target:web", "address:10.0.0.1:22 OR actor:bob", "device:n9"]
+    {
+        assert!(!is_selected(&parse(filter), FLOW), "{filter}");
     }
 }

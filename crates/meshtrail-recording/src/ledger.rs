@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use meshtrail_event::{Detail, Draft, Event, EventId, Family, Kind, Own, SessionId, Timestamp};
-use meshtrail_trail::{AppendOutcome, Emitter, Scan, State, Trail, segment::Predicate};
+use meshtrail_trail::{
+    AppendOutcome, Emitter, Scan, State, Trail,
+    segment::{ColumnTest, Predicate},
+};
 
 /// Why an operation on the trail failed.
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +101,7 @@ impl TrailLedger {
     fn family_scan(&self, family: Family, wanted: SessionScan) -> Scan {
         let before = wanted.before.unwrap_or(u64::MAX).min(self.trail.size());
         let session = wanted.session.map(|session| Predicate {
-            column: "session".to_owned(),
-            accepts: Arc::new(move |found| found == session.as_str()),
+            any_of: vec![ColumnTest::new("session", move |found| found == session.as_str())],
         });
         let times = wanted.since.map(|since| (since, Timestamp::from_nanos(i64::MAX)));
         Scan {

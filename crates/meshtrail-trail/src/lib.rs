@@ -36,6 +36,6 @@ pub use follow::{Batch, Follower};
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};
 pub use recent::Recent;
 pub use trail::{
-    AppendError, AppendOutcome, Emitter, Leaves, MAX_BATCH, OpenError, ProofError, ReadError,
+    AppendError, AppendOutcome, Emitter, Exemption, Leaves, MAX_BATCH, OpenError, ProofError, ReadError,
     Scan, Snapshot, State, Trail, TrailConfig,
 };

@@ -123,13 +123,13 @@ async fn read(
     tally: &mut Tally,
     until: Instant,
 ) -> Result<ReadResult, ReadError> {
-    let hints = filter.scan_hints();
+    let whole = crate::trail::scan(&filter.scan_hints());
     let mut left = part.indexes.clone();
     let all = left.end - left.start;
     let mut turn = 0;
     while !left.is_empty() {
         let window = left.end.saturating_sub(WINDOW).max(left.start)..left.end;
-        let mut scan = crate::trail::scan(&hints, window.clone(), Order::Newest);
+        let mut scan = Scan { indexes: window.clone(), ..whole.clone() };
         narrow_scan(&mut scan, part.slots.as_deref());
         let mut leaves = std::pin::pin!(trail.scan(scan));
         while let Some(leaf) = leaves.next().await {

@@ -242,11 +242,10 @@ pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<Events
         }),
     };
     let ask = PageRequest { start, limit, budget: BUDGET };
-    let page = meshtrail_query::query_with(state.trail(), &filter, &ask, |leaf| {
-        state.late_identities().apply_to(leaf)
-    })
-    .await
-    .map_err(|error| unreadable(&error))?;
+    let late = state.late_identities().knowledge();
+    let page = meshtrail_query::query_with(state.trail(), &filter, &ask, late)
+        .await
+        .map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
     Ok(EventsPage { rows: page.items, next })
 }

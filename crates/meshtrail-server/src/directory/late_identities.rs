@@ -4,10 +4,13 @@
 //! At most [`MAX_ENTRIES`] are held, the newest; older ones are in the trail alone. Leaves never change: late identities
 //! are applied to a copy.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use meshtrail_event::{Actor, Detail, Device, Event, EventId, Identity, Kind, Person};
-use meshtrail_trail::Recent;
+use meshtrail_query::LateKnowledge;
+use meshtrail_trail::Exemption;
+use meshtrail_trail::manifest::SegmentFile;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,18 +40,47 @@ pub struct LateIdentity {
 #[derive(Clone, Default)]
 pub struct LateIdentities {
     // Guards the table; held for one lookup or one insertion.
-    table: Arc<RwLock<Recent<EventId, MAX_ENTRIES, Arc<LateIdentity>>>>,
+    table: Arc<RwLock<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Ordered, because scans ask for ranges.
+    by_event: BTreeMap<EventId, Arc<LateIdentity>>,
+    order: VecDeque<EventId>,
+}
+
+impl Table {
+    fn insert(&mut self, about: EventId, late: LateIdentity) {
+        if self.by_event.insert(about.clone(), Arc::new(late)).is_none() {
+            self.order.push_back(about);
+        }
+        if self.order.len() > MAX_ENTRIES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_event.remove(&oldest);
+        }
+    }
+
+    /// Whether one of the events may be in the file.
+    fn may_be_in(&self, file: &SegmentFile) -> bool {
+        let Some(sources) = &file.sources else { return true };
+        sources.iter().any(|(source, span)| {
+            let id = |sequence| EventId { source: source.clone(), epoch: span.epoch, sequence };
+            span.first <= span.last && self.by_event.range(id(span.first)..=id(span.last)).next().is_some()
+        })
+    }
 }
 
 impl LateIdentities {
     /// The late identity of an event.
     pub fn get(&self, id: &EventId) -> Option<Arc<LateIdentity>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).by_event.get(id).cloned()
     }
 
     /// Whether there is no late identity.
     pub fn is_empty(&self) -> bool {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).by_event.is_empty()
     }
 
     /// Adds an `identity.learned` event; any other is ignored.
@@ -64,9 +96,28 @@ impl LateIdentities {
             target_device: event.target.device.clone(),
             target_person: event.target.person.clone(),
         };
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let late = Arc::new(late);
-        *table.get_or_insert(about, late.clone()) = late;
+        self.table.write().unwrap_or_else(PoisonError::into_inner).insert(about, late);
+    }
+
+    /// The events with a late identity, which a filter may match although their leaves don't; none if there are none.
+    pub fn exemption(&self) -> Option<Exemption> {
+        if self.is_empty() {
+            return None;
+        }
+        let (files, events) = (self.table.clone(), self.clone());
+        let in_file =
+            move |file: &SegmentFile| files.read().unwrap_or_else(PoisonError::into_inner).may_be_in(file);
+        let is_one = move |source: &str, epoch, sequence| {
+            let source = source.parse().ok();
+            source.is_some_and(|source| events.get(&EventId { source, epoch, sequence }).is_some())
+        };
+        Some(Exemption { in_file: Arc::new(in_file), events: Arc::new(is_one) })
+    }
+
+    /// What a query needs to find events by their late identities.
+    pub fn knowledge(&self) -> LateKnowledge<impl Fn(&[u8]) -> Option<Vec<u8>>> {
+        let late = self.clone();
+        LateKnowledge { apply: move |leaf: &[u8]| late.apply_to(leaf), events: self.exemption() }
     }
 
     /// A copy of the leaf with the late identity in it; `None` where there is none.
@@ -101,6 +152,6 @@ impl LateIdentities {
 impl std::fmt::Debug for LateIdentities {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("LateIdentities").field("events", &table.len()).finish()
+        f.debug_struct("LateIdentities").field("events", &table.by_event.len()).finish()
     }
 }

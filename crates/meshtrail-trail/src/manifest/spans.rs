@@ -30,6 +30,11 @@ impl SourceSpans {
             .any(|(_, span)| span.epoch == id.epoch && (span.first..=span.last).contains(&id.sequence))
     }
 
+    /// The spans, by source.
+    pub fn iter(&self) -> impl Iterator<Item = (&SourceName, &SequenceSpan)> {
+        self.0.iter().map(|(source, span)| (source, span))
+    }
+
     /// Interns the names.
     pub(super) fn share(&mut self, names: &mut Names) {
         for (source, _) in &mut self.0 {

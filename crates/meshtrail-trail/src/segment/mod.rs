@@ -28,6 +28,7 @@ mod json;
 mod outline;
 mod page;
 mod plan;
+mod predicate;
 mod reader;
 mod split;
 #[cfg(test)]
@@ -39,7 +40,9 @@ use std::sync::Arc;
 
 pub use columns::{ColumnArray, ColumnForm, ColumnValues, Columns, Rows, SegmentEnd, columns};
 pub use encode::{EncodeError, EncodedSegment, MAX_LEAF_BYTES, MAX_ROWS, encode};
-pub use reader::{Predicate, SegmentReader, Selection};
+pub(crate) use predicate::DistinctValues;
+pub use predicate::{ColumnTest, Predicate};
+pub use reader::{ExemptEvents, SegmentReader, Selection};
 
 use crate::store::GetError;
 

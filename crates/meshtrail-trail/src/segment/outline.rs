@@ -14,6 +14,7 @@ use super::encode::MAX_ROWS;
 use super::join::Joiner;
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::{Form, Format, INDEX, Plan};
+use super::predicate::ColumnDictionary;
 use super::thrift::{PageSpan, read_column_index, read_offset_index};
 use super::{MAX_PAGE_ROWS, SegmentError};
 
@@ -225,6 +226,67 @@ impl Outline {
         parts
     }
 
+    /// The dictionaries to read for these columns.
+    pub(super) fn dictionary_parts(&self, columns: impl Iterator<Item = usize>) -> Vec<PagePart> {
+        let mut parts = Vec::new();
+        for column in columns.map(|column| self.twins[column]) {
+            if let Some(range) = self.columns[column].as_ref().and_then(|chunk| chunk.dictionary.as_ref())
+                && self.dictionaries[column].get().is_none()
+                && parts.iter().all(|part: &PagePart| part.column != column)
+            {
+                parts.push(PagePart { column, is_dictionary: true, range: range.clone() });
+            }
+        }
+        parts
+    }
+
+    /// Reads dictionaries, given in the order of [`dictionary_parts`](Self::dictionary_parts).
+    pub(super) fn decode_dictionaries<'b>(
+        &self,
+        parts: impl Iterator<Item = (&'b PagePart, &'b [u8])>,
+        reader: &mut PageReader,
+    ) -> Result<(), SegmentError> {
+        for (part, bytes) in parts {
+            self.decode_dictionary(part, bytes, reader)?;
+        }
+        Ok(())
+    }
+
+    fn decode_dictionary(
+        &self,
+        part: &PagePart,
+        bytes: &[u8],
+        reader: &mut PageReader,
+    ) -> Result<(), SegmentError> {
+        let form = self.plan.columns[part.column].form;
+        let dictionary = reader.dictionary(bytes, form).ok_or_else(|| self.damaged(part))?;
+        // Another reader may have set it already, from the same bytes.
+        let _known = self.dictionaries[part.column].set(Arc::new(dictionary));
+        Ok(())
+    }
+
+    fn damaged(&self, part: &PagePart) -> SegmentError {
+        SegmentError::DamagedColumn {
+            file: self.name.clone(),
+            column: &self.plan.columns[part.column].name,
+            offset: part.range.start,
+        }
+    }
+
+    /// The distinct values of a text column whose dictionary was read; unknown if there are more than `most`, or one is no
+    /// text.
+    pub(super) fn values(&self, column: usize, most: usize) -> ColumnDictionary {
+        let Some(chunk) = &self.columns[column] else { return ColumnDictionary::empty() };
+        let known = self.dictionaries[self.twins[column]].get().filter(|_| chunk.dictionary.is_some());
+        let texts = known.and_then(|dictionary| match &**dictionary {
+            Dictionary::Texts(texts) if texts.iter().count() <= most => {
+                texts.iter().map(|text| std::str::from_utf8(text).ok().map(Box::from)).collect()
+            }
+            _ => None,
+        });
+        ColumnDictionary { has_nulls: chunk.has_nulls, texts }
+    }
+
     /// Reads the parts of a page, given in the order of [`parts`](Self::parts).
     pub(super) fn decode<'b>(
         &self,
@@ -235,19 +297,12 @@ impl Outline {
         let (first_row, rows) = (page * self.page_rows, self.rows_of(page));
         let mut columns = vec![Column::Nothing; self.plan.columns.len()];
         for (part, bytes) in parts {
-            let damaged = || SegmentError::DamagedColumn {
-                file: self.name.clone(),
-                column: &self.plan.columns[part.column].name,
-                offset: part.range.start,
-            };
-            let form = self.plan.columns[part.column].form;
             if part.is_dictionary {
-                let dictionary = reader.dictionary(bytes, form).ok_or_else(damaged)?;
-                // Another reader may have set it already, from the same bytes.
-                let _known = self.dictionaries[part.column].set(Arc::new(dictionary));
+                self.decode_dictionary(part, bytes, reader)?;
             } else {
-                columns[part.column] =
-                    self.column(part.column, form, bytes, rows, reader).ok_or_else(damaged)?;
+                let form = self.plan.columns[part.column].form;
+                let column = self.column(part.column, form, bytes, rows, reader);
+                columns[part.column] = column.ok_or_else(|| self.damaged(part))?;
             }
         }
         for (column, &twin) in self.twins.iter().enumerate() {

@@ -9,7 +9,8 @@ use meshtrail_event::{EventId, Family, Timestamp};
 use super::SegmentError;
 use super::outline::{Outline, Page, PagePart, Tail, check_tail, slice};
 use super::page::{Column, Dictionary, PageReader};
-use super::plan::INDEX;
+use super::plan::{INDEX, Plan};
+use super::predicate::{ColumnDictionary, ColumnTest, DistinctValues, Predicate};
 use crate::store::{Key, Store};
 
 /// Bytes of the first read: enough for footer and page indexes of all but the largest segments.
@@ -42,21 +43,17 @@ pub struct Selection {
     pub times: Option<(Timestamp, Timestamp)>,
     /// Predicates that must all hold.
     pub predicates: Vec<Predicate>,
+    /// Events that match all predicates.
+    pub exempt: Option<ExemptEvents>,
 }
 
-/// A condition on one text column. A row without a value does not match.
-#[derive(Clone)]
-pub struct Predicate {
-    /// The Parquet column's name: `kind`, `actor_login`, `src`.
-    pub column: String,
-    /// Called once for each distinct value, if the column has a dictionary.
-    pub accepts: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-}
+/// Tells by source, epoch and sequence whether an event matches all predicates, whatever its columns contain.
+pub type ExemptEvents = Arc<dyn Fn(&str, u64, u64) -> bool + Send + Sync>;
 
 impl Selection {
     /// Every row with an index in `indexes`.
     pub fn of(indexes: Range<u64>) -> Self {
-        Self { indexes, times: None, predicates: Vec::new() }
+        Self { indexes, times: None, predicates: Vec::new(), exempt: None }
     }
 }
 
@@ -140,9 +137,10 @@ impl SegmentReader {
         }
         let mut columns = vec![INDEX, outline.plan.rest, outline.plan.raw];
         columns.extend(outline.plan.time_columns());
-        columns.extend(
-            selection.predicates.iter().filter_map(|predicate| outline.plan.column(&predicate.column)),
-        );
+        columns.extend(tested_columns(outline.plan, &selection.predicates));
+        if selection.exempt.is_some() {
+            columns.extend(outline.plan.id..outline.plan.id + 3);
+        }
         columns.sort_unstable();
         columns.dedup();
         let few = self.load(page, columns.into_iter()).await?;
@@ -152,6 +150,31 @@ impl SegmentReader {
         }
         let all = self.load(page, 0..outline.plan.columns.len()).await?;
         self.join(&all, &rows)
+    }
+
+    /// Reads the distinct values of some columns from their dictionaries; those of a column with more than `most` are left
+    /// out. A column that the file does not have has no values.
+    pub(crate) async fn distinct_values(
+        &self,
+        columns: &[&str],
+        most: usize,
+    ) -> Result<DistinctValues, SegmentError> {
+        let outline = &self.inner.outline;
+        let numbers: Vec<Option<usize>> = columns.iter().map(|name| outline.plan.column(name)).collect();
+        let parts = outline.dictionary_parts(numbers.iter().flatten().copied());
+        let bytes = self.fetch(&parts).await?;
+        let parts = parts.iter().zip(bytes.iter().map(|bytes| &bytes[..]));
+        PageReader::with(|reader| outline.decode_dictionaries(parts, reader))
+            .map_err(|source| SegmentError::Memory { source })??;
+        let values = |(name, number): (&&str, Option<usize>)| {
+            let values = number.map_or_else(ColumnDictionary::empty, |column| outline.values(column, most));
+            ((*name).to_owned(), values)
+        };
+        Ok(DistinctValues {
+            has_whole_leaves: !outline.is_empty(outline.plan.raw),
+            has_rest: !outline.is_empty(outline.plan.rest),
+            columns: columns.iter().zip(numbers).map(values).collect(),
+        })
     }
 
     /// Reads all rows with an index in `indexes`, ascending.
@@ -188,6 +211,8 @@ impl SegmentReader {
         let (rest, whole) = (page.column(plan.rest), page.column(plan.raw));
         // The caller checks values that are in no column.
         let is_elsewhere = |column: &Column, row| whole.has(row) || (rest.has(row) && !column.has(row));
+        let is_exempt =
+            |row| selection.exempt.as_ref().is_some_and(|exempt| is_exempt(page, plan.id, row, exempt));
         let mut accepted = vec![true; page.rows()];
         if let Some((from, to)) = selection.times {
             let times = page.column(plan.time);
@@ -197,11 +222,16 @@ impl SegmentReader {
             }
         }
         for predicate in &selection.predicates {
-            let column =
-                plan.column(&predicate.column).map_or(&Column::Nothing, |column| page.column(column));
-            let meets = accepted_rows(column, predicate, page.rows());
+            let mut meets = vec![false; page.rows()];
+            for test in &predicate.any_of {
+                let column = plan.column(&test.column).map_or(&Column::Nothing, |column| page.column(column));
+                let accepts = accepted_rows(column, test, page.rows());
+                for (row, meets) in meets.iter_mut().enumerate() {
+                    *meets |= accepts[row] || is_elsewhere(column, row);
+                }
+            }
             for (row, accepted) in accepted.iter_mut().enumerate() {
-                *accepted &= meets[row] || is_elsewhere(column, row);
+                *accepted &= meets[row] || is_exempt(row);
             }
         }
         (0..page.rows()).filter(|&row| accepted[row] && in_range(page, row, &selection.indexes)).collect()
@@ -259,9 +289,23 @@ fn in_range(page: &Page, row: usize, indexes: &Range<u64>) -> bool {
     page.index(row).is_some_and(|index| indexes.contains(&index))
 }
 
-/// Which rows have a value that the predicate accepts.
-fn accepted_rows(column: &Column, predicate: &Predicate, rows: usize) -> Vec<bool> {
-    let accepts = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| (predicate.accepts)(text));
+fn tested_columns(plan: &Plan, predicates: &[Predicate]) -> impl Iterator<Item = usize> {
+    predicates.iter().flat_map(|predicate| &predicate.any_of).filter_map(|test| plan.column(&test.column))
+}
+
+fn is_exempt(page: &Page, id: usize, row: usize, exempt: &ExemptEvents) -> bool {
+    let source = page.column(id).text(row).and_then(|source| std::str::from_utf8(source).ok());
+    let (epoch, sequence) = (page.column(id + 1).number(row), page.column(id + 2).number(row));
+    // A leaf that was stored whole is selected anyway.
+    source
+        .zip(epoch)
+        .zip(sequence)
+        .is_some_and(|((source, epoch), sequence)| exempt(source, epoch as u64, sequence as u64))
+}
+
+/// Which rows have a value that the test accepts.
+fn accepted_rows(column: &Column, test: &ColumnTest, rows: usize) -> Vec<bool> {
+    let accepts = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| test.accepts(text));
     if let Column::Ids { ids, dictionary } = column
         && let Dictionary::Texts(texts) = &**dictionary
     {

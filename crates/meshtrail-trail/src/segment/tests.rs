@@ -74,6 +74,40 @@ async fn rows_come_back_by_index_from_a_store() {
     }
 }
 
+fn any_of(tests: impl IntoIterator<Item = ColumnTest>) -> Predicate {
+    Predicate { any_of: tests.into_iter().collect() }
+}
+
+#[tokio::test]
+async fn a_row_is_selected_if_one_column_fits_or_the_event_is_exempt() {
+    let rows = flows(100);
+    let reader = open(&encoded(Family::Flow, &rows));
+    let is_person = |row: usize, person: &str| {
+        let leaf: Value = serde_json::from_slice(&rows[row].1).unwrap();
+        leaf["actor"]["person"]["login"] == person
+    };
+    let tests = [
+        ColumnTest::new("session", |_| true),
+        ColumnTest::new("actor_login", |login| login == "p3@example.com"),
+    ];
+    let mut selection = Selection { predicates: vec![any_of(tests)], ..Selection::of(0..u64::MAX) };
+    let wanted: Vec<_> =
+        (0..100).filter(|&row| is_person(row, "p3@example.com")).map(|row| rows[row].0).collect();
+    let found: Vec<_> = reader.read_page(0, &selection).await.unwrap().iter().map(|row| row.0).collect();
+    assert!(!wanted.is_empty() && wanted.len() < 100);
+    assert_eq!(found, wanted);
+
+    let leaf: Value = serde_json::from_slice(&rows[40].1).unwrap();
+    let id: EventId = leaf["id"].as_str().unwrap().parse().unwrap();
+    assert!(!wanted.contains(&rows[40].0));
+    selection.exempt = Some(Arc::new(move |source: &str, epoch, sequence| {
+        (source, epoch, sequence) == (id.source.as_str(), id.epoch, id.sequence)
+    }));
+    let found: Vec<_> = reader.read_page(0, &selection).await.unwrap().iter().map(|row| row.0).collect();
+    assert_eq!(found.len(), wanted.len() + 1);
+    assert!(found.contains(&rows[40].0));
+}
+
 #[tokio::test]
 async fn selections_skip_pages_and_never_miss_a_row() {
     let rows = flows(4 * MAX_PAGE_ROWS as u64);
@@ -83,11 +117,9 @@ async fn selections_skip_pages_and_never_miss_a_row() {
         leaf["time"].as_str().unwrap().parse::<Timestamp>().unwrap()
     };
     let (from, to) = (time(MAX_PAGE_ROWS + 100), time(MAX_PAGE_ROWS + 300));
-    let login = Predicate {
-        column: "actor_login".to_owned(),
-        accepts: Arc::new(|login: &str| login == "p3@example.com"),
-    };
-    let selection = Selection { indexes: 0..u64::MAX, times: Some((from, to)), predicates: vec![login] };
+    let login = any_of([ColumnTest::new("actor_login", |login| login == "p3@example.com")]);
+    let selection =
+        Selection { times: Some((from, to)), predicates: vec![login], ..Selection::of(0..u64::MAX) };
     assert_eq!(reader.pages(&selection), [1]);
     let found = owned(reader.read_page(1, &selection).await.unwrap());
     let expected: Vec<_> = (MAX_PAGE_ROWS + 100..=MAX_PAGE_ROWS + 300)
@@ -113,13 +145,13 @@ async fn times_are_selected_to_the_nanosecond_in_files_of_every_format() {
         assert_eq!(owned(reader.read(0..u64::MAX).await.unwrap()), rows, "{format:?}");
         for (from, to) in [(5_000_001, 5_000_998), (5_000_999, 5_001_000), (5_001_500, 9_000_000)] {
             let times = Some((Timestamp::from_nanos(from), Timestamp::from_nanos(to)));
-            let selection = Selection { indexes: 0..u64::MAX, times, predicates: Vec::new() };
+            let selection = Selection { times, ..Selection::of(0..u64::MAX) };
             let found = owned(reader.read_page(0, &selection).await.unwrap());
             let is_wanted = |row: &u64| (from..=to).contains(&(5_000_000 + *row as i64));
             assert!(found.iter().map(|row| row.0).eq((0..2000).filter(is_wanted)), "{format:?} {from}");
         }
         let later = Some((Timestamp::from_nanos(5_002_000), Timestamp::from_nanos(i64::MAX)));
-        let selection = Selection { indexes: 0..u64::MAX, times: later, predicates: Vec::new() };
+        let selection = Selection { times: later, ..Selection::of(0..u64::MAX) };
         assert_eq!(reader.pages(&selection), [] as [usize; 0], "{format:?}");
     }
 }
@@ -174,9 +206,10 @@ async fn what_fitted_no_column_is_left_to_the_caller_to_judge() {
     let odd = [r#"{"detail":{"dst":"a\\b"},"kind":"flow.opened","time":"soon"}"#, "not an object"];
     rows.extend((90_000u64..).zip(odd.map(|leaf| leaf.as_bytes().to_vec())));
     let reader = open(&encoded(Family::Flow, &rows));
-    let dst = Predicate { column: "dst".to_owned(), accepts: Arc::new(|_: &str| false) };
+    let dst = any_of([ColumnTest::new("dst", |_| false)]);
     let now = Timestamp::from_nanos(1);
-    let selection = Selection { indexes: 0..u64::MAX, times: Some((now, now)), predicates: vec![dst] };
+    let selection =
+        Selection { times: Some((now, now)), predicates: vec![dst], ..Selection::of(0..u64::MAX) };
     assert_eq!(reader.pages(&selection), [0, 1]);
     assert_eq!(owned(reader.read_page(1, &selection).await.unwrap()), rows[MAX_PAGE_ROWS..]);
 }

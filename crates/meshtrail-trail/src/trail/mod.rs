@@ -18,6 +18,7 @@
 mod append;
 mod config;
 mod error;
+mod file_values;
 mod head;
 mod level0;
 mod log_index;
@@ -37,7 +38,7 @@ pub use append::{AppendOutcome, Emitter, Leaves, MAX_BATCH};
 pub use config::TrailConfig;
 pub use error::{AppendError, OpenError, ProofError, ReadError};
 pub(crate) use head::FILE as HEAD;
-pub use scan::Scan;
+pub use scan::{Exemption, Scan};
 pub use shared::State;
 pub use snapshot::Snapshot;
 

@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, watch};
 
 use super::append::Epochs;
+use super::file_values::FileValueCache;
 use super::head::{Heads, StoredHeads};
 use super::level0::Level0;
 use super::log_index::{ClosedFile, Commit, LogFile, LogIndex};
@@ -205,6 +206,7 @@ impl TrailParts {
             wakeup: Condvar::new(),
             sealed: RwLock::new(sealed),
             readers: ReaderCache::default(),
+            file_values: FileValueCache::default(),
             tiles: TileCache::default(),
             level0,
         })

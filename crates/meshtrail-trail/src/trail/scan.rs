@@ -1,6 +1,7 @@
 //! Scans over a range of the trail, in either direction, over segments and the log.
 //!
-//! Segments whose families, times or indexes don't match are not opened; pages whose statistics don't match are not read.
+//! Segments whose families, times or indexes don't match are not opened, files without a matching value are skipped, pages
+//! whose statistics don't match are not read.
 //! The result is a stream that reads only as it is polled.
 
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ use super::read::blocking;
 use super::shared::Shared;
 use super::{ReadError, Trail};
 use crate::manifest::SegmentFile;
-use crate::segment::{Predicate, SegmentReader, Selection};
+use crate::segment::{ExemptEvents, Predicate, SegmentReader, Selection};
 
 /// Commits of the log that are read at a time.
 const COMMITS: usize = 16;
@@ -34,15 +35,26 @@ pub struct Scan {
     pub times: Option<(Timestamp, Timestamp)>,
     /// Predicates that must all hold.
     pub predicates: Vec<Predicate>,
+    /// Events that match all predicates, whatever they contain.
+    pub exemption: Option<Exemption>,
     /// Whether to scan from the highest index down.
     pub newest_first: bool,
+}
+
+/// Events that predicates must not exclude.
+#[derive(Clone)]
+pub struct Exemption {
+    /// Whether one of them may be in a file.
+    pub in_file: Arc<dyn Fn(&SegmentFile) -> bool + Send + Sync>,
+    /// Whether an event is one of them.
+    pub events: ExemptEvents,
 }
 
 impl Scan {
     /// All events with an index in `indexes`, the newest first.
     pub fn newest(indexes: Range<u64>) -> Self {
         let families = Family::ALL.to_vec();
-        Self { families, indexes, times: None, predicates: Vec::new(), newest_first: true }
+        Self { families, indexes, times: None, predicates: Vec::new(), exemption: None, newest_first: true }
     }
 
     /// All events with an index in `indexes`, the oldest first.
@@ -123,11 +135,16 @@ impl Run {
         let segment = sealed.segment_of(index).ok_or(ReadError::Missing { index })?;
         let range = self.remaining.start.max(segment.first)..self.remaining.end.min(segment.last + 1);
         for file in segment.files.iter().filter(|file| self.scan.may_hold(file, &range)) {
+            let exemption = self.scan.exemption.as_ref().filter(|exemption| (exemption.in_file)(file));
+            if exemption.is_none() && !self.shared.may_match(file, &self.scan.predicates).await? {
+                continue;
+            }
             let reader = self.shared.reader(file).await?;
             let selection = Selection {
                 indexes: range.clone(),
                 times: self.scan.times,
                 predicates: self.scan.predicates.clone(),
+                exempt: exemption.map(|exemption| exemption.events.clone()),
             };
             let pages = reader.pages(&selection).into();
             self.merge.push(FileCursor { reader, selection, pages, rows: VecDeque::new() });

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{mpsc, watch};
 
 use super::TrailConfig;
+use super::file_values::FileValueCache;
 use super::head::Heads;
 use super::level0::Level0;
 use super::log_index::LogIndex;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) wakeup: Condvar,
     pub(super) sealed: RwLock<Arc<SealedState>>,
     pub(super) readers: ReaderCache,
+    pub(super) file_values: FileValueCache,
     pub(super) tiles: TileCache,
     pub(super) level0: Level0,
 }

@@ -86,11 +86,10 @@ impl EventStream {
         let size = self.state.trail().size();
         let from: Cursor = parse_field("after", &format!("o{}", self.follower.position()))?;
         let ask = PageRequest { start: Start::After(from), limit: BATCH, budget: BUDGET };
-        let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, |leaf| {
-            self.state.late_identities().apply_to(leaf)
-        })
-        .await
-        .map_err(|error| unreadable(&error))?;
+        let late = self.state.late_identities().knowledge();
+        let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, late)
+            .await
+            .map_err(|error| unreadable(&error))?;
         // Without a cursor the read reached the end of the trail, which may be beyond `size` by now.
         let past_last = page.items.last().map_or(0, |(index, _)| index + 1);
         let next = page.next.map_or(size.max(past_last), Cursor::at);
