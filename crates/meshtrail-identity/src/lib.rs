@@ -46,8 +46,8 @@ pub use claim::ClaimCheck;
 pub use connection::Connection;
 pub use directory::{Directory, DirectoryError, DirectoryFile, DirectoryState};
 pub use history::{
-    DeviceAsOf, DeviceFacts, EventAddresses, History, OriginAccount, Period, PersonAsOf, PersonFacts, Prefix,
-    Presence, SubnetRoute, Tenure, Texts,
+    DeviceAsOf, DeviceFacts, EventAddresses, History, ImageError, OriginAccount, Period, PersonAsOf,
+    PersonFacts, Prefix, Presence, SubnetRoute, Tenure, Texts,
 };
 pub use local_api::{
     BackendState, Bus, CurrentTailnet, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers,

@@ -76,6 +76,41 @@ impl DeviceFacts {
         Actor { device: Some(self.device().into()), person, tags: owned(&self.tags), service: None }
     }
 
+    /// A state with these facts.
+    pub(super) fn state(&self) -> DeviceState {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        let texts = |texts: &Texts| texts.iter().map(|text| text.to_string()).collect();
+        DeviceState {
+            addresses: self.addresses.to_vec(),
+            advertised_routes: texts(&self.advertised_routes),
+            authorized: self.authorized,
+            blocks_incoming: self.blocks_incoming,
+            client_version: text(&self.client_version),
+            created: self.created,
+            enabled_routes: texts(&self.enabled_routes),
+            ephemeral: self.ephemeral,
+            expired: self.expired,
+            expires: self.expires,
+            external: self.external,
+            hostname: text(&self.hostname),
+            id: self.id.to_string(),
+            key_expiry_disabled: self.key_expiry_disabled,
+            machine_key: text(&self.machine_key),
+            name: text(&self.name),
+            node_key: text(&self.node_key),
+            os: text(&self.os),
+            owner: text(&self.owner),
+            serial_numbers: texts(&self.serial_numbers),
+            ssh_enabled: self.ssh_enabled,
+            tags: texts(&self.tags),
+            tailnet_lock_error: text(&self.tailnet_lock_error),
+            withholds_posture: self.withholds_posture,
+            last_seen: None,
+            online: None,
+            others: None,
+        }
+    }
+
     /// Whether it names an owner: a person or tags.
     pub fn names_owner(&self) -> bool {
         self.owner.is_some() || !self.tags.is_empty()
@@ -83,6 +118,23 @@ impl DeviceFacts {
 }
 
 impl PersonFacts {
+    /// A state with these facts.
+    pub(super) fn state(&self) -> UserState {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        UserState {
+            created: self.created,
+            groups: self.groups.iter().map(|text| text.to_string()).collect(),
+            id: text(&self.id).unwrap_or_default(),
+            last_seen: None,
+            login: self.login.to_string(),
+            name: text(&self.name),
+            online: None,
+            role: text(&self.role),
+            status: text(&self.status),
+            of_type: text(&self.of_type),
+        }
+    }
+
     /// The `person` member of an event.
     pub fn person(&self) -> Person {
         Person {

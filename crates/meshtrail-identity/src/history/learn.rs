@@ -16,13 +16,13 @@ use super::{DeviceRecord, DeviceVersion, History, Inner, PersonRecord, PersonVer
 /// A removal of a person whose id is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Removal {
-    origin: u32,
-    at: Timestamp,
-    rank: u64,
+    pub(super) origin: u32,
+    pub(super) at: Timestamp,
+    pub(super) rank: u64,
 }
 
 /// A span of time (start, end) in which a device has the same addresses and routes.
-type IndexedSpan = (Timestamp, Timestamp, Option<Arc<DeviceVersion>>);
+pub(super) type IndexedSpan = (Timestamp, Timestamp, Option<Arc<DeviceVersion>>);
 
 impl History {
     /// Learns the observations in an event; most events have none. Returns whether there was a new one.
@@ -91,7 +91,7 @@ impl Inner {
         changed
     }
 
-    fn origin(&mut self, name: &str) -> u32 {
+    pub(super) fn origin(&mut self, name: &str) -> u32 {
         let known = self.origins.iter().position(|known| &**known == name);
         let place = known.unwrap_or_else(|| {
             self.origins.push(name.into());
@@ -114,13 +114,7 @@ impl Inner {
             .and_then(|facts| facts.owner.clone())
             .map(|login| self.get_or_insert_person(&login));
         if let Some(facts) = &facts {
-            self.index_names(place, facts);
-        }
-        if let Some(owner) = owner {
-            let devices = &mut self.people[owner as usize].devices;
-            if let Err(at) = devices.binary_search(&place) {
-                devices.insert(at, place);
-            }
+            self.index_device(place, owner, facts);
         }
         let name = &self.origins[origin as usize];
         let record = &mut self.devices[place as usize].record;
@@ -135,11 +129,7 @@ impl Inner {
             return false;
         };
         let people_by_login = &self.people_by_login;
-        let mut new_version = |facts: DeviceFacts| {
-            let lower = facts.owner.as_ref().map(|login| login.to_lowercase());
-            let owner = lower.and_then(|login| people_by_login.get(login.as_str()).copied());
-            DeviceVersion { facts, owner, actor: Mutex::default() }
-        };
+        let mut new_version = |facts| DeviceVersion::of(facts, people_by_login);
         record.merge(from, until, &mut new_version);
         let (from, until, before) = match before_all {
             Some(before) => (whole.0, whole.1, before),
@@ -150,8 +140,29 @@ impl Inner {
         true
     }
 
+    /// Makes a device known by its names, and to its owner.
+    pub(super) fn index_device(
+        &mut self,
+        place: RecordIndex,
+        owner: Option<RecordIndex>,
+        facts: &DeviceFacts,
+    ) {
+        self.index_names(place, facts);
+        if let Some(owner) = owner {
+            let devices = &mut self.people[owner as usize].devices;
+            if let Err(at) = devices.binary_search(&place) {
+                devices.insert(at, place);
+            }
+        }
+    }
+
     /// Replaces the device's entries in the indexes by address and route.
-    fn update_indexes(&mut self, place: RecordIndex, before: &[IndexedSpan], after: &[IndexedSpan]) {
+    pub(super) fn update_indexes(
+        &mut self,
+        place: RecordIndex,
+        before: &[IndexedSpan],
+        after: &[IndexedSpan],
+    ) {
         let alike = before.len() == after.len()
             && before
                 .iter()
@@ -192,7 +203,7 @@ impl Inner {
         true
     }
 
-    fn get_or_insert_device(&mut self, id: &str) -> RecordIndex {
+    pub(super) fn get_or_insert_device(&mut self, id: &str) -> RecordIndex {
         if let Some(&place) = self.devices_by_id.get(id) {
             return place;
         }
@@ -269,7 +280,11 @@ impl Inner {
 }
 
 /// The states in a span of time; neighbours with the same index keys are merged.
-fn indexed_spans(record: &Record<DeviceVersion>, from: Timestamp, until: Timestamp) -> Vec<IndexedSpan> {
+pub(super) fn indexed_spans(
+    record: &Record<DeviceVersion>,
+    from: Timestamp,
+    until: Timestamp,
+) -> Vec<IndexedSpan> {
     let mut spans: Vec<IndexedSpan> = Vec::new();
     for view in record.between(from, until) {
         let begins = view.at.max(from);

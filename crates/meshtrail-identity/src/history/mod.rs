@@ -26,6 +26,7 @@ mod answers;
 mod enrich;
 mod facts;
 mod holders;
+mod image;
 mod learn;
 mod observation;
 mod presence;
@@ -44,6 +45,7 @@ use meshtrail_event::{Actor, Person};
 pub use answers::{DeviceAsOf, OriginAccount, Period, PersonAsOf, SubnetRoute, Tenure};
 pub use enrich::EventAddresses;
 pub use facts::{DeviceFacts, PersonFacts, Texts};
+pub use image::ImageError;
 pub use presence::Presence;
 pub use routes::Prefix;
 
@@ -142,6 +144,13 @@ impl PersonVersion {
 }
 
 impl DeviceVersion {
+    /// Facts that were merged from several origins, with their owner.
+    fn of(facts: DeviceFacts, people_by_login: &HashMap<Arc<str>, RecordIndex>) -> DeviceVersion {
+        let lower = facts.owner.as_ref().map(|login| login.to_lowercase());
+        let owner = lower.and_then(|login| people_by_login.get(login.as_str()).copied());
+        DeviceVersion { facts, owner, actor: Mutex::default() }
+    }
+
     /// The actor with this version of its person.
     fn actor(&self, person: Option<&Arc<PersonVersion>>) -> Arc<Actor> {
         let mut cached = self.actor.lock().unwrap_or_else(PoisonError::into_inner);

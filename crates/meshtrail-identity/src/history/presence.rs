@@ -6,12 +6,13 @@
 //! - The one of the later moment wins, independent of the order of updates.
 
 use meshtrail_event::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{History, Inner};
 use crate::state::{DeviceState, UserState};
 
 /// Whether something is connected, and when it was seen last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Presence {
     /// The moment that it is about.
     pub as_of: Timestamp,

@@ -27,7 +27,7 @@ pub(super) trait Mergeable: Clone + Ord {
 pub(super) struct Sighting<S> {
     pub(super) at: Timestamp,
     /// Of two observations of the same moment the one with the higher rank counts.
-    rank: u64,
+    pub(super) rank: u64,
     pub(super) state: Option<Arc<S>>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Sighting<S> {
 pub(super) struct Track<S> {
     pub(super) origin: u32,
     /// The origin's name, by which ties are broken: numbers depend on the order of events.
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     pub(super) sightings: Vec<Sighting<S>>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct OriginConflict {
 pub(super) struct Record<S> {
     pub(super) tracks: Vec<Track<S>>,
     /// Empty while there is only one track, which is the merged state then.
-    merged: Vec<MergedState<S>>,
+    pub(super) merged: Vec<MergedState<S>>,
 }
 
 /// The state at a moment, borrowed.

@@ -379,6 +379,7 @@ proptest! {
         notes in proptest::collection::vec(
             (0i64..12, 0usize..3, 0usize..4, 0usize..3, proptest::collection::vec(1u8..4, 0..3)), 1..25),
         order in proptest::collection::vec(any::<prop::sample::Index>(), 0..60),
+        cut in any::<prop::sample::Index>(),
     ) {
         let notes: Vec<(Note, u64)> = notes.into_iter().zip(1..).collect();
         let events: Vec<Event> = notes.iter().map(|(note, sequence)| noted(note, *sequence)).collect();
@@ -389,11 +390,18 @@ proptest! {
         }
         let leaves: Vec<Vec<u8>> = events.iter().rev().map(Event::to_leaf).collect();
         shuffled.learn_leaves(leaves.iter().map(Vec::as_slice));
+        // A start that reads an image of some events, and learns the others.
+        let (before, after) = events.split_at(cut.index(events.len() + 1));
+        let restored = History::new();
+        restored.restore(&history(before).image()).unwrap();
+        after.iter().for_each(|event| drop(restored.learn(event)));
+        prop_assert_eq!(restored.generation(), straight.generation());
         for second in 0..13 {
             for last in 1..4u8 {
                 let address = ip(&format!("100.64.0.{last}"));
                 let (one, two) = (straight.at(address, at(second)), shuffled.at(address, at(second)));
                 prop_assert_eq!(&one, &two, "at {} of {}", second, address);
+                prop_assert_eq!(&one, &restored.at(address, at(second)), "restored, at {} of {}", second, address);
                 let holders = naive(&notes, second, last);
                 let found = one.map(|known| known.facts().id.to_string());
                 prop_assert_eq!(found.is_some(), !holders.is_empty(), "at {} of {}: {:?}", second, address, holders);
@@ -402,13 +410,54 @@ proptest! {
             for id in 0..4 {
                 let id = format!("n{id}");
                 prop_assert_eq!(straight.device(&id, at(second)), shuffled.device(&id, at(second)));
+                prop_assert_eq!(straight.device(&id, at(second)), restored.device(&id, at(second)));
             }
         }
         for last in 1..4u8 {
             let address = ip(&format!("100.64.0.{last}"));
             prop_assert_eq!(straight.tenures(address), shuffled.tenures(address));
+            prop_assert_eq!(straight.tenures(address), restored.tenures(address));
         }
     }
+}
+
+#[test]
+fn an_image_has_people_presences_names_routes_and_removals_or_is_refused_whole() {
+    let state = DeviceState {
+        enabled_routes: ["10.1.0.0/16".to_owned()].into(),
+        tags: ["tag:router".to_owned()].into(),
+        online: Some(true),
+        ..device("n1", &[SEVEN], "")
+    };
+    let alice = UserState {
+        id: "u1".to_owned(),
+        login: "Alice@example.com".to_owned(),
+        groups: ["group:sre".to_owned()].into(),
+        ..UserState::default()
+    };
+    let change = Change { new: Some(json(&alice)), ..Change::default() };
+    let told = event(3, Kind::ConfigSnapshot, 3, "snapshot", "user", change);
+    let mut removed = event(9, Kind::UserRemoved, 9, "webhook", "user", Change::default());
+    removed.target.id = Some("u2".to_owned());
+    let original = history(&[tells(1, "snapshot", &state), told, removed]);
+    let image = original.image();
+    let restored = History::new();
+    restored.restore(&image).unwrap();
+    assert_eq!(restored.at(ip(SEVEN), at(5)), original.at(ip(SEVEN), at(5)));
+    assert_eq!(restored.device_presence("n1", at(5)), original.device_presence("n1", at(5)));
+    assert!(restored.device_presence("n1", at(5)).is_some());
+    assert_eq!(restored.person("alice@EXAMPLE.com", at(5)), original.person("alice@EXAMPLE.com", at(5)));
+    assert!(restored.person("alice@example.com", at(5)).is_some());
+    let again: serde_json::Value = serde_json::from_slice(&restored.image()).unwrap();
+    assert_eq!(again, serde_json::from_slice::<serde_json::Value>(&image).unwrap());
+
+    assert!(restored.restore(&image).is_err(), "it has learned something");
+    let mut damaged = again.clone();
+    damaged["devices"][0]["tracks"][0]["sightings"][0][2] = serde_json::json!(7);
+    let empty = History::new();
+    assert!(empty.restore(damaged.to_string().as_bytes()).is_err() && empty.restore(b"{}").is_err());
+    assert!(empty.at(ip(SEVEN), at(5)).is_none());
+    empty.restore(&image).unwrap();
 }
 
 #[test]

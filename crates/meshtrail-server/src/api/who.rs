@@ -179,7 +179,7 @@ pub(crate) async fn who(
     };
     if state.local_caller().is_some() && state.history().generation() == 0 {
         // When a store's files are read directly, the history is not loaded before the first request.
-        let loaded = directory::load(state.history(), state.late_identities(), state.trail()).await;
+        let loaded = directory::load(state.history(), state.late_identities(), state.trail(), None).await;
         loaded.map_err(|error| super::events::unreadable(&error))?;
     }
     Ok(Json(match parse_lookup(&query)? {

@@ -13,9 +13,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use meshtrail_event::{Event, Family, Kind, Timestamp};
 use meshtrail_identity::History;
+use meshtrail_trail::segment::{ColumnTest, Predicate};
 use meshtrail_trail::{Emitter, Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
+use super::image::{self, DirectoryImage};
 use super::late_identities::LateIdentities;
 use super::pending::{PendingEvent, PendingQueue};
 
@@ -34,27 +36,51 @@ const MAX_BATCH: usize = 500;
 /// The families whose events may be pending.
 const PENDING_FAMILIES: [Family; 3] = [Family::Session, Family::Login, Family::Kube];
 
-/// Reads the directory from the trail. Returns the index up to which it read.
-pub async fn load(history: &History, late: &LateIdentities, trail: &Trail) -> Result<u64, ReadError> {
-    let (begun, size) = (std::time::Instant::now(), trail.size());
-    let mut leaves = std::pin::pin!(trail.scan(scan(&[Family::Config], 0..size)).chunks(CHUNK));
-    let mut count = 0;
+/// What a start has read.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded {
+    /// The index up to which it read.
+    pub end: u64,
+    /// Events of the trail that told something new.
+    pub learned: usize,
+}
+
+/// Reads the directory from its image, if there is a usable one, and the rest from the trail.
+pub async fn load(
+    history: &History,
+    late: &LateIdentities,
+    trail: &Trail,
+    image: Option<&DirectoryImage>,
+) -> Result<Loaded, ReadError> {
+    let (begun, end) = (std::time::Instant::now(), trail.size());
+    let start = image.map_or(0, |image| image.load(history, trail));
+    let of_image = Scan { predicates: vec![learned_events()], ..scan(&[Family::Config], 0..start) };
+    let of_trail = scan(&[Family::Config], start..end);
+    let mut leaves = std::pin::pin!(trail.scan(of_image).chain(trail.scan(of_trail)).chunks(CHUNK));
+    let (mut events, mut learned) = (0, 0);
     while let Some(chunk) = leaves.next().await {
         let chunk = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
-        count += chunk.len();
-        learn(history, late, &chunk);
+        events += chunk.len();
+        learned += learn(history, late, &chunk);
     }
-    if count > 0 {
-        tracing::info!(events = count, took = ?begun.elapsed(), directory = ?history, "directory read from the trail");
+    if end > 0 {
+        tracing::info!(from_image = start, events, took = ?begun.elapsed(), directory = ?history, "directory read");
     }
-    Ok(size)
+    Ok(Loaded { end, learned })
+}
+
+/// The image has no late identities: their events are read from the trail.
+fn learned_events() -> Predicate {
+    let is_learned = |kind: &str| kind == Kind::IdentityLearned.as_str();
+    Predicate { any_of: vec![ColumnTest::new("kind", is_learned)] }
 }
 
 fn scan(families: &[Family], indexes: Range<u64>) -> Scan {
     Scan { families: families.to_vec(), ..Scan::oldest(indexes) }
 }
 
-fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) {
+/// Returns the number of leaves that told something new.
+fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) -> usize {
     for (_, leaf) in leaves {
         if may_be_learned_event(leaf)
             && let Ok(event) = Event::from_json(leaf)
@@ -62,7 +88,7 @@ fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) {
             late.learn(&event);
         }
     }
-    history.learn_leaves(leaves.iter().map(|(_, leaf)| &leaf[..]));
+    history.learn_leaves(leaves.iter().map(|(_, leaf)| &leaf[..]))
 }
 
 /// Whether a leaf may be an `identity.learned` event.
@@ -80,13 +106,24 @@ pub struct DirectoryFollower {
     /// The first index that was not read.
     next: u64,
     pending: PendingQueue,
+    image: DirectoryImage,
+    /// Leaves that were learned and are not in the image.
+    learned: usize,
 }
 
 impl DirectoryFollower {
-    /// Follows `trail` from the index `next`, up to which [`load`] read.
-    pub fn new(history: History, late: LateIdentities, trail: Trail, next: u64) -> DirectoryFollower {
+    /// Follows `trail` from where [`load`] read to, and writes the image anew as the directory grows.
+    pub fn new(
+        history: History,
+        late: LateIdentities,
+        trail: Trail,
+        loaded: Loaded,
+        image: DirectoryImage,
+    ) -> DirectoryFollower {
         let emitter = trail.emitter("identity");
-        DirectoryFollower { history, late, trail, emitter, next, pending: PendingQueue::default() }
+        let Loaded { end: next, learned } = loaded;
+        let pending = PendingQueue::default();
+        DirectoryFollower { history, late, trail, emitter, next, pending, image, learned }
     }
 
     /// Runs until `stop` is cancelled.
@@ -110,13 +147,21 @@ impl DirectoryFollower {
                         tokio::task::yield_now().await;
                     }
                     follower.advance(batch.range.end);
+                    if self.learned >= image::WRITE_AFTER {
+                        self.write_image(follower.position()).await;
+                    }
                     // Not before: a later event may say more about who it was.
                     if batch.is_last && self.progress() != resolved_at {
                         self.emit_resolved().await;
                         resolved_at = self.progress();
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    if self.learned > 0 {
+                        self.write_image(follower.position()).await;
+                    }
+                    return;
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -128,12 +173,25 @@ impl DirectoryFollower {
     }
 
     fn learn_chunk(&mut self, leaves: &[(u64, Bytes)]) {
-        learn(&self.history, &self.late, leaves);
+        self.learned += learn(&self.history, &self.late, leaves);
         for (_, leaf) in leaves {
             if let Some(event) = pending_event(leaf, &self.late) {
                 self.pending.push(event);
             }
         }
+    }
+
+    /// Writes the image of what was learned from the events before `end`.
+    async fn write_image(&mut self, end: u64) {
+        let (image, history, trail) = (self.image.clone(), self.history.clone(), self.trail.clone());
+        let written = tokio::task::spawn_blocking(move || image.write(&history, &trail, end)).await;
+        if let Err(error) = written {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the image of the directory is not written"
+            );
+        }
+        self.learned = 0;
     }
 
     /// What was learned and what is pending: pending events are looked up again only after a change of it.

@@ -29,7 +29,7 @@ use crate::auth::sign_ins::SignIns;
 use crate::auth::tokens::{Tokens, TokensError};
 use crate::config::{Config, QuerySettings, RecorderListen, TrailSettings};
 use crate::counts::Summaries;
-use crate::directory::{self, DirectoryFollower, LateIdentities};
+use crate::directory::{self, DirectoryFollower, DirectoryImage, LateIdentities};
 use crate::exports::Exports;
 use crate::state::{Access, AppParts, AppState};
 
@@ -104,7 +104,7 @@ impl Server {
         if config.banner.is_none() {
             record_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
         }
-        let (late_identities, directory_follower) = load_directory(&history, &trail).await?;
+        let (late_identities, directory_follower) = load_directory(&history, &trail, &local).await?;
         let recordings = open_recordings(store, &local, &trail, &resolver, ports.recording()).await?;
         let (admin_token, admin_token_file) = admin_token::load_or_create(&local)?;
         let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
@@ -195,12 +195,15 @@ fn start_workers(trail: &Trail, settings: &QuerySettings, local: &Path) -> Resul
 async fn load_directory(
     history: &History,
     trail: &Trail,
+    local: &Path,
 ) -> Result<(LateIdentities, DirectoryFollower), StartError> {
     let late_identities = LateIdentities::default();
-    let read_to = directory::load(history, &late_identities, trail)
+    let image = DirectoryImage::below(local, trail);
+    let loaded = directory::load(history, &late_identities, trail, Some(&image))
         .await
         .map_err(|error| StartError::History(Box::new(error)))?;
-    let follower = DirectoryFollower::new(history.clone(), late_identities.clone(), trail.clone(), read_to);
+    let follower =
+        DirectoryFollower::new(history.clone(), late_identities.clone(), trail.clone(), loaded, image);
     Ok((late_identities, follower))
 }
 

@@ -44,7 +44,7 @@ pub use snapshot::Snapshot;
 
 use std::sync::Arc;
 
-use crate::note::SignedCheckpoint;
+use crate::note::{SignedCheckpoint, Verifier};
 use shared::{Access, Shared};
 
 /// A trail; cheap to clone. Dropping the last handle and emitter without [`Trail::close`] closes it in the background.
@@ -63,6 +63,9 @@ impl Drop for Handle {
         open::close(&self.0);
     }
 }
+
+/// Precedes what is signed besides notes and manifests, so that no signature can be taken for another's.
+const DERIVED: &[u8] = b"meshtrail derived\0";
 
 impl Trail {
     fn of(shared: Arc<Shared>) -> Self {
@@ -103,6 +106,21 @@ impl Trail {
     /// The verifier key of its checkpoints; none if it is open for reading and the store has no key.
     pub fn vkey(&self) -> Option<String> {
         self.shared.vkey()
+    }
+
+    /// Signs bytes that were derived from the trail, so that a later start can trust them; none if it is open for reading.
+    /// The signature is none of a checkpoint or a manifest.
+    pub fn sign_derived(&self, bytes: &[u8]) -> Option<String> {
+        match &self.shared.access {
+            Access::Write(writing) => Some(writing.key.sign_bytes(&[DERIVED, bytes].concat())),
+            Access::Read { .. } => None,
+        }
+    }
+
+    /// Whether these bytes were signed by [`Trail::sign_derived`] of this trail.
+    pub fn has_signed_derived(&self, bytes: &[u8], signature: &str) -> bool {
+        let verifier = self.vkey().and_then(|vkey| vkey.parse::<Verifier>().ok());
+        verifier.is_some_and(|verifier| verifier.has_signed(&[DERIVED, bytes].concat(), signature))
     }
 
     /// Issues a signed head over all durable events. It is persisted before it is returned: from then on this trail never
