@@ -41,7 +41,7 @@ const CASES: &[(&str, &str, Option<Duration>)] = &[
     ("somebody who is in no event", "/api/v1/events?q=actor:nobody{person}", Some(RARE)),
     ("one device", "/api/v1/events?q=device:nothing{person}", Some(RARE)),
     ("one address", "/api/v1/events?q=address:198.51.100.{round}", Some(RARE)),
-    ("one session", "/api/v1/events?q=session:none{person}", Some(RARE)),
+    ("one session", "/api/v1/events?q=session:20200101-main-1-{round}", Some(RARE)),
     ("one target", "/api/v1/events?q=target:nowhere{person}", Some(RARE)),
     (
         "one person's failed logins",

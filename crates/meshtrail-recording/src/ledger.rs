@@ -1,7 +1,5 @@
 //! [`Ledger`]: the part of a trail that recordings need.
 
-use std::sync::Arc;
-
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use meshtrail_event::{Detail, Draft, Event, EventId, Family, Kind, Own, SessionId, Timestamp};
 use meshtrail_trail::{

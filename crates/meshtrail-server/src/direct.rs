@@ -154,7 +154,7 @@ pub async fn open_to_write(
         Recordings::open(store, &local, opened.clone(), nobody, RecordingConfig::default()).await;
     let recordings = recordings.map_err(|error| failed(Box::new(error)))?;
     let (history, late_identities) = (History::for_trail(trail), LateIdentities::default());
-    load(&history, &late_identities, &opened).await.map_err(|error| failed(Box::new(error)))?;
+    load(&history, &late_identities, &opened, None).await.map_err(|error| failed(Box::new(error)))?;
     let state =
         state(StoreMode::Writable(history, late_identities), trail, opened.clone(), recordings.clone())?;
     Ok(WritableStore { router: routes::router(state), trail: opened, recordings })

@@ -12,7 +12,6 @@ use super::summary::{Fit, SLOT, Summary};
 use super::{Tally, time};
 use crate::filter::Filter;
 use crate::matching::Subject;
-use crate::page::Order;
 
 /// Indexes that are scanned at a time; the clock is checked between them.
 const WINDOW: u64 = 1 << 18;

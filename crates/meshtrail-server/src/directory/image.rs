@@ -180,7 +180,8 @@ mod tests {
                 history.at(format!("100.64.0.{last}").parse().unwrap(), Timestamp::now()).is_some()
             };
             assert!(knows(1) && knows(2) && loaded.end == trail.size());
-            (history, loaded.learned, knows(3))
+            let knows_third = knows(3);
+            (history, loaded.learned, knows_third)
         };
         let (history, learned, _) = read(&image).await;
         assert_eq!(learned, 2, "without an image everything is read");

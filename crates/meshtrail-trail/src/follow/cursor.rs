@@ -12,7 +12,7 @@
 //!   one process need two names.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -164,6 +164,8 @@ fn write(path: &Path, file: &CursorFile) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use tokio_util::sync::CancellationToken;
+
+    use std::fs;
 
     use super::*;
     use crate::follow::Follower;

@@ -87,7 +87,7 @@ async fn a_row_is_selected_if_one_column_fits_or_the_event_is_exempt() {
         leaf["actor"]["person"]["login"] == person
     };
     let tests = [
-        ColumnTest::new("session", |_| true),
+        ColumnTest::new("kind", |kind| kind == "ssh.login"),
         ColumnTest::new("actor_login", |login| login == "p3@example.com"),
     ];
     let mut selection = Selection { predicates: vec![any_of(tests)], ..Selection::of(0..u64::MAX) };

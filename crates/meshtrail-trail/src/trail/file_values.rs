@@ -101,12 +101,12 @@ impl Cache {
         for (column, values) in read.columns {
             let texts = columns.entry(column.clone()).or_default();
             let numbers = values.texts.map(|values| {
-                let number = |value: &Box<str>| {
+                let mut number = |value: &str| {
                     let (number, added) = texts.intern(value);
                     *bytes += added + size_of::<u32>();
                     number
                 };
-                values.iter().map(number).collect()
+                values.iter().map(|value| number(value)).collect()
             });
             *bytes += column.len() + 64;
             file.columns.insert(column, ColumnValues { has_nulls: values.has_nulls, numbers });
