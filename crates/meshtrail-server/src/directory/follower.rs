@@ -41,8 +41,8 @@ const PENDING_FAMILIES: [Family; 3] = [Family::Session, Family::Login, Family::K
 pub struct Loaded {
     /// The index up to which it read.
     pub end: u64,
-    /// Events of the trail that told something new.
-    pub learned: usize,
+    /// Events that were read from the trail, and are not in the image.
+    pub read: usize,
 }
 
 /// Reads the directory from its image, if there is a usable one, and the rest from the trail.
@@ -57,16 +57,16 @@ pub async fn load(
     let of_image = Scan { predicates: vec![learned_events()], ..scan(&[Family::Config], 0..start) };
     let of_trail = scan(&[Family::Config], start..end);
     let mut leaves = std::pin::pin!(trail.scan(of_image).chain(trail.scan(of_trail)).chunks(CHUNK));
-    let (mut events, mut learned) = (0, 0);
+    let mut read = 0;
     while let Some(chunk) = leaves.next().await {
         let chunk = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
-        events += chunk.len();
-        learned += learn(history, late, &chunk);
+        read += chunk.iter().filter(|(index, _)| *index >= start).count();
+        learn(history, late, &chunk);
     }
     if end > 0 {
-        tracing::info!(from_image = start, events, took = ?begun.elapsed(), directory = ?history, "directory read");
+        tracing::info!(from_image = start, read, took = ?begun.elapsed(), directory = ?history, "directory read");
     }
-    Ok(Loaded { end, learned })
+    Ok(Loaded { end, read })
 }
 
 /// The image has no late identities: their events are read from the trail.
@@ -79,8 +79,7 @@ fn scan(families: &[Family], indexes: Range<u64>) -> Scan {
     Scan { families: families.to_vec(), ..Scan::oldest(indexes) }
 }
 
-/// Returns the number of leaves that told something new.
-fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) -> usize {
+fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) {
     for (_, leaf) in leaves {
         if may_be_learned_event(leaf)
             && let Ok(event) = Event::from_json(leaf)
@@ -88,7 +87,7 @@ fn learn(history: &History, late: &LateIdentities, leaves: &[(u64, Bytes)]) -> u
             late.learn(&event);
         }
     }
-    history.learn_leaves(leaves.iter().map(|(_, leaf)| &leaf[..]))
+    history.learn_leaves(leaves.iter().map(|(_, leaf)| &leaf[..]));
 }
 
 /// Whether a leaf may be an `identity.learned` event.
@@ -107,8 +106,8 @@ pub struct DirectoryFollower {
     next: u64,
     pending: PendingQueue,
     image: DirectoryImage,
-    /// Leaves that were learned and are not in the image.
-    learned: usize,
+    /// Leaves that were read and are not in the image.
+    unsaved: usize,
 }
 
 impl DirectoryFollower {
@@ -121,9 +120,9 @@ impl DirectoryFollower {
         image: DirectoryImage,
     ) -> DirectoryFollower {
         let emitter = trail.emitter("identity");
-        let Loaded { end: next, learned } = loaded;
+        let Loaded { end: next, read: unsaved } = loaded;
         let pending = PendingQueue::default();
-        DirectoryFollower { history, late, trail, emitter, next, pending, image, learned }
+        DirectoryFollower { history, late, trail, emitter, next, pending, image, unsaved }
     }
 
     /// Runs until `stop` is cancelled.
@@ -138,6 +137,9 @@ impl DirectoryFollower {
         let mut follower = Follower::new(self.trail.clone(), self.next, stop)
             .with_families(&families)
             .with_pause(LOOK_EVERY);
+        if self.unsaved >= image::WRITE_AFTER {
+            self.write_image(self.next).await;
+        }
         let mut resolved_at = self.progress();
         loop {
             match follower.read().await {
@@ -147,7 +149,7 @@ impl DirectoryFollower {
                         tokio::task::yield_now().await;
                     }
                     follower.advance(batch.range.end);
-                    if self.learned >= image::WRITE_AFTER {
+                    if self.unsaved >= image::WRITE_AFTER {
                         self.write_image(follower.position()).await;
                     }
                     // Not before: a later event may say more about who it was.
@@ -157,7 +159,7 @@ impl DirectoryFollower {
                     }
                 }
                 Ok(None) => {
-                    if self.learned > 0 {
+                    if self.unsaved > 0 {
                         self.write_image(follower.position()).await;
                     }
                     return;
@@ -173,7 +175,8 @@ impl DirectoryFollower {
     }
 
     fn learn_chunk(&mut self, leaves: &[(u64, Bytes)]) {
-        self.learned += learn(&self.history, &self.late, leaves);
+        learn(&self.history, &self.late, leaves);
+        self.unsaved += leaves.len();
         for (_, leaf) in leaves {
             if let Some(event) = pending_event(leaf, &self.late) {
                 self.pending.push(event);
@@ -191,7 +194,7 @@ impl DirectoryFollower {
                 "the image of the directory is not written"
             );
         }
-        self.learned = 0;
+        self.unsaved = 0;
     }
 
     /// What was learned and what is pending: pending events are looked up again only after a change of it.

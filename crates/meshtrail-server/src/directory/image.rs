@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 const VERSION: u32 = 1;
-/// Newly learned leaves after which an image is written anew.
+/// Leaves read since the last image after which it is written anew.
 pub(super) const WRITE_AFTER: usize = 20_000;
 
 /// Where the image is, and the events that the directory was learned from.
@@ -181,16 +181,16 @@ mod tests {
             };
             assert!(knows(1) && knows(2) && loaded.end == trail.size());
             let knows_third = knows(3);
-            (history, loaded.learned, knows_third)
+            (history, loaded.read, knows_third)
         };
-        let (history, learned, _) = read(&image).await;
-        assert_eq!(learned, 2, "without an image everything is read");
+        let (history, events, _) = read(&image).await;
+        assert_eq!(events, 2, "without an image everything is read");
         image.write(&history, &trail, trail.size());
         assert_eq!(read(&image).await.1, 0);
 
         emitter.emit_all(vec![told("n3")]).await.unwrap();
-        let (_, learned, knows_third) = read(&image).await;
-        assert!(learned == 1 && knows_third, "what came later is read from the trail");
+        let (_, events, knows_third) = read(&image).await;
+        assert!(events == 1 && knows_third, "what came later is read from the trail");
 
         let written = std::fs::read(&image.path).unwrap();
         let mut forged = String::from_utf8(written.clone()).unwrap();
