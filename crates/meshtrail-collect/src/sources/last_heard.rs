@@ -170,7 +170,7 @@ impl Sources {
         }
     }
 
-    /// Follows what the recorder writes into the trail from `index` on, until `stop`. If more than [`MAX_FOLLOWED`] events
+    /// Follows what the recorder writes into the trail from `index` on, until `stop`. If more than `MAX_FOLLOWED` events
     /// arrive between two reads, only the newest are read: the recorder's count is too low then.
     pub async fn follow_recorder(self, trail: Trail, index: u64, stop: CancellationToken) {
         let mut follower = Follower::new(trail, index, stop.clone())
