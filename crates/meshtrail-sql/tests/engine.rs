@@ -375,6 +375,14 @@ async fn names_put_together_and_either_or_skip_files_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_family_or_a_value_skips_no_file_of_the_family() {
+    let fixture = Fixture::with_equal_bounds(4).await;
+    let flows = fixture.number("select count(*) from flow").await;
+    let either = "select count(*) from event where family = 'flow' or actor_login = 'nobody@example.com'";
+    assert_eq!(fixture.number(either).await, flows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_file_is_skipped_that_holds_what_is_asked_for() {
     let fixture = Fixture::with_equal_bounds(4).await;
     for table in ["flow", "event"] {
