@@ -113,7 +113,7 @@ impl Requirement {
         self
     }
 
-    /// The columns' names.
+    /// Whether both are of the same columns.
     pub(crate) fn is_of(&self, other: &Requirement) -> bool {
         self.columns.iter().map(|column| column.column).eq(other.columns.iter().map(|column| column.column))
     }

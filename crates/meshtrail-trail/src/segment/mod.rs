@@ -40,7 +40,6 @@ use std::sync::Arc;
 
 pub use columns::{ColumnArray, ColumnForm, ColumnValues, Columns, Rows, SegmentEnd, columns};
 pub use encode::{EncodeError, EncodedSegment, MAX_LEAF_BYTES, MAX_ROWS, encode};
-pub(crate) use predicate::DistinctValues;
 pub use predicate::{ColumnTest, Predicate};
 pub use reader::{ExemptEvents, SegmentReader, Selection};
 

@@ -14,7 +14,6 @@ use super::encode::MAX_ROWS;
 use super::join::Joiner;
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::{Form, Format, INDEX, Plan};
-use super::predicate::ColumnDictionary;
 use super::thrift::{PageSpan, read_column_index, read_offset_index};
 use super::{MAX_PAGE_ROWS, SegmentError};
 
@@ -240,19 +239,8 @@ impl Outline {
         parts
     }
 
-    /// Reads dictionaries, given in the order of [`dictionary_parts`](Self::dictionary_parts).
-    pub(super) fn decode_dictionaries<'b>(
-        &self,
-        parts: impl Iterator<Item = (&'b PagePart, &'b [u8])>,
-        reader: &mut PageReader,
-    ) -> Result<(), SegmentError> {
-        for (part, bytes) in parts {
-            self.decode_dictionary(part, bytes, reader)?;
-        }
-        Ok(())
-    }
-
-    fn decode_dictionary(
+    /// Reads one dictionary.
+    pub(super) fn decode_dictionary(
         &self,
         part: &PagePart,
         bytes: &[u8],
@@ -273,18 +261,26 @@ impl Outline {
         }
     }
 
-    /// The distinct values of a text column whose dictionary was read; unknown if there are more than `most`, or one is no
-    /// text.
-    pub(super) fn values(&self, column: usize, most: usize) -> ColumnDictionary {
-        let Some(chunk) = &self.columns[column] else { return ColumnDictionary::empty() };
-        let known = self.dictionaries[self.twins[column]].get().filter(|_| chunk.dictionary.is_some());
-        let texts = known.and_then(|dictionary| match &**dictionary {
+    /// The distinct values of a text column whose dictionary was read. None if a row may have another value, if there are
+    /// more than `most`, or if one is no text.
+    pub(super) fn values(&self, column: usize, most: usize) -> Option<Vec<Box<str>>> {
+        if !self.is_certain(column) {
+            return None;
+        }
+        if self.is_empty(column) {
+            return Some(Vec::new());
+        }
+        match &**self.dictionaries[self.twins[column]].get()? {
             Dictionary::Texts(texts) if texts.iter().count() <= most => {
                 texts.iter().map(|text| std::str::from_utf8(text).ok().map(Box::from)).collect()
             }
             _ => None,
-        });
-        ColumnDictionary { has_nulls: chunk.has_nulls, texts }
+        }
+    }
+
+    /// Whether all leaves are in the columns completely.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_empty(self.plan.raw) && self.is_empty(self.plan.rest)
     }
 
     /// Reads the parts of a page, given in the order of [`parts`](Self::parts).

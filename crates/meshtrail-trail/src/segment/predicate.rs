@@ -26,30 +26,6 @@ struct Results {
     accepted: Vec<Option<bool>>,
 }
 
-/// The distinct values of some columns of a file.
-pub(crate) struct DistinctValues {
-    /// Whether some leaf is stored whole, outside of the columns.
-    pub(crate) has_whole_leaves: bool,
-    /// Whether some leaf has members without a column.
-    pub(crate) has_rest: bool,
-    pub(crate) columns: Vec<(String, ColumnDictionary)>,
-}
-
-/// The distinct values of one column of a file.
-pub(crate) struct ColumnDictionary {
-    /// Whether some row has no value.
-    pub(crate) has_nulls: bool,
-    /// None if they are not known.
-    pub(crate) texts: Option<Vec<Box<str>>>,
-}
-
-impl ColumnDictionary {
-    /// The dictionary of a column in which no row has a value.
-    pub(crate) fn empty() -> Self {
-        Self { has_nulls: true, texts: Some(Vec::new()) }
-    }
-}
-
 impl ColumnTest {
     /// A test of the column with this name. `accepts` is called once for each distinct value, if the column has a dictionary.
     pub fn new(column: &str, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {

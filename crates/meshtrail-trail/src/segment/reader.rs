@@ -10,7 +10,7 @@ use super::SegmentError;
 use super::outline::{Outline, Page, PagePart, Tail, check_tail, slice};
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::{INDEX, Plan};
-use super::predicate::{ColumnDictionary, ColumnTest, DistinctValues, Predicate};
+use super::predicate::{ColumnTest, Predicate};
 use crate::store::{Key, Store};
 
 /// Bytes of the first read: enough for footer and page indexes of all but the largest segments.
@@ -152,29 +152,32 @@ impl SegmentReader {
         self.join(&all, &rows)
     }
 
-    /// Reads the distinct values of some columns from their dictionaries; those of a column with more than `most` are left
-    /// out. A column that the file does not have has no values.
+    /// Reads the distinct values of some columns from their dictionaries: none of a column where a row may have another
+    /// value, or that has more than `most`.
     pub(crate) async fn distinct_values(
         &self,
         columns: &[&str],
         most: usize,
-    ) -> Result<DistinctValues, SegmentError> {
+    ) -> Result<Vec<(String, Option<Vec<Box<str>>>)>, SegmentError> {
         let outline = &self.inner.outline;
         let numbers: Vec<Option<usize>> = columns.iter().map(|name| outline.plan.column(name)).collect();
         let parts = outline.dictionary_parts(numbers.iter().flatten().copied());
         let bytes = self.fetch(&parts).await?;
-        let parts = parts.iter().zip(bytes.iter().map(|bytes| &bytes[..]));
-        PageReader::with(|reader| outline.decode_dictionaries(parts, reader))
-            .map_err(|source| SegmentError::Memory { source })??;
+        PageReader::with(|reader| {
+            parts
+                .iter()
+                .zip(&bytes)
+                .try_for_each(|(part, bytes)| outline.decode_dictionary(part, bytes, reader))
+        })
+        .map_err(|source| SegmentError::Memory { source })??;
         let values = |(name, number): (&&str, Option<usize>)| {
-            let values = number.map_or_else(ColumnDictionary::empty, |column| outline.values(column, most));
+            let values = match number {
+                Some(column) => outline.values(column, most),
+                None => outline.is_complete().then(Vec::new),
+            };
             ((*name).to_owned(), values)
         };
-        Ok(DistinctValues {
-            has_whole_leaves: !outline.is_empty(outline.plan.raw),
-            has_rest: !outline.is_empty(outline.plan.rest),
-            columns: columns.iter().zip(numbers).map(values).collect(),
-        })
+        Ok(columns.iter().zip(numbers).map(values).collect())
     }
 
     /// Reads all rows with an index in `indexes`, ascending.

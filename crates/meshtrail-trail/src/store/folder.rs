@@ -29,6 +29,31 @@ const TEMPORARY: &str = ".tmp";
 /// Longer than any write takes: older temporary files were left by a crash.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
+/// Why ranges of a file can't be read.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum RangeError {
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    #[error("it is {size} bytes long, and bytes up to {end} are wanted")]
+    Short { size: u64, end: u64 },
+}
+
+/// Reads ranges of a file, in the given order. A range beyond its end allocates nothing.
+pub fn read_ranges(file: &File, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, RangeError> {
+    let size = file.metadata()?.len();
+    let mut parts = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        if range.end > size {
+            return Err(RangeError::Short { size, end: range.end });
+        }
+        let mut bytes = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, range.start)?;
+        parts.push(bytes.into());
+    }
+    Ok(parts)
+}
+
 /// Who can read files: their owner, and the members of one group if it is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Permissions {
@@ -200,17 +225,10 @@ impl Folder {
 
     pub(super) fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, GetError> {
         let file = self.open_file(key)?;
-        let size = file.metadata().map_err(|error| self.get_failed(key, error))?.len();
-        let mut parts = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            if range.end > size {
-                return Err(GetError::Short { key: key.clone(), size, end: range.end });
-            }
-            let mut bytes = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0)];
-            file.read_exact_at(&mut bytes, range.start).map_err(|error| self.get_failed(key, error))?;
-            parts.push(bytes.into());
-        }
-        Ok(parts)
+        read_ranges(&file, ranges).map_err(|error| match error {
+            RangeError::Disk(error) => self.get_failed(key, error),
+            RangeError::Short { size, end } => GetError::Short { key: key.clone(), size, end },
+        })
     }
 
     pub(super) fn open_file(&self, key: &Key) -> Result<File, GetError> {

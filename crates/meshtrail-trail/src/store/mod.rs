@@ -28,11 +28,13 @@ use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 
 pub use error::{Cause, GetError, KeyError, LocationError, PutError, StoreError};
+pub use folder::{RangeError, read_ranges};
 pub use key::Key;
 use key::is_replaceable_name;
 pub use location::StoreLocation;
 pub use s3::{ForeignBucket, ForeignError, ForeignObject};
 
+use crate::run_detached;
 use folder::Folder;
 use s3::Bucket;
 
@@ -329,12 +331,5 @@ enum Lifetime {
 
 /// Runs file operations on a blocking thread; a panic in them is propagated.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking work is cancelled only when the runtime shuts down, and this future with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
+    run_detached(tokio::task::spawn_blocking(work)).await
 }

@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 
 use super::shared::Shared;
 use crate::manifest::SegmentFile;
-use crate::segment::{ColumnTest, DistinctValues, Predicate, SegmentError};
+use crate::segment::{ColumnTest, Predicate, SegmentError};
 
 /// The largest size of the cache, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -27,7 +27,8 @@ pub(super) struct FileValueCache {
 }
 
 struct Cache {
-    files: HashMap<String, FileValues>,
+    /// For each file the numbers of each column's values; none where they are not known.
+    files: HashMap<String, HashMap<String, Option<Box<[u32]>>>>,
     columns: HashMap<String, ColumnTexts>,
     bytes: usize,
     /// Changed when the cache is emptied, because values get new numbers then.
@@ -36,20 +37,6 @@ struct Cache {
 
 /// The last generation of any cache of this process: results of tests must never meet another cache's numbers.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-
-/// What is known of one file.
-#[derive(Default)]
-struct FileValues {
-    has_whole_leaves: bool,
-    has_rest: bool,
-    columns: HashMap<String, ColumnValues>,
-}
-
-struct ColumnValues {
-    has_nulls: bool,
-    /// The numbers of the values; none if they are not known.
-    numbers: Option<Box<[u32]>>,
-}
 
 /// The distinct values of one column over all files.
 #[derive(Default)]
@@ -81,26 +68,25 @@ impl Default for Cache {
 impl Cache {
     fn missing<'p>(&self, path: &str, predicates: &'p [Predicate]) -> Vec<&'p str> {
         let known = self.files.get(path);
-        let is_missing = |column: &&str| known.is_none_or(|file| !file.columns.contains_key(*column));
+        let is_missing = |column: &&str| known.is_none_or(|file| !file.contains_key(*column));
         let mut missing: Vec<&str> = columns(predicates).filter(is_missing).collect();
         missing.sort_unstable();
         missing.dedup();
         missing
     }
 
-    fn insert(&mut self, path: &str, read: DistinctValues) {
+    fn insert(&mut self, path: &str, read: Vec<(String, Option<Vec<Box<str>>>)>) {
         if self.bytes > MAX_BYTES {
             *self = Self::default();
         }
         let Self { files, columns, bytes, .. } = self;
         let file = files.entry(path.to_owned()).or_insert_with(|| {
             *bytes += path.len() + 128;
-            FileValues::default()
+            HashMap::new()
         });
-        (file.has_whole_leaves, file.has_rest) = (read.has_whole_leaves, read.has_rest);
-        for (column, values) in read.columns {
+        for (column, values) in read {
             let texts = columns.entry(column.clone()).or_default();
-            let numbers = values.texts.map(|values| {
+            let numbers = values.map(|values| {
                 let mut number = |value: &str| {
                     let (number, added) = texts.intern(value);
                     *bytes += added + size_of::<u32>();
@@ -109,21 +95,17 @@ impl Cache {
                 values.iter().map(|value| number(value)).collect()
             });
             *bytes += column.len() + 64;
-            file.columns.insert(column, ColumnValues { has_nulls: values.has_nulls, numbers });
+            file.insert(column, numbers);
         }
     }
 
     /// Whether the file may have a row that matches all predicates; none if that is not known yet.
     fn may_match(&self, path: &str, predicates: &[Predicate]) -> Option<bool> {
         let file = self.files.get(path)?;
-        if file.has_whole_leaves {
-            return Some(true);
-        }
         for predicate in predicates {
             let mut may_match = false;
             for test in &predicate.any_of {
-                let values = file.columns.get(&*test.column)?;
-                may_match |= (file.has_rest && values.has_nulls) || self.has_accepted(values, test);
+                may_match |= self.has_accepted(file.get(&*test.column)?.as_deref(), test);
             }
             if !may_match {
                 return Some(false);
@@ -132,8 +114,8 @@ impl Cache {
         Some(true)
     }
 
-    fn has_accepted(&self, values: &ColumnValues, test: &ColumnTest) -> bool {
-        let Some(numbers) = &values.numbers else { return true };
+    fn has_accepted(&self, numbers: Option<&[u32]>, test: &ColumnTest) -> bool {
+        let Some(numbers) = numbers else { return true };
         let Some(texts) = self.columns.get(&*test.column) else { return true };
         test.accepts_any(self.generation, &texts.texts, numbers)
     }

@@ -11,6 +11,7 @@ use meshtrail_event::EventId;
 use super::shared::Shared;
 use super::{ReadError, Trail};
 use crate::manifest::{Segment, SegmentFile};
+use crate::run_detached;
 use crate::segment::{SegmentError, SegmentReader};
 
 /// Segment readers in the cache, a few hundred kilobytes each.
@@ -188,12 +189,5 @@ impl Shared {
 
 /// Runs disk operations on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking work is cancelled only when the runtime shuts down, and this future with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
+    run_detached(tokio::task::spawn_blocking(work)).await
 }

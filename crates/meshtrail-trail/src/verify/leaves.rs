@@ -11,6 +11,7 @@ use meshtrail_event::{Event, EventId};
 use super::chain::unreadable;
 use super::report::ProblemKind;
 use crate::manifest::{Segment, SegmentFile};
+use crate::run_detached;
 use crate::segment::{SegmentError, SegmentReader, Selection};
 use crate::store::{GetError, Key, Store};
 use crate::tree::{Hash, leaf_hash, plan, subtree_of};
@@ -57,13 +58,7 @@ pub(super) async fn read(
         files.push(store.get(&key).await);
     }
     let work = move || hash_all(&root, segment, files, wanted.as_deref());
-    match tokio::task::spawn_blocking(work).await {
-        Ok(read) => read,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => std::future::pending().await,
-        },
-    }
+    run_detached(tokio::task::spawn_blocking(work)).await
 }
 
 fn hash_all(
