@@ -76,9 +76,8 @@ impl DeviceFacts {
         Actor { device: Some(self.device().into()), person, tags: owned(&self.tags), service: None }
     }
 
-    /// A state with these facts.
-    pub(super) fn state(&self) -> DeviceState {
-        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    /// A state with these facts, without presence.
+    pub fn state(&self) -> DeviceState {
         let texts = |texts: &Texts| texts.iter().map(|text| text.to_string()).collect();
         DeviceState {
             addresses: self.addresses.to_vec(),
@@ -118,9 +117,8 @@ impl DeviceFacts {
 }
 
 impl PersonFacts {
-    /// A state with these facts.
-    pub(super) fn state(&self) -> UserState {
-        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    /// A state with these facts, without presence.
+    pub fn state(&self) -> UserState {
         UserState {
             created: self.created,
             groups: self.groups.iter().map(|text| text.to_string()).collect(),
@@ -144,6 +142,10 @@ impl PersonFacts {
             name: self.name.as_deref().map(str::to_owned),
         }
     }
+}
+
+fn text(text: &Option<Arc<str>>) -> Option<String> {
+    text.as_deref().map(str::to_owned)
 }
 
 fn owned(texts: &[Arc<str>]) -> Vec<String> {

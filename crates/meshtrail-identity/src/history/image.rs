@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{DeviceFacts, PersonFacts};
 use super::holders::RecordIndex;
 use super::learn::{Removal, indexed_spans};
-use super::record::{HasFacts, Mergeable, Record, Sighting, Track};
+use super::record::{HasFacts, Record, Sighting, Track};
 use super::{DeviceRecord, DeviceVersion, History, Inner, PersonRecord, PersonVersion, Presence};
 use crate::state::{DeviceState, UserState};
 
@@ -157,8 +157,7 @@ impl Inner {
         for person in &people {
             let place = self.get_or_insert_person(&person.login);
             let tracks = person.tracks.iter().map(|track| self.person_track(track));
-            let mut record = Record { tracks: tracks.collect::<Result<_, _>>()?, ..Record::default() };
-            merge_all(&mut record, &mut PersonVersion::of);
+            let record = Record::of(tracks.collect::<Result<_, _>>()?, &mut PersonVersion::of);
             let known = &mut self.people[place as usize];
             (known.record, known.presence) = (record, person.presence);
         }
@@ -208,20 +207,12 @@ impl Inner {
             let (name, sightings) = (self.origins[origin as usize].clone(), track.sightings(&versions)?);
             tracks.push(Track { origin, name, sightings });
         }
-        let mut record = Record { tracks, ..Record::default() };
         let people_by_login = &self.people_by_login;
-        merge_all(&mut record, &mut |facts| DeviceVersion::of(facts, people_by_login));
+        let record = Record::of(tracks, &mut |facts| DeviceVersion::of(facts, people_by_login));
         let spans = indexed_spans(&record, Timestamp::default(), Timestamp::from_nanos(i64::MAX));
         self.update_indexes(place, &[], &spans);
         let device = &mut self.devices[place as usize];
         (device.record, device.presence) = (record, image.presence);
         Ok(())
     }
-}
-
-fn merge_all<S: HasFacts>(record: &mut Record<S>, new_version: &mut dyn FnMut(S::Facts) -> S)
-where
-    S::Facts: Mergeable,
-{
-    record.merge(Timestamp::default(), Timestamp::from_nanos(i64::MAX), new_version);
 }

@@ -68,7 +68,7 @@ pub(super) struct OriginConflict {
 pub(super) struct Record<S> {
     pub(super) tracks: Vec<Track<S>>,
     /// Empty while there is only one track, which is the merged state then.
-    pub(super) merged: Vec<MergedState<S>>,
+    merged: Vec<MergedState<S>>,
 }
 
 /// The state at a moment, borrowed.
@@ -98,6 +98,13 @@ impl<S> Track<S> {
 }
 
 impl<S: HasFacts> Record<S> {
+    /// A record with these observations.
+    pub(super) fn of(tracks: Vec<Track<S>>, new_version: &mut dyn FnMut(S::Facts) -> S) -> Self {
+        let mut record = Self { tracks, merged: Vec::new() };
+        record.merge(Timestamp::default(), Timestamp::from_nanos(i64::MAX), new_version);
+        record
+    }
+
     /// Inserts an observation of `origin` at `at`. Returns the span of time whose state may have changed; none if the
     /// observation was known.
     pub(super) fn insert(

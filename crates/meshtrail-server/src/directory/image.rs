@@ -4,7 +4,8 @@
 //! - It is derived: without it, or if it is not usable, the directory is read from the trail.
 //! - Its first line names the trail, the events it was learned from and the SHA-256 of the rest, and is signed by the trail's
 //!   key: whoever can write the file can't add a person.
-//! - What retention drops from the trail must not live on in it: an image learned from dropped events is removed.
+//! - What retention drops from the trail must not live on in it: an image learned from dropped events is removed when it
+//!   would be written next, and by the next start.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -30,7 +31,7 @@ pub struct DirectoryImage {
 }
 
 /// The first line of the file, without the signature.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
     trail: String,

@@ -1,7 +1,7 @@
 //! The lists of people and devices as of a moment, filtered by text in the columns shown.
 
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceAsOf, DeviceFacts, DeviceState, History, PersonAsOf, PersonFacts, UserState};
+use meshtrail_identity::{DeviceAsOf, History, PersonAsOf};
 
 use super::{DeviceView, PersonView, StateView};
 use crate::api::listing::ListQuery;
@@ -151,7 +151,7 @@ fn gone_device(state: &AppState, id: &str, at: Timestamp) -> Option<DeviceView> 
 /// The view of a person, without presence.
 pub(super) fn person_view(known: &PersonAsOf) -> PersonView {
     StateView {
-        state: user_state(&known.facts),
+        state: known.facts.state(),
         by: known.provider.to_string(),
         as_of: known.as_of,
         seen_as_of: None,
@@ -163,7 +163,7 @@ pub(super) fn person_view(known: &PersonAsOf) -> PersonView {
 /// The view of a device, without presence.
 pub(super) fn device_view(known: &DeviceAsOf) -> DeviceView {
     StateView {
-        state: device_state(known.facts()),
+        state: known.facts().state(),
         by: known.provider.to_string(),
         as_of: known.as_of,
         seen_as_of: None,
@@ -186,58 +186,10 @@ pub(super) fn add_device_presence(history: &History, device: &mut DeviceView, at
     device.seen_as_of = Some(presence.as_of);
 }
 
-fn user_state(facts: &PersonFacts) -> UserState {
-    let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-    UserState {
-        created: facts.created,
-        groups: facts.groups.iter().map(ToString::to_string).collect(),
-        id: text(&facts.id).unwrap_or_default(),
-        last_seen: None,
-        login: facts.login.to_string(),
-        name: text(&facts.name),
-        online: None,
-        role: text(&facts.role),
-        status: text(&facts.status),
-        of_type: text(&facts.of_type),
-    }
-}
-
-pub(super) fn device_state(facts: &DeviceFacts) -> DeviceState {
-    let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-    let list = |texts: &[std::sync::Arc<str>]| texts.iter().map(ToString::to_string).collect();
-    DeviceState {
-        addresses: facts.addresses.to_vec(),
-        advertised_routes: list(&facts.advertised_routes),
-        authorized: facts.authorized,
-        blocks_incoming: facts.blocks_incoming,
-        client_version: text(&facts.client_version),
-        created: facts.created,
-        enabled_routes: list(&facts.enabled_routes),
-        ephemeral: facts.ephemeral,
-        expired: facts.expired,
-        expires: facts.expires,
-        external: facts.external,
-        hostname: text(&facts.hostname),
-        id: facts.id.to_string(),
-        key_expiry_disabled: facts.key_expiry_disabled,
-        last_seen: None,
-        machine_key: text(&facts.machine_key),
-        name: text(&facts.name),
-        node_key: text(&facts.node_key),
-        online: None,
-        os: text(&facts.os),
-        others: None,
-        owner: text(&facts.owner),
-        serial_numbers: list(&facts.serial_numbers),
-        ssh_enabled: facts.ssh_enabled,
-        tags: list(&facts.tags),
-        tailnet_lock_error: text(&facts.tailnet_lock_error),
-        withholds_posture: facts.withholds_posture,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use meshtrail_identity::DeviceState;
+
     use super::*;
 
     fn view(state: DeviceState) -> DeviceView {
