@@ -29,7 +29,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::columns::{StoredColumns, batch};
-use crate::source::{SourceSnapshot, unreadable};
+use crate::source::SourceSnapshot;
 
 /// The column of leaves that are stored whole.
 const WHOLE: &str = "raw";
@@ -261,7 +261,7 @@ impl Reader {
         let mut file = self.snapshot.read_ranges(&self.file.path, whole).await.map_err(failed)?;
         let file = file.pop().unwrap_or_default();
         let reader =
-            SegmentReader::from_bytes(&self.file.path, file).map_err(|error| failed(unreadable(&error)))?;
+            SegmentReader::from_bytes(&self.file.path, file).map_err(|error| failed(error.into()))?;
         let file = Bytes::from(replacement(&reader).await?);
         let metadata = parse(&file, file.len() as u64, PageIndexPolicy::Optional)?;
         Ok(Footer { metadata: Arc::new(metadata), has_pages: true, replacement: Some(file) })
@@ -275,7 +275,7 @@ async fn replacement(reader: &SegmentReader) -> ParquetResult<Vec<u8>> {
     let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
     let everything = Selection::of(0..u64::MAX);
     for page in reader.pages(&everything) {
-        let rows = reader.read_page(page, &everything).await.map_err(|error| failed(unreadable(&error)))?;
+        let rows = reader.read_page(page, &everything).await.map_err(|error| failed(error.into()))?;
         let leaves = rows.iter().map(|(index, leaf)| (*index, &leaf[..]));
         writer.write(&batch(&Columns::lenient(family, leaves), schema)?)?;
     }

@@ -10,10 +10,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_event::Family;
-use meshtrail_event::text::with_causes;
 use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_trail::{Snapshot, Trail};
-use meshtrail_worker::{Fault, QueryError};
+use meshtrail_worker::QueryError;
 
 /// An event that is not in a sealed file: its index, family and leaf.
 pub type LogEvent = (u64, Family, Bytes);
@@ -46,11 +45,6 @@ pub trait SourceSnapshot: Send + Sync + 'static {
     fn events(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<LogEvent>, QueryError>>;
 }
 
-/// A failed read as an error of the query.
-pub(crate) fn unreadable(error: &dyn std::error::Error) -> QueryError {
-    QueryError::new(Fault::Trail, with_causes(error))
-}
-
 impl Source for Trail {
     fn snapshot(&self) -> BoxFuture<'_, Result<Arc<dyn SourceSnapshot>, QueryError>> {
         futures::future::ready(Ok(Arc::new(LocalSnapshot(self.snapshot())) as Arc<dyn SourceSnapshot>))
@@ -81,7 +75,7 @@ impl SourceSnapshot for LocalSnapshot {
     fn read_end<'a>(&'a self, path: &'a str, size: u64) -> BoxFuture<'a, Result<Bytes, QueryError>> {
         let read = async move {
             let end = self.0.read_end(path, size).await;
-            end.map(|end| end.bytes).map_err(|error| unreadable(&error))
+            end.map(|end| end.bytes).map_err(QueryError::from)
         };
         read.boxed()
     }
@@ -91,12 +85,12 @@ impl SourceSnapshot for LocalSnapshot {
         path: &'a str,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'a, Result<Vec<Bytes>, QueryError>> {
-        let read = async move { self.0.read_ranges(path, ranges).await.map_err(|error| unreadable(&error)) };
+        let read = async move { Ok(self.0.read_ranges(path, ranges).await?) };
         read.boxed()
     }
 
     fn events(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<LogEvent>, QueryError>> {
-        let read = async move { self.0.events(range).await.map_err(|error| unreadable(&error)) };
+        let read = async move { self.0.events(range).await.map_err(|error| QueryError::unreadable(&error)) };
         read.boxed()
     }
 }

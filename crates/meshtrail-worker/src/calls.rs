@@ -12,8 +12,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use meshtrail_trail::segment::{SegmentEnd, SegmentError};
-use meshtrail_trail::{ReadError, Snapshot, Trail};
+use meshtrail_trail::segment::SegmentEnd;
+use meshtrail_trail::{Snapshot, Trail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::message::{Call, Reply};
@@ -162,7 +162,7 @@ impl CallHandler {
 
     async fn open(&self, snapshot: u64, path: &str) -> Result<ReplyParts, QueryError> {
         let snapshot = self.snapshot_of_file(snapshot, path)?;
-        let file = snapshot.open_file(path).await.map_err(|error| segment_error(&error))?;
+        let file = snapshot.open_file(path).await?;
         let reply = if file.is_some() { Reply::File } else { Reply::NoFile };
         Ok(ReplyParts { reply, body: Vec::new(), file })
     }
@@ -172,7 +172,7 @@ impl CallHandler {
         let end = match self.source.ends.get(path) {
             Some(end) => end,
             None => {
-                let end = snapshot.read_end(path, size).await.map_err(|error| segment_error(&error))?;
+                let end = snapshot.read_end(path, size).await?;
                 self.source.ends.insert(path, &end);
                 end
             }
@@ -195,7 +195,7 @@ impl CallHandler {
                 "ranges that are too long, or end before they begin",
             ));
         }
-        let read = snapshot.read_ranges(path, ranges).await.map_err(|error| segment_error(&error))?;
+        let read = snapshot.read_ranges(path, ranges).await?;
         let lengths = read.iter().map(|bytes| bytes.len() as u64).collect();
         Ok(ReplyParts { reply: Reply::Ranges { lengths }, body: read, file: None })
     }
@@ -208,7 +208,7 @@ impl CallHandler {
         while to < range.end && bytes < EVENTS_BYTES {
             let step = to..range.end.min(to + EVENTS_STEP);
             for (index, family, leaf) in
-                snapshot.events(step.clone()).await.map_err(|error| read_error(&error))?
+                snapshot.events(step.clone()).await.map_err(|error| QueryError::unreadable(&error))?
             {
                 events.push((index, family, u32::try_from(leaf.len()).unwrap_or(u32::MAX)));
                 bytes += leaf.len();
@@ -218,14 +218,6 @@ impl CallHandler {
         }
         Ok(ReplyParts { reply: Reply::Events { events, to }, body: leaves, file: None })
     }
-}
-
-fn segment_error(error: &SegmentError) -> QueryError {
-    QueryError::new(Fault::Trail, meshtrail_event::text::with_causes(error))
-}
-
-fn read_error(error: &ReadError) -> QueryError {
-    QueryError::new(Fault::Trail, meshtrail_event::text::with_causes(error))
 }
 
 /// Ends of files, by path; beyond the limit the least recently read half is evicted.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshtrail_trail::segment::SegmentError;
 use serde::{Deserialize, Serialize};
 
 /// The longest query, in bytes.
@@ -107,10 +108,21 @@ pub enum Fault {
     Trail,
 }
 
+impl From<SegmentError> for QueryError {
+    fn from(error: SegmentError) -> Self {
+        Self::unreadable(&error)
+    }
+}
+
 impl QueryError {
     /// An error without a place in the query.
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
         Self { message: message.into(), line: None, column: None, fault }
+    }
+
+    /// A trail that could not be read, with the causes.
+    pub fn unreadable(error: &dyn std::error::Error) -> Self {
+        Self::new(Fault::Trail, meshtrail_event::text::with_causes(error))
     }
 
     /// Adds a line and a column of the query; 0 means unknown.

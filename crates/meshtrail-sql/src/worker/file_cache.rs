@@ -6,19 +6,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use meshtrail_trail::segment::{SegmentEnd, SegmentError};
+use meshtrail_trail::segment::SegmentEnd;
+use meshtrail_trail::{run_detached, store};
 use meshtrail_worker::message::{Call, Reply};
 use meshtrail_worker::{Fault, QueryError};
 use rustix::process::{Resource, getrlimit};
 
 use super::link::{Link, ReplyParts};
 use super::remote::unexpected_reply;
-use crate::source::unreadable;
 
 /// The largest number of files that stay open.
 pub(super) const MAX_OPEN: usize = 2048;
@@ -84,25 +83,10 @@ impl FileCache {
 /// Reads the end of a file and checks its checksum.
 pub(super) async fn read_end(path: &str, file: &Arc<File>, size: u64) -> Result<Bytes, QueryError> {
     let get = |range| async move {
-        let mut parts = read_ranges(path, file, vec![range]).await.map_err(EndError::Query)?;
-        Ok(parts.pop().unwrap_or_default())
+        let mut parts = read_ranges(path, file, vec![range]).await?;
+        Ok::<_, QueryError>(parts.pop().unwrap_or_default())
     };
-    let end = SegmentEnd::read_with(path, size, get).await;
-    end.map(|end| end.bytes).map_err(|error| match error {
-        EndError::Query(error) => error,
-        EndError::Segment(error) => unreadable(&error),
-    })
-}
-
-enum EndError {
-    Query(QueryError),
-    Segment(SegmentError),
-}
-
-impl From<SegmentError> for EndError {
-    fn from(error: SegmentError) -> Self {
-        Self::Segment(error)
-    }
+    Ok(SegmentEnd::read_with(path, size, get).await?.bytes)
 }
 
 /// Reads ranges of a file on a thread that may block; returns them in the given order.
@@ -111,17 +95,7 @@ pub(super) async fn read_ranges(
     file: &Arc<File>,
     ranges: Vec<Range<u64>>,
 ) -> Result<Vec<Bytes>, QueryError> {
-    let failed =
-        |error: std::io::Error| QueryError::new(Fault::Trail, format!("{path} can't be read: {error}"));
     let file = file.clone();
-    let work = move || ranges.iter().map(|range| read(&file, range)).collect::<std::io::Result<Vec<_>>>();
-    let read = tokio::task::spawn_blocking(work);
-    read.await.map_err(|error| failed(error.into()))?.map_err(failed)
-}
-
-fn read(file: &File, range: &Range<u64>) -> std::io::Result<Bytes> {
-    let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, range.start)?;
-    Ok(bytes.into())
+    let read = run_detached(tokio::task::spawn_blocking(move || store::read_ranges(&file, &ranges))).await;
+    read.map_err(|error| QueryError::new(Fault::Trail, format!("{path} can't be read: {error}")))
 }

@@ -2,7 +2,7 @@
 //!
 //! It runs on a thread of the lowest priority, because another worker may run a query meanwhile.
 
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 
 use futures::TryStreamExt;
 use meshtrail_worker::{Budget, QueryError};
@@ -17,23 +17,21 @@ const NICE: i32 = 19;
 const FIRST_QUERY: &str = "select index, kind, actor_login, count(*) from event where index < 0 and time < '1970-01-01' group by 1, 2, 3";
 
 /// A running warm-up; it continues when this is dropped.
-pub(super) struct WarmUp(Option<oneshot::Sender<()>>);
+pub(super) struct WarmUp(oneshot::Sender<()>);
 
 impl WarmUp {
     pub(super) fn start(engine: Engine) -> Self {
         let (stop, stopped) = oneshot::channel();
         let work = move || run(&engine, stopped);
         // Without the thread the first query takes a little longer.
-        let _thread: Result<JoinHandle<()>, _> = Builder::new().name("warm-up".to_owned()).spawn(work);
-        Self(Some(stop))
+        drop(Builder::new().name("warm-up".to_owned()).spawn(work));
+        Self(stop)
     }
 
     /// Stops the warm-up: from now on only the query decides what is read.
-    pub(super) fn stop(mut self) {
-        if let Some(stop) = self.0.take() {
-            // It may have ended.
-            let _ended = stop.send(());
-        }
+    pub(super) fn stop(self) {
+        // It may have ended.
+        let _ended = self.0.send(());
     }
 }
 
