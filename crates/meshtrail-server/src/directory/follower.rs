@@ -6,15 +6,16 @@
 //! - An event leaves the pending queue only once its `identity.learned` event is in the trail; a restart reads from the
 //!   trail which were written, so that none is written twice.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use meshtrail_event::{Event, Family, Kind, Timestamp};
+use meshtrail_event::{Draft, Event, Family, Kind, Timestamp};
 use meshtrail_identity::History;
 use meshtrail_trail::segment::{ColumnTest, Predicate};
-use meshtrail_trail::{Emitter, Follower, ReadError, Scan, Trail};
+use meshtrail_trail::{AppendError, Emitter, Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
 use super::image::{self, DirectoryImage};
@@ -127,12 +128,16 @@ impl DirectoryFollower {
 
     /// Runs until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        if let Err(error) = self.find_pending(Timestamp::now()).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "events that waited for an identity were not found"
-            );
-        }
+        let all_written = match self.find_pending(Timestamp::now()).await {
+            Ok(()) => self.emit_resolved().await,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "events that waited for an identity were not found"
+                );
+                true
+            }
+        };
         let families = [&[Family::Config], &PENDING_FAMILIES[..]].concat();
         let mut follower = Follower::new(self.trail.clone(), self.next, stop)
             .with_families(&families)
@@ -140,7 +145,7 @@ impl DirectoryFollower {
         if self.unsaved >= image::WRITE_AFTER {
             self.write_image(self.next).await;
         }
-        let mut resolved_at = self.progress();
+        let mut resolved_at = all_written.then(|| self.progress());
         loop {
             match follower.read().await {
                 Ok(Some(batch)) => {
@@ -153,9 +158,8 @@ impl DirectoryFollower {
                         self.write_image(follower.position()).await;
                     }
                     // Not before: a later event may say more about who it was.
-                    if batch.is_last && self.progress() != resolved_at {
-                        self.emit_resolved().await;
-                        resolved_at = self.progress();
+                    if batch.is_last && resolved_at != Some(self.progress()) {
+                        resolved_at = self.emit_resolved().await.then(|| self.progress());
                     }
                 }
                 Ok(None) => {
@@ -202,22 +206,48 @@ impl DirectoryFollower {
         (self.history.generation(), self.pending.len())
     }
 
-    /// Writes an `identity.learned` event for each pending event that is resolved now.
-    async fn emit_resolved(&mut self) {
+    /// Writes an `identity.learned` event for each pending event that is resolved now; false where some could not be
+    /// written, and stay pending.
+    async fn emit_resolved(&mut self) -> bool {
+        // What an earlier attempt wrote although it failed was read since.
+        let late = &self.late;
+        self.pending.remove(|id| late.get(id).is_some());
         loop {
-            let resolved = self.pending.take_resolved(&self.history, MAX_BATCH);
+            let resolved = self.pending.resolved(&self.history, MAX_BATCH);
             if resolved.is_empty() {
-                return;
+                return true;
             }
+            let (ids, drafts): (HashSet<_>, Vec<_>) = resolved.into_iter().unzip();
             // A crash right here leaves the events pending: the next start finds and writes them.
-            if let Err(error) = self.emitter.emit_all(resolved).await {
+            let written = match self.emitter.emit_all(drafts.clone()).await {
+                Err(AppendError::Event { .. }) => self.emit_each(drafts).await,
+                written => written.map(|_| ()),
+            };
+            if let Err(error) = written {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "what became known late was not written"
+                    "identities that became known late are not written yet"
                 );
-                return;
+                return false;
+            }
+            self.pending.remove(|id| ids.contains(id));
+        }
+    }
+
+    /// Writes events one by one, without those that the trail can't take.
+    async fn emit_each(&self, drafts: Vec<Draft>) -> Result<(), AppendError> {
+        for draft in drafts {
+            match self.emitter.emit(draft).await {
+                Err(error @ AppendError::Event { .. }) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "an identity that became known late can't be written"
+                    );
+                }
+                written => drop(written?),
             }
         }
+        Ok(())
     }
 
     /// Finds the events that were pending when the server stopped.
@@ -230,7 +260,6 @@ impl DirectoryFollower {
                 self.pending.push(event);
             }
         }
-        self.emit_resolved().await;
         Ok(())
     }
 }
@@ -240,4 +269,83 @@ fn pending_event(leaf: &[u8], late: &LateIdentities) -> Option<PendingEvent> {
     let event =
         Event::from_json(leaf).ok().filter(|event| PENDING_FAMILIES.contains(&event.kind.family()))?;
     PendingEvent::of(&event).filter(|_| late.get(&event.id).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use meshtrail_trail::TrailConfig;
+    use meshtrail_trail::fault::{Faults, Step, When};
+    use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
+
+    use super::*;
+    use crate::directory::image::tests::snapshot_of_device;
+
+    /// A trail whose log finds no room while the switch is on.
+    async fn open(folder: &Path, is_full: &Arc<AtomicBool>) -> Trail {
+        let is_full = is_full.clone();
+        let faults = Faults::with_plan(move |step, when| {
+            (step, when) == (Step::WalExtend, When::Before) && is_full.load(Ordering::SeqCst)
+        });
+        let location = StoreLocation::Folder(folder.join("store"));
+        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
+        let config = TrailConfig { faults, ..TrailConfig::new("main") };
+        Trail::open(store, &folder.join("local"), config).await.unwrap()
+    }
+
+    fn login() -> Draft {
+        let mut draft = Draft::new(Kind::SshLogin, Timestamp::now());
+        draft.target.address = Some("100.64.0.1".to_owned());
+        draft
+    }
+
+    /// How often each event is referred to by an `identity.learned` event.
+    async fn learned(trail: &Trail) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let mut leaves = std::pin::pin!(trail.scan(scan(&[Family::Config], 0..trail.size())));
+        while let Some(leaf) = leaves.next().await {
+            let event = Event::from_json(&leaf.unwrap().1).unwrap();
+            if event.kind == Kind::IdentityLearned {
+                *counts.entry(event.target.id.clone().unwrap_or_default()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_full_disk_kept_from_being_written_is_written_once_when_there_is_room() {
+        const LOGINS: usize = 3000;
+        let folder = tempfile::tempdir().unwrap();
+        let is_full = Arc::new(AtomicBool::new(false));
+        let trail = open(folder.path(), &is_full).await;
+        let source = trail.emitter("host");
+        source.emit_all((0..LOGINS).map(|_| login()).collect()).await.unwrap();
+
+        let (history, late) = (History::for_trail("main"), LateIdentities::default());
+        let loaded = load(&history, &late, &trail, None).await.unwrap();
+        let image = DirectoryImage::below(&folder.path().join("local"), &trail);
+        let follower = DirectoryFollower::new(history, late, trail.clone(), loaded, image);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(follower.run(stop.clone()));
+        is_full.store(true, Ordering::SeqCst);
+        source.emit(snapshot_of_device("n1")).await.unwrap();
+        tokio::time::sleep(5 * LOOK_EVERY).await;
+        assert!(learned(&trail).await.len() < LOGINS, "the disk was not full");
+
+        is_full.store(false, Ordering::SeqCst);
+        source.emit(snapshot_of_device("n2")).await.unwrap();
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        while learned(&trail).await.len() < LOGINS {
+            assert!(tokio::time::Instant::now() < limit, "{} of {LOGINS}", learned(&trail).await.len());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        assert!(learned(&trail).await.values().all(|count| *count == 1), "none was written twice");
+        trail.close().await;
+    }
 }

@@ -138,7 +138,7 @@ fn bytes_of(value: &impl Serialize) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use meshtrail_event::{Change, Detail, Draft, Json, Kind, Target, Timestamp};
     use meshtrail_identity::DeviceState;
     use meshtrail_trail::TrailConfig;
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::directory::{LateIdentities, load};
 
-    fn told(id: &str) -> Draft {
+    pub(in crate::directory) fn snapshot_of_device(id: &str) -> Draft {
         let address = format!("100.64.0.{}", id.trim_start_matches('n'));
         let state = DeviceState {
             id: id.to_owned(),
@@ -172,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let trail = open(folder.path()).await;
         let emitter = trail.emitter("snapshot");
-        emitter.emit_all(vec![told("n1"), told("n2")]).await.unwrap();
+        emitter.emit_all(vec![snapshot_of_device("n1"), snapshot_of_device("n2")]).await.unwrap();
         let image = DirectoryImage::below(&folder.path().join("local"), &trail);
         let read = async |image: &DirectoryImage| {
             let history = History::for_trail("main");
@@ -189,7 +189,7 @@ mod tests {
         image.write(&history, &trail, trail.size());
         assert_eq!(read(&image).await.1, 0);
 
-        emitter.emit_all(vec![told("n3")]).await.unwrap();
+        emitter.emit_all(vec![snapshot_of_device("n3")]).await.unwrap();
         let (_, events, knows_third) = read(&image).await;
         assert!(events == 1 && knows_third, "what came later is read from the trail");
 

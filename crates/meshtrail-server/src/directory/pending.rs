@@ -165,21 +165,16 @@ impl PendingQueue {
         self.events.len()
     }
 
-    /// Removes the events that are resolved now, at most `most` of them, and returns their `identity.learned` events.
-    pub(super) fn take_resolved(&mut self, history: &History, most: usize) -> Vec<Draft> {
-        let mut resolved = Vec::new();
-        self.events.retain(|event| {
-            if resolved.len() >= most {
-                return true;
-            }
-            match event.resolve(history) {
-                Some(draft) => {
-                    resolved.push(draft);
-                    false
-                }
-                None => true,
-            }
-        });
-        resolved
+    /// The `identity.learned` events of those that are resolved now, at most `most`. Each event is pending until it is
+    /// [removed](Self::remove), because its `identity.learned` event may fail to be written.
+    pub(super) fn resolved(&self, history: &History, most: usize) -> Vec<(EventId, Draft)> {
+        let resolved =
+            self.events.iter().filter_map(|event| Some((event.id.clone(), event.resolve(history)?)));
+        resolved.take(most).collect()
+    }
+
+    /// Removes the events for which `is_done` holds.
+    pub(super) fn remove(&mut self, is_done: impl Fn(&EventId) -> bool) {
+        self.events.retain(|event| !is_done(&event.id));
     }
 }
