@@ -90,6 +90,43 @@ async fn bytes_are_read_back_from_journal_and_spool_alike() {
 }
 
 #[tokio::test]
+async fn a_journal_file_has_the_bytes_of_format_1() {
+    let local = tempfile::tempdir().unwrap();
+    let (journal, _) = open(local.path(), 1, Faults::none()).unwrap();
+    let stream = journal.begin(opening(1), 1);
+    stream.wait_opened().await.unwrap();
+    let permit = stream.acquire_room(5).await.unwrap();
+    stream.append(Bytes::from_static(b"hello"), permit);
+    stream.wait_flushed().await.unwrap();
+    let ended = Timestamp::from_seconds(1).unwrap();
+    stream.close(&Closing { end: End::Ended, reason: None, ended, bytes: 5, sha256: None }).await.unwrap();
+
+    let mut expected = b"meshtrail journal 1 1\n".to_vec();
+    expected.resize(4096, 0);
+    for (head, payload) in [
+        (
+            "4d544a31f9a7895d7a000000010000000100000000000000010000000000000001000000000000000000000000000000",
+            r#"{"session":"20260921-main-1-1","number":1,"started":"2026-09-21T14:13:20.000000000Z","peer":"127.0.0.1:9","protocol":"v2"}"#,
+        ),
+        (
+            "4d544a317731472e05000000020000000100000000000000020000000000000001000000000000000000000000000000",
+            "hello",
+        ),
+        (
+            "4d544a31107dce755e000000030000000100000000000000030000000000000001000000000000000500000000000000",
+            r#"{"end":"ended","reason":null,"ended":"1970-01-01T00:00:01.000000000Z","bytes":5,"sha256":null}"#,
+        ),
+    ] {
+        expected.extend(hex::decode(head).unwrap());
+        expected.extend(payload.as_bytes());
+        expected.resize(expected.len().next_multiple_of(8), 0);
+    }
+    expected.resize(32 << 10, 0);
+    let path = local.path().join("journal/00000000000000000001.journal");
+    assert!(std::fs::read(path).unwrap() == expected);
+}
+
+#[tokio::test]
 async fn what_was_durable_survives_a_crash_at_every_step_whether_the_step_was_taken_or_not() {
     let steps = [
         Step::CreateJournal,

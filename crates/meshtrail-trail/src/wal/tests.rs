@@ -37,6 +37,31 @@ fn events(folder: &std::path::Path) -> Result<(u64, bool), WalError> {
 }
 
 #[test]
+fn a_file_has_the_bytes_of_version_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, _) = write_file(folder.path(), 1);
+    file.mark().unwrap();
+    let mut expected = b"MESHWAL\n\x01\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
+    expected.resize(4092, 0);
+    for part in [
+        // The header's checksum.
+        "3d0d3ab0",
+        // The batch: head, index, time and count, two entries, padding.
+        "4d5446526a00000019826780010000000010000000000000",
+        "0000000000000000090000000000000002000000",
+        "076167656e742e6101000000000000000100000000000000050500000000000000060000006c6561662031",
+        "076167656e742e6101000000000000000200000000000000050500000000000000060000006c6561662032",
+        "000000000000",
+        // The mark.
+        "4d5446520000000006340de2020000008810000000000000",
+    ] {
+        expected.extend(hex::decode(part).unwrap());
+    }
+    expected.resize(1 << 20, 0);
+    assert!(fs::read(&file.path).unwrap() == expected);
+}
+
+#[test]
 fn a_log_cut_off_anywhere_keeps_every_whole_batch_and_no_half_one() {
     let folder = tempfile::tempdir().unwrap();
     let (file, ends) = write_file(folder.path(), 4);
