@@ -40,14 +40,14 @@ impl Step {
 
 /// The point in a step at which a fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum Moment {
     /// Before the step: it fails and has no effect.
     Before,
     /// After the step: it fails, but its effect persists.
     After,
 }
 
-type Plan = Arc<dyn Fn(Step, When) -> bool + Send + Sync>;
+type Plan = Arc<dyn Fn(Step, Moment) -> bool + Send + Sync>;
 
 /// The faults to inject; none outside tests.
 #[derive(Clone, Default)]
@@ -60,21 +60,21 @@ impl Faults {
     }
 
     /// Injects a fault at each step for which `plan` returns true.
-    pub fn with_plan(plan: impl Fn(Step, When) -> bool + Send + Sync + 'static) -> Self {
+    pub fn with_plan(plan: impl Fn(Step, Moment) -> bool + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(plan)))
     }
 
     /// Runs a step, with the planned faults.
     pub(crate) fn around<T>(&self, step: Step, body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.check(step, When::Before)?;
+        self.check(step, Moment::Before)?;
         let done = body()?;
-        self.check(step, When::After)?;
+        self.check(step, Moment::After)?;
         Ok(done)
     }
 
-    pub(crate) fn check(&self, step: Step, when: When) -> io::Result<()> {
+    pub(crate) fn check(&self, step: Step, moment: Moment) -> io::Result<()> {
         match &self.0 {
-            Some(plan) if plan(step, when) => Err(io::Error::other("a fault on purpose")),
+            Some(plan) if plan(step, moment) => Err(io::Error::other("a fault on purpose")),
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use meshtrail_event::{Draft, Event, EventId, Kind, Timestamp};
-use meshtrail_trail::fault::{Faults, Step, When};
+use meshtrail_trail::fault::{Faults, Moment, Step};
 use meshtrail_trail::manifest::{load, root_key};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::tree::verify_consistency;
@@ -143,13 +143,13 @@ async fn a_head_is_on_disk_and_in_the_store_when_it_is_given_out_and_the_checkpo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_step_of_giving_out_a_head_leaves_a_trail_that_opens_and_goes_on() {
     for step in [Step::PutHead, Step::SyncHead] {
-        for when in [When::Before, When::After] {
-            let what = format!("{step:?} {when:?}");
+        for moment in [Moment::Before, Moment::After] {
+            let what = format!("{step:?} {moment:?}");
             let (folder, before) = trail_with_head().await;
             let armed = Arc::new(AtomicBool::new(false));
             let watched = armed.clone();
-            let faults = Faults::with_plan(move |at, at_when| {
-                watched.load(Ordering::SeqCst) && (at, at_when) == (step, when)
+            let faults = Faults::with_plan(move |at, at_moment| {
+                watched.load(Ordering::SeqCst) && (at, at_moment) == (step, moment)
             });
             let trail = try_open(folder.path(), TrailConfig { faults, ..config() }).await.unwrap();
             armed.store(true, Ordering::SeqCst);
@@ -311,8 +311,8 @@ async fn the_same_head_is_given_again_and_a_rush_shares_few_while_appends_make_n
     let folder = tempfile::tempdir().unwrap();
     let made = Arc::new(AtomicU64::new(0));
     let counted = made.clone();
-    let faults = Faults::with_plan(move |step, when| {
-        let head = step == Step::PutHead && when == When::Before;
+    let faults = Faults::with_plan(move |step, moment| {
+        let head = step == Step::PutHead && moment == Moment::Before;
         counted.fetch_add(u64::from(head), Ordering::SeqCst);
         false
     });

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Access, Shared};
 use super::{OpenError, ProofError};
-use crate::fault::{Faults, Step, When};
+use crate::fault::{Faults, Moment, Step};
 use crate::manifest::Fold;
 use crate::note::{Checkpoint, NoteError, SignedCheckpoint, Verifier};
 use crate::store::{GetError, Key, Store, StoreLocation};
@@ -134,9 +134,9 @@ async fn persist(shared: &Shared, heads: &Heads, head: &SignedCheckpoint) -> Res
     let faults = shared.config.faults.clone();
     let key = shared.key(FILE);
     let on_purpose = |source| ProofError::HeadFile { path: path.to_owned(), source };
-    faults.check(Step::PutHead, When::Before).map_err(on_purpose)?;
+    faults.check(Step::PutHead, Moment::Before).map_err(on_purpose)?;
     shared.store.replace(&key, head.note.clone().into()).await.map_err(ProofError::HeadObject)?;
-    faults.check(Step::PutHead, When::After).map_err(on_purpose)?;
+    faults.check(Step::PutHead, Moment::After).map_err(on_purpose)?;
     // A crash here leaves a head in the store that was not returned to anyone. `local/head` is the previous one; the log
     // has the events of both.
     heads.check_open()?;

@@ -15,7 +15,7 @@ use super::log_index::ClosedFile;
 use super::shared::{Access, SealedState, Shared};
 use super::writer::Message;
 use crate::dedupe::Dedupe;
-use crate::fault::{Step, When};
+use crate::fault::{Moment, Step};
 use crate::manifest::{self, Fold, MAX_SOURCES, ManifestChange, Put, PutNextError, SequenceSpan};
 use crate::note::Checkpoint;
 use crate::retention;
@@ -228,10 +228,10 @@ impl Sealer {
             // counts, and the log has only a copy.
             let Shared { store, root, .. } = &*self.shared;
             let Access::Write(writing) = &self.shared.access else { return Ok(()) };
-            self.check(Step::PutManifest, When::Before)?;
+            self.check(Step::PutManifest, Moment::Before)?;
             let put = manifest::put_next(store, root, &writing.key, &mut self.fold, change, sealed);
             let put = self.runtime.block_on(put)?;
-            self.check(Step::PutManifest, When::After)?;
+            self.check(Step::PutManifest, Moment::After)?;
             if put == Put::Earlier {
                 // An attempt thought to have failed had succeeded; the next job begins after it.
                 return Ok(());
@@ -327,9 +327,9 @@ impl Sealer {
     /// Puts an object that may exist already with the same contents.
     fn put_same(&self, step: Step, key: &Key, bytes: Bytes) -> Result<(), SealError> {
         let store = &self.shared.store;
-        self.check(step, When::Before)?;
+        self.check(step, Moment::Before)?;
         let put = self.put_or_compare(store, key, bytes);
-        self.check(step, When::After)?;
+        self.check(step, Moment::After)?;
         put
     }
 
@@ -345,8 +345,8 @@ impl Sealer {
         }
     }
 
-    fn check(&self, step: Step, when: When) -> Result<(), SealError> {
-        self.shared.config.faults.check(step, when).map_err(SealError::OnPurpose)
+    fn check(&self, step: Step, moment: Moment) -> Result<(), SealError> {
+        self.shared.config.faults.check(step, moment).map_err(SealError::OnPurpose)
     }
 
     /// Repairs a crash between a manifest and its checkpoint, because without events to seal no seal would.
@@ -372,9 +372,9 @@ impl Sealer {
         }
         let signed = writing.key.sign(head.size, head.root);
         let key = self.shared.key("checkpoint");
-        self.check(Step::ReplaceCheckpoint, When::Before)?;
+        self.check(Step::ReplaceCheckpoint, Moment::Before)?;
         self.runtime.block_on(self.shared.store.replace(&key, signed.note.into()))?;
-        self.check(Step::ReplaceCheckpoint, When::After)
+        self.check(Step::ReplaceCheckpoint, Moment::After)
     }
 
     /// Switches readers to the segments, and releases what only the log needed.

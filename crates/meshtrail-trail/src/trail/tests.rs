@@ -10,7 +10,7 @@ use meshtrail_event::{Draft, Event, Kind, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::fault::{Faults, Step, When};
+use crate::fault::{Faults, Moment, Step};
 use crate::note::verify_note;
 use crate::store::{Store, StoreLocation, WritePolicy};
 use crate::tree::{Bundle, TileId, leaf_hash, verify_consistency, verify_inclusion};
@@ -78,18 +78,18 @@ fn leaves(sequences: std::ops::Range<u64>) -> Vec<Vec<u8>> {
 }
 
 /// From the first time that `step` is reached, every step fails, as if the process had died.
-fn dying_at(step: Step, when: When) -> (Faults, Arc<AtomicBool>, mpsc::Receiver<()>) {
+fn dying_at(step: Step, moment: Moment) -> (Faults, Arc<AtomicBool>, mpsc::Receiver<()>) {
     let (armed, dead) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
     let (died, seen) = mpsc::channel();
     let watched = armed.clone();
-    let faults = Faults::with_plan(move |at, at_when| {
+    let faults = Faults::with_plan(move |at, at_moment| {
         if !watched.load(Ordering::SeqCst) {
             return false;
         }
         if dead.load(Ordering::SeqCst) {
-            return at_when == When::Before;
+            return at_moment == Moment::Before;
         }
-        let hit = at == step && at_when == when;
+        let hit = at == step && at_moment == moment;
         if hit {
             dead.store(true, Ordering::SeqCst);
             // The receiver is gone when the test is over.
@@ -103,9 +103,9 @@ fn dying_at(step: Step, when: When) -> (Faults, Arc<AtomicBool>, mpsc::Receiver<
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_every_broken_step_and_a_failed_batch_is_whole_or_absent() {
     for step in Step::ALL {
-        for when in [When::Before, When::After] {
+        for moment in [Moment::Before, Moment::After] {
             let folder = tempfile::tempdir().unwrap();
-            let (faults, armed, died) = dying_at(step, when);
+            let (faults, armed, died) = dying_at(step, moment);
             // A file grows only with enough data.
             let (batch, per_segment) = if step == Step::WalExtend { (2000, 1 << 20) } else { (3, 8) };
             let trail = open(&folder, TrailConfig { faults, ..config(per_segment) }).await;
@@ -125,7 +125,7 @@ async fn what_was_acknowledged_survives_every_broken_step_and_a_failed_batch_is_
             }
             trail.close().await;
 
-            let what = format!("{step:?} {when:?}");
+            let what = format!("{step:?} {moment:?}");
             let trail = open(&folder, config(8)).await;
             let there = all(&trail).await;
             assert!(there.len() as u64 >= acknowledged - 1, "{what}: acknowledged events are missing");
@@ -409,8 +409,8 @@ async fn a_log_that_filled_while_the_store_was_away_goes_on_when_it_is_back() {
     (config.segment_age, config.log_limit) = (Duration::from_millis(1), 1);
     config.faults = Faults::with_plan({
         let (away, tries) = (away.clone(), tries.clone());
-        move |step, when| {
-            let asked = step == Step::PutManifest && when == When::Before;
+        move |step, moment| {
+            let asked = step == Step::PutManifest && moment == Moment::Before;
             tries.fetch_add(u64::from(asked), Ordering::SeqCst);
             asked && away.load(Ordering::SeqCst)
         }
