@@ -5,13 +5,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtrail_trail::wal::{HEADER_SIZE, check_header, parse_batch};
+use meshtrail_log::HEADER_SIZE;
+use meshtrail_trail::wal::{HEADER, parse_batch};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut page = bytes.to_vec();
-    assert!(check_header(&page).is_err() || page.len() >= HEADER_SIZE);
+    assert!(HEADER.read(&page).is_err() || page.len() >= HEADER_SIZE);
     page.resize(HEADER_SIZE, 0);
-    let _generation = check_header(&page);
+    let _generation = HEADER.read(&page);
 
     if let Ok((_written, entries)) = parse_batch(bytes) {
         let leaves: usize = entries.iter().map(|entry| entry.leaf.len()).sum();

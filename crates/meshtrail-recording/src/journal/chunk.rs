@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Folders, Opening, Scan, Shared, file,
+    Folders, Opening, Scan, Shared,
     frame::{Frame, FrameKind, scan},
     layout::extents_of,
     lock,
@@ -121,7 +121,7 @@ pub(super) fn write(
     // A crash before the following sync leaves no chunk, or a part of it under the temporary name. The journal file
     // still exists, and recovery lays it out without a chunk.
     std::fs::rename(beside, path)?;
-    file::sync_folder(&shared.folders.ship)
+    meshtrail_log::sync_folder(&shared.folders.ship)
 }
 
 fn write_frames(

@@ -1,107 +1,51 @@
-//! Journal files: a head with format and generation, then frames, in preallocated space.
+//! Journal files: those of a log, with a line of text as their header.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use rustix::fs::FallocateFlags;
+use meshtrail_log::{HEADER_SIZE, LogWriter, NewFile};
 
-use super::{JournalError, Shared};
+use super::{JournalError, Scan, Shared, frame::scan};
 use crate::faults::Step;
-
-/// The length of the head, which the first frame follows.
-pub(super) const HEAD: u64 = 4096;
 
 const VERSION: u64 = 1;
 const MARK: &str = "meshtrail journal ";
 
-/// The path of a generation's file.
-pub(super) fn path(folder: &Path, generation: u64) -> PathBuf {
-    folder.join(format!("{generation:020}.journal"))
-}
-
 /// Creates a file with preallocated space. Its name is durable when this returns.
-pub(super) fn create(shared: &Shared, generation: u64) -> io::Result<File> {
-    let path = path(&shared.folders.journal, generation);
-    shared.faults.around(Step::CreateJournal, || {
-        let file = open_empty(&path)?;
-        reserve(&file, shared.limits.file_size)?;
-        write_head(&file, generation)?;
-        // A crash before these two syncs leaves no file, or one without frames, which recovery deletes.
-        file.sync_all()?;
-        sync_folder(&shared.folders.journal)?;
-        Ok(file)
-    })
+pub(super) fn create(shared: &Shared, generation: u64) -> io::Result<LogWriter> {
+    adopt(shared, new_file(shared, "new")?, generation)
 }
 
 /// Creates a file with every block written, under a name that recovery does not read.
-///
-/// Overwriting written blocks changes no metadata. In space that is only preallocated, each sync waits for the file
-/// system's own journal, and so for all other writes on that disk.
-pub(super) fn prewrite(shared: &Shared, stopped: impl Fn() -> bool) -> io::Result<File> {
-    const STEP: usize = 1 << 20;
-    let file = open_empty(&spare(shared))?;
-    reserve(&file, shared.limits.file_size)?;
-    let zeros = vec![0; STEP];
-    let mut at = 0;
-    while at < shared.limits.file_size {
-        if stopped() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let length = usize::try_from(shared.limits.file_size - at).unwrap_or(STEP).min(STEP);
-        file.write_all_at(&zeros[..length], at)?;
+pub(super) fn prewrite(shared: &Shared, stopped: impl Fn() -> bool) -> io::Result<NewFile> {
+    let spare = new_file(shared, "spare")?;
+    spare.write_zeros(|file| match stopped() {
+        true => Err(io::ErrorKind::Interrupted.into()),
         // Synced in steps, so that commits get the disk in between.
-        file.sync_data()?;
-        at += length as u64;
-    }
-    Ok(file)
+        false => file.sync_data(),
+    })?;
+    Ok(spare)
 }
 
-/// Gives a prewritten file its generation and its name.
-pub(super) fn adopt(shared: &Shared, file: File, generation: u64) -> io::Result<File> {
-    shared.faults.around(Step::CreateJournal, || {
-        write_head(&file, generation)?;
-        file.sync_all()?;
-        // A crash before this leaves the spare file, which the next start overwrites.
-        std::fs::rename(spare(shared), path(&shared.folders.journal, generation))?;
-        sync_folder(&shared.folders.journal)?;
-        Ok(file)
-    })
+/// Gives a new file its generation and its name.
+pub(super) fn adopt(shared: &Shared, file: NewFile, generation: u64) -> io::Result<LogWriter> {
+    let mut header = format!("{MARK}{VERSION} {generation}\n").into_bytes();
+    header.resize(HEADER_SIZE, 0);
+    let path = shared.folders.journal.join(format!("{generation:020}.journal"));
+    file.into_log(&path, generation, &header, shared.faults.of_log(Step::Journal))
 }
 
-fn spare(shared: &Shared) -> PathBuf {
-    shared.folders.journal.join("spare")
+fn new_file(shared: &Shared, name: &str) -> io::Result<NewFile> {
+    NewFile::create(shared.folders.journal.join(name), shared.limits.file_size)
 }
 
-fn open_empty(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-fn write_head(file: &File, generation: u64) -> io::Result<()> {
-    let mut head = format!("{MARK}{VERSION} {generation}\n").into_bytes();
-    head.resize(usize::try_from(HEAD).expect("the head is small"), 0);
-    file.write_all_at(&head, 0)
-}
-
-/// Makes a folder's entries durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn reserve(file: &File, size: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size) {
-        Ok(()) => Ok(()),
-        // Not every file system supports it. Missing space then shows at a write.
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(size),
-        Err(error) => Err(error.into()),
-    }
+/// Reads a file's frames; `None` if its header was never written.
+pub(super) fn read<'a>(path: &Path, bytes: &'a [u8]) -> Result<Option<Scan<'a>>, JournalError> {
+    let Some(generation) = read_generation(path, bytes)? else { return Ok(None) };
+    Ok(Some(scan(bytes.get(HEADER_SIZE..).unwrap_or_default(), generation)))
 }
 
 /// Reads the generation from a file's head; `None` if the head was never written.
-pub(super) fn read_generation(path: &Path, bytes: &[u8]) -> Result<Option<u64>, JournalError> {
+fn read_generation(path: &Path, bytes: &[u8]) -> Result<Option<u64>, JournalError> {
     let head = bytes.get(..64).unwrap_or(bytes);
     let Some(rest) = head.strip_prefix(MARK.as_bytes()) else { return Ok(None) };
     let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();

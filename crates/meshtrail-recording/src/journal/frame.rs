@@ -1,16 +1,16 @@
 //! Frames: the records of a journal file.
-//!
-//! ```text
-//! magic u32 │ crc32c u32 │ length u32 │ kind u32 │ generation u64 │ batch u64 │ number u64 │ offset u64 │ bytes │ pad to 8
-//! ```
-//!
-//! All numbers are little-endian. The checksum covers everything from `length` to the end of the bytes. A frame of
-//! another generation is left over from an earlier use of the disk blocks, and is ignored.
 
-const MAGIC: u32 = u32::from_le_bytes(*b"MTJ1");
+use meshtrail_log::{Format, Order, Rest};
 
-/// Bytes before the payload.
-pub(super) const HEAD: usize = 48;
+/// The frames of a journal file. The numbers in their heads are batch, session and offset. A frame of a later batch than the
+/// one behind damaged bytes was written after they were synced.
+pub(super) const FORMAT: Format<3> = Format {
+    magic: *b"MTJ1",
+    order: Order::ChecksumFirst,
+    kinds: FrameKind::ALL.len() as u32,
+    max_payload: MAX_PAYLOAD,
+    proves_synced: |_, [first, ..], [batch, ..]| batch > first,
+};
 
 /// The longest payload; longer ones are split.
 pub const MAX_PAYLOAD: usize = 1 << 20;
@@ -19,7 +19,7 @@ pub const MAX_PAYLOAD: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
     /// The start of a session: its opening as JSON.
-    Open,
+    Open = 1,
     /// Received bytes.
     Bytes,
     /// The end of a session: its closing as JSON.
@@ -29,18 +29,8 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    fn code(self) -> u32 {
-        match self {
-            Self::Open => 1,
-            Self::Bytes => 2,
-            Self::Close => 3,
-            Self::Done => 4,
-        }
-    }
-
-    fn from_code(code: u32) -> Option<Self> {
-        [Self::Open, Self::Bytes, Self::Close, Self::Done].into_iter().find(|kind| kind.code() == code)
-    }
+    /// In the order of their codes.
+    const ALL: [Self; 4] = [Self::Open, Self::Bytes, Self::Close, Self::Done];
 }
 
 /// One frame.
@@ -58,42 +48,18 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
-impl Frame<'_> {
-    /// The size in a file of a frame with this payload.
-    pub(super) fn size(payload: usize) -> usize {
-        (HEAD + payload).next_multiple_of(8)
-    }
-
+impl<'a> Frame<'a> {
     /// Appends it to `out`.
     pub(super) fn write(&self, generation: u64, out: &mut Vec<u8>) {
-        let start = out.len();
-        let length = u32::try_from(self.payload.len()).expect("a payload is at most MAX_PAYLOAD");
-        out.extend_from_slice(&MAGIC.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&self.kind.code().to_le_bytes());
-        for number in [generation, self.batch, self.number, self.offset] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        out.extend_from_slice(self.payload);
-        let crc = crc32c::crc32c(&out[start + 8..]);
-        out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-        out.resize(start + Self::size(self.payload.len()), 0);
+        let numbers = [self.batch, self.number, self.offset];
+        FORMAT.write(out, generation, self.kind as u32, numbers, |out| out.extend_from_slice(self.payload));
     }
 
-    fn read(bytes: &[u8], generation: u64) -> Option<Frame<'_>> {
-        let u32_at = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        if u32_at(0)? != MAGIC || u64_at(16)? != generation {
-            return None;
-        }
-        let length = usize::try_from(u32_at(8)?).ok().filter(|&length| length <= MAX_PAYLOAD)?;
-        let payload = bytes.get(HEAD..HEAD + length)?;
-        if crc32c::crc32c(&bytes[8..HEAD + length]) != u32_at(4)? {
-            return None;
-        }
-        let kind = FrameKind::from_code(u32_at(12)?)?;
-        Some(Frame { kind, batch: u64_at(24)?, number: u64_at(32)?, offset: u64_at(40)?, payload })
+    fn of(frame: meshtrail_log::Frame<'a, 3>) -> Self {
+        let [batch, number, offset] = frame.numbers;
+        // The format has no other kinds.
+        let kind = FrameKind::ALL[frame.kind as usize - 1];
+        Self { kind, batch, number, offset, payload: frame.payload }
     }
 }
 
@@ -108,36 +74,11 @@ pub struct Scan<'a> {
 }
 
 /// Reads all frames of one generation, and continues after damaged bytes.
-///
-/// A hole that is followed only by frames of the last batch is left by a crash between write and sync: no frame of that
-/// batch was acknowledged. A hole that a later batch follows was durable.
 pub fn scan(bytes: &[u8], generation: u64) -> Scan<'_> {
-    let mut found = Scan::default();
-    let mut hole: Option<(usize, u64)> = None;
-    let mut at = 0;
-    while at + HEAD <= bytes.len() {
-        let Some(frame) = Frame::read(&bytes[at..], generation) else {
-            hole = hole.or(Some((at, u64::MAX)));
-            at = next_magic(bytes, at + 8);
-            continue;
-        };
-        if let Some((start, first_after)) = &mut hole {
-            *first_after = (*first_after).min(frame.batch);
-            if frame.batch > *first_after {
-                found.damage = found.damage.or(Some(*start));
-            }
-        }
-        found.frames.push((at, frame));
-        at += Frame::size(frame.payload.len());
-    }
-    found
-}
-
-fn next_magic(bytes: &[u8], mut at: usize) -> usize {
-    while at + 4 <= bytes.len() && bytes[at..at + 4] != MAGIC.to_le_bytes() {
-        at += 8;
-    }
-    at
+    let found = FORMAT.scan(bytes, 0, generation);
+    let damage = matches!(found.rest, Rest::Damaged(_)).then_some(found.end);
+    let frames = found.frames.into_iter().map(|(at, frame)| (at, Frame::of(frame))).collect();
+    Scan { frames, damage }
 }
 
 #[cfg(test)]

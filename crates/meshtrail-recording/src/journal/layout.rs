@@ -79,10 +79,10 @@ fn lay_out(shared: &Shared, generation: u64) -> io::Result<()> {
     // Opened before the first write, so that the sync reports every write error since.
     let folder = File::open(&shared.folders.spool)?;
     for stream in &streams {
-        append(shared, stream, generation, &journal)?;
+        append(shared, stream, generation, &journal.file)?;
     }
     if shared.limits.ship {
-        chunk::write(shared, &streams, generation, &journal)?;
+        chunk::write(shared, &streams, generation, &journal.file)?;
     }
     // A crash up to here leaves any part of these bytes in spool files. The journal file still exists, and recovery
     // writes its bytes to the same offsets again.
@@ -97,9 +97,8 @@ fn lay_out(shared: &Shared, generation: u64) -> io::Result<()> {
     }
     lock(&shared.files).remove(&generation);
     // A crash here leaves a journal file whose bytes are all in the spool. Laying it out again changes nothing.
-    let path = file::path(&shared.folders.journal, generation);
-    if let Err(error) = shared.faults.around(Step::DeleteJournal, || fs::remove_file(&path)) {
-        warn!(%error, path = %path.display(), "a journal file that was laid out can't be deleted");
+    if let Err(error) = shared.faults.around(Step::DeleteJournal, || fs::remove_file(&journal.path)) {
+        warn!(%error, path = %journal.path.display(), "a journal file that was laid out can't be deleted");
     }
     if shared.limits.ship {
         shared.newest_chunk.send_replace(generation);

@@ -35,7 +35,6 @@ mod writer;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
@@ -43,6 +42,7 @@ use std::{
     time::Duration,
 };
 
+use meshtrail_log::{LogFile, LogWriter};
 use tokio::sync::Semaphore;
 
 pub use chunk::{Chunk, ChunkError};
@@ -134,7 +134,7 @@ struct Shared {
     wakeup: Condvar,
     streams: Mutex<HashMap<u64, Arc<StreamState>>>,
     /// Journal files that are not laid out, by generation.
-    files: Mutex<BTreeMap<u64, Arc<File>>>,
+    files: Mutex<BTreeMap<u64, Arc<LogFile>>>,
     /// Locked while a file is created, so that no two files have the same generation.
     next: Mutex<NextFile>,
     budget: Arc<Semaphore>,
@@ -146,7 +146,7 @@ struct Shared {
 struct NextFile {
     generation: u64,
     /// Created ahead by the layout thread, so that no commit waits for it.
-    file: Option<File>,
+    file: Option<LogWriter>,
 }
 
 /// The two threads. Dropping the last handle of the journal stops them.

@@ -9,11 +9,12 @@ use std::{
 };
 
 use meshtrail_event::SessionId;
+use meshtrail_log::files_in;
 use tracing::{error, info};
 
 use super::{
     Chunk, Closing, Folders, JournalError, Opening, Shared, file,
-    frame::{Frame, FrameKind, Scan, scan},
+    frame::{Frame, FrameKind, Scan},
     spool,
 };
 use crate::faults::{Faults, Step};
@@ -41,12 +42,12 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<RecoveredSession>, JournalE
     let synced = File::open(spool).map_err(folder(spool))?;
     let mut recovery = Recovery::from_spool(&shared.folders, &shared.faults).map_err(folder(spool))?;
     let mut laid_out = Vec::new();
-    for path in journal_files(&shared.folders.journal).map_err(folder(&shared.folders.journal))? {
+    let journal = &shared.folders.journal;
+    for (_, path) in files_in(journal, "journal").map_err(folder(journal))? {
         let failed = |source| JournalError::Layout { path: path.clone(), source };
         let bytes = fs::read(&path).map_err(failed)?;
-        let damaged = match file::read_generation(&path, &bytes)? {
-            Some(generation) => {
-                let found = scan(bytes.get(to_usize(file::HEAD)..).unwrap_or_default(), generation);
+        let damaged = match file::read(&path, &bytes)? {
+            Some(found) => {
                 let last_batch = found.frames.last().map_or(0, |(_, frame)| frame.batch);
                 recovery.apply(&found, last_batch, &path).map_err(failed)?;
                 found.damage.is_some()
@@ -88,10 +89,7 @@ pub(crate) fn unsealed_on_disk(local: &Path) -> io::Result<HashSet<SessionId>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let Some(generation) = file::read_generation(&path, &bytes).map_err(io::Error::other)? else {
-            continue;
-        };
-        let found = scan(bytes.get(to_usize(file::HEAD)..).unwrap_or_default(), generation);
+        let Some(found) = file::read(&path, &bytes).map_err(io::Error::other)? else { continue };
         let open_frames = found.frames.iter().filter(|(_, frame)| frame.kind == FrameKind::Open);
         let openings =
             open_frames.filter_map(|(_, frame)| serde_json::from_slice::<Opening>(frame.payload).ok());
@@ -106,18 +104,6 @@ fn folder_entries(folder: &Path) -> io::Result<Box<dyn Iterator<Item = io::Resul
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(std::iter::empty())),
         Err(error) => Err(error),
     }
-}
-
-pub(super) fn journal_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "journal") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Restores unsealed sessions in the spool from journal files or chunks.
@@ -318,8 +304,4 @@ fn length(path: &Path) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }
-}
-
-fn to_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

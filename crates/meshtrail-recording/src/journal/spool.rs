@@ -11,6 +11,7 @@ use std::{
 };
 
 use meshtrail_event::SessionId;
+use meshtrail_log::LogFile;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Shared, lock, session_stream::StreamState};
@@ -72,7 +73,7 @@ pub(super) fn remove(folder: &Path, session: &SessionId) -> io::Result<()> {
 /// The location of the next bytes.
 enum ReadLocation {
     Spool { length: usize },
-    Journal(Vec<(Arc<File>, u64, usize)>),
+    Journal(Vec<(Arc<LogFile>, u64, usize)>),
 }
 
 /// Reads durable bytes of a session from spool or journal. Fails with `NotFound` once the session is discarded.
@@ -89,7 +90,7 @@ pub(super) fn read(shared: &Shared, state: &StreamState, from: u64, length: usiz
             for (file, at, length) in pieces {
                 let start = bytes.len();
                 bytes.resize(start + length, 0);
-                file.read_exact_at(&mut bytes[start..], at)?;
+                file.file.read_exact_at(&mut bytes[start..], at)?;
             }
             Ok(bytes)
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use meshtrail_event::{SessionId, Timestamp};
 
 use super::*;
-use crate::faults::{Moment, Step};
+use crate::faults::{LogStep, Moment, Step};
 
 fn limits() -> JournalLimits {
     JournalLimits { file_size: 32 << 10, gather_time: Duration::ZERO, ..JournalLimits::default() }
@@ -129,9 +129,9 @@ async fn a_journal_file_has_the_bytes_of_format_1() {
 #[tokio::test]
 async fn what_was_durable_survives_a_crash_at_every_step_whether_the_step_was_taken_or_not() {
     let steps = [
-        Step::CreateJournal,
-        Step::WriteFrames,
-        Step::SyncFrames,
+        Step::Journal(LogStep::Create),
+        Step::Journal(LogStep::Write),
+        Step::Journal(LogStep::Sync),
         Step::AppendSpool,
         Step::SyncSpool,
         Step::DeleteJournal,
@@ -157,7 +157,7 @@ async fn what_was_durable_survives_a_crash_at_every_step_whether_the_step_was_ta
                         assert_eq!(read_all(&journal.resume(found)), bytes(number, 0, kept));
                     }
                 }
-                let left = recover::journal_files(&journal.folders().journal).unwrap();
+                let left = meshtrail_log::files_in(&journal.folders().journal, "journal").unwrap();
                 assert!(left.is_empty(), "{step:?} {moment:?} {nth}: {left:?} are left");
             }
         }
@@ -170,7 +170,7 @@ async fn a_failed_write_ends_the_sessions_in_it_and_no_others() {
     let failing = Arc::new(AtomicBool::new(false));
     let fails = failing.clone();
     let faults = Faults::new(move |step, _| {
-        let hit = step == Step::SyncFrames && fails.load(Ordering::SeqCst);
+        let hit = step == Step::Journal(LogStep::Sync) && fails.load(Ordering::SeqCst);
         if hit { Err(io::Error::other("no space left")) } else { Ok(()) }
     });
     let (journal, _) = open(local.path(), 1, faults).unwrap();
@@ -271,7 +271,9 @@ async fn a_sender_past_its_bound_waits_and_the_others_do_not() {
     let blocked = Arc::new(AtomicBool::new(true));
     let blocks = blocked.clone();
     let faults = Faults::new(move |step, moment| {
-        while (step, moment) == (Step::SyncFrames, Moment::Before) && blocks.load(Ordering::SeqCst) {
+        while (step, moment) == (Step::Journal(LogStep::Sync), Moment::Before)
+            && blocks.load(Ordering::SeqCst)
+        {
             std::thread::yield_now();
         }
         Ok(())

@@ -2,23 +2,21 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fs::File,
     io,
-    os::unix::fs::FileExt,
     sync::{Arc, MutexGuard, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use meshtrail_log::LogWriter;
 use tracing::{error, warn};
 
 use super::{
     Shared, file,
-    frame::{Frame, FrameKind, HEAD},
+    frame::{FORMAT, Frame, FrameKind},
     lock,
     session_stream::{AppendPermit, Extent, StreamState},
 };
-use crate::faults::Step;
 
 /// The size of a commit's batch, which limits the time that others wait for it.
 const MAX_BATCH: usize = 1 << 20;
@@ -87,7 +85,7 @@ impl Queue {
             while served < QUANTUM
                 && let Some(item) = waiting.pop_front()
             {
-                served += Frame::size(item.payload.len());
+                served += FORMAT.size(item.payload.len());
                 self.bytes -= item.payload.len();
                 taken.push(item);
             }
@@ -106,9 +104,7 @@ impl Queue {
 
 /// The journal file that is being written.
 struct Current {
-    generation: u64,
-    file: Arc<File>,
-    end: u64,
+    log: LogWriter,
     since: Instant,
     /// The bytes of each lane in the file.
     lanes: HashMap<u64, u64>,
@@ -205,51 +201,45 @@ impl Writer {
 
     /// Writes and syncs the frames; returns the generation and the position of the first.
     fn write(&mut self, items: &[Item]) -> io::Result<(u64, u64)> {
-        let size: usize = items.iter().map(|item| Frame::size(item.payload.len())).sum();
+        let size: usize = items.iter().map(|item| FORMAT.size(item.payload.len())).sum();
         self.batch += 1;
         let (batch, limit) = (self.batch, self.shared.limits.file_size);
         let rotate_every = self.shared.limits.rotate_every;
         if let Some(current) = &self.current
-            && (current.end + size as u64 > limit || current.since.elapsed() >= rotate_every)
+            && (current.log.tail() + size as u64 > limit || current.since.elapsed() >= rotate_every)
         {
             self.finish_current();
         }
         if self.current.is_none() {
             self.open_next()?;
         }
-        let current = self.current.as_mut().expect("a file was just opened");
+        let Current { log, lanes, .. } = self.current.as_mut().expect("a file was just opened");
+        let (generation, start) = (log.file().generation, log.tail());
         self.buffer.clear();
         for Item { stream, kind, offset, payload, .. } in items {
-            *current.lanes.entry(stream.lane).or_default() += Frame::size(payload.len()) as u64;
+            *lanes.entry(stream.lane).or_default() += FORMAT.size(payload.len()) as u64;
             let frame = Frame { kind: *kind, batch, number: stream.number(), offset: *offset, payload };
-            frame.write(current.generation, &mut self.buffer);
+            frame.write(generation, &mut self.buffer);
         }
-        let start = current.end;
-        // A crash from here until the sync is done leaves any part of these frames. None was acknowledged, and the
-        // checksums tell complete frames from torn ones.
-        self.shared.faults.around(Step::WriteFrames, || current.file.write_all_at(&self.buffer, start))?;
-        self.shared.faults.around(Step::SyncFrames, || current.file.sync_data())?;
-        current.end += self.buffer.len() as u64;
+        log.append(&self.buffer)?;
         if self.buffer.capacity() > COMMIT_AT_ONCE * 2 {
             self.buffer = Vec::new();
         }
-        Ok((current.generation, start))
+        Ok((generation, start))
     }
 
     fn open_next(&mut self) -> io::Result<()> {
         self.wait_for_layout()?;
         let mut next = lock(&self.shared.next);
         let generation = next.generation;
-        let file = match next.file.take() {
-            Some(file) => file,
+        let log = match next.file.take() {
+            Some(log) => log,
             None => file::create(&self.shared, generation)?,
         };
-        let file = Arc::new(file);
-        lock(&self.shared.files).insert(generation, file.clone());
+        lock(&self.shared.files).insert(generation, log.file().clone());
         next.generation += 1;
         drop(next);
-        let (end, since, lanes) = (file::HEAD, Instant::now(), HashMap::new());
-        self.current = Some(Current { generation, file, end, since, lanes });
+        self.current = Some(Current { log, since: Instant::now(), lanes: HashMap::new() });
         Ok(())
     }
 
@@ -273,7 +263,7 @@ impl Writer {
 
     fn finish_current(&mut self) {
         let Some(current) = self.current.take() else { return };
-        if self.finished.send(current.generation).is_err() {
+        if self.finished.send(current.log.file().generation).is_err() {
             warn!("the layout thread has stopped; the next start lays the journal out");
         }
     }
@@ -282,10 +272,11 @@ impl Writer {
         for item in items {
             let length = u32::try_from(item.payload.len()).expect("a payload is at most MAX_PAYLOAD");
             if item.kind == FrameKind::Bytes {
-                let extent = Extent { generation, at: at + HEAD as u64, offset: item.offset, length };
+                let extent =
+                    Extent { generation, at: at + FORMAT.head_size() as u64, offset: item.offset, length };
                 lock(&item.stream.locations).extents.push(extent);
             }
-            at += Frame::size(item.payload.len()) as u64;
+            at += FORMAT.size(item.payload.len()) as u64;
             item.stream.durable.send_modify(|durable| match item.kind {
                 FrameKind::Open => durable.opened = true,
                 FrameKind::Bytes => durable.bytes = item.offset + u64::from(length),

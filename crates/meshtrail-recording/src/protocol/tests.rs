@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     RecordingConfig, Session, SessionState,
-    faults::{Faults, Step},
+    faults::{Faults, LogStep, Step},
     testing::{Client, Recorder, SSH, quick},
 };
 
@@ -169,7 +169,7 @@ async fn a_journal_that_cannot_be_written_refuses_and_an_open_session_is_told() 
     let failing = Arc::new(AtomicBool::new(true));
     let fails = failing.clone();
     let faults = Faults::new(move |step, _| {
-        let hit = step == Step::WriteFrames && fails.load(Ordering::SeqCst);
+        let hit = step == Step::Journal(LogStep::Write) && fails.load(Ordering::SeqCst);
         if hit { Err(std::io::Error::other("no space left on device")) } else { Ok(()) }
     });
     let recorder = Recorder::start(RecordingConfig { faults, ..quick() }).await;

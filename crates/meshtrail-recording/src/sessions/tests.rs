@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     SessionState::{self, Ended, Interrupted, Live as Running},
     check::{Checker, Statement},
-    faults::{Faults, Moment, Step},
+    faults::{Faults, LogStep, Moment, Step},
     seal::recording_key,
     testing::{Client, MemoryLedger, Recorder, SSH, UploadClient, quick, store_at},
 };
@@ -96,7 +96,7 @@ async fn a_crash_without_any_closing_still_ends_as_interrupted() {
     let appended = Arc::new(AtomicUsize::new(0));
     let count = appended.clone();
     let faults = Faults::new(move |step, moment| {
-        let writes = (step, moment) == (Step::WriteFrames, Moment::Before);
+        let writes = (step, moment) == (Step::Journal(LogStep::Write), Moment::Before);
         let late = writes && count.fetch_add(1, Ordering::SeqCst) >= 2;
         if late { Err(std::io::Error::other("no power")) } else { Ok(()) }
     });

@@ -1,13 +1,13 @@
 //! The positions of unsealed events in the log.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use meshtrail_event::{Family, Timestamp};
+use meshtrail_log::LogFile;
 
 use super::ReadError;
 use crate::wal::read_commit;
@@ -20,14 +20,6 @@ pub(super) struct Commit {
     pub(super) file: Arc<LogFile>,
     pub(super) at: u64,
     pub(super) length: usize,
-}
-
-/// A log file that readers may need.
-#[derive(Debug)]
-pub(super) struct LogFile {
-    pub(super) generation: u64,
-    pub(super) path: PathBuf,
-    pub(super) file: Arc<File>,
 }
 
 /// A log file that is complete and waits to be sealed.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_event::{SourceName, Timestamp};
+use meshtrail_log::LogFile;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, watch};
 
@@ -16,7 +17,7 @@ use super::append::Epochs;
 use super::file_values::FileValueCache;
 use super::head::{Heads, StoredHeads};
 use super::level0::Level0;
-use super::log_index::{ClosedFile, Commit, LogFile, LogIndex};
+use super::log_index::{ClosedFile, Commit, LogIndex};
 use super::prove::TileCache;
 use super::read::ReaderCache;
 use super::seal::Sealer;
@@ -28,7 +29,7 @@ use crate::manifest::{self, Fold};
 use crate::note;
 use crate::store::{GetError, Key, PutError, Store};
 use crate::tree::{Hash, Tail, TileId, leaf_hash};
-use crate::wal::{PlacedBatch, WalError, WalFile, files_in, replay};
+use crate::wal::{PlacedBatch, WalError, files_in, replay};
 
 /// Batches that wait for the writer; beyond it senders wait.
 const QUEUE: usize = 1024;
@@ -349,7 +350,7 @@ enum Repair {
     /// Remove it: it was prepared but never used, or a crash came between the manifest and its removal.
     Remove(PathBuf),
     /// Clear its end: a crash interrupted a write. The bytes behind the tail were never acknowledged.
-    Clear { generation: u64, path: PathBuf, tail: u64 },
+    Clear { path: PathBuf, tail: u64 },
     /// Sync it: whole frames that were not synced before a crash are accepted, and must be durable before a head covers
     /// them or a sender gets an acknowledgement.
     Sync(Arc<LogFile>),
@@ -360,9 +361,9 @@ impl Repair {
         let failed = |path: PathBuf| move |source| OpenError::Local { path, source };
         match self {
             Self::Remove(path) => fs::remove_file(&path).map_err(failed(path)),
-            Self::Clear { generation, path, tail } => {
-                drop(WalFile::resume(generation, &path, tail, &crate::fault::Faults::none())?);
-                Ok(())
+            Self::Clear { path, tail } => {
+                let cleared = meshtrail_log::clear_tail(&path, tail);
+                Ok(cleared.map_err(WalError::disk("clear the tail of", path))?)
             }
             Self::Sync(log) => log.file.sync_data().map_err(failed(log.path.clone())),
         }
@@ -397,11 +398,8 @@ impl Replay {
 
     fn file(&mut self, generation: u64, path: PathBuf) -> Result<(), OpenError> {
         let failed = |source| OpenError::Local { path: path.clone(), source };
-        let log_file = Arc::new(LogFile {
-            generation,
-            path: path.clone(),
-            file: Arc::new(File::open(&path).map_err(failed)?),
-        });
+        let log_file =
+            Arc::new(LogFile { generation, path: path.clone(), file: File::open(&path).map_err(failed)? });
         let (mut first, mut end) = (None, 0);
         let mut placed = Vec::new();
         let replayed = replay(generation, &path, &mut |batch| {
@@ -429,7 +427,7 @@ impl Replay {
             return Ok(());
         };
         self.repairs.push(match replayed.torn {
-            true => Repair::Clear { generation, path: path.clone(), tail: replayed.tail },
+            true => Repair::Clear { path: path.clone(), tail: replayed.tail },
             false => Repair::Sync(log_file),
         });
         self.edge.closed.push_back(ClosedFile { generation, path, first, end, bytes: replayed.tail });

@@ -10,7 +10,7 @@ use meshtrail_event::{Draft, Event, Kind, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::fault::{Faults, Moment, Step};
+use crate::fault::{Faults, LogStep, Moment, Step};
 use crate::note::verify_note;
 use crate::store::{Store, StoreLocation, WritePolicy};
 use crate::tree::{Bundle, TileId, leaf_hash, verify_consistency, verify_inclusion};
@@ -107,7 +107,8 @@ async fn what_was_acknowledged_survives_every_broken_step_and_a_failed_batch_is_
             let folder = tempfile::tempdir().unwrap();
             let (faults, armed, died) = dying_at(step, moment);
             // A file grows only with enough data.
-            let (batch, per_segment) = if step == Step::WalExtend { (2000, 1 << 20) } else { (3, 8) };
+            let (batch, per_segment) =
+                if step == Step::Log(LogStep::Extend) { (2000, 1 << 20) } else { (3, 8) };
             let trail = open(&folder, TrailConfig { faults, ..config(per_segment) }).await;
             armed.store(true, Ordering::SeqCst);
             let mut acknowledged = 1;

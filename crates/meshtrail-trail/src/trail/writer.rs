@@ -6,16 +6,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use meshtrail_event::Timestamp;
+use meshtrail_log::LogWriter;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::AppendError;
 use super::append::AppendOutcome;
-use super::log_index::{ClosedFile, Commit, LogFile};
+use super::log_index::{ClosedFile, Commit};
 use super::shared::Shared;
 use crate::dedupe::{Dedupe, Novelty};
 use crate::tree::Hash;
-use crate::wal::{Batch, WalError, WalFile, begin, finish};
+use crate::wal::{self, BATCH, Batch, FORMAT, WalError};
 
 /// How long the writer polls the queue before it sleeps.
 const WATCH: Duration = Duration::from_micros(40);
@@ -51,14 +52,13 @@ pub(super) struct Writer {
     generation: u64,
     current: Option<Current>,
     /// The next file, created while the current one fills.
-    prepared: Option<JoinHandle<Result<WalFile, WalError>>>,
+    prepared: Option<JoinHandle<Result<LogWriter, WalError>>>,
     pending: PendingCommit,
 }
 
 /// The log file being written.
 struct Current {
-    log: WalFile,
-    file: Arc<LogFile>,
+    log: LogWriter,
     first: u64,
 }
 
@@ -172,17 +172,17 @@ impl Writer {
     fn frame(&mut self, batch: &Batch, novelty: &[Novelty], first: u64) {
         let current = self.current.as_ref().expect("room was made in a file");
         let count = u32::try_from(self.next - first).expect("a batch is at most 4 MiB");
-        let frames = &mut self.pending.frames;
-        let start = begin(frames, first, Timestamp::now(), count);
-        if count as usize == batch.events.len() {
-            frames.extend_from_slice(&batch.entries);
-        } else {
+        let (frames, generation) = (&mut self.pending.frames, current.log.file().generation);
+        FORMAT.write(frames, generation, BATCH, [current.log.tail()], |out| {
+            wal::begin_batch(out, first, Timestamp::now(), count);
+            if count as usize == batch.events.len() {
+                return out.extend_from_slice(&batch.entries);
+            }
             for (at, event) in batch.events.iter().enumerate().filter(|(at, _)| novelty[*at] == Novelty::New)
             {
-                frames.extend_from_slice(&batch.entries[event.at..batch.end_of(at)]);
+                out.extend_from_slice(&batch.entries[event.at..batch.end_of(at)]);
             }
-        }
-        finish(frames, start, current.log.generation, current.log.tail());
+        });
     }
 
     /// Reserves room in the log for the pending bytes and `bytes` more.
@@ -197,19 +197,19 @@ impl Writer {
         }
         if self.current.is_none() {
             let log = self.next_file()?;
-            let file = LogFile { generation: log.generation, path: log.path.clone(), file: log.file.clone() };
-            self.current = Some(Current { log, file: Arc::new(file), first: self.next });
+            self.current = Some(Current { log, first: self.next });
         }
         let wanted = self.pending.frames.len() + bytes;
-        self.current.as_mut().map_or(Ok(()), |current| current.log.reserve(wanted))
+        let Some(Current { log, .. }) = &mut self.current else { return Ok(()) };
+        log.reserve(wanted).map_err(WalError::disk("make room in", &log.file().path))
     }
 
     /// Takes the prepared file, or creates one.
-    fn next_file(&mut self) -> Result<WalFile, WalError> {
+    fn next_file(&mut self) -> Result<LogWriter, WalError> {
         let prepared = self.prepared.take().and_then(|making| making.join().ok()?.ok());
         let log = match prepared {
             Some(log) => log,
-            None => WalFile::create(&self.folder, self.generation, 0, &self.shared.config.faults)?,
+            None => wal::create(&self.folder, self.generation, 0, &self.shared.config.faults)?,
         };
         self.generation += 1;
         Ok(log)
@@ -226,7 +226,7 @@ impl Writer {
         }
         let room = (bytes * 2).min(config.segment_bytes) + (MAX_COMMIT as u64);
         let (folder, generation, faults) = (self.folder.clone(), self.generation, config.faults.clone());
-        let make = move || WalFile::create(&folder, generation, room, &faults);
+        let make = move || wal::create(&folder, generation, room, &faults);
         // Without a thread the file is created when it is needed.
         self.prepared = std::thread::Builder::new().name("trail-prepare".into()).spawn(make).ok();
     }
@@ -268,11 +268,12 @@ impl Writer {
             return Ok(());
         };
         let at = current.log.tail();
-        current.log.append(&pending.frames)?;
+        let written = current.log.append(&pending.frames);
+        written.map_err(WalError::disk("write to", &current.log.file().path))?;
         let commit = Commit {
             first: pending.first,
             count: pending.hashes.len() as u64,
-            file: current.file.clone(),
+            file: current.log.file().clone(),
             at,
             length: pending.frames.len(),
         };
@@ -296,7 +297,7 @@ impl Writer {
 
     /// Marks in the log that the last frame is synced, so that damage to it is detected as well.
     fn mark(&self) {
-        if let Some(Err(error)) = self.current.as_ref().map(|current| current.log.mark()) {
+        if let Some(Err(error)) = self.current.as_ref().map(|current| wal::mark(&current.log)) {
             tracing::warn!(%error, "the log's end could not be marked");
         }
     }
@@ -304,14 +305,15 @@ impl Writer {
     /// Passes the current file to the sealer, if it has events.
     fn close_current(&mut self) {
         let Some(current) = self.current.take_if(|current| self.next > current.first) else { return };
+        let file = current.log.file();
         let closed = ClosedFile {
-            generation: current.log.generation,
-            path: current.log.path.clone(),
+            generation: file.generation,
+            path: file.path.clone(),
             first: current.first,
             end: self.next,
             bytes: current.log.tail(),
         };
-        if let Err(error) = current.log.mark() {
+        if let Err(error) = wal::mark(&current.log) {
             tracing::warn!(%error, "the log's end could not be marked");
         }
         self.shared.edge().closed.push_back(closed);

@@ -4,20 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use meshtrail_event::{Family, Timestamp};
+use meshtrail_event::Family;
+use meshtrail_log::{Broken, HEADER_SIZE, HeaderError, Rest};
 
-use super::frame::{self, Entry, FrameError, HEADER_SIZE, check_header, parse_batch};
+use super::frame::{Entry, FORMAT, HEADER, MARK, parse_batch};
 use super::{WalError, files_in};
 
 /// The result of replaying one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReplayResult {
-    pub(crate) generation: u64,
-    pub(crate) path: PathBuf,
     /// The offset of the next frame.
     pub(crate) tail: u64,
-    /// When its first batch was written.
-    pub(crate) started: Option<Timestamp>,
     /// Whether it ends in a write interrupted by a crash.
     pub(crate) torn: bool,
 }
@@ -51,50 +48,28 @@ pub(crate) fn replay_bytes<'a>(
 ) -> Result<ReplayResult, WalError> {
     let damaged =
         |offset: usize, what| WalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
-    match check_header(bytes) {
+    match HEADER.read(bytes) {
         Ok(found) if found == generation => {}
         Ok(_) => return Err(damaged(0, "it is another file's contents")),
-        Err(FrameError::Newer(version)) => return Err(WalError::Newer { path: path.to_owned(), version }),
-        Err(FrameError::Broken(what)) => return Err(damaged(0, what)),
-        Err(FrameError::Empty) => return Err(damaged(0, "the header is empty")),
+        Err(HeaderError::Newer(version)) => return Err(WalError::Newer { path: path.to_owned(), version }),
+        Err(HeaderError::Broken(what)) => return Err(damaged(0, what)),
     }
-    let mut at = HEADER_SIZE;
-    let mut started = None;
-    let torn = loop {
-        match frame::read(&bytes[at..], generation) {
-            Ok(frame) => {
-                // The next frame overwrites the mark.
-                let Some(payload) = frame.payload else {
-                    break bytes[at + frame.size..].iter().any(|&byte| byte != 0);
-                };
-                let (now, entries) =
-                    parse_batch(payload).map_err(|_| damaged(at, "a batch can't be read"))?;
-                started = started.or(Some(now));
-                each(PlacedBatch { at: at as u64, size: frame.size, entries })?;
-                at += frame.size;
-            }
-            Err(FrameError::Empty) if bytes[at..].iter().all(|&byte| byte == 0) => break false,
-            Err(error) => {
-                if was_synced(bytes, at, generation) {
-                    let what = match error {
-                        FrameError::Broken(what) => what,
-                        _ => "a frame is gone",
-                    };
-                    return Err(damaged(at, what));
-                }
-                break true;
-            }
+    let scan = FORMAT.scan(bytes, HEADER_SIZE, generation);
+    let mut replayed = ReplayResult { tail: scan.end as u64, torn: scan.rest != Rest::Room };
+    for (at, frame) in scan.frames.into_iter().take_while(|(at, _)| *at < scan.end) {
+        let size = FORMAT.size(frame.payload.len());
+        if frame.kind == MARK {
+            // The next frame overwrites the mark; what is behind it is torn.
+            replayed = ReplayResult { tail: at as u64, torn: replayed.torn || at + size < scan.end };
+            break;
         }
-    };
-    Ok(ReplayResult { generation, path: path.to_owned(), tail: at as u64, started, torn })
-}
-
-/// Whether a frame behind `at` records that the file was synced past it.
-fn was_synced(bytes: &[u8], at: usize, generation: u64) -> bool {
-    (at + 8..bytes.len()).step_by(8).any(|later| {
-        bytes[later] == b'M'
-            && frame::read(&bytes[later..], generation).is_ok_and(|frame| frame.synced > at as u64)
-    })
+        let (_, entries) = parse_batch(frame.payload).map_err(|_| damaged(at, "a batch can't be read"))?;
+        each(PlacedBatch { at: at as u64, size, entries })?;
+    }
+    match scan.rest {
+        Rest::Damaged(what) => Err(damaged(scan.end, what)),
+        Rest::Room | Rest::Torn => Ok(replayed),
+    }
 }
 
 /// The result of scanning a log.
@@ -139,16 +114,15 @@ pub(crate) fn scan(folder: &Path, each: &mut dyn FnMut(&Entry<'_>)) -> Result<Sc
 }
 
 /// Reads the events of frames that were written together: index, family and leaf of each.
-pub(crate) fn read_commit(bytes: &Bytes, generation: u64) -> Result<Vec<(u64, Family, Bytes)>, FrameError> {
-    let (mut at, mut events) = (0, Vec::new());
-    while at < bytes.len() {
-        let frame = frame::read(&bytes[at..], generation)?;
-        if let Some(payload) = frame.payload {
-            let (_, entries) = parse_batch(payload)?;
-            events
-                .extend(entries.iter().map(|entry| (entry.index, entry.family, bytes.slice_ref(entry.leaf))));
-        }
-        at += frame.size;
+pub(crate) fn read_commit(bytes: &Bytes, generation: u64) -> Result<Vec<(u64, Family, Bytes)>, Broken> {
+    let scan = FORMAT.scan(bytes, 0, generation);
+    if scan.end < bytes.len() {
+        return Err(Broken("a frame of the commit is not whole"));
+    }
+    let mut events = Vec::new();
+    for (_, frame) in scan.frames {
+        let (_, entries) = parse_batch(frame.payload)?;
+        events.extend(entries.iter().map(|entry| (entry.index, entry.family, bytes.slice_ref(entry.leaf))));
     }
     Ok(events)
 }
