@@ -279,7 +279,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use meshtrail_trail::TrailConfig;
-    use meshtrail_trail::fault::{Faults, Step, When};
+    use meshtrail_trail::fault::{Faults, LogStep, Moment, Step};
     use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 
     use super::*;
@@ -289,7 +289,7 @@ mod tests {
     async fn open(folder: &Path, is_full: &Arc<AtomicBool>) -> Trail {
         let is_full = is_full.clone();
         let faults = Faults::with_plan(move |step, when| {
-            (step, when) == (Step::WalExtend, When::Before) && is_full.load(Ordering::SeqCst)
+            (step, when) == (Step::Log(LogStep::Extend), Moment::Before) && is_full.load(Ordering::SeqCst)
         });
         let location = StoreLocation::Folder(folder.join("store"));
         let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
