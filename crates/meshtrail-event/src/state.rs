@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use meshtrail_event::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::Timestamp;
 
 /// A device as a control plane reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
