@@ -18,10 +18,18 @@
 //!
 //! No conversion from anything but the event model: a server makes these types from what it knows.
 
+pub mod changes;
+pub mod events;
+pub mod exports;
 pub mod health;
 mod open_enum;
 pub mod problem;
+pub mod proofs;
+pub mod query;
 pub mod recordings;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod sessions;
+pub mod sources;
+pub mod tokens;
+pub mod who;

@@ -77,3 +77,32 @@ macro_rules! open_enum {
 }
 
 pub(crate) use open_enum;
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use crate::tokens::Role;
+
+    #[test]
+    fn a_word_of_a_newer_version_is_kept_in_an_answer_and_refused_in_a_request() {
+        let role: Role = serde_json::from_str(r#""operator""#).unwrap();
+        assert_eq!(role, Role::Other("operator".into()));
+        assert_eq!(serde_json::to_string(&role).unwrap(), r#""operator""#);
+
+        #[derive(Deserialize)]
+        struct Request {
+            #[serde(deserialize_with = "Role::deserialize_known")]
+            role: Role,
+        }
+        let known: Request = serde_json::from_str(r#"{"role":"admin"}"#).unwrap();
+        assert_eq!(known.role, Role::Admin);
+        let refused = serde_json::from_str::<Request>(r#"{"role":"operator"}"#).map(|request| request.role);
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .starts_with("unknown variant `operator`, expected one of `sender`")
+        );
+    }
+}

@@ -36,7 +36,7 @@ macro_rules! event_types {
     )+};
 }
 
-event_types!(Actor, Identity, Target);
+event_types!(Actor, Device, Event, Identity, Person, Target);
 
 /// A type's schema and those that it refers to, by name.
 fn components<T: JsonSchema>() -> BTreeMap<String, RefOr<Schema>> {

@@ -5,7 +5,8 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
-use meshtrail_collect::severity::Severity;
+use meshtrail_api::changes::{ChangesPage as Changes, ChangesQuery, Severity};
+use meshtrail_api::events::EventsQuery;
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::Filter;
@@ -23,10 +24,8 @@ use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
 use super::view::SessionView;
-use crate::api::changes::{self, ChangesPage as Changes, ChangesQuery};
-use crate::api::events::{self, EventsQuery};
 use crate::api::listing::ListQuery;
-use crate::api::sessions;
+use crate::api::{changes, events, sessions};
 use crate::auth::Caller;
 use crate::mesh::{self, Subject};
 use crate::network::{self, Grouping};
@@ -227,14 +226,12 @@ pub(crate) async fn changes(
 }
 
 fn severity(word: &str) -> Result<Option<Severity>, Problem> {
-    let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-    match word {
-        "" => Ok(None),
-        word => {
-            all.into_iter().find(|one| one.as_str() == word).map(Some).ok_or_else(|| {
-                Problem::bad_request("severity", "ask for info, low, medium, high or critical")
-            })
+    match Severity::from(word) {
+        Severity::Other(word) if word.is_empty() => Ok(None),
+        Severity::Other(_) => {
+            Err(Problem::bad_request("severity", "ask for info, low, medium, high or critical"))
         }
+        known => Ok(Some(known)),
     }
 }
 
