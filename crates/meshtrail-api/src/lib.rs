@@ -19,10 +19,16 @@
 //! No conversion from anything but the event model: a server makes these types from what it knows.
 
 pub mod changes;
+pub mod completions;
+pub mod counts;
+pub mod devices;
+pub mod directory;
 pub mod events;
 pub mod exports;
+pub mod flows;
 pub mod health;
 mod open_enum;
+pub mod people;
 pub mod problem;
 pub mod proofs;
 pub mod query;

@@ -36,7 +36,7 @@ macro_rules! event_types {
     )+};
 }
 
-event_types!(Actor, Device, Event, Identity, Person, Target);
+event_types!(Actor, Device, DeviceState, Event, Identity, Person, Target, UserState);
 
 /// A type's schema and those that it refers to, by name.
 fn components<T: JsonSchema>() -> BTreeMap<String, RefOr<Schema>> {

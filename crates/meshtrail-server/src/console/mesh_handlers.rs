@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
 use meshtrail_api::changes::{ChangesPage as Changes, ChangesQuery, Severity};
+use meshtrail_api::directory::ListQuery;
 use meshtrail_api::events::EventsQuery;
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, Timestamp};
@@ -24,10 +25,9 @@ use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
 use super::view::SessionView;
-use crate::api::listing::ListQuery;
 use crate::api::{changes, events, sessions};
 use crate::auth::Caller;
-use crate::mesh::{self, Subject};
+use crate::mesh::{self, CountedActivity, Subject};
 use crate::network::{self, Grouping};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -105,7 +105,8 @@ pub(crate) async fn person(
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
     let profile = mesh::person_profile(&state, &login, now);
-    let activity = mesh::activity(&state, Subject::Person(&login), from).await?;
+    let CountedActivity { counts: activity, recent } =
+        mesh::activity(&state, Subject::Person(&login), from).await?;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_person(&login));
     }
@@ -117,6 +118,7 @@ pub(crate) async fn person(
         devices: &profile.devices,
         history: &profile.history,
         activity: &activity,
+        recent: &recent,
         sessions: &sessions,
         changes: &changes,
         since,
@@ -165,7 +167,8 @@ pub(crate) async fn device(
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
     let profile = mesh::device_profile(&state, &id, now);
-    let activity = mesh::activity(&state, Subject::Device(&id), from).await?;
+    let CountedActivity { counts: activity, recent } =
+        mesh::activity(&state, Subject::Device(&id), from).await?;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_device(&id));
     }
@@ -178,6 +181,7 @@ pub(crate) async fn device(
         history: &profile.history,
         holdings: &profile.holdings,
         activity: &activity,
+        recent: &recent,
         sessions: &sessions,
         changes: &changes,
         since,
