@@ -1,4 +1,4 @@
-//! The HTTP API as types: what a server answers, and what it is asked.
+//! The HTTP API as types: what a server answers, what it is asked, and a client that asks.
 //!
 //! ```
 //! use meshtrail_api::sessions::{SessionState, SessionsPage};
@@ -14,11 +14,13 @@
 //! - Answers ignore members that this version does not know, and keep words that it does not know; requests are strict:
 //!   an older server names what it can't read.
 //! - Pages are generic over their items, so that a caller can keep each item's JSON as it was sent.
-//! - Feature `schema`: OpenAPI schemas of the types, for the server.
+//! - Feature `schema`: OpenAPI schemas of the types, for the server. Feature `client`: `client`, the HTTP client.
 //!
 //! No conversion from anything but the event model: a server makes these types from what it knows.
 
 pub mod changes;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod completions;
 pub mod counts;
 pub mod devices;
