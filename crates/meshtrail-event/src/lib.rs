@@ -19,6 +19,7 @@
 //! - [`Kind`] and [`Family`]: the event kinds, and which of them share a table.
 //! - [`Detail`]: the members of one family.
 //! - [`Layout`]: a family's members as typed columns, for columnar storage.
+//! - [`DeviceState`], [`UserState`]: the whole state of a device or a person, as events about them carry it.
 //! - [`Timestamp`]: an instant in UTC, to the nanosecond.
 //! - [`text`]: safe display of text that comes from other machines, and lists in sentences.
 //!
@@ -33,6 +34,7 @@ mod layout;
 mod open_enum;
 mod party;
 mod schema;
+mod state;
 pub mod text;
 mod time;
 
@@ -46,4 +48,5 @@ pub use kind::{Family, Kind};
 pub use layout::{Column, ColumnType, Layout, Member};
 pub use party::{Actor, Claim, Device, Identity, IdentityStatus, Outcome, Person, Target};
 pub use schema::json_schema;
+pub use state::{DeviceState, UserState};
 pub use time::{TimeError, Timestamp};

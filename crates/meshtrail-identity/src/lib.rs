@@ -39,7 +39,6 @@ mod loopback;
 mod own_node;
 mod resolution;
 mod resolver;
-mod state;
 mod subject;
 
 pub use claim::ClaimCheck;
@@ -53,8 +52,8 @@ pub use local_api::{
     BackendState, Bus, CurrentTailnet, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers,
     Status, StatusPeer, UserProfile, WhoIs, is_tailnet_address,
 };
+pub use meshtrail_event::{DeviceState, UserState};
 pub use own_node::{Arrival, OwnNode};
 pub use resolution::{Resolution, ResolutionStatus, Unresolved};
 pub use resolver::{QueryScope, Resolver, ResolverConfig};
-pub use state::{DeviceState, UserState};
 pub use subject::{Contradiction, Owner, Provider, Subject};

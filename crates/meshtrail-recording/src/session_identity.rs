@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// The protocol of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionKind {
     /// A shell or command over SSH.
     Ssh,

@@ -1,11 +1,10 @@
-//! [`Session`]: the public description of one recorded session, as the API and the console show it.
+//! [`Session`]: what is known of one recorded session.
 //!
 //! Made from memory while the session is not sealed, from its terminal event after that.
 
 use meshtrail_event::{
     Actor, Detail, Event, EventId, Identity, Kind, SessionFacts, SessionId, Target, Timestamp,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::End,
@@ -13,8 +12,7 @@ use crate::{
 };
 
 /// The state of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionState {
     /// Bytes may still be received.
     Live,
@@ -37,7 +35,7 @@ impl From<End> for SessionState {
 }
 
 /// One recorded session. `identity` tells whether the actor is self-reported. Texts in it are from other machines.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Session {
     /// The session's id.
     pub id: SessionId,
@@ -52,73 +50,52 @@ pub struct Session {
     /// The source and the status of the actor's identity.
     pub identity: Identity,
     /// The command; absent for a shell.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// When it started, by the recorder's clock.
     pub started: Timestamp,
     /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
     /// The number of received bytes; of a live session, of durable bytes.
     pub bytes: u64,
     /// SHA-256 of the received bytes of a session that ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// Columns of the first terminal.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u64>,
     /// Rows of the first terminal.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u64>,
     /// The terminal's type.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub terminal: Option<String>,
     /// The local account used.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub local_user: Option<String>,
     /// The requested user name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_user: Option<String>,
     /// Why it ended, where the state alone does not say it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The data that this kind of client does not send.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_seen: Vec<String>,
     /// Errors in the stream, in words.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anomalies: Vec<String>,
     /// The terminal event.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
     /// The terminal event's index, where it was read from the trail.
-    #[serde(skip)]
     pub index: Option<u64>,
     /// The start event.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_event: Option<EventId>,
     /// The number of its marks so far.
     pub marks: u64,
     /// `address:port` of the node that recorded.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// The node that recorded, by its full name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded_by: Option<String>,
     /// The SSH connection, which its sessions share.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// The version of the recorder protocol: `v1` or `v2`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     /// The origin of an imported recording; absent for one that was recorded here.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<String>,
     /// SHA-256 of its index, where the terminal event names one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub index_sha256: Option<String>,
     /// When the last bytes of a live session were received.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_output: Option<Timestamp>,
 }
 

@@ -8,8 +8,8 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use meshtrail_api::problem::ProblemBody;
 use meshtrail_event::text::with_causes;
-use serde::Serialize;
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -27,25 +27,6 @@ pub struct Problem {
     pub field: Option<String>,
     /// The cause, which is only logged.
     pub cause: Option<String>,
-}
-
-/// A problem as it is sent.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ProblemBody {
-    /// A URI that names the kind of problem: `urn:meshtrail:problem:…`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// What kind of problem it is, in a few words.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What happened this time and what to do next.
-    pub detail: String,
-    /// Which part of the request is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// The id under which the server's log has more.
-    pub id: String,
 }
 
 impl Problem {

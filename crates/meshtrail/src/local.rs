@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
+use meshtrail_api::client::Client;
 use meshtrail_server::config::DEFAULT_DATA;
 use meshtrail_server::serve::discovery::DiscoveryFile;
 
+use crate::api::named_client;
 use crate::args::ApiSource;
-use crate::remote::Remote;
 
 /// How long a server on this machine may take to answer: long enough for a machine whose cores are all busy. The
 /// connection to a stopped server is refused at once.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// Finds a running server on this machine that serves the requested data.
-pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Remote>> {
+pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Client>> {
     let Some(discovery) =
         DiscoveryFile::read(&data_folder(source)).context("the note of the running server can't be read")?
     else {
@@ -25,8 +26,8 @@ pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Remote>>
     if source.store.as_ref().is_some_and(|store| store.contains("://") && *store != discovery.store) {
         return Ok(None);
     }
-    let open = Remote::new(&discovery.url, None)?;
-    let answer = open.send(http::Method::GET, "/api/v1/health", None);
+    let open = named_client(&discovery.url, None)?;
+    let answer = open.get("/api/v1/health");
     if !matches!(tokio::time::timeout(ANSWER_TIME, answer).await, Ok(Ok(_))) {
         return Ok(None);
     }
@@ -42,7 +43,7 @@ pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Remote>>
             .trim()
             .to_owned(),
     };
-    Ok(Some(Remote::new(&discovery.url, Some(token))?))
+    Ok(Some(named_client(&discovery.url, Some(token))?))
 }
 
 /// The folder of the machine-local state.

@@ -14,7 +14,6 @@ mod local;
 mod output;
 mod playback_clock;
 mod player;
-mod remote;
 mod terminal;
 mod units;
 

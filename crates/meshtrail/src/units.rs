@@ -10,11 +10,6 @@ pub(crate) fn format_time(time: Timestamp) -> String {
     format!("{} {}Z", &text[..10], &text[11..19])
 }
 
-/// A time from JSON, to the second; any other text stays as it is.
-pub(crate) fn format_time_text(text: &str) -> String {
-    text.parse().map_or_else(|_| text.to_owned(), format_time)
-}
-
 /// A duration: `42s`, `3m07s`, `2h05m`, `4d03h`.
 pub(crate) fn format_duration(span: Duration) -> String {
     let seconds = span.as_secs();

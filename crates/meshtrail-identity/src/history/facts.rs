@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use meshtrail_event::{Actor, Device, Person, Timestamp};
+use meshtrail_event::{Actor, Device, DeviceState, Person, Timestamp, UserState};
 
 use super::record::Mergeable;
-use crate::state::{DeviceState, UserState};
 
 /// Texts that many devices share, such as tags or routes.
 pub type Texts = Arc<[Arc<str>]>;

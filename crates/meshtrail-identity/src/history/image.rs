@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use meshtrail_event::Timestamp;
+use meshtrail_event::{DeviceState, Timestamp, UserState};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{DeviceFacts, PersonFacts};
@@ -14,7 +14,6 @@ use super::holders::RecordIndex;
 use super::learn::{Removal, indexed_spans};
 use super::record::{HasFacts, Record, Sighting, Track};
 use super::{DeviceRecord, DeviceVersion, History, Inner, PersonRecord, PersonVersion, Presence};
-use crate::state::{DeviceState, UserState};
 
 /// Why an image can't be used. The directory is as it was, empty.
 #[derive(Debug, thiserror::Error)]

@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use meshtrail_event::{Change, Detail, Event, EventId, Family, Kind, Outcome, Timestamp};
+use meshtrail_event::{
+    Change, Detail, DeviceState, Event, EventId, Family, Kind, Outcome, Timestamp, UserState,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use crate::state::{DeviceState, UserState};
 
 /// The type of an event's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

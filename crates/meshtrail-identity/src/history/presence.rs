@@ -5,11 +5,10 @@
 //!   ([`History::update_presence`]), for which no event is written. After a restart it is as old as the newest event.
 //! - The one of the later moment wins, independent of the order of updates.
 
-use meshtrail_event::Timestamp;
+use meshtrail_event::{DeviceState, Timestamp, UserState};
 use serde::{Deserialize, Serialize};
 
 use super::{History, Inner};
-use crate::state::{DeviceState, UserState};
 
 /// Whether something is connected, and when it was seen last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

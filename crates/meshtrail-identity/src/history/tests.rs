@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use meshtrail_event::{
-    Change, Detail, Draft, Event, EventId, IdentityStatus, Json, Kind, Outcome, Target, Timestamp,
+    Change, Detail, DeviceState, Draft, Event, EventId, IdentityStatus, Json, Kind, Outcome, Target,
+    Timestamp, UserState,
 };
 use proptest::prelude::*;
 
 use super::{DeviceAsOf, EventAddresses, History};
-use crate::state::{DeviceState, UserState};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_seconds(second).unwrap()

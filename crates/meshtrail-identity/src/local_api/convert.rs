@@ -1,7 +1,8 @@
 //! Converts the LocalAPI's responses to the common form of all providers.
 
+use meshtrail_event::{DeviceState, UserState};
+
 use super::shapes::{Node, Status, StatusPeer, UserProfile, WhoIs, address};
-use crate::state::{DeviceState, UserState};
 use crate::subject::{Owner, Subject, group_name, non_empty};
 
 impl WhoIs {

@@ -7,12 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
 use futures::TryStreamExt;
+use meshtrail_api::changes::{self as view, ChangeEventView, ChangeView, ChangesPage, ChangesQuery};
 use meshtrail_change::corroborate::{self, CorroboratedChange};
 use meshtrail_change::severity::{Severity, severity};
-use meshtrail_event::{Actor, Change, Event, Family, Identity, Target, Timestamp};
+use meshtrail_event::{Change, Event, Family, Timestamp};
 use meshtrail_query::instant;
 use meshtrail_trail::Scan;
-use serde::{Deserialize, Serialize};
 
 use super::events::{check_limit, parse_filter, unreadable};
 use crate::cursor;
@@ -34,110 +34,6 @@ const MAX_EVENTS: usize = 100_000;
 
 /// How far beyond the requested time events that corroborate a change are searched.
 const CORROBORATION_MARGIN: Duration = Duration::from_secs(86_400);
-
-/// Which changes, and how many.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct ChangesQuery {
-    /// A filter, such as `actor:alice@example.com kind:policy.*`; one that any event of a change meets.
-    pub q: Option<String>,
-    /// From when on: a time, or a span before now such as `7d`. Seven days without it.
-    pub since: Option<String>,
-    /// Until when: a time, or a span before now.
-    pub until: Option<String>,
-    /// Only what matters at least this much: `info`, `low`, `medium` or `high`.
-    #[param(value_type = Option<String>)]
-    pub severity: Option<Severity>,
-    /// Whether unified diffs are wanted.
-    pub diff: bool,
-    /// At most this many: 1 to 1000, 200 without it.
-    pub limit: Option<usize>,
-    /// Where the last answer's `next` left off.
-    pub cursor: Option<String>,
-}
-
-/// A page of changes, the newest first.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ChangesPage {
-    /// Each once, whoever told of it.
-    pub changes: Vec<ChangeView>,
-    /// Where the list goes on; absent at its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// From when on the trail was read, where the stretch holds more events than are read for one answer: ask for
-    /// what is older with `until`.
-    #[schema(value_type = Option<String>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_since: Option<Timestamp>,
-}
-
-/// One change.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ChangeView {
-    /// When it happened, as best known.
-    #[schema(value_type = String)]
-    pub time: Timestamp,
-    /// Where only snapshots tell of it: when it was still as before.
-    #[schema(value_type = Option<String>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Timestamp>,
-    /// What happened.
-    pub kind: String,
-    /// How much it matters.
-    #[schema(value_type = String)]
-    pub severity: Severity,
-    /// Who did it.
-    #[schema(value_type = Object)]
-    #[serde(skip_serializing_if = "Actor::is_empty")]
-    pub actor: Actor,
-    /// How they are known, or why not.
-    #[schema(value_type = Object)]
-    #[serde(skip_serializing_if = "Identity::is_empty")]
-    pub identity: Identity,
-    /// On what.
-    #[schema(value_type = Object)]
-    #[serde(skip_serializing_if = "Target::is_empty")]
-    pub target: Target,
-    /// How it went.
-    pub outcome: String,
-    /// A sentence a person would say.
-    pub summary: String,
-    /// What changed, one sentence each, where it has several parts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub lines: Vec<String>,
-    /// Whether there is a diff.
-    pub has_diff: bool,
-    /// The hunks of a unified diff, where they are asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub diff: Option<String>,
-    /// Every event that tells of it, the one that tells it best first.
-    #[serde(rename = "witnesses")]
-    pub events: Vec<ChangeEventView>,
-    /// The other records of the same operation.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<ChangeEventView>,
-}
-
-/// An event that tells of a change.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[schema(as = WitnessView)]
-pub struct ChangeEventView {
-    /// Who told: `audit-log`, `hec`, `webhook`, `snapshot`, `headscale`, `localapi`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
-    /// The event.
-    pub event: String,
-    /// Where it is in the trail.
-    pub index: u64,
-    /// When it says that it happened.
-    #[schema(value_type = String)]
-    pub time: Timestamp,
-    /// Its kind.
-    pub kind: String,
-    /// What it says.
-    pub summary: String,
-}
 
 /// Lists what changed in the mesh, each change once.
 #[utoipa::path(get, path = "/api/v1/changes", tag = "changes", params(ChangesQuery),
@@ -165,6 +61,7 @@ pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<Chang
     };
     let (filter, limit) = (parse_filter(query.q.as_deref())?, check_limit(query.limit, PAGE, MAX_PAGE)?);
     let question = format!("changes {:?} {:?} {:?} {filter}", query.since, query.until, query.severity);
+    let least = query.severity.as_ref().map(parse_severity).transpose()?;
     let before =
         query.cursor.as_deref().map(|text| parse_position(&cursor::read(&question, text)?)).transpose()?;
     let (rows, read_since) = read_events(state, range).await?;
@@ -178,7 +75,7 @@ pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<Chang
         let in_time = main.time >= floor && main.time < range.until;
         in_time
             && before.is_none_or(|before| place < before)
-            && query.severity.is_none_or(|least| own_severity >= least)
+            && least.is_none_or(|least| own_severity >= least)
             && (filter.is_everything() || group.all().any(|event| filter.matches(&leaves[event].1)))
     };
     let mut groups: Vec<CorroboratedChange> = corroborate::fold(&events).into_iter().filter(wanted).collect();
@@ -201,6 +98,13 @@ fn parse_time(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<
         })
     };
     text.filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
+fn parse_severity(severity: &view::Severity) -> Result<Severity, Problem> {
+    let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+    all.into_iter()
+        .find(|one| one.as_str() == severity.as_str())
+        .ok_or_else(|| Problem::bad_request("severity", "ask for info, low, medium, high or critical"))
 }
 
 /// Parses the position where the last page ended.
@@ -267,7 +171,7 @@ fn change_view(
         time: main.time,
         not_before: own.and_then(|change| change.not_before),
         kind: main.kind.to_string(),
-        severity: own.map_or(Severity::Info, |change| severity(main, change)),
+        severity: own.map_or(Severity::Info, |change| severity(main, change)).as_str().into(),
         actor: main.actor.clone(),
         identity: main.identity.clone(),
         target: main.target.clone(),

@@ -2,46 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use meshtrail_api::devices::{DeviceAnswer, DevicesAnswer};
+use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_event::Timestamp;
-use serde::Serialize;
 
-use super::listing::{ListQuery, LookBack};
+use super::listing;
 use crate::extract::ValidQuery;
-use crate::mesh::{self, Account, Activity, DeviceView, Holding, PropertyPeriod, Subject};
+use crate::mesh::{self, Subject};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// Devices.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct DevicesAnswer {
-    /// By name, each with who told of it and as of when.
-    #[schema(value_type = Vec<Object>)]
-    pub devices: Vec<DeviceView>,
-    /// How many fit what was asked for.
-    pub found: usize,
-    /// How many devices were ever known.
-    pub known: usize,
-}
-
-/// One device.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct DeviceAnswer {
-    /// Its id.
-    pub id: String,
-    /// As the directory knows it; absent where only events do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub device: Option<DeviceView>,
-    /// What each teller says of whose it is.
-    pub accounts: Vec<Account>,
-    /// What it was: name, owner or tags, addresses, routes, key over time.
-    pub history: Vec<PropertyPeriod>,
-    /// Who had its addresses, before and after.
-    pub holdings: Vec<Holding>,
-    /// What happened on and from it.
-    #[serde(rename = "doings")]
-    pub activity: Activity,
-}
 
 /// Lists the devices of the mesh, as they are or were at a moment.
 #[utoipa::path(get, path = "/api/v1/devices", tag = "directory", operation_id = "devices",
@@ -58,7 +27,7 @@ pub(crate) async fn list(
 ) -> Result<Json<DevicesAnswer>, Problem> {
     let listed = mesh::list_devices(&state, &query, Timestamp::now())?;
     let found = listed.rows.len();
-    let devices = query.page(listed.rows)?;
+    let devices = listing::page(&query, listed.rows)?;
     Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
 }
 
@@ -72,7 +41,8 @@ pub(crate) async fn show(
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
     let profile = mesh::device_profile(&state, &id, now);
-    let activity = mesh::activity(&state, Subject::Device(&id), query.start_time(now)?).await?;
+    let since = listing::start_time(&query, now)?;
+    let activity = mesh::activity(&state, Subject::Device(&id), since).await?.counts;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_device(&id));
     }

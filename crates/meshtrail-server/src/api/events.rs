@@ -1,7 +1,6 @@
 //! Events: query, show and send.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,16 +9,17 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use meshtrail_api::events::{EventsAnswer, EventsQuery, LateIdentity, Order, Taken};
 use meshtrail_event::text::shorten;
 use meshtrail_event::{Event, EventId};
 use meshtrail_query::{Filter, PageRequest, Start};
 use meshtrail_trail::ReadError;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::auth::Caller;
 use crate::cursor;
-use crate::directory::LateIdentity;
+use crate::directory;
 use crate::extract::{ValidQuery, bad_body, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -37,49 +37,6 @@ pub const MAX_PAGE: usize = 1000;
 
 /// How long computing a page may take, about.
 const BUDGET: Duration = Duration::from_secs(3);
-
-/// The order of a list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// Newest first.
-    #[default]
-    Newest,
-    /// Oldest first.
-    Oldest,
-}
-
-/// Which events, and how many.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct EventsQuery {
-    /// A filter, such as `actor:alice@example.com kind:ssh.* since:24h`.
-    pub q: Option<String>,
-    /// At most this many: 1 to 1000, 100 without it.
-    pub limit: Option<usize>,
-    /// Where the last answer's `next` left off.
-    pub cursor: Option<String>,
-    /// Which end to begin at: `newest` or `oldest`.
-    pub order: Option<Order>,
-}
-
-/// A page of events.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct EventsAnswer {
-    /// The leaves, byte for byte as they are proven.
-    #[schema(value_type = Vec<Object>)]
-    pub events: Vec<Box<RawValue>>,
-    /// Where each is in the trail.
-    pub indexes: Vec<u64>,
-    /// What became known of these events' people after they were written, by event id; a leaf itself never changes.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = Object)]
-    pub learned: BTreeMap<String, Arc<LateIdentity>>,
-    /// Where the list goes on; absent at its end. A page can be short, or empty, and still have a next one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
 
 /// A page of events, for the console and the API.
 pub(crate) struct EventsPage {
@@ -115,7 +72,7 @@ pub(crate) async fn list(
 }
 
 /// The late identities of these events, by event id.
-fn late_identities(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, Arc<LateIdentity>> {
+fn late_identities(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, LateIdentity> {
     #[derive(Deserialize)]
     struct Named {
         id: EventId,
@@ -124,7 +81,21 @@ fn late_identities(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, 
         return BTreeMap::new();
     }
     let ids = rows.iter().filter_map(|(_, leaf)| serde_json::from_slice::<Named>(leaf).ok());
-    ids.filter_map(|named| Some((named.id.to_string(), state.late_identities().get(&named.id)?))).collect()
+    let late = |named: Named| {
+        let late = state.late_identities().get(&named.id)?;
+        Some((named.id.to_string(), late_identity(&late)))
+    };
+    ids.filter_map(late).collect()
+}
+
+fn late_identity(late: &directory::LateIdentity) -> LateIdentity {
+    LateIdentity {
+        learned_event: late.learned_event.clone(),
+        actor: late.actor.clone(),
+        identity: late.identity.clone(),
+        target_device: late.target_device.clone(),
+        target_person: late.target_person.clone(),
+    }
 }
 
 /// Parses a filter; the problem says what is wrong with it.
@@ -143,7 +114,8 @@ pub(crate) fn check_limit(requested: Option<usize>, default: usize, max: usize) 
 
 /// One event, byte for byte as it is proven.
 #[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events", params(("id" = String, Path)),
-    responses((status = 200, description = "The leaf: RFC 8785 canonical JSON", body = Object)))]
+    responses((status = 200, description = "The leaf: RFC 8785 canonical JSON",
+        body = meshtrail_api::schema::Event)))]
 pub(crate) async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id: EventId = parse_field("id", &id)?;
     let (index, leaf) = leaf(&state, &id).await?;
@@ -201,15 +173,6 @@ pub(crate) async fn id_at(state: &AppState, index: u64) -> Result<EventId, Probl
 pub(crate) fn unreadable(error: &dyn std::error::Error) -> Problem {
     Problem::unavailable("the trail can't be read here; `meshtrail verify --all` tells what is wrong")
         .because(error)
-}
-
-/// How many events were taken.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Taken {
-    /// Events that are in the trail now and were not before.
-    pub accepted: usize,
-    /// Events that were in the trail already: sending them again did nothing.
-    pub duplicates: usize,
 }
 
 /// Takes events from a sender: a JSON array, or one event per line. Durable when answered; sending again is safe.

@@ -5,11 +5,12 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use meshtrail_api::exports::{Export as ExportView, ExportList, NewExport};
+use meshtrail_api::query::AnswerFormat;
 use meshtrail_event::{Kind, Own, Timestamp};
-use serde::{Deserialize, Serialize};
 use tokio_util::io::ReaderStream;
 
-use super::query::{AnswerFormat, truncate_question};
+use super::query::{truncate_question, worker_format};
 use crate::audit_log::Entry;
 use crate::auth::Caller;
 use crate::exports::{Export, ExportContent, Progress};
@@ -17,37 +18,15 @@ use crate::extract::ValidJson;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// What is to be exported: `sql`, or `filter`.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewExport {
-    /// One `select`: its answer is exported.
-    #[serde(default)]
-    pub sql: Option<String>,
-    /// A filter: the leaves that it lets through are exported byte for byte, one a line.
-    #[serde(default)]
-    pub filter: Option<String>,
-    /// How an answer in SQL is written; leaves are always `jsonl`.
-    #[serde(default)]
-    pub format: AnswerFormat,
-}
-
-/// The exports there are.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ExportList {
-    /// Each, the newest first.
-    pub exports: Vec<Export>,
-}
-
 /// Begins an export.
 #[utoipa::path(post, path = "/api/v1/exports", tag = "exports", request_body = NewExport,
-    responses((status = 202, body = Export)))]
+    responses((status = 202, body = ExportView)))]
 pub(crate) async fn create(
     State(state): State<AppState>,
     caller: Caller,
     ValidJson(new): ValidJson<NewExport>,
-) -> Result<(StatusCode, Json<Export>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(start(&state, &caller, new).await?)))
+) -> Result<(StatusCode, Json<ExportView>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(start(&state, &caller, new).await?.into())))
 }
 
 /// Starts an export for `caller`; the request is in the trail on return.
@@ -87,7 +66,7 @@ async fn parse_request(
                 AnswerFormat::Rows => {
                     return Err(Problem::bad_request("format", "a file is jsonl, csv, csv-safe or parquet"));
                 }
-                format => meshtrail_worker::Format::from(format),
+                format => worker_format(format),
             };
             state.sql().check(asker, &sql).await?;
             Ok((ExportContent::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))
@@ -105,20 +84,40 @@ async fn parse_request(
     }
 }
 
+impl From<Export> for ExportView {
+    fn from(export: Export) -> ExportView {
+        ExportView {
+            bytes: export.bytes,
+            by: export.by,
+            error: export.error,
+            finished: export.finished,
+            format: export.format,
+            id: export.id,
+            looked_at: export.looked_at,
+            of: export.of,
+            progress: export.progress.name().into(),
+            question: export.question,
+            rows: export.rows,
+            sha256: export.sha256,
+            started: export.started,
+        }
+    }
+}
+
 /// Lists the exports there are.
 #[utoipa::path(get, path = "/api/v1/exports", tag = "exports", responses((status = 200, body = ExportList)))]
 pub(crate) async fn list(State(state): State<AppState>) -> Json<ExportList> {
-    Json(ExportList { exports: state.exports().list() })
+    Json(ExportList { exports: state.exports().list().into_iter().map(ExportView::from).collect() })
 }
 
 /// One export, and how far it is.
 #[utoipa::path(get, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
-    responses((status = 200, body = Export)))]
+    responses((status = 200, body = ExportView)))]
 pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Result<Json<Export>, Problem> {
-    state.exports().get(&id).map(Json).ok_or_else(|| unknown(&id))
+) -> Result<Json<ExportView>, Problem> {
+    state.exports().get(&id).map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
 }
 
 /// The file of an export that is whole.
@@ -151,18 +150,18 @@ pub(crate) async fn file(
 
 /// Gives up an export that is being made, or removes one that is done with.
 #[utoipa::path(delete, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
-    responses((status = 200, body = Export)))]
+    responses((status = 200, body = ExportView)))]
 pub(crate) async fn remove(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Export>, Problem> {
+) -> Result<Json<ExportView>, Problem> {
     state.exports().get(&id).ok_or_else(|| unknown(&id))?;
     let entry = Entry::new(Kind::MeshtrailConfigChanged, "export removed").with_target("export", &id, "");
     state.audit_log().write(&caller, entry).await?;
     let removed = state.exports().remove(&id);
     let failed = |error: std::io::Error| Problem::internal("the export's file stays").because(&error);
-    removed.map_err(failed)?.map(Json).ok_or_else(|| unknown(&id))
+    removed.map_err(failed)?.map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
 }
 
 fn unknown(id: &str) -> Problem {

@@ -3,26 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use meshtrail_event::Timestamp;
+use meshtrail_api::health::Health;
 use meshtrail_trail::State as TrailState;
-use serde::{Deserialize, Serialize};
 
 use crate::state::AppState;
-
-/// That the server answers, and which it is.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Health {
-    /// `ok`; `full` or `stopped` while the trail takes no events; `read-only` where it is only read.
-    pub status: String,
-    /// The version of this server.
-    pub version: String,
-    /// When it started.
-    #[schema(value_type = String)]
-    pub started: Timestamp,
-    /// Only of a demo: that all of it is made up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub demo: Option<String>,
-}
 
 /// Whether the server answers and its trail takes events; 503 when it does not.
 #[utoipa::path(get, path = "/api/v1/health", tag = "server",

@@ -10,9 +10,9 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use futures::StreamExt;
 use http::StatusCode;
+use meshtrail_api::sessions::{ImportAnswer, ImportQuery};
 use meshtrail_event::{Kind, SessionId, Timestamp};
 use meshtrail_recording::{Import, ImportError, ImportOutcome, MAX_IMPORT, SessionState};
-use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::audit_log::Entry;
@@ -21,38 +21,8 @@ use crate::extract::ValidQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// Where a recording comes from.
-#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ImportQuery {
-    /// Where it lay, as it will stand in its event: a path, or `s3://bucket/key`.
-    pub from: String,
-    /// The node that recorded it, by id or name, where its place tells.
-    pub node: Option<String>,
-    /// When it began, where its name tells: RFC 3339.
-    pub started: Option<String>,
-}
-
-/// What became of a recording that was handed in.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ImportAnswer {
-    /// `imported`, or `known` where the same bytes were here.
-    pub outcome: String,
-    /// The session.
-    pub session: String,
-    /// Of an imported one, how it ended: `ended` or `interrupted`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// Why it is not whole, where it is not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl ImportAnswer {
-    fn for_known(session: &SessionId) -> ImportAnswer {
-        ImportAnswer { outcome: "known".to_owned(), session: session.to_string(), state: None, reason: None }
-    }
+fn known(session: &SessionId) -> ImportAnswer {
+    ImportAnswer { outcome: "known".to_owned(), session: session.to_string(), state: None, reason: None }
 }
 
 /// The session that has exactly these bytes.
@@ -67,7 +37,7 @@ pub(crate) async fn find(
         return Err(Problem::bad_request("sha256", "a SHA-256 is 64 hexadecimal digits"));
     }
     match state.recordings().find_by_sha256(&sha256).await {
-        Ok(Some(session)) => Ok(Json(ImportAnswer::for_known(&session))),
+        Ok(Some(session)) => Ok(Json(known(&session))),
         Ok(None) => Err(Problem::not_found("no recording has these bytes")),
         Err(error) => Err(Problem::unavailable("the trail can't be read now").because(&error)),
     }
@@ -101,7 +71,7 @@ pub(crate) async fn import(
         history: state.history(),
     };
     match state.recordings().import(import).await.map_err(import_problem)? {
-        ImportOutcome::Existing(session) => Ok((StatusCode::OK, Json(ImportAnswer::for_known(&session)))),
+        ImportOutcome::Existing(session) => Ok((StatusCode::OK, Json(known(&session)))),
         ImportOutcome::New(session) => {
             let mut entry = Entry::new(Kind::MeshtrailImported, "recording").with_session(&session.id);
             entry.own.source = Some(query.from);

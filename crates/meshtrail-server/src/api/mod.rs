@@ -95,7 +95,7 @@ pub(crate) fn document() -> OpenApi {
             description = "Who accessed what, what did they do, when, and can you prove it?",
             license(name = "Apache-2.0", identifier = "Apache-2.0")
         ),
-        components(schemas(crate::problem::ProblemBody)),
+        components(schemas(meshtrail_api::problem::ProblemBody)),
         security(("token" = []))
     )]
     struct Document;

@@ -2,56 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use meshtrail_api::directory::{ListQuery, LookBack};
+use meshtrail_api::people::{PeopleAnswer, PersonAnswer, PersonListItem};
 use meshtrail_event::Timestamp;
-use serde::Serialize;
 
-use super::listing::{ListQuery, LookBack};
+use super::listing;
 use crate::extract::ValidQuery;
-use crate::mesh::{self, Activity, DeviceView, PersonView, PropertyPeriod, Subject};
+use crate::mesh::{self, Subject};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// A person as the directory knows them.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = PersonView)]
-pub struct PersonListItem {
-    /// The state, who told it and as of when.
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    pub person: PersonView,
-    /// How many devices are theirs.
-    pub devices: usize,
-}
-
-/// People.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct PeopleAnswer {
-    /// By login.
-    pub people: Vec<PersonListItem>,
-    /// How many fit what was asked for.
-    pub found: usize,
-    /// How many people were ever known.
-    pub known: usize,
-}
-
-/// One person.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct PersonAnswer {
-    /// The login, as it is known.
-    pub login: String,
-    /// As the directory knows them; absent where only events do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub person: Option<PersonView>,
-    /// The devices that are theirs.
-    #[schema(value_type = Vec<Object>)]
-    pub devices: Vec<DeviceView>,
-    /// What they were: role, status, groups, name over time.
-    pub history: Vec<PropertyPeriod>,
-    /// What they did.
-    #[serde(rename = "doings")]
-    pub activity: Activity,
-}
 
 /// Lists the people of the mesh, as they are or were at a moment.
 #[utoipa::path(get, path = "/api/v1/people", tag = "directory", operation_id = "people",
@@ -67,7 +26,7 @@ pub(crate) async fn list(
 ) -> Result<Json<PeopleAnswer>, Problem> {
     let listed = mesh::list_people(&state, &query, Timestamp::now())?;
     let found = listed.rows.len();
-    let rows = query.page(listed.rows)?;
+    let rows = listing::page(&query, listed.rows)?;
     let people =
         rows.into_iter().map(|row| PersonListItem { person: row.person, devices: row.devices }).collect();
     Ok(Json(PeopleAnswer { people, found, known: listed.known }))
@@ -83,7 +42,8 @@ pub(crate) async fn show(
 ) -> Result<Json<PersonAnswer>, Problem> {
     let now = Timestamp::now();
     let profile = mesh::person_profile(&state, &login, now);
-    let activity = mesh::activity(&state, Subject::Person(&login), query.start_time(now)?).await?;
+    let since = listing::start_time(&query, now)?;
+    let activity = mesh::activity(&state, Subject::Person(&login), since).await?.counts;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_person(&login));
     }

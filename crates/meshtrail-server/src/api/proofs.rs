@@ -5,105 +5,15 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use meshtrail_api::proofs::{Consistency, Head, Inclusion, ProofAnswer, ProofQuery};
 use meshtrail_event::EventId;
 use meshtrail_trail::store::GetError;
 use meshtrail_trail::tree::{Bundle, TileId};
 use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint};
-use serde::{Deserialize, Serialize};
 
 use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// A signed head of the trail.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Head {
-    /// The trail's origin line.
-    pub origin: String,
-    /// Events in the trail.
-    pub size: u64,
-    /// The root hash, in hex.
-    pub root: String,
-    /// The signed note, as C2SP tlog-checkpoint has it.
-    pub note: String,
-    /// The key that signs it.
-    pub vkey: String,
-}
-
-/// What to prove: an event by id or index, or consistency from an older size.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ProofQuery {
-    /// The event's id.
-    pub event: Option<String>,
-    /// The event's index.
-    pub index: Option<u64>,
-    /// In the trail of this size; the newest checkpoint's without it.
-    pub size: Option<u64>,
-    /// Consistency from this size.
-    pub from: Option<u64>,
-    /// Consistency up to this size; the newest checkpoint's without it.
-    pub to: Option<u64>,
-}
-
-/// That an event is in the trail.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Inclusion {
-    /// `inclusion`
-    #[serde(rename = "type")]
-    pub of_type: String,
-    /// The event.
-    pub event_id: String,
-    /// Where it is.
-    pub index: u64,
-    /// SHA-256 of 0x00 and the leaf, in hex.
-    pub leaf_hash: String,
-    /// Events in the tree.
-    pub size: u64,
-    /// The tree's root, in hex.
-    pub root: String,
-    /// The siblings on the way up, lowest first, in hex.
-    pub hashes: Vec<String>,
-    /// The signed checkpoint of that size; absent when another size was asked for than is signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The key that signs it.
-    pub vkey: String,
-}
-
-/// That an older trail is the beginning of a newer one.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Consistency {
-    /// `consistency`
-    #[serde(rename = "type")]
-    pub of_type: String,
-    /// Events in the older trail.
-    pub from: u64,
-    /// Events in the newer trail.
-    pub to: u64,
-    /// The older root, in hex.
-    pub from_root: String,
-    /// The newer root, in hex.
-    pub to_root: String,
-    /// The nodes that lead to both, in hex.
-    pub hashes: Vec<String>,
-    /// The signed checkpoint of the newer size; absent when another size was asked for than is signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The key that signs it.
-    pub vkey: String,
-}
-
-/// Either proof.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[serde(untagged)]
-pub enum ProofAnswer {
-    /// That an event is in the trail.
-    Inclusion(Inclusion),
-    /// That an older trail is the beginning of a newer one.
-    Consistency(Consistency),
-}
 
 /// The newest signed head of the trail; as the note alone with `Accept: text/plain`.
 #[utoipa::path(get, path = "/api/v1/checkpoint", tag = "proofs", responses((status = 200, body = Head)))]
@@ -121,7 +31,8 @@ pub(crate) async fn checkpoint(
 
 /// The newest signed head of the trail.
 pub(crate) async fn head(state: &AppState) -> Result<Head, Problem> {
-    Ok(Head::from(newest_checkpoint(state).await?))
+    let SignedCheckpoint { origin, size, root, note, vkey, .. } = newest_checkpoint(state).await?;
+    Ok(Head { origin, size, root: root.to_string(), note, vkey })
 }
 
 async fn newest_checkpoint(state: &AppState) -> Result<SignedCheckpoint, Problem> {
@@ -151,13 +62,6 @@ fn checkpoint_problem(error: ProofError) -> Problem {
         )
         .because(&error),
         _ => proof_problem(error),
-    }
-}
-
-impl From<SignedCheckpoint> for Head {
-    fn from(signed: SignedCheckpoint) -> Head {
-        let SignedCheckpoint { origin, size, root, note, vkey, .. } = signed;
-        Head { origin, size, root: root.to_string(), note, vkey }
     }
 }
 

@@ -11,9 +11,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, header};
+use meshtrail_api::query::{AnswerFormat, Question};
 use meshtrail_event::{Kind, Own};
 use meshtrail_worker::{AnswerStream, Budget, Fault, Format, QueryError};
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit_log::Entry;
@@ -28,50 +28,14 @@ const MAX_RECORDED: usize = 8 << 10;
 /// The longest time limit that a request may set, in seconds.
 const MAX_SECONDS: u64 = 3600;
 
-/// How an answer is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AnswerFormat {
-    /// One JSON object a line.
-    #[default]
-    Jsonl,
-    /// Comma-separated values with headings; every value exactly as it is.
-    Csv,
-    /// The same for spreadsheets: a text that one would take for a formula begins with an apostrophe.
-    #[serde(rename = "csv-safe")]
-    CsvSafe,
-    /// A Parquet file.
-    Parquet,
-    /// A line that names the columns, one JSON array a row, and a line that counts them.
-    Rows,
-}
-
-/// A question in SQL.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Question {
-    /// One `select` over the tables of docs/sql.md.
-    pub sql: String,
-    /// How the answer is written; `jsonl` without it.
-    #[serde(default)]
-    pub format: AnswerFormat,
-    /// At most this many rows; without it, as many as the server allows.
-    #[serde(default)]
-    pub limit: Option<u64>,
-    /// Seconds it may take, 1 to 3600; without it, as long as the server allows.
-    #[serde(default)]
-    pub timeout: Option<u64>,
-}
-
-impl From<AnswerFormat> for Format {
-    fn from(format: AnswerFormat) -> Format {
-        match format {
-            AnswerFormat::Jsonl => Format::JsonLines,
-            AnswerFormat::Csv => Format::Csv,
-            AnswerFormat::CsvSafe => Format::CsvSafe,
-            AnswerFormat::Parquet => Format::Parquet,
-            AnswerFormat::Rows => Format::Rows,
-        }
+/// The worker's name for a format.
+pub(crate) fn worker_format(format: AnswerFormat) -> Format {
+    match format {
+        AnswerFormat::Jsonl => Format::JsonLines,
+        AnswerFormat::Csv => Format::Csv,
+        AnswerFormat::CsvSafe => Format::CsvSafe,
+        AnswerFormat::Parquet => Format::Parquet,
+        AnswerFormat::Rows => Format::Rows,
     }
 }
 
@@ -85,7 +49,7 @@ pub(crate) async fn query(
 ) -> Result<Response, Problem> {
     let budget = budget(&question, state.sql().budget())?;
     record_query(&state, &caller, "query", &question.sql).await?;
-    let format = Format::from(question.format);
+    let format = worker_format(question.format);
     let asker = caller.who.to_string();
     let question =
         meshtrail_worker::Query { asker, sql: question.sql, format, budget, limit: question.limit };

@@ -9,10 +9,10 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures::StreamExt;
 use http::{HeaderValue, header};
+use meshtrail_api::recordings::{CastQuery, KillRequest, Killed, Purpose, RecordingQuery};
 use meshtrail_event::text::visible;
 use meshtrail_event::{Kind, SessionId};
 use meshtrail_recording::FollowEvent;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::{sessions, sse};
@@ -26,61 +26,6 @@ const ASCIICAST: &str = "application/x-asciicast";
 
 /// The longest reason or message, in bytes.
 const MAX_TEXT: usize = 2000;
-
-/// What a recording is wanted for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Purpose {
-    /// To take it away.
-    #[default]
-    Export,
-    /// To play it in the page that asks.
-    View,
-    /// To compare it with what the trail says of it.
-    Verify,
-}
-
-/// What a recording is wanted for.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct RecordingQuery {
-    /// `export`, `view` for a page that plays it, or `verify`: goes into the trail.
-    #[serde(rename = "for")]
-    #[param(rename = "for")]
-    pub purpose: Purpose,
-}
-
-/// Where to begin playing.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct CastQuery {
-    /// Seconds from the start.
-    pub from: Option<f64>,
-}
-
-/// How to end a session.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KillRequest {
-    /// What the node is told, for its log; the person sees the message of the SSH policy.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// Why: goes into the trail.
-    pub reason: String,
-}
-
-/// What was done to end a session.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Killed {
-    /// The session.
-    pub session: String,
-    /// What the person in it was told.
-    pub message: String,
-    /// What follows from it, in words.
-    pub effect: String,
-}
 
 /// The received bytes, exactly.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/recording", tag = "recordings",

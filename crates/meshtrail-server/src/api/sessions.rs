@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use meshtrail_api::sessions::{self as view, SessionsPage, SessionsQuery};
 use meshtrail_event::text::visible;
 use meshtrail_event::{Detail, Draft, EventId, Kind, SessionFacts, SessionId};
 use meshtrail_recording::{Cursor, KillError, ReadError, Session, SessionKind, SessionState};
-use serde::{Deserialize, Serialize};
 
 use crate::auth::Caller;
 use crate::cursor;
@@ -69,30 +69,11 @@ const PAGE: usize = 50;
 /// The most sessions on a page.
 pub const MAX_PAGE: usize = 500;
 
-/// Which sessions, and how many.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct SessionsQuery {
-    /// A filter, such as `actor:alice@example.com since:24h`.
-    pub q: Option<String>,
-    /// Only sessions in this state: `live`, `ended`, `interrupted` or `failed`.
-    pub state: Option<String>,
-    /// At most this many: 1 to 500, 50 without it.
-    pub limit: Option<usize>,
-    /// Where the last answer's `next` left off. All pages of a list are of the moment of its first.
-    pub cursor: Option<String>,
-}
-
-/// A page of sessions.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct SessionsPage {
-    /// Live ones first, then the newest.
-    #[schema(value_type = Vec<Object>)]
-    pub sessions: Vec<Session>,
-    /// Where the list goes on; absent at its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+/// A page of sessions, for the console and the API.
+pub(crate) struct SessionList {
+    pub(crate) sessions: Vec<Session>,
+    /// The cursor of the next page.
+    pub(crate) next: Option<String>,
 }
 
 /// Lists sessions: live ones first, then the newest.
@@ -102,21 +83,64 @@ pub(crate) async fn list(
     State(state): State<AppState>,
     ValidQuery(query): ValidQuery<SessionsQuery>,
 ) -> Result<Json<SessionsPage>, Problem> {
-    Ok(Json(page(&state, &query).await?))
+    let SessionList { sessions, next } = page(&state, &query).await?;
+    Ok(Json(SessionsPage { sessions: sessions.into_iter().map(session_view).collect(), next }))
 }
 
 /// One session.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
-    responses((status = 200, body = Object)))]
+    responses((status = 200, body = view::Session)))]
 pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Result<Json<Session>, Problem> {
-    Ok(Json(find(&state, &parse_field("id", &id)?).await?))
+) -> Result<Json<view::Session>, Problem> {
+    Ok(Json(session_view(find(&state, &parse_field("id", &id)?).await?)))
+}
+
+fn session_view(session: Session) -> view::Session {
+    view::Session {
+        id: session.id,
+        kind: match session.kind {
+            SessionKind::Ssh => view::SessionKind::Ssh,
+            SessionKind::Kube => view::SessionKind::Kube,
+        },
+        state: match session.state {
+            SessionState::Live => view::SessionState::Live,
+            SessionState::Ended => view::SessionState::Ended,
+            SessionState::Interrupted => view::SessionState::Interrupted,
+            SessionState::Failed => view::SessionState::Failed,
+        },
+        actor: session.actor,
+        target: session.target,
+        identity: session.identity,
+        command: session.command,
+        started: session.started,
+        ended: session.ended,
+        bytes: session.bytes,
+        sha256: session.sha256,
+        width: session.width,
+        height: session.height,
+        terminal: session.terminal,
+        local_user: session.local_user,
+        ssh_user: session.ssh_user,
+        reason: session.reason,
+        not_seen: session.not_seen,
+        anomalies: session.anomalies,
+        event: session.event,
+        started_event: session.started_event,
+        marks: session.marks,
+        peer: session.peer,
+        recorded_by: session.recorded_by,
+        connection: session.connection,
+        protocol: session.protocol,
+        imported_from: session.imported_from,
+        index_sha256: session.index_sha256,
+        last_output: session.last_output,
+    }
 }
 
 /// A page of sessions, for the console and the API.
-pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<SessionsPage, Problem> {
+pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<SessionList, Problem> {
     let filter = super::events::parse_filter(query.q.as_deref())?;
     let limit = super::events::check_limit(query.limit, PAGE, MAX_PAGE)?;
     let wanted = query.state.as_deref().map(parse_state).transpose()?;
@@ -132,7 +156,7 @@ pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<Sess
     let page =
         state.recordings().sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
-    Ok(SessionsPage { sessions: page.sessions, next })
+    Ok(SessionList { sessions: page.sessions, next })
 }
 
 fn parse_state(text: &str) -> Result<SessionState, Problem> {

@@ -7,9 +7,9 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
+use meshtrail_api::tokens::{MadeToken, NewToken, SignInLink, Token as TokenView, TokenList};
 use meshtrail_event::text::visible;
 use meshtrail_event::{Kind, Outcome, SourceName, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use crate::audit_log::Entry;
 use crate::auth::links::LINK_LIFETIME;
@@ -19,51 +19,10 @@ use crate::extract::{ValidJson, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
-/// What a new token shall be.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewToken {
-    /// What it is for, at most 100 bytes. A sender's name is the source whose events it may hand in.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// When it stops working; never, without it.
-    #[schema(value_type = Option<String>)]
-    #[serde(default)]
-    pub expires: Option<Timestamp>,
-}
-
-/// A new token, with its secret.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct MadeToken {
-    /// The token.
-    #[serde(flatten)]
-    pub token: Token,
-    /// The secret: shown here and never again.
-    pub secret: String,
-}
-
-/// The tokens in force.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct TokenList {
-    /// Each, oldest first.
-    pub tokens: Vec<Token>,
-}
-
-/// A link that signs one browser in.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct SignInLink {
-    /// The link.
-    pub url: String,
-    /// When it stops working.
-    #[schema(value_type = String)]
-    pub expires: Timestamp,
-}
-
 /// Lists the API tokens in force, without their secrets.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", responses((status = 200, body = TokenList)))]
 pub(crate) async fn list(State(state): State<AppState>) -> Json<TokenList> {
-    Json(TokenList { tokens: state.tokens().list() })
+    Json(TokenList { tokens: state.tokens().list().into_iter().map(TokenView::from).collect() })
 }
 
 /// Makes an API token. Its secret is in the answer and nowhere else.
@@ -75,24 +34,20 @@ pub(crate) async fn create(
     ValidJson(new): ValidJson<NewToken>,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     let now = Timestamp::now();
-    check(&new, now)?;
+    let role = check(&new, now)?;
     let shared = state.clone();
     let id = blocking(move || shared.tokens().reserve_id()).await?;
-    let what = format!("token created with the role {}", new.role);
+    let what = format!("token created with the role {role}");
     let entry = Entry::new(Kind::MeshtrailConfigChanged, &what).with_target("token", id.id(), &new.name);
     state.audit_log().write(&caller, entry.clone()).await?;
-    let request = TokenRequest {
-        name: new.name,
-        role: new.role,
-        expires: new.expires,
-        created_by: caller.who.to_string(),
-    };
+    let request =
+        TokenRequest { name: new.name, role, expires: new.expires, created_by: caller.who.to_string() };
     let shared = state.clone();
     let created = blocking(move || shared.tokens().create(id, request, now)).await;
     match created {
         Ok((token, secret)) => {
             let secret = secret.reveal().to_owned();
-            Ok((StatusCode::CREATED, Json(MadeToken { token, secret })))
+            Ok((StatusCode::CREATED, Json(MadeToken { token: token.into(), secret })))
         }
         Err(error) => {
             state.audit_log().write(&caller, entry.with_outcome(Outcome::Failure)).await?;
@@ -103,12 +58,12 @@ pub(crate) async fn create(
 
 /// Takes an API token out of force at once.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
-    responses((status = 200, body = Token)))]
+    responses((status = 200, body = TokenView)))]
 pub(crate) async fn revoke(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Token>, Problem> {
+) -> Result<Json<TokenView>, Problem> {
     let token = state.tokens().get(&id).ok_or_else(|| unknown(&id))?;
     let entry = Entry::new(Kind::MeshtrailConfigChanged, "token revoked").with_target(
         "token",
@@ -122,7 +77,7 @@ pub(crate) async fn revoke(
         return Err(error.into());
     }
     state.sign_ins().close_token(&id);
-    Ok(Json(token))
+    Ok(Json(token.into()))
 }
 
 /// Makes a one-time link that signs a browser on the server's own machine in, as admin.
@@ -139,18 +94,33 @@ pub(crate) async fn make_link(
     Ok((StatusCode::CREATED, Json(link)))
 }
 
-fn check(new: &NewToken, now: Timestamp) -> Result<(), Problem> {
+impl From<Token> for TokenView {
+    fn from(token: Token) -> TokenView {
+        TokenView {
+            id: token.id,
+            name: token.name,
+            role: token.role.name().into(),
+            created: token.created,
+            created_by: token.created_by,
+            expires: token.expires,
+        }
+    }
+}
+
+/// Checks a request; returns its role.
+fn check(new: &NewToken, now: Timestamp) -> Result<Role, Problem> {
+    let role = parse_field::<Role>("role", new.role.as_str())?;
     if new.name.trim().is_empty() || new.name.len() > MAX_NAME || visible(&new.name) != new.name {
         let detail = format!("a token's name is 1 to {MAX_NAME} bytes of visible text");
         return Err(Problem::bad_request("name", detail));
     }
-    if new.role == Role::Sender {
+    if role == Role::Sender {
         let _source: SourceName = parse_field("name", &new.name)?;
     }
     if new.expires.is_some_and(|expires| expires <= now) {
         return Err(Problem::bad_request("expires", "this moment has passed; name a later one"));
     }
-    Ok(())
+    Ok(role)
 }
 
 fn unknown(id: &str) -> Problem {

@@ -1,20 +1,9 @@
 //! The caller's own name, role and authentication method.
 
 use axum::Json;
-use serde::Serialize;
+use meshtrail_api::tokens::WhoAmI;
 
-use crate::auth::{AuthMethod, Caller, Role};
-
-/// Who the caller is here.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct WhoAmI {
-    /// By what name.
-    pub name: String,
-    /// With what role.
-    pub role: Role,
-    /// How they showed it: `token`, `cookie` or `files`.
-    pub via: String,
-}
+use crate::auth::{AuthMethod, Caller};
 
 /// Who the server takes the caller for.
 #[utoipa::path(get, path = "/api/v1/whoami", tag = "sign-in", responses((status = 200, body = WhoAmI)))]
@@ -24,5 +13,5 @@ pub(crate) async fn whoami(caller: Caller) -> Json<WhoAmI> {
         AuthMethod::Cookie => "cookie",
         AuthMethod::LocalFiles => "files",
     };
-    Json(WhoAmI { name: caller.who.to_string(), role: caller.role, via: via.to_owned() })
+    Json(WhoAmI { name: caller.who.to_string(), role: caller.role.name().into(), via: via.to_owned() })
 }

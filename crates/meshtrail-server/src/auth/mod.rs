@@ -23,9 +23,7 @@ pub use roles::{Grants, Principal};
 pub use secret::{Secret, SecretHash};
 
 /// What a person or a machine is to this server.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// A machine that may hand in events and nothing else; for tokens only.

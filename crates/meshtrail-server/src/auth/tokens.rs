@@ -24,7 +24,7 @@ pub const MAX_NAME: usize = 100;
 const VERSION: u32 = 1;
 
 /// One token, without its secret.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Token {
     /// What it is revoked by.
     pub id: String,
@@ -33,12 +33,10 @@ pub struct Token {
     /// What it may do.
     pub role: Role,
     /// When it was made.
-    #[schema(value_type = String)]
     pub created: Timestamp,
     /// Who made it.
     pub created_by: String,
     /// When it stops working, if ever.
-    #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires: Option<Timestamp>,
 }

@@ -4,11 +4,11 @@
 //! has a text alternative, and each day links to its events.
 
 use maud::{Markup, html};
+use meshtrail_api::directory::{Activity, Day};
 use meshtrail_event::Timestamp;
 
 use super::format;
 use super::page_filter::address;
-use crate::mesh::{Activity, Day};
 
 /// Width and height of an hour's cell.
 const CELL: u32 = 12;

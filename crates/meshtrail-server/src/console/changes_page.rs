@@ -1,6 +1,7 @@
 //! Changes in the mesh, by day: who did what, its severity, and the events that report it.
 
 use maud::{Markup, html};
+use meshtrail_api::changes::{ChangeEventView, ChangeView};
 use meshtrail_event::Timestamp;
 
 use super::components::RANGES;
@@ -9,7 +10,6 @@ use super::format;
 use super::layout::empty;
 use super::page_filter::{PageFilter, address, term, under};
 use super::people_page::FIRST_STEP;
-use crate::api::changes::{ChangeEventView, ChangeView};
 
 /// The content of the page.
 pub(crate) struct ChangesPage<'a> {

@@ -1,11 +1,11 @@
 //! Fragments that the pages about the mesh share: links to people and devices, counts, property history, time ranges.
 
 use maud::{Markup, html};
+use meshtrail_api::directory::{PropertyPeriod, TopValues, ValueCount};
 use meshtrail_event::{Timestamp, text};
 
 use super::format;
 use super::page_filter::{address, term, under};
-use crate::mesh::{PropertyPeriod, TopValues, ValueCount};
 
 /// The time ranges of a page, in days.
 pub(crate) const RANGES: &[(&str, u64)] = &[("24h", 1), ("7d", 7), ("30d", 30), ("90d", 90)];

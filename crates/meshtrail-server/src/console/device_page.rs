@@ -2,6 +2,7 @@
 //! addresses before and after.
 
 use maud::{Markup, html};
+use meshtrail_api::directory::{Account, Activity, DeviceView, Holding, PropertyPeriod};
 use meshtrail_event::{Event, Timestamp};
 
 use super::activity_chart::activity_chart;
@@ -12,7 +13,6 @@ use super::layout::empty;
 use super::page_filter::{address, term, under};
 use super::person_page::{changes, describe_conflict, describe_provenance, recent, sessions, summary};
 use super::view::SessionView;
-use crate::mesh::{Account, Activity, DeviceView, Holding, PropertyPeriod};
 
 /// The content of the page.
 pub(crate) struct DevicePage<'a> {
@@ -25,6 +25,8 @@ pub(crate) struct DevicePage<'a> {
     /// The holders of its addresses over time, including the device itself.
     pub(crate) holdings: &'a [Holding],
     pub(crate) activity: &'a Activity,
+    /// Its newest events: index and event.
+    pub(crate) recent: &'a [(u64, Event)],
     pub(crate) sessions: &'a [SessionView],
     /// Changes to the device: index and event.
     pub(crate) changes: &'a [(u64, Event)],
@@ -82,7 +84,7 @@ impl DevicePage<'_> {
                 }
                 (sessions(self.sessions, &term("device", self.id), "All its sessions", self.now))
                 (changes(self.changes, &term("device", self.id), self.now))
-                (recent(&activity.recent, &self.base(), self.now))
+                (recent(self.recent, &self.base(), self.now))
             } @else {
                 @let command = format!("meshtrail events query {}", format::shell_word(&self.base()));
                 (empty("Nothing in this time", "No event on or from this device is in the trail for it. The command line asks the same:", Some(&command)))

@@ -1,6 +1,7 @@
 //! The page of the list of devices: those in the mesh, and those removed from it.
 
 use maud::{Markup, html};
+use meshtrail_api::directory::DeviceView;
 use meshtrail_event::Timestamp;
 
 use super::components::{Slice, finder, owner, short_name};
@@ -8,7 +9,6 @@ use super::format;
 use super::layout::empty;
 use super::page_filter::{address, under};
 use super::people_page::FIRST_STEP;
-use crate::mesh::DeviceView;
 
 /// The content of the page.
 pub(crate) struct DevicesPage<'a> {

@@ -1,11 +1,12 @@
 //! The counts of the timeline: a histogram over time, and facets with the most frequent values.
 
 use maud::{Markup, html};
+use meshtrail_api::counts::{By, Extent, FacetValues, Histogram, Value};
 use meshtrail_event::Timestamp;
 
 use super::format;
 use super::page_filter::{PageFilter, term};
-use crate::api::events::counts::{By, Counts, Extent, FacetValues, Histogram, Value};
+use crate::api::events::counts::Counts;
 
 /// Bars of the histogram.
 const BARS: usize = 96;

@@ -5,6 +5,8 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
+use meshtrail_api::exports::NewExport;
+use meshtrail_api::query::AnswerFormat;
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
@@ -13,8 +15,7 @@ use super::layout::empty;
 use super::nav::Nav;
 use super::page_filter::under;
 use super::{components, format};
-use crate::api::exports::{NewExport, start};
-use crate::api::query::AnswerFormat;
+use crate::api::exports::start;
 use crate::auth::Caller;
 use crate::exports::{Export, Progress};
 use crate::problem::Problem;

@@ -5,7 +5,10 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::StatusCode;
-use meshtrail_change::severity::Severity;
+use meshtrail_api::changes::{ChangesPage as Changes, ChangesQuery, Severity};
+use meshtrail_api::directory::ListQuery;
+use meshtrail_api::events::EventsQuery;
+use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::Filter;
 use serde::Deserialize;
@@ -22,12 +25,9 @@ use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
 use super::view::SessionView;
-use crate::api::changes::{self, ChangesPage as Changes, ChangesQuery};
-use crate::api::events::{self, EventsQuery};
-use crate::api::listing::ListQuery;
-use crate::api::sessions::{self, SessionsQuery};
+use crate::api::{changes, events, sessions};
 use crate::auth::Caller;
-use crate::mesh::{self, Subject};
+use crate::mesh::{self, CountedActivity, Subject};
 use crate::network::{self, Grouping};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -105,7 +105,8 @@ pub(crate) async fn person(
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
     let profile = mesh::person_profile(&state, &login, now);
-    let activity = mesh::activity(&state, Subject::Person(&login), from).await?;
+    let CountedActivity { counts: activity, recent } =
+        mesh::activity(&state, Subject::Person(&login), from).await?;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_person(&login));
     }
@@ -117,6 +118,7 @@ pub(crate) async fn person(
         devices: &profile.devices,
         history: &profile.history,
         activity: &activity,
+        recent: &recent,
         sessions: &sessions,
         changes: &changes,
         since,
@@ -165,7 +167,8 @@ pub(crate) async fn device(
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
     let profile = mesh::device_profile(&state, &id, now);
-    let activity = mesh::activity(&state, Subject::Device(&id), from).await?;
+    let CountedActivity { counts: activity, recent } =
+        mesh::activity(&state, Subject::Device(&id), from).await?;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(mesh::unknown_device(&id));
     }
@@ -178,6 +181,7 @@ pub(crate) async fn device(
         history: &profile.history,
         holdings: &profile.holdings,
         activity: &activity,
+        recent: &recent,
         sessions: &sessions,
         changes: &changes,
         since,
@@ -226,14 +230,12 @@ pub(crate) async fn changes(
 }
 
 fn severity(word: &str) -> Result<Option<Severity>, Problem> {
-    let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-    match word {
-        "" => Ok(None),
-        word => {
-            all.into_iter().find(|one| one.as_str() == word).map(Some).ok_or_else(|| {
-                Problem::bad_request("severity", "ask for info, low, medium, high or critical")
-            })
+    match Severity::from(word) {
+        Severity::Other(word) if word.is_empty() => Ok(None),
+        Severity::Other(_) => {
+            Err(Problem::bad_request("severity", "ask for info, low, medium, high or critical"))
         }
+        known => Ok(Some(known)),
     }
 }
 

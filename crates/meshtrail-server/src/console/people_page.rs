@@ -1,13 +1,13 @@
 //! The page of the list of people: those in the mesh, and those removed from it.
 
 use maud::{Markup, html};
+use meshtrail_api::directory::PersonView;
 use meshtrail_event::Timestamp;
 
 use super::components::{Slice, finder};
 use super::format;
 use super::layout::empty;
 use super::page_filter::address;
-use crate::mesh::PersonView;
 
 /// The command shown in an empty list, which configures a control plane.
 pub(crate) const FIRST_STEP: &str = "printf '[sources.headscale]\\nurl = \"http://127.0.0.1:8080\"\\napi_key_file = \"headscale.key\"\\n' >> meshtrail.toml";

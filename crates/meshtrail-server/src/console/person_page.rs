@@ -1,6 +1,7 @@
 //! The page of one person: activity, devices, properties over time, and provenance.
 
 use maud::{Markup, html};
+use meshtrail_api::directory::{Account, Activity, DeviceView, PersonView, PropertyPeriod};
 use meshtrail_event::{Event, Family, Timestamp};
 
 use super::activity_chart::activity_chart;
@@ -12,7 +13,6 @@ use super::people_page::standing;
 use super::sentence::sentence;
 use super::sessions_page;
 use super::view::SessionView;
-use crate::mesh::{Account, Activity, DeviceView, PersonView, PropertyPeriod};
 
 /// The content of the page.
 pub(crate) struct PersonPage<'a> {
@@ -22,6 +22,8 @@ pub(crate) struct PersonPage<'a> {
     pub(crate) devices: &'a [DeviceView],
     pub(crate) history: &'a [PropertyPeriod],
     pub(crate) activity: &'a Activity,
+    /// Their newest events: index and event.
+    pub(crate) recent: &'a [(u64, Event)],
     pub(crate) sessions: &'a [SessionView],
     /// Changes they made in the mesh: index and event.
     pub(crate) changes: &'a [(u64, Event)],
@@ -59,7 +61,7 @@ impl PersonPage<'_> {
                         }
                         (sessions(self.sessions, &term("person", self.login), "All their sessions", self.now))
                         (changes(self.changes, &term("actor", self.login), self.now))
-                        (recent(&activity.recent, &self.base(), self.now))
+                        (recent(self.recent, &self.base(), self.now))
                     } @else { (self.nothing()) }
                     @if !self.history.is_empty() { h2 { "What they were" } (history(self.history, self.now)) }
                 }

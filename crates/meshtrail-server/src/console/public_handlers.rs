@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
+use meshtrail_api::problem::ProblemBody;
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
@@ -12,7 +13,7 @@ use super::layout::Shell;
 use super::nav::Nav;
 use super::page_response::{PAGE_CSP, page_response};
 use super::public_pages;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::state::AppState;
 
 /// The query parameters of the sign-in page: where to go after signing in.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::nav::Nav;
-use crate::problem::ProblemBody;
+use meshtrail_api::problem::ProblemBody;
 
 /// The sign-in page; `to` is the path to go to afterwards.
 pub(crate) fn sign_in(to: &str) -> Markup {

@@ -11,28 +11,24 @@ use meshtrail_event::{Actor, Detail, Device, Event, EventId, Identity, Kind, Per
 use meshtrail_query::LateKnowledge;
 use meshtrail_trail::Exemption;
 use meshtrail_trail::manifest::SegmentFile;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Most identities held, about a kilobyte each.
 const MAX_ENTRIES: usize = 100_000;
 
 /// The people and devices of an earlier event, as they are known now.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LateIdentity {
     /// The `identity.learned` event.
-    #[serde(rename = "told_by")]
     pub learned_event: EventId,
     /// Who acted.
-    #[serde(skip_serializing_if = "Actor::is_empty")]
     pub actor: Actor,
     /// How the actor is known.
     pub identity: Identity,
     /// What was acted on.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub target_device: Option<Arc<Device>>,
     /// The owner of the target device.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub target_person: Option<Arc<Person>>,
 }
 

@@ -46,7 +46,7 @@ pub enum ExportContent {
 }
 
 /// How far an export is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Progress {
     /// Others are made first.
@@ -62,14 +62,25 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// Its name, in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Progress::Waiting => "waiting",
+            Progress::Running => "running",
+            Progress::Done => "done",
+            Progress::Failed => "failed",
+            Progress::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether this is a final state.
     pub fn is_over(self) -> bool {
         !matches!(self, Progress::Waiting | Progress::Running)
     }
 }
 
-/// An export, as it stands.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+/// An export, as it stands; also what its metadata file holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Export {
     /// Bytes written.
     pub bytes: u64,
@@ -79,7 +90,6 @@ pub struct Export {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// When it was done with.
-    #[schema(value_type = Option<String>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Timestamp>,
     /// `jsonl`, `csv` or `parquet`.
@@ -102,7 +112,6 @@ pub struct Export {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// When it was asked for.
-    #[schema(value_type = String)]
     pub started: Timestamp,
 }
 

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use meshtrail_api::directory::{Activity, Day};
 use meshtrail_event::{Actor, Device, Event, Family, Outcome, Timestamp};
 use meshtrail_query::{Filter, Order, PageRequest, Start};
-use serde::Serialize;
 
-use super::top_values::{TopValues, ValueCounter};
+use super::top_values::ValueCounter;
 use crate::api::events::unreadable;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -23,7 +23,7 @@ const MAX_EVENTS: usize = 4_000;
 /// Approximate limit on the time that counting for one page takes.
 const BUDGET: Duration = Duration::from_millis(400);
 
-/// Number of newest events in [`Activity::recent`].
+/// Number of newest events in [`CountedActivity::recent`].
 const MAX_RECENT: usize = 12;
 
 /// Filter term for the kinds that count as activity. They are listed so that the scan skips flows and log lines without
@@ -43,64 +43,18 @@ pub(crate) enum Subject<'a> {
     Device(&'a str),
 }
 
-/// What somebody did in a stretch of time.
-#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
-#[schema(as = Doings)]
-pub struct Activity {
-    /// Events that are theirs: done by the person; on or from the device.
-    pub events: u64,
-    /// Of these, how many were denied or failed.
-    pub refused: u64,
-    /// Events whose sender claims them to be of this person or device, while the mesh says otherwise.
-    pub claimed: u64,
-    /// The beginning of the stretch that was asked for.
-    #[schema(value_type = String)]
-    pub since: Timestamp,
-    /// From when on everything was counted; later than `since` where there was too much.
-    #[schema(value_type = String)]
-    pub counted_from: Timestamp,
-    /// When the first of them happened.
-    #[schema(value_type = Option<String>)]
-    pub first: Option<Timestamp>,
-    /// When the last of them happened.
-    #[schema(value_type = Option<String>)]
-    pub last: Option<Timestamp>,
-    /// Each day on which something happened, with its hours, in UTC.
-    pub days: Vec<Day>,
-    /// By kind.
-    pub kinds: TopValues,
-    /// By the person who acted.
-    pub people: TopValues,
-    /// By the device they came from.
-    pub devices: TopValues,
-    /// By the address they came from.
-    pub addresses: TopValues,
-    /// By what was acted on.
-    pub targets: TopValues,
-    /// By who told how it is known: the provider's name, or the status where there is none.
-    pub known_by: TopValues,
-    /// The newest of them: index and leaf.
-    #[serde(skip)]
+/// What somebody did: counts, and the newest events.
+pub(crate) struct CountedActivity {
+    pub(crate) counts: Activity,
+    /// Index and event of the newest ones.
     pub(crate) recent: Vec<(u64, Event)>,
-}
-
-/// One day of doings.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Day {
-    /// As `2026-11-20`, in UTC.
-    pub date: String,
-    /// Events in each hour.
-    #[schema(value_type = Vec<u32>)]
-    pub hours: [u32; 24],
-    /// Of these, denied or failed.
-    #[schema(value_type = Vec<u32>)]
-    pub refused: [u32; 24],
 }
 
 /// Counts the events of one subject.
 struct ActivityCounter<'a> {
     subject: Subject<'a>,
     totals: Activity,
+    recent: Vec<(u64, Event)>,
     days: BTreeMap<i64, ([u32; 24], [u32; 24])>,
     kinds: ValueCounter,
     people: ValueCounter,
@@ -115,7 +69,7 @@ pub(crate) async fn activity(
     state: &AppState,
     subject: Subject<'_>,
     since: Timestamp,
-) -> Result<Activity, Problem> {
+) -> Result<CountedActivity, Problem> {
     let text = activity_filter(subject, since);
     let filter = Filter::parse(&text).map_err(|error| Problem::bad_request("id", error.to_string()))?;
     let ask = PageRequest { start: Start::Fresh(Order::Newest), limit: MAX_EVENTS, budget: BUDGET };
@@ -147,6 +101,7 @@ impl<'a> ActivityCounter<'a> {
         ActivityCounter {
             subject,
             totals: Activity { since, counted_from: since, ..Activity::default() },
+            recent: Vec::new(),
             days: BTreeMap::new(),
             kinds: ValueCounter::default(),
             people: ValueCounter::default(),
@@ -178,9 +133,9 @@ impl<'a> ActivityCounter<'a> {
         if event.kind.family() != Family::Meshtrail {
             self.known_by.add(provider, None, at);
         }
-        self.totals.recent.push((index, event));
-        if self.totals.recent.len() > MAX_RECENT * 8 {
-            self.totals.recent = newest(std::mem::take(&mut self.totals.recent));
+        self.recent.push((index, event));
+        if self.recent.len() > MAX_RECENT * 8 {
+            self.recent = newest(std::mem::take(&mut self.recent));
         }
     }
 
@@ -214,13 +169,13 @@ impl<'a> ActivityCounter<'a> {
     }
 
     /// `cut_at` is the time of the oldest event counted, where the count was cut off.
-    fn finish(self, cut_at: Option<Timestamp>) -> Activity {
+    fn finish(self, cut_at: Option<Timestamp>) -> CountedActivity {
         let days = self.days.into_iter().map(|(day, (hours, refused))| Day {
             date: Timestamp::from_nanos(day * DAY).to_string()[..10].to_owned(),
             hours,
             refused,
         });
-        Activity {
+        let counts = Activity {
             counted_from: cut_at.unwrap_or(self.totals.since),
             days: days.collect(),
             kinds: self.kinds.finish(),
@@ -229,9 +184,9 @@ impl<'a> ActivityCounter<'a> {
             addresses: self.addresses.finish(),
             targets: self.targets.finish(),
             known_by: self.known_by.finish(),
-            recent: newest(self.totals.recent),
             ..self.totals
-        }
+        };
+        CountedActivity { counts, recent: newest(self.recent) }
     }
 }
 
@@ -274,7 +229,7 @@ mod tests {
         let claim = r#""actor":{"person":{"login":"bob@example.com"}},
             "identity":{"status":"conflicting","claimed":{"login":"alice@example.com"}}"#;
         counter.add(1, event(2, "2026-11-20T14:03:11Z", claim));
-        let activity = counter.finish(None);
+        let activity = counter.finish(None).counts;
         assert_eq!((activity.events, activity.claimed), (1, 1));
         assert_eq!(activity.days[0].date, "2026-11-20");
         assert_eq!(activity.days[0].hours[14], 1);
@@ -299,9 +254,9 @@ mod tests {
             let time = format!("2026-11-20T{:02}:{:02}:00Z", minute / 60, minute % 60);
             counter.add(200 - minute, event(minute + 1, &time, r#""actor":{"person":{"login":"a"}}"#));
         }
-        let activity = counter.finish(None);
-        assert_eq!(activity.recent.len(), MAX_RECENT);
-        assert_eq!(activity.recent[0].1.time.to_string(), "2026-11-20T03:19:00.000000000Z");
+        let recent = counter.finish(None).recent;
+        assert_eq!(recent.len(), MAX_RECENT);
+        assert_eq!(recent[0].1.time.to_string(), "2026-11-20T03:19:00.000000000Z");
     }
 
     #[test]
@@ -314,7 +269,7 @@ mod tests {
         for (at, members) in [from, other, on].into_iter().enumerate() {
             counter.add(at as u64, event(at as u64 + 1, "2026-11-20T14:02:11Z", members));
         }
-        let activity = counter.finish(None);
+        let activity = counter.finish(None).counts;
         assert_eq!((activity.events, activity.claimed), (2, 1));
     }
 }

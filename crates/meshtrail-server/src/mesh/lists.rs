@@ -1,10 +1,9 @@
 //! The lists of people and devices as of a moment, filtered by text in the columns shown.
 
+use meshtrail_api::directory::{DeviceView, ListQuery, PersonView};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceAsOf, History, PersonAsOf};
 
-use super::{DeviceView, PersonView, StateView};
-use crate::api::listing::ListQuery;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -150,7 +149,7 @@ fn gone_device(state: &AppState, id: &str, at: Timestamp) -> Option<DeviceView> 
 
 /// The view of a person, without presence.
 pub(super) fn person_view(known: &PersonAsOf) -> PersonView {
-    StateView {
+    PersonView {
         state: known.facts.state(),
         by: known.provider.to_string(),
         as_of: known.as_of,
@@ -162,7 +161,7 @@ pub(super) fn person_view(known: &PersonAsOf) -> PersonView {
 
 /// The view of a device, without presence.
 pub(super) fn device_view(known: &DeviceAsOf) -> DeviceView {
-    StateView {
+    DeviceView {
         state: known.facts().state(),
         by: known.provider.to_string(),
         as_of: known.as_of,
@@ -194,7 +193,7 @@ mod tests {
 
     fn view(state: DeviceState) -> DeviceView {
         let as_of = Timestamp::from_nanos(5);
-        StateView { state, by: "headscale".to_owned(), as_of, seen_as_of: None, gone: None, conflict: None }
+        DeviceView { state, by: "headscale".to_owned(), as_of, seen_as_of: None, gone: None, conflict: None }
     }
 
     #[test]

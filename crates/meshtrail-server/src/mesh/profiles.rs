@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use meshtrail_api::directory::{Account, DeviceView, Holding, PersonView, PropertyPeriod};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceAsOf, DeviceFacts, History, Period, PersonAsOf, PersonFacts};
 
 use super::lists::{add_device_presence, add_person_presence, device_view, person_view};
-use super::{Account, DeviceView, Holding, PersonView, PropertyPeriod};
 use crate::problem::Problem;
 use crate::state::AppState;
 

@@ -2,40 +2,14 @@
 
 use std::collections::HashMap;
 
+use meshtrail_api::directory::{TopValues, ValueCount};
 use meshtrail_event::Timestamp;
-use serde::Serialize;
 
 /// Most values listed one by one.
 const MAX_LISTED: usize = 12;
 
 /// Most distinct values counted separately; occurrences of further values are counted together.
 const MAX_DISTINCT: usize = 2_000;
-
-/// Counts by value.
-#[derive(Debug, Default, Clone, Serialize, utoipa::ToSchema)]
-#[schema(as = Counted)]
-pub struct TopValues {
-    /// The most frequent values, the most frequent first.
-    pub top: Vec<ValueCount>,
-    /// How many other values there are.
-    pub others: usize,
-}
-
-/// How often one value came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(as = Often)]
-pub struct ValueCount {
-    /// The value, as people read it.
-    pub value: String,
-    /// The id of what it names, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// How often.
-    pub events: u64,
-    /// When it came last.
-    #[schema(value_type = String)]
-    pub last: Timestamp,
-}
 
 /// Counts occurrences by id where there is one, else by value.
 #[derive(Default)]

@@ -3,10 +3,11 @@
 use std::pin::pin;
 
 use futures::TryStreamExt;
+use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_event::{Event, Family, Kind, SessionId};
 
 use super::{BuildError, MAX_RECORDING, PackParts};
-use crate::api::events::{self, EventsQuery, MAX_PAGE, Order};
+use crate::api::events::{self, MAX_PAGE};
 use crate::api::{proofs, sessions};
 use crate::problem::Problem;
 use crate::state::AppState;

@@ -1,6 +1,7 @@
 //! The arguments of `meshtrail tokens …` and `meshtrail sign-in`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use meshtrail_api::tokens::Role;
 
 use super::ApiArgs;
 
@@ -26,6 +27,17 @@ pub(crate) enum TokenRole {
     Auditor,
     /// Also end sessions and manage tokens
     Admin,
+}
+
+impl From<TokenRole> for Role {
+    fn from(role: TokenRole) -> Role {
+        match role {
+            TokenRole::Sender => Role::Sender,
+            TokenRole::Viewer => Role::Viewer,
+            TokenRole::Auditor => Role::Auditor,
+            TokenRole::Admin => Role::Admin,
+        }
+    }
 }
 
 /// `tokens create`

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use meshtrail_api::query::AnswerFormat;
 
 use super::{ApiArgs, ApiSource};
 
@@ -98,14 +99,13 @@ pub(crate) enum ExportFormat {
     Parquet,
 }
 
-impl ExportFormat {
-    /// Its name in the API.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            ExportFormat::Jsonl => "jsonl",
-            ExportFormat::Csv => "csv",
-            ExportFormat::CsvSafe => "csv-safe",
-            ExportFormat::Parquet => "parquet",
+impl From<ExportFormat> for AnswerFormat {
+    fn from(format: ExportFormat) -> AnswerFormat {
+        match format {
+            ExportFormat::Jsonl => AnswerFormat::Jsonl,
+            ExportFormat::Csv => AnswerFormat::Csv,
+            ExportFormat::CsvSafe => AnswerFormat::CsvSafe,
+            ExportFormat::Parquet => AnswerFormat::Parquet,
         }
     }
 }

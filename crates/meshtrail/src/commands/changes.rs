@@ -1,53 +1,17 @@
 //! `changes`: changes in the mesh, as sentences.
 
 use anyhow::Result;
+use meshtrail_api::changes::{ChangeView, ChangesPage, ChangesQuery};
+use meshtrail_api::client::path;
 use meshtrail_event::text::visible;
-use meshtrail_event::{Actor, Timestamp};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::{Api, path};
+use crate::api::Api;
 use crate::args::Changes;
 use crate::output::{print_line, print_note};
 
 /// The most that is args for at once.
 const PAGE: usize = 500;
-
-#[derive(Debug, Deserialize)]
-struct Page {
-    changes: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next: Option<String>,
-    #[serde(default)]
-    read_since: Option<Timestamp>,
-}
-
-/// The fields of a change that are printed.
-#[derive(Debug, Deserialize)]
-struct Change {
-    time: Timestamp,
-    #[serde(default)]
-    not_before: Option<Timestamp>,
-    severity: String,
-    #[serde(default)]
-    actor: Actor,
-    outcome: String,
-    summary: String,
-    #[serde(default)]
-    lines: Vec<String>,
-    #[serde(default)]
-    has_diff: bool,
-    #[serde(default)]
-    diff: Option<String>,
-    #[serde(rename = "witnesses")]
-    events: Vec<ChangeEvent>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ChangeEvent {
-    #[serde(default)]
-    origin: Option<String>,
-}
 
 /// Prints the changes by day, the newest first.
 pub(crate) async fn run(args: Changes) -> Result<()> {
@@ -56,23 +20,23 @@ pub(crate) async fn run(args: Changes) -> Result<()> {
     let mut day = String::new();
     let mut without_diff = false;
     while left > 0 {
-        let parameters = [
-            ("q", args.filter.clone()),
-            ("since", Some(args.since.clone())),
-            ("until", args.until.clone()),
-            ("severity", args.severity.clone()),
-            ("diff", Some(args.diff.to_string())),
-            ("limit", Some(left.min(PAGE).to_string())),
-            ("cursor", cursor),
-        ];
-        let page: Page = api.get_json(&path("/api/v1/changes", &parameters)).await?;
+        let query = ChangesQuery {
+            q: args.filter.clone(),
+            since: Some(args.since.clone()),
+            until: args.until.clone(),
+            severity: args.severity.as_deref().map(Into::into),
+            diff: args.diff,
+            limit: Some(left.min(PAGE)),
+            cursor,
+        };
+        let page: ChangesPage<Box<RawValue>> = api.get_json(&path("/api/v1/changes", &query)).await?;
         left = left.saturating_sub(page.changes.len());
         for text in &page.changes {
             if args.api.json {
                 print_line(text.get())?;
                 continue;
             }
-            let change: Change = serde_json::from_str(text.get())?;
+            let change: ChangeView = serde_json::from_str(text.get())?;
             let date = change.time.to_string()[..10].to_owned();
             if date != day {
                 if !day.is_empty() {
@@ -104,7 +68,7 @@ pub(crate) async fn run(args: Changes) -> Result<()> {
 /// The indentation of lines below the headline: the columns of time and severity.
 const MARGIN: &str = "                ";
 
-fn print_change(change: &Change) -> Result<()> {
+fn print_change(change: &ChangeView) -> Result<()> {
     print_line(&headline(change))?;
     // A single line repeats the summary.
     if change.lines.len() > 1 {
@@ -119,9 +83,10 @@ fn print_change(change: &Change) -> Result<()> {
 }
 
 /// `  14:02  high    ana@example.com changed the policy file  (audit-log, snapshot)`.
-fn headline(change: &Change) -> String {
+fn headline(change: &ChangeView) -> String {
     let clock = &change.time.to_string()[11..16];
-    let mut text = format!("  {clock}  {:<7} {}", visible(&change.severity), visible(&change.summary));
+    let mut text =
+        format!("  {clock}  {:<7} {}", visible(change.severity.as_str()), visible(&change.summary));
     if let Some(who) = change.actor.label()
         && !change.summary.contains(&who)
     {
@@ -150,21 +115,26 @@ mod tests {
 
     #[test]
     fn a_change_is_one_line_with_its_time_severity_and_origins() {
-        let change: Change = serde_json::from_str(
-            r#"{"time":"2026-11-20T09:31:44Z","severity":"high","outcome":"success",
+        let change: ChangeView = serde_json::from_str(
+            r#"{"time":"2026-11-20T09:31:44Z","kind":"policy.changed","severity":"high","outcome":"success",
                 "actor":{"person":{"login":"ana@example.com"}},
-                "summary":"ana@example.com changed the policy file",
-                "witnesses":[{"origin":"audit-log"},{"origin":"snapshot"}]}"#,
+                "summary":"ana@example.com changed the policy file","has_diff":false,"witnesses":[
+                {"origin":"audit-log","event":"a.1.7","index":7,"time":"2026-11-20T09:31:44Z",
+                 "kind":"policy.changed","summary":""},
+                {"origin":"snapshot","event":"a.1.8","index":8,"time":"2026-11-20T09:31:44Z",
+                 "kind":"policy.changed","summary":""}]}"#,
         )
         .unwrap();
         assert_eq!(
             headline(&change),
             "  09:31  high    ana@example.com changed the policy file  (audit-log, snapshot)"
         );
-        let change: Change = serde_json::from_str(
-            r#"{"time":"2026-11-20T09:31:44Z","severity":"low","outcome":"success",
+        let change: ChangeView = serde_json::from_str(
+            r#"{"time":"2026-11-20T09:31:44Z","kind":"device.changed","severity":"low","outcome":"success",
                 "not_before":"2026-11-20T09:30:44Z","summary":"device a\u001b[2J was renamed to b",
-                "witnesses":[{"origin":"headscale"}]}"#,
+                "has_diff":false,"witnesses":[
+                {"origin":"headscale","event":"a.1.9","index":9,"time":"2026-11-20T09:31:44Z",
+                 "kind":"device.changed","summary":""}]}"#,
         )
         .unwrap();
         assert_eq!(

@@ -1,25 +1,18 @@
 //! `events query` and `events show`.
 
 use anyhow::Result;
+use meshtrail_api::client::{encode, path};
+use meshtrail_api::events::{self, EventsAnswer};
 use meshtrail_event::text::visible;
 use meshtrail_event::{Actor, Event, Target};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::api::{Api, encode, path};
+use crate::api::Api;
 use crate::args::{EventShow, EventsQuery, Order};
 use crate::output::{Fit, Table, print_line, print_note};
 use crate::units::format_time;
 
 /// The page size of requests.
 const PAGE: usize = 500;
-
-#[derive(Debug, Deserialize)]
-struct Page {
-    events: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next: Option<String>,
-}
 
 /// Lists the events that match a filter.
 pub(crate) async fn query(query: EventsQuery) -> Result<()> {
@@ -36,18 +29,18 @@ pub(crate) async fn query(query: EventsQuery) -> Result<()> {
         ("ID", Fit::Cut(12)),
     ]);
     let order = match query.order {
-        Order::Newest => "newest",
-        Order::Oldest => "oldest",
+        Order::Newest => events::Order::Newest,
+        Order::Oldest => events::Order::Oldest,
     };
     let (mut left, mut cursor, mut shown) = (query.limit, None, 0);
     while left > 0 {
-        let parameters = [
-            ("q", query.filter.clone()),
-            ("order", Some(order.to_owned())),
-            ("limit", Some(left.min(PAGE).to_string())),
-            ("cursor", cursor.take()),
-        ];
-        let page: Page = api.get_json(&path("/api/v1/events", &parameters)).await?;
+        let request = events::EventsQuery {
+            q: query.filter.clone(),
+            limit: Some(left.min(PAGE)),
+            cursor: cursor.take(),
+            order: Some(order),
+        };
+        let page: EventsAnswer = api.get_json(&path("/api/v1/events", &request)).await?;
         for leaf in page.events.iter().take(left) {
             if query.api.json {
                 print_line(leaf.get())?;

@@ -7,12 +7,12 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
+use meshtrail_api::client::{Answer, encode};
+use meshtrail_api::sessions::{Session, SessionState};
 use sha2::{Digest, Sha256};
 
-use crate::api::{Answer, Api, encode};
+use crate::api::Api;
 use crate::args::SessionExport;
-use crate::commands::sessions::Session;
 use crate::output::print_note;
 use crate::units::format_size;
 
@@ -55,7 +55,7 @@ async fn to_file(answer: Answer, path: &Path) -> Result<(u64, String)> {
 
 async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<(u64, String)> {
     let (mut hash, mut bytes) = (Sha256::new(), 0);
-    while let Some(part) = answer.body.next().await {
+    while let Some(part) = answer.next().await {
         let part = part?;
         hash.update(&part);
         bytes += part.len() as u64;
@@ -69,7 +69,7 @@ async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<(u64, String)>
 async fn compare(api: &Api, id: &str, bytes: u64, sha256: &str) -> Result<()> {
     let session: Session = api.get_json(&format!("/api/v1/sessions/{id}")).await?;
     match session.sha256 {
-        _ if session.state == "live" => {
+        _ if session.state == SessionState::Live => {
             print_note("The session is live: this is what has been recorded until now.");
             Ok(())
         }

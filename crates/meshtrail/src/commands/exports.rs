@@ -6,45 +6,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
 use http::Method;
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use meshtrail_api::client::{Client, encode};
+use meshtrail_api::exports::{Export, ExportList, NewExport, Progress};
+use serde_json::value::RawValue;
 
-use crate::api::{Api, encode};
+use crate::api::Api;
 use crate::args::{ExportsCreate, ExportsFetch, ExportsList, ExportsRemove};
 use crate::output::{Fit, Table, print_line, print_note};
-use crate::remote::Remote;
 
 /// How often progress is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-#[derive(Deserialize)]
-struct Export {
-    bytes: u64,
-    by: String,
-    error: Option<String>,
-    format: String,
-    id: String,
-    looked_at: Option<u64>,
-    of: Option<u64>,
-    progress: String,
-    question: String,
-    rows: u64,
-    sha256: Option<String>,
-    started: String,
-}
-
-#[derive(Deserialize)]
-struct List {
-    exports: Vec<Box<RawValue>>,
-}
-
 /// Creates an export; with `--output`, waits for it and downloads it.
 pub(crate) async fn create(create: ExportsCreate) -> Result<()> {
     let server = Api::open_server(&create.api.source, "an export").await?;
-    let body = json!({ "sql": create.sql, "filter": create.filter, "format": create.format.name() });
-    let export: Export = server.post("/api/v1/exports", &body).await?;
+    let new = NewExport { sql: create.sql, filter: create.filter, format: create.format.into() };
+    let export: Export = server.post_json("/api/v1/exports", &new).await?;
     let Some(output) = &create.output else {
         print_line(&export.id)?;
         print_note(&format!(
@@ -63,17 +41,17 @@ pub(crate) async fn fetch(fetch: ExportsFetch) -> Result<()> {
     download(&server, &fetch.id, &output).await
 }
 
-async fn download(server: &Remote, id: &str, output: &Path) -> Result<()> {
+async fn download(server: &Client, id: &str, output: &Path) -> Result<()> {
     if output.exists() {
         bail!("{} is there already", output.display());
     }
     let path = format!("/api/v1/exports/{}", encode(id));
     let export = wait_until_done(server, &path).await?;
-    let mut body = server.send(Method::GET, &format!("{path}/file"), None).await?.body;
+    let mut answer = server.get(&format!("{path}/file")).await?;
     let partial = output.with_added_extension("part");
     let created = File::create_new(&partial);
     let mut file = created.with_context(|| format!("can't make {}", partial.display()))?;
-    while let Some(part) = body.next().await {
+    while let Some(part) = answer.next().await {
         file.write_all(&part?)?;
     }
     file.sync_all()?;
@@ -90,23 +68,24 @@ async fn download(server: &Remote, id: &str, output: &Path) -> Result<()> {
 }
 
 /// Waits until the export is done, and shows its progress on a terminal.
-async fn wait_until_done(server: &Remote, path: &str) -> Result<Export> {
+async fn wait_until_done(server: &Client, path: &str) -> Result<Export> {
     let is_terminal = io::stderr().is_terminal();
     loop {
-        let answer = server.send(Method::GET, path, None).await?.read_all().await?;
-        let export: Export = serde_json::from_slice(&answer)?;
+        let export: Export = server.get_json(path).await?;
         if is_terminal {
             let _ignored = write!(io::stderr().lock(), "\r\x1b[K{}", format_progress(&export));
         }
-        let is_over = !matches!(export.progress.as_str(), "waiting" | "running");
+        let is_over = !matches!(export.progress, Progress::Waiting | Progress::Running);
         if is_over && is_terminal {
             print_note("");
         }
-        match export.progress.as_str() {
-            "waiting" | "running" => tokio::time::sleep(POLL_INTERVAL).await,
-            "done" => return Ok(export),
-            "cancelled" => bail!("the export was given up"),
-            _ => bail!("the export failed: {}", export.error.unwrap_or_default()),
+        match export.progress {
+            Progress::Waiting | Progress::Running => tokio::time::sleep(POLL_INTERVAL).await,
+            Progress::Done => return Ok(export),
+            Progress::Cancelled => bail!("the export was given up"),
+            Progress::Failed | Progress::Other(_) => {
+                bail!("the export failed: {}", export.error.unwrap_or_default())
+            }
         }
     }
 }
@@ -122,7 +101,7 @@ fn format_progress(export: &Export) -> String {
 /// Lists exports.
 pub(crate) async fn list(list: ExportsList) -> Result<()> {
     let api = Api::open(&list.api.source).await?;
-    let answer: List = api.get_json("/api/v1/exports").await?;
+    let answer: ExportList<Box<RawValue>> = api.get_json("/api/v1/exports").await?;
     if list.api.json {
         for export in &answer.exports {
             print_line(export.get())?;
@@ -143,8 +122,8 @@ pub(crate) async fn list(list: ExportsList) -> Result<()> {
         let export: Export = serde_json::from_str(export.get())?;
         table.row([
             export.id,
-            export.started,
-            export.progress,
+            export.started.to_string(),
+            export.progress.to_string(),
             export.rows.to_string(),
             export.bytes.to_string(),
             export.format,

@@ -7,20 +7,17 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use futures::StreamExt;
-use http::Method;
+use meshtrail_api::client::{Client, SseFrame, path};
+use meshtrail_api::events::{self, EventsAnswer, FollowQuery};
 use meshtrail_event::Event;
 use meshtrail_event::text::visible;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 use unicode_width::UnicodeWidthStr;
 
 use super::events::row;
-use crate::api::{Answer, ApiError, path};
+use crate::api::{Api, refusal};
 use crate::args::EventsQuery;
 use crate::output::{print_line, print_note, terminal_width, truncate};
-use crate::remote::Remote;
 
 /// The most existing events that are shown first.
 const MAX_EXISTING: usize = 1000;
@@ -31,15 +28,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The longest accepted line of the stream, in bytes: a leaf and its framing.
 const MAX_LINE: usize = 1 << 20;
 
-#[derive(Debug, Deserialize)]
-struct Page {
-    events: Vec<Box<RawValue>>,
-    indexes: Vec<u64>,
-}
-
 /// Prints the newest events that match a filter, then new ones as they come.
 pub(crate) async fn follow(query: EventsQuery) -> Result<()> {
-    let api = crate::api::Api::open_server(&query.api.source, "following events").await?;
+    let api = Api::open_server(&query.api.source, "following events").await?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut follower = Follower { api, filter: query.filter, json: query.api.json, last: None };
     tokio::select! {
@@ -50,7 +41,7 @@ pub(crate) async fn follow(query: EventsQuery) -> Result<()> {
 }
 
 struct Follower {
-    api: Remote,
+    api: Client,
     filter: Option<String>,
     json: bool,
     /// The index of the last event that the server has read.
@@ -65,7 +56,7 @@ impl Follower {
         loop {
             match self.stream().await {
                 // The request itself is refused: a retry would be refused as well.
-                Err(error) if error.is::<ApiError>() => return Err(error),
+                Err(error) if refusal(&error).is_some() => return Err(error),
                 Err(error) if crate::output::is_closed_pipe(&error) => return Err(error),
                 Err(error) => print_note(&format!("{error:#}; trying again")),
                 Ok(()) => print_note("the server ended the answer; trying again"),
@@ -76,10 +67,12 @@ impl Follower {
 
     /// Prints existing events, the newest last.
     async fn show_existing(&mut self, limit: usize) -> Result<()> {
-        let parameters = [("q", self.filter.clone()), ("limit", Some(limit.to_string()))];
-        let answer =
-            self.api.send(Method::GET, &path("/api/v1/events", &parameters), None).await?.read_all().await?;
-        let page: Page = serde_json::from_slice(&answer)?;
+        let query = events::EventsQuery {
+            q: self.filter.clone(),
+            limit: Some(limit),
+            ..events::EventsQuery::default()
+        };
+        let page: EventsAnswer = self.api.get_json(&path("/api/v1/events", &query)).await?;
         for leaf in page.events.iter().rev() {
             self.show(leaf.get())?;
         }
@@ -88,19 +81,18 @@ impl Follower {
     }
 
     async fn stream(&mut self) -> Result<()> {
-        let parameters = [("q", self.filter.clone()), ("after", self.last.map(|last| last.to_string()))];
-        let mut answer =
-            self.api.send(Method::GET, &path("/api/v1/events/follow", &parameters), None).await?;
-        let (mut frame, mut rest) = (SseFrame::default(), Vec::new());
-        while let Some(text) = next_line(&mut answer, &mut rest).await? {
-            let Some((kind, data)) = frame.push_line(&text) else { continue };
-            if kind == "broken" {
-                bail!("the server could not read on: {}", visible(&data));
+        let query = FollowQuery { q: self.filter.clone(), after: self.last };
+        let answer = self.api.get(&path("/api/v1/events/follow", &query)).await?;
+        let (mut frame, mut lines) = (SseFrame::default(), answer.lines(MAX_LINE));
+        while let Some(line) = lines.next().await? {
+            let Some(event) = frame.push_line(&String::from_utf8(line)?) else { continue };
+            if event.kind == "broken" {
+                bail!("the server could not read on: {}", visible(&event.data));
             }
-            if kind.is_empty() {
-                self.show(&data)?;
+            if event.kind.is_empty() {
+                self.show(&event.data)?;
             }
-            self.last = frame.id.or(self.last);
+            self.last = frame.last_id().or(self.last);
         }
         Ok(())
     }
@@ -126,68 +118,9 @@ fn format_row(cells: &[String; 6], width: Option<usize>) -> String {
     width.map_or_else(|| text.to_owned(), |width| truncate(text, width))
 }
 
-/// The lines between two blank lines of a stream of server-sent events.
-#[derive(Default)]
-struct SseFrame {
-    kind: String,
-    data: Option<String>,
-    id: Option<u64>,
-}
-
-impl SseFrame {
-    /// Adds one line; a blank line ends the frame and returns its kind and data.
-    fn push_line(&mut self, text: &str) -> Option<(String, String)> {
-        if text.is_empty() {
-            let kind = std::mem::take(&mut self.kind);
-            return self.data.take().map(|data| (kind, data));
-        }
-        let (name, value) = text.split_once(':').unwrap_or((text, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match name {
-            "event" => value.clone_into(&mut self.kind),
-            "data" => self.data = Some(value.to_owned()),
-            "id" => self.id = value.parse().ok(),
-            _ => {}
-        }
-        None
-    }
-}
-
-/// The next line of an answer, without its end; none at the end.
-async fn next_line(answer: &mut Answer, rest: &mut Vec<u8>) -> Result<Option<String>> {
-    loop {
-        if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let mut line: Vec<u8> = rest.drain(..=end).collect();
-            line.pop();
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-            return Ok(Some(String::from_utf8(line)?));
-        }
-        if rest.len() > MAX_LINE {
-            bail!("the server sent a line of more than {MAX_LINE} bytes");
-        }
-        match answer.body.next().await {
-            Some(part) => rest.extend_from_slice(&part?),
-            None => return Ok(None),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_frame_is_whole_at_its_blank_line() {
-        let mut frame = SseFrame::default();
-        let lines =
-            ["id: 7", "data: {\"a\":1}", "", ": still there", "", "event: at", "id: 9", "data: 9", ""];
-        let taken: Vec<_> = lines.iter().filter_map(|text| frame.push_line(text)).collect();
-        let of = |kind: &str, data: &str| (kind.to_owned(), data.to_owned());
-        assert_eq!(taken, [of("", "{\"a\":1}"), of("at", "9")]);
-        assert_eq!(frame.id, Some(9));
-    }
 
     #[test]
     fn columns_of_a_stream_begin_at_the_same_place() {

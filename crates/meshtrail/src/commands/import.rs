@@ -14,15 +14,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use http::StatusCode;
+use meshtrail_api::client::path;
+use meshtrail_api::sessions::{ImportAnswer, ImportQuery};
 use meshtrail_event::text::visible;
-use meshtrail_server::api::imports::ImportAnswer;
 use meshtrail_server::direct::{self, WritableStore};
 use meshtrail_trail::store::ForeignBucket;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::api::{Api, ApiError, path};
+use crate::api::{Api, refusal};
 use crate::args::{ApiSource, SessionImport};
 use crate::local;
 use crate::output::{print_line, print_note};
@@ -202,8 +203,8 @@ fn print_result(line: &ResultLine<'_>, json: bool) -> Result<()> {
 
 /// The reason for skipping a file; none if the error is not about the file itself.
 fn skip_reason(error: &anyhow::Error) -> Option<String> {
-    if let Some(refused) = error.downcast_ref::<ApiError>() {
-        return (refused.status == StatusCode::BAD_REQUEST).then(|| refused.detail().to_owned());
+    if let Some(refused) = refusal(error) {
+        return (refused.status == StatusCode::BAD_REQUEST).then(|| refused.detail.clone());
     }
     error.downcast_ref::<std::io::Error>().map(ToString::to_string)
 }
@@ -218,10 +219,7 @@ async fn upload(
     let lookup = target.api().get_json::<ImportAnswer>(&format!("/api/v1/sessions/imports/{sha256}")).await;
     match lookup {
         Ok(known) => return Ok(known),
-        Err(error)
-            if error
-                .downcast_ref::<ApiError>()
-                .is_some_and(|refused| refused.status == StatusCode::NOT_FOUND) => {}
+        Err(error) if refusal(&error).is_some_and(|refused| refused.status == StatusCode::NOT_FOUND) => {}
         Err(error) => return Err(error),
     }
     if dry_run {
@@ -232,12 +230,12 @@ async fn upload(
             reason: None,
         });
     }
-    let parameters = [
-        ("from", Some(cast_file.from.clone())),
-        ("node", cast_file.node.clone()),
-        ("started", cast_file.started.map(|time| time.to_string())),
-    ];
-    let answer = target.api().upload(&path("/api/v1/sessions/imports", &parameters), file).await?;
+    let query = ImportQuery {
+        from: cast_file.from.clone(),
+        node: cast_file.node.clone(),
+        started: cast_file.started.map(|time| time.to_string()),
+    };
+    let answer = target.api().upload(&path("/api/v1/sessions/imports", &query), file).await?;
     serde_json::from_slice(&answer).context("the answer to an import is not what was expected")
 }
 

@@ -4,10 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use futures::StreamExt;
+use meshtrail_api::client::{Answer, ClientError, encode, path};
+use meshtrail_api::recordings::CastQuery;
 use tokio::sync::mpsc;
 
-use crate::api::{Answer, Api, encode, path};
+use crate::api::Api;
 use crate::args::{SessionFollow, SessionPlay};
 use crate::output::{print_line, print_note};
 use crate::playback_clock::PlaybackClock;
@@ -26,9 +27,8 @@ pub(crate) async fn play(play: SessionPlay) -> Result<()> {
         bail!("playing needs a terminal; `meshtrail sessions export` gives the recording for other players");
     }
     let api = Api::open(&play.source).await?;
-    let from = play.from.map(|from| from.as_secs_f64().to_string());
-    let answer =
-        api.get(&path(&format!("/api/v1/sessions/{}/cast", encode(&play.id)), &[("from", from)])).await?;
+    let query = CastQuery { from: play.from.map(|from| from.as_secs_f64()) };
+    let answer = api.get(&path(&format!("/api/v1/sessions/{}/cast", encode(&play.id)), &query)).await?;
     let clock = PlaybackClock::new(play.speed, play.idle_limit, Instant::now());
     show(&play.id, cast_lines(answer, Framing::Lines), clock).await
 }
@@ -57,31 +57,27 @@ enum Framing {
 }
 
 /// The lines of a recording as they arrive, in a channel, so that keys are handled meanwhile.
-fn cast_lines(mut answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>> {
+fn cast_lines(answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>> {
     // When the channel is full, reading waits, and the server with it.
     let (sender, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
-        let mut rest: Vec<u8> = Vec::new();
-        while let Some(part) = answer.body.next().await {
-            let part = match part {
-                Ok(part) => part,
-                Err(error) => return drop(sender.send(Err(error)).await),
-            };
-            rest.extend_from_slice(&part);
-            let mut start = 0;
-            while let Some(end) = rest[start..].iter().position(|byte| *byte == b'\n') {
-                let text = String::from_utf8_lossy(&rest[start..start + end]).into_owned();
-                start += end + 1;
-                let Some(text) = unframe(text, framing) else { continue };
-                if sender.send(Ok(text)).await.is_err() {
-                    return;
+        let mut lines = answer.lines(MAX_LINE);
+        loop {
+            let sent = match lines.next().await {
+                Ok(None) => return,
+                Ok(Some(line)) => {
+                    let text = String::from_utf8_lossy(&line).into_owned();
+                    let Some(text) = unframe(text, framing) else { continue };
+                    sender.send(Ok(text)).await
                 }
-            }
-            rest.drain(..start);
-            if rest.len() > MAX_LINE {
-                return drop(
-                    sender.send(Err(anyhow::anyhow!("a line of the recording is too long to play"))).await,
-                );
+                Err(ClientError::LineTooLong { .. }) => {
+                    let error = anyhow::anyhow!("a line of the recording is too long to play");
+                    return drop(sender.send(Err(error)).await);
+                }
+                Err(error) => return drop(sender.send(Err(error.into())).await),
+            };
+            if sent.is_err() {
+                return;
             }
         }
     });

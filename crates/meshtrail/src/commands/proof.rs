@@ -1,20 +1,16 @@
 //! `checkpoint` and `proof`.
 
 use anyhow::Result;
-use serde::Deserialize;
+use meshtrail_api::client::path;
+use meshtrail_api::proofs::{Head, ProofQuery};
 use serde_json::value::RawValue;
 
-use crate::api::{Api, path};
+use crate::api::Api;
 use crate::args::{Checkpoint, Proof};
 use crate::output::{print_line, print_note};
 
 /// Prints the newest checkpoint: the signed note itself, or with `--json` its contents.
 pub(crate) async fn checkpoint(checkpoint: Checkpoint) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Head {
-        note: String,
-        vkey: String,
-    }
     let api = Api::open(&checkpoint.api.source).await?;
     let text: Box<RawValue> = api.get_json("/api/v1/checkpoint").await?;
     if checkpoint.api.json {
@@ -30,15 +26,14 @@ pub(crate) async fn checkpoint(checkpoint: Checkpoint) -> Result<()> {
 /// Prints a proof as JSON.
 pub(crate) async fn proof(proof: Proof) -> Result<()> {
     let api = Api::open(&proof.api.source).await?;
-    let number = |number: Option<u64>| number.map(|number| number.to_string());
-    let parameters = [
-        ("event", proof.event),
-        ("index", number(proof.index)),
-        ("size", number(proof.size)),
-        ("from", number(proof.from)),
-        ("to", number(proof.to)),
-    ];
-    let text: Box<RawValue> = api.get_json(&path("/api/v1/proof", &parameters)).await?;
+    let query = ProofQuery {
+        event: proof.event,
+        index: proof.index,
+        size: proof.size,
+        from: proof.from,
+        to: proof.to,
+    };
+    let text: Box<RawValue> = api.get_json(&path("/api/v1/proof", &query)).await?;
     if proof.api.json {
         return Ok(print_line(text.get())?);
     }

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
-use serde::Deserialize;
-use serde_json::json;
+use meshtrail_api::client::Answer;
+use meshtrail_api::query::{AnswerFormat, Column, Question, RowsLine};
 
-use crate::api::{Answer, Api};
+use crate::api::Api;
 use crate::args::{Query, QueryFormat};
 use crate::output::{Fit, Table, print_note};
 
@@ -25,16 +24,16 @@ pub(crate) async fn run(query: Query) -> Result<()> {
     if format == QueryFormat::Parquet && query.output.is_none() && io::stdout().is_terminal() {
         bail!("Parquet is nothing for a terminal: name a file with --output, or send it through a pipe");
     }
-    let format_name = match format {
-        QueryFormat::Table => "rows",
-        QueryFormat::Jsonl => "jsonl",
-        QueryFormat::Csv => "csv",
-        QueryFormat::CsvSafe => "csv-safe",
-        QueryFormat::Parquet => "parquet",
+    let answer_format = match format {
+        QueryFormat::Table => AnswerFormat::Rows,
+        QueryFormat::Jsonl => AnswerFormat::Jsonl,
+        QueryFormat::Csv => AnswerFormat::Csv,
+        QueryFormat::CsvSafe => AnswerFormat::CsvSafe,
+        QueryFormat::Parquet => AnswerFormat::Parquet,
     };
-    let body = json!({ "sql": sql, "format": format_name, "limit": query.limit, "timeout": query.timeout });
+    let question = Question { sql, format: answer_format, limit: query.limit, timeout: query.timeout };
     let api = Api::open(&query.source).await?;
-    let answer = api.post("/api/v1/query", &body).await?;
+    let answer = api.post("/api/v1/query", &question).await?;
     match (format, &query.output) {
         (QueryFormat::Table, None) => table(answer).await,
         (QueryFormat::Table, Some(_)) => {
@@ -76,7 +75,7 @@ fn read_query(argument: Option<&str>) -> Result<String> {
 
 async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<u64> {
     let mut bytes = 0;
-    while let Some(part) = answer.body.next().await {
+    while let Some(part) = answer.next().await {
         let part = part.context(CUT_OFF)?;
         out.write_all(&part)?;
         bytes += part.len() as u64;
@@ -87,41 +86,23 @@ async fn copy(mut answer: Answer, out: &mut impl Write) -> Result<u64> {
 
 const CUT_OFF: &str = "the answer was cut off; its last line, or the server's log, says why";
 
-/// A line of a result in the format `rows`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Columns { columns: Vec<Column> },
-    End { rows: u64 },
-    Error { error: String },
-    Row(Vec<Option<String>>),
-}
-
-#[derive(Deserialize)]
-struct Column {
-    name: String,
-    #[serde(rename = "type")]
-    of: String,
-}
-
-async fn table(mut answer: Answer) -> Result<()> {
-    let (mut left, mut columns, mut sheet) = (Vec::new(), Vec::new(), Vec::new());
-    let mut end = None;
-    while let Some(part) = answer.body.next().await {
-        left.extend_from_slice(&part.context(CUT_OFF)?);
-        let whole = left.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        for line in left[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice(line).context("the server's answer is not what was expected")? {
-                Line::Columns { columns: named } => columns = named,
-                Line::Row(row) => sheet.push(row),
-                Line::End { rows } => end = Some(rows),
-                Line::Error { error } => bail!("the answer broke off: {error}"),
-            }
-            if sheet.len() >= TABLE_ROWS {
-                print(&columns, std::mem::take(&mut sheet))?;
-            }
+async fn table(answer: Answer) -> Result<()> {
+    // What one row may hold, the server limits.
+    let mut lines = answer.lines(usize::MAX);
+    let (mut columns, mut sheet, mut end) = (Vec::new(), Vec::new(), None);
+    while let Some(line) = lines.next().await.context(CUT_OFF)? {
+        if line.is_empty() {
+            continue;
         }
-        left.drain(..whole);
+        match serde_json::from_slice(&line).context("the server's answer is not what was expected")? {
+            RowsLine::Columns { columns: named } => columns = named,
+            RowsLine::Row(row) => sheet.push(row),
+            RowsLine::End { rows } => end = Some(rows),
+            RowsLine::Error { error } => bail!("the answer broke off: {error}"),
+        }
+        if sheet.len() >= TABLE_ROWS {
+            print(&columns, std::mem::take(&mut sheet))?;
+        }
     }
     let rows = end.context(CUT_OFF)?;
     if !sheet.is_empty() || rows == 0 {
@@ -132,7 +113,7 @@ async fn table(mut answer: Answer) -> Result<()> {
 }
 
 fn print(columns: &[Column], rows: Vec<Vec<Option<String>>>) -> Result<()> {
-    let fit = |column: &Column| if column.of == "number" { Fit::Right } else { Fit::Cut(12) };
+    let fit = |column: &Column| if column.of_type == "number" { Fit::Right } else { Fit::Cut(12) };
     let mut table = Table::new(columns.iter().map(|column| (column.name.clone(), fit(column))));
     for row in rows {
         table.row(row.into_iter().map(Option::unwrap_or_default));

@@ -1,69 +1,20 @@
 //! `sessions list`, `sessions show` and `sessions kill`.
 
 use anyhow::Result;
+use meshtrail_api::client::{encode, path};
+use meshtrail_api::recordings::KillRequest;
+use meshtrail_api::sessions::{Session, SessionsPage, SessionsQuery};
 use meshtrail_event::text::visible;
-use meshtrail_event::{Actor, Identity, IdentityStatus, Target, Timestamp};
-use serde::{Deserialize, Serialize};
+use meshtrail_event::{IdentityStatus, Timestamp};
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encode, path};
+use crate::api::Api;
 use crate::args::{SessionKill, SessionShow, SessionState, SessionsList};
 use crate::output::{Fit, Table, print_line, print_note};
 use crate::units::{format_duration, format_size, format_time};
 
 /// The page size of requests.
 const PAGE: usize = 500;
-
-/// The fields of a session that the commands use.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Session {
-    pub(crate) id: String,
-    /// `live`, `ended`, `interrupted` or `failed`.
-    pub(crate) state: String,
-    #[serde(default)]
-    pub(crate) actor: Option<Actor>,
-    #[serde(default)]
-    pub(crate) target: Option<Target>,
-    #[serde(default)]
-    pub(crate) identity: Option<Identity>,
-    /// The command; absent for a shell.
-    #[serde(default)]
-    pub(crate) command: Option<String>,
-    pub(crate) started: Timestamp,
-    #[serde(default)]
-    pub(crate) ended: Option<Timestamp>,
-    /// The number of received bytes.
-    #[serde(default)]
-    pub(crate) bytes: u64,
-    /// The SHA-256 of the received bytes.
-    #[serde(default)]
-    pub sha256: Option<String>,
-    /// Why it ended as it did.
-    #[serde(default)]
-    pub(crate) reason: Option<String>,
-    /// Kinds of data that this kind of client does not send.
-    #[serde(default)]
-    pub(crate) not_seen: Vec<String>,
-    /// Deviations of the stream from the format.
-    #[serde(default)]
-    pub(crate) anomalies: Vec<String>,
-    /// Where its recording was imported from; absent if it was recorded here.
-    #[serde(default)]
-    pub(crate) imported_from: Option<String>,
-    /// The SHA-256 of its index, if the closing event names one.
-    #[serde(default)]
-    pub(crate) index_sha256: Option<String>,
-    /// The id of the closing event.
-    #[serde(default)]
-    pub(crate) event: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Page {
-    sessions: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next: Option<String>,
-}
 
 /// Lists sessions.
 pub(crate) async fn list(list: SessionsList) -> Result<()> {
@@ -81,13 +32,13 @@ pub(crate) async fn list(list: SessionsList) -> Result<()> {
     let state = list.state.map(|state| state_name(state).to_owned());
     let (mut left, mut cursor, mut shown) = (list.limit, None, 0);
     while left > 0 {
-        let parameters = [
-            ("q", list.filter.clone()),
-            ("state", state.clone()),
-            ("limit", Some(left.min(PAGE).to_string())),
-            ("cursor", cursor.take()),
-        ];
-        let page: Page = api.get_json(&path("/api/v1/sessions", &parameters)).await?;
+        let query = SessionsQuery {
+            q: list.filter.clone(),
+            state: state.clone(),
+            limit: Some(left.min(PAGE)),
+            cursor: cursor.take(),
+        };
+        let page: SessionsPage<Box<RawValue>> = api.get_json(&path("/api/v1/sessions", &query)).await?;
         for text in page.sessions.iter().take(left) {
             if list.api.json {
                 print_line(text.get())?;
@@ -132,9 +83,9 @@ fn row(session: &Session) -> [String; 8] {
     [
         match session.imported_from {
             Some(_) => format!("{} (imported)", session.state),
-            None => session.state.clone(),
+            None => session.state.to_string(),
         },
-        session.id.clone(),
+        session.id.to_string(),
         who(session),
         place(session),
         format_time(session.started),
@@ -145,17 +96,16 @@ fn row(session: &Session) -> [String; 8] {
 }
 
 fn who(session: &Session) -> String {
-    let name = session.actor.as_ref().and_then(Actor::label).unwrap_or_else(|| "unknown".to_owned());
-    match session.identity.as_ref().map(|identity| &identity.status) {
-        None | Some(IdentityStatus::Resolved) => name,
-        Some(status) => format!("{name} ({status})"),
+    let name = session.actor.label().unwrap_or_else(|| "unknown".to_owned());
+    match &session.identity.status {
+        IdentityStatus::Resolved => name,
+        status => format!("{name} ({status})"),
     }
 }
 
 fn place(session: &Session) -> String {
-    let Some(target) = &session.target else { return "unknown".to_owned() };
-    let place = target.label().unwrap_or_else(|| "unknown".to_owned());
-    match &target.account {
+    let place = session.target.label().unwrap_or_else(|| "unknown".to_owned());
+    match &session.target.account {
         Some(account) => format!("{account}@{place}"),
         None => place,
     }
@@ -170,18 +120,15 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
     }
     let session: Session = serde_json::from_str(text.get())?;
     let span = session.ended.unwrap_or_else(Timestamp::now).since(session.started);
-    let how = session.identity.as_ref().map(|identity| {
-        let provider = identity.provider.as_deref().map_or(String::new(), |by| format!(" by {by}"));
-        let reason = identity.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
-        format!("{}{provider}{reason}", identity.status)
-    });
-    let device = session.actor.as_ref().and_then(|actor| actor.device.as_ref()?.name.clone());
+    let provider = session.identity.provider.as_deref().map_or(String::new(), |by| format!(" by {by}"));
+    let reason = session.identity.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
+    let device = session.actor.device.as_ref().and_then(|device| device.name.clone());
     let facts = [
-        ("Session", Some(session.id.clone())),
-        ("State", Some(session.state.clone())),
+        ("Session", Some(session.id.to_string())),
+        ("State", Some(session.state.to_string())),
         ("Who", Some(who(&session))),
         ("From", device),
-        ("Identity", how),
+        ("Identity", Some(format!("{}{provider}{reason}", session.identity.status))),
         ("Where", Some(place(&session))),
         ("Command", Some(session.command.clone().unwrap_or_else(|| "(shell)".to_owned()))),
         ("Started", Some(format_time(session.started))),
@@ -199,7 +146,7 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
         ),
         ("Not seen", Some(session.not_seen.join("; ")).filter(|text| !text.is_empty())),
         ("Anomalies", Some(session.anomalies.join("; ")).filter(|text| !text.is_empty())),
-        ("Event", session.event.clone()),
+        ("Event", session.event.as_ref().map(ToString::to_string)),
     ];
     for (name, fact) in facts {
         if let Some(fact) = fact {
@@ -211,15 +158,10 @@ pub(crate) async fn show(show: SessionShow) -> Result<()> {
 
 /// Ends a live session.
 pub(crate) async fn kill(kill: SessionKill) -> Result<()> {
-    #[derive(Serialize)]
-    struct Ask<'a> {
-        message: &'a str,
-        reason: &'a str,
-    }
     let server = Api::open_server(&kill.api.source, "ending a session").await?;
-    let ask = Ask { message: &kill.message, reason: &kill.reason };
+    let request = KillRequest { message: Some(kill.message), reason: kill.reason };
     let answer: Box<RawValue> =
-        server.post(&format!("/api/v1/sessions/{}/kill", encode(&kill.id)), &ask).await?;
+        server.post_json(&format!("/api/v1/sessions/{}/kill", encode(&kill.id)), &request).await?;
     if kill.api.json {
         return Ok(print_line(answer.get())?);
     }

@@ -1,43 +1,18 @@
 //! `sources`
 
 use anyhow::Result;
-use serde::Deserialize;
+use meshtrail_api::sources::{SourceList, SourceView, UnseenView};
 use serde_json::value::RawValue;
 
 use crate::api::Api;
 use crate::args::SourcesList;
 use crate::output::{Fit, Table, print_line, print_note};
-use crate::units::format_time_text;
-
-#[derive(Debug, Deserialize)]
-struct Source {
-    name: String,
-    state: String,
-    last_heard: Option<String>,
-    lag_ms: Option<u64>,
-    events: u64,
-    rate: f64,
-    gaps: u64,
-    trouble: Option<String>,
-    #[serde(default)]
-    unseen: Vec<Unseen>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Unseen {
-    part: String,
-    since: Option<String>,
-    reason: String,
-}
+use crate::units::format_time;
 
 /// Lists every source and its state.
 pub(crate) async fn list(list: SourcesList) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Page {
-        sources: Vec<Box<RawValue>>,
-    }
     let server = Api::open_server(&list.api.source, "asking how sources do").await?;
-    let page: Page = Api::Remote(server).get_json("/api/v1/sources").await?;
+    let page: SourceList<Box<RawValue>> = server.get_json("/api/v1/sources").await?;
     if list.api.json {
         return page.sources.iter().try_for_each(|source| Ok(print_line(source.get())?));
     }
@@ -58,11 +33,11 @@ pub(crate) async fn list(list: SourcesList) -> Result<()> {
         ("TROUBLE", Fit::Cut(8)),
     ]);
     for text in &page.sources {
-        let source: Source = serde_json::from_str(text.get())?;
+        let source: SourceView = serde_json::from_str(text.get())?;
         table.row([
             source.name,
             source.state,
-            source.last_heard.as_deref().map_or_else(|| "never".to_owned(), format_time_text),
+            source.last_heard.map_or_else(|| "never".to_owned(), format_time),
             source.lag_ms.map_or_else(String::new, lag_text),
             source.events.to_string(),
             format!("{:.1}", source.rate),
@@ -74,10 +49,10 @@ pub(crate) async fn list(list: SourcesList) -> Result<()> {
 }
 
 /// Why a source does not work, and which parts of it are no longer visible.
-fn trouble_text(trouble: Option<String>, unseen: &[Unseen]) -> String {
+fn trouble_text(trouble: Option<String>, unseen: &[UnseenView]) -> String {
     // A part that was never visible is missing from the plan, or not requested.
-    let unseen = unseen.iter().filter_map(|Unseen { part, since, reason }| {
-        Some(format!("{part} not visible since {}: {reason}", format_time_text(since.as_deref()?)))
+    let unseen = unseen.iter().filter_map(|UnseenView { part, since, reason }| {
+        Some(format!("{part} not visible since {}: {reason}", format_time((*since)?)))
     });
     trouble.into_iter().chain(unseen).collect::<Vec<_>>().join("; ")
 }

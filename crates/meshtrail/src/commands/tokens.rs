@@ -1,66 +1,37 @@
 //! `tokens create`, `tokens list` and `tokens revoke`.
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
+use meshtrail_api::client::encode;
+use meshtrail_api::tokens::{MadeToken, NewToken, Token, TokenList};
 use meshtrail_event::Timestamp;
 use meshtrail_server::config::parse_span;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encode};
+use crate::api::Api;
 use crate::args::{TokenCreate, TokenRevoke, TokensList};
 use crate::output::{Fit, Table, print_line, print_note};
-use crate::units::format_time_text;
-
-#[derive(Debug, Deserialize)]
-struct Token {
-    id: String,
-    name: String,
-    role: String,
-    created: String,
-    #[serde(default)]
-    created_by: String,
-    #[serde(default)]
-    expires: Option<String>,
-}
+use crate::units::format_time;
 
 /// Creates a token and prints its secret.
 pub(crate) async fn create(create: TokenCreate) -> Result<()> {
-    #[derive(Serialize)]
-    struct Ask<'a> {
-        name: &'a str,
-        role: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        expires: Option<Timestamp>,
-    }
-    #[derive(Deserialize)]
-    struct Created {
-        id: String,
-        secret: String,
-    }
     let span = create.expires.as_deref().map(parse_span).transpose().context("--expires")?;
     let server = Api::open_server(&create.api.source, "making a token").await?;
-    let role = create.role.to_possible_value().expect("no role is hidden").get_name().to_owned();
     let expires = span.map(|span| Timestamp::now().after(span));
-    let ask = Ask { name: &create.name, role: &role, expires };
-    let answer: Box<RawValue> = server.post("/api/v1/tokens", &ask).await?;
+    let new = NewToken { name: create.name, role: create.role.into(), expires };
+    let answer: Box<RawValue> = server.post_json("/api/v1/tokens", &new).await?;
     if create.api.json {
         return Ok(print_line(answer.get())?);
     }
-    let created: Created = serde_json::from_str(answer.get())?;
-    print_line(&created.secret)?;
-    print_note(&format!("Token {} is in force. Keep it now: it is not shown again.", created.id));
+    let MadeToken { token, secret } = serde_json::from_str(answer.get())?;
+    print_line(&secret)?;
+    print_note(&format!("Token {} is in force. Keep it now: it is not shown again.", token.id));
     Ok(())
 }
 
 /// Lists the tokens in force.
 pub(crate) async fn list(list: TokensList) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Page {
-        tokens: Vec<Box<RawValue>>,
-    }
     let server = Api::open_server(&list.api.source, "listing tokens").await?;
-    let page: Page = Api::Remote(server).get_json("/api/v1/tokens").await?;
+    let page: TokenList<Box<RawValue>> = server.get_json("/api/v1/tokens").await?;
     if list.api.json {
         return page.tokens.iter().try_for_each(|token| Ok(print_line(token.get())?));
     }
@@ -78,11 +49,11 @@ pub(crate) async fn list(list: TokensList) -> Result<()> {
     ]);
     for text in &page.tokens {
         let token: Token = serde_json::from_str(text.get())?;
-        let expires = token.expires.as_deref().map_or_else(|| "never".to_owned(), format_time_text);
+        let expires = token.expires.map_or_else(|| "never".to_owned(), format_time);
         table.row([
             token.id,
-            token.role,
-            format_time_text(&token.created),
+            token.role.to_string(),
+            format_time(token.created),
             expires,
             token.created_by,
             token.name,

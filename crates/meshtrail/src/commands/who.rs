@@ -1,93 +1,25 @@
 //! `who`: the device and person behind an address, a name or a login, and the statements of other providers.
 
 use anyhow::Result;
+use meshtrail_api::client::path;
+use meshtrail_api::who::{WhoAnswer, WhoDevice, WhoPerson, WhoQuery, WhoTenure};
 use meshtrail_event::{Device, Identity, IdentityStatus, Person};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::api::{Api, encode};
+use crate::api::Api;
 use crate::args::Who;
 use crate::output::{Fit, Table, print_line, print_note};
-use crate::units::format_time_text;
-
-#[derive(Debug, Deserialize)]
-struct Answer {
-    at: String,
-    taken_for: String,
-    devices: Vec<DeviceAnswer>,
-    person: Option<PersonAnswer>,
-    now: Option<Now>,
-    routed: Option<Routed>,
-    #[serde(default)]
-    tenures: Vec<Tenure>,
-    why: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct DeviceAnswer {
-    device: Device,
-    person: Option<Person>,
-    identity: Identity,
-    #[serde(default)]
-    external: bool,
-    since: Option<String>,
-    until: Option<String>,
-    #[serde(default, rename = "said")]
-    statements: Vec<Statement>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PersonAnswer {
-    person: Person,
-    role: Option<String>,
-    provider: String,
-    as_of: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Now {
-    device: Option<Device>,
-    person: Option<Person>,
-    identity: Identity,
-}
-
-#[derive(Debug, Deserialize)]
-struct Statement {
-    provider: String,
-    as_of: String,
-    name: Option<String>,
-    whose: Option<String>,
-    #[serde(default)]
-    gone: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Routed {
-    prefix: String,
-    devices: Vec<DeviceAnswer>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Tenure {
-    id: String,
-    name: Option<String>,
-    whose: String,
-    since: String,
-    until: Option<String>,
-}
+use crate::units::format_time;
 
 /// Prints who it was.
 pub(crate) async fn run(who: Who) -> Result<()> {
-    let mut path = format!("/api/v1/who?subject={}", encode(&who.subject));
-    if let Some(at) = &who.at {
-        path.push_str(&format!("&at={}", encode(at)));
-    }
+    let query = WhoQuery { subject: Some(who.subject.clone()), at: who.at, ..WhoQuery::default() };
     let api = Api::open(&who.api.source).await?;
-    let answer: Box<RawValue> = api.get_json(&path).await?;
+    let answer: Box<RawValue> = api.get_json(&path("/api/v1/who", &query)).await?;
     if who.api.json {
         return Ok(print_line(answer.get())?);
     }
-    let answer: Answer = serde_json::from_str(answer.get())?;
+    let answer: WhoAnswer = serde_json::from_str(answer.get())?;
     let lines = describe(&who.subject, &answer);
     lines.iter().try_for_each(|text| print_line(&meshtrail_event::text::visible(text)))?;
     if answer.tenures.len() > 1 {
@@ -101,16 +33,16 @@ pub(crate) async fn run(who: Who) -> Result<()> {
 }
 
 /// The answer as lines of text.
-fn describe(subject: &str, answer: &Answer) -> Vec<String> {
-    let at = format_time_text(&answer.at);
+fn describe(subject: &str, answer: &WhoAnswer) -> Vec<String> {
+    let at = format_time(answer.at);
     let mut lines = Vec::new();
-    if let Some(PersonAnswer { person, role, provider, as_of }) = &answer.person {
+    if let Some(WhoPerson { person, role, provider, as_of }) = &answer.person {
         lines.push(format!("{} at {at}", person_text(person)));
         lines.extend(role.as_ref().map(|role| format!("  role    {role}")));
         if !person.groups.is_empty() {
             lines.push(format!("  groups  {}", person.groups.join(", ")));
         }
-        lines.push(format!("  known   {provider}, as of {}", format_time_text(as_of)));
+        lines.push(format!("  known   {provider}, as of {}", format_time(*as_of)));
     }
     for known in &answer.devices {
         let is = if answer.taken_for == "address" { format!("{subject} at {at}: ") } else { String::new() };
@@ -120,7 +52,7 @@ fn describe(subject: &str, answer: &Answer) -> Vec<String> {
     if let Some(now) = &answer.now {
         let device = now.device.as_ref().map_or_else(|| "an unknown device".to_owned(), device_text);
         lines.push(format!("right now: {device}"));
-        lines.push(format!("  person  {}", owner_text(now.person.as_ref(), now.device.as_ref())));
+        lines.push(format!("  person  {}", owner_text(now.person.as_deref(), now.device.as_ref())));
         lines.push(format!("  known   {}", identity_text(&now.identity)));
     }
     if let Some(why) = &answer.why {
@@ -134,8 +66,8 @@ fn describe(subject: &str, answer: &Answer) -> Vec<String> {
     lines
 }
 
-fn details(known: &DeviceAnswer) -> Vec<String> {
-    let mut lines = vec![format!("  person  {}", owner_text(known.person.as_ref(), Some(&known.device)))];
+fn details(known: &WhoDevice) -> Vec<String> {
+    let mut lines = vec![format!("  person  {}", owner_text(known.person.as_deref(), Some(&known.device)))];
     let groups = known.person.as_ref().map_or(&[][..], |person| &person.groups);
     if !groups.is_empty() {
         lines.push(format!("  groups  {}", groups.join(", ")));
@@ -144,15 +76,12 @@ fn details(known: &DeviceAnswer) -> Vec<String> {
         lines.push("  shared  in from another tailnet".to_owned());
     }
     lines.push(format!("  known   {}", identity_text(&known.identity)));
-    if let Some(since) = &known.since {
-        let until =
-            known.until.as_deref().map_or_else(|| "now, as far as known".to_owned(), format_time_text);
-        lines.push(format!("  so      from {} until {until}", format_time_text(since)));
+    if let Some(since) = known.since {
+        let until = known.until.map_or_else(|| "now, as far as known".to_owned(), format_time);
+        lines.push(format!("  so      from {} until {until}", format_time(since)));
     }
-    let others = known
-        .statements
-        .iter()
-        .filter(|statement| known.identity.provider.as_deref() != Some(&statement.provider));
+    let others =
+        known.said.iter().filter(|statement| known.identity.provider.as_deref() != Some(&statement.provider));
     for statement in others {
         let what = match (statement.gone, &statement.name, &statement.whose) {
             (true, ..) => "the device is gone".to_owned(),
@@ -167,7 +96,7 @@ fn details(known: &DeviceAnswer) -> Vec<String> {
         lines.push(format!(
             "  said    {what} ({}, as of {})",
             statement.provider,
-            format_time_text(&statement.as_of)
+            format_time(statement.as_of)
         ));
     }
     lines
@@ -200,9 +129,7 @@ fn person_text(person: &Person) -> String {
 
 fn identity_text(identity: &Identity) -> String {
     let provider = identity.provider.as_deref().unwrap_or("nobody");
-    let as_of = identity
-        .as_of
-        .map_or_else(String::new, |as_of| format!(", as of {}", format_time_text(&as_of.to_string())));
+    let as_of = identity.as_of.map_or_else(String::new, |as_of| format!(", as of {}", format_time(as_of)));
     let status = match identity.status {
         IdentityStatus::Resolved => String::new(),
         ref other => format!("; {other}"),
@@ -211,7 +138,7 @@ fn identity_text(identity: &Identity) -> String {
     format!("{provider}{as_of}{status}{reason}")
 }
 
-fn print_tenures(tenures: &[Tenure]) -> Result<()> {
+fn print_tenures(tenures: &[WhoTenure]) -> Result<()> {
     let mut table = Table::new([
         ("FROM", Fit::Whole),
         ("UNTIL", Fit::Whole),
@@ -219,15 +146,9 @@ fn print_tenures(tenures: &[Tenure]) -> Result<()> {
         ("DEVICE", Fit::Cut(12)),
         ("ID", Fit::Cut(6)),
     ]);
-    for Tenure { id, name, whose, since, until } in tenures {
-        let until = until.as_deref().map_or_else(|| "-".to_owned(), format_time_text);
-        table.row([
-            format_time_text(since),
-            until,
-            whose.clone(),
-            name.clone().unwrap_or_default(),
-            id.clone(),
-        ]);
+    for WhoTenure { id, name, whose, since, until } in tenures {
+        let until = until.map_or_else(|| "-".to_owned(), format_time);
+        table.row([format_time(*since), until, whose.clone(), name.clone().unwrap_or_default(), id.clone()]);
     }
     Ok(table.print()?)
 }
@@ -238,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_answer_says_which_device_which_person_how_known_and_what_others_said() {
-        let answer: Answer = serde_json::from_str(
+        let answer: WhoAnswer = serde_json::from_str(
             r#"{"subject":"100.64.0.7","taken_for":"address","at":"2026-11-20T14:02:00.000000000Z","devices":[{
                 "device":{"addresses":["100.64.0.7"],"id":"n7","name":"laptop.tail.example","os":"linux"},
                 "person":{"login":"alice@example.com","name":"Alice","groups":["group:eng"]},

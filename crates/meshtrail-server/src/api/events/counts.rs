@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use meshtrail_api::counts::{
+    Bar, By, Extent, FacetValues, Facets, FacetsQuery, Histogram, HistogramQuery, Value,
+};
 use meshtrail_event::{Kind, Timestamp};
 use meshtrail_query::Filter;
 use meshtrail_query::tally::{CountQuery, CountResult, Facet, SLOT, Summary, Tally, count};
-use serde::{Deserialize, Serialize};
 
 use super::{check_limit, parse_filter, unreadable};
 use crate::extract::ValidQuery;
@@ -37,120 +39,6 @@ const WIDTHS: &[i64] = &[
     1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800,
     604_800, 1_209_600, 2_419_200, 7_257_600, 31_536_000,
 ];
-
-/// How far apart one bar's parts are told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum By {
-    /// By family of kinds: sessions, flows, changes, …
-    #[default]
-    Family,
-    /// By outcome.
-    Outcome,
-    /// By kind.
-    Kind,
-}
-
-/// Which events, and in how many bars.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct HistogramQuery {
-    /// A filter; its `since` and `until` are the histogram's range.
-    pub q: Option<String>,
-    /// At most this many bars: 1 to 400, 96 without it.
-    pub bars: Option<usize>,
-    /// How a bar's parts are told apart: `family`, `outcome` or `kind`.
-    pub by: Option<By>,
-}
-
-/// One bar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Bar {
-    /// When it begins.
-    #[schema(value_type = String)]
-    pub at: Timestamp,
-    /// Its events by part.
-    pub counts: BTreeMap<String, u64>,
-}
-
-/// How many events there were when.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Histogram {
-    /// When the first bar begins.
-    #[schema(value_type = String)]
-    pub from: Timestamp,
-    /// When the last one ends.
-    #[schema(value_type = String)]
-    pub to: Timestamp,
-    /// Seconds of a bar.
-    pub width: u64,
-    /// The bars with events, in order.
-    pub bars: Vec<Bar>,
-    /// Events that lie so far from the others in time that they have no bar.
-    pub outside: u64,
-    /// What was counted.
-    #[serde(flatten)]
-    pub extent: Extent,
-}
-
-/// What was counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Extent {
-    /// Events that the filter lets through.
-    pub matched: u64,
-    /// Events that were looked at, the newest first.
-    pub looked_at: u64,
-    /// Events there are.
-    pub of: u64,
-    /// Whether all were looked at: then the counts are exact.
-    pub whole: bool,
-}
-
-/// Which events, and how many values.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct FacetsQuery {
-    /// A filter.
-    pub q: Option<String>,
-    /// At most this many values of each facet: 1 to 200, 10 without it.
-    pub top: Option<usize>,
-}
-
-/// One value and how many events have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Value {
-    /// The value, as the filter's field of the facet's name finds it.
-    pub value: String,
-    /// Events with it.
-    pub count: u64,
-}
-
-/// The commonest values of one facet.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct FacetValues {
-    /// The facet, which is also the field to filter by.
-    pub facet: String,
-    /// The commonest values.
-    pub values: Vec<Value>,
-    /// How many more values there are.
-    pub more: usize,
-    /// Events whose value was not told apart: above zero, each count is at least what it says.
-    pub others: u64,
-    /// Events without any value.
-    pub without: u64,
-}
-
-/// Which values there are among the events.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Facets {
-    /// Each facet.
-    pub facets: Vec<FacetValues>,
-    /// What was counted.
-    #[serde(flatten)]
-    pub extent: Extent,
-}
 
 /// How many events a filter lets through, over time.
 #[utoipa::path(get, path = "/api/v1/events/histogram", tag = "events", params(HistogramQuery),

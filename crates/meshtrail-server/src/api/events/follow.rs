@@ -11,9 +11,9 @@ use axum::response::sse::Event;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::HeaderMap;
+use meshtrail_api::events::FollowQuery;
 use meshtrail_query::{Cursor, Filter, PageRequest, Start};
 use meshtrail_trail::Follower;
-use serde::Deserialize;
 
 use super::{parse_filter, unreadable};
 use crate::api::sse;
@@ -27,17 +27,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(150);
 /// Events per read, and how long a read may take, about.
 const BATCH: usize = 200;
 const BUDGET: Duration = Duration::from_secs(2);
-
-/// Which events, and from where on.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct FollowQuery {
-    /// A filter.
-    pub q: Option<String>,
-    /// Begin after this index; without it, with what comes from now on. `Last-Event-ID` says the same.
-    pub after: Option<u64>,
-}
 
 /// Events that a filter lets through, as they come: each `data:` is a leaf, its `id:` the index in the trail. An
 /// `event: at` says how far the trail was looked through; reconnecting with the last id misses nothing.

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use meshtrail_api::client::Client;
+use meshtrail_event::text::with_causes;
 use meshtrail_identity::{BackendState, DEFAULT_SOCKET, LocalApi, Peers, Status};
 use meshtrail_server::config::{Config, RecorderListen};
 
 use super::Check;
 use crate::args::Doctor;
-use crate::remote::Remote;
 
 /// The port that Tailscale's control plane sends recordings to.
 const RECORDER_PORT: u16 = 80;
@@ -158,11 +159,11 @@ async fn check_recorder(
 }
 
 async fn probe_recorder(target: SocketAddr) -> Result<(), String> {
-    let remote = Remote::new(&format!("http://{target}"), None).map_err(|error| error.to_string())?;
-    let answer = remote.send(http::Method::HEAD, "/v2/record", None);
+    let client = Client::new(&format!("http://{target}"), None).map_err(|error| error.to_string())?;
+    let answer = client.send(http::Method::HEAD, "/v2/record", None);
     match tokio::time::timeout(ANSWER_TIME, answer).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("{error:#}")),
+        Ok(Err(error)) => Err(with_causes(&error)),
         Err(_) => Err("no answer within 3 s".to_owned()),
     }
 }

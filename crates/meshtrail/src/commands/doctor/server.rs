@@ -1,7 +1,9 @@
 //! Checks of the server on this machine, or of the named one: whether it accepts events, and the state of its sources.
 
-use meshtrail_event::Timestamp;
-use serde::Deserialize;
+use meshtrail_api::client::path;
+use meshtrail_api::health::Health;
+use meshtrail_api::sessions::{SessionsPage, SessionsQuery};
+use meshtrail_api::sources::{SourceList, SourceView, UnseenView};
 
 use super::Check;
 use crate::api::Api;
@@ -17,51 +19,6 @@ const TIME_SET: &str = "/run/systemd/timesync/synchronized";
 #[derive(Debug, Default)]
 pub(super) struct Server {
     pub(super) is_running: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Health {
-    status: String,
-    version: String,
-    demo: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sources {
-    sources: Vec<Source>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Source {
-    name: String,
-    state: String,
-    last_heard: Option<Timestamp>,
-    #[serde(default)]
-    gaps: u64,
-    trouble: Option<String>,
-    clock_ahead_ms: Option<i64>,
-    #[serde(default)]
-    unseen: Vec<Unseen>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Unseen {
-    part: String,
-    since: Option<Timestamp>,
-    reason: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sessions {
-    sessions: Vec<Session>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Session {
-    #[serde(default)]
-    anomalies: Vec<String>,
-    imported_from: Option<String>,
-    recorded_by: Option<String>,
 }
 
 pub(super) async fn check(doctor: &Doctor, checks: &mut Vec<Check>) -> Server {
@@ -115,7 +72,7 @@ async fn check_health(api: &Api, checks: &mut Vec<Check>) {
 }
 
 async fn check_sources(api: &Api, checks: &mut Vec<Check>) {
-    let listed = match api.get_json::<Sources>("/api/v1/sources").await {
+    let listed = match api.get_json::<SourceList>("/api/v1/sources").await {
         Ok(listed) => listed.sources,
         Err(error) => {
             checks.push(Check::warn(
@@ -135,7 +92,7 @@ async fn check_sources(api: &Api, checks: &mut Vec<Check>) {
 }
 
 /// Checks the server's clock against those of control planes, which send their time with each response.
-fn check_clock(sources: &[Source], is_set: bool) -> Check {
+fn check_clock(sources: &[SourceView], is_set: bool) -> Check {
     let offsets = sources.iter().filter_map(|source| Some((source.name.as_str(), source.clock_ahead_ms?)));
     let Some((name, ahead)) = offsets.max_by_key(|(_, ahead)| ahead.unsigned_abs()) else {
         return match is_set {
@@ -159,7 +116,7 @@ fn check_clock(sources: &[Source], is_set: bool) -> Check {
     }
 }
 
-fn check_source(source: Source) -> Check {
+fn check_source(source: SourceView) -> Check {
     let name = &source.name;
     let heard = source.last_heard.map_or_else(|| "never heard".to_owned(), |at| format!("last heard {at}"));
     match (source.state.as_str(), source.trouble) {
@@ -168,7 +125,8 @@ fn check_source(source: Source) -> Check {
         }
         // A part that was never visible is missing from the plan, or not requested.
         ("connected", None) if source.unseen.iter().any(|unseen| unseen.since.is_some()) => {
-            let lost: Vec<&Unseen> = source.unseen.iter().filter(|unseen| unseen.since.is_some()).collect();
+            let lost: Vec<&UnseenView> =
+                source.unseen.iter().filter(|unseen| unseen.since.is_some()).collect();
             let parts: Vec<&str> = lost.iter().map(|unseen| unseen.part.as_str()).collect();
             let says = format!("{name}: not visible any more: {}", parts.join(", "));
             Check::warn("source", says, lost[0].reason.clone())
@@ -194,7 +152,9 @@ fn check_source(source: Source) -> Check {
 
 /// Checks the clocks of nodes: the header of a recording has its start by the node's clock.
 async fn check_node_clocks(api: &Api, checks: &mut Vec<Check>) {
-    let Ok(newest) = api.get_json::<Sessions>("/api/v1/sessions?limit=50").await else { return };
+    let query = SessionsQuery { limit: Some(50), ..SessionsQuery::default() };
+    let newest = api.get_json::<SessionsPage>(&path("/api/v1/sessions", &query)).await;
+    let Ok(newest) = newest else { return };
     let recorded = newest.sessions.iter().filter(|session| session.imported_from.is_none());
     let deviation = recorded.clone().find_map(|session| {
         let words = session.anomalies.iter().find(|words| words.starts_with("header.timestamp"))?;
@@ -220,8 +180,10 @@ mod tests {
     use super::super::Finding;
     use super::*;
 
-    fn source(name: &str, clock_ahead_ms: Option<i64>) -> Source {
-        let value = serde_json::json!({"name": name, "state": "connected", "clock_ahead_ms": clock_ahead_ms});
+    fn source(name: &str, clock_ahead_ms: Option<i64>) -> SourceView {
+        let value = serde_json::json!({
+            "name": name, "state": "connected", "clock_ahead_ms": clock_ahead_ms, "events": 0, "rate": 0.0, "gaps": 0
+        });
         serde_json::from_value(value).unwrap()
     }
 

@@ -4,20 +4,24 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use meshtrail_api::client::path;
+use meshtrail_api::sessions::{SessionsPage, SessionsQuery};
 use meshtrail_event::{EventId, SessionId};
 use meshtrail_recording::seal::inspect;
 use meshtrail_server::serve::discovery::DiscoveryFile;
 use meshtrail_trail::store::{Key, Store, StoreLocation, TamperingKind};
 use meshtrail_trail::verify::{Progress, Report, Scope, VerifyRequest, verify};
-use serde::Deserialize;
 
 use super::findings::Findings;
 use super::unreferenced::UnreferencedObjects;
 use super::via_api;
-use crate::api::{Api, path};
+use crate::api::Api;
 use crate::args::{ApiSource, Verify};
 use crate::local;
 use crate::output::print_note;
+
+/// The page size of requests.
+const PAGE: usize = 500;
 
 /// Checks everything.
 pub(crate) async fn check(
@@ -66,7 +70,7 @@ pub(crate) async fn check_ids(
         let (event, session) = match id.parse::<SessionId>() {
             Ok(session) => {
                 let view = via_api::fetch_session(api, &session).await?;
-                (view.event.as_deref().map(str::parse).transpose()?, Some((session, view)))
+                (view.event.clone(), Some((session, view)))
             }
             Err(_) => (Some(id.parse::<EventId>()?), None),
         };
@@ -151,20 +155,6 @@ impl LocalStore {
 
 /// Checks every recording against the trail, whose own events were checked before.
 async fn check_recordings(local_store: &LocalStore, findings: &mut Findings) -> Result<()> {
-    #[derive(Deserialize)]
-    struct SessionRow {
-        id: String,
-        #[serde(default)]
-        event: Option<String>,
-        #[serde(default)]
-        index_sha256: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Page {
-        sessions: Vec<SessionRow>,
-        #[serde(default)]
-        next: Option<String>,
-    }
     let store = local_store.open().await?;
     // Objects are listed before the trail is read: a session that is sealed meanwhile has its event by then.
     let mut unreferenced = match UnreferencedObjects::list(&store).await {
@@ -180,15 +170,15 @@ async fn check_recordings(local_store: &LocalStore, findings: &mut Findings) -> 
     check_shadowing(&store, findings).await?;
     let mut cursor = None;
     loop {
-        let request = path("/api/v1/sessions", &[("limit", Some("500".to_owned())), ("cursor", cursor)]);
-        let page = match api.get_json::<Page>(&request).await {
+        let query = SessionsQuery { limit: Some(PAGE), cursor, ..SessionsQuery::default() };
+        let page = match api.get_json::<SessionsPage>(&path("/api/v1/sessions", &query)).await {
             Ok(page) => page,
             Err(error) => {
                 return findings.add("recordings", false, &format!("they can't be listed: {error:#}"));
             }
         };
         for session in page.sessions {
-            let id: SessionId = session.id.parse()?;
+            let id = session.id;
             if session.event.is_some() {
                 unreferenced.mark_referenced(&id);
             }

@@ -1,44 +1,23 @@
 //! Checks of events, sessions and older checkpoints, fetched through the API.
 
 use anyhow::Result;
-use futures::StreamExt;
+use meshtrail_api::client::{encode, path};
+use meshtrail_api::events::{EventsAnswer, EventsQuery, Order};
+use meshtrail_api::proofs::{Consistency, Head, Inclusion, ProofQuery};
+use meshtrail_api::recordings::{Purpose, RecordingQuery};
+use meshtrail_api::sessions::{Session, SessionState};
 use meshtrail_event::{Detail, Event, EventId, SessionId};
 use meshtrail_recording::check::{Checker, Statement};
 use meshtrail_trail::note::{Checkpoint, verify_note};
 use meshtrail_trail::tree::{
-    ConsistencyProof, InclusionProof, leaf_hash, verify_consistency, verify_inclusion,
+    ConsistencyProof, HashError, InclusionProof, leaf_hash, verify_consistency, verify_inclusion,
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::findings::Findings;
-use crate::api::{Api, encode, path};
-use crate::commands::sessions::Session;
+use crate::api::Api;
 
 /// The page size of requests.
-const PAGE: &str = "500";
-
-#[derive(Deserialize)]
-struct Head {
-    note: String,
-    vkey: String,
-}
-
-#[derive(Deserialize)]
-struct EventProof {
-    event_id: String,
-    #[serde(default)]
-    note: Option<String>,
-    #[serde(flatten)]
-    proof: InclusionProof,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    events: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next: Option<String>,
-}
+const PAGE: usize = 500;
 
 /// The result of a check, in words: `Ok` if it holds.
 type CheckResult = std::result::Result<String, String>;
@@ -100,8 +79,12 @@ async fn check_consistency(api: &Api, older: &str, newest: &Checkpoint, vkey: &s
             "it signs {had} events, the trail has {has}: events are gone, or an old copy was put back"
         )));
     }
-    let parameters = [("from", Some(older.size.to_string())), ("to", Some(newest.size.to_string()))];
-    let proof: ConsistencyProof = api.get_json(&path("/api/v1/proof", &parameters)).await?;
+    let query = ProofQuery { from: Some(older.size), to: Some(newest.size), ..ProofQuery::default() };
+    let answer: Consistency = api.get_json(&path("/api/v1/proof", &query)).await?;
+    let proof = match consistency_proof(&answer) {
+        Ok(proof) => proof,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
     if let Err(error) = verify_consistency(&proof) {
         return Ok(Err(error.to_string()));
     }
@@ -114,6 +97,26 @@ async fn check_consistency(api: &Api, older: &str, newest: &Checkpoint, vkey: &s
     })
 }
 
+fn consistency_proof(answer: &Consistency) -> std::result::Result<ConsistencyProof, HashError> {
+    Ok(ConsistencyProof {
+        from: answer.from,
+        to: answer.to,
+        from_root: answer.from_root.parse()?,
+        to_root: answer.to_root.parse()?,
+        hashes: answer.hashes.iter().map(|hash| hash.parse()).collect::<std::result::Result<_, _>>()?,
+    })
+}
+
+fn inclusion_proof(answer: &Inclusion) -> std::result::Result<InclusionProof, HashError> {
+    Ok(InclusionProof {
+        index: answer.index,
+        leaf_hash: answer.leaf_hash.parse()?,
+        size: answer.size,
+        root: answer.root.parse()?,
+        hashes: answer.hashes.iter().map(|hash| hash.parse()).collect::<std::result::Result<_, _>>()?,
+    })
+}
+
 /// Checks that an event is in the signed tree; returns the event with the finding.
 async fn check_inclusion(
     api: &Api,
@@ -121,31 +124,31 @@ async fn check_inclusion(
     vkey: &str,
 ) -> Result<std::result::Result<(Event, String), String>> {
     let leaf = api.get_bytes(&format!("/api/v1/events/{}", encode(&id.to_string()))).await?;
-    let event_proof: EventProof =
-        api.get_json(&path("/api/v1/proof", &[("event", Some(id.to_string()))])).await?;
+    let query = ProofQuery { event: Some(id.to_string()), ..ProofQuery::default() };
+    let inclusion: Inclusion = api.get_json(&path("/api/v1/proof", &query)).await?;
     let event = match Event::from_json(&leaf) {
         Ok(event) if event.to_leaf() == leaf && event.id == *id => event,
         Ok(_) => return Ok(Err("what is shown is not this event's canonical form".to_owned())),
         Err(error) => return Ok(Err(error.to_string())),
     };
-    Ok(check_proof(&event_proof, &leaf, vkey)
+    Ok(check_proof(&inclusion, &leaf, vkey)
         .map(|finding| (event, finding))
-        .map_err(|why| format!("{}: {why}", event_proof.event_id)))
+        .map_err(|why| format!("{}: {why}", inclusion.event_id)))
 }
 
-fn check_proof(event_proof: &EventProof, leaf: &[u8], vkey: &str) -> CheckResult {
-    let Some(note) = &event_proof.note else {
+fn check_proof(inclusion: &Inclusion, leaf: &[u8], vkey: &str) -> CheckResult {
+    let Some(note) = &inclusion.note else {
         return Err("its proof comes without a signed checkpoint".to_owned());
     };
     let signed = verify_note(note, vkey).map_err(|error| error.to_string())?;
-    let proof = &event_proof.proof;
+    let proof = inclusion_proof(inclusion).map_err(|error| error.to_string())?;
     if (proof.size, proof.root) != (signed.size, signed.root) {
         return Err("its proof leads to another root than the one that is signed".to_owned());
     }
     if proof.leaf_hash != leaf_hash(leaf) {
         return Err("its proof is of other bytes".to_owned());
     }
-    verify_inclusion(proof).map_err(|error| error.to_string())?;
+    verify_inclusion(&proof).map_err(|error| error.to_string())?;
     Ok(format!("in the trail at index {} of {}", proof.index, proof.size))
 }
 
@@ -172,7 +175,7 @@ pub(crate) async fn check_session(
         }
         statements.add(&event);
     }
-    if session.state != "live" && session.event.is_none() {
+    if session.state != SessionState::Live && session.event.is_none() {
         return findings.add(&subject, false, "its recording is just being sealed; ask again in a moment");
     }
     if session.event.is_some() && statements.end.is_none() {
@@ -217,13 +220,13 @@ fn statement(event: &EventId, bytes: Option<u64>, sha256: Option<&str>) -> Optio
 async fn events_of(api: &Api, id: &SessionId) -> Result<Vec<Event>> {
     let (mut events, mut cursor) = (Vec::new(), None);
     loop {
-        let parameters = [
-            ("q", Some(format!("session:{id} kind:recording.mark,ssh.session,kube.session"))),
-            ("order", Some("oldest".to_owned())),
-            ("limit", Some(PAGE.to_owned())),
-            ("cursor", cursor),
-        ];
-        let page: Page = api.get_json(&path("/api/v1/events", &parameters)).await?;
+        let query = EventsQuery {
+            q: Some(format!("session:{id} kind:recording.mark,ssh.session,kube.session")),
+            limit: Some(PAGE),
+            cursor,
+            order: Some(Order::Oldest),
+        };
+        let page: EventsAnswer = api.get_json(&path("/api/v1/events", &query)).await?;
         for leaf in &page.events {
             events.push(Event::from_json(leaf.get().as_bytes())?);
         }
@@ -242,13 +245,14 @@ async fn check_recording(api: &Api, id: &SessionId, statements: Statements) -> R
         .map_or_else(String::new, |from| format!("; imported from {from}, not witnessed while it happened"));
     let covered = statements.marks.iter().map(|mark| mark.bytes).max().unwrap_or(0);
     let mut checker = Checker::new(statements.marks, statements.end);
-    let response = api.get(&format!("/api/v1/sessions/{}/recording?for=verify", encode(id.as_str()))).await;
+    let recording = format!("/api/v1/sessions/{}/recording", encode(id.as_str()));
+    let response = api.get(&path(&recording, &RecordingQuery { purpose: Purpose::Verify })).await;
     let mut answer = match response {
         Ok(answer) => answer,
         Err(error) => return Ok(Err(format!("its recording can't be read: {error:#}"))),
     };
     let mut bytes = 0;
-    while let Some(part) = answer.body.next().await {
+    while let Some(part) = answer.next().await {
         match part {
             Ok(part) => {
                 bytes += part.len() as u64;

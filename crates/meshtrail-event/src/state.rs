@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use meshtrail_event::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Timestamp;
+
 /// A device as a control plane reports it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DeviceState {
     /// Its addresses in the mesh.
@@ -97,7 +99,7 @@ pub struct DeviceState {
 }
 
 /// A person as a control plane reports them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct UserState {
     /// When they were added.
