@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 use meshtrail_api::counts::{By, Extent, FacetValues, Histogram, Value};
 use meshtrail_event::Timestamp;
+use meshtrail_query::term;
 
 use super::format;
-use super::page_filter::{PageFilter, term};
+use super::page_filter::PageFilter;
 use crate::api::events::counts::Counts;
 
 /// Bars of the histogram.

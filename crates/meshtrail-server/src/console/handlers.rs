@@ -11,7 +11,7 @@ use maud::Markup;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, EventId, SessionId, Timestamp};
-use meshtrail_query::Filter;
+use meshtrail_query::{Filter, term};
 use serde::Deserialize;
 
 use super::event_page::EventPage;
@@ -19,7 +19,7 @@ use super::events_counts::CountsView;
 use super::events_page::EventsPage;
 use super::layout::Shell;
 use super::nav::Nav;
-use super::page_filter::{PageFilter, term, under};
+use super::page_filter::{PageFilter, under};
 use super::page_response::{PAGE_CSP, PLAYER_PAGE_CSP, page_response};
 use super::session_page::SessionPage;
 use super::sessions_page::SessionsPage;

@@ -10,7 +10,7 @@ use meshtrail_api::directory::ListQuery;
 use meshtrail_api::events::EventsQuery;
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, Timestamp};
-use meshtrail_query::Filter;
+use meshtrail_query::{Filter, term};
 use serde::Deserialize;
 
 use super::changes_page::{ChangesPage, changes_of};
@@ -20,7 +20,7 @@ use super::devices_page::DevicesPage;
 use super::handlers::{Frame, none_if_blank};
 use super::nav::Nav;
 use super::network_page::{NetworkPage, NetworkSelection, events_between};
-use super::page_filter::{PageFilter, term};
+use super::page_filter::PageFilter;
 use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;

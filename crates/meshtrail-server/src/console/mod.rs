@@ -37,8 +37,6 @@ mod sessions_page;
 mod sources_page;
 mod view;
 
-pub(crate) use format::sentence_case;
-pub(crate) use page_filter::{quoted_value, term};
 pub(crate) use public_handlers::problem_page;
 pub(crate) use routes::routes;
 pub use sentence::{Sentence, sentence};

@@ -5,11 +5,12 @@
 
 use maud::{Markup, html};
 use meshtrail_event::{Event, Timestamp};
+use meshtrail_query::term;
 
 use super::components::{self, short_name};
 use super::format;
 use super::layout::empty;
-use super::page_filter::{address, term};
+use super::page_filter::address;
 use super::person_page::recent;
 use crate::network::{
     CountAgreement, Grid, GridGroup, Grouping, TrafficEdge, TrafficEndpoint, TrafficMatrix,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use meshtrail_api::directory::{Activity, Day};
 use meshtrail_event::{Actor, Device, Event, Family, Outcome, Timestamp};
-use meshtrail_query::{Filter, Order, PageRequest, Start};
+use meshtrail_query::{Filter, Order, PageRequest, Start, term};
 
 use super::top_values::ValueCounter;
 use crate::api::events::unreadable;
@@ -88,7 +88,6 @@ pub(crate) async fn activity(
 
 /// The filter that finds the events to count.
 pub(crate) fn activity_filter(subject: Subject<'_>, since: Timestamp) -> String {
-    use crate::console::term;
     let subject_term = match subject {
         Subject::Person(login) => term("actor", login),
         Subject::Device(id) => term("device", id),

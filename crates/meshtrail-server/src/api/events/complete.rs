@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use axum::Json;
 use axum::extract::State;
 use meshtrail_api::completions::{CompleteQuery, Completed, CompletedOption, Wrong};
+use meshtrail_event::text::sentence_case;
 use meshtrail_query::tally::{Facet, SLOT, Tally, summarise};
-use meshtrail_query::{Field, Filter, completions};
+use meshtrail_query::{Field, Filter, completions, quoted_value};
 
 use super::unreadable;
 use crate::extract::{ValidQuery, parse_field};
@@ -45,8 +46,8 @@ pub(crate) async fn complete(
         options,
         wrong: Filter::parse(&query.q).err().map(|error| Wrong {
             at: [error.span.start, error.span.end],
-            message: crate::console::sentence_case(&error.message),
-            hint: error.hint.as_deref().map(crate::console::sentence_case),
+            message: sentence_case(&error.message),
+            hint: error.hint.as_deref().map(sentence_case),
         }),
     }))
 }
@@ -89,7 +90,7 @@ async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Ve
     });
     values.truncate(MAX_VALUES);
     let option = |(value, events): (String, u64)| CompletedOption {
-        insert: crate::console::quoted_value(&value),
+        insert: quoted_value(&value),
         about: String::new(),
         events: Some(events),
     };
