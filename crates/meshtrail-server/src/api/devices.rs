@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use meshtrail_api::devices::{DeviceAnswer, DevicesAnswer};
 use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_event::Timestamp;
+use meshtrail_event::text::shorten;
 
 use super::listing;
 use crate::extract::ValidQuery;
@@ -25,7 +26,7 @@ pub(crate) async fn list(
     State(state): State<AppState>,
     ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<DevicesAnswer>, Problem> {
-    let listed = mesh::list_devices(&state, &query, Timestamp::now())?;
+    let listed = mesh::list_devices(state.history(), &listing::selection(&query, Timestamp::now())?);
     let found = listed.rows.len();
     let devices = listing::page(&query, listed.rows)?;
     Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
@@ -40,11 +41,11 @@ pub(crate) async fn show(
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::device_profile(&state, &id, now);
+    let profile = mesh::device_profile(state.history(), &id, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(&state, Subject::Device(&id), since).await?.counts;
+    let activity = mesh::activity(state.trail(), Subject::Device(&id), since).await?.counts;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_device(&id));
+        return Err(unknown(&id));
     }
     Ok(Json(DeviceAnswer {
         id,
@@ -54,4 +55,10 @@ pub(crate) async fn show(
         holdings: profile.holdings,
         activity,
     }))
+}
+
+/// The problem where neither the directory nor any event of the queried time names this device.
+pub(crate) fn unknown(id: &str) -> Problem {
+    let shown = shorten(id, 120);
+    Problem::not_found(format!("no device has the id {shown} here, and no event of this time names it"))
 }

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_api::people::{PeopleAnswer, PersonAnswer, PersonListItem};
 use meshtrail_event::Timestamp;
+use meshtrail_event::text::shorten;
 
 use super::listing;
 use crate::extract::ValidQuery;
@@ -24,7 +25,7 @@ pub(crate) async fn list(
     State(state): State<AppState>,
     ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<PeopleAnswer>, Problem> {
-    let listed = mesh::list_people(&state, &query, Timestamp::now())?;
+    let listed = mesh::list_people(state.history(), &listing::selection(&query, Timestamp::now())?);
     let found = listed.rows.len();
     let rows = listing::page(&query, listed.rows)?;
     let people =
@@ -41,11 +42,11 @@ pub(crate) async fn show(
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<PersonAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::person_profile(&state, &login, now);
+    let profile = mesh::person_profile(state.history(), &login, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(&state, Subject::Person(&login), since).await?.counts;
+    let activity = mesh::activity(state.trail(), Subject::Person(&login), since).await?.counts;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_person(&login));
+        return Err(unknown(&login));
     }
     let login = profile.person.as_ref().map_or(login, |person| person.state.login.clone());
     Ok(Json(PersonAnswer {
@@ -55,4 +56,10 @@ pub(crate) async fn show(
         history: profile.history,
         activity,
     }))
+}
+
+/// The problem where neither the directory nor any event of the queried time names this person.
+pub(crate) fn unknown(login: &str) -> Problem {
+    let shown = shorten(login, 120);
+    Problem::not_found(format!("nobody is called {shown} here, and no event of this time names them"))
 }

@@ -25,7 +25,7 @@ use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
 use super::view::SessionView;
-use crate::api::{changes, events, sessions};
+use crate::api::{changes, devices, events, listing, people, sessions};
 use crate::auth::Caller;
 use crate::mesh::{self, CountedActivity, Subject};
 use crate::network::{self, Grouping};
@@ -77,7 +77,7 @@ pub(crate) async fn people(
         show: none_if_blank(&parameters.show),
         ..ListQuery::default()
     };
-    let list = mesh::list_people(&state, &query, now)?;
+    let list = mesh::list_people(state.history(), &listing::selection(&query, now)?);
     let slice = Slice::new(parameters.from, list.rows.len());
     let rows: Vec<PersonRow<'_>> = list.rows[slice.range()]
         .iter()
@@ -104,11 +104,11 @@ pub(crate) async fn person(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
-    let profile = mesh::person_profile(&state, &login, now);
+    let profile = mesh::person_profile(state.history(), &login, now);
     let CountedActivity { counts: activity, recent } =
-        mesh::activity(&state, Subject::Person(&login), from).await?;
+        mesh::activity(state.trail(), Subject::Person(&login), from).await?;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_person(&login));
+        return Err(people::unknown(&login));
     }
     let sessions = newest_sessions(&state, &term("person", &login)).await?;
     let changes = newest_events(&state, &changes_of("actor", &login)).await?;
@@ -141,7 +141,7 @@ pub(crate) async fn devices(
         at: none_if_blank(&parameters.at),
         ..ListQuery::default()
     };
-    let list = mesh::list_devices(&state, &query, now)?;
+    let list = mesh::list_devices(state.history(), &listing::selection(&query, now)?);
     let slice = Slice::new(parameters.from, list.rows.len());
     let rows: Vec<_> = list.rows[slice.range()].iter().collect();
     let page = DevicesPage {
@@ -166,11 +166,11 @@ pub(crate) async fn device(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
-    let profile = mesh::device_profile(&state, &id, now);
+    let profile = mesh::device_profile(state.history(), &id, now);
     let CountedActivity { counts: activity, recent } =
-        mesh::activity(&state, Subject::Device(&id), from).await?;
+        mesh::activity(state.trail(), Subject::Device(&id), from).await?;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_device(&id));
+        return Err(devices::unknown(&id));
     }
     let sessions = newest_sessions(&state, &term("device", &id)).await?;
     let changes = newest_events(&state, &changes_of("device", &id)).await?;
@@ -276,8 +276,9 @@ pub(crate) async fn network(
     let layers = ["virtual", "subnet", "exit", "physical"];
     let layer = parameters.layer.as_str();
     let layer = if layers.contains(&layer) { layer.to_owned() } else { String::new() };
+    let query = network::TrafficQuery { hours, layer: layer.clone() };
     let matrix =
-        network::traffic_matrix(&state, &network::TrafficQuery { hours, layer: layer.clone() }, now).await?;
+        state.traffic_cache().matrix(&query, now).await.map_err(|error| events::unreadable(&error))?;
     let edges = network::edges_between(&matrix.edges, &parameters.of, &parameters.with);
     let by = Grouping::named(&parameters.by);
     let selection = NetworkSelection {

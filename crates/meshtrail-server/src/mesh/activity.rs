@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use meshtrail_api::directory::{Activity, Day};
 use meshtrail_event::{Actor, Device, Event, Family, Outcome, Timestamp};
-use meshtrail_query::{Filter, Order, PageRequest, Start, term};
+use meshtrail_query::{Filter, FilterError, Order, PageRequest, Start, term};
+use meshtrail_trail::{ReadError, Trail};
 
 use super::top_values::ValueCounter;
-use crate::api::events::unreadable;
-use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Most events counted for one page.
 const MAX_EVENTS: usize = 4_000;
@@ -50,6 +48,17 @@ pub(crate) struct CountedActivity {
     pub(crate) recent: Vec<(u64, Event)>,
 }
 
+/// Why activity could not be counted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ActivityError {
+    /// The login or id makes no filter: it is too long.
+    #[error(transparent)]
+    Subject(#[from] FilterError),
+    /// The trail could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
 /// Counts the events of one subject.
 struct ActivityCounter<'a> {
     subject: Subject<'a>,
@@ -66,15 +75,13 @@ struct ActivityCounter<'a> {
 
 /// Counts the activity of `subject` from `since` to now.
 pub(crate) async fn activity(
-    state: &AppState,
+    trail: &Trail,
     subject: Subject<'_>,
     since: Timestamp,
-) -> Result<CountedActivity, Problem> {
-    let text = activity_filter(subject, since);
-    let filter = Filter::parse(&text).map_err(|error| Problem::bad_request("id", error.to_string()))?;
+) -> Result<CountedActivity, ActivityError> {
+    let filter = Filter::parse(&activity_filter(subject, since))?;
     let ask = PageRequest { start: Start::Fresh(Order::Newest), limit: MAX_EVENTS, budget: BUDGET };
-    let page =
-        meshtrail_query::query(state.trail(), &filter, &ask).await.map_err(|error| unreadable(&error))?;
+    let page = meshtrail_query::query(trail, &filter, &ask).await?;
     let mut counter = ActivityCounter::new(subject, since);
     let mut oldest = None;
     for (index, leaf) in page.items {

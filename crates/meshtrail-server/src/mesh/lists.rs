@@ -1,11 +1,99 @@
 //! The lists of people and devices as of a moment, filtered by text in the columns shown.
 
-use meshtrail_api::directory::{DeviceView, ListQuery, PersonView};
+use std::str::FromStr;
+
+use meshtrail_api::directory::{DeviceView, PersonView};
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceAsOf, History, PersonAsOf};
 
-use crate::problem::Problem;
-use crate::state::AppState;
+/// Which rows of a list, and of which moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListSelection<'a, S> {
+    /// The moment that the list describes.
+    pub(crate) at: Timestamp,
+    pub(crate) show: S,
+    /// Only rows with this text in one of their columns, in any case and without the spaces around it; empty for all.
+    pub(crate) text: &'a str,
+}
+
+/// Which people a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeopleShown {
+    /// All in the mesh.
+    All,
+    /// Those whose status is neither active nor idle.
+    Inactive,
+    /// Those who were in the mesh before.
+    Gone,
+    /// Those about whom providers contradict each other.
+    Doubt,
+}
+
+/// Which devices a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DevicesShown {
+    /// All in the mesh.
+    All,
+    /// Those that tags own.
+    Tagged,
+    /// Those that a person owns.
+    Owned,
+    /// Those that advertise a route, or have one enabled.
+    Routes,
+    /// Those that nobody has approved.
+    Unauthorized,
+    /// Those whose key has expired.
+    Expired,
+    /// Those that were in the mesh before.
+    Gone,
+    /// Those about which providers contradict each other.
+    Doubt,
+}
+
+/// A word that selects no rows of a list; it says which words do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnknownSelection {
+    /// Of the list of people.
+    #[error("people can be shown by inactive, gone and doubt")]
+    People,
+    /// Of the list of devices.
+    #[error("devices can be shown by tagged, owned, routes, unauthorized, expired, gone, doubt")]
+    Devices,
+}
+
+impl FromStr for PeopleShown {
+    type Err = UnknownSelection;
+
+    /// Parses a word; the empty text is all of them.
+    fn from_str(word: &str) -> Result<PeopleShown, UnknownSelection> {
+        match word {
+            "" => Ok(PeopleShown::All),
+            "inactive" => Ok(PeopleShown::Inactive),
+            "gone" => Ok(PeopleShown::Gone),
+            "doubt" => Ok(PeopleShown::Doubt),
+            _ => Err(UnknownSelection::People),
+        }
+    }
+}
+
+impl FromStr for DevicesShown {
+    type Err = UnknownSelection;
+
+    /// Parses a word; the empty text is all of them.
+    fn from_str(word: &str) -> Result<DevicesShown, UnknownSelection> {
+        match word {
+            "" => Ok(DevicesShown::All),
+            "tagged" => Ok(DevicesShown::Tagged),
+            "owned" => Ok(DevicesShown::Owned),
+            "routes" => Ok(DevicesShown::Routes),
+            "unauthorized" => Ok(DevicesShown::Unauthorized),
+            "expired" => Ok(DevicesShown::Expired),
+            "gone" => Ok(DevicesShown::Gone),
+            "doubt" => Ok(DevicesShown::Doubt),
+            _ => Err(UnknownSelection::Devices),
+        }
+    }
+}
 
 /// The rows of a list.
 pub(crate) struct DirectoryList<T> {
@@ -21,21 +109,15 @@ pub(crate) struct ListedPerson {
     pub(crate) devices: usize,
 }
 
-/// The people that `query` selects, sorted by login.
+/// The people of a selection, sorted by login.
 pub(crate) fn list_people(
-    state: &AppState,
-    query: &ListQuery,
-    now: Timestamp,
-) -> Result<DirectoryList<ListedPerson>, Problem> {
-    let at = parse_moment(query.at.as_deref(), now)?;
-    let (show, text) = (query.show.as_deref().unwrap_or_default(), search_text(query.q.as_deref()));
-    if !["", "inactive", "gone", "doubt"].contains(&show) {
-        return Err(Problem::bad_request("show", "people can be shown by inactive, gone and doubt"));
-    }
-    let history = state.history();
+    history: &History,
+    selection: &ListSelection<'_, PeopleShown>,
+) -> DirectoryList<ListedPerson> {
+    let (at, show, text) = (selection.at, selection.show, search_text(selection.text));
     let mut people: Vec<PersonView> = history.people(at).iter().map(person_view).collect();
-    if show == "gone" {
-        people = history.logins().iter().filter_map(|login| gone_person(state, login, at)).collect();
+    if show == PeopleShown::Gone {
+        people = history.logins().iter().filter_map(|login| gone_person(history, login, at)).collect();
     }
     let known = history.logins().len();
     people.retain(|person| matches_person(person, show, &text));
@@ -45,76 +127,58 @@ pub(crate) fn list_people(
         let devices = history.devices_by_owner(&person.state.login, at).len();
         ListedPerson { person, devices }
     });
-    Ok(DirectoryList { rows: rows.collect(), known })
+    DirectoryList { rows: rows.collect(), known }
 }
 
-/// The devices that `query` selects, sorted by name.
+/// The devices of a selection, sorted by name.
 pub(crate) fn list_devices(
-    state: &AppState,
-    query: &ListQuery,
-    now: Timestamp,
-) -> Result<DirectoryList<DeviceView>, Problem> {
-    const SHOWN: [&str; 8] = ["", "tagged", "owned", "routes", "unauthorized", "expired", "gone", "doubt"];
-    let at = parse_moment(query.at.as_deref(), now)?;
-    let (show, text) = (query.show.as_deref().unwrap_or_default(), search_text(query.q.as_deref()));
-    if !SHOWN.contains(&show) {
-        return Err(Problem::bad_request(
-            "show",
-            format!("devices can be shown by {}", SHOWN[1..].join(", ")),
-        ));
-    }
-    let history = state.history();
+    history: &History,
+    selection: &ListSelection<'_, DevicesShown>,
+) -> DirectoryList<DeviceView> {
+    let (at, show, text) = (selection.at, selection.show, search_text(selection.text));
     let ids = history.device_ids();
     let mut rows: Vec<DeviceView> = match show {
-        "gone" => ids.iter().filter_map(|id| gone_device(state, id, at)).collect(),
+        DevicesShown::Gone => ids.iter().filter_map(|id| gone_device(history, id, at)).collect(),
         _ => history.devices(at).iter().map(device_view).collect(),
     };
     rows.retain(|device| matches_device(device, show, &text, at));
     rows.iter_mut().for_each(|device| add_device_presence(history, device, at));
     rows.sort_by_cached_key(|device| device.state.name.as_deref().unwrap_or(&device.state.id).to_lowercase());
-    Ok(DirectoryList { rows, known: ids.len() })
+    DirectoryList { rows, known: ids.len() }
 }
 
 /// The text to search for, trimmed and in lower case.
-fn search_text(text: Option<&str>) -> String {
-    text.unwrap_or_default().trim().to_lowercase()
+fn search_text(text: &str) -> String {
+    text.trim().to_lowercase()
 }
 
-/// The moment that a list describes: `at`, or now where it is absent or blank.
-fn parse_moment(at: Option<&str>, now: Timestamp) -> Result<Timestamp, Problem> {
-    match at.map(str::trim).filter(|at| !at.is_empty()) {
-        None => Ok(now),
-        Some(at) => at
-            .parse()
-            .map_err(|_| Problem::bad_request("at", "write a moment as 2026-11-20T14:02:11Z, with its zone")),
-    }
-}
-
-fn matches_person(person: &PersonView, show: &str, text: &str) -> bool {
+fn matches_person(person: &PersonView, show: PeopleShown, text: &str) -> bool {
     let state = &person.state;
     let shown = match show {
-        "inactive" => state.status.as_deref().is_some_and(|status| !matches!(status, "active" | "idle")),
-        "doubt" => person.conflict.is_some(),
-        _ => true,
+        PeopleShown::Inactive => {
+            state.status.as_deref().is_some_and(|status| !matches!(status, "active" | "idle"))
+        }
+        PeopleShown::Doubt => person.conflict.is_some(),
+        PeopleShown::All | PeopleShown::Gone => true,
     };
     let texts =
         [Some(state.login.as_str()), state.name.as_deref(), state.role.as_deref(), state.status.as_deref()];
     shown && any_contains(texts.into_iter().flatten().chain(state.groups.iter().map(String::as_str)), text)
 }
 
-fn matches_device(device: &DeviceView, show: &str, text: &str, at: Timestamp) -> bool {
+fn matches_device(device: &DeviceView, show: DevicesShown, text: &str, at: Timestamp) -> bool {
     let state = &device.state;
     let shown = match show {
-        "tagged" => !state.tags.is_empty(),
-        "owned" => state.tags.is_empty() && state.owner.is_some(),
-        "routes" => !state.enabled_routes.is_empty() || !state.advertised_routes.is_empty(),
-        "unauthorized" => state.authorized == Some(false),
-        "expired" => {
+        DevicesShown::Tagged => !state.tags.is_empty(),
+        DevicesShown::Owned => state.tags.is_empty() && state.owner.is_some(),
+        DevicesShown::Routes => !state.enabled_routes.is_empty() || !state.advertised_routes.is_empty(),
+        DevicesShown::Unauthorized => state.authorized == Some(false),
+        DevicesShown::Expired => {
             let past = state.expires.is_some_and(|expires| expires < at);
             state.expired == Some(true) || past && state.key_expiry_disabled != Some(true)
         }
-        "doubt" => device.conflict.is_some(),
-        _ => true,
+        DevicesShown::Doubt => device.conflict.is_some(),
+        DevicesShown::All | DevicesShown::Gone => true,
     };
     let addresses: Vec<String> = state.addresses.iter().map(ToString::to_string).collect();
     let texts = [
@@ -133,18 +197,18 @@ fn any_contains<'a>(texts: impl IntoIterator<Item = &'a str>, search: &str) -> b
     search.is_empty() || texts.into_iter().any(|text| text.to_lowercase().contains(search))
 }
 
-fn gone_person(state: &AppState, login: &str, at: Timestamp) -> Option<PersonView> {
-    if state.history().person(login, at).is_some() {
+fn gone_person(history: &History, login: &str, at: Timestamp) -> Option<PersonView> {
+    if history.person(login, at).is_some() {
         return None;
     }
-    super::profiles::last_known_person(state.history(), login, at)
+    super::profiles::last_known_person(history, login, at)
 }
 
-fn gone_device(state: &AppState, id: &str, at: Timestamp) -> Option<DeviceView> {
-    if state.history().device(id, at).is_some() {
+fn gone_device(history: &History, id: &str, at: Timestamp) -> Option<DeviceView> {
+    if history.device(id, at).is_some() {
         return None;
     }
-    super::profiles::last_known_device(state.history(), id, at)
+    super::profiles::last_known_device(history, id, at)
 }
 
 /// The view of a person, without presence.
@@ -206,26 +270,18 @@ mod tests {
             ..DeviceState::default()
         });
         for text in ["", "web-1", "prod", "64.0.7", "n7"] {
-            assert!(matches_device(&device, "tagged", text, Timestamp::from_nanos(9)), "{text}");
+            assert!(matches_device(&device, DevicesShown::Tagged, text, Timestamp::from_nanos(9)), "{text}");
         }
-        assert!(!matches_device(&device, "", "db-1", Timestamp::from_nanos(9)));
-        assert!(!matches_device(&device, "owned", "", Timestamp::from_nanos(9)));
+        assert!(!matches_device(&device, DevicesShown::All, "db-1", Timestamp::from_nanos(9)));
+        assert!(!matches_device(&device, DevicesShown::Owned, "", Timestamp::from_nanos(9)));
     }
 
     #[test]
     fn a_key_past_its_time_counts_as_expired_unless_it_never_expires() {
         let expires = Some(Timestamp::from_nanos(5));
         let mut device = view(DeviceState { id: "n7".to_owned(), expires, ..DeviceState::default() });
-        assert!(matches_device(&device, "expired", "", Timestamp::from_nanos(9)));
+        assert!(matches_device(&device, DevicesShown::Expired, "", Timestamp::from_nanos(9)));
         device.state.key_expiry_disabled = Some(true);
-        assert!(!matches_device(&device, "expired", "", Timestamp::from_nanos(9)));
-    }
-
-    #[test]
-    fn a_moment_without_its_zone_is_refused() {
-        let now = Timestamp::from_nanos(9);
-        assert_eq!(parse_moment(None, now).unwrap(), now);
-        assert!(parse_moment(Some("2026-11-20T14:02:11Z"), now).is_ok());
-        assert_eq!(parse_moment(Some("yesterday"), now).unwrap_err().field.as_deref(), Some("at"));
+        assert!(!matches_device(&device, DevicesShown::Expired, "", Timestamp::from_nanos(9)));
     }
 }

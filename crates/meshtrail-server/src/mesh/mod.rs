@@ -9,6 +9,6 @@ mod lists;
 mod profiles;
 mod top_values;
 
-pub(crate) use activity::{CountedActivity, Subject, activity};
-pub(crate) use lists::{list_devices, list_people};
-pub(crate) use profiles::{device_profile, person_profile, unknown_device, unknown_person};
+pub(crate) use activity::{ActivityError, CountedActivity, Subject, activity};
+pub(crate) use lists::{ListSelection, UnknownSelection, list_devices, list_people};
+pub(crate) use profiles::{device_profile, person_profile};

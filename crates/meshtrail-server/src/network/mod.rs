@@ -11,6 +11,6 @@ mod edges;
 mod grid;
 
 pub use cache::TrafficCache;
-pub(crate) use cache::{TrafficMatrix, TrafficQuery, traffic_matrix};
+pub(crate) use cache::{TrafficMatrix, TrafficQuery};
 pub(crate) use edges::{CountAgreement, TrafficEdge, TrafficEndpoint};
 pub(crate) use grid::{Grid, GridGroup, Grouping, edges_between};
