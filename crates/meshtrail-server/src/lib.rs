@@ -15,6 +15,7 @@
 pub mod api;
 pub mod audit_log;
 pub mod auth;
+pub mod changes;
 pub mod config;
 pub mod console;
 pub mod counts;
