@@ -85,7 +85,7 @@ fn state(
     };
     Ok(AppState::new(AppParts {
         sources: meshtrail_collect::sources::Sources::none(),
-        traffic_cache: crate::network::TrafficCache::new(opened.clone(), history.clone()),
+        traffic_cache: meshtrail_views::network::TrafficCache::new(opened.clone(), history.clone()),
         history,
         late_identities,
         sql: workers(&opened)?,

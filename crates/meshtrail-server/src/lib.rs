@@ -15,7 +15,6 @@
 pub mod api;
 pub mod audit_log;
 pub mod auth;
-pub mod changes;
 pub mod config;
 pub mod console;
 pub mod counts;
@@ -24,9 +23,7 @@ pub mod direct;
 pub mod directory;
 pub mod exports;
 mod extract;
-pub mod mesh;
 pub mod middleware;
-pub mod network;
 pub mod pack;
 pub mod problem;
 pub mod routes;

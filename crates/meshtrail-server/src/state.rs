@@ -10,6 +10,7 @@ use meshtrail_identity::{History, OwnNode, Resolver};
 use meshtrail_listen::{LogThrottle, Metrics};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
+use meshtrail_views::network::TrafficCache;
 use meshtrail_worker::Workers;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,6 @@ use crate::auth::{AuthMethod, Caller, Grants, Principal, Role, Secret, SecretHas
 use crate::counts::Summaries;
 use crate::directory::LateIdentities;
 use crate::exports::Exports;
-use crate::network::TrafficCache;
 
 /// How many refused sign-ins of known people are written to the trail per [`REFUSALS_WINDOW`]; further ones are only
 /// logged, so that repeated attempts can't fill the disk.

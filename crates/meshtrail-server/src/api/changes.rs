@@ -8,9 +8,9 @@ use meshtrail_api::changes::{self as view, ChangesPage, ChangesQuery};
 use meshtrail_change::severity::Severity;
 use meshtrail_event::Timestamp;
 use meshtrail_query::instant;
+use meshtrail_views::changes::{ChangePosition, ChangesSelection, list_changes};
 
 use super::events::{check_limit, parse_filter, unreadable};
-use crate::changes::{ChangePosition, ChangesSelection, list_changes};
 use crate::cursor;
 use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;

@@ -6,10 +6,10 @@ use meshtrail_api::devices::{DeviceAnswer, DevicesAnswer};
 use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_event::Timestamp;
 use meshtrail_event::text::shorten;
+use meshtrail_views::mesh::{self, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
-use crate::mesh::{self, Subject};
 use crate::problem::Problem;
 use crate::state::AppState;
 

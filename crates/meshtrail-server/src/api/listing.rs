@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_event::Timestamp;
+use meshtrail_views::mesh::{ActivityError, ListSelection, UnknownSelection};
 
 use super::events::unreadable;
 use crate::extract::parse_field;
-use crate::mesh::{ActivityError, ListSelection, UnknownSelection};
 use crate::problem::Problem;
 
 /// The default number of rows on a page.

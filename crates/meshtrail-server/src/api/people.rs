@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use meshtrail_api::directory::{ListQuery, LookBack};
-use meshtrail_api::people::{PeopleAnswer, PersonAnswer, PersonListItem};
+use meshtrail_api::people::{PeopleAnswer, PersonAnswer};
 use meshtrail_event::Timestamp;
 use meshtrail_event::text::shorten;
+use meshtrail_views::mesh::{self, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
-use crate::mesh::{self, Subject};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -27,9 +27,7 @@ pub(crate) async fn list(
 ) -> Result<Json<PeopleAnswer>, Problem> {
     let listed = mesh::list_people(state.history(), &listing::selection(&query, Timestamp::now())?);
     let found = listed.rows.len();
-    let rows = listing::page(&query, listed.rows)?;
-    let people =
-        rows.into_iter().map(|row| PersonListItem { person: row.person, devices: row.devices }).collect();
+    let people = listing::page(&query, listed.rows)?;
     Ok(Json(PeopleAnswer { people, found, known: listed.known }))
 }
 

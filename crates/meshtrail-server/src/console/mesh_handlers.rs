@@ -11,6 +11,8 @@ use meshtrail_api::events::EventsQuery;
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::{Filter, term};
+use meshtrail_views::mesh::{self, CountedActivity, Subject};
+use meshtrail_views::network::{self, Grouping};
 use serde::Deserialize;
 
 use super::changes_page::{ChangesPage, changes_of};
@@ -27,8 +29,6 @@ use super::sources_page::SourcesPage;
 use super::view::SessionView;
 use crate::api::{changes, devices, events, listing, people, sessions};
 use crate::auth::Caller;
-use crate::mesh::{self, CountedActivity, Subject};
-use crate::network::{self, Grouping};
 use crate::problem::Problem;
 use crate::state::AppState;
 

@@ -6,15 +6,15 @@
 use maud::{Markup, html};
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::term;
+use meshtrail_views::network::{
+    CountAgreement, Grid, GridGroup, Grouping, TrafficEdge, TrafficEndpoint, TrafficMatrix,
+};
 
 use super::components::{self, short_name};
 use super::format;
 use super::layout::empty;
 use super::page_filter::address;
 use super::person_page::recent;
-use crate::network::{
-    CountAgreement, Grid, GridGroup, Grouping, TrafficEdge, TrafficEndpoint, TrafficMatrix,
-};
 
 /// Most groups in the grid; all others share one more row and column.
 const MAX_GROUPS: usize = 30;

@@ -124,7 +124,7 @@ impl Server {
         let state = AppState::new(AppParts {
             audit_log: AuditLog::Trail(trail.emitter("server")),
             sources: Sources::new(trail.emitter("sources")),
-            traffic_cache: crate::network::TrafficCache::new(trail.clone(), history.clone()),
+            traffic_cache: meshtrail_views::network::TrafficCache::new(trail.clone(), history.clone()),
             history,
             late_identities,
             sql,

@@ -37,23 +37,25 @@ const MAX_PAIRS: usize = 50_000;
 
 /// Which traffic a matrix covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct TrafficQuery {
+pub struct TrafficQuery {
     /// How far back, in hours.
-    pub(crate) hours: u64,
+    pub hours: u64,
     /// One layer, or all where it is empty.
-    pub(crate) layer: String,
+    pub layer: String,
 }
 
 /// Who exchanged traffic with whom, as of `until`.
-pub(crate) struct TrafficMatrix {
-    pub(crate) since: Timestamp,
-    pub(crate) until: Timestamp,
+pub struct TrafficMatrix {
+    /// The beginning of the time it covers.
+    pub since: Timestamp,
+    /// The end of the time it covers.
+    pub until: Timestamp,
     /// The time from which all traffic was counted, where it is later than `since`.
-    pub(crate) complete_from: Option<Timestamp>,
+    pub complete_from: Option<Timestamp>,
     /// Number of pairs left out, each with less traffic than any in `edges`.
-    pub(crate) omitted_pairs: usize,
+    pub omitted_pairs: usize,
     /// The busiest first.
-    pub(crate) edges: Vec<TrafficEdge>,
+    pub edges: Vec<TrafficEdge>,
 }
 
 /// The traffic matrices of a trail, cached by query. Clones share the cache.
@@ -87,7 +89,7 @@ impl TrafficCache {
     }
 
     /// The traffic matrix of `query`, from the cache or computed now.
-    pub(crate) async fn matrix(
+    pub async fn matrix(
         &self,
         query: &TrafficQuery,
         now: Timestamp,

@@ -3,22 +3,24 @@
 use std::str::FromStr;
 
 use meshtrail_api::directory::{DeviceView, PersonView};
+use meshtrail_api::people::PersonListItem;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceAsOf, History, PersonAsOf};
 
 /// Which rows of a list, and of which moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ListSelection<'a, S> {
+pub struct ListSelection<'a, S> {
     /// The moment that the list describes.
-    pub(crate) at: Timestamp,
-    pub(crate) show: S,
+    pub at: Timestamp,
+    /// Which of them: [`PeopleShown`] or [`DevicesShown`].
+    pub show: S,
     /// Only rows with this text in one of their columns, in any case and without the spaces around it; empty for all.
-    pub(crate) text: &'a str,
+    pub text: &'a str,
 }
 
 /// Which people a list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PeopleShown {
+pub enum PeopleShown {
     /// All in the mesh.
     All,
     /// Those whose status is neither active nor idle.
@@ -31,7 +33,7 @@ pub(crate) enum PeopleShown {
 
 /// Which devices a list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DevicesShown {
+pub enum DevicesShown {
     /// All in the mesh.
     All,
     /// Those that tags own.
@@ -52,7 +54,7 @@ pub(crate) enum DevicesShown {
 
 /// A word that selects no rows of a list; it says which words do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UnknownSelection {
+pub enum UnknownSelection {
     /// Of the list of people.
     #[error("people can be shown by inactive, gone and doubt")]
     People,
@@ -96,24 +98,18 @@ impl FromStr for DevicesShown {
 }
 
 /// The rows of a list.
-pub(crate) struct DirectoryList<T> {
-    pub(crate) rows: Vec<T>,
+pub struct DirectoryList<T> {
+    /// In the order of the list.
+    pub rows: Vec<T>,
     /// How many the directory ever knew, whatever the query selects.
-    pub(crate) known: usize,
-}
-
-/// A row of the list of people.
-pub(crate) struct ListedPerson {
-    pub(crate) person: PersonView,
-    /// Number of devices they own.
-    pub(crate) devices: usize,
+    pub known: usize,
 }
 
 /// The people of a selection, sorted by login.
-pub(crate) fn list_people(
+pub fn list_people(
     history: &History,
     selection: &ListSelection<'_, PeopleShown>,
-) -> DirectoryList<ListedPerson> {
+) -> DirectoryList<PersonListItem> {
     let (at, show, text) = (selection.at, selection.show, search_text(selection.text));
     let mut people: Vec<PersonView> = history.people(at).iter().map(person_view).collect();
     if show == PeopleShown::Gone {
@@ -125,13 +121,13 @@ pub(crate) fn list_people(
     people.sort_by_key(|person| person.state.login.to_lowercase());
     let rows = people.into_iter().map(|person| {
         let devices = history.devices_by_owner(&person.state.login, at).len();
-        ListedPerson { person, devices }
+        PersonListItem { person, devices }
     });
     DirectoryList { rows: rows.collect(), known }
 }
 
 /// The devices of a selection, sorted by name.
-pub(crate) fn list_devices(
+pub fn list_devices(
     history: &History,
     selection: &ListSelection<'_, DevicesShown>,
 ) -> DirectoryList<DeviceView> {

@@ -15,27 +15,30 @@ const MAX_ROWS: usize = 200;
 
 /// What the directory knows about a person.
 #[derive(Default)]
-pub(crate) struct PersonProfile {
+pub struct PersonProfile {
     /// The current state, or the last one of a person who is gone; `None` where the directory does not know the login.
-    pub(crate) person: Option<PersonView>,
+    pub person: Option<PersonView>,
     /// The devices they own now.
-    pub(crate) devices: Vec<DeviceView>,
-    pub(crate) history: Vec<PropertyPeriod>,
+    pub devices: Vec<DeviceView>,
+    /// Their properties over time, the current ones first, then the newest.
+    pub history: Vec<PropertyPeriod>,
 }
 
 /// What the directory knows about a device.
 #[derive(Default)]
-pub(crate) struct DeviceProfile {
+pub struct DeviceProfile {
     /// The current state, or the last one of a device that is gone; `None` where the directory does not know the id.
-    pub(crate) device: Option<DeviceView>,
+    pub device: Option<DeviceView>,
     /// The owner according to each provider.
-    pub(crate) accounts: Vec<Account>,
-    pub(crate) history: Vec<PropertyPeriod>,
-    pub(crate) holdings: Vec<Holding>,
+    pub accounts: Vec<Account>,
+    /// Its properties over time, the current ones first, then the newest.
+    pub history: Vec<PropertyPeriod>,
+    /// Who had the addresses that it ever had, by address.
+    pub holdings: Vec<Holding>,
 }
 
 /// A person's profile as of `now`.
-pub(crate) fn person_profile(history: &History, login: &str, now: Timestamp) -> PersonProfile {
+pub fn person_profile(history: &History, login: &str, now: Timestamp) -> PersonProfile {
     let mut person = history
         .person(login, now)
         .map(|known| person_view(&known))
@@ -55,7 +58,7 @@ pub(crate) fn person_profile(history: &History, login: &str, now: Timestamp) -> 
 }
 
 /// A device's profile as of `now`.
-pub(crate) fn device_profile(history: &History, id: &str, now: Timestamp) -> DeviceProfile {
+pub fn device_profile(history: &History, id: &str, now: Timestamp) -> DeviceProfile {
     let mut device = history
         .device(id, now)
         .map(|known| device_view(&known))

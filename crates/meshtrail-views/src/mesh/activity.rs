@@ -34,7 +34,7 @@ const HOUR: i64 = 3_600_000_000_000;
 
 /// The person or device whose activity is counted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Subject<'a> {
+pub enum Subject<'a> {
     /// A person, by login.
     Person(&'a str),
     /// A device, by the id that survives renames.
@@ -42,15 +42,16 @@ pub(crate) enum Subject<'a> {
 }
 
 /// What somebody did: counts, and the newest events.
-pub(crate) struct CountedActivity {
-    pub(crate) counts: Activity,
+pub struct CountedActivity {
+    /// Counts, for all events that were read.
+    pub counts: Activity,
     /// Index and event of the newest ones.
-    pub(crate) recent: Vec<(u64, Event)>,
+    pub recent: Vec<(u64, Event)>,
 }
 
 /// Why activity could not be counted.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ActivityError {
+pub enum ActivityError {
     /// The login or id makes no filter: it is too long.
     #[error(transparent)]
     Subject(#[from] FilterError),
@@ -74,7 +75,7 @@ struct ActivityCounter<'a> {
 }
 
 /// Counts the activity of `subject` from `since` to now.
-pub(crate) async fn activity(
+pub async fn activity(
     trail: &Trail,
     subject: Subject<'_>,
     since: Timestamp,
@@ -94,7 +95,7 @@ pub(crate) async fn activity(
 }
 
 /// The filter that finds the events to count.
-pub(crate) fn activity_filter(subject: Subject<'_>, since: Timestamp) -> String {
+fn activity_filter(subject: Subject<'_>, since: Timestamp) -> String {
     let subject_term = match subject {
         Subject::Person(login) => term("actor", login),
         Subject::Device(id) => term("device", id),
