@@ -13,9 +13,9 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use crate::auth::{Capability, authorisation};
+use crate::auth::Capability;
 use crate::state::AppState;
-use crate::{api, console, middleware, sign_in};
+use crate::{api, authorisation, console, middleware, sign_in};
 
 /// One route of the table.
 pub struct Route {

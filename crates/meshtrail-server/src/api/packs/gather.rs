@@ -6,14 +6,14 @@ use futures::TryStreamExt;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_event::{Event, Family, Kind, SessionId};
 
-use super::{BuildError, MAX_RECORDING, PackParts};
 use crate::api::events::{self, MAX_PAGE};
 use crate::api::{proofs, sessions};
+use crate::pack::{BuildError, MAX_RECORDING, PackParts};
 use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Collects the parts of the pack of an ended session.
-pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<PackParts, Problem> {
+pub(super) async fn gather(state: &AppState, id: &SessionId) -> Result<PackParts, Problem> {
     let session = sessions::find(state, id).await?;
     if session.event.is_none() {
         return Err(Problem::conflict("the session still runs; a pack is made once it has ended"));
