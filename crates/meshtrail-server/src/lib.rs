@@ -27,6 +27,7 @@ mod extract;
 pub mod middleware;
 pub mod pack;
 pub mod problem;
+pub mod route;
 pub mod routes;
 pub mod serve;
 mod sign_in;

@@ -4,7 +4,7 @@ use axum::routing::{get, post};
 
 use super::{exports_page, handlers, mesh_handlers, public_handlers};
 use crate::auth::Capability;
-use crate::routes::Route;
+use crate::route::Route;
 
 /// The console's rows of the server's route table.
 pub(crate) fn routes() -> Vec<Route> {
