@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, header};
 use meshtrail_api::query::{AnswerFormat, Question};
-use meshtrail_event::{Kind, Own};
+use meshtrail_event::Kind;
 use meshtrail_worker::{AnswerStream, Budget, Fault, Format, QueryError};
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +21,6 @@ use crate::auth::Caller;
 use crate::extract::ValidJson;
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// The longest question that is written to the trail in full, in bytes.
-const MAX_RECORDED: usize = 8 << 10;
 
 /// The longest time limit that a request may set, in seconds.
 const MAX_SECONDS: u64 = 3600;
@@ -48,7 +45,8 @@ pub(crate) async fn query(
     ValidJson(question): ValidJson<Question>,
 ) -> Result<Response, Problem> {
     let budget = budget(&question, state.sql().budget())?;
-    record_query(&state, &caller, "query", &question.sql).await?;
+    let entry = Entry::new(Kind::MeshtrailViewed, "query").with_query(&question.sql);
+    state.audit_log().write(&caller, entry).await?;
     let format = worker_format(question.format);
     let asker = caller.who.to_string();
     let question =
@@ -60,27 +58,6 @@ pub(crate) async fn query(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
-}
-
-/// Records in the trail who runs which query; durable on return.
-pub(crate) async fn record_query(
-    state: &AppState,
-    caller: &Caller,
-    what: &str,
-    sql: &str,
-) -> Result<(), Problem> {
-    let mut entry = Entry::new(Kind::MeshtrailViewed, what);
-    entry.own = Own { message: Some(truncate_question(sql)), ..entry.own };
-    state.audit_log().write(caller, entry).await
-}
-
-/// A question as it is written to the trail: in full, or truncated with its length.
-pub(crate) fn truncate_question(sql: &str) -> String {
-    if sql.len() <= MAX_RECORDED {
-        return sql.to_owned();
-    }
-    let end = (0..=MAX_RECORDED).rev().find(|&at| sql.is_char_boundary(at)).unwrap_or(0);
-    format!("{}… ({} bytes in all)", &sql[..end], sql.len())
 }
 
 /// The budget of a query: its own time limit if it sets one, and the rows that the server allows.

@@ -17,7 +17,7 @@ use super::page_filter::under;
 use super::{components, format};
 use crate::api::exports::start;
 use crate::auth::Caller;
-use crate::exports::{Export, Progress};
+use crate::exports::{Export, ExportParts, Exports, Progress};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -67,7 +67,8 @@ pub(super) async fn exports(
 
 /// Creates an export, and redirects to the list.
 pub(super) async fn create(
-    State(state): State<AppState>,
+    State(exports): State<Exports>,
+    State(parts): State<ExportParts>,
     caller: Caller,
     Form(form): Form<ExportForm>,
 ) -> Result<Response, Problem> {
@@ -77,7 +78,7 @@ pub(super) async fn create(
             NewExport { sql: None, filter: Some(form.question), format: AnswerFormat::Jsonl }
         }
     };
-    start(&state, &caller, new).await?;
+    start(&exports, &parts, &caller, new).await?;
     Ok(Redirect::to("/exports").into_response())
 }
 
