@@ -263,7 +263,6 @@ part! {
     recordings: Recordings,
     audit_log: AuditLog,
     stop: CancellationToken,
-    resolver: Resolver,
 }
 
 impl FromRef<AppState> for ExportParts {

@@ -8,13 +8,13 @@ use meshtrail_api::changes::{self as view, ChangesPage, ChangesQuery};
 use meshtrail_change::severity::Severity;
 use meshtrail_event::Timestamp;
 use meshtrail_query::instant;
+use meshtrail_trail::Trail;
 use meshtrail_views::changes::{ChangePosition, ChangesSelection, list_changes};
 
 use super::events::{check_limit, parse_filter, unreadable};
 use crate::cursor;
 use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// The default number of changes on a page.
 const PAGE: usize = 200;
@@ -29,14 +29,14 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(7 * 86_400);
 #[utoipa::path(get, path = "/api/v1/changes", tag = "changes", params(ChangesQuery),
     responses((status = 200, body = ChangesPage)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
     ValidQuery(query): ValidQuery<ChangesQuery>,
 ) -> Result<Json<ChangesPage>, Problem> {
-    page(&state, &query).await.map(Json)
+    page(&trail, &query).await.map(Json)
 }
 
 /// A page of changes, for the console and the API.
-pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<ChangesPage, Problem> {
+pub(crate) async fn page(trail: &Trail, query: &ChangesQuery) -> Result<ChangesPage, Problem> {
     let now = Timestamp::now();
     let since = parse_time("since", query.since.as_deref(), now)?;
     let until = parse_time("until", query.until.as_deref(), now)?;
@@ -54,7 +54,7 @@ pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<Chang
         limit,
         with_diff: query.diff,
     };
-    let list = list_changes(state.trail(), &selection).await.map_err(|error| unreadable(&error))?;
+    let list = list_changes(trail, &selection).await.map_err(|error| unreadable(&error))?;
     let next = list.next.map(|next| cursor::write(&question, &position_text(next)));
     Ok(ChangesPage { changes: list.changes, next, read_since: list.read_since })
 }

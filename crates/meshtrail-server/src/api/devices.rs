@@ -6,12 +6,13 @@ use meshtrail_api::devices::{DeviceAnswer, DevicesAnswer};
 use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_event::Timestamp;
 use meshtrail_event::text::shorten;
+use meshtrail_identity::History;
+use meshtrail_trail::Trail;
 use meshtrail_views::mesh::{self, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Lists the devices of the mesh, as they are or were at a moment.
 #[utoipa::path(get, path = "/api/v1/devices", tag = "directory", operation_id = "devices",
@@ -23,10 +24,10 @@ use crate::state::AppState;
     ),
     responses((status = 200, body = DevicesAnswer)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(history): State<History>,
     ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<DevicesAnswer>, Problem> {
-    let listed = mesh::list_devices(state.history(), &listing::selection(&query, Timestamp::now())?);
+    let listed = mesh::list_devices(&history, &listing::selection(&query, Timestamp::now())?);
     let found = listed.rows.len();
     let devices = listing::page(&query, listed.rows)?;
     Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
@@ -36,14 +37,15 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/devices/{id}", tag = "directory", operation_id = "device",
     params(("id" = String, Path), LookBack), responses((status = 200, body = DeviceAnswer)))]
 pub(crate) async fn show(
-    State(state): State<AppState>,
+    State(history): State<History>,
+    State(trail): State<Trail>,
     Path(id): Path<String>,
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::device_profile(state.history(), &id, now);
+    let profile = mesh::device_profile(&history, &id, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(state.trail(), Subject::Device(&id), since).await?.counts;
+    let activity = mesh::activity(&trail, Subject::Device(&id), since).await?.counts;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
         return Err(unknown(&id));
     }

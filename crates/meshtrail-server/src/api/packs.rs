@@ -32,7 +32,7 @@ pub(crate) async fn pack(
     let id: SessionId = parse_field("id", &id)?;
     let _slot =
         SLOTS.try_acquire().map_err(|_| Problem::unavailable("two packs are being made; ask again soon"))?;
-    let parts = gather::gather(&state, &id).await?;
+    let parts = gather::gather(state.trail(), state.late_identities(), state.recordings(), &id).await?;
     state.audit_log().write(&caller, Entry::new(Kind::MeshtrailExported, "pack").with_session(&id)).await?;
     let failed =
         |error: &dyn std::error::Error| Problem::internal("the pack could not be made").because(error);

@@ -99,7 +99,7 @@ pub(crate) async fn sessions(
             limit: Some(ROWS),
             cursor: none_if_blank(&parameters.cursor),
         };
-        let page = sessions::page(&state, &query).await?;
+        let page = sessions::page(state.recordings(), &query).await?;
         next = page.next;
         for session in page.sessions {
             list.push(with_index(&state, SessionView::from(session)).await?);
@@ -117,7 +117,7 @@ pub(crate) async fn sessions(
 /// Looks up the index of a session's terminal event, which is missing where the session was live when it was read.
 async fn with_index(state: &AppState, mut view: SessionView) -> Result<SessionView, Problem> {
     if let Some((event, index @ None)) = &mut view.terminal_event {
-        *index = Some(events::index_of(state, event).await?);
+        *index = Some(events::index_of(state.trail(), event).await?);
     }
     Ok(view)
 }
@@ -129,7 +129,8 @@ pub(crate) async fn session(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (id, now): (SessionId, _) = (parse_field("id", &id)?, Timestamp::now());
-    let session = with_index(&state, SessionView::from(sessions::find(&state, &id).await?)).await?;
+    let session = SessionView::from(sessions::find(state.recordings(), &id).await?);
+    let session = with_index(&state, session).await?;
     let q = format!("{} -kind:recording.mark", term("session", id.as_str()));
     let query = EventsQuery {
         q: Some(q),
@@ -137,7 +138,8 @@ pub(crate) async fn session(
         order: Some(Order::Oldest),
         ..EventsQuery::default()
     };
-    let events = event_views(&state, events::page(&state, &query).await?.rows)?;
+    let list = events::page(state.trail(), state.late_identities(), &query).await?;
+    let events = event_views(&state, list.rows)?;
     let viewer = PageViewer::from(&caller);
     let page = SessionPage { session: &session, events: &events, viewer: &viewer, now };
     let frame = Frame { title: &page.title(), nav: Nav::Sessions, plays: viewer.may_replay };
@@ -161,13 +163,16 @@ pub(crate) async fn events(
             cursor: none_if_blank(&parameters.cursor),
             order,
         };
-        let page = events::page(&state, &query).await?;
+        let page = events::page(state.trail(), state.late_identities(), &query).await?;
         next = page.next;
         list = event_views(&state, page.rows)?;
         let budget = if parameters.counts == "all" { LONG_COUNT } else { SHORT_COUNT };
         let filter = events::parse_filter(Some(&parameters.q))?;
-        let times = Counts::compute(&state, &filter, &CountRequest { facets: false, budget, now }).await?;
-        let values = Counts::compute(&state, &filter, &CountRequest { facets: true, budget, now }).await?;
+        let (trail, summaries) = (state.trail(), state.summaries());
+        let request = CountRequest { facets: false, budget, now };
+        let times = Counts::compute(trail, summaries, &filter, &request).await?;
+        let request = CountRequest { facets: true, ..request };
+        let values = Counts::compute(trail, summaries, &filter, &request).await?;
         counts = Some((times, values));
     }
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -196,7 +201,7 @@ pub(crate) async fn event(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (id, now): (EventId, _) = (parse_field("id", &id)?, Timestamp::now());
-    let (index, leaf) = events::leaf(&state, &id).await?;
+    let (index, leaf) = events::leaf(state.trail(), &id).await?;
     let view = event_view(&state, index, &leaf)?;
     let content = EventPage { view: &view, size: state.trail().size(), now }.render();
     let frame = Frame { title: &format!("Event {id}"), nav: Nav::Timeline, plays: false };
@@ -209,7 +214,7 @@ pub(crate) async fn event_at(
     Path(index): Path<String>,
 ) -> Result<Redirect, Problem> {
     let index: u64 = parse_field("index", &index)?;
-    let leaf = events::leaf_at(&state, index).await?;
+    let leaf = events::leaf_at(state.trail(), index).await?;
     Ok(Redirect::to(&under("/events", &event_view(&state, index, &leaf)?.event.id.to_string())))
 }
 
@@ -267,7 +272,10 @@ impl Frame<'_> {
 async fn trail_status(state: &AppState) -> Result<TrailStatus, Problem> {
     let events = state.trail().size();
     let newest = match events.checked_sub(1) {
-        Some(last) => Some(event_view(state, last, &events::leaf_at(state, last).await?)?.event.received),
+        Some(last) => {
+            let leaf = events::leaf_at(state.trail(), last).await?;
+            Some(event_view(state, last, &leaf)?.event.received)
+        }
         None => None,
     };
     Ok(TrailStatus { events, newest })

@@ -211,7 +211,7 @@ pub(crate) async fn changes(
         ..ChangesQuery::default()
     };
     let list = match page_filter.error {
-        None => changes::page(&state, &query).await?,
+        None => changes::page(state.trail(), &query).await?,
         Some(_) => Changes { changes: Vec::new(), next: None, read_since: None },
     };
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -308,12 +308,13 @@ pub(super) fn look_back(requested: &str, now: Timestamp) -> (&'static str, Times
 
 async fn newest_sessions(state: &AppState, q: &str) -> Result<Vec<SessionView>, Problem> {
     let query = SessionsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..SessionsQuery::default() };
-    Ok(sessions::page(state, &query).await?.sessions.into_iter().map(SessionView::from).collect())
+    let page = sessions::page(state.recordings(), &query).await?;
+    Ok(page.sessions.into_iter().map(SessionView::from).collect())
 }
 
 async fn newest_events(state: &AppState, q: &str) -> Result<Vec<(u64, Event)>, Problem> {
     let query = EventsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..EventsQuery::default() };
-    let rows = events::page(state, &query).await?.rows;
+    let rows = events::page(state.trail(), state.late_identities(), &query).await?.rows;
     let read = rows.into_iter().filter_map(|(index, leaf)| Some((index, Event::from_json(&leaf).ok()?)));
     let mut events: Vec<(u64, Event)> = read.collect();
     events.sort_by_key(|(index, event)| std::cmp::Reverse((event.time, *index)));
