@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Redirect, Response};
 use http::StatusCode;
 use maud::Markup;
+use meshtrail_api::counts::By;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, EventId, SessionId, Timestamp};
@@ -15,7 +16,7 @@ use meshtrail_query::{Filter, term};
 use serde::Deserialize;
 
 use super::event_page::EventPage;
-use super::events_counts::CountsView;
+use super::events_counts::{BARS, CountsView, MAX_VALUES};
 use super::events_page::EventsPage;
 use super::layout::Shell;
 use super::nav::Nav;
@@ -173,13 +174,14 @@ pub(crate) async fn events(
         let times = Counts::compute(trail, summaries, &filter, &request).await?;
         let request = CountRequest { facets: true, ..request };
         let values = Counts::compute(trail, summaries, &filter, &request).await?;
-        counts = Some((times, values));
+        let part = if parameters.by == "kind" { By::Kind } else { By::Outcome };
+        counts = Some((times.histogram(BARS, part), values.facets(MAX_VALUES)));
     }
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let paging = parameters.paging(next);
     let by = if parameters.by == "kind" { "kind" } else { "outcome" };
     let counts =
-        counts.as_ref().map(|(times, values)| CountsView { filter: &page_filter, times, values, by });
+        counts.as_ref().map(|(histogram, facets)| CountsView { filter: &page_filter, histogram, facets, by });
     let may_export = caller.may(Capability::Export);
     let content = EventsPage {
         filter: &page_filter,
@@ -234,6 +236,18 @@ fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Pr
         .and_then(|leaf| Event::from_json(&leaf).ok())
         .map(Box::new);
     Ok(EventView { index, event, best_known, leaf })
+}
+
+impl From<&Caller> for PageViewer {
+    fn from(caller: &Caller) -> PageViewer {
+        PageViewer {
+            name: caller.who.to_string(),
+            role: caller.role.name(),
+            may_replay: caller.may(Capability::Replay),
+            may_export: caller.may(Capability::Export),
+            may_kill: caller.may(Capability::Kill),
+        }
+    }
 }
 
 /// The properties of a page for signed-in people.

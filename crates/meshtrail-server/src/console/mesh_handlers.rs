@@ -21,7 +21,7 @@ use super::device_page::DevicePage;
 use super::devices_page::DevicesPage;
 use super::handlers::{Frame, none_if_blank};
 use super::nav::Nav;
-use super::network_page::{NetworkPage, NetworkSelection, events_between};
+use super::network_page::{NETWORK_RANGES, NetworkPage, NetworkSelection, events_between};
 use super::page_filter::PageFilter;
 use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
@@ -247,9 +247,6 @@ pub(crate) async fn sources(State(state): State<AppState>, caller: Caller) -> Re
     let frame = Frame { title: "Sources", nav: Nav::Sources, plays: false };
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
 }
-
-/// The time ranges of the network page, in hours.
-pub(super) const NETWORK_RANGES: &[(&str, u64)] = &[("1h", 1), ("24h", 24), ("7d", 168), ("30d", 720)];
 
 /// The query parameters of the network page.
 #[derive(Debug, Default, Deserialize)]
