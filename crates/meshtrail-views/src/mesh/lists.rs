@@ -273,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_selects_nothing_is_answered_with_those_that_do() {
+        let words = |error: UnknownSelection| {
+            let text = error.to_string();
+            let (_, words) = text.split_once(" by ").unwrap();
+            words.replace(" and ", ", ").split(", ").map(str::to_owned).collect::<Vec<_>>()
+        };
+        let people = words("gome".parse::<PeopleShown>().unwrap_err());
+        let devices = words("gome".parse::<DevicesShown>().unwrap_err());
+        assert_eq!((people.len(), devices.len()), (3, 7));
+        assert!(people.iter().all(|word| word.parse::<PeopleShown>().is_ok()));
+        assert!(devices.iter().all(|word| word.parse::<DevicesShown>().is_ok()));
+    }
+
+    #[test]
     fn a_key_past_its_time_counts_as_expired_unless_it_never_expires() {
         let expires = Some(Timestamp::from_nanos(5));
         let mut device = view(DeviceState { id: "n7".to_owned(), expires, ..DeviceState::default() });
