@@ -1,13 +1,13 @@
 //! The page of export jobs: a form for a new one, the progress of each, and its file.
 
 use maud::{Markup, html};
+use meshtrail_api::exports::{Export, Progress};
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
 use super::layout::empty;
 use super::page_filter::under;
 use super::{components, format};
-use crate::exports::{Export, Progress};
 
 /// The form's initial filter or SQL, from the address.
 #[derive(Debug, Default, Deserialize)]
@@ -72,16 +72,17 @@ fn row(export: &Export, now: Timestamp) -> Markup {
 
 /// The progress as a word with a shape.
 fn state(export: &Export) -> Markup {
-    let (shape, word) = match export.progress {
+    let (shape, word) = match &export.progress {
         Progress::Waiting => ("ended", "waiting"),
         Progress::Running => ("live", "running"),
         Progress::Done => ("connected", "done"),
         Progress::Failed => ("failed", "failed"),
         Progress::Cancelled => ("interrupted", "given up"),
+        Progress::Other(word) => ("ended", &**word),
     };
     html! {
         span class={ "state " (shape) } { (word) }
-        @if let (Progress::Running, Some(at), Some(of)) = (export.progress, export.looked_at, export.of) {
+        @if let (Progress::Running, Some(at), Some(of)) = (&export.progress, export.looked_at, export.of) {
             " " progress max=(of) value=(at) { (at) " of " (of) }
         }
     }
