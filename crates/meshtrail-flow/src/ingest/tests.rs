@@ -19,7 +19,12 @@ pub(crate) async fn trail(folder: &Path) -> Trail {
 
 pub(crate) async fn events(trail: &Trail) -> Vec<Event> {
     let leaves: Vec<_> = trail.scan(Scan::oldest(0..trail.size())).try_collect().await.unwrap();
-    leaves.iter().map(|(_, leaf)| Event::from_json(leaf).unwrap()).collect()
+    let event = |(_, leaf): &(u64, bytes::Bytes)| {
+        let event = Event::from_json(leaf).unwrap();
+        assert_eq!(event.to_leaf(), leaf[..], "{} is not in canonical form", String::from_utf8_lossy(leaf));
+        event
+    };
+    leaves.iter().map(event).collect()
 }
 
 fn device(id: &str, ip: &str, owner: Option<&str>, tags: &[&str]) -> Event {
