@@ -32,6 +32,12 @@ impl Pattern {
         self.wild
     }
 
+    /// The text with which every value that fits begins, up to the first letter, which may be in either case.
+    pub(crate) fn caseless_prefix(&self) -> &str {
+        let end = self.text.find(|c: char| c.is_ascii_alphabetic() || (self.wild && c == '*'));
+        &self.text[..end.unwrap_or(self.text.len())]
+    }
+
     /// Whether the whole value matches.
     pub(crate) fn fits(&self, value: &str) -> bool {
         if self.wild {
@@ -157,6 +163,20 @@ fn wild_fits(pattern: &[u8], value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_case_or_a_wildcard_begins() {
+        for (pattern, prefix) in [
+            (Pattern::bare("20261120-main-1-17"), "20261120-"),
+            (Pattern::bare("2026112*"), "2026112"),
+            (Pattern::literal("7*8a"), "7*8"),
+            (Pattern::bare("é9"), "é9"),
+            (Pattern::bare("*17"), ""),
+            (Pattern::bare("main"), ""),
+        ] {
+            assert_eq!(pattern.caseless_prefix(), prefix, "{pattern}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {

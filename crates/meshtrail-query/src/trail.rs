@@ -43,8 +43,12 @@ pub async fn query_with(
 /// The scan of all events with these hints. Its clones share the results of tests.
 pub(crate) fn scan(hints: &ScanHints) -> Scan {
     let test = |required: &RequiredColumn| {
-        let test = required.clone();
-        ColumnTest::new(required.column, move |value| test.accepts(value))
+        let accepted = required.clone();
+        let test = ColumnTest::new(required.column, move |value| accepted.accepts(value));
+        match required.prefixes() {
+            Some(prefixes) => test.with_prefixes(prefixes),
+            None => test,
+        }
     };
     let predicate =
         |required: &Requirement| Predicate { any_of: required.columns.iter().map(test).collect() };

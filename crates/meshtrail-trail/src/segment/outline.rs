@@ -8,12 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use meshtrail_event::Family;
+use parquet::data_type::ByteArray;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::statistics::Statistics;
 
 use super::encode::MAX_ROWS;
 use super::join::Joiner;
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::{Form, Format, INDEX, Plan};
+use super::predicate::TextValues;
 use super::thrift::{PageSpan, read_column_index, read_offset_index};
 use super::{MAX_PAGE_ROWS, SegmentError};
 
@@ -44,6 +47,8 @@ struct ChunkOutline {
     pages: Vec<PageSpan>,
     has_nulls: bool,
     bounds: Option<Vec<Option<(i64, i64)>>>,
+    /// The least and greatest text of a column without a dictionary.
+    text_bounds: Option<(Box<str>, Box<str>)>,
 }
 
 /// A range of the file that a page needs.
@@ -261,21 +266,23 @@ impl Outline {
         }
     }
 
-    /// The distinct values of a text column whose dictionary was read. None if a row may have another value, if there are
-    /// more than `most`, or if one is no text.
-    pub(super) fn values(&self, column: usize, most: usize) -> Option<Vec<Box<str>>> {
+    /// The values of a text column, whose dictionary was read if it has one. More than `most` are not listed.
+    pub(super) fn values(&self, column: usize, most: usize) -> TextValues {
         if !self.is_certain(column) {
-            return None;
+            return TextValues::Unknown;
         }
-        if self.is_empty(column) {
-            return Some(Vec::new());
+        let Some(chunk) = &self.columns[column] else { return TextValues::Distinct(Vec::new()) };
+        if let Some((least, greatest)) = &chunk.text_bounds {
+            return TextValues::Between(least.clone(), greatest.clone());
         }
-        match &**self.dictionaries[self.twins[column]].get()? {
-            Dictionary::Texts(texts) if texts.iter().count() <= most => {
+        let dictionary = self.dictionaries[self.twins[column]].get();
+        let distinct: Option<Vec<Box<str>>> = match dictionary.map(|dictionary| &**dictionary) {
+            Some(Dictionary::Texts(texts)) if texts.iter().count() <= most => {
                 texts.iter().map(|text| std::str::from_utf8(text).ok().map(Box::from)).collect()
             }
             _ => None,
-        }
+        };
+        distinct.map_or(TextValues::Unknown, TextValues::Distinct)
     }
 
     /// Whether all leaves are in the columns completely.
@@ -378,8 +385,16 @@ impl ChunkOutline {
             }
             None => None,
         };
-        Some(Some(Self { dictionary, pages, has_nulls: nulls != Some(0), bounds }))
+        let text_bounds = if dictionary.is_none() { text_bounds(chunk) } else { None };
+        Some(Some(Self { dictionary, pages, has_nulls: nulls != Some(0), bounds, text_bounds }))
     }
+}
+
+/// The least and greatest text of a chunk; none if the footer does not have them.
+fn text_bounds(chunk: &ColumnChunkMetaData) -> Option<(Box<str>, Box<str>)> {
+    let Statistics::ByteArray(bounds) = chunk.statistics()? else { return None };
+    let text = |bound: Option<&ByteArray>| Some(Box::<str>::from(std::str::from_utf8(bound?.data()).ok()?));
+    Some((text(bounds.min_opt())?, text(bounds.max_opt())?))
 }
 
 /// A range from a footer; none if it is missing or invalid.

@@ -1,4 +1,4 @@
-//! Conditions on the text columns of a segment, and the distinct values that they are tested with.
+//! Conditions on the text columns of a segment, and what is known of the values that they are tested with.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ pub struct ColumnTest {
     /// The Parquet column's name: `kind`, `actor_login`, `src`.
     pub(crate) column: Arc<str>,
     accepts: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Each accepted value begins with one of these, where they are known.
+    prefixes: Option<Arc<[Box<str>]>>,
     results: Arc<Mutex<Results>>,
 }
 
@@ -29,12 +31,26 @@ struct Results {
 impl ColumnTest {
     /// A test of the column with this name. `accepts` is called once for each distinct value, if the column has a dictionary.
     pub fn new(column: &str, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self { column: column.into(), accepts: Arc::new(accepts), results: Arc::default() }
+        Self { column: column.into(), accepts: Arc::new(accepts), prefixes: None, results: Arc::default() }
+    }
+
+    /// Adds what is known of accepted values: each begins with one of these texts. A file is skipped by the bounds of a
+    /// column that has no dictionary.
+    #[must_use]
+    pub fn with_prefixes<'p>(self, prefixes: impl IntoIterator<Item = &'p str>) -> Self {
+        Self { prefixes: Some(prefixes.into_iter().map(Box::from).collect()), ..self }
     }
 
     /// Whether the value is accepted.
     pub fn accepts(&self, value: &str) -> bool {
         (self.accepts)(value)
+    }
+
+    /// Whether a value from `least` to `greatest` may be accepted.
+    pub(crate) fn may_accept_between(&self, least: &str, greatest: &str) -> bool {
+        // The least text with a prefix is the prefix.
+        let may_begin = |prefix: &str| prefix <= greatest && (least <= prefix || least.starts_with(prefix));
+        self.prefixes.as_ref().is_none_or(|prefixes| prefixes.iter().any(|prefix| may_begin(prefix)))
     }
 
     /// Whether one of the values with these numbers in `texts` is accepted. The numbers mean the same values for as long as
@@ -54,8 +70,50 @@ impl ColumnTest {
     }
 }
 
+/// What is known of the values of a text column in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TextValues {
+    /// Nothing.
+    Unknown,
+    /// None is less than the first or greater than the second.
+    Between(Box<str>, Box<str>),
+    /// All of them.
+    Distinct(Vec<Box<str>>),
+}
+
 impl fmt::Debug for ColumnTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ColumnTest").field("column", &self.column).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_skipped_only_if_no_text_in_it_begins_as_accepted_ones_do() {
+        let test = ColumnTest::new("session", |_| true);
+        assert!(test.may_accept_between("a", "b"), "nothing is known of accepted values");
+        let test = test.with_prefixes(["20261120-", "7"]);
+        for (least, greatest) in [
+            ("20261120-main-1-1", "20261120-main-1-9"),
+            ("20261101-main-1-1", "20261120-main-1-1"),
+            ("20261120-main-1-1", "20261131-main-1-1"),
+            ("20250101-main-1-1", "20271231-main-1-1"),
+            ("20261120-", "20261120-"),
+            ("6", "8"),
+            ("20261121-main-1-1", "7"),
+        ] {
+            assert!(test.may_accept_between(least, greatest), "{least} to {greatest}");
+        }
+        for (least, greatest) in [
+            ("20261121-main-1-1", "20261130-main-1-1"),
+            ("20261101-main-1-1", "20261119-main-1-1"),
+            ("20261120", "20261120"),
+            ("8", "9"),
+        ] {
+            assert!(!test.may_accept_between(least, greatest), "{least} to {greatest}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::SegmentError;
 use super::outline::{Outline, Page, PagePart, Tail, check_tail, slice};
 use super::page::{Column, Dictionary, PageReader};
 use super::plan::{INDEX, Plan};
-use super::predicate::{ColumnTest, Predicate};
+use super::predicate::{ColumnTest, Predicate, TextValues};
 use crate::store::{Key, Store};
 
 /// Bytes of the first read: enough for footer and page indexes of all but the largest segments.
@@ -152,13 +152,13 @@ impl SegmentReader {
         self.join(&all, &rows)
     }
 
-    /// Reads the distinct values of some columns from their dictionaries: none of a column where a row may have another
-    /// value, or that has more than `most`.
-    pub(crate) async fn distinct_values(
+    /// Reads what is known of the values of some columns from their dictionaries, at most `most` of each, or else from
+    /// their bounds.
+    pub(crate) async fn text_values(
         &self,
         columns: &[&str],
         most: usize,
-    ) -> Result<Vec<(String, Option<Vec<Box<str>>>)>, SegmentError> {
+    ) -> Result<Vec<(String, TextValues)>, SegmentError> {
         let outline = &self.inner.outline;
         let numbers: Vec<Option<usize>> = columns.iter().map(|name| outline.plan.column(name)).collect();
         let parts = outline.dictionary_parts(numbers.iter().flatten().copied());
@@ -173,7 +173,8 @@ impl SegmentReader {
         let values = |(name, number): (&&str, Option<usize>)| {
             let values = match number {
                 Some(column) => outline.values(column, most),
-                None => outline.is_complete().then(Vec::new),
+                None if outline.is_complete() => TextValues::Distinct(Vec::new()),
+                None => TextValues::Unknown,
             };
             ((*name).to_owned(), values)
         };

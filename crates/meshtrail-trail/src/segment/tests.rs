@@ -109,6 +109,33 @@ async fn a_row_is_selected_if_one_column_fits_or_the_event_is_exempt() {
 }
 
 #[tokio::test]
+async fn the_values_of_a_column_are_known_from_its_dictionary_or_its_bounds_or_not_at_all() {
+    let session = |number: u64| {
+        let leaf = json!({
+            "id": format!("main.recorder.2.{number}"), "kind": "ssh.session.started", "outcome": "success",
+            "actor": {"person": {"login": format!("p{}@example.com", number % 3)}},
+            "session": format!("202611{:02}-main-1-{number}", 10 + number / 100),
+        });
+        canonical_json(&leaf).into_bytes()
+    };
+    let mut rows: Vec<_> = (0..1000).map(|number| (number, session(number))).collect();
+    let columns = ["session", "actor_login", "src"];
+    let known = open(&encoded(Family::Session, &rows)).text_values(&columns, 100).await.unwrap();
+    let values: Vec<_> = known.iter().map(|(_, values)| values).collect();
+    let bounds = TextValues::Between("20261110-main-1-0".into(), "20261119-main-1-999".into());
+    assert_eq!(*values[0], bounds);
+    assert!(matches!(values[1], TextValues::Distinct(logins) if logins.len() == 3), "{known:?}");
+    assert_eq!(*values[2], TextValues::Distinct(Vec::new()), "sessions have no such column");
+
+    let few = open(&encoded(Family::Session, &rows)).text_values(&["actor_login"], 2).await.unwrap();
+    assert_eq!(few[0].1, TextValues::Unknown, "more than are listed");
+    rows.push((1000, br#"{"session":"20270101-main-1-1" }"#.to_vec()));
+    let known = open(&encoded(Family::Session, &rows)).text_values(&columns, 100).await.unwrap();
+    let is_unknown = |(_, values): &(String, TextValues)| *values == TextValues::Unknown;
+    assert!(known.iter().all(is_unknown), "a leaf that is stored whole may say anything: {known:?}");
+}
+
+#[tokio::test]
 async fn selections_skip_pages_and_never_miss_a_row() {
     let rows = flows(4 * MAX_PAGE_ROWS as u64);
     let reader = open(&encoded(Family::Flow, &rows));

@@ -1,9 +1,10 @@
-//! The distinct values of text columns in each sealed file, so that scans skip files without a matching value.
+//! The distinct values of text columns in each sealed file, or their bounds, so that scans skip files without a matching
+//! value.
 //!
 //! - Values are read from a file's dictionaries when a predicate first tests a column, and interned by column: over all
-//!   files a predicate tests each distinct value once.
-//! - Only a file that certainly has no matching row is skipped: leaves stored whole, members outside of the columns, and
-//!   columns without a dictionary keep it.
+//!   files a predicate tests each distinct value once. Of a column without a dictionary the least and greatest are known.
+//! - Only a file that certainly has no matching row is skipped: leaves stored whole, and members outside of the columns,
+//!   keep it.
 //! - The cache is derived and bounded: a full one is emptied, and filled again by the scans that follow.
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::sync::{PoisonError, RwLock};
 
 use super::shared::Shared;
 use crate::manifest::SegmentFile;
-use crate::segment::{ColumnTest, Predicate, SegmentError};
+use crate::segment::{ColumnTest, Predicate, SegmentError, TextValues};
 
 /// The largest size of the cache, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -27,12 +28,21 @@ pub(super) struct FileValueCache {
 }
 
 struct Cache {
-    /// For each file the numbers of each column's values; none where they are not known.
-    files: HashMap<String, HashMap<String, Option<Box<[u32]>>>>,
+    /// For each file what is known of each column's values.
+    files: HashMap<String, HashMap<String, KnownValues>>,
     columns: HashMap<String, ColumnTexts>,
     bytes: usize,
     /// Changed when the cache is emptied, because values get new numbers then.
     generation: u64,
+}
+
+/// What is known of a column's values in one file.
+enum KnownValues {
+    Unknown,
+    /// The least and the greatest.
+    Between(Box<str>, Box<str>),
+    /// The numbers of all of them.
+    Numbers(Box<[u32]>),
 }
 
 /// The last generation of any cache of this process: results of tests must never meet another cache's numbers.
@@ -75,7 +85,7 @@ impl Cache {
         missing
     }
 
-    fn insert(&mut self, path: &str, read: Vec<(String, Option<Vec<Box<str>>>)>) {
+    fn insert(&mut self, path: &str, read: Vec<(String, TextValues)>) {
         if self.bytes > MAX_BYTES {
             *self = Self::default();
         }
@@ -86,16 +96,23 @@ impl Cache {
         });
         for (column, values) in read {
             let texts = columns.entry(column.clone()).or_default();
-            let numbers = values.map(|values| {
-                let mut number = |value: &str| {
-                    let (number, added) = texts.intern(value);
-                    *bytes += added + size_of::<u32>();
-                    number
-                };
-                values.iter().map(|value| number(value)).collect()
-            });
+            let known = match values {
+                TextValues::Unknown => KnownValues::Unknown,
+                TextValues::Between(least, greatest) => {
+                    *bytes += least.len() + greatest.len();
+                    KnownValues::Between(least, greatest)
+                }
+                TextValues::Distinct(values) => {
+                    let mut number = |value: &str| {
+                        let (number, added) = texts.intern(value);
+                        *bytes += added + size_of::<u32>();
+                        number
+                    };
+                    KnownValues::Numbers(values.iter().map(|value| number(value)).collect())
+                }
+            };
             *bytes += column.len() + 64;
-            file.insert(column, numbers);
+            file.insert(column, known);
         }
     }
 
@@ -105,7 +122,7 @@ impl Cache {
         for predicate in predicates {
             let mut may_match = false;
             for test in &predicate.any_of {
-                may_match |= self.has_accepted(file.get(&*test.column)?.as_deref(), test);
+                may_match |= self.may_have_accepted(file.get(&*test.column)?, test);
             }
             if !may_match {
                 return Some(false);
@@ -114,10 +131,14 @@ impl Cache {
         Some(true)
     }
 
-    fn has_accepted(&self, numbers: Option<&[u32]>, test: &ColumnTest) -> bool {
-        let Some(numbers) = numbers else { return true };
-        let Some(texts) = self.columns.get(&*test.column) else { return true };
-        test.accepts_any(self.generation, &texts.texts, numbers)
+    fn may_have_accepted(&self, values: &KnownValues, test: &ColumnTest) -> bool {
+        match (values, self.columns.get(&*test.column)) {
+            (KnownValues::Between(least, greatest), _) => test.may_accept_between(least, greatest),
+            (KnownValues::Numbers(numbers), Some(texts)) => {
+                test.accepts_any(self.generation, &texts.texts, numbers)
+            }
+            (KnownValues::Unknown, _) | (_, None) => true,
+        }
     }
 }
 
@@ -143,7 +164,7 @@ impl Shared {
                 None => cache.missing(&file.path, predicates),
             }
         };
-        let read = self.reader(file).await?.distinct_values(&missing, MAX_VALUES).await?;
+        let read = self.reader(file).await?.text_values(&missing, MAX_VALUES).await?;
         let mut cache = cache.write().unwrap_or_else(PoisonError::into_inner);
         cache.insert(&file.path, read);
         // Emptied meanwhile, other columns may be missing again: the file is read then.
