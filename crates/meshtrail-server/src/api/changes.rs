@@ -10,13 +10,13 @@ use futures::TryStreamExt;
 use meshtrail_api::changes::{self as view, ChangeEventView, ChangeView, ChangesPage, ChangesQuery};
 use meshtrail_change::corroborate::{self, CorroboratedChange};
 use meshtrail_change::severity::{Severity, severity};
-use meshtrail_event::{Change, Event, Family, Timestamp};
+use meshtrail_event::{Change, Event, Family, Position, RelativePosition, Timestamp, TrailName};
 use meshtrail_query::instant;
 use meshtrail_trail::Scan;
 
 use super::events::{check_limit, parse_filter, unreadable};
 use crate::cursor;
-use crate::extract::{ValidQuery, parse_field};
+use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -62,8 +62,9 @@ pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<Chang
     let (filter, limit) = (parse_filter(query.q.as_deref())?, check_limit(query.limit, PAGE, MAX_PAGE)?);
     let question = format!("changes {:?} {:?} {:?} {filter}", query.since, query.until, query.severity);
     let least = query.severity.as_ref().map(parse_severity).transpose()?;
-    let before =
-        query.cursor.as_deref().map(|text| parse_position(&cursor::read(&question, text)?)).transpose()?;
+    let trail = state.trail();
+    let read = |text: &str| parse_place(&cursor::read(&question, text)?, trail.name());
+    let before = query.cursor.as_deref().map(read).transpose()?;
     let (rows, read_since) = read_events(state, range).await?;
     let (leaves, events): (Vec<_>, Vec<_>) =
         rows.into_iter().map(|row| ((row.index, row.leaf), row.event)).unzip();
@@ -83,8 +84,11 @@ pub(crate) async fn page(state: &AppState, query: &ChangesQuery) -> Result<Chang
     let more = groups.len() > limit;
     groups.truncate(limit);
     let last = groups.last().filter(|_| more).map(|last| (events[last.main].time, leaves[last.main].0));
-    let next = last.map(|(time, index)| cursor::write(&question, &format!("{} {index}", time.as_nanos())));
-    let view = |group: &CorroboratedChange| change_view(group, &events, |place| leaves[place].0, query.diff);
+    let next = last.map(|(time, index)| {
+        cursor::write(&question, &format!("{} {}", time.as_nanos(), trail.position(index)))
+    });
+    let position = |place: usize| trail.position(leaves[place].0);
+    let view = |group: &CorroboratedChange| change_view(group, &events, position, query.diff);
     Ok(ChangesPage { changes: groups.iter().map(view).collect(), next, read_since })
 }
 
@@ -107,10 +111,12 @@ fn parse_severity(severity: &view::Severity) -> Result<Severity, Problem> {
         .ok_or_else(|| Problem::bad_request("severity", "ask for info, low, medium, high or critical"))
 }
 
-/// Parses the position where the last page ended.
-fn parse_position(text: &str) -> Result<(Timestamp, u64), Problem> {
-    let (nanos, index) = text.split_once(' ').unwrap_or_default();
-    Ok((Timestamp::from_nanos(parse_field("cursor", nanos)?), parse_field("cursor", index)?))
+/// Parses the place where the last page ended: the time and the position of its last change.
+fn parse_place(text: &str, own: &TrailName) -> Result<(Timestamp, u64), Problem> {
+    let (nanos, position) = text.split_once(' ').unwrap_or_default();
+    let time = Timestamp::from_nanos(parse_field("cursor", nanos)?);
+    let position: RelativePosition = parse_field("cursor", position)?;
+    Ok((time, own_index("cursor", &position, own)?))
 }
 
 struct Row {
@@ -146,17 +152,18 @@ async fn read_events(state: &AppState, range: TimeRange) -> Result<(Vec<Row>, Op
 fn change_view(
     group: &CorroboratedChange,
     events: &[Event],
-    index: impl Fn(usize) -> u64,
+    position: impl Fn(usize) -> Position,
     with_diff: bool,
 ) -> ChangeView {
     let main = &events[group.main];
     let event_view = |place: usize| {
         let event = &events[place];
-        let change = corroborate::change(event);
+        let (change, position) = (corroborate::change(event), position(place));
         ChangeEventView {
             origin: change.and_then(|change| change.origin.clone()),
             event: event.id.to_string(),
-            index: index(place),
+            index: position.index,
+            position,
             time: event.time,
             kind: event.kind.to_string(),
             summary: change.and_then(|change| change.summary.clone()).unwrap_or_default(),

@@ -11,7 +11,7 @@ use meshtrail_trail::store::GetError;
 use meshtrail_trail::tree::{Bundle, TileId};
 use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint};
 
-use crate::extract::{ValidQuery, parse_field};
+use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -72,6 +72,7 @@ pub(crate) async fn proof(
     State(state): State<AppState>,
     ValidQuery(query): ValidQuery<ProofQuery>,
 ) -> Result<Json<ProofAnswer>, Problem> {
+    let own = state.trail().name();
     match query {
         ProofQuery { event: Some(id), index: None, size, from: None, to: None } => {
             let id = parse_field::<EventId>("event", &id)?;
@@ -80,10 +81,12 @@ pub(crate) async fn proof(
             Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, Some(id), size, head).await?)))
         }
         ProofQuery { event: None, index: Some(index), size, from: None, to: None } => {
+            let index = own_index("index", &index, own)?;
             let head = checkpoint_covering(&state, index, size).await?;
             Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, None, size, head).await?)))
         }
         ProofQuery { event: None, index: None, size: None, from: Some(from), to } => {
+            let from = own_index("from", &from, own)?;
             let head = newest_checkpoint(&state).await?;
             Ok(Json(ProofAnswer::Consistency(consistency(&state, from, to, head).await?)))
         }
@@ -122,6 +125,7 @@ async fn inclusion(
         of_type: "inclusion".to_owned(),
         event_id: id.to_string(),
         index,
+        position: state.trail().position(index),
         leaf_hash: proof.leaf_hash.to_string(),
         size,
         root: proof.root.to_string(),

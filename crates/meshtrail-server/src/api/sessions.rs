@@ -147,7 +147,10 @@ pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<Sess
     let question = format!("sessions {wanted:?} {filter}");
     let start: Option<Cursor> = match &query.cursor {
         None => None,
-        Some(text) => Some(parse_field("cursor", &cursor::read(&question, text)?)?),
+        Some(text) => {
+            let cursor = Cursor::read(&cursor::read(&question, text)?, state.trail().name());
+            Some(cursor.map_err(|error| Problem::bad_request("cursor", error.to_string()))?)
+        }
     };
     let matches = |session: &Session| {
         wanted.is_none_or(|wanted| session.state == wanted)
@@ -155,7 +158,7 @@ pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<Sess
     };
     let page =
         state.recordings().sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
-    let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
+    let next = page.next.map(|next| cursor::write(&question, &next.write(state.trail().name())));
     Ok(SessionList { sessions: page.sessions, next })
 }
 

@@ -10,7 +10,7 @@ use http::StatusCode;
 use maud::Markup;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_api::sessions::SessionsQuery;
-use meshtrail_event::{Event, EventId, SessionId, Timestamp};
+use meshtrail_event::{Event, EventId, RelativePosition, SessionId, Timestamp};
 use meshtrail_query::Filter;
 use serde::Deserialize;
 
@@ -203,12 +203,14 @@ pub(crate) async fn event(
     frame.respond(&state, &caller, StatusCode::OK, now, &content).await
 }
 
-/// Redirects to the page of the event at an index.
+/// Redirects to the page of the event at a position.
 pub(crate) async fn event_at(
     State(state): State<AppState>,
     Path(index): Path<String>,
 ) -> Result<Redirect, Problem> {
-    let index: u64 = parse_field("index", &index)?;
+    let position: RelativePosition = parse_field("index", &index)?;
+    let own = state.trail().name();
+    let index = position.index_in(own).map_err(|error| Problem::not_found(error.to_string()).at("index"))?;
     let leaf = events::leaf_at(&state, index).await?;
     Ok(Redirect::to(&under("/events", &event_view(&state, index, &leaf)?.event.id.to_string())))
 }
@@ -228,7 +230,7 @@ fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Pr
         .apply_to(leaf.as_bytes())
         .and_then(|leaf| Event::from_json(&leaf).ok())
         .map(Box::new);
-    Ok(EventView { index, event, best_known, leaf })
+    Ok(EventView { position: state.trail().position(index), event, best_known, leaf })
 }
 
 /// The properties of a page for signed-in people.
