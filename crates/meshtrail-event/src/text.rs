@@ -76,6 +76,17 @@ pub fn join_list<T: Display>(items: &[T]) -> String {
     }
 }
 
+/// The text with an upper-case first letter and a full stop.
+pub fn sentence_case(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut sentence: String =
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    if !sentence.ends_with(['.', '?', '!', ':']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
 /// The most bytes of a character in a JSON text.
 pub fn json_len(character: char) -> usize {
     match character {

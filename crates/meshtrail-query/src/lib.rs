@@ -16,7 +16,7 @@
 //! - [`FilterError`]: what is wrong with a filter, where, and a suggestion.
 //! - [`query`]: a page of a trail's matching leaves, newest or oldest first, with bounded work.
 //! - [`tally`]: counts of events by time and by values.
-//! - [`completions`], [`tokens`]: for editors of filters.
+//! - [`completions`], [`tokens`], [`term()`]: for editors of filters.
 //!
 //! `docs/filter-language.md` documents the language. Authorisation is left to the callers.
 
@@ -34,6 +34,7 @@ mod pattern;
 mod requirement;
 mod strings;
 pub mod tally;
+mod term;
 mod time_expr;
 mod token;
 mod trail;
@@ -47,6 +48,7 @@ pub use hints::ScanHints;
 pub use page::{Cursor, CursorError, Order, Page, PageRequest, Start, page};
 pub use parse::MAX_FILTER;
 pub use requirement::{RequiredColumn, Requirement};
+pub use term::{quoted_value, term};
 pub use time_expr::instant;
 pub use token::{Token, TokenKind, tokens};
 pub use trail::{LateKnowledge, query, query_with};

@@ -10,7 +10,11 @@ use meshtrail_trail::Emitter;
 use crate::auth::Caller;
 use crate::problem::Problem;
 
-/// Where entries are written.
+/// The longest query that is written in full, in bytes.
+const MAX_QUERY: usize = 8 << 10;
+
+/// Where entries are written; cheap to clone.
+#[derive(Clone)]
 pub enum AuditLog {
     Trail(Emitter),
     /// No entries: this process only reads a store.
@@ -53,11 +57,26 @@ impl Entry {
         self
     }
 
+    /// Sets the message to a query: in full, or truncated with its length.
+    #[must_use]
+    pub fn with_query(mut self, query: &str) -> Entry {
+        self.own.message = Some(truncate_query(query));
+        self
+    }
+
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Entry {
         self.outcome = outcome;
         self
     }
+}
+
+fn truncate_query(query: &str) -> String {
+    if query.len() <= MAX_QUERY {
+        return query.to_owned();
+    }
+    let end = (0..=MAX_QUERY).rev().find(|&at| query.is_char_boundary(at)).unwrap_or(0);
+    format!("{}… ({} bytes in all)", &query[..end], query.len())
 }
 
 impl AuditLog {

@@ -85,10 +85,10 @@ fn state(
     };
     Ok(AppState::new(AppParts {
         sources: meshtrail_collect::sources::Sources::none(),
+        traffic_cache: meshtrail_views::network::TrafficCache::new(opened.clone(), history.clone()),
         history,
         late_identities,
         sql: workers(&opened)?,
-        traffic_cache: crate::network::TrafficCache::default(),
         exports: Exports::none(),
         trail: opened,
         trail_name: trail.to_owned(),

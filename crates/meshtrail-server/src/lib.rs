@@ -1,7 +1,7 @@
 //! The HTTP API and the console of Meshtrail, and the wiring behind `meshtrail serve`.
 //!
 //! - Every route is in one table with the capability it requires ([`routes`]); authorisation wraps that
-//!   table once ([`auth::authorisation`]).
+//!   table once ([`authorisation`]).
 //! - Every view, export, kill, sign-in and change is written to the trail before the response is sent
 //!   ([`audit_log`]).
 //! - A leaf is returned byte for byte as the trail holds it.
@@ -15,6 +15,7 @@
 pub mod api;
 pub mod audit_log;
 pub mod auth;
+pub mod authorisation;
 pub mod config;
 pub mod console;
 pub mod counts;
@@ -23,11 +24,10 @@ pub mod direct;
 pub mod directory;
 pub mod exports;
 mod extract;
-pub mod mesh;
 pub mod middleware;
-pub mod network;
 pub mod pack;
 pub mod problem;
+pub mod route;
 pub mod routes;
 pub mod serve;
 mod sign_in;

@@ -22,7 +22,7 @@ use crate::audit_log::Entry;
 use crate::auth::{AuthMethod, Caller, Capability, Principal, Role, Secret};
 use crate::extract::ValidQuery;
 use crate::problem::Problem;
-use crate::routes::Route;
+use crate::route::Route;
 use crate::state::AppState;
 
 /// The routes for signing in and out.

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::extract::FromRef;
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::Timestamp;
 use meshtrail_identity::{History, OwnNode, Resolver};
 use meshtrail_listen::{LogThrottle, Metrics};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
+use meshtrail_views::network::TrafficCache;
 use meshtrail_worker::Workers;
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +24,7 @@ use crate::auth::tokens::Tokens;
 use crate::auth::{AuthMethod, Caller, Grants, Principal, Role, Secret, SecretHash};
 use crate::counts::Summaries;
 use crate::directory::LateIdentities;
-use crate::exports::Exports;
-use crate::network::TrafficCache;
+use crate::exports::{ExportParts, Exports};
 
 /// How many refused sign-ins of known people are written to the trail per [`REFUSALS_WINDOW`]; further ones are only
 /// logged, so that repeated attempts can't fill the disk.
@@ -237,5 +238,40 @@ impl AppState {
     pub fn next_request_id(&self) -> String {
         let count = self.0.requests.fetch_add(1, Ordering::Relaxed);
         format!("r{:x}-{count}", self.0.started.as_nanos() / 1_000_000)
+    }
+}
+
+/// Parts that a handler can take in place of the whole state: `State<Trail>`.
+macro_rules! part {
+    ($($part:ident: $type:ty),+ $(,)?) => {
+        $(impl FromRef<AppState> for $type {
+            fn from_ref(state: &AppState) -> $type {
+                state.0.$part.clone()
+            }
+        })+
+    };
+}
+
+part! {
+    trail: Trail,
+    sources: Sources,
+    history: History,
+    late_identities: LateIdentities,
+    summaries: Summaries,
+    sql: Workers,
+    exports: Exports,
+    recordings: Recordings,
+    audit_log: AuditLog,
+    stop: CancellationToken,
+}
+
+impl FromRef<AppState> for ExportParts {
+    fn from_ref(state: &AppState) -> ExportParts {
+        ExportParts {
+            trail: state.0.trail.clone(),
+            sql: state.0.sql.clone(),
+            audit_log: state.0.audit_log.clone(),
+            stop: state.0.stop.clone(),
+        }
     }
 }

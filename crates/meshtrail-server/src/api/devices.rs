@@ -5,12 +5,14 @@ use axum::extract::{Path, State};
 use meshtrail_api::devices::{DeviceAnswer, DevicesAnswer};
 use meshtrail_api::directory::{ListQuery, LookBack};
 use meshtrail_event::Timestamp;
+use meshtrail_event::text::shorten;
+use meshtrail_identity::History;
+use meshtrail_trail::Trail;
+use meshtrail_views::mesh::{self, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
-use crate::mesh::{self, Subject};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Lists the devices of the mesh, as they are or were at a moment.
 #[utoipa::path(get, path = "/api/v1/devices", tag = "directory", operation_id = "devices",
@@ -22,10 +24,10 @@ use crate::state::AppState;
     ),
     responses((status = 200, body = DevicesAnswer)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(history): State<History>,
     ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<DevicesAnswer>, Problem> {
-    let listed = mesh::list_devices(&state, &query, Timestamp::now())?;
+    let listed = mesh::list_devices(&history, &listing::selection(&query, Timestamp::now())?);
     let found = listed.rows.len();
     let devices = listing::page(&query, listed.rows)?;
     Ok(Json(DevicesAnswer { devices, found, known: listed.known }))
@@ -35,16 +37,17 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/devices/{id}", tag = "directory", operation_id = "device",
     params(("id" = String, Path), LookBack), responses((status = 200, body = DeviceAnswer)))]
 pub(crate) async fn show(
-    State(state): State<AppState>,
+    State(history): State<History>,
+    State(trail): State<Trail>,
     Path(id): Path<String>,
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::device_profile(&state, &id, now);
+    let profile = mesh::device_profile(&history, &id, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(&state, Subject::Device(&id), since).await?.counts;
+    let activity = mesh::activity(&trail, Subject::Device(&id), since).await?.counts;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_device(&id));
+        return Err(unknown(&id));
     }
     Ok(Json(DeviceAnswer {
         id,
@@ -54,4 +57,10 @@ pub(crate) async fn show(
         holdings: profile.holdings,
         activity,
     }))
+}
+
+/// The problem where neither the directory nor any event of the queried time names this device.
+pub(crate) fn unknown(id: &str) -> Problem {
+    let shown = shorten(id, 120);
+    Problem::not_found(format!("no device has the id {shown} here, and no event of this time names it"))
 }

@@ -13,13 +13,13 @@ use meshtrail_api::events::{EventsAnswer, EventsQuery, LateIdentity, Order, Take
 use meshtrail_event::text::shorten;
 use meshtrail_event::{Event, EventId};
 use meshtrail_query::{Filter, PageRequest, Start};
-use meshtrail_trail::ReadError;
+use meshtrail_trail::{ReadError, Trail};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::auth::Caller;
 use crate::cursor;
-use crate::directory;
+use crate::directory::{self, LateIdentities};
 use crate::extract::{ValidQuery, bad_body, parse_field};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -50,15 +50,16 @@ pub(crate) struct EventsPage {
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventsQuery),
     responses((status = 200, body = EventsAnswer)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(late): State<LateIdentities>,
     ValidQuery(query): ValidQuery<EventsQuery>,
 ) -> Result<Json<EventsAnswer>, Problem> {
-    let page = page(&state, &query).await?;
+    let page = page(&trail, &late, &query).await?;
     let mut answer = EventsAnswer {
         events: Vec::new(),
         indexes: Vec::new(),
         positions: Vec::new(),
-        learned: late_identities(&state, &page.rows),
+        learned: late_identities(&late, &page.rows),
         next: page.next,
     };
     for (index, leaf) in page.rows {
@@ -68,26 +69,26 @@ pub(crate) async fn list(
         })?;
         answer.events.push(leaf);
         answer.indexes.push(index);
-        answer.positions.push(state.trail().position(index));
+        answer.positions.push(trail.position(index));
     }
     Ok(Json(answer))
 }
 
 /// The late identities of these events, by event id.
-fn late_identities(state: &AppState, rows: &[(u64, Bytes)]) -> BTreeMap<String, LateIdentity> {
+fn late_identities(late: &LateIdentities, rows: &[(u64, Bytes)]) -> BTreeMap<String, LateIdentity> {
     #[derive(Deserialize)]
     struct Named {
         id: EventId,
     }
-    if state.late_identities().is_empty() {
+    if late.is_empty() {
         return BTreeMap::new();
     }
     let ids = rows.iter().filter_map(|(_, leaf)| serde_json::from_slice::<Named>(leaf).ok());
-    let late = |named: Named| {
-        let late = state.late_identities().get(&named.id)?;
+    let learned = |named: Named| {
+        let late = late.get(&named.id)?;
         Some((named.id.to_string(), late_identity(&late)))
     };
-    ids.filter_map(late).collect()
+    ids.filter_map(learned).collect()
 }
 
 fn late_identity(late: &directory::LateIdentity) -> LateIdentity {
@@ -118,10 +119,10 @@ pub(crate) fn check_limit(requested: Option<usize>, default: usize, max: usize) 
 #[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events", params(("id" = String, Path)),
     responses((status = 200, description = "The leaf: RFC 8785 canonical JSON",
         body = meshtrail_api::schema::Event)))]
-pub(crate) async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn show(State(trail): State<Trail>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id: EventId = parse_field("id", &id)?;
-    let (index, leaf) = leaf(&state, &id).await?;
-    let (index, position) = (index.to_string(), state.trail().position(index).to_string());
+    let (index, leaf) = leaf(&trail, &id).await?;
+    let (index, position) = (index.to_string(), trail.position(index).to_string());
     Ok((
         [
             (header::CONTENT_TYPE, "application/json"),
@@ -134,28 +135,25 @@ pub(crate) async fn show(State(state): State<AppState>, Path(id): Path<String>) 
 }
 
 /// An event's index and leaf by its id.
-pub(crate) async fn leaf(state: &AppState, id: &EventId) -> Result<(u64, Bytes), Problem> {
-    let index = index_of(state, id).await?;
-    Ok((index, leaf_at(state, index).await?))
+pub(crate) async fn leaf(trail: &Trail, id: &EventId) -> Result<(u64, Bytes), Problem> {
+    let index = index_of(trail, id).await?;
+    Ok((index, leaf_at(trail, index).await?))
 }
 
 /// The leaf at an index.
-pub(crate) async fn leaf_at(state: &AppState, index: u64) -> Result<Bytes, Problem> {
-    if index >= state.trail().size() {
-        return Err(Problem::not_found(format!(
-            "the trail has {} events, none at {index}",
-            state.trail().size()
-        )));
+pub(crate) async fn leaf_at(trail: &Trail, index: u64) -> Result<Bytes, Problem> {
+    if index >= trail.size() {
+        return Err(Problem::not_found(format!("the trail has {} events, none at {index}", trail.size())));
     }
-    state.trail().leaf(index).await.map_err(|error| match &error {
+    trail.leaf(index).await.map_err(|error| match &error {
         ReadError::Beyond { .. } | ReadError::Retired { .. } => Problem::not_found(error.to_string()),
         _ => unreadable(&error),
     })
 }
 
 /// The index of an event in the trail.
-pub(crate) async fn index_of(state: &AppState, id: &EventId) -> Result<u64, Problem> {
-    match state.trail().find(id).await {
+pub(crate) async fn index_of(trail: &Trail, id: &EventId) -> Result<u64, Problem> {
+    match trail.find(id).await {
         Ok(Some(index)) => Ok(index),
         Ok(None) => {
             let shown = shorten(&id.to_string(), 160);
@@ -166,8 +164,8 @@ pub(crate) async fn index_of(state: &AppState, id: &EventId) -> Result<u64, Prob
 }
 
 /// The id of the event at an index.
-pub(crate) async fn id_at(state: &AppState, index: u64) -> Result<EventId, Problem> {
-    let leaf = leaf_at(state, index).await?;
+pub(crate) async fn id_at(trail: &Trail, index: u64) -> Result<EventId, Problem> {
+    let leaf = leaf_at(trail, index).await?;
     let event = Event::from_json(&leaf).map_err(|error| unreadable(&error))?;
     Ok(event.id)
 }
@@ -190,12 +188,16 @@ pub(crate) async fn send(
     let body = body.map_err(|rejection| bad_body(&rejection))?;
     let events = intake::parse(&headers, &body, &caller.who, state.trail_name())?;
     let count = events.len();
-    let accepted = intake::append(&state, events).await?;
+    let accepted = intake::append(state.trail(), state.sources(), events).await?;
     Ok((StatusCode::OK, Json(Taken { accepted, duplicates: count - accepted })))
 }
 
 /// A page of events, for the console and the API.
-pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<EventsPage, Problem> {
+pub(crate) async fn page(
+    trail: &Trail,
+    late: &LateIdentities,
+    query: &EventsQuery,
+) -> Result<EventsPage, Problem> {
     let filter = parse_filter(query.q.as_deref())?;
     let limit = check_limit(query.limit, PAGE, MAX_PAGE)?;
     let order = query.order.unwrap_or_default();
@@ -203,7 +205,7 @@ pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<Events
     let start = match &query.cursor {
         Some(text) => {
             let text = cursor::read(&question, text)?;
-            let cursor = meshtrail_query::Cursor::read(&text, state.trail().name());
+            let cursor = meshtrail_query::Cursor::read(&text, trail.name());
             Start::After(cursor.map_err(|error| Problem::bad_request("cursor", error.to_string()))?)
         }
         None => Start::Fresh(match order {
@@ -212,10 +214,9 @@ pub(crate) async fn page(state: &AppState, query: &EventsQuery) -> Result<Events
         }),
     };
     let ask = PageRequest { start, limit, budget: BUDGET };
-    let late = state.late_identities().knowledge();
-    let page = meshtrail_query::query_with(state.trail(), &filter, &ask, late)
+    let page = meshtrail_query::query_with(trail, &filter, &ask, late.knowledge())
         .await
         .map_err(|error| unreadable(&error))?;
-    let next = page.next.map(|next| cursor::write(&question, &next.write(state.trail().name())));
+    let next = page.next.map(|next| cursor::write(&question, &next.write(trail.name())));
     Ok(EventsPage { rows: page.items, next })
 }

@@ -7,31 +7,37 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use meshtrail_api::exports::{Export as ExportView, ExportList, NewExport};
 use meshtrail_api::query::AnswerFormat;
-use meshtrail_event::{Kind, Own, Timestamp};
+use meshtrail_event::{Kind, Timestamp};
+use meshtrail_worker::Workers;
 use tokio_util::io::ReaderStream;
 
-use super::query::{truncate_question, worker_format};
-use crate::audit_log::Entry;
+use super::query::worker_format;
+use crate::audit_log::{AuditLog, Entry};
 use crate::auth::Caller;
-use crate::exports::{Export, ExportContent, Progress};
+use crate::exports::{Export, ExportContent, ExportParts, Exports, Progress};
 use crate::extract::ValidJson;
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Begins an export.
 #[utoipa::path(post, path = "/api/v1/exports", tag = "exports", request_body = NewExport,
     responses((status = 202, body = ExportView)))]
 pub(crate) async fn create(
-    State(state): State<AppState>,
+    State(exports): State<Exports>,
+    State(parts): State<ExportParts>,
     caller: Caller,
     ValidJson(new): ValidJson<NewExport>,
 ) -> Result<(StatusCode, Json<ExportView>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(start(&state, &caller, new).await?.into())))
+    Ok((StatusCode::ACCEPTED, Json(start(&exports, &parts, &caller, new).await?.into())))
 }
 
 /// Starts an export for `caller`; the request is in the trail on return.
-pub(crate) async fn start(state: &AppState, caller: &Caller, new: NewExport) -> Result<Export, Problem> {
-    let (content, question, format) = parse_request(state, &caller.who.to_string(), new).await?;
+pub(crate) async fn start(
+    exports: &Exports,
+    parts: &ExportParts,
+    caller: &Caller,
+    new: NewExport,
+) -> Result<Export, Problem> {
+    let (content, question, format) = parse_request(&parts.sql, &caller.who.to_string(), new).await?;
     let now = Timestamp::now();
     let export = Export {
         bytes: 0,
@@ -39,7 +45,7 @@ pub(crate) async fn start(state: &AppState, caller: &Caller, new: NewExport) -> 
         error: None,
         finished: None,
         format,
-        id: state.exports().next_id(now),
+        id: exports.next_id(now),
         looked_at: None,
         of: None,
         progress: Progress::Waiting,
@@ -48,15 +54,16 @@ pub(crate) async fn start(state: &AppState, caller: &Caller, new: NewExport) -> 
         sha256: None,
         started: now,
     };
-    let mut entry = Entry::new(Kind::MeshtrailExported, "export").with_target("export", &export.id, "");
-    entry.own = Own { message: Some(truncate_question(&export.question)), ..entry.own };
-    state.audit_log().write(caller, entry).await?;
-    let started = state.exports().start(state, export, content);
+    let entry = Entry::new(Kind::MeshtrailExported, "export")
+        .with_target("export", &export.id, "")
+        .with_query(&export.question);
+    parts.audit_log.write(caller, entry).await?;
+    let started = exports.start(parts, export, content);
     started.map_err(|error| Problem::conflict(error.to_string()))
 }
 
 async fn parse_request(
-    state: &AppState,
+    sql_workers: &Workers,
     asker: &str,
     new: NewExport,
 ) -> Result<(ExportContent, String, String), Problem> {
@@ -68,7 +75,7 @@ async fn parse_request(
                 }
                 format => worker_format(format),
             };
-            state.sql().check(asker, &sql).await?;
+            sql_workers.check(asker, &sql).await?;
             Ok((ExportContent::Sql { sql: sql.clone(), format }, sql, format.name().to_owned()))
         }
         (None, Some(text)) => {
@@ -106,38 +113,39 @@ impl From<Export> for ExportView {
 
 /// Lists the exports there are.
 #[utoipa::path(get, path = "/api/v1/exports", tag = "exports", responses((status = 200, body = ExportList)))]
-pub(crate) async fn list(State(state): State<AppState>) -> Json<ExportList> {
-    Json(ExportList { exports: state.exports().list().into_iter().map(ExportView::from).collect() })
+pub(crate) async fn list(State(exports): State<Exports>) -> Json<ExportList> {
+    Json(ExportList { exports: exports.list().into_iter().map(ExportView::from).collect() })
 }
 
 /// One export, and how far it is.
 #[utoipa::path(get, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
     responses((status = 200, body = ExportView)))]
 pub(crate) async fn show(
-    State(state): State<AppState>,
+    State(exports): State<Exports>,
     Path(id): Path<String>,
 ) -> Result<Json<ExportView>, Problem> {
-    state.exports().get(&id).map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
+    exports.get(&id).map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
 }
 
 /// The file of an export that is whole.
 #[utoipa::path(get, path = "/api/v1/exports/{id}/file", tag = "exports", params(("id" = String, Path)),
     responses((status = 200, content_type = "application/octet-stream", body = String)))]
 pub(crate) async fn file(
-    State(state): State<AppState>,
+    State(exports): State<Exports>,
+    State(audit_log): State<AuditLog>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let export = state.exports().get(&id).ok_or_else(|| unknown(&id))?;
+    let export = exports.get(&id).ok_or_else(|| unknown(&id))?;
     if export.progress != Progress::Done {
         return Err(Problem::conflict("this export is not whole: its progress says how far it is"));
     }
     let unreadable =
         |error: std::io::Error| Problem::internal("the export's file can't be read").because(&error);
-    let file = tokio::fs::File::open(state.exports().file(&export)).await.map_err(unreadable)?;
+    let file = tokio::fs::File::open(exports.file(&export)).await.map_err(unreadable)?;
     let name = export.sha256.as_deref().unwrap_or_default();
     let entry = Entry::new(Kind::MeshtrailExported, "export taken").with_target("export", &export.id, name);
-    state.audit_log().write(&caller, entry).await?;
+    audit_log.write(&caller, entry).await?;
     let mut response = Response::new(Body::from_stream(ReaderStream::new(file)));
     let headers = response.headers_mut();
     let disposition = format!("attachment; filename=\"meshtrail-{}\"", export.file_name());
@@ -152,14 +160,15 @@ pub(crate) async fn file(
 #[utoipa::path(delete, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
     responses((status = 200, body = ExportView)))]
 pub(crate) async fn remove(
-    State(state): State<AppState>,
+    State(exports): State<Exports>,
+    State(audit_log): State<AuditLog>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<ExportView>, Problem> {
-    state.exports().get(&id).ok_or_else(|| unknown(&id))?;
+    exports.get(&id).ok_or_else(|| unknown(&id))?;
     let entry = Entry::new(Kind::MeshtrailConfigChanged, "export removed").with_target("export", &id, "");
-    state.audit_log().write(&caller, entry).await?;
-    let removed = state.exports().remove(&id);
+    audit_log.write(&caller, entry).await?;
+    let removed = exports.remove(&id);
     let failed = |error: std::io::Error| Problem::internal("the export's file stays").because(&error);
     removed.map_err(failed)?.map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
 }

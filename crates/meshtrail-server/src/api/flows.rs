@@ -7,10 +7,10 @@ use axum::extract::State;
 use meshtrail_api::flows::{By, ConversationView, EndView, FlowsPage, FlowsQuery, PartyView, WayView};
 use meshtrail_event::Timestamp;
 use meshtrail_flow::{Conversation, End, FlowQuery, Grain, Party, Way, conversations};
+use meshtrail_trail::Trail;
 
 use crate::extract::ValidQuery;
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// The default number of conversations in a response.
 const DEFAULT_LIMIT: usize = 500;
@@ -25,17 +25,16 @@ const BUDGET: Duration = Duration::from_secs(2);
 #[utoipa::path(get, path = "/api/v1/flows", tag = "flows", params(FlowsQuery),
     responses((status = 200, body = FlowsPage)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
     ValidQuery(query): ValidQuery<FlowsQuery>,
 ) -> Result<Json<FlowsPage>, Problem> {
-    page(&state, query).await.map(Json)
+    page(&trail, query).await.map(Json)
 }
 
 /// The conversations of a request, for the console and the API.
-pub(crate) async fn page(state: &AppState, query: FlowsQuery) -> Result<FlowsPage, Problem> {
+pub(crate) async fn page(trail: &Trail, query: FlowsQuery) -> Result<FlowsPage, Problem> {
     let ask = parse_request(query, Timestamp::now())?;
-    let found =
-        conversations(state.trail(), &ask).await.map_err(|error| super::events::unreadable(&error))?;
+    let found = conversations(trail, &ask).await.map_err(|error| super::events::unreadable(&error))?;
     Ok(FlowsPage {
         conversations: found.items.into_iter().map(conversation_view).collect(),
         total: found.total,

@@ -21,7 +21,6 @@ pub mod tokens;
 pub mod who;
 pub mod whoami;
 
-use axum::Json;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use utoipa::OpenApi as _;
@@ -30,7 +29,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::routes;
 
 use crate::auth::Capability::{Administer, Export, Kill, Open, Read, Replay, SelfService, Send};
-use crate::routes::Route;
+use crate::route::Route;
 
 /// The largest body of a request that sends events, in bytes.
 const MAX_EVENTS_BODY: usize = 16 << 20;
@@ -82,7 +81,6 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Administer, routes!(tokens::revoke)),
         Route::api(Administer, routes!(tokens::make_link)),
         Route::page(metrics::PATH, Read, get(metrics::metrics)),
-        Route::page("/api/openapi.json", Open, get(async || Json(crate::routes::openapi()))),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! Evidence packs: one file that replays a session and verifies itself without this server.
 
+mod gather;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
@@ -9,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::audit_log::Entry;
 use crate::auth::Caller;
 use crate::extract::parse_field;
-use crate::pack::{Pack, gather};
+use crate::pack::Pack;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -30,7 +32,7 @@ pub(crate) async fn pack(
     let id: SessionId = parse_field("id", &id)?;
     let _slot =
         SLOTS.try_acquire().map_err(|_| Problem::unavailable("two packs are being made; ask again soon"))?;
-    let parts = gather(&state, &id).await?;
+    let parts = gather::gather(state.trail(), state.late_identities(), state.recordings(), &id).await?;
     state.audit_log().write(&caller, Entry::new(Kind::MeshtrailExported, "pack").with_session(&id)).await?;
     let failed =
         |error: &dyn std::error::Error| Problem::internal("the pack could not be made").because(error);

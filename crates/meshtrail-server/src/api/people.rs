@@ -3,14 +3,16 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use meshtrail_api::directory::{ListQuery, LookBack};
-use meshtrail_api::people::{PeopleAnswer, PersonAnswer, PersonListItem};
+use meshtrail_api::people::{PeopleAnswer, PersonAnswer};
 use meshtrail_event::Timestamp;
+use meshtrail_event::text::shorten;
+use meshtrail_identity::History;
+use meshtrail_trail::Trail;
+use meshtrail_views::mesh::{self, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
-use crate::mesh::{self, Subject};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Lists the people of the mesh, as they are or were at a moment.
 #[utoipa::path(get, path = "/api/v1/people", tag = "directory", operation_id = "people",
@@ -21,14 +23,12 @@ use crate::state::AppState;
     ),
     responses((status = 200, body = PeopleAnswer)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(history): State<History>,
     ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<PeopleAnswer>, Problem> {
-    let listed = mesh::list_people(&state, &query, Timestamp::now())?;
+    let listed = mesh::list_people(&history, &listing::selection(&query, Timestamp::now())?);
     let found = listed.rows.len();
-    let rows = listing::page(&query, listed.rows)?;
-    let people =
-        rows.into_iter().map(|row| PersonListItem { person: row.person, devices: row.devices }).collect();
+    let people = listing::page(&query, listed.rows)?;
     Ok(Json(PeopleAnswer { people, found, known: listed.known }))
 }
 
@@ -36,16 +36,17 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/people/{login}", tag = "directory", operation_id = "person",
     params(("login" = String, Path), LookBack), responses((status = 200, body = PersonAnswer)))]
 pub(crate) async fn show(
-    State(state): State<AppState>,
+    State(history): State<History>,
+    State(trail): State<Trail>,
     Path(login): Path<String>,
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<PersonAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::person_profile(&state, &login, now);
+    let profile = mesh::person_profile(&history, &login, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(&state, Subject::Person(&login), since).await?.counts;
+    let activity = mesh::activity(&trail, Subject::Person(&login), since).await?.counts;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_person(&login));
+        return Err(unknown(&login));
     }
     let login = profile.person.as_ref().map_or(login, |person| person.state.login.clone());
     Ok(Json(PersonAnswer {
@@ -55,4 +56,10 @@ pub(crate) async fn show(
         history: profile.history,
         activity,
     }))
+}
+
+/// The problem where neither the directory nor any event of the queried time names this person.
+pub(crate) fn unknown(login: &str) -> Problem {
+    let shown = shorten(login, 120);
+    Problem::not_found(format!("nobody is called {shown} here, and no event of this time names them"))
 }

@@ -9,19 +9,15 @@ use meshtrail_api::proofs::{Consistency, Head, Inclusion, ProofAnswer, ProofQuer
 use meshtrail_event::EventId;
 use meshtrail_trail::store::GetError;
 use meshtrail_trail::tree::{Bundle, TileId};
-use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint};
+use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint, Trail};
 
 use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// The newest signed head of the trail; as the note alone with `Accept: text/plain`.
 #[utoipa::path(get, path = "/api/v1/checkpoint", tag = "proofs", responses((status = 200, body = Head)))]
-pub(crate) async fn checkpoint(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let head = head(&state).await?;
+pub(crate) async fn checkpoint(State(trail): State<Trail>, headers: HeaderMap) -> Result<Response, Problem> {
+    let head = head(&trail).await?;
     let wants_text = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -30,25 +26,25 @@ pub(crate) async fn checkpoint(
 }
 
 /// The newest signed head of the trail.
-pub(crate) async fn head(state: &AppState) -> Result<Head, Problem> {
-    let SignedCheckpoint { origin, size, root, note, vkey, .. } = newest_checkpoint(state).await?;
+pub(crate) async fn head(trail: &Trail) -> Result<Head, Problem> {
+    let SignedCheckpoint { origin, size, root, note, vkey, .. } = newest_checkpoint(trail).await?;
     Ok(Head { origin, size, root: root.to_string(), note, vkey })
 }
 
-async fn newest_checkpoint(state: &AppState) -> Result<SignedCheckpoint, Problem> {
-    state.trail().checkpoint().await.map_err(checkpoint_problem)
+async fn newest_checkpoint(trail: &Trail) -> Result<SignedCheckpoint, Problem> {
+    trail.checkpoint().await.map_err(checkpoint_problem)
 }
 
 /// A checkpoint under which to prove the event at `index`. If no size is requested, the last checkpoint that was given
 /// out is reused if it covers the event, so that a hundred proofs do not need a hundred checkpoints.
 async fn checkpoint_covering(
-    state: &AppState,
+    trail: &Trail,
     index: u64,
     size: Option<u64>,
 ) -> Result<SignedCheckpoint, Problem> {
     match size {
-        None => state.trail().checkpoint_over(index).await.map_err(checkpoint_problem),
-        Some(_) => newest_checkpoint(state).await,
+        None => trail.checkpoint_over(index).await.map_err(checkpoint_problem),
+        Some(_) => newest_checkpoint(trail).await,
     }
 }
 
@@ -69,26 +65,26 @@ fn checkpoint_problem(error: ProofError) -> Problem {
 #[utoipa::path(get, path = "/api/v1/proof", tag = "proofs", params(ProofQuery),
     responses((status = 200, body = ProofAnswer)))]
 pub(crate) async fn proof(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
     ValidQuery(query): ValidQuery<ProofQuery>,
 ) -> Result<Json<ProofAnswer>, Problem> {
-    let own = state.trail().name();
+    let own = trail.name();
     match query {
         ProofQuery { event: Some(id), index: None, size, from: None, to: None } => {
             let id = parse_field::<EventId>("event", &id)?;
-            let index = super::events::index_of(&state, &id).await?;
-            let head = checkpoint_covering(&state, index, size).await?;
-            Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, Some(id), size, head).await?)))
+            let index = super::events::index_of(&trail, &id).await?;
+            let head = checkpoint_covering(&trail, index, size).await?;
+            Ok(Json(ProofAnswer::Inclusion(inclusion(&trail, index, Some(id), size, head).await?)))
         }
         ProofQuery { event: None, index: Some(index), size, from: None, to: None } => {
             let index = own_index("index", &index, own)?;
-            let head = checkpoint_covering(&state, index, size).await?;
-            Ok(Json(ProofAnswer::Inclusion(inclusion(&state, index, None, size, head).await?)))
+            let head = checkpoint_covering(&trail, index, size).await?;
+            Ok(Json(ProofAnswer::Inclusion(inclusion(&trail, index, None, size, head).await?)))
         }
         ProofQuery { event: None, index: None, size: None, from: Some(from), to } => {
             let from = own_index("from", &from, own)?;
-            let head = newest_checkpoint(&state).await?;
-            Ok(Json(ProofAnswer::Consistency(consistency(&state, from, to, head).await?)))
+            let head = newest_checkpoint(&trail).await?;
+            Ok(Json(ProofAnswer::Consistency(consistency(&trail, from, to, head).await?)))
         }
         _ => Err(Problem::bad_request(
             "query",
@@ -98,15 +94,15 @@ pub(crate) async fn proof(
 }
 
 async fn inclusion(
-    state: &AppState,
+    trail: &Trail,
     index: u64,
     id: Option<EventId>,
     size: Option<u64>,
     head: SignedCheckpoint,
 ) -> Result<Inclusion, Problem> {
     let size = size.unwrap_or(head.size);
-    if size > state.trail().size() {
-        return Err(Problem::bad_request("size", format!("the trail has {} events", state.trail().size())));
+    if size > trail.size() {
+        return Err(Problem::bad_request("size", format!("the trail has {} events", trail.size())));
     }
     if index >= size {
         let detail = format!("a trail of {size} events has none at index {index}");
@@ -118,14 +114,14 @@ async fn inclusion(
     }
     let id = match id {
         Some(id) => id,
-        None => super::events::id_at(state, index).await?,
+        None => super::events::id_at(trail, index).await?,
     };
-    let proof = state.trail().inclusion(index, size).await.map_err(proof_problem)?;
+    let proof = trail.inclusion(index, size).await.map_err(proof_problem)?;
     Ok(Inclusion {
         of_type: "inclusion".to_owned(),
         event_id: id.to_string(),
         index,
-        position: state.trail().position(index),
+        position: trail.position(index),
         leaf_hash: proof.leaf_hash.to_string(),
         size,
         root: proof.root.to_string(),
@@ -136,14 +132,14 @@ async fn inclusion(
 }
 
 async fn consistency(
-    state: &AppState,
+    trail: &Trail,
     from: u64,
     to: Option<u64>,
     head: SignedCheckpoint,
 ) -> Result<Consistency, Problem> {
     let to = to.unwrap_or(head.size);
-    if to > state.trail().size() {
-        return Err(Problem::bad_request("to", format!("the trail has {} events", state.trail().size())));
+    if to > trail.size() {
+        return Err(Problem::bad_request("to", format!("the trail has {} events", trail.size())));
     }
     if from > to {
         return Err(Problem::bad_request(
@@ -151,7 +147,7 @@ async fn consistency(
             format!("{from} is more than the {to} events it is compared with"),
         ));
     }
-    let proof = state.trail().consistency(from, to).await.map_err(proof_problem)?;
+    let proof = trail.consistency(from, to).await.map_err(proof_problem)?;
     Ok(Consistency {
         of_type: "consistency".to_owned(),
         from,
@@ -183,25 +179,22 @@ fn proof_problem(error: ProofError) -> Problem {
 /// The newest signed head, as C2SP tlog-tiles serves it.
 #[utoipa::path(get, path = "/api/v1/trail/checkpoint", tag = "tiles",
     responses((status = 200, body = String, content_type = "text/plain")))]
-pub(crate) async fn c2sp_checkpoint(State(state): State<AppState>) -> Result<Response, Problem> {
-    Ok(as_text(head(&state).await?.note))
+pub(crate) async fn c2sp_checkpoint(State(trail): State<Trail>) -> Result<Response, Problem> {
+    Ok(as_text(head(&trail).await?.note))
 }
 
 /// A tile, `<level>/<index>[.p/<width>]`, or an entry bundle, `entries/<index>[.p/<width>]`, as C2SP tlog-tiles
 /// serves them.
 #[utoipa::path(get, path = "/api/v1/trail/tile/{path}", tag = "tiles", params(("path" = String, Path)),
     responses((status = 200, body = String, content_type = "application/octet-stream")))]
-pub(crate) async fn tile(
-    State(state): State<AppState>,
-    Path(path): Path<String>,
-) -> Result<Response, Problem> {
+pub(crate) async fn tile(State(trail): State<Trail>, Path(path): Path<String>) -> Result<Response, Problem> {
     let path = format!("tile/{path}");
     let (bytes, full) = if path.starts_with("tile/entries/") {
         let bundle: Bundle = parse_field("path", &path)?;
-        (bundle_bytes(&state, bundle).await?, usize::from(bundle.width) == meshtrail_trail::tree::TILE_WIDTH)
+        (bundle_bytes(&trail, bundle).await?, usize::from(bundle.width) == meshtrail_trail::tree::TILE_WIDTH)
     } else {
         let tile: TileId = parse_field("path", &path)?;
-        (tile_bytes(&state, tile).await?, tile.is_full())
+        (tile_bytes(&trail, tile).await?, tile.is_full())
     };
     let mut response = Response::new(axum::body::Body::from(bytes));
     let headers = response.headers_mut();
@@ -216,10 +209,10 @@ fn as_text(note: String) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response()
 }
 
-async fn tile_bytes(state: &AppState, tile: TileId) -> Result<Bytes, Problem> {
-    state.trail().tile(tile).await.map_err(proof_problem)
+async fn tile_bytes(trail: &Trail, tile: TileId) -> Result<Bytes, Problem> {
+    trail.tile(tile).await.map_err(proof_problem)
 }
 
-async fn bundle_bytes(state: &AppState, bundle: Bundle) -> Result<Bytes, Problem> {
-    state.trail().bundle(bundle).await.map_err(proof_problem)
+async fn bundle_bytes(trail: &Trail, bundle: Bundle) -> Result<Bytes, Problem> {
+    trail.bundle(bundle).await.map_err(proof_problem)
 }

@@ -12,18 +12,14 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, header};
 use meshtrail_api::query::{AnswerFormat, Question};
-use meshtrail_event::{Kind, Own};
-use meshtrail_worker::{AnswerStream, Budget, Fault, Format, QueryError};
+use meshtrail_event::Kind;
+use meshtrail_worker::{AnswerStream, Budget, Fault, Format, QueryError, Workers};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit_log::Entry;
+use crate::audit_log::{AuditLog, Entry};
 use crate::auth::Caller;
 use crate::extract::ValidJson;
 use crate::problem::Problem;
-use crate::state::AppState;
-
-/// The longest question that is written to the trail in full, in bytes.
-const MAX_RECORDED: usize = 8 << 10;
 
 /// The longest time limit that a request may set, in seconds.
 const MAX_SECONDS: u64 = 3600;
@@ -43,44 +39,25 @@ pub(crate) fn worker_format(format: AnswerFormat) -> Format {
 #[utoipa::path(post, path = "/api/v1/query", tag = "query", request_body = Question,
     responses((status = 200, content_type = "application/x-ndjson", body = String)))]
 pub(crate) async fn query(
-    State(state): State<AppState>,
+    State(sql): State<Workers>,
+    State(audit_log): State<AuditLog>,
+    State(stop): State<CancellationToken>,
     caller: Caller,
     ValidJson(question): ValidJson<Question>,
 ) -> Result<Response, Problem> {
-    let budget = budget(&question, state.sql().budget())?;
-    record_query(&state, &caller, "query", &question.sql).await?;
+    let budget = budget(&question, sql.budget())?;
+    let entry = Entry::new(Kind::MeshtrailViewed, "query").with_query(&question.sql);
+    audit_log.write(&caller, entry).await?;
     let format = worker_format(question.format);
     let asker = caller.who.to_string();
     let question =
         meshtrail_worker::Query { asker, sql: question.sql, format, budget, limit: question.limit };
-    let answer = state.sql().ask(question).await?;
-    let mut response =
-        Response::new(Body::from_stream(abort_on_stop(answer_stream(answer), state.stop().clone())));
+    let answer = sql.ask(question).await?;
+    let mut response = Response::new(Body::from_stream(abort_on_stop(answer_stream(answer), stop)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
-}
-
-/// Records in the trail who runs which query; durable on return.
-pub(crate) async fn record_query(
-    state: &AppState,
-    caller: &Caller,
-    what: &str,
-    sql: &str,
-) -> Result<(), Problem> {
-    let mut entry = Entry::new(Kind::MeshtrailViewed, what);
-    entry.own = Own { message: Some(truncate_question(sql)), ..entry.own };
-    state.audit_log().write(caller, entry).await
-}
-
-/// A question as it is written to the trail: in full, or truncated with its length.
-pub(crate) fn truncate_question(sql: &str) -> String {
-    if sql.len() <= MAX_RECORDED {
-        return sql.to_owned();
-    }
-    let end = (0..=MAX_RECORDED).rev().find(|&at| sql.is_char_boundary(at)).unwrap_or(0);
-    format!("{}… ({} bytes in all)", &sql[..end], sql.len())
 }
 
 /// The budget of a query: its own time limit if it sets one, and the rows that the server allows.

@@ -4,18 +4,18 @@ use axum::Json;
 use axum::extract::{Path, State};
 use meshtrail_api::sessions::{self as view, SessionsPage, SessionsQuery};
 use meshtrail_event::text::visible;
-use meshtrail_event::{Detail, Draft, EventId, Kind, SessionFacts, SessionId};
-use meshtrail_recording::{Cursor, KillError, ReadError, Session, SessionKind, SessionState};
+use meshtrail_event::{Detail, Draft, EventId, Kind, SessionFacts, SessionId, TrailName};
+use meshtrail_recording::{Cursor, KillError, ReadError, Recordings, Session, SessionKind, SessionState};
+use meshtrail_trail::Trail;
 
 use crate::auth::Caller;
 use crate::cursor;
 use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// A session by its id.
-pub(crate) async fn find(state: &AppState, id: &SessionId) -> Result<Session, Problem> {
-    match state.recordings().session(id).await {
+pub(crate) async fn find(recordings: &Recordings, id: &SessionId) -> Result<Session, Problem> {
+    match recordings.session(id).await {
         Ok(Some(session)) => Ok(session),
         Ok(None) => Err(unknown(id)),
         Err(error) => Err(unreadable(&error)),
@@ -50,13 +50,13 @@ fn unknown(id: &SessionId) -> Problem {
 
 /// Ends a live session; the recorder writes the audit entry before it acts.
 pub(crate) async fn end(
-    state: &AppState,
+    recordings: &Recordings,
     caller: &Caller,
     id: &SessionId,
     message: &str,
     reason: &str,
 ) -> Result<(), Problem> {
-    let result = state.recordings().kill(id, (message, reason), caller.who.as_actor()).await;
+    let result = recordings.kill(id, (message, reason), caller.who.as_actor()).await;
     result.map_err(|error| match &error {
         KillError::NotLive { session } => Problem::conflict(format!("the session {session} is not live")),
         KillError::Event(_) => Problem::unavailable(error.to_string()).because(&error),
@@ -80,10 +80,11 @@ pub(crate) struct SessionList {
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionsQuery),
     responses((status = 200, body = SessionsPage)))]
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(recordings): State<Recordings>,
     ValidQuery(query): ValidQuery<SessionsQuery>,
 ) -> Result<Json<SessionsPage>, Problem> {
-    let SessionList { sessions, next } = page(&state, &query).await?;
+    let SessionList { sessions, next } = page(trail.name(), &recordings, &query).await?;
     Ok(Json(SessionsPage { sessions: sessions.into_iter().map(session_view).collect(), next }))
 }
 
@@ -91,10 +92,10 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
     responses((status = 200, body = view::Session)))]
 pub(crate) async fn show(
-    State(state): State<AppState>,
+    State(recordings): State<Recordings>,
     Path(id): Path<String>,
 ) -> Result<Json<view::Session>, Problem> {
-    Ok(Json(session_view(find(&state, &parse_field("id", &id)?).await?)))
+    Ok(Json(session_view(find(&recordings, &parse_field("id", &id)?).await?)))
 }
 
 fn session_view(session: Session) -> view::Session {
@@ -140,7 +141,11 @@ fn session_view(session: Session) -> view::Session {
 }
 
 /// A page of sessions, for the console and the API.
-pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<SessionList, Problem> {
+pub(crate) async fn page(
+    trail: &TrailName,
+    recordings: &Recordings,
+    query: &SessionsQuery,
+) -> Result<SessionList, Problem> {
     let filter = super::events::parse_filter(query.q.as_deref())?;
     let limit = super::events::check_limit(query.limit, PAGE, MAX_PAGE)?;
     let wanted = query.state.as_deref().map(parse_state).transpose()?;
@@ -148,7 +153,7 @@ pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<Sess
     let start: Option<Cursor> = match &query.cursor {
         None => None,
         Some(text) => {
-            let cursor = Cursor::read(&cursor::read(&question, text)?, state.trail().name());
+            let cursor = Cursor::read(&cursor::read(&question, text)?, trail);
             Some(cursor.map_err(|error| Problem::bad_request("cursor", error.to_string()))?)
         }
     };
@@ -156,9 +161,8 @@ pub(crate) async fn page(state: &AppState, query: &SessionsQuery) -> Result<Sess
         wanted.is_none_or(|wanted| session.state == wanted)
             && (filter.is_everything() || filter.matches(&as_leaf(session)))
     };
-    let page =
-        state.recordings().sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
-    let next = page.next.map(|next| cursor::write(&question, &next.write(state.trail().name())));
+    let page = recordings.sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
+    let next = page.next.map(|next| cursor::write(&question, &next.write(trail)));
     Ok(SessionList { sessions: page.sessions, next })
 }
 

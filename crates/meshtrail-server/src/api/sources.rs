@@ -3,14 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use meshtrail_api::sources::{GapView, SourceList, SourceView, UnseenView};
-use meshtrail_collect::sources::{Gap, SourceReport, UnavailablePart};
-
-use crate::state::AppState;
+use meshtrail_collect::sources::{Gap, SourceReport, Sources, UnavailablePart};
 
 /// How each source does: when it was heard last, how far behind it is, what it missed.
 #[utoipa::path(get, path = "/api/v1/sources", tag = "server", responses((status = 200, body = SourceList)))]
-pub(crate) async fn list(State(state): State<AppState>) -> Json<SourceList> {
-    Json(SourceList { sources: state.sources().report().into_iter().map(source_view).collect() })
+pub(crate) async fn list(State(sources): State<Sources>) -> Json<SourceList> {
+    Json(SourceList { sources: sources.report().into_iter().map(source_view).collect() })
 }
 
 fn source_view(report: SourceReport) -> SourceView {

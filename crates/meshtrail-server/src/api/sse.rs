@@ -7,15 +7,17 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _};
 use http::{HeaderName, HeaderValue};
-
-use crate::state::AppState;
+use tokio_util::sync::CancellationToken;
 
 /// The interval of keep-alive messages while there are no events.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Sends events as they come, until the server stops. The header tells proxies not to buffer them.
-pub(crate) fn response(state: &AppState, events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let events = events.take_until(state.stop().clone().cancelled_owned()).map(Ok::<_, Infallible>);
+/// Sends events as they come, until `stop` is cancelled. The header tells proxies not to buffer them.
+pub(crate) fn response(
+    stop: CancellationToken,
+    events: impl Stream<Item = Event> + Send + 'static,
+) -> Response {
+    let events = events.take_until(stop.cancelled_owned()).map(Ok::<_, Infallible>);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response.headers_mut().extend([unbuffered]);

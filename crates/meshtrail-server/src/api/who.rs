@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use meshtrail_api::who::{WhoAnswer, WhoDevice, WhoNow, WhoPerson, WhoQuery, WhoRouted, WhoSaid, WhoTenure};
 use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceAsOf, OriginAccount, Period, PersonAsOf, Tenure};
+use meshtrail_identity::{DeviceAsOf, History, OriginAccount, Period, PersonAsOf, Resolver, Tenure};
 
 use crate::directory;
 use crate::extract::ValidQuery;
@@ -34,10 +34,10 @@ pub(crate) async fn who(
     }
     Ok(Json(match parse_lookup(&query)? {
         Lookup::Address(address) => {
-            let live = if query.at.is_none() { resolve_now(&state, address).await } else { None };
-            WhoAnswer { now: live, ..look_up_address(&state, address, at) }
+            let live = if query.at.is_none() { resolve_now(state.resolver(), address).await } else { None };
+            WhoAnswer { now: live, ..look_up_address(state.history(), address, at) }
         }
-        Lookup::Name(name) => look_up_name(&state, name, at)?,
+        Lookup::Name(name) => look_up_name(state.history(), name, at)?,
     }))
 }
 
@@ -65,8 +65,7 @@ fn parse_lookup(query: &WhoQuery) -> Result<Lookup<'_>, Problem> {
     }
 }
 
-fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswer {
-    let history = state.history();
+fn look_up_address(history: &History, address: IpAddr, at: Timestamp) -> WhoAnswer {
     let tenures = history.tenures(address);
     let known = history.at(address, at);
     let routed = match known {
@@ -85,7 +84,7 @@ fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswe
                 && tenure.until.is_none_or(|until| until > at)
         };
         let span = tenures.iter().find(holds).map(|tenure| (tenure.since, tenure.until));
-        device_view(state, &known, at, span)
+        device_view(history, &known, at, span)
     });
     WhoAnswer {
         subject: address.to_string(),
@@ -96,7 +95,7 @@ fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswe
         now: None,
         routed: routed.map(|routed| WhoRouted {
             prefix: routed.prefix.to_string(),
-            devices: routed.routers.iter().map(|known| device_view(state, known, at, None)).collect(),
+            devices: routed.routers.iter().map(|known| device_view(history, known, at, None)).collect(),
         }),
         tenures: tenures.iter().map(tenure_view).collect(),
         why,
@@ -104,15 +103,14 @@ fn look_up_address(state: &AppState, address: IpAddr, at: Timestamp) -> WhoAnswe
 }
 
 /// Looks up a device by id, else a person by login, else devices by name.
-fn look_up_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer, Problem> {
-    let history = state.history();
+fn look_up_name(history: &History, name: &str, at: Timestamp) -> Result<WhoAnswer, Problem> {
     let answer = |taken_for: &str, known: Vec<DeviceAsOf>, person, why| WhoAnswer {
         subject: name.to_owned(),
         taken_for: taken_for.to_owned(),
         at,
         devices: known
             .iter()
-            .map(|known| device_view(state, known, at, state_span(state, known, at)))
+            .map(|known| device_view(history, known, at, state_span(history, known, at)))
             .collect(),
         person,
         now: None,
@@ -144,16 +142,20 @@ fn look_up_name(state: &AppState, name: &str, at: Timestamp) -> Result<WhoAnswer
 }
 
 /// The period in which a device had the state that it had at `at`.
-fn state_span(state: &AppState, known: &DeviceAsOf, at: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
-    let periods = state.history().device_periods(&known.facts().id);
+fn state_span(
+    history: &History,
+    known: &DeviceAsOf,
+    at: Timestamp,
+) -> Option<(Timestamp, Option<Timestamp>)> {
+    let periods = history.device_periods(&known.facts().id);
     let holds =
         |period: &&Period<DeviceAsOf>| period.since <= at && period.until.is_none_or(|until| until > at);
     periods.iter().find(holds).map(|period| (period.since, period.until))
 }
 
 /// Resolves who is behind the address now, by tailscaled or the directory file.
-async fn resolve_now(state: &AppState, address: IpAddr) -> Option<WhoNow> {
-    let resolution = state.resolver().holder(address).await;
+async fn resolve_now(resolver: &Resolver, address: IpAddr) -> Option<WhoNow> {
+    let resolution = resolver.holder(address).await;
     if !resolution.is_certain() && resolution.device.is_none() {
         return None;
     }
@@ -167,7 +169,7 @@ async fn resolve_now(state: &AppState, address: IpAddr) -> Option<WhoNow> {
 }
 
 fn device_view(
-    state: &AppState,
+    history: &History,
     known: &DeviceAsOf,
     at: Timestamp,
     span: Option<(Timestamp, Option<Timestamp>)>,
@@ -180,7 +182,7 @@ fn device_view(
         external: known.facts().external == Some(true),
         since,
         until,
-        said: state.history().accounts(&known.facts().id, at).iter().map(statement_view).collect(),
+        said: history.accounts(&known.facts().id, at).iter().map(statement_view).collect(),
     }
 }
 

@@ -1,11 +1,10 @@
-//! Authentication and authorisation.
+//! Who callers are, and what their roles may do.
 //!
-//! - A request has at most one [`Caller`]; it is identified once, in [`authorisation`], before any handler runs.
+//! - A request has at most one [`Caller`]; it is identified once, in [`crate::authorisation`], before any handler runs.
 //! - A route names the [`Capability`] it requires in the route table; a role holds a fixed set of them.
 //! - Secrets are stored as SHA-256 only and compared in constant time.
 //! - An address is looked up in the mesh on an explicit sign-in, never per request.
 
-pub mod authorisation;
 pub mod host_names;
 pub mod links;
 pub mod roles;

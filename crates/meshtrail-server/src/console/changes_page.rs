@@ -3,12 +3,13 @@
 use maud::{Markup, html};
 use meshtrail_api::changes::{ChangeEventView, ChangeView};
 use meshtrail_event::Timestamp;
+use meshtrail_query::term;
 
 use super::components::RANGES;
 use super::diff::diff;
 use super::format;
 use super::layout::empty;
-use super::page_filter::{PageFilter, address, term, under};
+use super::page_filter::{PageFilter, address, under};
 use super::people_page::FIRST_STEP;
 
 /// The content of the page.

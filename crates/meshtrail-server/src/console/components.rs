@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 use meshtrail_api::directory::{PropertyPeriod, TopValues, ValueCount};
 use meshtrail_event::{Timestamp, text};
+use meshtrail_query::term;
 
 use super::format;
-use super::page_filter::{address, term, under};
+use super::page_filter::{address, under};
 
 /// The time ranges of a page, in days.
 pub(crate) const RANGES: &[(&str, u64)] = &[("24h", 1), ("7d", 7), ("30d", 30), ("90d", 90)];

@@ -4,13 +4,14 @@
 use maud::{Markup, html};
 use meshtrail_api::directory::{Account, Activity, DeviceView, Holding, PropertyPeriod};
 use meshtrail_event::{Event, Timestamp};
+use meshtrail_query::term;
 
 use super::activity_chart::activity_chart;
 use super::components::{self, RowLink, history, moment, ranges, short_name, value_counts};
 use super::devices_page::{is_expired, remarks};
 use super::format;
 use super::layout::empty;
-use super::page_filter::{address, term, under};
+use super::page_filter::{address, under};
 use super::person_page::{changes, describe_conflict, describe_provenance, recent, sessions, summary};
 use super::view::SessionView;
 

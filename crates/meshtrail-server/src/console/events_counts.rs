@@ -1,18 +1,18 @@
 //! The counts of the timeline: a histogram over time, and facets with the most frequent values.
 
 use maud::{Markup, html};
-use meshtrail_api::counts::{By, Extent, FacetValues, Histogram, Value};
+use meshtrail_api::counts::{Extent, FacetValues, Facets, Histogram, Value};
 use meshtrail_event::Timestamp;
+use meshtrail_query::term;
 
 use super::format;
-use super::page_filter::{PageFilter, term};
-use crate::api::events::counts::Counts;
+use super::page_filter::PageFilter;
 
 /// Bars of the histogram.
-const BARS: usize = 96;
+pub(crate) const BARS: usize = 96;
 
 /// Most values shown of a facet.
-const MAX_VALUES: usize = 8;
+pub(crate) const MAX_VALUES: usize = 8;
 
 /// Number of parts of a bar that have their own tone.
 const TONES: usize = 5;
@@ -20,10 +20,10 @@ const TONES: usize = 5;
 /// The counts of one page.
 pub(crate) struct CountsView<'a> {
     pub(crate) filter: &'a PageFilter,
-    /// The counts behind the bars.
-    pub(crate) times: &'a Counts,
-    /// The counts behind the facets, which may cover fewer events.
-    pub(crate) values: &'a Counts,
+    /// The bars, at most [`BARS`].
+    pub(crate) histogram: &'a Histogram,
+    /// The facets, with at most [`MAX_VALUES`] values each; they may cover fewer events than the bars.
+    pub(crate) facets: &'a Facets,
     /// `kind` or `outcome`.
     pub(crate) by: &'a str,
 }
@@ -31,22 +31,21 @@ pub(crate) struct CountsView<'a> {
 impl CountsView<'_> {
     /// The histogram, with the extent of the count in words.
     pub(crate) fn histogram(&self) -> Markup {
-        let by_kind = self.by == "kind";
-        let histogram = self.times.histogram(BARS, if by_kind { By::Kind } else { By::Outcome });
-        let parts = parts(&histogram, by_kind);
+        let (by_kind, histogram) = (self.by == "kind", self.histogram);
+        let parts = parts(histogram, by_kind);
         html! {
             section.histogram #histogram aria-label="Events over time" data-whole=(histogram.extent.whole) {
                 p.extent {
                     b { @if !histogram.extent.whole { "at least " } (format::plural(histogram.extent.matched, "event", "events")) }
                     (self.extent(&histogram.extent))
-                    @if let Some(scale) = scale(&histogram) { span.q.scale { " · " (scale) } }
+                    @if let Some(scale) = scale(histogram) { span.q.scale { " · " (scale) } }
                     @if histogram.outside > 0 {
                         span.unsure { " · " (format::count(histogram.outside)) " of them long before, by their own clock: not drawn" }
                     }
                     span.by { "by " (self.by_link("outcome")) " " (self.by_link("kind")) }
                 }
-                (self.drawing(&histogram, &parts, by_kind))
-                p.axis aria-hidden="true" { @for label in axis(&histogram) { span { (label) } } }
+                (self.drawing(histogram, &parts, by_kind))
+                p.axis aria-hidden="true" { @for label in axis(histogram) { span { (label) } } }
                 p.legend {
                     @for (tone, (part, count)) in parts.iter().enumerate().take(TONES) {
                         span class={ "tone t" (tone_of(part, tone, by_kind)) } {
@@ -99,7 +98,7 @@ impl CountsView<'_> {
 
     /// The facets; each value has its count, and links that add it to the filter or exclude it.
     pub(crate) fn facets(&self) -> Markup {
-        let facets = self.values.facets(MAX_VALUES);
+        let facets = self.facets;
         html! {
             aside.facets #facets aria-label="Narrow down" data-whole=(facets.extent.whole) {
                 @for facet in facets.facets.iter().filter(|facet| is_useful(facet)) { (self.facet(facet)) }

@@ -1,28 +1,13 @@
 //! The page of export jobs: a form for a new one, the progress of each, and its file.
 
-use axum::Form;
-use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
-use meshtrail_api::exports::NewExport;
-use meshtrail_api::query::AnswerFormat;
+use meshtrail_api::exports::{Export, Progress};
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
-use super::handlers::Frame;
 use super::layout::empty;
-use super::nav::Nav;
 use super::page_filter::under;
 use super::{components, format};
-use crate::api::exports::start;
-use crate::auth::Caller;
-use crate::exports::{Export, Progress};
-use crate::problem::Problem;
-use crate::state::AppState;
-
-/// Seconds after which the browser reloads a page with an unfinished export.
-const REFRESH_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 /// The form's initial filter or SQL, from the address.
 #[derive(Debug, Default, Deserialize)]
@@ -32,56 +17,8 @@ pub(super) struct FormPrefill {
     sql: String,
 }
 
-/// The form as it is submitted.
-#[derive(Debug, Deserialize)]
-pub(super) struct ExportForm {
-    what: ExportKind,
-    #[serde(default)]
-    question: String,
-    #[serde(default)]
-    format: AnswerFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ExportKind {
-    Sql,
-    Filter,
-}
-
-/// The page of exports.
-pub(super) async fn exports(
-    State(state): State<AppState>,
-    caller: Caller,
-    Query(prefill): Query<FormPrefill>,
-) -> Result<Response, Problem> {
-    let (exports, now) = (state.exports().list(), Timestamp::now());
-    let content = render(&prefill, &exports, now);
-    let frame = Frame { title: "Exports", nav: Nav::Exports, plays: false };
-    let mut answer = frame.respond(&state, &caller, StatusCode::OK, now, &content).await?;
-    if exports.iter().any(|export| !export.progress.is_over()) {
-        answer.headers_mut().insert(header::REFRESH, REFRESH_SECONDS);
-    }
-    Ok(answer)
-}
-
-/// Creates an export, and redirects to the list.
-pub(super) async fn create(
-    State(state): State<AppState>,
-    caller: Caller,
-    Form(form): Form<ExportForm>,
-) -> Result<Response, Problem> {
-    let new = match form.what {
-        ExportKind::Sql => NewExport { sql: Some(form.question), filter: None, format: form.format },
-        ExportKind::Filter => {
-            NewExport { sql: None, filter: Some(form.question), format: AnswerFormat::Jsonl }
-        }
-    };
-    start(&state, &caller, new).await?;
-    Ok(Redirect::to("/exports").into_response())
-}
-
-fn render(prefill: &FormPrefill, exports: &[Export], now: Timestamp) -> Markup {
+/// The page's content.
+pub(super) fn render(prefill: &FormPrefill, exports: &[Export], now: Timestamp) -> Markup {
     html! {
         h1 { "Exports" }
         p.q { "Made on the server while you do something else, and kept for seven days. Asking for one and taking it away are written into the trail." }
@@ -135,16 +72,17 @@ fn row(export: &Export, now: Timestamp) -> Markup {
 
 /// The progress as a word with a shape.
 fn state(export: &Export) -> Markup {
-    let (shape, word) = match export.progress {
+    let (shape, word) = match &export.progress {
         Progress::Waiting => ("ended", "waiting"),
         Progress::Running => ("live", "running"),
         Progress::Done => ("connected", "done"),
         Progress::Failed => ("failed", "failed"),
         Progress::Cancelled => ("interrupted", "given up"),
+        Progress::Other(word) => ("ended", &**word),
     };
     html! {
         span class={ "state " (shape) } { (word) }
-        @if let (Progress::Running, Some(at), Some(of)) = (export.progress, export.looked_at, export.of) {
+        @if let (Progress::Running, Some(at), Some(of)) = (&export.progress, export.looked_at, export.of) {
             " " progress max=(of) value=(at) { (at) " of " (of) }
         }
     }

@@ -134,17 +134,6 @@ pub(crate) fn is_own_action(event: &Event) -> bool {
     own && event.actor.is_empty() && event.identity.is_empty()
 }
 
-/// The text with an upper-case first letter and a full stop.
-pub(crate) fn sentence_case(text: &str) -> String {
-    let mut letters = text.chars();
-    let mut sentence: String =
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    if !sentence.ends_with(['.', '?', '!', ':']) {
-        sentence.push('.');
-    }
-    sentence
-}
-
 /// The device that an actor used; `None` where the actor's own name is the device's.
 pub(crate) fn actor_device(actor: &Actor) -> Option<&str> {
     let is_named_by_device = actor.person.is_none() && actor.tags.is_empty() && actor.service.is_none();

@@ -8,18 +8,19 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Redirect, Response};
 use http::StatusCode;
 use maud::Markup;
+use meshtrail_api::counts::By;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, EventId, RelativePosition, SessionId, Timestamp};
-use meshtrail_query::Filter;
+use meshtrail_query::{Filter, term};
 use serde::Deserialize;
 
 use super::event_page::EventPage;
-use super::events_counts::CountsView;
+use super::events_counts::{BARS, CountsView, MAX_VALUES};
 use super::events_page::EventsPage;
 use super::layout::Shell;
 use super::nav::Nav;
-use super::page_filter::{PageFilter, term, under};
+use super::page_filter::{PageFilter, under};
 use super::page_response::{PAGE_CSP, PLAYER_PAGE_CSP, page_response};
 use super::session_page::SessionPage;
 use super::sessions_page::SessionsPage;
@@ -99,7 +100,7 @@ pub(crate) async fn sessions(
             limit: Some(ROWS),
             cursor: none_if_blank(&parameters.cursor),
         };
-        let page = sessions::page(&state, &query).await?;
+        let page = sessions::page(state.trail().name(), state.recordings(), &query).await?;
         next = page.next;
         for session in page.sessions {
             list.push(with_index(&state, SessionView::from(session)).await?);
@@ -117,7 +118,7 @@ pub(crate) async fn sessions(
 /// Looks up the index of a session's terminal event, which is missing where the session was live when it was read.
 async fn with_index(state: &AppState, mut view: SessionView) -> Result<SessionView, Problem> {
     if let Some((event, index @ None)) = &mut view.terminal_event {
-        *index = Some(events::index_of(state, event).await?);
+        *index = Some(events::index_of(state.trail(), event).await?);
     }
     Ok(view)
 }
@@ -129,7 +130,8 @@ pub(crate) async fn session(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (id, now): (SessionId, _) = (parse_field("id", &id)?, Timestamp::now());
-    let session = with_index(&state, SessionView::from(sessions::find(&state, &id).await?)).await?;
+    let session = SessionView::from(sessions::find(state.recordings(), &id).await?);
+    let session = with_index(&state, session).await?;
     let q = format!("{} -kind:recording.mark", term("session", id.as_str()));
     let query = EventsQuery {
         q: Some(q),
@@ -137,7 +139,8 @@ pub(crate) async fn session(
         order: Some(Order::Oldest),
         ..EventsQuery::default()
     };
-    let events = event_views(&state, events::page(&state, &query).await?.rows)?;
+    let list = events::page(state.trail(), state.late_identities(), &query).await?;
+    let events = event_views(&state, list.rows)?;
     let viewer = PageViewer::from(&caller);
     let page = SessionPage { session: &session, events: &events, viewer: &viewer, now };
     let frame = Frame { title: &page.title(), nav: Nav::Sessions, plays: viewer.may_replay };
@@ -161,20 +164,24 @@ pub(crate) async fn events(
             cursor: none_if_blank(&parameters.cursor),
             order,
         };
-        let page = events::page(&state, &query).await?;
+        let page = events::page(state.trail(), state.late_identities(), &query).await?;
         next = page.next;
         list = event_views(&state, page.rows)?;
         let budget = if parameters.counts == "all" { LONG_COUNT } else { SHORT_COUNT };
         let filter = events::parse_filter(Some(&parameters.q))?;
-        let times = Counts::compute(&state, &filter, &CountRequest { facets: false, budget, now }).await?;
-        let values = Counts::compute(&state, &filter, &CountRequest { facets: true, budget, now }).await?;
-        counts = Some((times, values));
+        let (trail, summaries) = (state.trail(), state.summaries());
+        let request = CountRequest { facets: false, budget, now };
+        let times = Counts::compute(trail, summaries, &filter, &request).await?;
+        let request = CountRequest { facets: true, ..request };
+        let values = Counts::compute(trail, summaries, &filter, &request).await?;
+        let part = if parameters.by == "kind" { By::Kind } else { By::Outcome };
+        counts = Some((times.histogram(BARS, part), values.facets(MAX_VALUES)));
     }
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let paging = parameters.paging(next);
     let by = if parameters.by == "kind" { "kind" } else { "outcome" };
     let counts =
-        counts.as_ref().map(|(times, values)| CountsView { filter: &page_filter, times, values, by });
+        counts.as_ref().map(|(histogram, facets)| CountsView { filter: &page_filter, histogram, facets, by });
     let may_export = caller.may(Capability::Export);
     let content = EventsPage {
         filter: &page_filter,
@@ -196,7 +203,7 @@ pub(crate) async fn event(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (id, now): (EventId, _) = (parse_field("id", &id)?, Timestamp::now());
-    let (index, leaf) = events::leaf(&state, &id).await?;
+    let (index, leaf) = events::leaf(state.trail(), &id).await?;
     let view = event_view(&state, index, &leaf)?;
     let content = EventPage { view: &view, size: state.trail().size(), now }.render();
     let frame = Frame { title: &format!("Event {id}"), nav: Nav::Timeline, plays: false };
@@ -211,7 +218,7 @@ pub(crate) async fn event_at(
     let position: RelativePosition = parse_field("index", &index)?;
     let own = state.trail().name();
     let index = position.index_in(own).map_err(|error| Problem::not_found(error.to_string()).at("index"))?;
-    let leaf = events::leaf_at(&state, index).await?;
+    let leaf = events::leaf_at(state.trail(), index).await?;
     Ok(Redirect::to(&under("/events", &event_view(&state, index, &leaf)?.event.id.to_string())))
 }
 
@@ -231,6 +238,18 @@ fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Pr
         .and_then(|leaf| Event::from_json(&leaf).ok())
         .map(Box::new);
     Ok(EventView { position: state.trail().position(index), event, best_known, leaf })
+}
+
+impl From<&Caller> for PageViewer {
+    fn from(caller: &Caller) -> PageViewer {
+        PageViewer {
+            name: caller.who.to_string(),
+            role: caller.role.name(),
+            may_replay: caller.may(Capability::Replay),
+            may_export: caller.may(Capability::Export),
+            may_kill: caller.may(Capability::Kill),
+        }
+    }
 }
 
 /// The properties of a page for signed-in people.
@@ -269,7 +288,10 @@ impl Frame<'_> {
 async fn trail_status(state: &AppState) -> Result<TrailStatus, Problem> {
     let events = state.trail().size();
     let newest = match events.checked_sub(1) {
-        Some(last) => Some(event_view(state, last, &events::leaf_at(state, last).await?)?.event.received),
+        Some(last) => {
+            let leaf = events::leaf_at(state.trail(), last).await?;
+            Some(event_view(state, last, &leaf)?.event.received)
+        }
         None => None,
     };
     Ok(TrailStatus { events, newest })

@@ -10,7 +10,9 @@ use meshtrail_api::directory::ListQuery;
 use meshtrail_api::events::EventsQuery;
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, Timestamp};
-use meshtrail_query::Filter;
+use meshtrail_query::{Filter, term};
+use meshtrail_views::mesh::{self, CountedActivity, Subject};
+use meshtrail_views::network::{self, Grouping};
 use serde::Deserialize;
 
 use super::changes_page::{ChangesPage, changes_of};
@@ -19,16 +21,14 @@ use super::device_page::DevicePage;
 use super::devices_page::DevicesPage;
 use super::handlers::{Frame, none_if_blank};
 use super::nav::Nav;
-use super::network_page::{NetworkPage, NetworkSelection, events_between};
-use super::page_filter::{PageFilter, term};
+use super::network_page::{NETWORK_RANGES, NetworkPage, NetworkSelection, events_between};
+use super::page_filter::PageFilter;
 use super::people_page::{PeoplePage, PersonRow};
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
 use super::view::SessionView;
-use crate::api::{changes, events, sessions};
+use crate::api::{changes, devices, events, listing, people, sessions};
 use crate::auth::Caller;
-use crate::mesh::{self, CountedActivity, Subject};
-use crate::network::{self, Grouping};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -77,7 +77,7 @@ pub(crate) async fn people(
         show: none_if_blank(&parameters.show),
         ..ListQuery::default()
     };
-    let list = mesh::list_people(&state, &query, now)?;
+    let list = mesh::list_people(state.history(), &listing::selection(&query, now)?);
     let slice = Slice::new(parameters.from, list.rows.len());
     let rows: Vec<PersonRow<'_>> = list.rows[slice.range()]
         .iter()
@@ -104,11 +104,11 @@ pub(crate) async fn person(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
-    let profile = mesh::person_profile(&state, &login, now);
+    let profile = mesh::person_profile(state.history(), &login, now);
     let CountedActivity { counts: activity, recent } =
-        mesh::activity(&state, Subject::Person(&login), from).await?;
+        mesh::activity(state.trail(), Subject::Person(&login), from).await?;
     if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_person(&login));
+        return Err(people::unknown(&login));
     }
     let sessions = newest_sessions(&state, &term("person", &login)).await?;
     let changes = newest_events(&state, &changes_of("actor", &login)).await?;
@@ -141,7 +141,7 @@ pub(crate) async fn devices(
         at: none_if_blank(&parameters.at),
         ..ListQuery::default()
     };
-    let list = mesh::list_devices(&state, &query, now)?;
+    let list = mesh::list_devices(state.history(), &listing::selection(&query, now)?);
     let slice = Slice::new(parameters.from, list.rows.len());
     let rows: Vec<_> = list.rows[slice.range()].iter().collect();
     let page = DevicesPage {
@@ -166,11 +166,11 @@ pub(crate) async fn device(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
-    let profile = mesh::device_profile(&state, &id, now);
+    let profile = mesh::device_profile(state.history(), &id, now);
     let CountedActivity { counts: activity, recent } =
-        mesh::activity(&state, Subject::Device(&id), from).await?;
+        mesh::activity(state.trail(), Subject::Device(&id), from).await?;
     if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(mesh::unknown_device(&id));
+        return Err(devices::unknown(&id));
     }
     let sessions = newest_sessions(&state, &term("device", &id)).await?;
     let changes = newest_events(&state, &changes_of("device", &id)).await?;
@@ -211,7 +211,7 @@ pub(crate) async fn changes(
         ..ChangesQuery::default()
     };
     let list = match page_filter.error {
-        None => changes::page(&state, &query).await?,
+        None => changes::page(state.trail(), &query).await?,
         Some(_) => Changes { changes: Vec::new(), next: None, read_since: None },
     };
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -248,9 +248,6 @@ pub(crate) async fn sources(State(state): State<AppState>, caller: Caller) -> Re
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
 }
 
-/// The time ranges of the network page, in hours.
-pub(super) const NETWORK_RANGES: &[(&str, u64)] = &[("1h", 1), ("24h", 24), ("7d", 168), ("30d", 720)];
-
 /// The query parameters of the network page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -276,8 +273,9 @@ pub(crate) async fn network(
     let layers = ["virtual", "subnet", "exit", "physical"];
     let layer = parameters.layer.as_str();
     let layer = if layers.contains(&layer) { layer.to_owned() } else { String::new() };
+    let query = network::TrafficQuery { hours, layer: layer.clone() };
     let matrix =
-        network::traffic_matrix(&state, &network::TrafficQuery { hours, layer: layer.clone() }, now).await?;
+        state.traffic_cache().matrix(&query, now).await.map_err(|error| events::unreadable(&error))?;
     let edges = network::edges_between(&matrix.edges, &parameters.of, &parameters.with);
     let by = Grouping::named(&parameters.by);
     let selection = NetworkSelection {
@@ -307,12 +305,13 @@ pub(super) fn look_back(requested: &str, now: Timestamp) -> (&'static str, Times
 
 async fn newest_sessions(state: &AppState, q: &str) -> Result<Vec<SessionView>, Problem> {
     let query = SessionsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..SessionsQuery::default() };
-    Ok(sessions::page(state, &query).await?.sessions.into_iter().map(SessionView::from).collect())
+    let page = sessions::page(state.trail().name(), state.recordings(), &query).await?;
+    Ok(page.sessions.into_iter().map(SessionView::from).collect())
 }
 
 async fn newest_events(state: &AppState, q: &str) -> Result<Vec<(u64, Event)>, Problem> {
     let query = EventsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..EventsQuery::default() };
-    let rows = events::page(state, &query).await?.rows;
+    let rows = events::page(state.trail(), state.late_identities(), &query).await?.rows;
     let read = rows.into_iter().filter_map(|(index, leaf)| Some((index, Event::from_json(&leaf).ok()?)));
     let mut events: Vec<(u64, Event)> = read.collect();
     events.sort_by_key(|(index, event)| std::cmp::Reverse((event.time, *index)));

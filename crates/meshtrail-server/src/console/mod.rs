@@ -5,7 +5,8 @@
 //! - Text from other machines is shown with control characters visible, and isolated (`format`).
 //! - Viewing a list is not an event; viewing a recording is, and pages announce it before they fetch one.
 //!
-//! Pages get their content from the functions behind the API; how it is stored is not known here.
+//! Handlers (`handlers`, `*_handlers`) get what a page shows from the functions behind the API; how it is stored is not
+//! known here. Pages (`*_page` and what they share) are made of plain structs, and know neither state nor requests.
 
 mod activity_chart;
 mod assets;
@@ -17,6 +18,7 @@ mod diff;
 mod event_page;
 mod events_counts;
 mod events_page;
+mod export_handlers;
 mod exports_page;
 mod format;
 mod handlers;
@@ -37,8 +39,6 @@ mod sessions_page;
 mod sources_page;
 mod view;
 
-pub(crate) use format::sentence_case;
-pub(crate) use page_filter::{quoted_value, term};
 pub(crate) use public_handlers::problem_page;
 pub(crate) use routes::routes;
 pub use sentence::{Sentence, sentence};

@@ -5,15 +5,19 @@
 
 use maud::{Markup, html};
 use meshtrail_event::{Event, Timestamp};
+use meshtrail_query::term;
+use meshtrail_views::network::{
+    CountAgreement, Grid, GridGroup, Grouping, TrafficEdge, TrafficEndpoint, TrafficMatrix,
+};
 
 use super::components::{self, short_name};
 use super::format;
 use super::layout::empty;
-use super::page_filter::{address, term};
+use super::page_filter::address;
 use super::person_page::recent;
-use crate::network::{
-    CountAgreement, Grid, GridGroup, Grouping, TrafficEdge, TrafficEndpoint, TrafficMatrix,
-};
+
+/// The time ranges of the network page, in hours.
+pub(crate) const NETWORK_RANGES: &[(&str, u64)] = &[("1h", 1), ("24h", 24), ("7d", 168), ("30d", 720)];
 
 /// Most groups in the grid; all others share one more row and column.
 const MAX_GROUPS: usize = 30;
@@ -152,7 +156,7 @@ impl NetworkPage<'_> {
                     @for (name, layer) in LAYERS { a href=(selection.address_with(|other| other.layer = (*layer).to_owned())) aria-current=[(selection.layer == *layer).then_some("true")] { (name) } }
                 }
                 nav.quick aria-label="How far back" {
-                    @for name in super::mesh_handlers::NETWORK_RANGES.iter().map(|(name, _)| *name) { a href=(selection.address_with(|other| other.since = name)) aria-current=[(selection.since == name).then_some("true")] { "last " (name) } }
+                    @for name in NETWORK_RANGES.iter().map(|(name, _)| *name) { a href=(selection.address_with(|other| other.since = name)) aria-current=[(selection.since == name).then_some("true")] { "last " (name) } }
                 }
                 @if !selection.of.is_empty() { nav.quick aria-label="Out" { a href=(selection.address_with(|other| { other.of.clear(); other.with.clear(); })) { "everybody" } @if !selection.with.is_empty() { a href=(selection.address_with(|other| other.with.clear())) { "all of " (self.label(&selection.of)) } } } }
             }

@@ -3,9 +3,8 @@
 //! The address holds all state. Every link that narrows a list is built here, by adding a term to the filter.
 
 use maud::{Markup, html};
-use meshtrail_query::{Field, FilterError, TokenKind, tokens};
-
-use super::format;
+use meshtrail_event::text::sentence_case;
+use meshtrail_query::{Field, FilterError, TokenKind, term, tokens};
 
 /// The filter of one page, with the other parameters of its address.
 #[derive(Debug, Clone)]
@@ -149,8 +148,8 @@ impl PageFilter {
             div.mistake #q-wrong role="alert" {
                 p { code { (before) mark { (if wrong.is_empty() { " " } else { wrong }) } (after) } }
                 p {
-                    (format::sentence_case(&error.message))
-                    @if let Some(hint) = &error.hint { " " (format::sentence_case(hint)) }
+                    (sentence_case(&error.message))
+                    @if let Some(hint) = &error.hint { " " (sentence_case(hint)) }
                 }
             }
         }
@@ -225,20 +224,6 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// The term `field:value`, quoted where needed.
-pub(crate) fn term(field: &str, value: &str) -> String {
-    format!("{field}:{}", quoted_value(value))
-}
-
-/// A value as it is written in a term: in quotes where the filter language would parse it as something else.
-pub(crate) fn quoted_value(value: &str) -> String {
-    let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\\' | '(' | ')' | ',' | '*');
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.to_owned();
-    }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// An address of `path` and query parameters; parameters with an empty value are left out.
@@ -316,13 +301,6 @@ mod tests {
             PageFilter::new("/events", "a OR b").including("kind", "x"),
             "/events?q=%28a%20OR%20b%29%20kind:x"
         );
-    }
-
-    #[test]
-    fn a_value_that_is_not_one_word_is_quoted() {
-        assert_eq!(term("command", "rm -rf \"x\""), r#"command:"rm -rf \"x\"""#);
-        assert_eq!(term("actor", "tag:ci"), "actor:tag:ci");
-        assert_eq!(term("actor", ""), "actor:\"\"");
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use maud::{Markup, html};
 use meshtrail_api::directory::{Account, Activity, DeviceView, PersonView, PropertyPeriod};
 use meshtrail_event::{Event, Family, Timestamp};
+use meshtrail_query::term;
 
 use super::activity_chart::activity_chart;
 use super::components::{RowLink, history, moment, ranges, value_counts};
 use super::format;
 use super::layout::empty;
-use super::page_filter::{address, term, under};
+use super::page_filter::{address, under};
 use super::people_page::standing;
 use super::sentence::sentence;
 use super::sessions_page;

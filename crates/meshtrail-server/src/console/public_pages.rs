@@ -49,7 +49,7 @@ pub(crate) fn problem(problem: &ProblemBody, nav: Nav) -> Markup {
         div.narrow {
             p.crumb { span.n { (problem.status) } }
             h1 { (problem.title) }
-            p { (super::format::untrusted(&super::format::sentence_case(&problem.detail))) }
+            p { (super::format::untrusted(&meshtrail_event::text::sentence_case(&problem.detail))) }
             @if let Some(field) = &problem.field { p.q { "What is meant: " code { (super::format::untrusted(field)) } } }
             @if problem.status >= 500 { p { "Nothing that was recorded is affected: what has been acknowledged is on disk." } }
             p.acts {

@@ -2,9 +2,9 @@
 
 use axum::routing::{get, post};
 
-use super::{exports_page, handlers, mesh_handlers, public_handlers};
+use super::{export_handlers, handlers, mesh_handlers, public_handlers};
 use crate::auth::Capability;
-use crate::routes::Route;
+use crate::route::Route;
 
 /// The console's rows of the server's route table.
 pub(crate) fn routes() -> Vec<Route> {
@@ -22,8 +22,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::page("/changes", Capability::Read, get(mesh_handlers::changes)),
         Route::page("/network", Capability::Read, get(mesh_handlers::network)),
         Route::page("/sources", Capability::Read, get(mesh_handlers::sources)),
-        Route::page("/exports", Capability::Export, get(exports_page::exports)),
-        Route::form("/exports", Capability::Export, post(exports_page::create)),
+        Route::page("/exports", Capability::Export, get(export_handlers::exports)),
+        Route::form("/exports", Capability::Export, post(export_handlers::create)),
         Route::page("/sign-in", Capability::Open, get(public_handlers::sign_in)),
         Route::page("/static/{version}/{*name}", Capability::Open, get(public_handlers::asset_file)),
     ]

@@ -198,8 +198,7 @@ impl SessionPage<'_> {
     }
 
     fn session_events(&self) -> Markup {
-        let all =
-            address("/events", &[("q", &super::page_filter::term("session", self.session.id.as_str()))]);
+        let all = address("/events", &[("q", &meshtrail_query::term("session", self.session.id.as_str()))]);
         html! {
             h2 { "In the trail (UTC)" }
             @if self.events.is_empty() { p.small.q { "No events of this session yet." } }

@@ -3,10 +3,12 @@
 use maud::{Markup, html};
 use meshtrail_collect::sources::{Gap, SourceReport, SourceState};
 use meshtrail_event::Timestamp;
+use meshtrail_event::text::sentence_case;
+use meshtrail_query::term;
 
 use super::format;
 use super::layout::empty;
-use super::page_filter::{address, term};
+use super::page_filter::address;
 
 /// The content of the page.
 pub(crate) struct SourcesPage<'a> {
@@ -65,7 +67,7 @@ impl SourcesPage<'_> {
 
     fn to_know(&self, source: &SourceReport) -> Markup {
         html! {
-            @if let Some(trouble) = &source.trouble { p.unsure { (format::untrusted(&format::sentence_case(trouble))) } p.q { (next_step(trouble)) } }
+            @if let Some(trouble) = &source.trouble { p.unsure { (format::untrusted(&sentence_case(trouble))) } p.q { (next_step(trouble)) } }
             @else if source.state == SourceState::Silent {
                 p.unsure { "Silent" @if let Some(heard) = source.last_heard { " since " (format::clock(heard, self.now)) " UTC" } ". " }
                 p.q { @if let Some(every) = source.every { "It should be heard every " (format::duration(every)) ". " } "Look whether what sends it runs, and reaches this server." }
@@ -74,7 +76,7 @@ impl SourcesPage<'_> {
             }
             @for unseen in &source.unavailable { @if let Some(since) = unseen.since { p.unsure {
                 "Not visible: " (unseen.part) ", since " (format::clock(since, self.now)) " UTC; what was seen then still stands. "
-                (format::untrusted(&format::sentence_case(&unseen.reason)))
+                (format::untrusted(&sentence_case(&unseen.reason)))
             } } }
             @if !source.recent_gaps.is_empty() { (self.gaps(source)) }
         }

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use meshtrail_event::{Actor, Event, EventId, Identity, Position, SessionId, Target, Timestamp};
-
-use crate::auth::{Caller, Capability};
 use meshtrail_recording::{Session, SessionState};
 
 /// The status of a session.
@@ -144,18 +142,6 @@ impl From<Session> for SessionView {
             width: session.width,
             height: session.height,
             terminal_event: session.event.map(|event| (event, session.index)),
-        }
-    }
-}
-
-impl From<&Caller> for PageViewer {
-    fn from(caller: &Caller) -> PageViewer {
-        PageViewer {
-            name: caller.who.to_string(),
-            role: caller.role.name(),
-            may_replay: caller.may(Capability::Replay),
-            may_export: caller.may(Capability::Export),
-            may_kill: caller.may(Capability::Kill),
         }
     }
 }

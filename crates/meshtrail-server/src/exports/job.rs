@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meshtrail_event::text::with_causes;
-use meshtrail_event::{Kind, Outcome, Own, Timestamp};
+use meshtrail_event::{Kind, Outcome, Timestamp};
 use meshtrail_query::{Filter, Order, PageRequest, Start, query};
 use meshtrail_worker::{Budget, Fault, Format, Query};
 use sha2::{Digest, Sha256};
@@ -13,9 +13,8 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{ExportContent, Exports, Progress};
+use super::{ExportContent, ExportParts, Exports, Progress};
 use crate::audit_log::Entry;
-use crate::state::AppState;
 
 /// The time limit of an exported SQL query.
 const MAX_TIME: Duration = Duration::from_secs(6 * 3600);
@@ -45,14 +44,14 @@ enum JobError {
 /// Runs one export, and writes to the trail how it ended.
 pub(super) async fn run(
     exports: Exports,
-    state: AppState,
+    parts: ExportParts,
     id: String,
     content: ExportContent,
     cancel: CancellationToken,
 ) {
     let result = tokio::select! {
         () = cancel.cancelled() => Err(JobError::Cancelled),
-        result = write_file(&exports, &state, &id, &content) => result,
+        result = write_file(&exports, &parts, &id, &content) => result,
     };
     let now = Timestamp::now();
     let updated = exports.update(&id, |export| {
@@ -80,21 +79,18 @@ pub(super) async fn run(
     }
     let outcome = if export.progress == Progress::Done { Outcome::Success } else { Outcome::Failure };
     let mut entry = Entry::new(Kind::MeshtrailExported, "export made").with_outcome(outcome);
-    entry = entry.with_target("export", &export.id, export.sha256.as_deref().unwrap_or_default());
-    entry.own = Own {
-        count: Some(export.rows),
-        message: Some(crate::api::query::truncate_question(&export.question)),
-        reason: export.error.clone(),
-        ..entry.own
-    };
-    if let Err(problem) = state.audit_log().write_for_server(entry).await {
+    entry = entry
+        .with_target("export", &export.id, export.sha256.as_deref().unwrap_or_default())
+        .with_query(&export.question);
+    (entry.own.count, entry.own.reason) = (Some(export.rows), export.error.clone());
+    if let Err(problem) = parts.audit_log.write_for_server(entry).await {
         tracing::error!(cause = problem.cause, id, "the end of an export could not be written down");
     }
 }
 
 async fn write_file(
     exports: &Exports,
-    state: &AppState,
+    parts: &ExportParts,
     id: &str,
     content: &ExportContent,
 ) -> Result<String, JobError> {
@@ -104,16 +100,16 @@ async fn write_file(
     let mut file = Output::create(&exports.file(&export)).await?;
     match content {
         ExportContent::Sql { sql, format } => {
-            write_result(exports, state, id, (sql, *format), &mut file).await?
+            write_result(exports, parts, id, (sql, *format), &mut file).await?
         }
-        ExportContent::Leaves(filter) => write_leaves(exports, state, id, filter, &mut file).await?,
+        ExportContent::Leaves(filter) => write_leaves(exports, parts, id, filter, &mut file).await?,
     }
     file.finish().await
 }
 
 async fn write_result(
     exports: &Exports,
-    state: &AppState,
+    parts: &ExportParts,
     id: &str,
     (sql, format): (&str, Format),
     file: &mut Output,
@@ -123,7 +119,7 @@ async fn write_result(
     let asker = format!("export {id}");
     let question = Query { asker, sql: sql.to_owned(), format, budget, limit: None };
     let mut answer = loop {
-        match state.sql().ask(question.clone()).await {
+        match parts.sql.ask(question.clone()).await {
             Err(error) if error.fault == Fault::Busy => tokio::time::sleep(RETRY_DELAY).await,
             result => break result?,
         }
@@ -139,16 +135,16 @@ async fn write_result(
 /// Writes the leaves up to the current end of the trail, the oldest first.
 async fn write_leaves(
     exports: &Exports,
-    state: &AppState,
+    parts: &ExportParts,
     id: &str,
     filter: &Filter,
     file: &mut Output,
 ) -> Result<(), JobError> {
-    let of = state.trail().size();
+    let of = parts.trail.size();
     let (mut start, mut rows, mut at) = (Start::Fresh(Order::Oldest), 0, 0);
     loop {
         let ask = PageRequest { start, limit: PAGE, budget: PAGE_TIME };
-        let page = query(state.trail(), filter, &ask).await?;
+        let page = query(&parts.trail, filter, &ask).await?;
         let new = page.items.iter().take_while(|(index, _)| *index < of);
         let (mut lines, mut count) = (Vec::new(), 0);
         for (index, leaf) in new {

@@ -19,13 +19,14 @@ use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 use meshtrail_query::Filter;
+use meshtrail_trail::Trail;
 use meshtrail_trail::durable::{self, Readers};
-use meshtrail_worker::Format;
+use meshtrail_worker::{Format, Workers};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::state::AppState;
+use crate::audit_log::AuditLog;
 
 /// How many exports run at once.
 const MAX_RUNNING: usize = 2;
@@ -131,6 +132,17 @@ pub struct TooManyExports {
     max: usize,
 }
 
+/// What exports are made from, and where they are recorded; cheap to clone.
+#[derive(Clone)]
+pub struct ExportParts {
+    pub trail: Trail,
+    /// The SQL workers.
+    pub sql: Workers,
+    pub audit_log: AuditLog,
+    /// Cancelled when the server stops; exports end then.
+    pub stop: CancellationToken,
+}
+
 /// All exports of a server; a clone shares them.
 #[derive(Clone)]
 pub struct Exports(Arc<Shared>);
@@ -222,12 +234,12 @@ impl Exports {
     /// Starts an export in a task of its own.
     pub fn start(
         &self,
-        state: &AppState,
+        parts: &ExportParts,
         export: Export,
         content: ExportContent,
     ) -> Result<Export, TooManyExports> {
         self.expire(Timestamp::now());
-        let cancel = state.stop().child_token();
+        let cancel = parts.stop.child_token();
         {
             let mut jobs = self.jobs();
             if jobs.len() >= self.0.max {
@@ -235,8 +247,8 @@ impl Exports {
             }
             jobs.insert(export.id.clone(), Job { export: export.clone(), cancel: cancel.clone() });
         }
-        let (exports, state, id) = (self.clone(), state.clone(), export.id.clone());
-        tokio::spawn(async move { job::run(exports, state, id, content, cancel).await });
+        let (exports, parts, id) = (self.clone(), parts.clone(), export.id.clone());
+        tokio::spawn(async move { job::run(exports, parts, id, content, cancel).await });
         Ok(export)
     }
 

@@ -10,7 +10,6 @@
 
 mod check;
 mod frame;
-mod gather;
 
 use std::io::{Read, Write};
 
@@ -22,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use check::{Check, Report, check};
-pub(crate) use gather::gather;
 
 /// The format's name, with its version.
 pub const FORMAT: &str = "meshtrail-pack-1";

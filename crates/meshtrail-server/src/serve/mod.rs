@@ -22,7 +22,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use meshtrail_collect::{Collectors, Wiring};
-use meshtrail_event::{Kind, Outcome, Own};
+use meshtrail_event::{Kind, Outcome};
 use meshtrail_listen::{HttpPort, PortTimeouts};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
@@ -166,13 +166,10 @@ async fn record_deaths(
     stop: CancellationToken,
 ) {
     while let Some(Some(death)) = stop.run_until_cancelled(deaths.recv()).await {
-        let mut entry =
-            Entry::new(Kind::MeshtrailViewed, "query that was ended").with_outcome(Outcome::Failure);
-        entry.own = Own {
-            message: Some(crate::api::query::truncate_question(&death.sql)),
-            reason: Some(format!("asked by {}: {}", death.asker, death.error)),
-            ..entry.own
-        };
+        let mut entry = Entry::new(Kind::MeshtrailViewed, "query that was ended")
+            .with_outcome(Outcome::Failure)
+            .with_query(&death.sql);
+        entry.own.reason = Some(format!("asked by {}: {}", death.asker, death.error));
         if let Err(problem) = state.audit_log().write_for_server(entry).await {
             tracing::error!(cause = problem.cause, "the end of a SQL worker could not be written down");
         }

@@ -124,10 +124,10 @@ impl Server {
         let state = AppState::new(AppParts {
             audit_log: AuditLog::Trail(trail.emitter("server")),
             sources: Sources::new(trail.emitter("sources")),
+            traffic_cache: meshtrail_views::network::TrafficCache::new(trail.clone(), history.clone()),
             history,
             late_identities,
             sql,
-            traffic_cache: crate::network::TrafficCache::default(),
             exports,
             trail: trail.clone(),
             trail_name: config.trail.name.clone(),

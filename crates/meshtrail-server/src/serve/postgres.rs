@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meshtrail_event::Timestamp;
+use meshtrail_event::{Kind, Timestamp};
 use meshtrail_listen::{Limits, Peer, bind, tls};
 use meshtrail_worker::postgres::{Authenticator, Client, Port, SignInRefused};
 use tokio::net::TcpListener;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::api::query::record_query;
+use crate::audit_log::Entry;
 use crate::auth::{AuthMethod, Caller, Capability, Principal, Role, Secret};
 use crate::config::PostgresSettings;
 use crate::state::AppState;
@@ -69,8 +69,8 @@ impl Client for TokenClient {
             address: Some(self.peer),
         };
         async move {
-            let written = record_query(&self.state, &caller, "query over the Postgres wire", sql).await;
-            written.map_err(|problem| problem.detail)
+            let entry = Entry::new(Kind::MeshtrailViewed, "query over the Postgres wire").with_query(sql);
+            self.state.audit_log().write(&caller, entry).await.map_err(|problem| problem.detail)
         }
         .boxed()
     }

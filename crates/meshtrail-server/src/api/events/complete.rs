@@ -5,13 +5,15 @@ use std::collections::{HashMap, HashSet};
 use axum::Json;
 use axum::extract::State;
 use meshtrail_api::completions::{CompleteQuery, Completed, CompletedOption, Wrong};
+use meshtrail_event::text::sentence_case;
 use meshtrail_query::tally::{Facet, SLOT, Tally, summarise};
-use meshtrail_query::{Field, Filter, completions};
+use meshtrail_query::{Field, Filter, completions, quoted_value};
+use meshtrail_trail::Trail;
 
 use super::unreadable;
+use crate::counts::Summaries;
 use crate::extract::{ValidQuery, parse_field};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// The most recent events without a summary that are read.
 const MAX_READ: u64 = 20_000;
@@ -23,7 +25,8 @@ const MAX_OPTIONS: usize = 200;
 #[utoipa::path(get, path = "/api/v1/events/complete", tag = "events", params(CompleteQuery),
     responses((status = 200, body = Completed)))]
 pub(crate) async fn complete(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(summaries): State<Summaries>,
     ValidQuery(query): ValidQuery<CompleteQuery>,
 ) -> Result<Json<Completed>, Problem> {
     let completion = completions(&query.q, query.at.unwrap_or(query.q.len()));
@@ -34,7 +37,7 @@ pub(crate) async fn complete(
     });
     let mut options: Vec<CompletedOption> = keywords.collect();
     if let Some(facet) = completion.field.and_then(facet_of) {
-        options.extend(values_like(&state, facet, &completion.written).await?);
+        options.extend(values_like(&trail, &summaries, facet, &completion.written).await?);
     }
     let mut seen = HashSet::new();
     options.retain(|option| seen.insert(option.insert.clone()));
@@ -45,8 +48,8 @@ pub(crate) async fn complete(
         options,
         wrong: Filter::parse(&query.q).err().map(|error| Wrong {
             at: [error.span.start, error.span.end],
-            message: crate::console::sentence_case(&error.message),
-            hint: error.hint.as_deref().map(crate::console::sentence_case),
+            message: sentence_case(&error.message),
+            hint: error.hint.as_deref().map(sentence_case),
         }),
     }))
 }
@@ -62,7 +65,12 @@ fn facet_of(field: Field) -> Option<Facet> {
 const MAX_VALUES: usize = 20;
 
 /// The most common values that contain the written text; those that start with it come first.
-async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Vec<CompletedOption>, Problem> {
+async fn values_like(
+    trail: &Trail,
+    summaries: &Summaries,
+    facet: Facet,
+    written: &str,
+) -> Result<Vec<CompletedOption>, Problem> {
     let written = written.trim_matches('"').to_lowercase();
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut add = |value: &str, events: u64| {
@@ -70,15 +78,15 @@ async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Ve
             *counts.entry(value.to_owned()).or_default() += events;
         }
     };
-    let summaries = state.summaries().all();
+    let summaries = summaries.all();
     for summary in &summaries {
         summary.values(facet).for_each(|(value, events)| add(value, events));
     }
-    let size = state.trail().size();
+    let size = trail.size();
     let summed = summaries.iter().map(|summary| summary.range().end).max().unwrap_or_default();
     let mut newest = Tally::new(SLOT, true);
     let unsummed = summed.max(size.saturating_sub(MAX_READ)).min(size)..size;
-    summarise(state.trail(), unsummed, &mut newest).await.map_err(|error| unreadable(&error))?;
+    summarise(trail, unsummed, &mut newest).await.map_err(|error| unreadable(&error))?;
     if let Some(values) = newest.values(facet) {
         values.top(values.distinct()).into_iter().for_each(|(value, events)| add(value, events));
     }
@@ -89,7 +97,7 @@ async fn values_like(state: &AppState, facet: Facet, written: &str) -> Result<Ve
     });
     values.truncate(MAX_VALUES);
     let option = |(value, events): (String, u64)| CompletedOption {
-        insert: crate::console::quoted_value(&value),
+        insert: quoted_value(&value),
         about: String::new(),
         events: Some(events),
     };

@@ -14,11 +14,12 @@ use meshtrail_api::counts::{
 use meshtrail_event::{Kind, Timestamp};
 use meshtrail_query::Filter;
 use meshtrail_query::tally::{CountQuery, CountResult, Facet, SLOT, Summary, Tally, count};
+use meshtrail_trail::Trail;
 
 use super::{check_limit, parse_filter, unreadable};
+use crate::counts::Summaries;
 use crate::extract::ValidQuery;
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// How long computing a response may take, about.
 const BUDGET: Duration = Duration::from_secs(3);
@@ -44,13 +45,14 @@ const WIDTHS: &[i64] = &[
 #[utoipa::path(get, path = "/api/v1/events/histogram", tag = "events", params(HistogramQuery),
     responses((status = 200, body = Histogram)))]
 pub(crate) async fn histogram(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(summaries): State<Summaries>,
     ValidQuery(query): ValidQuery<HistogramQuery>,
 ) -> Result<Json<Histogram>, Problem> {
     let filter = parse_filter(query.q.as_deref())?;
     let bars = check_limit_of("bars", query.bars, BARS, MAX_BARS)?;
     let request = CountRequest { facets: false, budget: BUDGET, now: Timestamp::now() };
-    let counts = Counts::compute(&state, &filter, &request).await?;
+    let counts = Counts::compute(&trail, &summaries, &filter, &request).await?;
     Ok(Json(counts.histogram(bars, query.by.unwrap_or_default())))
 }
 
@@ -58,13 +60,14 @@ pub(crate) async fn histogram(
 #[utoipa::path(get, path = "/api/v1/events/facets", tag = "events", params(FacetsQuery),
     responses((status = 200, body = Facets)))]
 pub(crate) async fn facets(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(summaries): State<Summaries>,
     ValidQuery(query): ValidQuery<FacetsQuery>,
 ) -> Result<Json<Facets>, Problem> {
     let filter = parse_filter(query.q.as_deref())?;
     let top = check_limit_of("top", query.top, TOP, MAX_TOP)?;
     let request = CountRequest { facets: true, budget: BUDGET, now: Timestamp::now() };
-    Ok(Json(Counts::compute(&state, &filter, &request).await?.facets(top)))
+    Ok(Json(Counts::compute(&trail, &summaries, &filter, &request).await?.facets(top)))
 }
 
 fn check_limit_of(
@@ -94,11 +97,12 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) async fn compute(
-        state: &AppState,
+        trail: &Trail,
+        summaries: &Summaries,
         filter: &Filter,
         request: &CountRequest,
     ) -> Result<Counts, Problem> {
-        let (trail, summaries) = (state.trail(), state.summaries().all());
+        let summaries = summaries.all();
         let hints = filter.scan_hints();
         let until = hints.until.unwrap_or(request.now);
         let width = match hints.since.map(seconds).or_else(|| typical_start(&summaries)) {

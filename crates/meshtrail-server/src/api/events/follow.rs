@@ -14,13 +14,14 @@ use http::HeaderMap;
 use meshtrail_api::events::FollowQuery;
 use meshtrail_event::Position;
 use meshtrail_query::{Cursor, Filter, Order, PageRequest, Start};
-use meshtrail_trail::Follower;
+use meshtrail_trail::{Follower, Trail};
+use tokio_util::sync::CancellationToken;
 
 use super::{parse_filter, unreadable};
 use crate::api::sse;
+use crate::directory::LateIdentities;
 use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// The shortest time between two reads of the trail.
 const POLL_INTERVAL: Duration = Duration::from_millis(150);
@@ -34,7 +35,9 @@ const BUDGET: Duration = Duration::from_secs(2);
 #[utoipa::path(get, path = "/api/v1/events/follow", tag = "events", params(FollowQuery),
     responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(crate) async fn follow(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(late): State<LateIdentities>,
+    State(stop): State<CancellationToken>,
     headers: HeaderMap,
     ValidQuery(query): ValidQuery<FollowQuery>,
 ) -> Result<Response, Problem> {
@@ -43,16 +46,17 @@ pub(crate) async fn follow(
         Some(id) => Some(("last-event-id", parse_field("last-event-id", id)?)),
         None => query.after.map(|after| ("after", after)),
     };
-    let own = state.trail().name();
+    let own = trail.name();
     let last = last.map(|(field, position)| own_index(field, &position, own)).transpose()?;
-    let next = last.map_or_else(|| state.trail().size(), |last| last.saturating_add(1));
-    let follower = Follower::new(state.trail().clone(), next, state.stop().clone()).with_pause(POLL_INTERVAL);
-    let events = EventStream { state: state.clone(), filter, follower, done: false };
-    Ok(sse::response(&state, stream::unfold(events, EventStream::next_batch).map(stream::iter).flatten()))
+    let next = last.map_or_else(|| trail.size(), |last| last.saturating_add(1));
+    let follower = Follower::new(trail.clone(), next, stop.clone()).with_pause(POLL_INTERVAL);
+    let events = EventStream { trail, late, filter, follower, done: false };
+    Ok(sse::response(stop, stream::unfold(events, EventStream::next_batch).map(stream::iter).flatten()))
 }
 
 struct EventStream {
-    state: AppState,
+    trail: Trail,
+    late: LateIdentities,
     filter: Filter,
     follower: Follower,
     /// Whether the stream ends.
@@ -75,18 +79,18 @@ impl EventStream {
     }
 
     async fn read(&mut self) -> Result<Vec<Event>, Problem> {
-        let size = self.state.trail().size();
+        let size = self.trail.size();
         let from = Cursor::new(Order::Oldest, self.follower.position());
         let ask = PageRequest { start: Start::After(from), limit: BATCH, budget: BUDGET };
-        let late = self.state.late_identities().knowledge();
-        let page = meshtrail_query::query_with(self.state.trail(), &self.filter, &ask, late)
+        let late = self.late.knowledge();
+        let page = meshtrail_query::query_with(&self.trail, &self.filter, &ask, late)
             .await
             .map_err(|error| unreadable(&error))?;
         // Without a cursor the read reached the end of the trail, which may be beyond `size` by now.
         let past_last = page.items.last().map_or(0, |(index, _)| index + 1);
         let next = page.next.map_or(size.max(past_last), Cursor::at);
         self.follower.advance(next);
-        let position = |index| self.state.trail().position(index);
+        let position = |index| self.trail.position(index);
         let leaves = page.items.into_iter();
         let mut events: Vec<Event> =
             leaves.filter_map(|(index, leaf)| leaf_event(&position(index), leaf)).collect();

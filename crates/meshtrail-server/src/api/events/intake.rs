@@ -6,13 +6,13 @@
 //!   never accepted from a sender.
 
 use http::{HeaderMap, header};
+use meshtrail_collect::sources::Sources;
 use meshtrail_event::{Event, EventError, EventId, Family, Kind, Timestamp};
-use meshtrail_trail::{AppendError, AppendOutcome};
+use meshtrail_trail::{AppendError, AppendOutcome, Trail};
 use serde_json::value::RawValue;
 
 use crate::auth::Principal;
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// The most events in one request.
 pub(super) const MAX_EVENTS: usize = 10_000;
@@ -103,10 +103,10 @@ fn check(at: usize, event: &Event, who: &Principal, trail: &str) -> Result<(), P
 }
 
 /// Appends all events; returns how many were new. Durable on return.
-pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize, Problem> {
+pub(super) async fn append(trail: &Trail, sources: &Sources, events: Vec<Event>) -> Result<usize, Problem> {
     let ids: Vec<(EventId, Timestamp)> = events.iter().map(|event| (event.id.clone(), event.time)).collect();
     let at = |id: &EventId| format!("[{}].id", ids.iter().position(|(other, _)| other == id).unwrap_or(0));
-    let appended = state.trail().append(events).await.map_err(|error| match &error {
+    let appended = trail.append(events).await.map_err(|error| match &error {
         AppendError::Event { id, reason } => Problem::bad_request(at(id), reason.to_string()),
         AppendError::Sequence(_) => Problem::conflict(error.to_string()),
         AppendError::TooLarge { .. } => Problem::too_large("body", format!("{error}; send it in parts")),
@@ -118,7 +118,7 @@ pub(super) async fn append(state: &AppState, events: Vec<Event>) -> Result<usize
     let new =
         ids.into_iter().zip(&appended).filter(|(_, one)| !matches!(one, AppendOutcome::Duplicate { .. }));
     let new: Vec<(EventId, Timestamp)> = new.map(|(id, _)| id).collect();
-    state.sources().record_received(&new, Timestamp::now());
+    sources.record_received(&new, Timestamp::now());
     Ok(appended.iter().filter(|one| !matches!(one, AppendOutcome::Duplicate { .. })).count())
 }
 

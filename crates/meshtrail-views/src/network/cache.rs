@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use meshtrail_event::Timestamp;
 use meshtrail_flow::{FlowQuery, Grain, conversations};
+use meshtrail_identity::History;
+use meshtrail_trail::{ReadError, Trail};
 
 use super::edges::{TrafficEdge, edges_of};
-use crate::api::events::unreadable;
-use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Age from which a matrix is recomputed.
 const REFRESH_AFTER: Duration = Duration::from_secs(15);
@@ -38,30 +37,42 @@ const MAX_PAIRS: usize = 50_000;
 
 /// Which traffic a matrix covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct TrafficQuery {
+pub struct TrafficQuery {
     /// How far back, in hours.
-    pub(crate) hours: u64,
+    pub hours: u64,
     /// One layer, or all where it is empty.
-    pub(crate) layer: String,
+    pub layer: String,
 }
 
 /// Who exchanged traffic with whom, as of `until`.
-pub(crate) struct TrafficMatrix {
-    pub(crate) since: Timestamp,
-    pub(crate) until: Timestamp,
+pub struct TrafficMatrix {
+    /// The beginning of the time it covers.
+    pub since: Timestamp,
+    /// The end of the time it covers.
+    pub until: Timestamp,
     /// The time from which all traffic was counted, where it is later than `since`.
-    pub(crate) complete_from: Option<Timestamp>,
+    pub complete_from: Option<Timestamp>,
     /// Number of pairs left out, each with less traffic than any in `edges`.
-    pub(crate) omitted_pairs: usize,
+    pub omitted_pairs: usize,
     /// The busiest first.
-    pub(crate) edges: Vec<TrafficEdge>,
+    pub edges: Vec<TrafficEdge>,
+}
+
+/// The traffic matrices of a trail, cached by query. Clones share the cache.
+#[derive(Clone)]
+pub struct TrafficCache(Arc<Inner>);
+
+struct Inner {
+    trail: Trail,
+    history: History,
+    entries: Entries,
 }
 
 /// The cached matrices, by query.
 #[derive(Default)]
-pub struct TrafficCache {
-    // Guards the table; never held across an await.
-    entries: Mutex<HashMap<TrafficQuery, Entry>>,
+struct Entries {
+    // Never held across an await.
+    table: Mutex<HashMap<TrafficQuery, Entry>>,
 }
 
 #[derive(Default)]
@@ -72,8 +83,46 @@ struct Entry {
 }
 
 impl TrafficCache {
+    /// The matrices of `trail`, with the people and devices of `history`.
+    pub fn new(trail: Trail, history: History) -> TrafficCache {
+        TrafficCache(Arc::new(Inner { trail, history, entries: Entries::default() }))
+    }
+
+    /// The traffic matrix of `query`, from the cache or computed now.
+    pub async fn matrix(
+        &self,
+        query: &TrafficQuery,
+        now: Timestamp,
+    ) -> Result<Arc<TrafficMatrix>, ReadError> {
+        let Inner { trail, history, entries } = &*self.0;
+        let (shown, compute_next) = entries.lookup(query, now);
+        let matrix = match shown {
+            Some(matrix) => matrix,
+            None => compute(trail, history, query, now, FIRST_BUDGET).await?,
+        };
+        if compute_next && matrix.complete_from.is_none() && matrix.until == now {
+            entries.store(query, Some(matrix.clone()));
+        } else if compute_next {
+            entries.start_refresh(query);
+            tokio::spawn(self.clone().refresh(query.clone()));
+        }
+        Ok(matrix)
+    }
+
+    /// Computes a complete matrix and stores it.
+    async fn refresh(self, query: TrafficQuery) {
+        let Inner { trail, history, entries } = &*self.0;
+        let matrix = compute(trail, history, &query, Timestamp::now(), REFRESH_BUDGET).await;
+        let matrix = matrix.inspect_err(|error| {
+            tracing::warn!(error = error as &dyn std::error::Error, "no new picture of the traffic")
+        });
+        entries.store(&query, matrix.ok());
+    }
+}
+
+impl Entries {
     fn lock(&self) -> MutexGuard<'_, HashMap<TrafficQuery, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cached matrix, and whether the caller must compute the next one.
@@ -106,39 +155,13 @@ impl TrafficCache {
     }
 }
 
-/// The traffic matrix of `query`, from the cache or computed now.
-pub(crate) async fn traffic_matrix(
-    state: &AppState,
-    query: &TrafficQuery,
-    now: Timestamp,
-) -> Result<Arc<TrafficMatrix>, Problem> {
-    let (shown, compute_next) = state.traffic_cache().lookup(query, now);
-    let matrix = match shown {
-        Some(matrix) => matrix,
-        None => compute(state, query, now, FIRST_BUDGET).await?,
-    };
-    if compute_next && matrix.complete_from.is_none() && matrix.until == now {
-        state.traffic_cache().store(query, Some(matrix.clone()));
-    } else if compute_next {
-        state.traffic_cache().start_refresh(query);
-        let (state, query) = (state.clone(), query.clone());
-        tokio::spawn(async move {
-            let matrix = compute(&state, &query, Timestamp::now(), REFRESH_BUDGET).await;
-            let matrix = matrix.inspect_err(|problem| {
-                tracing::warn!(cause = problem.cause, "no new picture of the traffic")
-            });
-            state.traffic_cache().store(&query, matrix.ok());
-        });
-    }
-    Ok(matrix)
-}
-
 async fn compute(
-    state: &AppState,
+    trail: &Trail,
+    history: &History,
     query: &TrafficQuery,
     now: Timestamp,
     budget: Duration,
-) -> Result<Arc<TrafficMatrix>, Problem> {
+) -> Result<Arc<TrafficMatrix>, ReadError> {
     let since = now.before(Duration::from_secs(query.hours * 3600));
     let ask = FlowQuery {
         since,
@@ -151,13 +174,13 @@ async fn compute(
         limit: MAX_PAIRS,
         budget,
     };
-    let found = conversations(state.trail(), &ask).await.map_err(|error| unreadable(&error))?;
+    let found = conversations(trail, &ask).await?;
     Ok(Arc::new(TrafficMatrix {
         since,
         until: now,
         complete_from: found.reaches_back_to.filter(|at| *at > since),
         omitted_pairs: found.total.saturating_sub(found.items.len()),
-        edges: edges_of(found.items, state.history()),
+        edges: edges_of(found.items, history),
     }))
 }
 
@@ -181,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_old_picture_is_shown_while_one_and_only_one_new_is_made() {
-        let cache = TrafficCache::default();
+        let cache = Entries::default();
         let then = Timestamp::from_nanos(1_000_000_000_000);
         let lookup = |now: Timestamp| {
             let (shown, compute_next) = cache.lookup(&query(24), now);
@@ -200,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_oldest_picture_goes_when_there_are_too_many() {
-        let cache = TrafficCache::default();
+        let cache = Entries::default();
         for hours in 0..(MAX_ENTRIES as u64 + 5) {
             cache.store(&query(hours), Some(matrix(Timestamp::from_nanos(1 + hours as i64))));
         }

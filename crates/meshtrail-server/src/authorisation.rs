@@ -13,9 +13,9 @@ use http::{HeaderMap, Method, header};
 use meshtrail_event::Timestamp;
 use meshtrail_listen::{Peer, RequestSlot};
 
-use super::host_names::{self, OriginError};
-use super::{AuthMethod, Caller, Capability, Secret};
 use crate::api::metrics;
+use crate::auth::host_names::{self, OriginError};
+use crate::auth::{AuthMethod, Caller, Capability, Secret};
 use crate::problem::Problem;
 use crate::state::AppState;
 

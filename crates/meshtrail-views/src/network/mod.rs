@@ -10,7 +10,6 @@ mod cache;
 mod edges;
 mod grid;
 
-pub use cache::TrafficCache;
-pub(crate) use cache::{TrafficMatrix, TrafficQuery, traffic_matrix};
-pub(crate) use edges::{CountAgreement, TrafficEdge, TrafficEndpoint};
-pub(crate) use grid::{Grid, GridGroup, Grouping, edges_between};
+pub use cache::{TrafficCache, TrafficMatrix, TrafficQuery};
+pub use edges::{CountAgreement, TrafficEdge, TrafficEndpoint};
+pub use grid::{Cell, Grid, GridGroup, Grouping, edges_between};

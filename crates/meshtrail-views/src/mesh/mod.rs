@@ -1,4 +1,4 @@
-//! People and devices for the API and the console: lists, profiles over time, and activity.
+//! People and devices: lists, profiles over time, and activity.
 //!
 //! - State, current and past, comes from the directory's history; activity is counted from the trail.
 //! - Every state names its provider and its moment; conflicts between providers are reported, not resolved.
@@ -9,6 +9,8 @@ mod lists;
 mod profiles;
 mod top_values;
 
-pub(crate) use activity::{CountedActivity, Subject, activity};
-pub(crate) use lists::{list_devices, list_people};
-pub(crate) use profiles::{device_profile, person_profile, unknown_device, unknown_person};
+pub use activity::{ActivityError, CountedActivity, Subject, activity};
+pub use lists::{
+    DevicesShown, DirectoryList, ListSelection, PeopleShown, UnknownSelection, list_devices, list_people,
+};
+pub use profiles::{DeviceProfile, PersonProfile, device_profile, person_profile};

@@ -9,36 +9,36 @@ use meshtrail_event::Timestamp;
 use meshtrail_identity::{DeviceAsOf, DeviceFacts, History, Period, PersonAsOf, PersonFacts};
 
 use super::lists::{add_device_presence, add_person_presence, device_view, person_view};
-use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Most property periods, and most address holdings, of a profile.
 const MAX_ROWS: usize = 200;
 
 /// What the directory knows about a person.
 #[derive(Default)]
-pub(crate) struct PersonProfile {
+pub struct PersonProfile {
     /// The current state, or the last one of a person who is gone; `None` where the directory does not know the login.
-    pub(crate) person: Option<PersonView>,
+    pub person: Option<PersonView>,
     /// The devices they own now.
-    pub(crate) devices: Vec<DeviceView>,
-    pub(crate) history: Vec<PropertyPeriod>,
+    pub devices: Vec<DeviceView>,
+    /// Their properties over time, the current ones first, then the newest.
+    pub history: Vec<PropertyPeriod>,
 }
 
 /// What the directory knows about a device.
 #[derive(Default)]
-pub(crate) struct DeviceProfile {
+pub struct DeviceProfile {
     /// The current state, or the last one of a device that is gone; `None` where the directory does not know the id.
-    pub(crate) device: Option<DeviceView>,
+    pub device: Option<DeviceView>,
     /// The owner according to each provider.
-    pub(crate) accounts: Vec<Account>,
-    pub(crate) history: Vec<PropertyPeriod>,
-    pub(crate) holdings: Vec<Holding>,
+    pub accounts: Vec<Account>,
+    /// Its properties over time, the current ones first, then the newest.
+    pub history: Vec<PropertyPeriod>,
+    /// Who had the addresses that it ever had, by address.
+    pub holdings: Vec<Holding>,
 }
 
 /// A person's profile as of `now`.
-pub(crate) fn person_profile(state: &AppState, login: &str, now: Timestamp) -> PersonProfile {
-    let history = state.history();
+pub fn person_profile(history: &History, login: &str, now: Timestamp) -> PersonProfile {
     let mut person = history
         .person(login, now)
         .map(|known| person_view(&known))
@@ -58,8 +58,7 @@ pub(crate) fn person_profile(state: &AppState, login: &str, now: Timestamp) -> P
 }
 
 /// A device's profile as of `now`.
-pub(crate) fn device_profile(state: &AppState, id: &str, now: Timestamp) -> DeviceProfile {
-    let history = state.history();
+pub fn device_profile(history: &History, id: &str, now: Timestamp) -> DeviceProfile {
     let mut device = history
         .device(id, now)
         .map(|known| device_view(&known))
@@ -79,18 +78,6 @@ pub(crate) fn device_profile(state: &AppState, id: &str, now: Timestamp) -> Devi
         history: device_periods(&periods),
         holdings: holdings(history, &periods),
     }
-}
-
-/// The problem where neither the directory nor any event of the queried time names this person.
-pub(crate) fn unknown_person(login: &str) -> Problem {
-    let shown = meshtrail_event::text::shorten(login, 120);
-    Problem::not_found(format!("nobody is called {shown} here, and no event of this time names them"))
-}
-
-/// The problem where neither the directory nor any event of the queried time names this device.
-pub(crate) fn unknown_device(id: &str) -> Problem {
-    let shown = meshtrail_event::text::shorten(id, 120);
-    Problem::not_found(format!("no device has the id {shown} here, and no event of this time names it"))
 }
 
 /// The last known state of a person who is gone.

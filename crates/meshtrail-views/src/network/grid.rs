@@ -7,7 +7,7 @@ use super::edges::{CountAgreement, TrafficEdge, TrafficEndpoint};
 
 /// The property by which endpoints are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grouping {
+pub enum Grouping {
     /// By the device's owner: a login, or the first tag.
     Person,
     /// By the owner's groups: somebody in several counts in each. Tagged devices by the first tag.
@@ -20,7 +20,7 @@ pub(crate) enum Grouping {
 
 impl Grouping {
     /// Every grouping, with its name in the page's address.
-    pub(crate) const ALL: [(Grouping, &'static str); 4] = [
+    pub const ALL: [(Grouping, &'static str); 4] = [
         (Grouping::Person, "person"),
         (Grouping::Group, "group"),
         (Grouping::Tag, "tag"),
@@ -28,17 +28,17 @@ impl Grouping {
     ];
 
     /// The grouping of this name; `Person` for any other text.
-    pub(crate) fn named(word: &str) -> Grouping {
+    pub fn named(word: &str) -> Grouping {
         Grouping::ALL.iter().find(|(_, name)| *name == word).map_or(Grouping::Person, |(by, _)| *by)
     }
 
     /// The name in the page's address.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         Grouping::ALL.iter().find(|(by, _)| *by == self).map_or("person", |(_, name)| name)
     }
 
     /// The groups that an endpoint belongs to: one, except for a person in several groups.
-    pub(crate) fn groups_of(self, endpoint: &TrafficEndpoint) -> Vec<GridGroup> {
+    pub fn groups_of(self, endpoint: &TrafficEndpoint) -> Vec<GridGroup> {
         let group = |group: &Arc<str>| GridGroup::new("group", group, group.trim_start_matches("group:"));
         let group = match (self, endpoint.tags.first(), &endpoint.person) {
             (Grouping::Device, ..) => GridGroup::device(endpoint),
@@ -58,10 +58,11 @@ impl Grouping {
 
 /// Endpoints that share a row and a column of the grid.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct GridGroup {
+pub struct GridGroup {
     /// Identifies the group in the page's address: `person:alice@example.com`, `tag:tag:db`.
-    pub(crate) key: String,
-    pub(crate) label: String,
+    pub key: String,
+    /// Its name for people.
+    pub label: String,
 }
 
 impl GridGroup {
@@ -70,7 +71,7 @@ impl GridGroup {
     }
 
     /// The group of a single device or address.
-    pub(crate) fn device(endpoint: &TrafficEndpoint) -> GridGroup {
+    pub fn device(endpoint: &TrafficEndpoint) -> GridGroup {
         match (&endpoint.id, &endpoint.address) {
             (Some(id), _) => GridGroup::new("device", id, endpoint.name.as_deref().unwrap_or(id)),
             (None, Some(address)) => GridGroup::new("address", address, address),
@@ -80,7 +81,7 @@ impl GridGroup {
 }
 
 /// Whether an endpoint belongs to the group with this key.
-pub(crate) fn belongs_to(endpoint: &TrafficEndpoint, key: &str) -> bool {
+fn belongs_to(endpoint: &TrafficEndpoint, key: &str) -> bool {
     let has_key = |by: Grouping| by.groups_of(endpoint).iter().any(|group| group.key == key);
     match key.split_once(':') {
         Some(("person", login)) => {
@@ -94,7 +95,7 @@ pub(crate) fn belongs_to(endpoint: &TrafficEndpoint, key: &str) -> bool {
 }
 
 /// The edges between the groups with the keys `of` and `with`, in either direction; an empty key matches everything.
-pub(crate) fn edges_between<'a>(edges: &'a [TrafficEdge], of: &str, with: &str) -> Vec<&'a TrafficEdge> {
+pub fn edges_between<'a>(edges: &'a [TrafficEdge], of: &str, with: &str) -> Vec<&'a TrafficEdge> {
     let within = |endpoint: &TrafficEndpoint, key: &str| key.is_empty() || belongs_to(endpoint, key);
     let between = |one: &TrafficEndpoint, two: &TrafficEndpoint| within(one, of) && within(two, with);
     edges.iter().filter(|edge| between(&edge.from, &edge.to) || between(&edge.to, &edge.from)).collect()
@@ -102,26 +103,27 @@ pub(crate) fn edges_between<'a>(edges: &'a [TrafficEdge], of: &str, with: &str) 
 
 /// The traffic from one group to another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Cell {
-    pub(crate) bytes: u64,
+pub struct Cell {
+    /// As [`TrafficEdge::bytes`].
+    pub bytes: u64,
     /// The part of `bytes` that only one endpoint reported.
-    pub(crate) one_sided: u64,
+    pub one_sided: u64,
 }
 
 /// How much each of the busiest groups sent to every other.
-pub(crate) struct Grid {
+pub struct Grid {
     /// The busiest first; where there are more than fit, the last one stands for all others.
-    pub(crate) groups: Vec<GridGroup>,
+    pub groups: Vec<GridGroup>,
     /// How many groups the last one stands for; 0 where each stands for itself.
-    pub(crate) others: usize,
+    pub others: usize,
     cells: HashMap<(usize, usize), Cell>,
     /// The largest cell, in bytes.
-    pub(crate) most: u64,
+    pub most: u64,
 }
 
 impl Grid {
     /// A grid of at most `size` groups and one for the others.
-    pub(crate) fn of(edges: &[&TrafficEdge], by: Grouping, size: usize) -> Grid {
+    pub fn of(edges: &[&TrafficEdge], by: Grouping, size: usize) -> Grid {
         let mut volume: HashMap<GridGroup, u64> = HashMap::new();
         for edge in edges {
             for group in [&edge.from, &edge.to].into_iter().flat_map(|endpoint| by.groups_of(endpoint)) {
@@ -165,7 +167,7 @@ impl Grid {
     }
 
     /// What one group sent to another.
-    pub(crate) fn cell(&self, from: usize, to: usize) -> Option<Cell> {
+    pub fn cell(&self, from: usize, to: usize) -> Option<Cell> {
         self.cells.get(&(from, to)).copied()
     }
 }

@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use meshtrail_api::directory::{Activity, Day};
 use meshtrail_event::{Actor, Device, Event, Family, Outcome, Timestamp};
-use meshtrail_query::{Filter, Order, PageRequest, Start};
+use meshtrail_query::{Filter, FilterError, Order, PageRequest, Start, term};
+use meshtrail_trail::{ReadError, Trail};
 
 use super::top_values::ValueCounter;
-use crate::api::events::unreadable;
-use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Most events counted for one page.
 const MAX_EVENTS: usize = 4_000;
@@ -36,7 +34,7 @@ const HOUR: i64 = 3_600_000_000_000;
 
 /// The person or device whose activity is counted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Subject<'a> {
+pub enum Subject<'a> {
     /// A person, by login.
     Person(&'a str),
     /// A device, by the id that survives renames.
@@ -44,10 +42,22 @@ pub(crate) enum Subject<'a> {
 }
 
 /// What somebody did: counts, and the newest events.
-pub(crate) struct CountedActivity {
-    pub(crate) counts: Activity,
+pub struct CountedActivity {
+    /// Counts, for all events that were read.
+    pub counts: Activity,
     /// Index and event of the newest ones.
-    pub(crate) recent: Vec<(u64, Event)>,
+    pub recent: Vec<(u64, Event)>,
+}
+
+/// Why activity could not be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivityError {
+    /// The login or id makes no filter: it is too long.
+    #[error(transparent)]
+    Subject(#[from] FilterError),
+    /// The trail could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Counts the events of one subject.
@@ -65,16 +75,14 @@ struct ActivityCounter<'a> {
 }
 
 /// Counts the activity of `subject` from `since` to now.
-pub(crate) async fn activity(
-    state: &AppState,
+pub async fn activity(
+    trail: &Trail,
     subject: Subject<'_>,
     since: Timestamp,
-) -> Result<CountedActivity, Problem> {
-    let text = activity_filter(subject, since);
-    let filter = Filter::parse(&text).map_err(|error| Problem::bad_request("id", error.to_string()))?;
+) -> Result<CountedActivity, ActivityError> {
+    let filter = Filter::parse(&activity_filter(subject, since))?;
     let ask = PageRequest { start: Start::Fresh(Order::Newest), limit: MAX_EVENTS, budget: BUDGET };
-    let page =
-        meshtrail_query::query(state.trail(), &filter, &ask).await.map_err(|error| unreadable(&error))?;
+    let page = meshtrail_query::query(trail, &filter, &ask).await?;
     let mut counter = ActivityCounter::new(subject, since);
     let mut oldest = None;
     for (index, leaf) in page.items {
@@ -87,8 +95,7 @@ pub(crate) async fn activity(
 }
 
 /// The filter that finds the events to count.
-pub(crate) fn activity_filter(subject: Subject<'_>, since: Timestamp) -> String {
-    use crate::console::term;
+fn activity_filter(subject: Subject<'_>, since: Timestamp) -> String {
     let subject_term = match subject {
         Subject::Person(login) => term("actor", login),
         Subject::Device(id) => term("device", id),

@@ -8,39 +8,43 @@ use meshtrail_identity::{History, Texts};
 
 /// One end of an edge: a device with its owner at the time of the traffic, or an address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct TrafficEndpoint {
+pub struct TrafficEndpoint {
     /// The device's id, where the device is known.
-    pub(crate) id: Option<String>,
-    pub(crate) name: Option<String>,
+    pub id: Option<String>,
+    /// The device's name, where it is known.
+    pub name: Option<String>,
     /// The login of the device's owner.
-    pub(crate) person: Option<String>,
+    pub person: Option<String>,
     /// The owner's groups, as control planes reported them.
-    pub(crate) groups: Texts,
+    pub groups: Texts,
     /// The device's tags.
-    pub(crate) tags: Vec<String>,
+    pub tags: Vec<String>,
     /// The address, where no device is known.
-    pub(crate) address: Option<String>,
+    pub address: Option<String>,
 }
 
 /// Traffic from one endpoint to another on one layer.
 #[derive(Debug, Clone)]
-pub(crate) struct TrafficEdge {
-    pub(crate) from: Arc<TrafficEndpoint>,
-    pub(crate) to: Arc<TrafficEndpoint>,
+pub struct TrafficEdge {
+    /// The sender.
+    pub from: Arc<TrafficEndpoint>,
+    /// The receiver.
+    pub to: Arc<TrafficEndpoint>,
     /// `virtual`, `subnet`, `exit` or `physical`.
-    pub(crate) layer: String,
+    pub layer: String,
     /// Bytes sent, as the sender counted; `None` where it reported nothing.
-    pub(crate) sent: Option<u64>,
+    pub sent: Option<u64>,
     /// Bytes received, as the receiver counted; `None` where it reported nothing.
-    pub(crate) received: Option<u64>,
+    pub received: Option<u64>,
     /// Whether the receiver does not count what it receives.
-    pub(crate) receiver_undercounts: bool,
-    pub(crate) last: Timestamp,
+    pub receiver_undercounts: bool,
+    /// The end of the last counted window.
+    pub last: Timestamp,
 }
 
 /// How the two counts of an edge compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CountAgreement {
+pub enum CountAgreement {
     /// Both ends report, and differ by less than 5 %.
     Agree,
     /// Both ends report, and differ by this percentage of the larger count.
@@ -55,12 +59,12 @@ pub(crate) enum CountAgreement {
 
 impl TrafficEdge {
     /// The larger of the two counts, a lower bound of the traffic.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.sent.unwrap_or(0).max(self.received.unwrap_or(0))
     }
 
     /// Compares the two counts.
-    pub(crate) fn agreement(&self) -> CountAgreement {
+    pub fn agreement(&self) -> CountAgreement {
         match (self.sent, self.received) {
             (Some(_), Some(_)) if self.receiver_undercounts => CountAgreement::ReceiverUndercounts,
             (Some(sent), Some(received)) => {

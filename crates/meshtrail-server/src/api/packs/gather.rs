@@ -5,29 +5,36 @@ use std::pin::pin;
 use futures::TryStreamExt;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_event::{Event, Family, Kind, SessionId};
+use meshtrail_recording::Recordings;
+use meshtrail_trail::Trail;
 
-use super::{BuildError, MAX_RECORDING, PackParts};
 use crate::api::events::{self, MAX_PAGE};
 use crate::api::{proofs, sessions};
+use crate::directory::LateIdentities;
+use crate::pack::{BuildError, MAX_RECORDING, PackParts};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 /// Collects the parts of the pack of an ended session.
-pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<PackParts, Problem> {
-    let session = sessions::find(state, id).await?;
+pub(super) async fn gather(
+    trail: &Trail,
+    late: &LateIdentities,
+    recordings: &Recordings,
+    id: &SessionId,
+) -> Result<PackParts, Problem> {
+    let session = sessions::find(recordings, id).await?;
     if session.event.is_none() {
         return Err(Problem::conflict("the session still runs; a pack is made once it has ended"));
     }
     check_size(session.bytes)?;
-    let head = proofs::head(state).await?;
+    let head = proofs::head(trail).await?;
     let mut events = Vec::new();
-    for (index, leaf) in binding_leaves(state, id).await?.into_iter().filter(|(index, _)| *index < head.size)
+    for (index, leaf) in
+        binding_leaves(trail, late, id).await?.into_iter().filter(|(index, _)| *index < head.size)
     {
-        let proof =
-            state.trail().inclusion(index, head.size).await.map_err(|error| events::unreadable(&error))?;
+        let proof = trail.inclusion(index, head.size).await.map_err(|error| events::unreadable(&error))?;
         events.push((index, leaf, proof.hashes));
     }
-    let recording = received_bytes(state, id).await?;
+    let recording = received_bytes(recordings, id).await?;
     Ok(PackParts {
         session: id.clone(),
         recording,
@@ -39,7 +46,11 @@ pub(crate) async fn gather(state: &AppState, id: &SessionId) -> Result<PackParts
 }
 
 /// The events that bind the recording: all events of the session, except those about people who viewed it.
-async fn binding_leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Vec<u8>)>, Problem> {
+async fn binding_leaves(
+    trail: &Trail,
+    late: &LateIdentities,
+    id: &SessionId,
+) -> Result<Vec<(u64, Vec<u8>)>, Problem> {
     let mut leaves = Vec::new();
     let mut query = EventsQuery {
         q: Some(format!("session:{id}")),
@@ -48,7 +59,7 @@ async fn binding_leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Ve
         ..EventsQuery::default()
     };
     loop {
-        let page = events::page(state, &query).await?;
+        let page = events::page(trail, late, &query).await?;
         for (index, leaf) in page.rows {
             let event = Event::from_json(&leaf).map_err(|error| events::unreadable(&error))?;
             let binds = event.kind.family() == Family::Session || event.kind == Kind::RecordingMark;
@@ -63,8 +74,8 @@ async fn binding_leaves(state: &AppState, id: &SessionId) -> Result<Vec<(u64, Ve
     }
 }
 
-async fn received_bytes(state: &AppState, id: &SessionId) -> Result<Vec<u8>, Problem> {
-    let stream = state.recordings().stream_bytes(id).await.map_err(sessions::unplayable)?;
+async fn received_bytes(recordings: &Recordings, id: &SessionId) -> Result<Vec<u8>, Problem> {
+    let stream = recordings.stream_bytes(id).await.map_err(sessions::unplayable)?;
     let mut stream = pin!(stream);
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await.map_err(sessions::unplayable)? {
