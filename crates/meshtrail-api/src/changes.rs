@@ -1,6 +1,6 @@
 //! Changes in the mesh: one entry per change, however many events report it.
 
-use meshtrail_event::{Actor, Identity, Target, Timestamp};
+use meshtrail_event::{Actor, Identity, Position, Target, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::open_enum::open_enum;
@@ -124,6 +124,9 @@ pub struct ChangeEventView {
     pub event: String,
     /// Where it is in the trail.
     pub index: u64,
+    /// The same with the trail: `main:17`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub position: Position,
     /// When it says that it happened.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub time: Timestamp,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meshtrail_event::{Actor, Device, EventId, Identity, Person};
+use meshtrail_event::{Actor, Device, EventId, Identity, Person, Position, RelativePosition};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -43,6 +43,9 @@ pub struct EventsAnswer {
     pub events: Vec<Box<RawValue>>,
     /// Where each is in the trail.
     pub indexes: Vec<u64>,
+    /// The same with the trail: `main:17`.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
+    pub positions: Vec<Position>,
     /// What became known of these events' people after they were written, by event id; a leaf itself never changes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub learned: BTreeMap<String, LateIdentity>,
@@ -83,8 +86,10 @@ pub struct LateIdentity {
 pub struct FollowQuery {
     /// A filter.
     pub q: Option<String>,
-    /// Begin after this index; without it, with what comes from now on. `Last-Event-ID` says the same.
-    pub after: Option<u64>,
+    /// Begin after this position, such as `main:17`, or this index; without it, with what comes from now on.
+    /// `Last-Event-ID` says the same.
+    #[cfg_attr(feature = "schema", param(value_type = Option<String>))]
+    pub after: Option<RelativePosition>,
 }
 
 /// How many events were taken.

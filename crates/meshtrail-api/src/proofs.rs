@@ -1,5 +1,6 @@
 //! Checkpoints and proofs. Hashes are lower-case hex.
 
+use meshtrail_event::{Position, RelativePosition};
 use serde::{Deserialize, Serialize};
 
 /// A signed head of the trail.
@@ -18,19 +19,21 @@ pub struct Head {
     pub vkey: String,
 }
 
-/// What to prove: an event by id or index, or consistency from an older size.
+/// What to prove: an event by id or position, or consistency from an older size.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ProofQuery {
     /// The event's id.
     pub event: Option<String>,
-    /// The event's index.
-    pub index: Option<u64>,
+    /// The event's position, such as `main:17`, or its index.
+    #[cfg_attr(feature = "schema", param(value_type = Option<String>))]
+    pub index: Option<RelativePosition>,
     /// In the trail of this size; the newest checkpoint's without it.
     pub size: Option<u64>,
-    /// Consistency from this size.
-    pub from: Option<u64>,
+    /// Consistency from this size, such as `main:1000` or 1000.
+    #[cfg_attr(feature = "schema", param(value_type = Option<String>))]
+    pub from: Option<RelativePosition>,
     /// Consistency up to this size; the newest checkpoint's without it.
     pub to: Option<u64>,
 }
@@ -46,6 +49,9 @@ pub struct Inclusion {
     pub event_id: String,
     /// Where it is.
     pub index: u64,
+    /// The same with the trail: `main:17`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub position: Position,
     /// SHA-256 of 0x00 and the leaf, in hex.
     pub leaf_hash: String,
     /// Events in the tree.

@@ -29,7 +29,8 @@ pub enum IdError {
     Session { text: String },
 }
 
-fn truncate(text: &str) -> String {
+/// The beginning of a text, for an error.
+pub(crate) fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
@@ -199,6 +200,8 @@ macro_rules! text_form {
         }
     };
 }
+
+pub(crate) use text_form;
 
 text_form!(SourceName, "main.recorder");
 text_form!(EventId, "main.recorder.3.17");

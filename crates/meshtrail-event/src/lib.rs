@@ -16,6 +16,7 @@
 //! - [`Event`]: one event; [`Event::to_leaf`] gives its RFC 8785 canonical JSON, which is what a trail hashes,
 //!   stores and returns.
 //! - [`EventId`], [`SessionId`], [`SourceName`]: ids made of counters, not of random bits.
+//! - [`Position`]: the place of an event in a trail, with the trail's name.
 //! - [`Kind`] and [`Family`]: the event kinds, and which of them share a table.
 //! - [`Detail`]: the members of one family.
 //! - [`Layout`]: a family's members as typed columns, for columnar storage.
@@ -33,6 +34,7 @@ mod kind;
 mod layout;
 mod open_enum;
 mod party;
+mod position;
 mod schema;
 mod state;
 pub mod text;
@@ -47,6 +49,7 @@ pub use id::{EventId, IdError, SessionId, SourceName};
 pub use kind::{Family, Kind};
 pub use layout::{Column, ColumnType, Layout, Member};
 pub use party::{Actor, Claim, Device, Identity, IdentityStatus, Outcome, Person, Target};
+pub use position::{Position, PositionError, RelativePosition, TrailName, UnknownTrail};
 pub use schema::json_schema;
 pub use state::{DeviceState, UserState};
 pub use time::{TimeError, Timestamp};

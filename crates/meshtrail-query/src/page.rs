@@ -5,13 +5,12 @@
 //! - Each page makes progress, however few leaves match: a reader that follows the cursors reaches the end.
 //! - Dropping the future stops the work.
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use meshtrail_event::{Position, RelativePosition, TrailName, UnknownTrail};
 
 use crate::filter::Filter;
 
@@ -34,17 +33,22 @@ pub enum Order {
     Oldest,
 }
 
-/// The position between two pages. Formatted as `n` or `o`, for the order, and an index.
+/// The place between two pages of one trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     order: Order,
     at: u64,
 }
 
-/// A text that is not a cursor.
+/// Why a text is not a cursor of this trail.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a cursor of an earlier page")]
-pub struct CursorError;
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CursorError {
+    #[error("this is not a cursor of an earlier page")]
+    Text,
+    #[error(transparent)]
+    Trail(UnknownTrail),
+}
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +84,31 @@ pub struct Page {
 }
 
 impl Cursor {
+    /// A cursor of pages in this order; [`Cursor::at`] says what `at` means.
+    pub fn new(order: Order, at: u64) -> Cursor {
+        Cursor { order, at }
+    }
+
+    /// Its text as a cursor of `trail`: `n` or `o`, for the order, and the position.
+    pub fn write(self, trail: &TrailName) -> String {
+        let order = match self.order {
+            Order::Newest => 'n',
+            Order::Oldest => 'o',
+        };
+        format!("{order}{}", Position { trail: trail.clone(), index: self.at })
+    }
+
+    /// The cursor of this text, which must be one of `trail`. A bare index in place of the position is in `trail`.
+    pub fn read(text: &str, trail: &TrailName) -> Result<Cursor, CursorError> {
+        let (order, at) = match text.split_at_checked(1) {
+            Some(("n", at)) => (Order::Newest, at),
+            Some(("o", at)) => (Order::Oldest, at),
+            _ => return Err(CursorError::Text),
+        };
+        let at: RelativePosition = at.parse().map_err(|_| CursorError::Text)?;
+        Ok(Cursor { order, at: at.index_in(trail).map_err(CursorError::Trail)? })
+    }
+
     /// The order of its pages.
     pub fn order(self) -> Order {
         self.order
@@ -88,30 +117,6 @@ impl Cursor {
     /// The index: in the order oldest first, everything below it was scanned; otherwise everything from it on.
     pub fn at(self) -> u64 {
         self.at
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let order = match self.order {
-            Order::Newest => 'n',
-            Order::Oldest => 'o',
-        };
-        write!(f, "{order}{}", self.at)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = CursorError;
-
-    fn from_str(text: &str) -> Result<Cursor, CursorError> {
-        let (order, at) = match text.split_at_checked(1) {
-            Some(("n", at)) => (Order::Newest, at),
-            Some(("o", at)) => (Order::Oldest, at),
-            _ => return Err(CursorError),
-        };
-        let at = at.parse().map_err(|_| CursorError)?;
-        Ok(Cursor { order, at })
     }
 }
 
@@ -220,6 +225,10 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
+    fn main() -> TrailName {
+        "main".parse().unwrap()
+    }
+
     /// A trail of leaves, of which each seventh matches.
     fn scan(range: Range<u64>, order: Order) -> impl Stream<Item = Result<(u64, Bytes), Infallible>> {
         let leaf = |index| {
@@ -243,7 +252,7 @@ mod tests {
             found.extend(page.items.iter().map(|(index, _)| *index));
             pages += 1;
             match page.next {
-                Some(next) => start = Start::After(next.to_string().parse().unwrap()),
+                Some(next) => start = Start::After(Cursor::read(&next.write(&main()), &main()).unwrap()),
                 None => return (found, pages),
             }
         }
@@ -293,8 +302,18 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for text in ["", "n", "x7", "n-1", "n99999999999999999999", "é1", "7"] {
-            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        for text in ["", "n", "x7", "n-1", "n99999999999999999999", "é1", "7", "nmain", "nmain:x", "main:7"]
+        {
+            assert_eq!(Cursor::read(text, &main()), Err(CursorError::Text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_cursor_names_its_trail_and_one_without_is_of_the_own() {
+        let cursor = Cursor::new(Order::Newest, 17);
+        assert_eq!(cursor.write(&main()), "nmain:17");
+        assert_eq!(Cursor::read("n17", &main()), Ok(cursor));
+        let error = Cursor::read("nedge:17", &main()).unwrap_err();
+        assert!(error.to_string().contains("no trail edge here"), "{error}");
     }
 }

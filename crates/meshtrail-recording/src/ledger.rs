@@ -120,7 +120,7 @@ fn ledger_error(
 
 impl Ledger for TrailLedger {
     fn trail(&self) -> &str {
-        self.trail.name()
+        self.trail.name().as_str()
     }
 
     fn epoch(&self) -> u64 {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshtrail_collect::config::{SourcesConfig, SourcesFile, span};
+use meshtrail_event::TrailName;
 use meshtrail_listen::Shares;
 use meshtrail_trail::store::{ObjectRetention, RetentionMode};
 use serde::Deserialize;
@@ -273,10 +274,7 @@ impl TryFrom<TrailFile> for TrailSettings {
 
     fn try_from(file: TrailFile) -> Result<TrailSettings, ConfigError> {
         let name = file.name.unwrap_or_else(|| "main".to_owned());
-        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.is_empty() || name.len() > 40 || !name.chars().all(is_allowed) {
-            return Err(invalid_value("trail.name", "a trail's name is 1 to 40 of a-z, 0-9 and -"));
-        }
+        name.parse::<TrailName>().map_err(|error| invalid_value("trail.name", error.to_string()))?;
         if let Some(origin) = &file.origin
             && (origin.is_empty()
                 || origin.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'))

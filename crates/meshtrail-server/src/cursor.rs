@@ -1,7 +1,7 @@
 //! Pagination cursors: opaque to callers, and checked when they come back.
 //!
-//! A cursor holds a position and a truncated digest of the query it belongs to, so that it can't be used with another
-//! list or another filter. It is no secret: whoever may run the query may read the whole list.
+//! A cursor holds a position, with the name of its trail, and a truncated digest of the query it belongs to, so that it
+//! can't be used with another list or another filter. It is no secret: whoever may run the query may read the whole list.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use http::request::Parts;
+use meshtrail_event::{RelativePosition, TrailName};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -82,6 +83,11 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| Problem::bad_request(field, error.to_string()))
+}
+
+/// The index of a position in `own`, this server's trail; the problem names `field`, and a trail that is not here.
+pub(crate) fn own_index(field: &str, position: &RelativePosition, own: &TrailName) -> Result<u64, Problem> {
+    position.index_in(own).map_err(|error| Problem::bad_request(field, error.to_string()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use meshtrail_trail::segment::{self, ColumnArray, ColumnForm, ColumnValues, Colu
 
 /// The column of a row's family, in tables of more than one.
 pub(crate) const FAMILY: &str = "family";
+/// The column of the trail's name.
+pub(crate) const TRAIL: &str = "trail";
 /// The column of the event's index in the trail.
 pub(crate) const INDEX: &str = "index";
 /// The column of the event's time.

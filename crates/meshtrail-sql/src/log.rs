@@ -21,7 +21,8 @@ use meshtrail_event::Family;
 use meshtrail_trail::segment::Columns;
 use meshtrail_worker::QueryError;
 
-use crate::columns::{FAMILY, StoredColumns, batch};
+use crate::columns::{FAMILY, StoredColumns, TRAIL, batch};
+use crate::scan::constant;
 use crate::source::SourceSnapshot;
 
 /// Events of one block.
@@ -142,18 +143,14 @@ impl LogRows {
 
     /// Rows of one family with the columns of this table; missing ones are null.
     fn with_table_columns(&self, family: Family, rows: &RecordBatch) -> Result<RecordBatch> {
-        if !self.stored.has_family() {
-            return Ok(rows.clone());
-        }
-        let arrays = self.schema.fields().iter().map(|field| {
-            if field.name() == FAMILY {
-                return crate::scan::family_value(family).to_array_of_size(rows.num_rows());
-            }
-            match rows.column_by_name(field.name()) {
+        let arrays = self.schema.fields().iter().map(|field| match field.name().as_str() {
+            FAMILY => constant(family.as_str()).to_array_of_size(rows.num_rows()),
+            TRAIL => constant(self.snapshot.trail().as_str()).to_array_of_size(rows.num_rows()),
+            name => match rows.column_by_name(name) {
                 Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
                 Some(array) => Ok(cast(array, field.data_type())?),
                 None => Ok(new_null_array(field.data_type(), rows.num_rows())),
-            }
+            },
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let arrays = arrays.collect::<Result<Vec<_>>>()?;

@@ -31,10 +31,10 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::union::UnionExec;
-use meshtrail_event::Family;
+use meshtrail_event::{Family, TrailName};
 use meshtrail_trail::manifest::SegmentFile;
 
-use crate::columns::{FAMILY, INDEX, StoredColumns, TIME};
+use crate::columns::{FAMILY, INDEX, StoredColumns, TIME, TRAIL};
 use crate::files::{FooterCache, SealedFile, SnapshotFiles};
 use crate::log::{LogBatchCache, LogRows};
 use crate::pruning;
@@ -109,20 +109,21 @@ impl fmt::Debug for StoredTable {
     }
 }
 
-fn family_field() -> Field {
-    Field::new(FAMILY, DataType::Utf8View, false)
+/// The columns of `stored` that no file has: each has one value for all rows of a file.
+fn constant_columns(stored: &StoredColumns) -> Vec<Arc<Field>> {
+    let names = [FAMILY, TRAIL].into_iter().filter(|&name| name != FAMILY || stored.has_family());
+    names.map(|name| Arc::new(Field::new(name, DataType::Utf8View, false))).collect()
 }
 
-pub(crate) fn family_value(family: Family) -> ScalarValue {
-    ScalarValue::Utf8View(Some(family.as_str().to_owned()))
+/// The value of such a column.
+pub(crate) fn constant(text: &str) -> ScalarValue {
+    ScalarValue::Utf8View(Some(text.to_owned()))
 }
 
 impl StoredTable {
     pub(crate) fn new(source: Arc<dyn Source>, caches: ReadCaches, stored: &'static StoredColumns) -> Self {
         let mut fields = stored.schema.fields().to_vec();
-        if stored.has_family() {
-            fields.push(Arc::new(family_field()));
-        }
+        fields.extend(constant_columns(stored));
         Self { source, caches, stored, schema: Arc::new(Schema::new(fields)) }
     }
 
@@ -139,11 +140,17 @@ impl StoredTable {
     ) -> Result<Vec<&'s SegmentFile>> {
         let files: Vec<&SegmentFile> =
             snapshot.files().rev().filter(|file| self.is_wanted(snapshot, file)).collect();
-        let keep = self.may_hold(state, &files, filters)?;
+        let keep = self.may_hold(state, snapshot.trail(), &files, filters)?;
         Ok(files.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
     }
 
-    fn may_hold(&self, state: &dyn Session, files: &[&SegmentFile], filters: &[Expr]) -> Result<Vec<bool>> {
+    fn may_hold(
+        &self,
+        state: &dyn Session,
+        trail: &TrailName,
+        files: &[&SegmentFile],
+        filters: &[Expr],
+    ) -> Result<Vec<bool>> {
         let Some(filter) = conjunction(filters.iter().cloned()).filter(|_| !files.is_empty()) else {
             return Ok(vec![true; files.len()]);
         };
@@ -152,7 +159,7 @@ impl StoredTable {
         let pruning = PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).try_build(filter);
         // A filter that can't be evaluated on bounds of files keeps all of them.
         pruning
-            .and_then(|pruning| pruning.prune(&ManifestStatistics(files)))
+            .and_then(|pruning| pruning.prune(&ManifestStatistics { trail, files }))
             .or_else(|_| Ok(vec![true; files.len()]))
     }
 
@@ -164,10 +171,8 @@ impl StoredTable {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut table = TableSchema::builder(self.stored.schema.clone());
-        if self.stored.has_family() {
-            table = table.with_table_partition_cols(vec![Arc::new(family_field())]);
-        }
+        let table = TableSchema::builder(self.stored.schema.clone())
+            .with_table_partition_cols(constant_columns(self.stored));
         let source = ParquetSource::new(table.build())
             .with_table_parquet_options(TableParquetOptions {
                 global: state.config_options().execution.parquet.clone(),
@@ -180,7 +185,7 @@ impl StoredTable {
         let groups = state.config().target_partitions().min(files.len()).max(1);
         let mut grouped = vec![Vec::new(); groups];
         for (number, file) in files.iter().enumerate() {
-            grouped[number % groups].push(self.partitioned_file(file));
+            grouped[number % groups].push(self.partitioned_file(snapshot.trail(), file));
         }
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
             .with_file_groups(grouped.into_iter().map(FileGroup::new).collect())
@@ -192,11 +197,14 @@ impl StoredTable {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    fn partitioned_file(&self, file: &SegmentFile) -> PartitionedFile {
-        let mut partitioned = PartitionedFile::new(file.path.clone(), file.bytes);
-        if self.stored.has_family() {
-            partitioned = partitioned.with_partition_values(vec![family_value(file.family)]);
-        }
+    fn partitioned_file(&self, trail: &TrailName, file: &SegmentFile) -> PartitionedFile {
+        let constants = constant_columns(self.stored);
+        let value = |field: &Arc<Field>| match field.name().as_str() {
+            FAMILY => constant(file.family.as_str()),
+            _ => constant(trail.as_str()),
+        };
+        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
+            .with_partition_values(constants.iter().map(value).collect());
         let statistics = statistics_of(&self.stored.schema, file.rows, Some(bounds(file)));
         partitioned
             .with_statistics(Arc::new(statistics))
@@ -258,12 +266,15 @@ fn statistics_of(schema: &Schema, rows: u64, bounds: Option<FileBounds>) -> Stat
     }
 }
 
-/// Bounds of files from the manifest, for pruning.
-struct ManifestStatistics<'a>(&'a [&'a SegmentFile]);
+/// Bounds of files of one trail from its manifest, for pruning.
+struct ManifestStatistics<'a> {
+    trail: &'a TrailName,
+    files: &'a [&'a SegmentFile],
+}
 
 impl ManifestStatistics<'_> {
     fn values(&self, column: &Column, of: impl Fn(FileBounds) -> (i64, i64)) -> Option<ArrayRef> {
-        let all = self.0.iter().map(|file| of(bounds(file)));
+        let all = self.files.iter().map(|file| of(bounds(file)));
         match column.name() {
             INDEX => Some(Arc::new(all.map(|(index, _)| index).collect::<Int64Array>())),
             TIME => {
@@ -271,8 +282,12 @@ impl ManifestStatistics<'_> {
                 Some(Arc::new(times.with_timezone("UTC")))
             }
             FAMILY => {
-                let families = self.0.iter().map(|file| Some(file.family.as_str()));
+                let families = self.files.iter().map(|file| Some(file.family.as_str()));
                 Some(Arc::new(families.collect::<StringViewArray>()))
+            }
+            TRAIL => {
+                let trails = self.files.iter().map(|_| Some(self.trail.as_str()));
+                Some(Arc::new(trails.collect::<StringViewArray>()))
             }
             _ => None,
         }
@@ -289,7 +304,7 @@ impl PruningStatistics for ManifestStatistics<'_> {
     }
 
     fn num_containers(&self) -> usize {
-        self.0.len()
+        self.files.len()
     }
 
     fn null_counts(&self, _column: &Column) -> Option<ArrayRef> {
@@ -311,7 +326,7 @@ impl PruningStatistics for ManifestStatistics<'_> {
         }
         // A version that did not know the kind yet stored it under `other`.
         let can = |family: &Family| *family == Family::Other || families.contains(family);
-        Some(self.0.iter().map(|file| (!can(&file.family)).then_some(false)).collect())
+        Some(self.files.iter().map(|file| (!can(&file.family)).then_some(false)).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meshtrail_event::Family;
+use meshtrail_event::{Family, TrailName};
 use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_trail::{Snapshot, Trail};
 use meshtrail_worker::QueryError;
@@ -25,6 +25,8 @@ pub trait Source: Send + Sync + 'static {
 
 /// The state of a trail at one moment.
 pub trait SourceSnapshot: Send + Sync + 'static {
+    /// The trail's name.
+    fn trail(&self) -> &TrailName;
     /// The index of the first event that retention has left.
     fn first(&self) -> u64;
     /// The index after the last event in a sealed file.
@@ -56,6 +58,10 @@ impl Source for Trail {
 struct LocalSnapshot(Snapshot);
 
 impl SourceSnapshot for LocalSnapshot {
+    fn trail(&self) -> &TrailName {
+        self.0.trail()
+    }
+
     fn first(&self) -> u64 {
         self.0.first()
     }

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
 use datafusion::physical_plan::ExecutionPlan;
 use meshtrail_event::{ColumnType, Family};
 
-use crate::columns::{FAMILY, INDEX, StoredColumns, TIME};
+use crate::columns::{FAMILY, INDEX, StoredColumns, TIME, TRAIL};
 use crate::functions::{self, ACTOR, DEVICE, TARGET};
 use crate::scan::{ReadCaches, StoredTable};
 use crate::source::Source;
@@ -26,8 +26,8 @@ use crate::source::Source;
 pub(crate) const EVENT: &str = "event";
 
 /// Columns that come first, in this order.
-const FIRST: [&str; 10] =
-    [INDEX, TIME, "kind", "actor", "device", "target", "outcome", "session", "id", "received"];
+const FIRST: [&str; 11] =
+    [INDEX, TRAIL, TIME, "kind", "actor", "device", "target", "outcome", "session", "id", "received"];
 
 /// Tables by name.
 pub(crate) struct Tables(BTreeMap<String, Arc<dyn TableProvider>>);
@@ -139,11 +139,11 @@ fn event_table(rows: Arc<StoredTable>) -> Result<LogicalPlan> {
             })
         })
     };
-    let stored: Vec<String> =
-        schema.fields().iter().map(|field| field.name().clone()).filter(|name| name != FAMILY).collect();
+    let names = schema.fields().iter().map(|field| field.name().clone());
+    let stored: Vec<String> = names.filter(|name| name != FAMILY && name != TRAIL).collect();
     let mut shown: Vec<(String, Expr)> =
         labels().into_iter().map(|(name, expr)| (name.to_owned(), expr)).collect();
-    shown.push((FAMILY.to_owned(), ident(FAMILY)));
+    shown.extend([FAMILY, TRAIL].map(|name| (name.to_owned(), ident(name))));
     for field in schema.fields().iter().filter(|field| field.name() == INDEX || common(field.name())) {
         shown.push((field.name().clone(), display_column(field.name(), field.data_type())));
     }

@@ -28,7 +28,7 @@ const SEAL_NEVER: Duration = Duration::from_secs(3600);
 
 struct Fixture {
     #[expect(dead_code, reason = "removed when it is dropped")]
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     trail: Trail,
     engine: Engine,
     sequence: u64,
@@ -37,14 +37,23 @@ struct Fixture {
 impl Fixture {
     /// A trail that seals events at the age `segment_age`.
     async fn new(segment_age: Duration, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(&Arc::new(tempfile::tempdir().unwrap()), "main", segment_age, limits).await
+    }
+
+    /// A trail of this name; trails in one folder share a store.
+    async fn in_folder(
+        folder: &Arc<tempfile::TempDir>,
+        name: &str,
+        segment_age: Duration,
+        limits: Limits,
+    ) -> Self {
         let location = StoreLocation::Folder(folder.path().join("store"));
         let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-        let mut config = TrailConfig::new("main");
+        let mut config = TrailConfig::new(name);
         config.segment_age = segment_age;
-        let trail = Trail::open(store, &folder.path().join("local"), config).await.unwrap();
+        let trail = Trail::open(store, &folder.path().join(name), config).await.unwrap();
         let engine = Engine::new(trail.clone(), limits).unwrap();
-        Self { folder, trail, engine, sequence: 0 }
+        Self { folder: folder.clone(), trail, engine, sequence: 0 }
     }
 
     fn event(&mut self, draft: Draft) -> Event {
@@ -372,6 +381,58 @@ async fn names_put_together_and_either_or_skip_files_too() {
         let line = fixture.scan_line(&format!("select index from flow where {filter}")).await;
         assert_eq!(line.matches(".parquet").count(), 6, "{filter}: {line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_names_the_trail_in_files_and_in_the_log() {
+    for segment_age in [SEAL_AT_ONCE, SEAL_NEVER] {
+        let mut fixture = Fixture::new(segment_age, Limits::default()).await;
+        fixture.add_sessions(10).await;
+        if segment_age == SEAL_AT_ONCE {
+            fixture.wait_until_sealed(fixture.sequence).await;
+        }
+        for table in ["event", "flow", "session", "ssh_session"] {
+            let trails = fixture.rows(&format!("select trail, count(*) from {table} group by 1")).await;
+            let expected = if table == "event" { "20" } else { "10" };
+            assert_eq!(trails, [["main", expected]], "{table}");
+            let elsewhere = format!("select count(*) from {table} where trail = 'edge'");
+            assert_eq!(fixture.number(&elsewhere).await, 0, "{table}");
+            let anyhow =
+                format!("select count(*) from {table} where trail = 'main' or actor_login = 'nobody'");
+            assert_eq!(fixture.number(&anyhow).await.to_string(), expected, "{table}");
+        }
+        assert_eq!(fixture.number("select count(*) from other where trail is null").await, 0);
+        let leaf = fixture.rows("select leaf from event where trail = 'main' and index = 7").await;
+        assert_eq!(leaf[0][0].as_bytes(), &fixture.trail.leaf(7).await.unwrap()[..]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_trail_of_a_store_has_its_own_name_in_its_rows() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut trails = Vec::new();
+    for (name, count) in [("main", 3), ("edge-fra", 5)] {
+        let mut fixture = Fixture::in_folder(&folder, name, SEAL_AT_ONCE, Limits::default()).await;
+        fixture.add_sessions(count).await;
+        fixture.wait_until_sealed(fixture.sequence).await;
+        trails.push((name, count, fixture));
+    }
+    for (name, count, fixture) in trails {
+        let rows = fixture.rows("select trail, count(*), max(index) from event group by 1").await;
+        assert_eq!(rows, [[name.to_owned(), (2 * count).to_string(), (2 * count - 1).to_string()]]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_on_another_trail_reads_no_file() {
+    let fixture = Fixture::with_equal_bounds(4).await;
+    let files = async |filter: &str| {
+        let line = fixture.scan_line(&format!("select index from event where {filter}")).await;
+        line.matches(".parquet").count()
+    };
+    assert_eq!(files("trail = 'edge'").await, 0);
+    assert_eq!(files("trail in ('edge', 'fra')").await, 0);
+    assert_eq!(files("trail = 'main' and family = 'flow'").await, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

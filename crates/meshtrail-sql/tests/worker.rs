@@ -108,6 +108,7 @@ async fn a_worker_answers_as_the_engine_does_up_to_the_last_acknowledged_event()
         "select \"index\", time, kind, id from event order by \"index\" desc limit 700",
         "select leaf from event where \"index\" in (0, 499, 500, 1234) order by \"index\"",
         "select kind, count(*), min(time), max(time) from login group by kind",
+        "select trail, \"index\" from ssh_login where trail = 'main' order by \"index\" desc limit 700",
     ] {
         fixture.append(617).await;
         assert_eq!(fixture.ask(sql).await.unwrap(), fixture.expected(sql).await, "{sql}");

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use meshtrail_api::changes::{ChangeEventView, ChangeView};
 use meshtrail_change::corroborate::{self, CorroboratedChange};
 use meshtrail_change::severity::{Severity, severity};
-use meshtrail_event::{Change, Event, Family, Timestamp};
+use meshtrail_event::{Change, Event, Family, Position, Timestamp, TrailName};
 use meshtrail_query::Filter;
 use meshtrail_trail::{ReadError, Scan, Trail};
 
@@ -93,6 +93,7 @@ struct Row {
 struct EventsRead {
     rows: Vec<Row>,
     events: Vec<Event>,
+    trail: TrailName,
     /// The time from which on they were read, if there are more than [`MAX_EVENTS`].
     read_since: Option<Timestamp>,
 }
@@ -101,7 +102,8 @@ async fn read_events(trail: &Trail, since: Timestamp, until: Timestamp) -> Resul
     let times = (since.before(CORROBORATION_MARGIN), until.after(CORROBORATION_MARGIN));
     let scan = Scan { families: vec![Family::Config], times: Some(times), ..Scan::newest(0..trail.size()) };
     let mut scanned = pin!(trail.scan(scan));
-    let mut read = EventsRead { rows: Vec::new(), events: Vec::new(), read_since: None };
+    let mut read =
+        EventsRead { rows: Vec::new(), events: Vec::new(), trail: trail.name().clone(), read_since: None };
     while let Some((index, leaf)) = scanned.try_next().await? {
         let Ok(event) = Event::from_json(&leaf) else { continue };
         if corroborate::change(&event).is_none() || event.time < times.0 || event.time > times.1 {
@@ -153,10 +155,12 @@ impl EventsRead {
     fn event_view(&self, place: usize) -> ChangeEventView {
         let event = &self.events[place];
         let change = corroborate::change(event);
+        let position = Position { trail: self.trail.clone(), index: self.rows[place].index };
         ChangeEventView {
             origin: change.and_then(|change| change.origin.clone()),
             event: event.id.to_string(),
-            index: self.rows[place].index,
+            index: position.index,
+            position,
             time: event.time,
             kind: event.kind.to_string(),
             summary: change.and_then(|change| change.summary.clone()).unwrap_or_default(),

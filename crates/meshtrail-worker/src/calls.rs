@@ -133,6 +133,7 @@ impl CallHandler {
         // The sources in a file are the largest part of its entry, and SQL does not use them.
         let files =
             files.map(|file| meshtrail_trail::manifest::SegmentFile { sources: None, ..file }).collect();
+        let trail = snapshot.trail().clone();
         let (first, sealed, end) = (snapshot.first(), snapshot.sealed(), snapshot.end());
         let mut snapshots = self.snapshots();
         if snapshots.by_number.len() >= MAX_SNAPSHOTS {
@@ -144,7 +145,7 @@ impl CallHandler {
         snapshots.next += 1;
         let name = snapshots.next;
         snapshots.by_number.insert(name, snapshot);
-        Ok(Reply::Snapshot { snapshot: name, first, sealed, end, files }.into())
+        Ok(Reply::Snapshot { snapshot: name, trail, first, sealed, end, files }.into())
     }
 
     fn find_snapshot(&self, snapshot: u64) -> Result<Snapshot, QueryError> {

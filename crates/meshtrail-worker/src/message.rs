@@ -6,14 +6,14 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use meshtrail_event::Family;
+use meshtrail_event::{Family, TrailName};
 use meshtrail_trail::manifest::SegmentFile;
 use serde::{Deserialize, Serialize};
 
 use crate::query::{Budget, Format, QueryError};
 
 /// The version that both programs must share; a worker reports it in its first message.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
 
 /// The limits of a worker, passed at its start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -178,6 +178,8 @@ pub enum Reply {
     Snapshot {
         /// Its number until it is released.
         snapshot: u64,
+        /// The trail's name.
+        trail: TrailName,
         /// The index of the first event that retention has left.
         first: u64,
         /// The index after the last event in a sealed file.

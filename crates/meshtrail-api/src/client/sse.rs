@@ -1,11 +1,13 @@
 //! Server-sent events.
 
+use meshtrail_event::RelativePosition;
+
 /// The lines since the last blank line of a stream of server-sent events.
 #[derive(Debug, Default)]
 pub struct SseFrame {
     kind: String,
     data: Option<String>,
-    id: Option<u64>,
+    id: Option<RelativePosition>,
 }
 
 /// One server-sent event.
@@ -35,9 +37,9 @@ impl SseFrame {
         None
     }
 
-    /// The id of the last event that had one: its index in the trail.
-    pub fn last_id(&self) -> Option<u64> {
-        self.id
+    /// The id of the last event that had one: its position in the trail.
+    pub fn last_id(&self) -> Option<&RelativePosition> {
+        self.id.as_ref()
     }
 }
 
@@ -48,11 +50,20 @@ mod tests {
     #[test]
     fn a_frame_is_whole_at_its_blank_line() {
         let mut frame = SseFrame::default();
-        let lines =
-            ["id: 7", "data: {\"a\":1}", "", ": still there", "", "event: at", "id: 9", "data: 9", ""];
+        let lines = [
+            "id: 7",
+            "data: {\"a\":1}",
+            "",
+            ": still there",
+            "",
+            "event: at",
+            "id: main:9",
+            "data: main:9",
+            "",
+        ];
         let taken: Vec<_> = lines.iter().filter_map(|text| frame.push_line(text)).collect();
         let of = |kind: &str, data: &str| SseEvent { kind: kind.to_owned(), data: data.to_owned() };
-        assert_eq!(taken, [of("", "{\"a\":1}"), of("at", "9")]);
-        assert_eq!(frame.last_id(), Some(9));
+        assert_eq!(taken, [of("", "{\"a\":1}"), of("at", "main:9")]);
+        assert_eq!(frame.last_id().map(ToString::to_string).as_deref(), Some("main:9"));
     }
 }

@@ -91,7 +91,7 @@ impl Sources {
         {
             left -= 1;
             if let Ok(event) = Event::from_json(&leaf)
-                && is_shown(&event.id, trail.name())
+                && is_shown(&event.id, trail.name().as_str())
             {
                 self.record_stored_event(&event);
             }

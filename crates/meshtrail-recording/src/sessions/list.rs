@@ -5,11 +5,11 @@
 //! - The moment is a size of the trail, read together with the sessions in memory. A session whose terminal event is
 //!   below that size belongs to the second part, every other session to the first.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
-use meshtrail_event::{Event, SessionId, Timestamp};
+use meshtrail_event::{Event, Position, RelativePosition, SessionId, Timestamp, TrailName, UnknownTrail};
 
 use super::{LiveSession, ReadError, Recordings, byte_source::ByteSource, number_of};
 use crate::{
@@ -43,32 +43,45 @@ pub enum Cursor {
     Below(u64),
 }
 
-/// A text is no cursor.
+/// Why a text is not a cursor of this trail's list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cursor: expected one that a list of sessions gave")]
-pub struct CursorError;
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsealed { below, moment } => {
-                write!(f, "live-{below}-{}-{}", moment.size, moment.time.as_nanos())
-            }
-            Self::Below(index) => write!(f, "{index}"),
-        }
-    }
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CursorError {
+    #[error("cursor: expected one that a list of sessions gave")]
+    Text,
+    #[error(transparent)]
+    Trail(UnknownTrail),
 }
 
-impl FromStr for Cursor {
-    type Err = CursorError;
+impl Cursor {
+    /// Its text as a cursor of `trail`: the position, or `live-`, the number, the moment's position and its time.
+    pub fn write(self, trail: &TrailName) -> String {
+        let position = |index| Position { trail: trail.clone(), index };
+        match self {
+            Self::Unsealed { below, moment } => {
+                format!("live-{below}-{}-{}", position(moment.size), moment.time.as_nanos())
+            }
+            Self::Below(index) => position(index).to_string(),
+        }
+    }
 
-    fn from_str(text: &str) -> Result<Self, CursorError> {
-        let number = |text: &str| text.parse().map_err(|_| CursorError);
-        let Some(rest) = text.strip_prefix("live-") else { return Ok(Self::Below(number(text)?)) };
-        let parts: Vec<&str> = rest.splitn(3, '-').collect();
-        let [below, size, time] = parts[..] else { return Err(CursorError) };
-        let time = Timestamp::from_nanos(time.parse().map_err(|_| CursorError)?);
-        Ok(Self::Unsealed { below: number(below)?, moment: ListMoment { size: number(size)?, time } })
+    /// The cursor of this text, which must be one of `trail`. A bare index in place of a position is in `trail`.
+    pub fn read(text: &str, trail: &TrailName) -> Result<Self, CursorError> {
+        let index = |position: RelativePosition| position.index_in(trail).map_err(CursorError::Trail);
+        // First, since a trail's name may begin with `live-`.
+        if let Ok(position) = text.parse() {
+            return Ok(Self::Below(index(position)?));
+        }
+        let rest = text.strip_prefix("live-").ok_or(CursorError::Text)?;
+        let (below, moment) = rest.split_once('-').ok_or(CursorError::Text)?;
+        // A trail's name may have a `-` itself; what follows the position begins after its index.
+        let after_trail = moment.find(':').unwrap_or(0);
+        let end = moment[after_trail..].find('-').ok_or(CursorError::Text)? + after_trail;
+        let size = index(moment[..end].parse().map_err(|_| CursorError::Text)?)?;
+        let time = &moment[end + 1..];
+        let below = below.parse().map_err(|_| CursorError::Text)?;
+        let time = Timestamp::from_nanos(time.parse().map_err(|_| CursorError::Text)?);
+        Ok(Self::Unsealed { below, moment: ListMoment { size, time } })
     }
 }
 

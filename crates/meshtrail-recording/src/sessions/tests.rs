@@ -398,7 +398,7 @@ async fn sessions_are_listed_live_first_then_newest_first_in_pages() {
         let page = recorder.recordings.sessions(cursor, 2, |_| true).await.unwrap();
         listed_sessions.extend(page.sessions);
         let Some(next) = page.next else { break };
-        cursor = Some(next.to_string().parse().unwrap());
+        cursor = Some(through_text(next));
     }
     let states: Vec<SessionState> = listed_sessions.iter().map(|session| session.state).collect();
     assert_eq!(states[0], SessionState::Live);
@@ -442,8 +442,14 @@ fn listed(page: &SessionsPage) -> Vec<(u64, SessionState)> {
 
 /// The page after `page`, by a cursor that went through its text.
 async fn page_after(recordings: &Recordings, page: &SessionsPage) -> SessionsPage {
-    let cursor = page.next.expect("there is a next page").to_string().parse().unwrap();
+    let cursor = through_text(page.next.expect("there is a next page"));
     recordings.sessions(Some(cursor), 1, |_| true).await.unwrap()
+}
+
+/// The cursor that is read from the text of `cursor`.
+fn through_text(cursor: Cursor) -> Cursor {
+    let trail = "main".parse().unwrap();
+    Cursor::read(&cursor.write(&trail), &trail).unwrap()
 }
 
 #[tokio::test]
@@ -537,7 +543,25 @@ async fn a_list_goes_on_after_a_restart_that_sealed_what_was_live() {
 #[test]
 fn a_cursor_that_no_list_gave_is_refused() {
     for text in ["", "live-", "live-1", "live-1-2", "live-1-2-x", "live--1-2-3", "1-2", "-1"] {
-        assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        assert_eq!(Cursor::read(text, &"main".parse().unwrap()), Err(CursorError::Text), "{text}");
+    }
+}
+
+#[test]
+fn a_cursor_names_its_trail_and_one_without_is_of_the_own() {
+    let moment = ListMoment { size: 17, time: Timestamp::from_nanos(123) };
+    for trail in ["edge-fra", "live-5", "live-5-6-7"] {
+        let name = trail.parse().unwrap();
+        for (cursor, text, before) in [
+            (Cursor::Below(17), format!("{trail}:17"), "17"),
+            (Cursor::Unsealed { below: 5, moment }, format!("live-5-{trail}:17-123"), "live-5-17-123"),
+        ] {
+            assert_eq!(cursor.write(&name), text);
+            assert_eq!(Cursor::read(&text, &name), Ok(cursor), "{text}");
+            assert_eq!(Cursor::read(before, &name), Ok(cursor), "as it was written before: {before}");
+            let error = Cursor::read(&text, &"main".parse().unwrap()).unwrap_err();
+            assert!(error.to_string().contains(&format!("no trail {trail} here")), "{error}");
+        }
     }
 }
 

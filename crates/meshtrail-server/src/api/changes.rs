@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use meshtrail_api::changes::{self as view, ChangesPage, ChangesQuery};
 use meshtrail_change::severity::Severity;
-use meshtrail_event::Timestamp;
+use meshtrail_event::{RelativePosition, Timestamp, TrailName};
 use meshtrail_query::instant;
 use meshtrail_trail::Trail;
 use meshtrail_views::changes::{ChangePosition, ChangesSelection, list_changes};
 
 use super::events::{check_limit, parse_filter, unreadable};
 use crate::cursor;
-use crate::extract::{ValidQuery, parse_field};
+use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
 
 /// The default number of changes on a page.
@@ -43,8 +43,8 @@ pub(crate) async fn page(trail: &Trail, query: &ChangesQuery) -> Result<ChangesP
     let (filter, limit) = (parse_filter(query.q.as_deref())?, check_limit(query.limit, PAGE, MAX_PAGE)?);
     let question = format!("changes {:?} {:?} {:?} {filter}", query.since, query.until, query.severity);
     let severity = query.severity.as_ref().map(parse_severity).transpose()?;
-    let after =
-        query.cursor.as_deref().map(|text| parse_position(&cursor::read(&question, text)?)).transpose()?;
+    let read = |text: &str| parse_position(&cursor::read(&question, text)?, trail.name());
+    let after = query.cursor.as_deref().map(read).transpose()?;
     let selection = ChangesSelection {
         since: since.unwrap_or_else(|| now.before(DEFAULT_SPAN)),
         until: until.unwrap_or(Timestamp::from_nanos(i64::MAX)),
@@ -55,7 +55,7 @@ pub(crate) async fn page(trail: &Trail, query: &ChangesQuery) -> Result<ChangesP
         with_diff: query.diff,
     };
     let list = list_changes(trail, &selection).await.map_err(|error| unreadable(&error))?;
-    let next = list.next.map(|next| cursor::write(&question, &position_text(next)));
+    let next = list.next.map(|next| cursor::write(&question, &position_text(next, trail)));
     Ok(ChangesPage { changes: list.changes, next, read_since: list.read_since })
 }
 
@@ -79,13 +79,14 @@ fn parse_severity(severity: &view::Severity) -> Result<Severity, Problem> {
 }
 
 /// A position as it stands in a cursor.
-fn position_text(position: ChangePosition) -> String {
-    format!("{} {}", position.time.as_nanos(), position.index)
+fn position_text(position: ChangePosition, trail: &Trail) -> String {
+    format!("{} {}", position.time.as_nanos(), trail.position(position.index))
 }
 
 /// Parses the position where the last page ended.
-fn parse_position(text: &str) -> Result<ChangePosition, Problem> {
-    let (nanos, index) = text.split_once(' ').unwrap_or_default();
+fn parse_position(text: &str, own: &TrailName) -> Result<ChangePosition, Problem> {
+    let (nanos, position) = text.split_once(' ').unwrap_or_default();
     let time = Timestamp::from_nanos(parse_field("cursor", nanos)?);
-    Ok(ChangePosition { time, index: parse_field("cursor", index)? })
+    let position: RelativePosition = parse_field("cursor", position)?;
+    Ok(ChangePosition { time, index: own_index("cursor", &position, own)? })
 }

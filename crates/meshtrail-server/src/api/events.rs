@@ -58,6 +58,7 @@ pub(crate) async fn list(
     let mut answer = EventsAnswer {
         events: Vec::new(),
         indexes: Vec::new(),
+        positions: Vec::new(),
         learned: late_identities(&late, &page.rows),
         next: page.next,
     };
@@ -68,6 +69,7 @@ pub(crate) async fn list(
         })?;
         answer.events.push(leaf);
         answer.indexes.push(index);
+        answer.positions.push(trail.position(index));
     }
     Ok(Json(answer))
 }
@@ -120,11 +122,12 @@ pub(crate) fn check_limit(requested: Option<usize>, default: usize, max: usize) 
 pub(crate) async fn show(State(trail): State<Trail>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id: EventId = parse_field("id", &id)?;
     let (index, leaf) = leaf(&trail, &id).await?;
-    let index = index.to_string();
+    let (index, position) = (index.to_string(), trail.position(index).to_string());
     Ok((
         [
             (header::CONTENT_TYPE, "application/json"),
             (header::HeaderName::from_static("meshtrail-index"), &index),
+            (header::HeaderName::from_static("meshtrail-position"), &position),
         ],
         leaf,
     )
@@ -200,7 +203,11 @@ pub(crate) async fn page(
     let order = query.order.unwrap_or_default();
     let question = format!("events {order:?} {filter}");
     let start = match &query.cursor {
-        Some(text) => Start::After(parse_field("cursor", &cursor::read(&question, text)?)?),
+        Some(text) => {
+            let text = cursor::read(&question, text)?;
+            let cursor = meshtrail_query::Cursor::read(&text, trail.name());
+            Start::After(cursor.map_err(|error| Problem::bad_request("cursor", error.to_string()))?)
+        }
         None => Start::Fresh(match order {
             Order::Newest => meshtrail_query::Order::Newest,
             Order::Oldest => meshtrail_query::Order::Oldest,
@@ -210,6 +217,6 @@ pub(crate) async fn page(
     let page = meshtrail_query::query_with(trail, &filter, &ask, late.knowledge())
         .await
         .map_err(|error| unreadable(&error))?;
-    let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
+    let next = page.next.map(|next| cursor::write(&question, &next.write(trail.name())));
     Ok(EventsPage { rows: page.items, next })
 }

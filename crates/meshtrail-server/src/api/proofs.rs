@@ -11,7 +11,7 @@ use meshtrail_trail::store::GetError;
 use meshtrail_trail::tree::{Bundle, TileId};
 use meshtrail_trail::{ProofError, ReadError, SignedCheckpoint, Trail};
 
-use crate::extract::{ValidQuery, parse_field};
+use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
 
 /// The newest signed head of the trail; as the note alone with `Accept: text/plain`.
@@ -68,6 +68,7 @@ pub(crate) async fn proof(
     State(trail): State<Trail>,
     ValidQuery(query): ValidQuery<ProofQuery>,
 ) -> Result<Json<ProofAnswer>, Problem> {
+    let own = trail.name();
     match query {
         ProofQuery { event: Some(id), index: None, size, from: None, to: None } => {
             let id = parse_field::<EventId>("event", &id)?;
@@ -76,10 +77,12 @@ pub(crate) async fn proof(
             Ok(Json(ProofAnswer::Inclusion(inclusion(&trail, index, Some(id), size, head).await?)))
         }
         ProofQuery { event: None, index: Some(index), size, from: None, to: None } => {
+            let index = own_index("index", &index, own)?;
             let head = checkpoint_covering(&trail, index, size).await?;
             Ok(Json(ProofAnswer::Inclusion(inclusion(&trail, index, None, size, head).await?)))
         }
         ProofQuery { event: None, index: None, size: None, from: Some(from), to } => {
+            let from = own_index("from", &from, own)?;
             let head = newest_checkpoint(&trail).await?;
             Ok(Json(ProofAnswer::Consistency(consistency(&trail, from, to, head).await?)))
         }
@@ -118,6 +121,7 @@ async fn inclusion(
         of_type: "inclusion".to_owned(),
         event_id: id.to_string(),
         index,
+        position: trail.position(index),
         leaf_hash: proof.leaf_hash.to_string(),
         size,
         root: proof.root.to_string(),

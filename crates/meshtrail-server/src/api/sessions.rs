@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use meshtrail_api::sessions::{self as view, SessionsPage, SessionsQuery};
 use meshtrail_event::text::visible;
-use meshtrail_event::{Detail, Draft, EventId, Kind, SessionFacts, SessionId};
+use meshtrail_event::{Detail, Draft, EventId, Kind, SessionFacts, SessionId, TrailName};
 use meshtrail_recording::{Cursor, KillError, ReadError, Recordings, Session, SessionKind, SessionState};
+use meshtrail_trail::Trail;
 
 use crate::auth::Caller;
 use crate::cursor;
@@ -79,10 +80,11 @@ pub(crate) struct SessionList {
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionsQuery),
     responses((status = 200, body = SessionsPage)))]
 pub(crate) async fn list(
+    State(trail): State<Trail>,
     State(recordings): State<Recordings>,
     ValidQuery(query): ValidQuery<SessionsQuery>,
 ) -> Result<Json<SessionsPage>, Problem> {
-    let SessionList { sessions, next } = page(&recordings, &query).await?;
+    let SessionList { sessions, next } = page(trail.name(), &recordings, &query).await?;
     Ok(Json(SessionsPage { sessions: sessions.into_iter().map(session_view).collect(), next }))
 }
 
@@ -139,21 +141,28 @@ fn session_view(session: Session) -> view::Session {
 }
 
 /// A page of sessions, for the console and the API.
-pub(crate) async fn page(recordings: &Recordings, query: &SessionsQuery) -> Result<SessionList, Problem> {
+pub(crate) async fn page(
+    trail: &TrailName,
+    recordings: &Recordings,
+    query: &SessionsQuery,
+) -> Result<SessionList, Problem> {
     let filter = super::events::parse_filter(query.q.as_deref())?;
     let limit = super::events::check_limit(query.limit, PAGE, MAX_PAGE)?;
     let wanted = query.state.as_deref().map(parse_state).transpose()?;
     let question = format!("sessions {wanted:?} {filter}");
     let start: Option<Cursor> = match &query.cursor {
         None => None,
-        Some(text) => Some(parse_field("cursor", &cursor::read(&question, text)?)?),
+        Some(text) => {
+            let cursor = Cursor::read(&cursor::read(&question, text)?, trail);
+            Some(cursor.map_err(|error| Problem::bad_request("cursor", error.to_string()))?)
+        }
     };
     let matches = |session: &Session| {
         wanted.is_none_or(|wanted| session.state == wanted)
             && (filter.is_everything() || filter.matches(&as_leaf(session)))
     };
     let page = recordings.sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
-    let next = page.next.map(|next| cursor::write(&question, &next.to_string()));
+    let next = page.next.map(|next| cursor::write(&question, &next.write(trail)));
     Ok(SessionList { sessions: page.sessions, next })
 }
 

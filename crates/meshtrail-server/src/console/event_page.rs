@@ -1,7 +1,7 @@
 //! The page of one event: its sentence, every member, its exact bytes, and its proof.
 
 use maud::{Markup, html};
-use meshtrail_event::{Json, Timestamp, text};
+use meshtrail_event::{Json, Position, Timestamp, text};
 use serde_json::Value;
 
 use super::events_page::outcome_word;
@@ -67,20 +67,21 @@ impl EventPage<'_> {
 
     /// Links to the previous and the next event of the trail.
     fn steps(&self) -> Markup {
-        let at = |index: u64| format!("/events/at/{index}");
+        let Position { trail, index } = &self.view.position;
+        let at = |index: u64| format!("/events/at/{trail}:{index}");
         html! {
             span.steps {
-                @if let Some(before) = self.view.index.checked_sub(1) { a href=(at(before)) data-earlier { "earlier" } }
-                @if self.view.index + 1 < self.size { " " a href=(at(self.view.index + 1)) data-later { "later" } }
+                @if let Some(before) = index.checked_sub(1) { a href=(at(before)) data-earlier { "earlier" } }
+                @if index + 1 < self.size { " " a href=(at(index + 1)) data-later { "later" } }
             }
         }
     }
 
     fn proof(&self) -> Markup {
-        let id = self.view.event.id.to_string();
+        let (id, index) = (self.view.event.id.to_string(), self.view.position.index);
         html! {
-            section.proof data-proof="event" data-event=(id) data-index=(self.view.index) data-open {
-                p.head { b { "Not checked yet" } span { "said to stand in the trail at index " (format::count(self.view.index)) } }
+            section.proof data-proof="event" data-event=(id) data-index=(index) data-open {
+                p.head { b { "Not checked yet" } span { "said to stand in the trail at index " (format::count(index)) } }
                 (verify_hint(&id))
             }
         }

@@ -130,15 +130,15 @@ impl EventsPage<'_> {
     fn row(&self, each: &EventView) -> Markup {
         let event = each.best_known();
         let id = event.id.to_string();
-        let kind = event.kind.as_str();
+        let (kind, index) = (event.kind.as_str(), each.position.index);
         html! {
-            tr id={ "e" (each.index) } data-row {
+            tr id={ "e" (index) } data-position=(each.position.to_string()) data-row {
                 td.at-time { (format::exact_clock(event.time, self.now)) }
                 td.at-kind { (self.filter.value_links("kind", kind, &html! { code.q { (format::clipped(kind, 28)) } })) }
                 td.at-who { (event_actor(event, self.filter)) (late_identity_note(each)) }
                 td.at-what { a.open href=(under("/events", &id)) { (sentence(event)) } }
                 td.at-outcome { (self.outcome(&event.outcome)) }
-                td.at-index.r.n { (each.index) }
+                td.at-index.r.n { (index) }
             }
         }
     }

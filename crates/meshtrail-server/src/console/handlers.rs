@@ -11,7 +11,7 @@ use maud::Markup;
 use meshtrail_api::counts::By;
 use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_api::sessions::SessionsQuery;
-use meshtrail_event::{Event, EventId, SessionId, Timestamp};
+use meshtrail_event::{Event, EventId, RelativePosition, SessionId, Timestamp};
 use meshtrail_query::{Filter, term};
 use serde::Deserialize;
 
@@ -100,7 +100,7 @@ pub(crate) async fn sessions(
             limit: Some(ROWS),
             cursor: none_if_blank(&parameters.cursor),
         };
-        let page = sessions::page(state.recordings(), &query).await?;
+        let page = sessions::page(state.trail().name(), state.recordings(), &query).await?;
         next = page.next;
         for session in page.sessions {
             list.push(with_index(&state, SessionView::from(session)).await?);
@@ -210,12 +210,14 @@ pub(crate) async fn event(
     frame.respond(&state, &caller, StatusCode::OK, now, &content).await
 }
 
-/// Redirects to the page of the event at an index.
+/// Redirects to the page of the event at a position.
 pub(crate) async fn event_at(
     State(state): State<AppState>,
     Path(index): Path<String>,
 ) -> Result<Redirect, Problem> {
-    let index: u64 = parse_field("index", &index)?;
+    let position: RelativePosition = parse_field("index", &index)?;
+    let own = state.trail().name();
+    let index = position.index_in(own).map_err(|error| Problem::not_found(error.to_string()).at("index"))?;
     let leaf = events::leaf_at(state.trail(), index).await?;
     Ok(Redirect::to(&under("/events", &event_view(&state, index, &leaf)?.event.id.to_string())))
 }
@@ -235,7 +237,7 @@ fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Pr
         .apply_to(leaf.as_bytes())
         .and_then(|leaf| Event::from_json(&leaf).ok())
         .map(Box::new);
-    Ok(EventView { index, event, best_known, leaf })
+    Ok(EventView { position: state.trail().position(index), event, best_known, leaf })
 }
 
 impl From<&Caller> for PageViewer {

@@ -305,7 +305,7 @@ pub(super) fn look_back(requested: &str, now: Timestamp) -> (&'static str, Times
 
 async fn newest_sessions(state: &AppState, q: &str) -> Result<Vec<SessionView>, Problem> {
     let query = SessionsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..SessionsQuery::default() };
-    let page = sessions::page(state.recordings(), &query).await?;
+    let page = sessions::page(state.trail().name(), state.recordings(), &query).await?;
     Ok(page.sessions.into_iter().map(SessionView::from).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshtrail_event::{Actor, Event, EventId, Identity, SessionId, Target, Timestamp};
+use meshtrail_event::{Actor, Event, EventId, Identity, Position, SessionId, Target, Timestamp};
 use meshtrail_recording::{Session, SessionState};
 
 /// The status of a session.
@@ -64,10 +64,10 @@ impl SessionView {
     }
 }
 
-/// An event and its index in the trail.
+/// An event and its place in the trail.
 #[derive(Debug, Clone)]
 pub(crate) struct EventView {
-    pub(crate) index: u64,
+    pub(crate) position: Position,
     pub(crate) event: Event,
     /// The event with its late identity, where there is one.
     pub(crate) best_known: Option<Box<Event>>,

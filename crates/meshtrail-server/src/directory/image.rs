@@ -90,7 +90,7 @@ impl DirectoryImage {
         if !is_signed || header.sha256 != hex::encode(Sha256::digest(image)) {
             return Err(LoadError::Signature);
         }
-        let is_of_trail = header.version == VERSION && header.trail == trail.name();
+        let is_of_trail = header.version == VERSION && header.trail == trail.name().as_str();
         if !is_of_trail || header.first != self.first || header.end > trail.size() {
             return Err(LoadError::Other);
         }
@@ -108,7 +108,7 @@ impl DirectoryImage {
         let image = history.image();
         let sha256 = hex::encode(Sha256::digest(&image));
         let header =
-            Header { version: VERSION, trail: trail.name().to_owned(), first: self.first, end, sha256 };
+            Header { version: VERSION, trail: trail.name().to_string(), first: self.first, end, sha256 };
         let Some(signature) = trail.sign_derived(&bytes_of(&header)) else { return };
         let mut file = bytes_of(&SignedHeader { header, signature });
         file.push(b'\n');

@@ -161,7 +161,7 @@ class Tail {
   }
 
   open() {
-    const last = this.table.querySelector("tbody tr[id]")?.id.slice(1);
+    const last = this.table.querySelector("tbody tr[id]")?.dataset.position;
     const q = new URLSearchParams(location.search).get("q") ?? "";
     const parameters = new URLSearchParams({ q, ...(last ? { after: last } : {}) });
     const stream = new EventSource(`/api/v1/events/follow?${parameters}`);

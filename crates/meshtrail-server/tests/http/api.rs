@@ -1,6 +1,6 @@
 //! The API over a real listener: authorisation, problems, pages, and exact leaves.
 
-use crate::test_server::{TestServer, json, login};
+use crate::test_server::{TestServer, json, login, with_position};
 use meshtrail_server::auth::{Capability, Role};
 use meshtrail_server::routes;
 use reqwest::Method;
@@ -17,7 +17,7 @@ async fn every_route_lets_in_exactly_the_roles_of_the_table() {
         let path = route
             .path
             .replace("{id}", if route.path.contains("sessions") { "20261120-main-1-1" } else { "x.1.1" })
-            .replace("{index}", "0")
+            .replace("{index}", "main:0")
             .replace("{*path}", "0/000")
             .replace("{version}", "0")
             .replace("{*name}", "none");
@@ -66,6 +66,7 @@ async fn bad_input_is_refused_with_the_field_and_an_id_of_the_log() {
         ("/api/v1/events/complete?at=-1", 400, Some("at")),
         ("/api/v1/events/follow?q=%22", 400, Some("q")),
         ("/api/v1/events/follow?after=x", 400, Some("after")),
+        ("/api/v1/events/follow?after=edge:0", 400, Some("after")),
         ("/api/v1/events/nonsense", 400, Some("id")),
         ("/api/v1/events/main.server.9.9", 404, None),
         ("/api/v1/sessions?state=dead", 400, Some("state")),
@@ -77,7 +78,10 @@ async fn bad_input_is_refused_with_the_field_and_an_id_of_the_log() {
         ("/api/v1/proof", 400, Some("query")),
         ("/api/v1/proof?index=0&from=1", 400, Some("query")),
         ("/api/v1/proof?index=99999", 400, Some("index")),
+        ("/api/v1/proof?index=main:99999", 400, Some("index")),
+        ("/api/v1/proof?index=edge:0", 400, Some("index")),
         ("/api/v1/proof?from=99999", 400, Some("from")),
+        ("/api/v1/proof?from=edge:1", 400, Some("from")),
         ("/api/v1/proof?index=0&size=99999", 400, Some("size")),
         ("/api/v1/trail/tile/0/zzz", 400, Some("path")),
         ("/api/v1/nothing", 404, None),
@@ -196,6 +200,59 @@ async fn pages_follow_on_each_other_without_gap_or_repeat() {
         let refused = server.by(&server.admin, Method::GET, &elsewhere).send().await.unwrap();
         assert_eq!((refused.status().as_u16(), json(refused).await["field"].as_str()), (400, Some("cursor")));
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_position_names_its_trail_and_a_bare_index_is_in_the_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), "").await;
+    server.send_logins("agent-1", 3).await;
+    let shown = server.by(&server.admin, Method::GET, "/api/v1/events/agent-1.1.2").send().await.unwrap();
+    let index = shown.headers()["meshtrail-index"].to_str().unwrap().to_owned();
+    let position = shown.headers()["meshtrail-position"].to_str().unwrap().to_owned();
+    assert_eq!(position, format!("main:{index}"));
+    let listed = server.get("/api/v1/events?q=id:agent-1.1.2").await;
+    assert_eq!(listed["positions"], serde_json::json!([position]));
+
+    for place in [&position, &index] {
+        let proof = server.get(&format!("/api/v1/proof?index={place}")).await;
+        assert_eq!(proof["event_id"], "agent-1.1.2", "{place}");
+        assert_eq!(proof["position"].as_str(), Some(position.as_str()), "{place}");
+    }
+    let consistency = server.get("/api/v1/proof?from=main:1&to=2").await;
+    assert_eq!(consistency, server.get("/api/v1/proof?from=1&to=2").await);
+    for place in [&position, &index] {
+        let at = server.by(&server.admin, Method::GET, &format!("/events/at/{place}")).send().await.unwrap();
+        assert_eq!(at.headers()["location"], "/events/agent-1.1.2", "{place}");
+    }
+    let missing = server.by(&server.admin, Method::GET, "/events/at/edge:0").send().await.unwrap();
+    assert_eq!(missing.status(), 404);
+    let text = missing.text().await.unwrap();
+    assert!(text.contains("There is no trail edge here") && text.contains("<bdi>index</bdi>"), "{text}");
+    let refused = server.by(&server.admin, Method::GET, "/api/v1/proof?index=edge:0").send().await.unwrap();
+    let problem = json(refused).await;
+    assert_eq!(problem["detail"], "there is no trail edge here; the trail here is main");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_that_was_given_out_before_positions_goes_on_and_one_of_another_trail_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), "").await;
+    server.send_logins("agent-1", 3).await;
+    let list = "/api/v1/events?q=kind:ssh.login&limit=1";
+    let next = server.get(list).await["next"].as_str().unwrap().to_owned();
+    let page = server.get(&format!("{list}&cursor={next}")).await;
+    assert_eq!(page["events"][0]["id"], "agent-1.1.2");
+    let before = with_position(&next, "main:", "");
+    assert_eq!(server.get(&format!("{list}&cursor={before}")).await, page);
+
+    let foreign = format!("{list}&cursor={}", with_position(&next, "main:", "edge:"));
+    let refused = server.by(&server.admin, Method::GET, &foreign).send().await.unwrap();
+    let problem = json(refused).await;
+    assert_eq!((problem["status"].as_u64(), problem["field"].as_str()), (Some(400), Some("cursor")));
+    assert!(problem["detail"].as_str().unwrap().contains("no trail edge here"), "{problem}");
     server.stop().await;
 }
 

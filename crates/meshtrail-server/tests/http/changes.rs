@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::test_server::{TestServer, json as body};
+use crate::test_server::{TestServer, json as body, with_position};
 
 fn event(sequence: u64, kind: &str, minute: u64, origin: &str, id: &str, more: &Value) -> Value {
     let mut detail = json!({"origin": origin, "summary": format!("{kind} told by {origin}")});
@@ -63,6 +63,7 @@ async fn a_change_that_two_tell_of_is_listed_once_with_both_and_pages_go_on_wher
     assert_eq!((&event_of(0)["origin"], &event_of(1)["origin"]), (&"audit-log".into(), &"snapshot".into()));
     assert_eq!(event_of(0)["event"], "mesh.1.1");
     assert!(event_of(0)["index"].as_u64() < event_of(1)["index"].as_u64());
+    assert_eq!(event_of(0)["position"], format!("main:{}", event_of(0)["index"]));
     assert_eq!((&page["changes"][0]["has_diff"], &page["changes"][0]["diff"]), (&true.into(), &Value::Null));
     assert_eq!(page["changes"][0]["lines"], json!(["one", "two"]));
     let with = server.get(&format!("/api/v1/changes?{ALL}&diff=true&severity=high")).await;
@@ -78,6 +79,13 @@ async fn a_change_that_two_tell_of_is_listed_once_with_both_and_pages_go_on_wher
         (2, vec!["device.added medium 2".to_owned()])
     );
     assert!(second["next"].is_null());
+    let before = with_position(next, "main:", "");
+    let again = server.get(&format!("/api/v1/changes?{ALL}&limit=2&cursor={before}")).await;
+    assert_eq!(again, second, "as a cursor was written before positions");
+    let foreign = with_position(next, "main:", "edge:");
+    let path = format!("/api/v1/changes?{ALL}&limit=2&cursor={foreign}");
+    let refused = server.by(&server.admin, Method::GET, &path).send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), &body(refused).await["field"]), (400, &"cursor".into()));
     server.stop().await;
 }
 

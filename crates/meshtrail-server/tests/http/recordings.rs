@@ -4,7 +4,7 @@ use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::test_server::{TestServer, json};
+use crate::test_server::{TestServer, json, with_position};
 
 const HEADER: &str = r#"{"version":2,"width":80,"height":24,"timestamp":1767225600,"command":"echo \u001b[2J","srcNode":"laptop.tail.example","srcNodeID":"7","srcNodeUserID":3,"srcNodeUser":"alice@example.com","env":{"TERM":"xterm-256color"},"sshUser":"root","localUser":"root","connectionID":"ssh-conn-20260101T000000-0a1b2c3d4e"}"#;
 
@@ -127,6 +127,13 @@ async fn sessions_are_found_by_filter_and_state() {
         server.get(&format!("/api/v1/sessions?limit=2&cursor={}", first["next"].as_str().unwrap())).await;
     assert_eq!(rest["sessions"].as_array().unwrap().len(), 1);
     assert!(rest["next"].is_null());
+    let before = with_position(first["next"].as_str().unwrap(), "main:", "");
+    let again = server.get(&format!("/api/v1/sessions?limit=2&cursor={before}")).await;
+    assert_eq!(again, rest, "as a cursor was written before positions");
+    let foreign = with_position(first["next"].as_str().unwrap(), "main:", "edge:");
+    let path = format!("/api/v1/sessions?limit=2&cursor={foreign}");
+    let refused = server.by(&server.admin, Method::GET, &path).send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), &json(refused).await["field"]), (400, &"cursor".into()));
     server.stop().await;
 }
 

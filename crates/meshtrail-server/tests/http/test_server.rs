@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use meshtrail_server::config::{Config, Overrides};
 use meshtrail_server::serve::{Server, StopError};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -124,4 +126,13 @@ pub(crate) fn login(source: &str, sequence: usize, person: &str) -> String {
 /// The response body as JSON.
 pub(crate) async fn json(response: Response) -> Value {
     response.json().await.unwrap()
+}
+
+/// A cursor with another position, `was` replaced by `is`.
+pub(crate) fn with_position(cursor: &str, was: &str, is: &str) -> String {
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    let position = String::from_utf8(bytes.split_off(6)).unwrap();
+    assert!(position.contains(was), "{position}");
+    bytes.extend_from_slice(position.replace(was, is).as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }

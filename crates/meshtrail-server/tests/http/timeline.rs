@@ -115,6 +115,18 @@ async fn who_follows_gets_each_event_once_and_goes_on_where_it_was() {
         text.push_str(std::str::from_utf8(&parts.next().await.unwrap().unwrap()).unwrap());
     }
     drop(parts);
+    let reconnect =
+        server.by(&server.admin, Method::GET, &path).header("last-event-id", format!("main:{first}"));
+    let mut parts = reconnect.send().await.unwrap().bytes_stream();
+    let mut again = String::new();
+    while !again.contains("agent-7.1.10") {
+        again.push_str(std::str::from_utf8(&parts.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert_eq!(again.matches("id: main:").count(), 6, "{again}");
+    drop(parts);
+    let foreign = server.by(&server.admin, Method::GET, &path).header("last-event-id", "edge:3");
+    let problem: Value = foreign.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&problem["status"], &problem["field"]), (&json!(400), &json!("last-event-id")));
     // The first was before `after`; 3, 6 and 9 were denied.
     for (number, times) in [(1, 0), (2, 1), (3, 0), (4, 1), (5, 1), (6, 0), (7, 1), (8, 1), (9, 0), (10, 1)] {
         assert_eq!(text.matches(&format!("\"agent-7.1.{number}\"")).count(), times, "{number}: {text}");

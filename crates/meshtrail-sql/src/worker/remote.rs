@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use meshtrail_event::TrailName;
 use meshtrail_trail::manifest::SegmentFile;
 use meshtrail_worker::message::{Call, FromWorker, Reply};
 use meshtrail_worker::{Fault, QueryError};
@@ -33,6 +34,7 @@ struct RemoteSnapshot {
     link: Arc<Link>,
     open_files: Arc<FileCache>,
     snapshot: u64,
+    trail: TrailName,
     first: u64,
     sealed: u64,
     end: u64,
@@ -51,7 +53,7 @@ impl Remote {
     async fn take_snapshot(&self) -> Result<RemoteSnapshot, QueryError> {
         let known = self.files.lock().unwrap_or_else(PoisonError::into_inner).sealed;
         let reply = self.link.call(Call::Snapshot { known }).await?.reply;
-        let Reply::Snapshot { snapshot, first, sealed, end, files } = reply else {
+        let Reply::Snapshot { snapshot, trail, first, sealed, end, files } = reply else {
             return Err(unexpected_reply());
         };
         let mut known_files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +68,7 @@ impl Remote {
         let files = known_files.files.iter().filter(|file| file.last < sealed).cloned().collect();
         drop(known_files);
         let (link, open_files) = (self.link.clone(), self.open_files.clone());
-        Ok(RemoteSnapshot { link, open_files, snapshot, first, sealed, end, files })
+        Ok(RemoteSnapshot { link, open_files, snapshot, trail, first, sealed, end, files })
     }
 }
 
@@ -77,6 +79,10 @@ impl Source for Remote {
 }
 
 impl SourceSnapshot for RemoteSnapshot {
+    fn trail(&self) -> &TrailName {
+        &self.trail
+    }
+
     fn first(&self) -> u64 {
         self.first
     }

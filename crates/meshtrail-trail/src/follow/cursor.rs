@@ -17,6 +17,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use meshtrail_event::{Position, TrailName};
 use serde::{Deserialize, Serialize};
 
 use crate::Trail;
@@ -54,11 +55,11 @@ pub enum CursorError {
     )]
     Version { path: PathBuf, found: u32 },
     #[error(
-        "the cursor {} is at index {next} of trail {trail}, which has {size} events: events that were read are \
-         missing here. Put the folder back as it was, or remove the cursor, and its reader begins anew",
-        path.display()
+        "the cursor {} is at {next}, and trail {trail} has {size} events: events that were read are missing here. \
+         Put the folder back as it was, or remove the cursor, and its reader begins anew",
+        path.display(), trail = next.trail
     )]
-    Beyond { path: PathBuf, trail: String, next: u64, size: u64 },
+    Beyond { path: PathBuf, next: Position, size: u64 },
     #[error("failed to write the cursor {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -68,14 +69,14 @@ pub enum CursorError {
 pub struct NamedCursor {
     path: PathBuf,
     /// As in the file.
-    next: BTreeMap<String, u64>,
+    next: BTreeMap<TrailName, u64>,
 }
 
 /// The file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CursorFile {
-    next: BTreeMap<String, u64>,
+    next: BTreeMap<TrailName, u64>,
     version: u32,
 }
 
@@ -102,20 +103,22 @@ impl NamedCursor {
     }
 
     /// The saved position in `trail`; none if none was saved.
-    pub fn position(&self, trail: &Trail) -> Result<Option<u64>, CursorError> {
-        let (name, size) = (trail.name(), trail.size());
-        match self.next.get(name) {
-            Some(&next) if next > size => {
-                Err(CursorError::Beyond { path: self.path.clone(), trail: name.to_owned(), next, size })
+    pub fn position(&self, trail: &Trail) -> Result<Option<Position>, CursorError> {
+        let next = self.next.get(trail.name()).map(|&next| trail.position(next));
+        let size = trail.size();
+        match next {
+            Some(next) if next.index > size => {
+                Err(CursorError::Beyond { path: self.path.clone(), next, size })
             }
-            next => Ok(next.copied()),
+            next => Ok(next),
         }
     }
 
-    /// Saves the position in `trail`; durable on return. Positions in other trails stay.
-    pub async fn save(&mut self, trail: &Trail, next: u64) -> Result<(), CursorError> {
+    /// Saves the position of the first event that the reader is not done with; durable on return. Positions in other
+    /// trails stay.
+    pub async fn save(&mut self, next: Position) -> Result<(), CursorError> {
         let mut positions = self.next.clone();
-        positions.insert(trail.name().to_owned(), next);
+        positions.insert(next.trail, next.index);
         let file = CursorFile { next: positions, version: VERSION };
         let path = self.path.clone();
         let writing = tokio::task::spawn_blocking(move || write(&path, &file).map(|()| file.next));
@@ -179,9 +182,9 @@ mod tests {
         let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
         assert_eq!(cursor.position(&trail).unwrap(), None);
         for next in [3, 5] {
-            cursor.save(&trail, next).await.unwrap();
+            cursor.save(trail.position(next)).await.unwrap();
             let again = NamedCursor::open(folder.path(), "detect").unwrap();
-            assert_eq!(again.position(&trail).unwrap(), Some(next));
+            assert_eq!(again.position(&trail).unwrap(), Some(trail.position(next)));
         }
         assert_eq!(NamedCursor::open(folder.path(), "stream").unwrap().position(&trail).unwrap(), None);
         let text = fs::read_to_string(folder.path().join("cursors/detect")).unwrap();
@@ -196,14 +199,14 @@ mod tests {
         let mut read = Vec::new();
         for saves in [true, false, true] {
             let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
-            let from = cursor.position(&trail).unwrap().unwrap_or(0);
+            let from = cursor.position(&trail).unwrap().map_or(0, |position| position.index);
             let mut follower =
                 Follower::new(trail.clone(), from, CancellationToken::new()).with_max_indexes(2);
             let batch = follower.read().await.unwrap().unwrap();
             follower.advance(batch.range.end);
             read.push(batch.range);
             if saves {
-                cursor.save(&trail, follower.position()).await.unwrap();
+                cursor.save(trail.position(follower.position())).await.unwrap();
             }
         }
         assert_eq!(read, [0..2, 2..4, 2..4]);
@@ -218,7 +221,7 @@ mod tests {
         fs::write(folder.path().join("cursors/detect"), r#"{"next":{"other":9},"version":1}"#).unwrap();
         let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
         assert_eq!(cursor.position(&trail).unwrap(), None);
-        cursor.save(&trail, 2).await.unwrap();
+        cursor.save(trail.position(2)).await.unwrap();
         let text = fs::read_to_string(folder.path().join("cursors/detect")).unwrap();
         assert_eq!(text, r#"{"next":{"main":2,"other":9},"version":1}"#);
     }
@@ -229,14 +232,14 @@ mod tests {
         let trail = open_trail(folder.path()).await;
         append(&trail, 1..6).await;
         let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
-        cursor.save(&trail, 2).await.unwrap();
+        cursor.save(trail.position(2)).await.unwrap();
         // What a crash leaves: the next position under the other name, complete or not.
         let unfinished = folder.path().join("cursors/detect.new");
         for text in [r#"{"next":{"main":4},"version":1}"#, r#"{"next":{"ma"#, ""] {
             fs::write(&unfinished, text).unwrap();
             let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
-            assert_eq!(cursor.position(&trail).unwrap(), Some(2), "{text}");
-            cursor.save(&trail, 2).await.unwrap();
+            assert_eq!(cursor.position(&trail).unwrap(), Some(trail.position(2)), "{text}");
+            cursor.save(trail.position(2)).await.unwrap();
             assert!(!unfinished.exists());
         }
     }
@@ -247,13 +250,13 @@ mod tests {
         let trail = open_trail(folder.path()).await;
         append(&trail, 1..6).await;
         let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
-        cursor.save(&trail, 2).await.unwrap();
+        cursor.save(trail.position(2)).await.unwrap();
         // A folder of that name, which is not removed as a file would be.
         fs::create_dir(folder.path().join("cursors/detect.new")).unwrap();
-        assert!(matches!(cursor.save(&trail, 4).await, Err(CursorError::Write { .. })));
-        assert_eq!(cursor.position(&trail).unwrap(), Some(2));
+        assert!(matches!(cursor.save(trail.position(4)).await, Err(CursorError::Write { .. })));
+        assert_eq!(cursor.position(&trail).unwrap(), Some(trail.position(2)));
         let again = NamedCursor::open(folder.path(), "detect").unwrap();
-        assert_eq!(again.position(&trail).unwrap(), Some(2));
+        assert_eq!(again.position(&trail).unwrap(), Some(trail.position(2)));
     }
 
     #[test]
@@ -266,6 +269,7 @@ mod tests {
             "",
             r#"{"next":{"main":4711},"ver"#,
             r#"{"next":{"main":-1},"version":1}"#,
+            r#"{"next":{"../main":1},"version":1}"#,
             r#"{"next":{"main":1},"other":2,"version":1}"#,
             r#"{"next":{"main":1}}"#,
             r#"{"version":1}"#,
@@ -296,12 +300,12 @@ mod tests {
         let trail = open_trail(folder.path()).await;
         append(&trail, 1..4).await;
         let mut cursor = NamedCursor::open(folder.path(), "detect").unwrap();
-        cursor.save(&trail, 3).await.unwrap();
-        assert_eq!(cursor.position(&trail).unwrap(), Some(3), "at the end");
-        cursor.save(&trail, 4).await.unwrap();
+        cursor.save(trail.position(3)).await.unwrap();
+        assert_eq!(cursor.position(&trail).unwrap(), Some(trail.position(3)), "at the end");
+        cursor.save(trail.position(4)).await.unwrap();
         let error = cursor.position(&trail).unwrap_err();
-        assert!(matches!(error, CursorError::Beyond { next: 4, size: 3, .. }), "{error}");
-        assert!(error.to_string().contains("index 4 of trail main, which has 3 events"), "{error}");
+        assert!(matches!(error, CursorError::Beyond { size: 3, .. }), "{error}");
+        assert!(error.to_string().contains("is at main:4, and trail main has 3 events"), "{error}");
     }
 
     #[test]

@@ -8,11 +8,12 @@
 //! #     stop: tokio_util::sync::CancellationToken,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let mut cursor = NamedCursor::open(local, "detect")?;
-//! let mut follower = Follower::new(trail.clone(), cursor.position(&trail)?.unwrap_or(0), stop);
+//! let from = cursor.position(&trail)?.map_or(0, |position| position.index);
+//! let mut follower = Follower::new(trail.clone(), from, stop);
 //! while let Some(batch) = follower.read().await? {
 //!     // ... work on batch.leaves ...
 //!     follower.advance(batch.range.end);
-//!     cursor.save(&trail, follower.position()).await?;
+//!     cursor.save(trail.position(follower.position())).await?;
 //! }
 //! # Ok(())
 //! # }

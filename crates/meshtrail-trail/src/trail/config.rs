@@ -7,7 +7,7 @@ use crate::fault::Faults;
 /// A trail's settings.
 #[derive(Debug, Clone)]
 pub struct TrailConfig {
-    /// Its name: `[a-z0-9._@-]`, unique in the store.
+    /// Its name, a [`TrailName`](meshtrail_event::TrailName): opening a trail of another name fails.
     pub name: String,
     /// The origin line of a new trail's checkpoints; `<hostname>/meshtrail/<name>` if empty. An existing trail keeps its
     /// own.

@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use meshtrail_event::{EventError, EventId};
+use meshtrail_event::{EventError, EventId, PositionError};
 
 use crate::dedupe::SequenceError;
 use crate::manifest::LoadError;
 use crate::note::{KeyFileError, NoteError};
 use crate::segment::SegmentError;
-use crate::store::{GetError, Key, KeyError, PutError, StoreError};
+use crate::store::{GetError, Key, PutError, StoreError};
 use crate::tree::Hash;
 use crate::wal::WalError;
 
@@ -19,7 +19,7 @@ use crate::wal::WalError;
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum OpenError {
     #[error("{name:?} can't be a trail's name")]
-    Name { name: String, source: KeyError },
+    Name { name: String, source: PositionError },
     #[error("{path} is in use by process {holder}: stop that server first, or use another data folder")]
     Locked { path: PathBuf, holder: String },
     #[error("failed to open {path}")]

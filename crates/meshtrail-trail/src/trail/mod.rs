@@ -44,6 +44,8 @@ pub use snapshot::Snapshot;
 
 use std::sync::Arc;
 
+use meshtrail_event::{Position, TrailName};
+
 use crate::note::{SignedCheckpoint, Verifier};
 use shared::{Access, Shared};
 
@@ -74,8 +76,13 @@ impl Trail {
     }
 
     /// The trail's name.
-    pub fn name(&self) -> &str {
-        &self.shared.config.name
+    pub fn name(&self) -> &TrailName {
+        &self.shared.name
+    }
+
+    /// The position of `index` in this trail, as it is given to others.
+    pub fn position(&self, index: u64) -> Position {
+        Position { trail: self.name().clone(), index }
     }
 
     /// The origin line of its checkpoints.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meshtrail_event::{SourceName, Timestamp};
+use meshtrail_event::{Timestamp, TrailName};
 use meshtrail_log::LogFile;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{mpsc, watch};
@@ -47,7 +47,7 @@ impl Trail {
     }
 
     async fn open_to_write(store: Store, local: &Path, config: TrailConfig) -> Result<Self, OpenError> {
-        let root = root_of(&config)?;
+        let (name, root) = name_and_root(&config)?;
         let lock = lock(local)?;
         let key = key_of(&store, &root, local, &config).await?;
         let verifier = key.vkey().parse().expect("a key's public half is a verifier");
@@ -75,7 +75,7 @@ impl Trail {
         };
         let Replay { dedupe, edge, next, generation, .. } = replayed;
         let level0 = Level0::open(local, &config.name);
-        let parts = TrailParts { store, root, origin: fold.origin().to_owned(), config, level0 };
+        let parts = TrailParts { store, name, root, origin: fold.origin().to_owned(), config, level0 };
         let shared = parts.shared(Access::Write(Box::new(writing)), edge, next, SealedState::of(&fold));
         let writer = Writer::new(shared.clone(), messages, folder.clone(), dedupe, next, generation + 1);
         let sealer = Sealer::new(shared.clone(), fold, tokio::runtime::Handle::current());
@@ -86,7 +86,11 @@ impl Trail {
             && let Err(error) = trail.checkpoint().await
         {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(trail = trail.name(), error, "no head over what is here could be kept yet");
+            tracing::warn!(
+                trail = trail.name().as_str(),
+                error,
+                "no head over what is here could be kept yet"
+            );
         }
         Ok(trail)
     }
@@ -121,7 +125,7 @@ impl Trail {
     }
 
     async fn try_read(store: Store, local: Option<&Path>, config: TrailConfig) -> Result<Self, OpenError> {
-        let root = root_of(&config)?;
+        let (name, root) = name_and_root(&config)?;
         let vkey = vkey_of(&store, &root).await?;
         let stored = manifest::load(&store, &root, None).await?;
         if stored.is_none() && vkey.is_none() {
@@ -140,7 +144,7 @@ impl Trail {
             None => (Edge::of(tail), fold.size()),
         };
         let level0 = Level0::default();
-        let parts = TrailParts { store, root, origin: fold.origin().to_owned(), config, level0 };
+        let parts = TrailParts { store, name, root, origin: fold.origin().to_owned(), config, level0 };
         Ok(Self::of(parts.shared(Access::Read { vkey }, edge, next, SealedState::of(&fold))))
     }
 
@@ -187,6 +191,7 @@ fn start(shared: &Arc<Shared>, writer: Writer, sealer: Sealer) -> std::io::Resul
 /// The parts of a trail that do not depend on its access.
 struct TrailParts {
     store: Store,
+    name: TrailName,
     root: Key,
     origin: String,
     config: TrailConfig,
@@ -195,9 +200,10 @@ struct TrailParts {
 
 impl TrailParts {
     fn shared(self, access: Access, edge: Edge, next: u64, sealed: Arc<SealedState>) -> Arc<Shared> {
-        let Self { store, root, origin, config, level0 } = self;
+        let Self { store, name, root, origin, config, level0 } = self;
         Arc::new(Shared {
             config,
+            name,
             origin,
             store,
             root,
@@ -214,12 +220,12 @@ impl TrailParts {
     }
 }
 
-fn root_of(config: &TrailConfig) -> Result<Key, OpenError> {
+/// The trail's name, checked, and the root of its objects.
+fn name_and_root(config: &TrailConfig) -> Result<(TrailName, Key), OpenError> {
     let named = |source| OpenError::Name { name: config.name.clone(), source };
-    if config.name.parse::<SourceName>().is_err() {
-        return Err(named(Key::new("").expect_err("an empty key is refused")));
-    }
-    manifest::root_key(&config.name).map_err(named)
+    let name: TrailName = config.name.parse().map_err(named)?;
+    let root = manifest::root_key(name.as_str()).expect("a trail's name is a part of a key");
+    Ok((name, root))
 }
 
 /// Locks the folder while the trail is open; the kernel releases the lock when the process ends.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
+use meshtrail_event::TrailName;
 use tokio::sync::{mpsc, watch};
 
 use super::TrailConfig;
@@ -36,6 +37,8 @@ pub enum State {
 
 pub(super) struct Shared {
     pub(super) config: TrailConfig,
+    /// The name in `config`, checked.
+    pub(super) name: TrailName,
     pub(super) origin: String,
     pub(super) store: Store,
     pub(super) root: Key,

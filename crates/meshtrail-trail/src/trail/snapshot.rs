@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use meshtrail_event::Family;
+use meshtrail_event::{Family, TrailName};
 
 use super::log_index::Commit;
 use super::read::blocking;
@@ -45,6 +45,11 @@ impl Trail {
 }
 
 impl Snapshot {
+    /// The trail's name.
+    pub fn trail(&self) -> &TrailName {
+        &self.shared.name
+    }
+
     /// The index of the first event that retention has left.
     pub fn first(&self) -> u64 {
         self.sealed.retired_size()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use meshtrail_event::{EventId, SessionId};
+use meshtrail_event::{EventId, RelativePosition, SessionId};
 
 use super::ApiArgs;
 
@@ -60,6 +60,7 @@ pub(crate) struct Checkpoint {
 #[command(
     after_help = "Examples:\n  \
         meshtrail proof main.recorder.1.7           that this event is in the trail\n  \
+        meshtrail proof --index main:17             that the trail has an event there\n  \
         meshtrail proof --from 1000                 that the first 1000 events are still the same",
     group = clap::ArgGroup::new("of").required(true).args(["event", "index", "from"])
 )]
@@ -67,15 +68,15 @@ pub(crate) struct Proof {
     /// The event's id
     #[arg(value_name = "EVENT")]
     pub(crate) event: Option<String>,
-    /// The event's index in place of its id
-    #[arg(long, value_name = "N")]
-    pub(crate) index: Option<u64>,
+    /// The event's place instead of its id: TRAIL:INDEX, or an index in the server's own trail
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) index: Option<RelativePosition>,
     /// In a trail of this size
     #[arg(long, value_name = "N", conflicts_with = "from")]
     pub(crate) size: Option<u64>,
-    /// Consistency from this size
-    #[arg(long, value_name = "M")]
-    pub(crate) from: Option<u64>,
+    /// Consistency from this size: TRAIL:SIZE, or a size of the server's own trail
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) from: Option<RelativePosition>,
     /// Consistency up to this size
     #[arg(long, value_name = "N", requires = "from")]
     pub(crate) to: Option<u64>,

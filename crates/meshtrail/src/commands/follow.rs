@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use meshtrail_api::client::{Client, SseFrame, path};
 use meshtrail_api::events::{self, EventsAnswer, FollowQuery};
-use meshtrail_event::Event;
 use meshtrail_event::text::visible;
+use meshtrail_event::{Event, RelativePosition};
 use tokio::signal::unix::{SignalKind, signal};
 use unicode_width::UnicodeWidthStr;
 
@@ -44,8 +44,8 @@ struct Follower {
     api: Client,
     filter: Option<String>,
     json: bool,
-    /// The index of the last event that the server has read.
-    last: Option<u64>,
+    /// The position of the last event that the server has read.
+    last: Option<RelativePosition>,
 }
 
 impl Follower {
@@ -76,12 +76,12 @@ impl Follower {
         for leaf in page.events.iter().rev() {
             self.show(leaf.get())?;
         }
-        self.last = page.indexes.first().copied();
+        self.last = page.positions.into_iter().next().map(RelativePosition::from);
         Ok(())
     }
 
     async fn stream(&mut self) -> Result<()> {
-        let query = FollowQuery { q: self.filter.clone(), after: self.last };
+        let query = FollowQuery { q: self.filter.clone(), after: self.last.clone() };
         let answer = self.api.get(&path("/api/v1/events/follow", &query)).await?;
         let (mut frame, mut lines) = (SseFrame::default(), answer.lines(MAX_LINE));
         while let Some(line) = lines.next().await? {
@@ -92,7 +92,9 @@ impl Follower {
             if event.kind.is_empty() {
                 self.show(&event.data)?;
             }
-            self.last = frame.last_id().or(self.last);
+            if let Some(last) = frame.last_id() {
+                self.last = Some(last.clone());
+            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The errors of `verify` and of a start after somebody tampered with the files.
+//! Proofs by position, and the errors of `verify` and of a start after somebody tampered with the files.
 
 use std::path::Path;
 
@@ -36,6 +36,26 @@ fn fabricate(path: &Path) {
     let at = text.lines().skip(1).find(|line| !line.contains("\"screen\"")).unwrap();
     let changed = format!("{},\"screen\":\"FABRICATED\"}}", at.strip_suffix('}').unwrap());
     std::fs::write(path, zstd::encode_all(text.replace(at, &changed).as_bytes(), 3).unwrap()).unwrap();
+}
+
+#[test]
+fn a_proof_is_asked_for_by_position_or_by_index_and_another_trail_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let server = serve(folder);
+    for place in ["main:0", "0"] {
+        let proof = &json_lines(&run_ok(folder, &["proof", "--json", "--index", place]))[0];
+        assert_eq!((&proof["index"], &proof["position"]), (&0.into(), &"main:0".into()), "{place}");
+    }
+    for place in ["main:1", "1"] {
+        let proof = &json_lines(&run_ok(folder, &["proof", "--json", "--from", place]))[0];
+        assert_eq!(proof["from"], 1, "{place}");
+    }
+    for option in ["--index", "--from"] {
+        let output = run_failing(folder, &["proof", option, "edge:1"]);
+        assert!(output.contains("there is no trail edge here"), "{output}");
+    }
+    server.stop("-TERM");
 }
 
 #[test]

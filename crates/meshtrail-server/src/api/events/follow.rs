@@ -12,14 +12,15 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::HeaderMap;
 use meshtrail_api::events::FollowQuery;
-use meshtrail_query::{Cursor, Filter, PageRequest, Start};
+use meshtrail_event::Position;
+use meshtrail_query::{Cursor, Filter, Order, PageRequest, Start};
 use meshtrail_trail::{Follower, Trail};
 use tokio_util::sync::CancellationToken;
 
 use super::{parse_filter, unreadable};
 use crate::api::sse;
 use crate::directory::LateIdentities;
-use crate::extract::{ValidQuery, parse_field};
+use crate::extract::{ValidQuery, own_index, parse_field};
 use crate::problem::Problem;
 
 /// The shortest time between two reads of the trail.
@@ -29,8 +30,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(150);
 const BATCH: usize = 200;
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Events that a filter lets through, as they come: each `data:` is a leaf, its `id:` the index in the trail. An
-/// `event: at` says how far the trail was looked through; reconnecting with the last id misses nothing.
+/// Events that a filter lets through, as they come: each `data:` is a leaf, its `id:` the position, such as
+/// `main:17`. An `event: at` says how far the trail was looked through; reconnecting with the last id misses nothing.
 #[utoipa::path(get, path = "/api/v1/events/follow", tag = "events", params(FollowQuery),
     responses((status = 200, body = String, content_type = "text/event-stream")))]
 pub(crate) async fn follow(
@@ -42,9 +43,11 @@ pub(crate) async fn follow(
 ) -> Result<Response, Problem> {
     let filter = parse_filter(query.q.as_deref())?;
     let last = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
-        Some(id) => Some(parse_field::<u64>("last-event-id", id)?),
-        None => query.after,
+        Some(id) => Some(("last-event-id", parse_field("last-event-id", id)?)),
+        None => query.after.map(|after| ("after", after)),
     };
+    let own = trail.name();
+    let last = last.map(|(field, position)| own_index(field, &position, own)).transpose()?;
     let next = last.map_or_else(|| trail.size(), |last| last.saturating_add(1));
     let follower = Follower::new(trail.clone(), next, stop.clone()).with_pause(POLL_INTERVAL);
     let events = EventStream { trail, late, filter, follower, done: false };
@@ -77,7 +80,7 @@ impl EventStream {
 
     async fn read(&mut self) -> Result<Vec<Event>, Problem> {
         let size = self.trail.size();
-        let from: Cursor = parse_field("after", &format!("o{}", self.follower.position()))?;
+        let from = Cursor::new(Order::Oldest, self.follower.position());
         let ask = PageRequest { start: Start::After(from), limit: BATCH, budget: BUDGET };
         let late = self.late.knowledge();
         let page = meshtrail_query::query_with(&self.trail, &self.filter, &ask, late)
@@ -87,10 +90,12 @@ impl EventStream {
         let past_last = page.items.last().map_or(0, |(index, _)| index + 1);
         let next = page.next.map_or(size.max(past_last), Cursor::at);
         self.follower.advance(next);
+        let position = |index| self.trail.position(index);
+        let leaves = page.items.into_iter();
         let mut events: Vec<Event> =
-            page.items.into_iter().filter_map(|(index, leaf)| leaf_event(index, leaf)).collect();
+            leaves.filter_map(|(index, leaf)| leaf_event(&position(index), leaf)).collect();
         if events.is_empty() && next > 0 {
-            let at = (next - 1).to_string();
+            let at = position(next - 1).to_string();
             events.push(Event::default().event("at").id(at.clone()).data(at));
         }
         Ok(events)
@@ -98,6 +103,6 @@ impl EventStream {
 }
 
 /// The server-sent event of a leaf. A leaf is canonical JSON, and so one line.
-fn leaf_event(index: u64, leaf: Bytes) -> Option<Event> {
-    Some(Event::default().id(index.to_string()).data(String::from_utf8(leaf.into()).ok()?))
+fn leaf_event(position: &Position, leaf: Bytes) -> Option<Event> {
+    Some(Event::default().id(position.to_string()).data(String::from_utf8(leaf.into()).ok()?))
 }

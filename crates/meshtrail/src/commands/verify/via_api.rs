@@ -6,7 +6,7 @@ use meshtrail_api::events::{EventsAnswer, EventsQuery, Order};
 use meshtrail_api::proofs::{Consistency, Head, Inclusion, ProofQuery};
 use meshtrail_api::recordings::{Purpose, RecordingQuery};
 use meshtrail_api::sessions::{Session, SessionState};
-use meshtrail_event::{Detail, Event, EventId, SessionId};
+use meshtrail_event::{Detail, Event, EventId, RelativePosition, SessionId};
 use meshtrail_recording::check::{Checker, Statement};
 use meshtrail_trail::note::{Checkpoint, verify_note};
 use meshtrail_trail::tree::{
@@ -79,7 +79,8 @@ async fn check_consistency(api: &Api, older: &str, newest: &Checkpoint, vkey: &s
             "it signs {had} events, the trail has {has}: events are gone, or an old copy was put back"
         )));
     }
-    let query = ProofQuery { from: Some(older.size), to: Some(newest.size), ..ProofQuery::default() };
+    let from = RelativePosition { trail: None, index: older.size };
+    let query = ProofQuery { from: Some(from), to: Some(newest.size), ..ProofQuery::default() };
     let answer: Consistency = api.get_json(&path("/api/v1/proof", &query)).await?;
     let proof = match consistency_proof(&answer) {
         Ok(proof) => proof,
