@@ -23,15 +23,21 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["worker", setup] => match serde_json::from_str::<Setup>(setup) {
-            Ok(setup) => match worker::run(&setup) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&with_causes(&error)),
-            },
+            Ok(setup) => run(&setup),
             Err(error) => fail(&format!("the setup is none: {error}")),
         },
         ["--version" | "-V"] => print(&format!("meshtrail-sql {VERSION}\n")),
         ["--help" | "-h"] => print(HELP),
         _ => fail(HELP),
+    }
+}
+
+fn run(setup: &Setup) -> ExitCode {
+    // The server does without them and passes that on; queries touch all of their memory.
+    let _enabled = rustix::thread::disable_transparent_huge_pages(false);
+    match worker::run(setup) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&with_causes(&error)),
     }
 }
 

@@ -50,6 +50,11 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         // Files of the store are readable by their owner only, whatever umask the shell or the service manager set.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     }
+    if matches!(line.command, Command::Serve(_) | Command::Demo(_)) {
+        // Each connection has buffers of 24 KiB, most of which it never touches; in huge pages the kernel clears and keeps
+        // all of it. A kernel that can't does what it always did.
+        let _disabled = rustix::thread::disable_transparent_huge_pages(true);
+    }
     let mut builder = match &line.command {
         Command::Serve(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
