@@ -26,6 +26,7 @@ pub mod exports;
 mod extract;
 pub mod middleware;
 pub mod pack;
+mod page_response;
 pub mod problem;
 pub mod route;
 pub mod routes;

@@ -24,6 +24,8 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 
 use crate::api::{MAX_BODY, metrics};
 use crate::auth::host_names;
+use crate::console::public_pages::problem_page;
+use crate::page_response::page_response;
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::state::AppState;
 
@@ -31,7 +33,7 @@ use crate::state::AppState;
 pub const HANDLER_TIME: Duration = Duration::from_secs(60);
 
 /// The Content-Security-Policy of every response that sets none itself: API answers, assets, redirects. Console pages set
-/// theirs in `console::page_response`, evidence packs in `api::packs`.
+/// theirs in `page_response`, evidence packs in `api::packs`.
 pub const FALLBACK_CSP: &str = "default-src 'none'; script-src 'self'; \
      style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'";
@@ -123,9 +125,7 @@ fn log(
 }
 
 fn as_page(problem: &Problem, id: &RequestId, path: &str, banner: Option<&str>) -> Response {
-    let mut response = crate::console::problem_page(&problem.body(&id.0), path, banner);
-    *response.status_mut() = problem.status;
-    response
+    page_response(problem.status, problem_page(&problem.body(&id.0), path, banner))
 }
 
 fn as_json(problem: &Problem, id: &RequestId) -> Response {

@@ -98,7 +98,8 @@ pub(crate) async fn show(
     Ok(Json(session_view(find(&recordings, &parse_field("id", &id)?).await?)))
 }
 
-fn session_view(session: Session) -> view::Session {
+/// A session as the API tells it.
+pub(crate) fn session_view(session: Session) -> view::Session {
     view::Session {
         id: session.id,
         kind: match session.kind {

@@ -8,10 +8,15 @@ use meshtrail_collect::sources::{Gap, SourceReport, Sources, UnavailablePart};
 /// How each source does: when it was heard last, how far behind it is, what it missed.
 #[utoipa::path(get, path = "/api/v1/sources", tag = "server", responses((status = 200, body = SourceList)))]
 pub(crate) async fn list(State(sources): State<Sources>) -> Json<SourceList> {
-    Json(SourceList { sources: sources.report().into_iter().map(source_view).collect() })
+    let thousandths = |rate: f64| (rate * 1_000.0).round() / 1_000.0;
+    let views = sources.report().into_iter().map(source_view);
+    Json(SourceList {
+        sources: views.map(|view| SourceView { rate: thousandths(view.rate), ..view }).collect(),
+    })
 }
 
-fn source_view(report: SourceReport) -> SourceView {
+/// A report as the API and the console tell it, with the exact rate.
+pub(crate) fn source_view(report: SourceReport) -> SourceView {
     let gap = |gap: Gap| GapView { first: gap.first, last: gap.last, reason: gap.reason };
     let unseen =
         |part: UnavailablePart| UnseenView { part: part.part, since: part.since, reason: part.reason };
@@ -23,7 +28,7 @@ fn source_view(report: SourceReport) -> SourceView {
         newest: report.newest,
         lag_ms: report.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
         events: report.events,
-        rate: (report.rate * 1_000.0).round() / 1_000.0,
+        rate: report.rate,
         gaps: report.gaps,
         recent_gaps: report.recent_gaps.into_iter().map(gap).collect(),
         trouble: report.trouble,

@@ -8,10 +8,13 @@ use std::sync::LazyLock;
 use sha2::{Digest, Sha256};
 
 /// One file, as it is served.
-pub(crate) struct Asset {
-    pub(crate) name: &'static str,
-    pub(crate) media: &'static str,
-    pub(crate) bytes: &'static [u8],
+pub struct Asset {
+    /// The name, which ends its address.
+    pub name: &'static str,
+    /// The media type.
+    pub media: &'static str,
+    /// The content.
+    pub bytes: &'static [u8],
 }
 
 macro_rules! assets {
@@ -26,7 +29,7 @@ const FONT: &str = "font/woff2";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Every asset.
-pub(crate) const ASSETS: &[Asset] = assets![
+const ASSETS: &[Asset] = assets![
     "mark.svg" as "image/svg+xml",
     "look.css" as CSS,
     "parts.css" as CSS,
@@ -63,7 +66,7 @@ pub(crate) const ASSETS: &[Asset] = assets![
 ];
 
 /// The asset with this name.
-pub(crate) fn asset(name: &str) -> Option<&'static Asset> {
+pub fn asset(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name)
 }
 
@@ -74,7 +77,7 @@ pub(crate) fn href(name: &str) -> String {
 }
 
 /// A digest of all assets, which changes the addresses in a build with other assets.
-pub(crate) fn version() -> &'static str {
+pub fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let mut digest = Sha256::new();
         for asset in ASSETS {

@@ -5,28 +5,31 @@ use meshtrail_api::changes::{ChangeEventView, ChangeView};
 use meshtrail_event::Timestamp;
 use meshtrail_query::term;
 
-use super::components::RANGES;
 use super::diff::diff;
 use super::format;
 use super::layout::empty;
 use super::page_filter::{PageFilter, address, under};
 use super::people_page::FIRST_STEP;
+use super::view::RANGES;
 
 /// The content of the page.
-pub(crate) struct ChangesPage<'a> {
-    pub(crate) filter: &'a PageFilter,
+pub struct ChangesPage<'a> {
+    /// The page's filter.
+    pub filter: &'a PageFilter,
     /// The minimum severity; empty for any.
-    pub(crate) severity: &'a str,
+    pub severity: &'a str,
     /// The time range: `7d`.
-    pub(crate) since: &'a str,
-    pub(crate) rows: &'a [ChangeView],
+    pub since: &'a str,
+    /// The changes, the newest first.
+    pub rows: &'a [ChangeView],
     /// The time from which all events were read, where there were too many.
-    pub(crate) read_since: Option<Timestamp>,
+    pub read_since: Option<Timestamp>,
     /// The cursor of the next, older page.
-    pub(crate) next: Option<&'a str>,
+    pub next: Option<&'a str>,
     /// Whether this page is not the first one.
-    pub(crate) inside: bool,
-    pub(crate) now: Timestamp,
+    pub inside: bool,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// Common filters, with their labels.
@@ -53,7 +56,7 @@ impl ChangesPage<'_> {
     }
 
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         let filter = self.filter.text.trim();
         html! {
             (self.filter.form())
@@ -227,7 +230,7 @@ fn weekday(at: Timestamp) -> &'static str {
 const CHANGES: &str = "kind:config.changed,device,user,policy,dns,key,route,billing";
 
 /// The filter for the changes of one person or device.
-pub(crate) fn changes_of(field: &str, value: &str) -> String {
+pub fn changes_of(field: &str, value: &str) -> String {
     format!("{CHANGES} {}", term(field, value))
 }
 

@@ -7,9 +7,7 @@ use meshtrail_query::term;
 
 use super::format;
 use super::page_filter::{address, under};
-
-/// The time ranges of a page, in days.
-pub(crate) const RANGES: &[(&str, u64)] = &[("24h", 1), ("7d", 7), ("30d", 30), ("90d", 90)];
+use super::view::RANGES;
 
 /// Links that select a time range; `parameters` are the other parameters of the address.
 pub(crate) fn ranges(path: &str, chosen: &str, parameters: &[(&str, &str)]) -> Markup {
@@ -193,12 +191,12 @@ pub(crate) fn describe_presence(
 /// A page of a list in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slice {
-    pub(crate) from: usize,
-    pub(crate) all: usize,
+    from: usize,
+    all: usize,
 }
 
 /// Rows on a page of people or devices.
-pub(crate) const ROWS: usize = 100;
+const ROWS: usize = 100;
 
 impl Slice {
     /// The page from row `from` of a list of `all` rows; the first page where `from` is past the end.

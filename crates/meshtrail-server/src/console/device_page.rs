@@ -16,24 +16,29 @@ use super::person_page::{changes, describe_conflict, describe_provenance, recent
 use super::view::SessionView;
 
 /// The content of the page.
-pub(crate) struct DevicePage<'a> {
-    pub(crate) id: &'a str,
+pub struct DevicePage<'a> {
+    /// The id.
+    pub id: &'a str,
     /// The directory's view; `None` where only events name the device.
-    pub(crate) device: Option<&'a DeviceView>,
+    pub device: Option<&'a DeviceView>,
     /// The owner according to each provider.
-    pub(crate) accounts: &'a [Account],
-    pub(crate) history: &'a [PropertyPeriod],
+    pub accounts: &'a [Account],
+    /// The values of properties over time.
+    pub history: &'a [PropertyPeriod],
     /// The holders of its addresses over time, including the device itself.
-    pub(crate) holdings: &'a [Holding],
-    pub(crate) activity: &'a Activity,
+    pub holdings: &'a [Holding],
+    /// The counts of the time range.
+    pub activity: &'a Activity,
     /// Its newest events: index and event.
-    pub(crate) recent: &'a [(u64, Event)],
-    pub(crate) sessions: &'a [SessionView],
+    pub recent: &'a [(u64, Event)],
+    /// The newest sessions on it and from it.
+    pub sessions: &'a [SessionView],
     /// Changes to the device: index and event.
-    pub(crate) changes: &'a [(u64, Event)],
+    pub changes: &'a [(u64, Event)],
     /// The time range, as selected: `30d`.
-    pub(crate) since: &'a str,
-    pub(crate) now: Timestamp,
+    pub since: &'a str,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 impl DevicePage<'_> {
@@ -43,13 +48,13 @@ impl DevicePage<'_> {
     }
 
     /// The display name.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         let state = self.device.map(|device| &device.state);
         state.and_then(|state| state.name.as_deref().or(state.hostname.as_deref())).unwrap_or(self.id)
     }
 
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         html! {
             div.with-side {
                 section.main {

@@ -3,29 +3,27 @@
 use maud::{Markup, html};
 use meshtrail_api::directory::DeviceView;
 use meshtrail_event::Timestamp;
+use meshtrail_views::mesh::DirectoryList;
 
 use super::components::{Slice, finder, owner, short_name};
 use super::format;
 use super::layout::empty;
 use super::page_filter::{address, under};
 use super::people_page::FIRST_STEP;
+use super::view::ListRequest;
 
 /// The content of the page.
-pub(crate) struct DevicesPage<'a> {
-    pub(crate) text: &'a str,
-    /// Which devices: see [`SHOWN`].
-    pub(crate) show: &'a str,
-    /// The moment of the list, as requested; empty for now.
-    pub(crate) at: &'a str,
-    pub(crate) rows: &'a [&'a DeviceView],
-    pub(crate) slice: Slice,
-    /// Whether the directory knows no device at all.
-    pub(crate) directory_empty: bool,
-    pub(crate) now: Timestamp,
+pub struct DevicesPage<'a> {
+    /// What the address asks for.
+    pub request: &'a ListRequest,
+    /// All rows that the request selects.
+    pub list: &'a DirectoryList<DeviceView>,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// The links that select devices: label, and value of `show`.
-pub(crate) const SHOWN: &[(&str, &str)] = &[
+const SHOWN: &[(&str, &str)] = &[
     ("all", ""),
     ("tagged", "tagged"),
     ("people's", "owned"),
@@ -38,23 +36,27 @@ pub(crate) const SHOWN: &[(&str, &str)] = &[
 
 impl DevicesPage<'_> {
     fn parameters(&self) -> [(&str, &str); 3] {
-        [("q", self.text), ("show", self.show), ("at", self.at)]
+        [("q", &self.request.q), ("show", &self.request.show), ("at", &self.request.at)]
     }
 
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
+        let ListRequest { q, show, at, .. } = self.request;
         html! {
-            (finder("/devices", self.text, "part of a name, owner, tag, address or id", &[("show", self.show), ("at", self.at)]))
-            h1 { "Devices" @if !self.at.is_empty() { " " span.as { "as of " (format::untrusted(self.at)) } } }
+            (finder("/devices", q, "part of a name, owner, tag, address or id", &[("show", show), ("at", at)]))
+            h1 { "Devices" @if !at.is_empty() { " " span.as { "as of " (format::untrusted(at)) } } }
             nav.quick aria-label="Which devices" {
-                @for (name, show) in SHOWN {
-                    a href=(address("/devices", &[("q", self.text), ("show", show), ("at", self.at)])) aria-current=[(self.show == *show).then_some("true")] { (name) }
+                @for (name, shown) in SHOWN {
+                    a href=(address("/devices", &[("q", q), ("show", shown), ("at", at)])) aria-current=[(show == shown).then_some("true")] { (name) }
                 }
             }
-            @if self.directory_empty {
+            @if self.list.known == 0 {
                 (empty("No device is known yet", "Devices come from a control plane: Tailscale or Headscale, asked with a key of its own. Three lines of configuration, then start the server again:", Some(FIRST_STEP)))
-            } @else if self.rows.is_empty() { (self.no_match()) }
-            @else { (self.table()) (self.slice.pager("/devices", &self.parameters())) }
+            } @else if self.list.rows.is_empty() { (self.no_match()) }
+            @else {
+                @let slice = Slice::new(self.request.from, self.list.rows.len());
+                (self.table(&self.list.rows[slice.range()])) (slice.pager("/devices", &self.parameters()))
+            }
         }
     }
 
@@ -66,14 +68,14 @@ impl DevicesPage<'_> {
         empty("No device matches", "None fits what is asked for. The API says the same:", Some(&command))
     }
 
-    fn table(&self) -> Markup {
+    fn table(&self, rows: &[DeviceView]) -> Markup {
         html! {
             table.list.devices {
                 thead { tr {
                     th.c-name scope="col" { "Device" } th.c-owner scope="col" { "Whose" } th.c-address scope="col" { "Address" }
                     th.c-os scope="col" { "System" } th.c-time scope="col" { "Last seen (UTC)" } th scope="col" { "To know" }
                 } }
-                tbody { @for device in self.rows { (self.row(device)) } }
+                tbody { @for device in rows { (self.row(device)) } }
             }
         }
     }

@@ -12,11 +12,13 @@ use super::sentence::sentence;
 use super::view::EventView;
 
 /// The content of the page.
-pub(crate) struct EventPage<'a> {
-    pub(crate) view: &'a EventView,
+pub struct EventPage<'a> {
+    /// The event.
+    pub view: &'a EventView,
     /// The size of the trail, for the link to the next event.
-    pub(crate) size: u64,
-    pub(crate) now: Timestamp,
+    pub size: u64,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// Filter fields of leaf members, by the member's path.
@@ -34,7 +36,7 @@ const FILTERS: &[(&str, &str)] = &[
 
 impl EventPage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         let event = &self.view.event;
         html! {
             div.with-side {

@@ -9,23 +9,24 @@ use super::format;
 use super::page_filter::PageFilter;
 
 /// Bars of the histogram.
-pub(crate) const BARS: usize = 96;
+pub const BARS: usize = 96;
 
 /// Most values shown of a facet.
-pub(crate) const MAX_VALUES: usize = 8;
+pub const MAX_VALUES: usize = 8;
 
 /// Number of parts of a bar that have their own tone.
 const TONES: usize = 5;
 
 /// The counts of one page.
-pub(crate) struct CountsView<'a> {
-    pub(crate) filter: &'a PageFilter,
+pub struct CountsView<'a> {
+    /// The page's filter.
+    pub filter: &'a PageFilter,
     /// The bars, at most [`BARS`].
-    pub(crate) histogram: &'a Histogram,
+    pub histogram: &'a Histogram,
     /// The facets, with at most [`MAX_VALUES`] values each; they may cover fewer events than the bars.
-    pub(crate) facets: &'a Facets,
+    pub facets: &'a Facets,
     /// `kind` or `outcome`.
-    pub(crate) by: &'a str,
+    pub by: &'a str,
 }
 
 impl CountsView<'_> {

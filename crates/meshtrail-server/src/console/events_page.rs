@@ -11,15 +11,19 @@ use super::sentence::sentence;
 use super::view::{EventView, Paging};
 
 /// The content of the page.
-pub(crate) struct EventsPage<'a> {
-    pub(crate) filter: &'a PageFilter,
-    pub(crate) events: &'a [EventView],
+pub struct EventsPage<'a> {
+    /// The page's filter.
+    pub filter: &'a PageFilter,
+    /// The events, in the order of the list.
+    pub events: &'a [EventView],
     /// `None` where the filter can't be parsed.
-    pub(crate) counts: Option<&'a CountsView<'a>>,
-    pub(crate) paging: &'a Paging,
+    pub counts: Option<&'a CountsView<'a>>,
+    /// The position of this page in the list.
+    pub paging: &'a Paging,
     /// Whether the reader may export events.
-    pub(crate) may_export: bool,
-    pub(crate) now: Timestamp,
+    pub may_export: bool,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// Time ranges up to now: label, and value of `since:`.
@@ -36,7 +40,7 @@ const QUICK: &[(&str, &str)] = &[
 
 impl EventsPage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         html! {
             h1.unseen { "Timeline" }
             (self.filter.form())

@@ -9,7 +9,7 @@ use meshtrail_api::query::AnswerFormat;
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
-use super::exports_page::{FormPrefill, render};
+use super::exports_page::{ExportsPage, FormPrefill};
 use super::handlers::Frame;
 use super::nav::Nav;
 use crate::api::exports::start;
@@ -47,7 +47,7 @@ pub(super) async fn exports(
     let (exports, now) = (state.exports().list(), Timestamp::now());
     let unfinished = exports.iter().any(|export| !export.progress.is_over());
     let exports: Vec<ExportView> = exports.into_iter().map(ExportView::from).collect();
-    let content = render(&prefill, &exports, now);
+    let content = ExportsPage { prefill: &prefill, exports: &exports, now }.render();
     let frame = Frame { title: "Exports", nav: Nav::Exports, plays: false };
     let mut answer = frame.respond(&state, &caller, StatusCode::OK, now, &content).await?;
     if unfinished {

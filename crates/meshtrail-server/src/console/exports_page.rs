@@ -12,26 +12,38 @@ use super::{components, format};
 /// The form's initial filter or SQL, from the address.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct FormPrefill {
+pub struct FormPrefill {
     filter: String,
     sql: String,
 }
 
-/// The page's content.
-pub(super) fn render(prefill: &FormPrefill, exports: &[Export], now: Timestamp) -> Markup {
-    html! {
-        h1 { "Exports" }
-        p.q { "Made on the server while you do something else, and kept for seven days. Asking for one and taking it away are written into the trail." }
-        (form(prefill))
-        @if exports.is_empty() {
-            (empty("No exports", "Ask for one above, or on the command line:", Some("meshtrail exports create --filter 'kind:ssh.* since:7d' --output sessions.jsonl")))
-        } @else {
-            table.list.exports {
-                thead { tr {
-                    th.c-state scope="col" { "State" } th scope="col" { "Question" } th.c-time scope="col" { "Asked for (UTC)" }
-                    th.c-size.r scope="col" { "Rows" } th.c-size.r scope="col" { "Size" } th.c-owner scope="col" { "By" } th.c-few scope="col" { "File" }
-                } }
-                tbody { @for export in exports { (row(export, now)) } }
+/// The content of the page.
+pub struct ExportsPage<'a> {
+    /// What the form asks for at first.
+    pub prefill: &'a FormPrefill,
+    /// The jobs, the newest first.
+    pub exports: &'a [Export],
+    /// When the page is made.
+    pub now: Timestamp,
+}
+
+impl ExportsPage<'_> {
+    /// The page's content.
+    pub fn render(&self) -> Markup {
+        html! {
+            h1 { "Exports" }
+            p.q { "Made on the server while you do something else, and kept for seven days. Asking for one and taking it away are written into the trail." }
+            (form(self.prefill))
+            @if self.exports.is_empty() {
+                (empty("No exports", "Ask for one above, or on the command line:", Some("meshtrail exports create --filter 'kind:ssh.* since:7d' --output sessions.jsonl")))
+            } @else {
+                table.list.exports {
+                    thead { tr {
+                        th.c-state scope="col" { "State" } th scope="col" { "Question" } th.c-time scope="col" { "Asked for (UTC)" }
+                        th.c-size.r scope="col" { "Rows" } th.c-size.r scope="col" { "Size" } th.c-owner scope="col" { "By" } th.c-few scope="col" { "File" }
+                    } }
+                    tbody { @for export in self.exports { (row(export, self.now)) } }
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use meshtrail_api::events::{EventsQuery, Order};
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_event::{Event, EventId, RelativePosition, SessionId, Timestamp};
 use meshtrail_query::{Filter, term};
+use meshtrail_recording::Session;
 use serde::Deserialize;
 
 use super::event_page::EventPage;
@@ -21,7 +22,6 @@ use super::events_page::EventsPage;
 use super::layout::Shell;
 use super::nav::Nav;
 use super::page_filter::{PageFilter, under};
-use super::page_response::{PAGE_CSP, PLAYER_PAGE_CSP, page_response};
 use super::session_page::SessionPage;
 use super::sessions_page::SessionsPage;
 use super::view::{EventView, PageViewer, Paging, SessionView, TrailStatus};
@@ -29,6 +29,7 @@ use crate::api::events::counts::{CountRequest, Counts};
 use crate::api::{events, sessions};
 use crate::auth::{Caller, Capability};
 use crate::extract::parse_field;
+use crate::page_response::page_response;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -103,7 +104,7 @@ pub(crate) async fn sessions(
         let page = sessions::page(state.trail().name(), state.recordings(), &query).await?;
         next = page.next;
         for session in page.sessions {
-            list.push(with_index(&state, SessionView::from(session)).await?);
+            list.push(with_index(&state, session_view(session)).await?);
         }
     }
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -115,10 +116,15 @@ pub(crate) async fn sessions(
     frame.respond(&state, &caller, status, now, &content).await
 }
 
+/// A session as pages show it.
+pub(super) fn session_view(session: Session) -> SessionView {
+    SessionView { index: session.index, session: sessions::session_view(session) }
+}
+
 /// Looks up the index of a session's terminal event, which is missing where the session was live when it was read.
 async fn with_index(state: &AppState, mut view: SessionView) -> Result<SessionView, Problem> {
-    if let Some((event, index @ None)) = &mut view.terminal_event {
-        *index = Some(events::index_of(state.trail(), event).await?);
+    if let (Some(event), None) = (&view.session.event, view.index) {
+        view.index = Some(events::index_of(state.trail(), event).await?);
     }
     Ok(view)
 }
@@ -130,8 +136,8 @@ pub(crate) async fn session(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (id, now): (SessionId, _) = (parse_field("id", &id)?, Timestamp::now());
-    let session = SessionView::from(sessions::find(state.recordings(), &id).await?);
-    let session = with_index(&state, session).await?;
+    let session = session_view(sessions::find(state.recordings(), &id).await?);
+    let view = with_index(&state, session).await?;
     let q = format!("{} -kind:recording.mark", term("session", id.as_str()));
     let query = EventsQuery {
         q: Some(q),
@@ -141,8 +147,8 @@ pub(crate) async fn session(
     };
     let list = events::page(state.trail(), state.late_identities(), &query).await?;
     let events = event_views(&state, list.rows)?;
-    let viewer = PageViewer::from(&caller);
-    let page = SessionPage { session: &session, events: &events, viewer: &viewer, now };
+    let viewer = page_viewer(&caller);
+    let page = SessionPage { view: &view, events: &events, viewer: &viewer, now };
     let frame = Frame { title: &page.title(), nav: Nav::Sessions, plays: viewer.may_replay };
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
 }
@@ -240,15 +246,13 @@ fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Pr
     Ok(EventView { position: state.trail().position(index), event, best_known, leaf })
 }
 
-impl From<&Caller> for PageViewer {
-    fn from(caller: &Caller) -> PageViewer {
-        PageViewer {
-            name: caller.who.to_string(),
-            role: caller.role.name(),
-            may_replay: caller.may(Capability::Replay),
-            may_export: caller.may(Capability::Export),
-            may_kill: caller.may(Capability::Kill),
-        }
+fn page_viewer(caller: &Caller) -> PageViewer {
+    PageViewer {
+        name: caller.who.to_string(),
+        role: caller.role.name(),
+        may_replay: caller.may(Capability::Replay),
+        may_export: caller.may(Capability::Export),
+        may_kill: caller.may(Capability::Kill),
     }
 }
 
@@ -269,23 +273,21 @@ impl Frame<'_> {
         now: Timestamp,
         content: &Markup,
     ) -> Result<Response, Problem> {
-        let (viewer, trail_status) = (PageViewer::from(caller), trail_status(state).await?);
+        let (viewer, trail_status) = (page_viewer(caller), trail_status(state, now).await?);
         let shell = Shell {
             title: self.title,
             nav: self.nav,
             viewer: Some(&viewer),
             trail_status: Some(&trail_status),
-            now,
             plays: self.plays,
             banner: state.banner(),
         };
-        let csp = if self.plays { PLAYER_PAGE_CSP } else { PAGE_CSP };
-        Ok(page_response(status, csp, shell.document(content)))
+        Ok(page_response(status, shell.document(content)))
     }
 }
 
 /// Reads the size of the trail and its newest event.
-async fn trail_status(state: &AppState) -> Result<TrailStatus, Problem> {
+async fn trail_status(state: &AppState, now: Timestamp) -> Result<TrailStatus, Problem> {
     let events = state.trail().size();
     let newest = match events.checked_sub(1) {
         Some(last) => {
@@ -294,5 +296,5 @@ async fn trail_status(state: &AppState) -> Result<TrailStatus, Problem> {
         }
         None => None,
     };
-    Ok(TrailStatus { events, newest })
+    Ok(TrailStatus { events, newest, now })
 }

@@ -4,27 +4,46 @@ use maud::{DOCTYPE, Markup, html};
 use meshtrail_event::{Actor, Event, Identity, IdentityStatus, Target, Timestamp};
 
 use super::assets::href;
+use super::csp::{PAGE_CSP, PLAYER_PAGE_CSP};
 use super::format;
 use super::nav::Nav;
 use super::page_filter::PageFilter;
 use super::view::{PageViewer, TrailStatus};
 
+/// A page as it is sent.
+#[derive(Debug)]
+pub struct Document {
+    /// The whole page.
+    pub html: String,
+    /// The Content-Security-Policy to send with it.
+    pub csp: &'static str,
+}
+
 /// The document around a page's content.
-pub(crate) struct Shell<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) nav: Nav,
-    pub(crate) viewer: Option<&'a PageViewer>,
-    pub(crate) trail_status: Option<&'a TrailStatus>,
-    pub(crate) now: Timestamp,
+#[derive(Debug)]
+pub struct Shell<'a> {
+    /// The title, without the program's name.
+    pub title: &'a str,
+    /// The section.
+    pub nav: Nav,
+    /// The signed-in reader; `None` on pages for everybody.
+    pub viewer: Option<&'a PageViewer>,
+    /// The trail; `None` on pages for everybody.
+    pub trail_status: Option<&'a TrailStatus>,
     /// Whether the page plays recordings and so needs the player.
-    pub(crate) plays: bool,
+    pub plays: bool,
     /// A notice on top of every page: that this server is a demo.
-    pub(crate) banner: Option<&'a str>,
+    pub banner: Option<&'a str>,
 }
 
 impl Shell<'_> {
-    /// The HTML document with `content`.
-    pub(crate) fn document(&self, content: &Markup) -> Markup {
+    /// The page with `content`.
+    pub fn document(&self, content: &Markup) -> Document {
+        let csp = if self.plays { PLAYER_PAGE_CSP } else { PAGE_CSP };
+        Document { html: self.html(content).into_string(), csp }
+    }
+
+    fn html(&self, content: &Markup) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -87,7 +106,7 @@ impl Shell<'_> {
                 b #sound {}
                 span.sound-count { (format::plural(status.events, "event", "events")) }
                 @if let Some(at) = status.newest {
-                    span.q { " · newest " time datetime=(at) data-ago { (format::ago(at, self.now)) } }
+                    span.q { " · newest " time datetime=(at) data-ago { (format::ago(at, status.now)) } }
                 }
             }
         }

@@ -16,17 +16,17 @@ use meshtrail_views::network::{self, Grouping};
 use serde::Deserialize;
 
 use super::changes_page::{ChangesPage, changes_of};
-use super::components::{RANGES, Slice};
 use super::device_page::DevicePage;
 use super::devices_page::DevicesPage;
-use super::handlers::{Frame, none_if_blank};
+use super::handlers::{Frame, none_if_blank, session_view};
 use super::nav::Nav;
 use super::network_page::{NETWORK_RANGES, NetworkPage, NetworkSelection, events_between};
 use super::page_filter::PageFilter;
-use super::people_page::{PeoplePage, PersonRow};
+use super::people_page::PeoplePage;
 use super::person_page::PersonPage;
 use super::sources_page::SourcesPage;
-use super::view::SessionView;
+use super::view::{ListRequest, RANGES, SessionView};
+use crate::api::sources::source_view;
 use crate::api::{changes, devices, events, listing, people, sessions};
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -37,16 +37,6 @@ const MAX_PREVIEW: usize = 8;
 
 /// Changes on a page of the list of changes.
 const MAX_CHANGES: usize = 60;
-
-/// The query parameters of the lists of people and devices.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct DirectoryListParameters {
-    q: String,
-    show: String,
-    at: String,
-    from: usize,
-}
 
 /// The query parameters of the page of one person or device.
 #[derive(Debug, Default, Deserialize)]
@@ -69,30 +59,36 @@ pub(crate) struct ChangesParameters {
 pub(crate) async fn people(
     State(state): State<AppState>,
     caller: Caller,
-    Query(parameters): Query<DirectoryListParameters>,
+    Query(request): Query<ListRequest>,
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
-    let query = ListQuery {
-        q: none_if_blank(&parameters.q),
-        show: none_if_blank(&parameters.show),
-        ..ListQuery::default()
-    };
+    let query = ListQuery { at: None, ..list_query(&request) };
     let list = mesh::list_people(state.history(), &listing::selection(&query, now)?);
-    let slice = Slice::new(parameters.from, list.rows.len());
-    let rows: Vec<PersonRow<'_>> = list.rows[slice.range()]
-        .iter()
-        .map(|row| PersonRow { person: &row.person, devices: row.devices })
-        .collect();
-    let page = PeoplePage {
-        text: &parameters.q,
-        show: &parameters.show,
-        rows: &rows,
-        slice,
-        directory_empty: list.known == 0,
-        now,
-    };
+    let page = PeoplePage { request: &request, list: &list, now };
     let frame = Frame { title: "People", nav: Nav::People, plays: false };
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+/// The list of devices.
+pub(crate) async fn devices(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(request): Query<ListRequest>,
+) -> Result<Response, Problem> {
+    let now = Timestamp::now();
+    let list = mesh::list_devices(state.history(), &listing::selection(&list_query(&request), now)?);
+    let page = DevicesPage { request: &request, list: &list, now };
+    let frame = Frame { title: "Devices", nav: Nav::Devices, plays: false };
+    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
+}
+
+fn list_query(request: &ListRequest) -> ListQuery {
+    ListQuery {
+        q: none_if_blank(&request.q),
+        show: none_if_blank(&request.show),
+        at: none_if_blank(&request.at),
+        ..ListQuery::default()
+    }
 }
 
 /// One person.
@@ -125,35 +121,6 @@ pub(crate) async fn person(
         now,
     };
     let frame = Frame { title: &login, nav: Nav::People, plays: false };
-    frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
-}
-
-/// The list of devices.
-pub(crate) async fn devices(
-    State(state): State<AppState>,
-    caller: Caller,
-    Query(parameters): Query<DirectoryListParameters>,
-) -> Result<Response, Problem> {
-    let now = Timestamp::now();
-    let query = ListQuery {
-        q: none_if_blank(&parameters.q),
-        show: none_if_blank(&parameters.show),
-        at: none_if_blank(&parameters.at),
-        ..ListQuery::default()
-    };
-    let list = mesh::list_devices(state.history(), &listing::selection(&query, now)?);
-    let slice = Slice::new(parameters.from, list.rows.len());
-    let rows: Vec<_> = list.rows[slice.range()].iter().collect();
-    let page = DevicesPage {
-        text: &parameters.q,
-        show: &parameters.show,
-        at: &parameters.at,
-        rows: &rows,
-        slice,
-        directory_empty: list.known == 0,
-        now,
-    };
-    let frame = Frame { title: "Devices", nav: Nav::Devices, plays: false };
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
 }
 
@@ -242,7 +209,7 @@ fn severity(word: &str) -> Result<Option<Severity>, Problem> {
 /// The list of sources.
 pub(crate) async fn sources(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
     let now = Timestamp::now();
-    let sources = state.sources().report_at(now);
+    let sources: Vec<_> = state.sources().report_at(now).into_iter().map(source_view).collect();
     let page = SourcesPage { sources: &sources, now };
     let frame = Frame { title: "Sources", nav: Nav::Sources, plays: false };
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
@@ -306,7 +273,7 @@ pub(super) fn look_back(requested: &str, now: Timestamp) -> (&'static str, Times
 async fn newest_sessions(state: &AppState, q: &str) -> Result<Vec<SessionView>, Problem> {
     let query = SessionsQuery { q: Some(q.to_owned()), limit: Some(MAX_PREVIEW), ..SessionsQuery::default() };
     let page = sessions::page(state.trail().name(), state.recordings(), &query).await?;
-    Ok(page.sessions.into_iter().map(SessionView::from).collect())
+    Ok(page.sessions.into_iter().map(session_view).collect())
 }
 
 async fn newest_events(state: &AppState, q: &str) -> Result<Vec<(u64, Event)>, Problem> {

@@ -2,14 +2,22 @@
 
 /// The section of the console that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nav {
+pub enum Nav {
+    /// All events, and each of them.
     Timeline,
+    /// Recorded sessions.
     Sessions,
+    /// Who exchanged traffic with whom.
     Network,
+    /// The people of the mesh.
     People,
+    /// The devices of the mesh.
     Devices,
+    /// Changes in the mesh.
     Changes,
+    /// Where events come from.
     Sources,
+    /// Export jobs.
     Exports,
     /// The sign-in page, and errors outside of any section.
     None,
@@ -17,7 +25,7 @@ pub(crate) enum Nav {
 
 impl Nav {
     /// The entries of the navigation bar in their order, with path and label.
-    pub(super) const ENTRIES: [(Nav, &'static str, &'static str); 8] = [
+    pub(crate) const ENTRIES: [(Nav, &'static str, &'static str); 8] = [
         (Nav::Timeline, "/events", "Timeline"),
         (Nav::Sessions, "/sessions", "Sessions"),
         (Nav::Network, "/network", "Network"),
@@ -42,7 +50,7 @@ impl Nav {
     }
 
     /// The style sheet that only this section needs.
-    pub(super) fn style(self) -> Option<&'static str> {
+    pub(crate) fn style(self) -> Option<&'static str> {
         match self {
             Nav::Timeline => Some("timeline.css"),
             Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources | Nav::Exports => {
@@ -53,7 +61,7 @@ impl Nav {
     }
 
     /// The script that only this section needs.
-    pub(super) fn script(self) -> Option<&'static str> {
+    pub(crate) fn script(self) -> Option<&'static str> {
         match self {
             Nav::Timeline => Some("timeline.js"),
             Nav::Network | Nav::People | Nav::Devices | Nav::Changes | Nav::Sources | Nav::Exports => {

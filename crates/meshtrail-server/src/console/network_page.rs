@@ -17,38 +17,43 @@ use super::page_filter::address;
 use super::person_page::recent;
 
 /// The time ranges of the network page, in hours.
-pub(crate) const NETWORK_RANGES: &[(&str, u64)] = &[("1h", 1), ("24h", 24), ("7d", 168), ("30d", 720)];
+pub const NETWORK_RANGES: &[(&str, u64)] = &[("1h", 1), ("24h", 24), ("7d", 168), ("30d", 720)];
 
 /// Most groups in the grid; all others share one more row and column.
 const MAX_GROUPS: usize = 30;
 
 /// Lines of the list on a page.
-pub(crate) const MAX_LINES: usize = 60;
+const MAX_LINES: usize = 60;
 
 /// The content of the page.
-pub(crate) struct NetworkPage<'a> {
-    pub(crate) matrix: &'a TrafficMatrix,
+pub struct NetworkPage<'a> {
+    /// All traffic of the time range and layer.
+    pub matrix: &'a TrafficMatrix,
     /// The edges that the selection includes, the busiest first.
-    pub(crate) edges: &'a [&'a TrafficEdge],
-    pub(crate) selection: &'a NetworkSelection,
+    pub edges: &'a [&'a TrafficEdge],
+    /// What the page's address selects.
+    pub selection: &'a NetworkSelection,
     /// The newest flow events between two devices, where the selection is a pair.
-    pub(crate) flows: &'a [(u64, Event)],
-    pub(crate) now: Timestamp,
+    pub flows: &'a [(u64, Event)],
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// What the page's address selects.
 #[derive(Debug, Clone)]
-pub(crate) struct NetworkSelection {
-    pub(crate) by: Grouping,
-    /// The key of the selected group, and of the one it exchanged traffic with; empty for all.
-    pub(crate) of: String,
-    pub(crate) with: String,
+pub struct NetworkSelection {
+    /// How endpoints are put together.
+    pub by: Grouping,
+    /// The key of the selected group; empty for all.
+    pub of: String,
+    /// The key of the group that it exchanged traffic with; empty for all.
+    pub with: String,
     /// One layer, or all where it is empty.
-    pub(crate) layer: String,
+    pub layer: String,
     /// The time range: `24h`.
-    pub(crate) since: &'static str,
+    pub since: &'static str,
     /// Number of lines of the list to skip.
-    pub(crate) from: usize,
+    pub from: usize,
 }
 
 /// The links that select a layer: label, and value of `layer`.
@@ -86,7 +91,7 @@ impl NetworkSelection {
 
 impl NetworkPage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         let total: u64 = self.edges.iter().map(|edge| edge.bytes()).sum();
         html! {
             h1 { "Who talks to whom" (self.selected_groups()) }
@@ -115,7 +120,7 @@ impl NetworkPage<'_> {
     }
 
     /// Whether the selection is two single devices or addresses.
-    pub(crate) fn is_pair(&self) -> bool {
+    pub fn is_pair(&self) -> bool {
         let single = |key: &str| key.starts_with("device:") || key.starts_with("address:");
         single(&self.selection.of) && single(&self.selection.with)
     }
@@ -289,7 +294,7 @@ impl NetworkPage<'_> {
 }
 
 /// The filter for the events of a selection.
-pub(crate) fn events_between(selection: &NetworkSelection) -> String {
+pub fn events_between(selection: &NetworkSelection) -> String {
     let mut q = "kind:flow".to_owned();
     for key in [&selection.of, &selection.with] {
         match key.split_once(':') {

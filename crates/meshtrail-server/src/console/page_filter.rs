@@ -8,22 +8,22 @@ use meshtrail_query::{Field, FilterError, TokenKind, term, tokens};
 
 /// The filter of one page, with the other parameters of its address.
 #[derive(Debug, Clone)]
-pub(crate) struct PageFilter {
+pub struct PageFilter {
     /// The path of the list: `/events`.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     /// The filter as typed.
-    pub(crate) text: String,
+    pub text: String,
     /// The `state` parameter of the list of sessions: `live`, `ended`, …; empty for all, and on other lists.
-    pub(crate) state: String,
+    pub state: String,
     /// Further parameters that addresses keep, by name: order, grouping of bars.
-    pub(crate) parameters: Vec<(&'static str, String)>,
+    pub parameters: Vec<(&'static str, String)>,
     /// Why `text` can't be parsed, if so.
-    pub(crate) error: Option<FilterError>,
+    pub error: Option<FilterError>,
 }
 
 impl PageFilter {
     /// The filter `text` on the list at `path`.
-    pub(crate) fn new(path: &'static str, text: impl Into<String>) -> PageFilter {
+    pub fn new(path: &'static str, text: impl Into<String>) -> PageFilter {
         PageFilter { path, text: text.into(), state: String::new(), parameters: Vec::new(), error: None }
     }
 
@@ -239,7 +239,7 @@ pub(crate) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
 }
 
 /// An address of `path` and one more segment, percent-encoded.
-pub(crate) fn under(path: &str, part: &str) -> String {
+pub fn under(path: &str, part: &str) -> String {
     let mut whole = format!("{path}/");
     encode(part, &mut whole);
     whole

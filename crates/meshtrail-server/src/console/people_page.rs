@@ -2,33 +2,27 @@
 
 use maud::{Markup, html};
 use meshtrail_api::directory::PersonView;
+use meshtrail_api::people::PersonListItem;
 use meshtrail_event::Timestamp;
+use meshtrail_views::mesh::DirectoryList;
 
 use super::components::{Slice, finder};
 use super::format;
 use super::layout::empty;
 use super::page_filter::address;
+use super::view::ListRequest;
 
 /// The command shown in an empty list, which configures a control plane.
 pub(crate) const FIRST_STEP: &str = "printf '[sources.headscale]\\nurl = \"http://127.0.0.1:8080\"\\napi_key_file = \"headscale.key\"\\n' >> meshtrail.toml";
 
-/// A row of the list.
-pub(crate) struct PersonRow<'a> {
-    pub(crate) person: &'a PersonView,
-    /// Number of devices they own.
-    pub(crate) devices: usize,
-}
-
 /// The content of the page.
-pub(crate) struct PeoplePage<'a> {
-    pub(crate) text: &'a str,
-    /// Which people: see [`SHOWN`].
-    pub(crate) show: &'a str,
-    pub(crate) rows: &'a [PersonRow<'a>],
-    pub(crate) slice: Slice,
-    /// Whether the directory knows nobody at all.
-    pub(crate) directory_empty: bool,
-    pub(crate) now: Timestamp,
+pub struct PeoplePage<'a> {
+    /// What the address asks for; the list is of the present, whatever `at` says.
+    pub request: &'a ListRequest,
+    /// All rows that the request selects.
+    pub list: &'a DirectoryList<PersonListItem>,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// The links that select people: label, and value of `show`.
@@ -37,43 +31,51 @@ const SHOWN: &[(&str, &str)] =
 
 impl PeoplePage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
+        let ListRequest { q, show, .. } = self.request;
         html! {
-            (finder("/people", self.text, "part of a name, login, group or role", &[("show", self.show)]))
+            (finder("/people", q, "part of a name, login, group or role", &[("show", show)]))
             h1 { "People" }
             nav.quick aria-label="Which people" {
-                @for (name, show) in SHOWN {
-                    a href=(address("/people", &[("q", self.text), ("show", show)])) aria-current=[(self.show == *show).then_some("true")] { (name) }
+                @for (name, shown) in SHOWN {
+                    a href=(address("/people", &[("q", q), ("show", shown)])) aria-current=[(show == shown).then_some("true")] { (name) }
                 }
             }
-            @if self.directory_empty { (empty_directory()) }
-            @else if self.rows.is_empty() { (self.no_match()) }
-            @else { (self.table()) (self.slice.pager("/people", &[("q", self.text), ("show", self.show)])) }
+            @if self.list.known == 0 { (empty_directory()) }
+            @else if self.list.rows.is_empty() { (self.no_match()) }
+            @else {
+                @let slice = Slice::new(self.request.from, self.list.rows.len());
+                (self.table(&self.list.rows[slice.range()])) (slice.pager("/people", &self.parameters()))
+            }
         }
+    }
+
+    fn parameters(&self) -> [(&str, &str); 2] {
+        [("q", &self.request.q), ("show", &self.request.show)]
     }
 
     fn no_match(&self) -> Markup {
         let command = format!(
             "curl -H \"Authorization: Bearer $TOKEN\" 'http://127.0.0.1:7411{}'",
-            address("/api/v1/people", &[("q", self.text), ("show", self.show)])
+            address("/api/v1/people", &self.parameters())
         );
         empty("Nobody matches", "No person fits what is asked for. The API says the same:", Some(&command))
     }
 
-    fn table(&self) -> Markup {
+    fn table(&self, rows: &[PersonListItem]) -> Markup {
         html! {
             table.list.people {
                 thead { tr {
                     th.c-login scope="col" { "Who" } th.c-role scope="col" { "Role" } th scope="col" { "Groups" }
                     th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Last seen (UTC)" } th.c-by scope="col" { "Told by" }
                 } }
-                tbody { @for row in self.rows { (self.row(row)) } }
+                tbody { @for row in rows { (self.row(row)) } }
             }
         }
     }
 
-    fn row(&self, row: &PersonRow<'_>) -> Markup {
-        let (person, state) = (row.person, &row.person.state);
+    fn row(&self, row: &PersonListItem) -> Markup {
+        let (person, state) = (&row.person, &row.person.state);
         let groups: Vec<&str> = state.groups.iter().map(String::as_str).collect();
         html! {
             tr id={ "p-" (state.login) } data-row {

@@ -16,21 +16,27 @@ use super::sessions_page;
 use super::view::SessionView;
 
 /// The content of the page.
-pub(crate) struct PersonPage<'a> {
-    pub(crate) login: &'a str,
+pub struct PersonPage<'a> {
+    /// The login.
+    pub login: &'a str,
     /// The directory's view; `None` where only events name the person.
-    pub(crate) person: Option<&'a PersonView>,
-    pub(crate) devices: &'a [DeviceView],
-    pub(crate) history: &'a [PropertyPeriod],
-    pub(crate) activity: &'a Activity,
+    pub person: Option<&'a PersonView>,
+    /// Their devices.
+    pub devices: &'a [DeviceView],
+    /// The values of properties over time.
+    pub history: &'a [PropertyPeriod],
+    /// The counts of the time range.
+    pub activity: &'a Activity,
     /// Their newest events: index and event.
-    pub(crate) recent: &'a [(u64, Event)],
-    pub(crate) sessions: &'a [SessionView],
+    pub recent: &'a [(u64, Event)],
+    /// Their newest sessions.
+    pub sessions: &'a [SessionView],
     /// Changes they made in the mesh: index and event.
-    pub(crate) changes: &'a [(u64, Event)],
+    pub changes: &'a [(u64, Event)],
     /// The time range, as selected: `30d`.
-    pub(crate) since: &'a str,
-    pub(crate) now: Timestamp,
+    pub since: &'a str,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 impl PersonPage<'_> {
@@ -40,7 +46,7 @@ impl PersonPage<'_> {
     }
 
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         let activity = self.activity;
         html! {
             div.with-side {
@@ -185,14 +191,15 @@ pub(crate) fn sessions(sessions: &[SessionView], base: &str, all: &str, now: Tim
             table.list.few-sessions {
                 thead { tr { th.c-state scope="col" { "State" } th.c-who scope="col" { "Who" } th.c-target scope="col" { "Target" } th.c-time scope="col" { "Started (UTC)" } th.c-length.r scope="col" { "Length" } th scope="col" { "What was run" } } }
                 tbody {
-                    @for session in sessions {
+                    @for view in sessions {
+                        @let session = &view.session;
                         tr data-row {
-                            td.at-state { (sessions_page::status_badge(session.status)) }
+                            td.at-state { (sessions_page::status_badge(&session.state)) }
                             td.at-who { (format::clipped(&format::actor_name(&session.actor).unwrap_or_else(|| "not known".to_owned()), 28)) }
                             td.at-target { (format::clipped(&session.target.label().unwrap_or_default(), 24)) @if let Some(account) = &session.target.account { span.q { " as " (format::clipped(account, 12)) } } }
                             td.at-time { (format::clock(session.started, now)) }
-                            td.at-length.r.n { (format::hms(session.length(now))) }
-                            td.at-run { a.open href=(under("/sessions", session.id.as_str())) { (sessions_page::command(session)) } }
+                            td.at-length.r.n { (format::hms(view.length(now))) }
+                            td.at-run { a.open href=(under("/sessions", session.id.as_str())) { (sessions_page::command(session.command.as_deref())) } }
                         }
                     }
                 }

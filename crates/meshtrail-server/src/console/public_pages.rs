@@ -1,12 +1,28 @@
-//! The content of pages that need no sign-in: the sign-in page, and problem pages.
+//! Pages that need no sign-in: the sign-in page, and problem pages.
 
 use maud::{Markup, html};
-
-use super::nav::Nav;
 use meshtrail_api::problem::ProblemBody;
 
+use super::layout::{Document, Shell};
+use super::nav::Nav;
+
 /// The sign-in page; `to` is the path to go to afterwards.
-pub(crate) fn sign_in(to: &str) -> Markup {
+pub fn sign_in_page(to: &str, banner: Option<&str>) -> Document {
+    document("Sign in", Nav::None, &sign_in(to), banner)
+}
+
+/// The page of a problem at `path`.
+pub fn problem_page(body: &ProblemBody, path: &str, banner: Option<&str>) -> Document {
+    // Whoever is not signed in sees only the way to sign in.
+    let nav = if body.status == 401 { Nav::None } else { Nav::of_path(path) };
+    document(&body.title, nav, &problem(body, nav), banner)
+}
+
+fn document(title: &str, nav: Nav, content: &Markup, banner: Option<&str>) -> Document {
+    Shell { title, nav, viewer: None, trail_status: None, plays: false, banner }.document(content)
+}
+
+fn sign_in(to: &str) -> Markup {
     html! {
         div.narrow {
             h1 { "Sign in" }
@@ -43,7 +59,7 @@ pub(crate) fn sign_in(to: &str) -> Markup {
 }
 
 /// What happened, what was kept, what to do next; `nav` is the section of the path that failed.
-pub(crate) fn problem(problem: &ProblemBody, nav: Nav) -> Markup {
+fn problem(problem: &ProblemBody, nav: Nav) -> Markup {
     let (path, name) = nav.entry().unwrap_or(("/events", "Timeline"));
     html! {
         div.narrow {

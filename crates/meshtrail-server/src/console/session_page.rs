@@ -1,6 +1,7 @@
 //! The page of one session: replay, actor and identity status, what is not in the recording, and proof.
 
 use maud::{Markup, html};
+use meshtrail_api::sessions::SessionState;
 use meshtrail_event::Timestamp;
 
 use super::format;
@@ -8,33 +9,40 @@ use super::layout::{identity_lines, target_line, verify_hint};
 use super::page_filter::{PageFilter, address, under};
 use super::sentence::sentence;
 use super::sessions_page::{command, status_badge};
-use super::view::{EventView, PageViewer, SessionStatus, SessionView};
+use super::view::{EventView, PageViewer, SessionView};
 
 /// The content of the page.
-pub(crate) struct SessionPage<'a> {
-    pub(crate) session: &'a SessionView,
+pub struct SessionPage<'a> {
+    /// The session.
+    pub view: &'a SessionView,
     /// Events of the session, oldest first, without marks.
-    pub(crate) events: &'a [EventView],
-    pub(crate) viewer: &'a PageViewer,
-    pub(crate) now: Timestamp,
+    pub events: &'a [EventView],
+    /// The reader, whose capabilities the page depends on.
+    pub viewer: &'a PageViewer,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 impl SessionPage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         html! {
             div.with-side {
                 section.main { (self.heading()) (self.replay()) (self.proof()) }
                 aside { (self.actions()) (self.who()) (self.recording()) (self.not_seen()) (self.session_events()) }
             }
-            @if self.session.status == SessionStatus::Live && self.viewer.may_kill { (self.kill_dialog()) }
+            @if self.is_live() && self.viewer.may_kill { (self.kill_dialog()) }
         }
     }
 
+    fn is_live(&self) -> bool {
+        self.view.session.state == SessionState::Live
+    }
+
     /// The page's title.
-    pub(crate) fn title(&self) -> String {
-        let who = format::actor_name(&self.session.actor).unwrap_or_else(|| "somebody".to_owned());
-        let target = self.session.target.label().unwrap_or_else(|| "a target".to_owned());
+    pub fn title(&self) -> String {
+        let who = format::actor_name(&self.view.session.actor).unwrap_or_else(|| "somebody".to_owned());
+        let target = self.view.session.target.label().unwrap_or_else(|| "a target".to_owned());
         format!(
             "{} → {}",
             meshtrail_event::text::shorten(&who, 40),
@@ -43,7 +51,7 @@ impl SessionPage<'_> {
     }
 
     fn heading(&self) -> Markup {
-        let session = self.session;
+        let session = &self.view.session;
         html! {
             p.crumb { a href="/sessions" data-back { "Sessions" } " / " (format::identifier(session.id.as_str(), 40)) }
             h1 {
@@ -55,12 +63,12 @@ impl SessionPage<'_> {
                 }
             }
             p.when {
-                (status_badge(session.status)) " · " (format::clock(session.started, self.now))
+                (status_badge(&session.state)) " · " (format::clock(session.started, self.now))
                 @if let Some(ended) = session.ended { " to " (format::time_of_day(ended, self.now)) }
                 span.q { " UTC" } " · "
-                span data-since=[(session.status == SessionStatus::Live).then_some(session.started)] { (format::hms(session.length(self.now))) }
+                span data-since=[self.is_live().then_some(session.started)] { (format::hms(self.view.length(self.now))) }
             }
-            p.run { @if session.command.as_deref().is_none_or(|command| command.trim().is_empty()) { span.q { "an interactive shell" } } @else { (command(session)) } }
+            p.run { @if session.command.as_deref().is_none_or(|command| command.trim().is_empty()) { span.q { "an interactive shell" } } @else { (command(session.command.as_deref())) } }
             @if let Some(reason) = &session.reason { p.unsure { (format::untrusted(reason)) } }
             @if let Some(from) = &session.imported_from {
                 p.unsure {
@@ -73,10 +81,10 @@ impl SessionPage<'_> {
 
     /// The player's stage. Nothing is fetched before the reader starts it, since viewing a recording is an event.
     fn replay(&self) -> Markup {
-        let session = self.session;
-        let live = session.status == SessionStatus::Live;
+        let session = &self.view.session;
+        let live = self.is_live();
         html! {
-            div.stage data-session=(session.id.as_str()) data-state=(session.status.word()) data-bytes=(session.bytes) {
+            div.stage data-session=(session.id.as_str()) data-state=(session.state.as_str()) data-bytes=(session.bytes) {
                 @if !self.viewer.may_replay {
                     div.cover {
                         p {
@@ -102,7 +110,7 @@ impl SessionPage<'_> {
     }
 
     fn proof(&self) -> Markup {
-        let session = self.session;
+        let session = &self.view.session;
         html! {
             section.proof data-proof="session" data-session=(session.id.as_str()) {
                 p.head { b { "Not checked yet" } span { (self.proof_state()) } }
@@ -112,32 +120,35 @@ impl SessionPage<'_> {
     }
 
     fn proof_state(&self) -> String {
-        match &self.session.terminal_event {
-            Some((_, Some(index))) => format!(
+        let session = &self.view.session;
+        match (&session.event, self.view.index) {
+            (Some(_), Some(index)) => format!(
                 "{} as {}, closed in the trail at index {}",
-                format::plural(self.session.bytes, "byte", "bytes"),
+                format::plural(self.view.session.bytes, "byte", "bytes"),
                 self.intake(),
-                format::count(*index)
+                format::count(index)
             ),
-            Some((_, None)) => format!(
+            (Some(_), None) => format!(
                 "{} as {}, closed in the trail",
-                format::plural(self.session.bytes, "byte", "bytes"),
+                format::plural(self.view.session.bytes, "byte", "bytes"),
                 self.intake()
             ),
-            None => "still running: each stretch is bound into the trail as it comes, the whole at its end"
-                .to_owned(),
+            (None, _) => {
+                "still running: each stretch is bound into the trail as it comes, the whole at its end"
+                    .to_owned()
+            }
         }
     }
 
     /// How the bytes got here.
     fn intake(&self) -> &'static str {
-        if self.session.imported_from.is_some() { "imported" } else { "received" }
+        if self.view.session.imported_from.is_some() { "imported" } else { "received" }
     }
 
     fn actions(&self) -> Markup {
-        let session = self.session;
+        let session = &self.view.session;
         let api = under("/api/v1/sessions", session.id.as_str());
-        let live = session.status == SessionStatus::Live;
+        let live = self.is_live();
         if !(self.viewer.may_export || live && self.viewer.may_kill) {
             return html! {};
         }
@@ -156,7 +167,7 @@ impl SessionPage<'_> {
     }
 
     fn who(&self) -> Markup {
-        let session = self.session;
+        let session = &self.view.session;
         let filter = PageFilter::new("/sessions", "");
         html! {
             h2 { "Who" }
@@ -164,14 +175,14 @@ impl SessionPage<'_> {
             h2 { "Where" }
             dl {
                 dt { "target" } dd { (target_line(&session.target, &filter)) }
-                @if let Some(user) = &session.requested_user { dt { "asked for" } dd { (format::untrusted(user)) } }
+                @if let Some(user) = &session.ssh_user { dt { "asked for" } dd { (format::untrusted(user)) } }
                 @if let Some(by) = &session.recorded_by { dt { "recorded by" } dd { (format::untrusted(by)) } }
             }
         }
     }
 
     fn recording(&self) -> Markup {
-        let session = self.session;
+        let session = &self.view.session;
         html! {
             h2 { "Recording" }
             dl {
@@ -189,16 +200,17 @@ impl SessionPage<'_> {
     fn not_seen(&self) -> Markup {
         html! {
             h2 { "What is not in it" }
-            @if self.session.not_seen.is_empty() {
+            @if self.view.session.not_seen.is_empty() {
                 p.small { "Keystrokes: never recorded." }
             } @else {
-                ul.plain { @for gap in &self.session.not_seen { li { (format::untrusted(gap)) } } }
+                ul.plain { @for gap in &self.view.session.not_seen { li { (format::untrusted(gap)) } } }
             }
         }
     }
 
     fn session_events(&self) -> Markup {
-        let all = address("/events", &[("q", &meshtrail_query::term("session", self.session.id.as_str()))]);
+        let all =
+            address("/events", &[("q", &meshtrail_query::term("session", self.view.session.id.as_str()))]);
         html! {
             h2 { "In the trail (UTC)" }
             @if self.events.is_empty() { p.small.q { "No events of this session yet." } }
@@ -217,7 +229,7 @@ impl SessionPage<'_> {
     }
 
     fn kill_dialog(&self) -> Markup {
-        let session = self.session;
+        let session = &self.view.session;
         let who = format::actor_name(&session.actor).unwrap_or_else(|| "whoever this is".to_owned());
         let target = session.target.label().unwrap_or_else(|| "the target".to_owned());
         html! {

@@ -1,21 +1,26 @@
 //! The page of the list of sessions: live ones first, then the newest.
 
 use maud::{Markup, html};
+use meshtrail_api::sessions::{Session, SessionState};
 use meshtrail_event::Timestamp;
 
 use super::format;
 use super::layout::{actor_line, empty, pager, target_line};
 use super::page_filter::{PageFilter, under};
-use super::view::{Paging, SessionStatus, SessionView};
+use super::view::{Paging, SessionView};
 
 /// The content of the page.
-pub(crate) struct SessionsPage<'a> {
-    pub(crate) filter: &'a PageFilter,
-    pub(crate) sessions: &'a [SessionView],
-    pub(crate) paging: &'a Paging,
+pub struct SessionsPage<'a> {
+    /// The page's filter.
+    pub filter: &'a PageFilter,
+    /// The sessions, live ones first.
+    pub sessions: &'a [SessionView],
+    /// The position of this page in the list.
+    pub paging: &'a Paging,
     /// The command shown in an empty list, which makes sessions be recorded.
-    pub(crate) first_step: &'a str,
-    pub(crate) now: Timestamp,
+    pub first_step: &'a str,
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 /// Common filter terms, which are added to the filter.
@@ -27,7 +32,7 @@ const QUICK: &[(&str, &str)] = &[
 
 impl SessionsPage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
+    pub fn render(&self) -> Markup {
         html! {
             (self.filter.form())
             h1 { (self.heading()) }
@@ -40,7 +45,7 @@ impl SessionsPage<'_> {
         if self.filter.error.is_some() {
             return "Sessions".to_owned();
         }
-        let live = self.sessions.iter().filter(|session| session.status == SessionStatus::Live).count();
+        let live = self.sessions.iter().filter(|view| view.session.state == SessionState::Live).count();
         let rest = self.sessions.len() - live;
         let counted = format::plural(rest as u64, "session", "sessions");
         // A page is not the whole list: its number of rows is the list's only where no page is before or after it.
@@ -105,33 +110,33 @@ impl SessionsPage<'_> {
                     th.c-time scope="col" { "Started (UTC)" } th.c-length.r scope="col" { "Length" } th scope="col" { "What was run" }
                     th.c-size.r scope="col" { "Size" } th.c-index.r scope="col" { "Index" }
                 } }
-                tbody { @for session in self.sessions { (self.row(session)) } }
+                tbody { @for view in self.sessions { (self.row(view)) } }
             }
         }
     }
 
-    fn row(&self, session: &SessionView) -> Markup {
-        let id = session.id.as_str();
-        let length = format::hms(session.length(self.now));
+    fn row(&self, view: &SessionView) -> Markup {
+        let session = &view.session;
+        let (id, live) = (session.id.as_str(), session.state == SessionState::Live);
         html! {
             tr id=(id) data-row {
-                td.at-state { (status_badge(session.status)) }
+                td.at-state { (status_badge(&session.state)) }
                 td.at-who { (actor_line(&session.actor, &session.identity, self.filter)) }
                 td.at-target { (target_line(&session.target, self.filter)) }
                 td.at-time { (format::clock(session.started, self.now)) }
-                td.at-length.r.n data-since=[(session.status == SessionStatus::Live).then_some(session.started)] { (length) }
-                td.at-run { a.open href=(under("/sessions", id)) data-follow[session.status == SessionStatus::Live] { (command(session)) } (self.note(session)) }
+                td.at-length.r.n data-since=[live.then_some(session.started)] { (format::hms(view.length(self.now))) }
+                td.at-run { a.open href=(under("/sessions", id)) data-follow[live] { (command(session.command.as_deref())) } (self.note(session)) }
                 td.at-size.r.n { (format::size(session.bytes)) }
-                td.at-index.r.n { (index(session)) }
+                td.at-index.r.n { (index(view)) }
             }
         }
     }
 
     /// Notes on a recording: that it was imported, why it was cut off or failed, its first anomaly.
-    fn note(&self, session: &SessionView) -> Markup {
+    fn note(&self, session: &Session) -> Markup {
         html! {
             @if session.imported_from.is_some() { " " span.unsure { "· imported" } }
-            @if let Some(reason) = session.reason.as_deref().filter(|_| session.status != SessionStatus::Ended) {
+            @if let Some(reason) = session.reason.as_deref().filter(|_| session.state != SessionState::Ended) {
                 " " span.unsure { "· " (format::clipped(reason, 90)) }
             } @else if let Some(anomaly) = session.anomalies.first() {
                 " " span.q { "· " (format::clipped(anomaly, 60)) }
@@ -140,27 +145,27 @@ impl SessionsPage<'_> {
     }
 }
 
-/// A status as a word with a shape.
-pub(crate) fn status_badge(status: SessionStatus) -> Markup {
-    html! { span class={ "state " (status.word()) } { (status.word()) } }
+/// A state as a word with a shape.
+pub(crate) fn status_badge(state: &SessionState) -> Markup {
+    html! { span class={ "state " (state.as_str()) } { (state.as_str()) } }
 }
 
 /// The session's command, or that it was a shell.
-pub(crate) fn command(session: &SessionView) -> Markup {
+pub(crate) fn command(command: Option<&str>) -> Markup {
     html! {
-        @match session.command.as_deref().filter(|command| !command.trim().is_empty()) {
+        @match command.filter(|command| !command.trim().is_empty()) {
             Some(command) => code { (format::clipped(command, 160)) },
             None => span.shell { "shell" },
         }
     }
 }
 
-fn index(session: &SessionView) -> Markup {
+fn index(view: &SessionView) -> Markup {
     html! {
-        @match &session.terminal_event {
-            Some((event, Some(index))) => a.quiet href=(under("/events", &event.to_string())) { (index) },
-            Some((event, None)) => a.quiet href=(under("/events", &event.to_string())) { "in it" },
-            None => span.q title="bound into the trail while it runs, closed by one event at its end" { "open" },
+        @match (&view.session.event, view.index) {
+            (Some(event), Some(index)) => a.quiet href=(under("/events", &event.to_string())) { (index) },
+            (Some(event), None) => a.quiet href=(under("/events", &event.to_string())) { "in it" },
+            (None, _) => span.q title="bound into the trail while it runs, closed by one event at its end" { "open" },
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The page of all sources: last contact, lag, rate, gaps, and what to do about a source in trouble.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
-use meshtrail_collect::sources::{Gap, SourceReport, SourceState};
+use meshtrail_api::sources::{GapView, SourceView};
 use meshtrail_event::Timestamp;
 use meshtrail_event::text::sentence_case;
 use meshtrail_query::term;
@@ -11,19 +13,18 @@ use super::layout::empty;
 use super::page_filter::address;
 
 /// The content of the page.
-pub(crate) struct SourcesPage<'a> {
-    pub(crate) sources: &'a [SourceReport],
-    pub(crate) now: Timestamp,
+pub struct SourcesPage<'a> {
+    /// Every source, by name.
+    pub sources: &'a [SourceView],
+    /// When the page is made.
+    pub now: Timestamp,
 }
 
 impl SourcesPage<'_> {
     /// The page's content.
-    pub(crate) fn render(&self) -> Markup {
-        let wrong = self
-            .sources
-            .iter()
-            .filter(|source| matches!(source.state, SourceState::Silent | SourceState::Trouble))
-            .count();
+    pub fn render(&self) -> Markup {
+        let wrong =
+            self.sources.iter().filter(|source| matches!(&*source.state, "silent" | "trouble")).count();
         html! {
             h1 { "Sources" }
             @if self.sources.is_empty() { (nothing()) } @else {
@@ -50,13 +51,13 @@ impl SourcesPage<'_> {
         }
     }
 
-    fn row(&self, source: &SourceReport) -> Markup {
+    fn row(&self, source: &SourceView) -> Markup {
         html! {
             tr id={ "s-" (source.name) } data-row {
-                td.at-state { (state(source.state)) }
+                td.at-state { (state(&source.state)) }
                 td.at-name { a.open href=(address("/events", &[("q", &events_of(&source.name))])) { (format::clipped(&source.name, 32)) } }
                 td.at-time { span.label { "heard " } (super::components::moment(source.last_heard, "not yet", self.now)) }
-                td.at-lag.r { span.label { "behind " } @match source.lag { Some(lag) => (format::duration(lag)), None => span.q { "–" } } }
+                td.at-lag.r { span.label { "behind " } @match source.lag_ms { Some(lag) => (format::duration(Duration::from_millis(lag))), None => span.q { "–" } } }
                 td.at-rate.r.n { (rate(source.rate)) span.label { " per second" } }
                 td.at-size.r.n { (format::count(source.events)) span.label { " events" } }
                 td.at-gaps.r.n { @if source.gaps > 0 { span.unsure { (format::count(source.gaps)) } } @else { "0" } span.label { " gaps" } }
@@ -65,16 +66,16 @@ impl SourcesPage<'_> {
         }
     }
 
-    fn to_know(&self, source: &SourceReport) -> Markup {
+    fn to_know(&self, source: &SourceView) -> Markup {
         html! {
             @if let Some(trouble) = &source.trouble { p.unsure { (format::untrusted(&sentence_case(trouble))) } p.q { (next_step(trouble)) } }
-            @else if source.state == SourceState::Silent {
+            @else if source.state == "silent" {
                 p.unsure { "Silent" @if let Some(heard) = source.last_heard { " since " (format::clock(heard, self.now)) " UTC" } ". " }
-                p.q { @if let Some(every) = source.every { "It should be heard every " (format::duration(every)) ". " } "Look whether what sends it runs, and reaches this server." }
-            } @else if source.state == SourceState::Waiting {
-                p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (format::duration(every)) "." } }
+                p.q { @if let Some(every) = source.every { "It should be heard every " (format::duration(Duration::from_secs(every))) ". " } "Look whether what sends it runs, and reaches this server." }
+            } @else if source.state == "waiting" {
+                p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (format::duration(Duration::from_secs(every))) "." } }
             }
-            @for unseen in &source.unavailable { @if let Some(since) = unseen.since { p.unsure {
+            @for unseen in &source.unseen { @if let Some(since) = unseen.since { p.unsure {
                 "Not visible: " (unseen.part) ", since " (format::clock(since, self.now)) " UTC; what was seen then still stands. "
                 (format::untrusted(&sentence_case(&unseen.reason)))
             } } }
@@ -82,7 +83,7 @@ impl SourcesPage<'_> {
         }
     }
 
-    fn gaps(&self, source: &SourceReport) -> Markup {
+    fn gaps(&self, source: &SourceView) -> Markup {
         html! {
             details {
                 summary.unsure { "what was missed" }
@@ -92,7 +93,7 @@ impl SourcesPage<'_> {
         }
     }
 
-    fn gap(&self, gap: &Gap) -> Markup {
+    fn gap(&self, gap: &GapView) -> Markup {
         html! {
             (format::untrusted(&gap.reason))
             @if let (Some(first), Some(last)) = (gap.first, gap.last) { ": " (format::clock(first, self.now)) " to " (format::clock(last, self.now)) " UTC" }
@@ -112,14 +113,14 @@ fn text(value: &str) -> String {
 }
 
 /// A state as a word with a shape.
-fn state(state: SourceState) -> Markup {
+fn state(state: &str) -> Markup {
     let shape = match state {
-        SourceState::Connected => "connected",
-        SourceState::Waiting => "ended",
-        SourceState::Silent => "interrupted",
-        SourceState::Trouble => "failed",
+        "connected" => "connected",
+        "silent" => "interrupted",
+        "trouble" => "failed",
+        _ => "ended",
     };
-    html! { span class={ "state " (shape) } { (state.as_str()) } }
+    html! { span class={ "state " (shape) } { (state) } }
 }
 
 fn rate(per_second: f64) -> String {

@@ -13,7 +13,8 @@ use meshtrail_trail::tree::{InclusionProof, leaf_hash, verify_inclusion};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{FORMAT, Pack, frame, gunzip};
+use super::{FORMAT, Pack, gunzip};
+use crate::console::pack_frame;
 
 /// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,7 +99,7 @@ pub fn check(html: &[u8]) -> Report {
 fn parse(html: &[u8]) -> Result<(Pack, Result<String, String>), String> {
     let html = std::str::from_utf8(html)
         .map_err(|_| "this file is not text: it was altered, or is no pack".to_owned())?;
-    let embedded = frame::extract(html).ok_or("there is no pack in this file")?;
+    let embedded = pack_frame::extract(html).ok_or("there is no pack in this file")?;
     let pack: Pack = serde_json::from_str(embedded.data)
         .map_err(|error| format!("the data in this file can't be read: {error}"))?;
     if pack.format != FORMAT {

@@ -9,7 +9,6 @@
 //! A pack can't prove that its key is the right one: the key must be known from elsewhere.
 
 mod check;
-mod frame;
 
 use std::io::{Read, Write};
 
@@ -19,6 +18,8 @@ use meshtrail_event::SessionId;
 use meshtrail_trail::tree::Hash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::console::pack_frame;
 
 pub use check::{Check, Report, check};
 
@@ -123,7 +124,7 @@ impl Pack {
 
     pub fn to_html(&self) -> Vec<u8> {
         let data = serde_json::to_string(self).expect("a pack is text and numbers");
-        frame::embed(&data)
+        pack_frame::embed(&data)
     }
 }
 

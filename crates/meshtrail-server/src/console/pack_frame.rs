@@ -1,4 +1,4 @@
-//! The HTML frame around a pack's data, which is the same for every pack of a version.
+//! The HTML frame around an evidence pack's data, which is the same for every pack of a version.
 //!
 //! The page's modules are concatenated to one classic script, since files opened from a disk can't import each other.
 
@@ -60,21 +60,21 @@ static FRAME_PARTS: LazyLock<Frame> = LazyLock::new(|| {
 });
 
 /// Builds the file with this JSON. `<` is escaped, so that no text can end the block or open a comment.
-pub(super) fn embed(json: &str) -> Vec<u8> {
+pub fn embed(json: &str) -> Vec<u8> {
     let escaped = json.replace('<', "\\u003c");
     [FRAME_PARTS.before.as_bytes(), escaped.as_bytes(), FRAME_PARTS.after.as_bytes()].concat()
 }
 
 /// The data extracted from a file.
-pub(super) struct EmbeddedData<'a> {
+pub struct EmbeddedData<'a> {
     /// The JSON text.
-    pub(super) data: &'a str,
+    pub data: &'a str,
     /// Whether the rest of the file is exactly what this version writes.
-    pub(super) is_current_frame: bool,
+    pub is_current_frame: bool,
 }
 
 /// Finds the data in a file, by the markup that every pack has.
-pub(super) fn extract(html: &str) -> Option<EmbeddedData<'_>> {
+pub fn extract(html: &str) -> Option<EmbeddedData<'_>> {
     const BEGIN: &str = "<script type=\"application/json\" id=\"pack\">";
     let begin = html.find(BEGIN)? + BEGIN.len();
     let end = begin + html[begin..].find("</script>")?;
