@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { test } from "node:test";
-import { bytesOfBase64, bytesOfText, hexOf } from "../../crates/meshtrail-server/src/static/bytes.js";
-import { readCast } from "../../crates/meshtrail-server/src/static/cast.js";
-import { checkGrowth, checkInclusion, checkNote, leafHash, ProofError, rootFromPath } from "../../crates/meshtrail-server/src/static/proof.js";
-import { RollingSha256 } from "../../crates/meshtrail-server/src/static/sha256.js";
+import { bytesOfBase64, bytesOfText, hexOf } from "../../crates/meshtrail-console/static/bytes.js";
+import { readCast } from "../../crates/meshtrail-console/static/cast.js";
+import { checkGrowth, checkInclusion, checkNote, leafHash, ProofError, rootFromPath } from "../../crates/meshtrail-console/static/proof.js";
+import { RollingSha256 } from "../../crates/meshtrail-console/static/sha256.js";
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
 const node = (left, right) => sha256(Buffer.of(1), left, right);

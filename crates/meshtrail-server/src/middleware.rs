@@ -17,6 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};
 
+use meshtrail_console::public_pages::problem_page;
 use meshtrail_listen::Peer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -24,7 +25,6 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 
 use crate::api::{MAX_BODY, metrics};
 use crate::auth::host_names;
-use crate::console::public_pages::problem_page;
 use crate::page_response::page_response;
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::state::AppState;

@@ -5,8 +5,7 @@
 
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-
-use crate::console::layout::Document;
+use meshtrail_console::layout::Document;
 
 /// The response with a console page, and the page's Content-Security-Policy.
 ///

@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderValue, StatusCode, header};
 use meshtrail_api::exports::{Export as ExportView, NewExport};
 use meshtrail_api::query::AnswerFormat;
+use meshtrail_console::exports_page::{ExportsPage, FormPrefill};
+use meshtrail_console::nav::Nav;
 use meshtrail_event::Timestamp;
 use serde::Deserialize;
 
-use super::exports_page::{ExportsPage, FormPrefill};
 use super::handlers::Frame;
-use super::nav::Nav;
 use crate::api::exports::start;
 use crate::auth::Caller;
 use crate::exports::{ExportParts, Exports};

@@ -3,10 +3,10 @@
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use meshtrail_console::assets::{asset, version};
+use meshtrail_console::public_pages::sign_in_page;
 use serde::Deserialize;
 
-use super::assets::{asset, version};
-use super::public_pages::sign_in_page;
 use crate::page_response::page_response;
 use crate::problem::Problem;
 use crate::state::AppState;

@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use meshtrail_console::pack_frame;
 use meshtrail_event::text::visible;
 use meshtrail_event::{Detail, Event, Kind, SessionId};
 use meshtrail_recording::check::{Checker, Statement};
@@ -14,7 +15,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{FORMAT, Pack, gunzip};
-use crate::console::pack_frame;
 
 /// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

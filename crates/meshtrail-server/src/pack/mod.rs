@@ -14,12 +14,11 @@ use std::io::{Read, Write};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use meshtrail_console::pack_frame;
 use meshtrail_event::SessionId;
 use meshtrail_trail::tree::Hash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use crate::console::pack_frame;
 
 pub use check::{Check, Report, check};
 
