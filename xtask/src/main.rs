@@ -1,5 +1,7 @@
 //! Developer chores, as `cargo xtask …`. `cargo xtask test` is the test command: what CI runs, and nothing else.
 
+#[cfg(test)]
+mod map_tests;
 mod peers;
 mod run;
 mod suite;
