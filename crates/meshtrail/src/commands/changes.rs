@@ -119,9 +119,9 @@ mod tests {
             r#"{"time":"2026-11-20T09:31:44Z","kind":"policy.changed","severity":"high","outcome":"success",
                 "actor":{"person":{"login":"ana@example.com"}},
                 "summary":"ana@example.com changed the policy file","has_diff":false,"witnesses":[
-                {"origin":"audit-log","event":"a.1.7","index":7,"time":"2026-11-20T09:31:44Z",
+                {"origin":"audit-log","event":"a.1.7","index":7,"position":"main:7","time":"2026-11-20T09:31:44Z",
                  "kind":"policy.changed","summary":""},
-                {"origin":"snapshot","event":"a.1.8","index":8,"time":"2026-11-20T09:31:44Z",
+                {"origin":"snapshot","event":"a.1.8","index":8,"position":"main:8","time":"2026-11-20T09:31:44Z",
                  "kind":"policy.changed","summary":""}]}"#,
         )
         .unwrap();
@@ -133,7 +133,7 @@ mod tests {
             r#"{"time":"2026-11-20T09:31:44Z","kind":"device.changed","severity":"low","outcome":"success",
                 "not_before":"2026-11-20T09:30:44Z","summary":"device a\u001b[2J was renamed to b",
                 "has_diff":false,"witnesses":[
-                {"origin":"headscale","event":"a.1.9","index":9,"time":"2026-11-20T09:31:44Z",
+                {"origin":"headscale","event":"a.1.9","index":9,"position":"main:9","time":"2026-11-20T09:31:44Z",
                  "kind":"device.changed","summary":""}]}"#,
         )
         .unwrap();
