@@ -17,7 +17,6 @@ use crate::{MAX_EXACT_INTEGER, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum IdError {
-    /// Not `source.epoch.sequence`.
     #[error("{text:?} is not an event id such as main.recorder.3.17 (source.epoch.sequence)")]
     Event { text: String },
     #[error(

@@ -29,10 +29,9 @@ pub enum PositionError {
 /// A position is in a trail that is not here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no trail {trail} here; the trail here is {own}")]
+#[expect(missing_docs, reason = "the message says it")]
 pub struct UnknownTrail {
-    /// The trail of the position.
     pub trail: TrailName,
-    /// The own trail.
     pub own: TrailName,
 }
 

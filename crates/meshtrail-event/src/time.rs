@@ -18,10 +18,8 @@ pub struct Timestamp(i64);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum TimeError {
-    /// Not RFC 3339.
     #[error("{text:?} is not an RFC 3339 time such as 2026-11-20T14:02:11Z")]
     Syntax { text: String },
-    /// Before 1970 or after 2262.
     #[error("{text:?} lies outside the years 1970 to 2262")]
     Range { text: String },
 }

@@ -40,8 +40,8 @@ pub enum ResolutionStatus {
 
 /// Why an address is unresolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Unresolved {
-    /// No provider knows the address.
     #[error("no provider knows this address")]
     Unknown,
     /// The address is not one of the mesh, so that tailscaled was not queried, and no directory lists it.
@@ -61,12 +61,8 @@ pub enum Unresolved {
     /// The device is known, but belongs to no person and has no tags.
     #[error("the device is known, its owner is not")]
     NoOwner,
-    /// The query to tailscaled failed.
     #[error("tailscaled could not be asked: {reason}")]
-    Failed {
-        /// The error.
-        reason: String,
-    },
+    Failed { reason: String },
 }
 
 impl Resolution {

@@ -26,30 +26,19 @@ pub struct Limits {
 
 /// Why there is no slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SlotsFull {
-    /// All slots are in use.
     #[error("all {total} {what} are taken; try again later")]
     All {
         /// What the slots are for, in words.
         what: &'static str,
-        /// The number of slots.
         total: usize,
     },
-    /// The peer's share is in use.
     #[error(
         "{peer} holds {share} {what}, which is one peer's share of {total}; try again later, or have it raised in \
          [limits.shares]"
     )]
-    Share {
-        /// The peer.
-        peer: String,
-        /// What the slots are for, in words.
-        what: &'static str,
-        /// The peer's share.
-        share: usize,
-        /// The number of slots.
-        total: usize,
-    },
+    Share { peer: String, what: &'static str, share: usize, total: usize },
 }
 
 /// The slots in use, in total and by peer.

@@ -37,12 +37,11 @@ impl Span {
 
 /// Why a text is not a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct FilterError {
-    /// The place of the error.
     pub span: Span,
     /// What is wrong, as a sentence without a full stop.
     pub message: String,
-    /// A suggestion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

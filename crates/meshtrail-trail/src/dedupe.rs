@@ -30,7 +30,6 @@ pub enum SequenceError {
         "event {id} leaves one gap more than the {GAPS} that are remembered: send what is missing, or begin a new epoch"
     )]
     Gaps { id: EventId },
-    /// Counting begins at 1.
     #[error("event {id} has epoch or sequence 0: both count from 1")]
     Zero { id: EventId },
     #[error("event {id} comes from one source more than the {SOURCES} that are remembered")]

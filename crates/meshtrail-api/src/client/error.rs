@@ -7,69 +7,33 @@ use crate::problem::ProblemBody;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ClientError {
-    /// The address of the server is none.
     #[error("{url:?} is no address such as http://127.0.0.1:7411")]
-    Address {
-        /// What was given.
-        url: String,
-    },
-    /// This machine trusts no certificate authority.
+    Address { url: String },
     #[error(
         "no certificate authorities were found on this machine, which https needs; install ca-certificates, or set SSL_CERT_FILE"
     )]
-    Certificates {
-        /// The cause.
-        source: reqwest::Error,
-    },
+    Certificates { source: reqwest::Error },
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(rustls::Error),
     /// The request could not be sent, or was not answered.
     #[error("no answer from {address}; is the server running there?")]
-    NoAnswer {
-        /// The server's address.
-        address: String,
-        /// The cause.
-        source: reqwest::Error,
-    },
+    NoAnswer { address: String, source: reqwest::Error },
     /// The answer is an error.
     #[error(transparent)]
     Refused(Refusal),
-    /// The answer broke off.
     #[error("{reason}")]
-    BrokenOff {
-        /// What happened.
-        reason: &'static str,
-        /// The cause.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The answer is too large to be read into memory.
+    BrokenOff { reason: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the answer is larger than {max} bytes")]
-    TooLarge {
-        /// The most bytes that are read.
-        max: usize,
-    },
-    /// A line of the answer is too long.
+    TooLarge { max: usize },
     #[error("the server sent a line of more than {max} bytes")]
-    LineTooLong {
-        /// The most bytes of a line.
-        max: usize,
-    },
-    /// The request can't be written as JSON.
+    LineTooLong { max: usize },
     #[error("the request can't be written as JSON")]
-    Request {
-        /// The cause.
-        source: serde_json::Error,
-    },
-    /// The answer is not the JSON that was expected.
+    Request { source: serde_json::Error },
     #[error("the answer to {path} is not what was expected")]
-    Unexpected {
-        /// The path of the request.
-        path: String,
-        /// The cause.
-        source: serde_json::Error,
-    },
+    Unexpected { path: String, source: serde_json::Error },
 }
 
 /// What a server says when it refuses a request. Its texts command no terminal.

@@ -29,12 +29,12 @@ pub const MAX_DEPTH: usize = 100;
 /// Why a text is not HuJSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {reason}")]
+#[expect(missing_docs, reason = "the message says it")]
 pub struct HujsonError {
     /// The line, from 1.
     pub line: usize,
     /// The character in it, from 1.
     pub column: usize,
-    /// What is wrong there.
     pub reason: &'static str,
 }
 

@@ -16,10 +16,8 @@ pub enum HeaderError {
     NotJson { reason: String },
     #[error("header: expected an object, found {found}")]
     NotAnObject { found: &'static str },
-    /// A required member is absent.
     #[error("header.{field}: missing")]
     Missing { field: &'static str },
-    /// A required member is wrong.
     #[error("header.{field}: expected {expected}, found {found}")]
     Wrong { field: &'static str, expected: &'static str, found: String },
 }

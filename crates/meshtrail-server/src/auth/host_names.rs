@@ -70,7 +70,6 @@ pub fn check_host<B>(request: &http::Request<B>) -> Result<(), AmbiguousHost> {
 /// Why a browser's request is refused by its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// A page of another site sent the request.
     #[error("this request comes from another site's page")]
     OtherSite,
     /// A request that changes something has no `Origin`; current browsers always send it.

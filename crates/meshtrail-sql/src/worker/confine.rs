@@ -65,13 +65,10 @@ const FORBIDDEN: [i64; 31] = [
 /// Why a worker could not be confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfineError {
-    /// A limit can't be set.
     #[error("a limit of the kernel can't be set")]
     Limit(#[source] io::Error),
-    /// The filter for system calls is refused.
     #[error("system calls can't be filtered")]
     Seccomp(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The rules for files are refused.
     #[error("files can't be closed off")]
     Landlock(#[from] RulesetError),
 }

@@ -5,10 +5,10 @@ use crate::tree::Hash;
 /// An invalid manifest.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {fault}")]
+#[expect(missing_docs, reason = "the message says it")]
 pub struct ManifestError {
     /// The manifest's name, such as `manifest/0000000007.json`.
     pub file: String,
-    /// What is wrong with it.
     #[source]
     pub fault: Fault,
 }
@@ -56,10 +56,8 @@ pub enum Fault {
     Size { expected: u64, found: u64 },
     #[error("field tree.root: {found}, but the subtrees of the segments give {expected}")]
     Root { expected: Hash, found: Hash },
-    /// Retention is said to end inside a segment, or beyond the last but one.
     #[error("field retired.size: {size} is not the end of a segment, or the last one would go too")]
     RetiredBoundary { size: u64 },
-    /// The subtrees of what was retired are not those of the segments.
     #[error("field retired.nodes: not the subtrees of the segments that were retired")]
     RetiredNodes,
 }

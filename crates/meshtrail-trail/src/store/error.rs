@@ -27,12 +27,8 @@ pub enum KeyError {
 pub enum LocationError {
     #[error("the store's location is empty: give a folder or s3://bucket/prefix")]
     Empty,
-    /// A scheme other than s3.
     #[error("stores on {scheme}:// are not supported: give a folder or s3://bucket/prefix")]
-    Scheme {
-        /// What stood before `://`.
-        scheme: String,
-    },
+    Scheme { scheme: String },
     #[error("{location:?} names no bucket: write s3://bucket/prefix")]
     Bucket { location: String },
     #[error("the prefix of the bucket is not usable")]

@@ -52,7 +52,6 @@ pub enum OpenError {
         wal = local.join("wal").display(), file = local.join("head").display()
     )]
     HeadAhead { head: String, size: u64, there: u64, local: PathBuf },
-    /// Other events are here than those under the newest head that was given out.
     #[error(
         "{head} signs root {signed} over {size} events, but those that are here have root {found}: events in {wal} \
          were changed, or are of another copy. Put that folder back as it was. If it is lost, no other history is \
@@ -132,7 +131,6 @@ pub enum ProofError {
     Damaged { key: Key },
     #[error("retention dropped the first {retired} events, and hashes inside that range are not kept")]
     Retired { retired: u64 },
-    /// The tree does not go on from the head that was signed before.
     #[error(
         "the trail of {size} events does not begin with the {signed} that were signed before: nothing is signed; \
          run `meshtrail verify --all`"

@@ -86,13 +86,7 @@ pub enum ProblemKind {
         "was changed: its SHA-256 is {found}, the manifest names {expected}; its events lie among {}",
         Events(events)
     )]
-    SegmentChanged {
-        events: Range<u64>,
-        /// SHA-256 by the manifest.
-        expected: Hash,
-        /// SHA-256 of the file.
-        found: Hash,
-    },
+    SegmentChanged { events: Range<u64>, expected: Hash, found: Hash },
     #[error("can't be decoded, which concerns {}: {reason}", Ranges(events))]
     SegmentUndecodable { events: Vec<Range<u64>>, reason: String },
     #[error("has {found} rows in the range its manifest gives, not {expected}, or some of them twice")]
@@ -135,7 +129,6 @@ pub enum ProblemKind {
     CheckpointAhead { size: u64, there: u64, log: LogCheck },
     #[error("damaged at byte {offset}: {reason}")]
     Log { offset: u64, reason: String },
-    /// Events between the sealed ones and those in the log are nowhere.
     #[error("{} are neither sealed nor in the log", Events(events))]
     LogGap { events: Range<u64> },
     /// Something was put in front of an object that is written once.
@@ -187,10 +180,8 @@ const fn shadow(kind: TamperingKind) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Note {
-    /// Events that the store does not have yet; only the server's log does.
     #[error("{} are not in the store yet: so far only the server's log has them", Events(events))]
     NotInStoreYet { events: Range<u64> },
-    /// A head was given out over events that only the server's log has, which was not looked at.
     #[error(
         "a head over {size} events was given out, {there} are in the store: the rest is in the server's log, which was \
          not looked at; only on that machine can it be told whether it is whole"
@@ -206,10 +197,8 @@ pub enum Note {
     /// The root at a checkpoint's size can't be computed, so that the checkpoint says nothing.
     #[error("{checkpoint} over {size} events could not be compared: {reason}")]
     NotComparable { checkpoint: String, size: u64, reason: &'static str },
-    /// An object of a seal that is not in a manifest yet, or of a crash in one.
     #[error("{object} is in no manifest yet: the server is sealing it, or stopped while it did")]
     Unlisted { object: String },
-    /// A file that retention dropped from the trail and has not deleted yet.
     #[error("{object} was dropped by retention and is still to be deleted")]
     Leftover { object: String },
     #[error("the trail holds no events")]

@@ -54,11 +54,10 @@ pub enum DevicesShown {
 
 /// A word that selects no rows of a list; it says which words do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum UnknownSelection {
-    /// Of the list of people.
     #[error("people can be shown by inactive, gone and doubt")]
     People,
-    /// Of the list of devices.
     #[error("devices can be shown by tagged, owned, routes, unauthorized, expired, gone, doubt")]
     Devices,
 }

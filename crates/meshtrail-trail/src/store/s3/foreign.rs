@@ -35,7 +35,6 @@ pub struct ForeignObject {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ForeignError {
-    /// It is no `s3://bucket/prefix`.
     #[error("{text:?} is no place such as s3://bucket/prefix")]
     Place { text: String, source: Option<LocationError> },
     #[error(transparent)]
