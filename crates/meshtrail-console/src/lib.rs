@@ -8,7 +8,7 @@
 //! - Viewing a list is not an event; viewing a recording is, and pages announce it before they fetch one.
 //!
 //! Each page is a module with a struct of what it shows, whose `render` gives the content; [`layout::Shell`] puts the
-//! document around it. [`sentence`] describes events in words, for pages and for whatever else tells of events.
+//! document around it. [`sentence`] describes events in words, for pages and for whatever else describes events.
 
 mod activity_chart;
 pub mod assets;

@@ -12,7 +12,7 @@ pub const RANGES: &[(&str, u64)] = &[("24h", 1), ("7d", 7), ("30d", 30), ("90d",
 /// A session in a list or on its page.
 #[derive(Debug, Clone)]
 pub struct SessionView {
-    /// The session, as the API tells it.
+    /// The session, as the API returns it.
     pub session: Session,
     /// The index of its terminal event; `None` where it has no such event, or where the index is not known.
     pub index: Option<u64>,

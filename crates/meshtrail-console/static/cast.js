@@ -1,6 +1,6 @@
 // A recording's bytes as received, read for playing. The bytes are never changed: what the stream gets wrong
 // (sizes of 0, Kubernetes' rows-before-columns, a last line cut off, times that go back) is mended here, and
-// each mending is told.
+// each mending is reported.
 
 const SIZE = { cols: [1, 1000], rows: [1, 500] };
 const sized = (value, [least, most], instead) => (Number.isInteger(value) && value >= least && value <= most ? value : instead);

@@ -60,7 +60,7 @@ export function keepCurrent() {
     try {
       if (table) await refresh(table);
       else await leaveEmpty();
-    } catch { /* the server is away: the page keeps what it shows, and the next turn asks again */ }
+    } catch { /* the server is away: the page keeps what it shows, and the next poll tries again */ }
     busy = false;
   }, EVERY);
 }

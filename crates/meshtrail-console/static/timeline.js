@@ -1,4 +1,4 @@
-// The timeline: counting on, brushing a stretch of time, and following events as they come in.
+// The timeline: counting on, selecting a time range, and following events as they come in.
 import { element } from "./proof-view.js";
 import { retouch } from "./retouch.js";
 
@@ -71,7 +71,7 @@ function narrow(from, to) {
   location.assign(address({ q: `${text} since:${instant(from)} until:${instant(to)}`.trim(), cursor: null, counts: null }));
 }
 
-/** A stretch drawn with the pointer over the bars narrows to it; a click on one bar is the link that it is. */
+/** A range drawn with the pointer over the bars narrows to it; a click on one bar is the link that it is. */
 function brush() {
   let svg = null;
   let start = null;

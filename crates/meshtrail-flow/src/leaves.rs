@@ -28,7 +28,7 @@ pub(crate) struct FlowLeaves<'m> {
     unknown: Option<Map<String, Value>>,
 }
 
-/// The stretches of text that are the same in all leaves of a report, in their order.
+/// The pieces of text that are the same in all leaves of a report, in their order.
 struct SharedParts {
     /// From the beginning to the first member of the detail.
     actor: String,

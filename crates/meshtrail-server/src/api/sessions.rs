@@ -98,7 +98,7 @@ pub(crate) async fn show(
     Ok(Json(session_view(find(&recordings, &parse_field("id", &id)?).await?)))
 }
 
-/// A session as the API tells it.
+/// A session as the API returns it.
 pub(crate) fn session_view(session: Session) -> view::Session {
     view::Session {
         id: session.id,

@@ -235,7 +235,7 @@ impl SegmentEnd {
         Self::read_with(key.as_str(), size, get).await
     }
 
-    /// Reads the end of a file of `size` bytes by asking `get` for stretches of it; `name` is how errors call the file.
+    /// Reads the end of a file of `size` bytes by asking `get` for ranges of it; `name` is how errors call the file.
     pub async fn read_with<E, F>(name: &str, size: u64, get: impl Fn(Range<u64>) -> F) -> Result<Self, E>
     where
         E: From<SegmentError>,
