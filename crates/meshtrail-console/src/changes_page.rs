@@ -144,7 +144,7 @@ impl ChangesPage<'_> {
         }
         empty(
             "Nothing matches",
-            "No change fits what is asked for. The command line tells all of the last 90 days:",
+            "No change fits what is asked for. The command line lists all changes of the last 90 days:",
             Some("meshtrail changes --since 90d"),
         )
     }

@@ -62,7 +62,7 @@ impl DevicePage<'_> {
                     h1 { (format::untrusted(short_name(self.name()))) @if short_name(self.name()) != self.name() { " " span.as { (format::untrusted(self.name())) } } }
                     @match self.device {
                         Some(device) => p.when { (remarks(device, self.now)) " " @if let Some(seen) = device.state.last_seen { span.q { "last seen " } (format::clock(seen, self.now)) span.q { " UTC" } } },
-                        None => p.unsure { "No control plane has told of this device. What stands here is from events alone." },
+                        None => p.unsure { "No control plane has reported this device. What is shown here is from events alone." },
                     }
                     (ranges(&under("/devices", self.id), self.since, &[]))
                     (self.activity_section())

@@ -83,7 +83,7 @@ impl EventPage<'_> {
         let (id, index) = (self.view.event.id.to_string(), self.view.position.index);
         html! {
             section.proof data-proof="event" data-event=(id) data-index=(index) data-open {
-                p.head { b { "Not checked yet" } span { "said to stand in the trail at index " (format::count(index)) } }
+                p.head { b { "Not checked yet" } span { "claimed to be in the trail at index " (format::count(index)) } }
                 (verify_hint(&id))
             }
         }

@@ -79,7 +79,7 @@ impl CountsView<'_> {
         let most =
             histogram.bars.iter().map(|bar| bar.counts.values().sum::<u64>()).max().unwrap_or(1).max(1);
         html! {
-            svg role="group" aria-label="One bar for each stretch of time; a bar narrows to it" preserveAspectRatio="none"
+            svg role="group" aria-label="One bar for each time range; a bar narrows to it" preserveAspectRatio="none"
                 viewBox={ "0 0 " (all * 10) " 100" } data-from=(from) data-width=(width) data-bars=(all) {
                 @for bar in &histogram.bars {
                     @let x = (bar.at.as_seconds() - from) / width * 10;

@@ -174,7 +174,7 @@ impl NetworkPage<'_> {
         }
         empty(
             "No flow in this time",
-            "Who talks to whom is told by network flow logs: Tailscale's own, or those that nodes send to this server. What nodes need for that, written to a folder:",
+            "Who talks to whom is known from network flow logs: Tailscale's own, or those that nodes send to this server. What nodes need for that, written to a folder:",
             Some("meshtrail setup flow-logs"),
         )
     }

@@ -89,7 +89,7 @@ impl PersonPage<'_> {
                     @if let Some(gone) = person.gone { " since " (format::clock(gone, self.now)) " UTC" }
                     @if let Some(seen) = person.state.last_seen { span.q { " · last seen " } (format::clock(seen, self.now)) span.q { " UTC" } }
                 },
-                None => p.unsure { "No control plane has told of this person. What stands here is from events alone." },
+                None => p.unsure { "No control plane has reported this person. What is shown here is from events alone." },
             }
         }
     }

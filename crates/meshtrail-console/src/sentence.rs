@@ -134,7 +134,7 @@ fn without_detail(event: &Event) -> Sentence {
 
 fn mark(event: &Event, mark: &Mark) -> Sentence {
     let session = event.session.as_ref().map(|session| session.as_str().to_owned());
-    let verb = if event.kind == Kind::RecordingRetired { "let go of " } else { "bound " };
+    let verb = if event.kind == Kind::RecordingRetired { "dropped " } else { "bound " };
     let sentence = match mark.bytes {
         Some(bytes) => Sentence::new(verb).words(format!("the first {}", plural(bytes, "byte", "bytes"))),
         None => Sentence::new(verb).words("the bytes"),
@@ -144,7 +144,7 @@ fn mark(event: &Event, mark: &Mark) -> Sentence {
         None => sentence.words(" of a recording"),
     };
     if event.kind == Kind::RecordingRetired {
-        return sentence.words(", their time to be kept being over");
+        return sentence.words(", past its retention period");
     }
     sentence.words(" into the trail")
 }
@@ -294,7 +294,7 @@ fn own(event: &Event, own: &Own) -> Sentence {
         Kind::MeshtrailSourceGap => source_gap(own),
         Kind::MeshtrailHoldPlaced => Sentence::new("placed a hold on").and_name(" ", about),
         Kind::MeshtrailHoldLifted => Sentence::new("lifted the hold on").and_name(" ", about),
-        Kind::MeshtrailRetired => Sentence::new("let events go, their time to be kept being over"),
+        Kind::MeshtrailRetired => Sentence::new("dropped events past their retention period"),
         Kind::MeshtrailRuleChanged => Sentence::new("changed a rule").and_name(": ", own.what.clone()),
         _ => Sentence::new("changed Meshtrail's configuration").and_name(": ", own.what.clone()),
     };

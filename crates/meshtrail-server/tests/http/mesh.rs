@@ -152,7 +152,7 @@ async fn somebody_whom_only_events_know_is_shown_and_said_to_be_so() {
     let (_folder, server) =
         server_with_events(vec![login(1, &eve, &json!({ "status": "self-reported" }), "success")]).await;
     let shown = page(&server, "/people/eve@x.example").await;
-    assert!(shown.contains("No control plane has told of this person"), "{shown}");
+    assert!(shown.contains("No control plane has reported this person"), "{shown}");
     server.stop().await;
 }
 
