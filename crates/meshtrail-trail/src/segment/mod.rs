@@ -40,8 +40,8 @@ use std::sync::Arc;
 
 pub use columns::{ColumnArray, ColumnForm, ColumnValues, Columns, Rows, SegmentEnd, columns};
 pub use encode::{EncodeError, EncodedSegment, MAX_LEAF_BYTES, MAX_ROWS, encode};
-pub(crate) use predicate::TextValues;
 pub use predicate::{ColumnTest, Predicate};
+pub(crate) use predicate::{TextValues, ValueNumbers};
 pub use reader::{ExemptEvents, SegmentReader, Selection};
 
 use crate::store::GetError;

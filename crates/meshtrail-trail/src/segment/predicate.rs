@@ -21,11 +21,42 @@ pub struct ColumnTest {
     results: Arc<Mutex<Results>>,
 }
 
-/// The results of a test by the number of the value, given by a cache that counts its generations.
+/// The results of a test, one bit for the number of each value, given by a cache that counts its generations.
 #[derive(Default)]
 struct Results {
     generation: u64,
-    accepted: Vec<Option<bool>>,
+    tested: Vec<u64>,
+    accepted: Vec<u64>,
+}
+
+/// A set of values by their numbers, in the smaller of two forms.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ValueNumbers {
+    List(Box<[u32]>),
+    /// One bit for each number, the least significant bit of the first word for 0.
+    Bits(Box<[u64]>),
+}
+
+impl ValueNumbers {
+    pub(crate) fn of(numbers: Vec<u32>) -> Self {
+        let words = numbers.iter().max().map_or(0, |&greatest| greatest as usize / 64 + 1);
+        if words * size_of::<u64>() >= numbers.len() * size_of::<u32>() {
+            return Self::List(numbers.into());
+        }
+        let mut bits = vec![0_u64; words];
+        for number in numbers {
+            bits[number as usize / 64] |= 1 << (number % 64);
+        }
+        Self::Bits(bits.into())
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::List(numbers) => size_of_val(&**numbers),
+            Self::Bits(words) => size_of_val(&**words),
+        }
+    }
 }
 
 impl ColumnTest {
@@ -55,18 +86,30 @@ impl ColumnTest {
 
     /// Whether one of the values with these numbers in `texts` is accepted. The numbers mean the same values for as long as
     /// the generation is the same.
-    pub(crate) fn accepts_any(&self, generation: u64, texts: &[Box<str>], numbers: &[u32]) -> bool {
+    pub(crate) fn accepts_any(&self, generation: u64, texts: &[Box<str>], numbers: &ValueNumbers) -> bool {
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         if results.generation != generation {
-            *results = Results { generation, accepted: Vec::new() };
+            *results = Results { generation, ..Results::default() };
         }
-        if results.accepted.len() < texts.len() {
-            results.accepted.resize(texts.len(), None);
+        let words = texts.len().div_ceil(64).max(results.tested.len());
+        results.tested.resize(words, 0);
+        results.accepted.resize(words, 0);
+        let mut accepts_any = |at: usize, word: u64| {
+            let mut untested = word & !results.tested[at];
+            while untested != 0 {
+                let bit = untested.trailing_zeros() as usize;
+                untested &= untested - 1;
+                results.accepted[at] |= u64::from((self.accepts)(&texts[at * 64 + bit])) << bit;
+            }
+            results.tested[at] |= word;
+            results.accepted[at] & word != 0
+        };
+        match numbers {
+            ValueNumbers::List(numbers) => {
+                numbers.iter().any(|&number| accepts_any(number as usize / 64, 1 << (number % 64)))
+            }
+            ValueNumbers::Bits(words) => words.iter().enumerate().any(|(at, &word)| accepts_any(at, word)),
         }
-        numbers.iter().any(|&number| {
-            let number = number as usize;
-            *results.accepted[number].get_or_insert_with(|| (self.accepts)(&texts[number]))
-        })
     }
 }
 
@@ -90,6 +133,31 @@ impl fmt::Debug for ColumnTest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_answers_the_same_for_both_forms_of_a_set_and_tests_each_value_once() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let tested = Arc::new(AtomicUsize::new(0));
+        let counted = tested.clone();
+        let test = ColumnTest::new("src", move |value| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            value == "v130"
+        });
+        let texts: Vec<Box<str>> = (0..200).map(|number| format!("v{number}").into()).collect();
+        let sets =
+            [(0..200).collect(), vec![130], vec![0, 199], (0..130).collect(), (64..131).collect(), vec![]];
+        for numbers in sets {
+            let is_wanted = numbers.contains(&130);
+            let (list, set) = (ValueNumbers::List(numbers.clone().into()), ValueNumbers::of(numbers.clone()));
+            assert!(set.size() <= list.size());
+            assert_eq!(matches!(set, ValueNumbers::Bits(_)), numbers.len() > 10, "{numbers:?}");
+            assert_eq!(test.accepts_any(1, &texts, &set), is_wanted, "{numbers:?}");
+            assert_eq!(test.accepts_any(1, &texts, &list), is_wanted, "{numbers:?}");
+        }
+        // The words of 0 to 191, and 199 by itself.
+        assert_eq!(tested.load(Ordering::Relaxed), 193);
+        assert!(!test.accepts_any(2, &texts[..130], &ValueNumbers::of((0..130).collect())), "another cache");
+    }
 
     #[test]
     fn a_range_is_skipped_only_if_no_text_in_it_begins_as_accepted_ones_do() {

@@ -13,7 +13,7 @@ use std::sync::{PoisonError, RwLock};
 
 use super::shared::Shared;
 use crate::manifest::SegmentFile;
-use crate::segment::{ColumnTest, Predicate, SegmentError, TextValues};
+use crate::segment::{ColumnTest, Predicate, SegmentError, TextValues, ValueNumbers};
 
 /// The largest size of the cache, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -42,7 +42,7 @@ enum KnownValues {
     /// The least and the greatest.
     Between(Box<str>, Box<str>),
     /// The numbers of all of them.
-    Numbers(Box<[u32]>),
+    Numbers(ValueNumbers),
 }
 
 /// The last generation of any cache of this process: results of tests must never meet another cache's numbers.
@@ -105,10 +105,12 @@ impl Cache {
                 TextValues::Distinct(values) => {
                     let mut number = |value: &str| {
                         let (number, added) = texts.intern(value);
-                        *bytes += added + size_of::<u32>();
+                        *bytes += added;
                         number
                     };
-                    KnownValues::Numbers(values.iter().map(|value| number(value)).collect())
+                    let numbers = ValueNumbers::of(values.iter().map(|value| number(value)).collect());
+                    *bytes += numbers.size();
+                    KnownValues::Numbers(numbers)
                 }
             };
             *bytes += column.len() + 64;
