@@ -66,9 +66,9 @@ pub fn files_in(folder: &Path, extension: &str) -> io::Result<Vec<(u64, PathBuf)
     Ok(files)
 }
 
-/// Makes a folder's entries durable.
+/// Makes a folder's entries durable. An empty path, as a bare file name has for its parent, is the current folder.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()
 }
 
 /// Overwrites what a crash left behind `tail` with zeros, so that the next scan ends there.
@@ -114,7 +114,7 @@ impl NewFile {
             // A crash here leaves the temporary name, which no start reads, and which a later file takes.
             fs::rename(&self.temporary, path)?;
             // A crash here leaves the file with or without its name; it has no frames either way.
-            sync_folder(path.parent().unwrap_or(Path::new(".")))
+            sync_folder(path.parent().unwrap_or(Path::new("")))
         })?;
         let log = Arc::new(LogFile { generation, path: path.to_owned(), file: self.file });
         Ok(LogWriter { log, tail: HEADER_SIZE as u64, room: self.room, faults })
@@ -170,12 +170,13 @@ fn write_zeros(
     to: u64,
     mut pause: impl FnMut(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+    const STEP: u64 = 1 << 20;
+    let zeros = vec![0; to.saturating_sub(from).min(STEP) as usize];
     let mut at = from;
     while at < to {
-        let length = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS.len());
-        file.write_all_at(&ZEROS[..length], at)?;
-        at += length as u64;
+        let length = (to - at).min(STEP);
+        file.write_all_at(&zeros[..length as usize], at)?;
+        at += length;
         pause(file)?;
     }
     Ok(())

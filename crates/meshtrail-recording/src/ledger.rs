@@ -98,8 +98,10 @@ impl TrailLedger {
 
     fn family_scan(&self, family: Family, wanted: SessionScan) -> Scan {
         let before = wanted.before.unwrap_or(u64::MAX).min(self.trail.size());
-        let session = wanted.session.map(|session| Predicate {
-            any_of: vec![ColumnTest::new("session", move |found| found == session.as_str())],
+        let session = wanted.session.map(|session| {
+            let only = session.clone();
+            let test = ColumnTest::new("session", move |found| found == only.as_str());
+            Predicate { any_of: vec![test.with_prefixes([session.as_str()])] }
         });
         let times = wanted.since.map(|since| (since, Timestamp::from_nanos(i64::MAX)));
         Scan {

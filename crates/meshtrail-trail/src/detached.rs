@@ -14,3 +14,8 @@ pub async fn run_detached<T>(task: JoinHandle<T>) -> T {
         },
     }
 }
+
+/// Runs work that blocks on a thread for that; it ends even if this future is dropped. A panic of it is resumed here.
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    run_detached(tokio::task::spawn_blocking(work)).await
+}

@@ -4,10 +4,12 @@
 //! crash leaves the old content or the new one, never a part of either. A crash before the rename leaves `<name>.new`,
 //! which the next write replaces.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use meshtrail_log::sync_folder;
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,21 +43,13 @@ pub fn replace(path: &Path, readers: Readers, content: &[u8]) -> io::Result<()> 
     // A crash here leaves the old file and a complete `.new` beside it, which the next write removes.
     fs::rename(&fresh, path)?;
     // After a power cut here the old file may be back; either one is complete.
-    sync_folder(path)
+    sync_folder(path.parent().unwrap_or(Path::new("")))
 }
 
 fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
     path.with_file_name(name)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! - [`wal`]: the log of events that are not sealed yet.
 //! - [`dedupe`]: detection of duplicate events; [`Recent`]: a bounded memory of what came, for what has no number.
 //! - [`verify`]: verification of a store, with a report of problems.
-//! - [`run_detached`]: work that runs to its end, whoever hangs up.
+//! - [`run_detached`], [`run_blocking`]: work that runs to its end, whoever hangs up.
 //! - [`durable`]: atomic replacement of small files; [`fault`]: fault injection into durable steps, for tests.
 //!
 //! What an event means is not known here.
@@ -30,7 +30,7 @@ pub mod tree;
 pub mod verify;
 pub mod wal;
 
-pub use detached::run_detached;
+pub use detached::{run_blocking, run_detached};
 pub use follow::cursor::{CursorError, NamedCursor};
 pub use follow::{Batch, Follower};
 pub use note::{Checkpoint, SignedCheckpoint, verify_note};

@@ -7,15 +7,15 @@
 //!
 //! What may be signed, and when, is decided by the callers.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::Serialize;
 
+use crate::durable::{self, Readers};
 use crate::tree::Hash;
 
 /// The longest note that is read, in bytes.
@@ -282,16 +282,10 @@ impl Key {
     fn save(&self, path: &Path) -> io::Result<()> {
         let hash = hex::encode(key_hash(&self.name, &self.signing.verifying_key().to_bytes()));
         let seed = BASE64_STANDARD.encode([&[ED25519], &self.signing.to_bytes()[..]].concat());
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let temporary = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        writeln!(file, "PRIVATE+KEY+{}+{hash}+{seed}", self.name)?;
-        file.sync_all()?;
-        // A crash here leaves `.new`, which has signed nothing; the next start overwrites it with another key.
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
+        let text = format!("PRIVATE+KEY+{}+{hash}+{seed}\n", self.name);
+        // A crash before the rename leaves a key that has signed nothing; the next start makes another one.
+        durable::replace(path, Readers::Owner, text.as_bytes())
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<RecoveredSession>, JournalE
     for (path, damaged) in laid_out {
         let failed = |source| JournalError::Layout { path: path.clone(), source };
         if damaged {
-            // Kept for an investigation; never read again.
+            // Kept for an investigation; a recovery does not read it again.
             fs::rename(&path, path.with_extension("damaged")).map_err(failed)?;
             continue;
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use meshtrail_trail::segment::SegmentEnd;
-use meshtrail_trail::{run_detached, store};
+use meshtrail_trail::{run_blocking, store};
 use meshtrail_worker::message::{Call, Reply};
 use meshtrail_worker::{Fault, QueryError};
 use rustix::process::{Resource, getrlimit};
@@ -96,6 +96,6 @@ pub(super) async fn read_ranges(
     ranges: Vec<Range<u64>>,
 ) -> Result<Vec<Bytes>, QueryError> {
     let file = file.clone();
-    let read = run_detached(tokio::task::spawn_blocking(move || store::read_ranges(&file, &ranges))).await;
+    let read = run_blocking(move || store::read_ranges(&file, &ranges)).await;
     read.map_err(|error| QueryError::new(Fault::Trail, format!("{path} can't be read: {error}")))
 }

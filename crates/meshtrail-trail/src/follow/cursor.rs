@@ -18,6 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use meshtrail_event::{Position, TrailName};
+use meshtrail_log::sync_folder;
 use serde::{Deserialize, Serialize};
 
 use crate::Trail;
@@ -159,7 +160,7 @@ fn write(path: &Path, file: &CursorFile) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // After a power cut before this the folder may be missing, and the reader begins anew; nothing was saved yet.
         let local = folder.parent().expect("the folder of cursors is below the machine's own");
-        File::open(local)?.sync_all()?;
+        sync_folder(local)?;
     }
     durable::replace(path, Readers::Owner, &serde_json::to_vec(file)?)
 }

@@ -1,10 +1,10 @@
 //! Loading the chain of manifests from a store.
 
-use futures::stream::{FuturesOrdered, StreamExt};
+use futures::stream::{self, StreamExt};
 
 use super::fold::manifest_name;
 use super::{Fault, Fold, Manifest, ManifestError, ROLLUP, manifest_key};
-use crate::detached::run_detached;
+use crate::detached::run_blocking;
 use crate::note::Verifier;
 use crate::store::{GetError, Key, Store};
 use crate::tree::Hash;
@@ -79,29 +79,25 @@ pub async fn load(store: &Store, root: &Key, verifier: Option<&Verifier>) -> Res
 async fn resume(store: &Store, root: &Key, number: u64) -> Result<Fold, LoadError> {
     let (manifest, hash) = read(store, root, number).await?;
     let rollups = manifest.complete.as_ref().map(|complete| complete.rollups.as_slice()).unwrap_or_default();
+    let reads: Vec<_> = rollups.iter().map(|rollup| read(store, root, rollup.number)).collect();
+    let mut reads = stream::iter(reads).buffered(READS_AT_A_TIME);
     let mut earlier = Vec::with_capacity(rollups.len());
-    for some in rollups.chunks(READS_AT_A_TIME) {
-        let mut reads = FuturesOrdered::new();
-        for rollup in some {
-            reads.push_back(read(store, root, rollup.number));
+    for (at, rollup) in rollups.iter().enumerate() {
+        let (found, hash) = reads.next().await.expect("one for each rollup")?;
+        if hash != rollup.sha256 {
+            let field = format!("complete.rollups[{at}].sha256");
+            return Err(Fault::value(field, "is not the SHA-256 of the manifest it names")
+                .in_file(manifest_name(number))
+                .into());
         }
-        while let Some(read) = reads.next().await {
-            let ((found, hash), at) = (read?, earlier.len());
-            if hash != rollups[at].sha256 {
-                let field = format!("complete.rollups[{at}].sha256");
-                return Err(Fault::value(field, "is not the SHA-256 of the manifest it names")
-                    .in_file(manifest_name(number))
-                    .into());
-            }
-            earlier.push(found);
-        }
+        earlier.push(found);
     }
     Ok(Fold::resume(&manifest, hash, &earlier).map_err(|fault| fault.in_file(manifest_name(number)))?)
 }
 
 async fn read(store: &Store, root: &Key, number: u64) -> Result<(Manifest, Hash), LoadError> {
     let bytes = store.get(&manifest_key(root, number)).await.map_err(LoadError::Read)?;
-    let parse = move || {
+    run_blocking(move || {
         let manifest = Manifest::parse(&manifest_name(number), &bytes)?;
         if manifest.number != number {
             return Err(Fault::Number { expected: number, found: manifest.number }
@@ -109,8 +105,8 @@ async fn read(store: &Store, root: &Key, number: u64) -> Result<(Manifest, Hash)
                 .into());
         }
         Ok((manifest, Hash::of(&bytes)))
-    };
-    run_detached(tokio::task::spawn_blocking(parse)).await
+    })
+    .await
 }
 
 async fn exists(store: &Store, root: &Key, number: u64) -> Result<bool, LoadError> {

@@ -195,10 +195,15 @@ impl Outline {
         *self.columns[column].as_ref()?.bounds.as_ref()?.get(page)?
     }
 
-    /// Whether each row's value of `column` is in that column: no leaf was stored whole, and no value of it is in `rest`.
-    pub(super) fn is_certain(&self, column: usize) -> bool {
-        let has_nulls = self.columns[column].as_ref().is_none_or(|chunk| chunk.has_nulls);
+    /// Whether each row's value of `column`, none if the plan does not have it, is in that column: no leaf was stored whole,
+    /// and no value of it is in `rest`.
+    pub(super) fn is_certain(&self, column: Option<usize>) -> bool {
+        let has_nulls = self.chunk(column).is_none_or(|chunk| chunk.has_nulls);
         self.is_empty(self.plan.raw) && (self.is_empty(self.plan.rest) || !has_nulls)
+    }
+
+    fn chunk(&self, column: Option<usize>) -> Option<&ChunkOutline> {
+        self.columns[column?].as_ref()
     }
 
     pub(super) fn is_empty(&self, column: usize) -> bool {
@@ -266,12 +271,15 @@ impl Outline {
         }
     }
 
-    /// The values of a text column, whose dictionary was read if it has one. More than `most` are not listed.
-    pub(super) fn values(&self, column: usize, most: usize) -> TextValues {
+    /// The values of a text column, whose dictionary was read if it has one. More than `most` are not listed. A column that
+    /// the plan does not have has none.
+    pub(super) fn values(&self, column: Option<usize>, most: usize) -> TextValues {
         if !self.is_certain(column) {
             return TextValues::Unknown;
         }
-        let Some(chunk) = &self.columns[column] else { return TextValues::Distinct(Vec::new()) };
+        let (Some(column), Some(chunk)) = (column, self.chunk(column)) else {
+            return TextValues::Distinct(Vec::new());
+        };
         if let Some((least, greatest)) = &chunk.text_bounds {
             return TextValues::Between(least.clone(), greatest.clone());
         }
@@ -283,11 +291,6 @@ impl Outline {
             _ => None,
         };
         distinct.map_or(TextValues::Unknown, TextValues::Distinct)
-    }
-
-    /// Whether all leaves are in the columns completely.
-    pub(super) fn is_complete(&self) -> bool {
-        self.is_empty(self.plan.raw) && self.is_empty(self.plan.rest)
     }
 
     /// Reads the parts of a page, given in the order of [`parts`](Self::parts).

@@ -116,7 +116,7 @@ impl SegmentReader {
         }
         let Some((from, to)) = selection.times else { return true };
         let overlaps = |(least, most)| most >= from.as_nanos() && least <= to.as_nanos();
-        !outline.is_certain(outline.plan.time) || outline.times(page).is_some_and(overlaps)
+        !outline.is_certain(Some(outline.plan.time)) || outline.times(page).is_some_and(overlaps)
     }
 
     /// Reads the selected rows of one page, as pairs of index and leaf, ascending.
@@ -170,14 +170,8 @@ impl SegmentReader {
                 .try_for_each(|(part, bytes)| outline.decode_dictionary(part, bytes, reader))
         })
         .map_err(|source| SegmentError::Memory { source })??;
-        let values = |(name, number): (&&str, Option<usize>)| {
-            let values = match number {
-                Some(column) => outline.values(column, most),
-                None if outline.is_complete() => TextValues::Distinct(Vec::new()),
-                None => TextValues::Unknown,
-            };
-            ((*name).to_owned(), values)
-        };
+        let values =
+            |(name, number): (&&str, Option<usize>)| ((*name).to_owned(), outline.values(number, most));
         Ok(columns.iter().zip(numbers).map(values).collect())
     }
 

@@ -19,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use meshtrail_log::sync_folder;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
@@ -370,10 +371,6 @@ fn discard(temporary: &Path) {
     if let Err(error) = fs::remove_file(temporary) {
         tracing::debug!(path = %temporary.display(), %error, "left a temporary file behind");
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

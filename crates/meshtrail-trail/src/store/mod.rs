@@ -34,7 +34,7 @@ use key::is_replaceable_name;
 pub use location::StoreLocation;
 pub use s3::{ForeignBucket, ForeignError, ForeignObject};
 
-use crate::run_detached;
+use crate::run_blocking;
 use folder::Folder;
 use s3::Bucket;
 
@@ -149,7 +149,7 @@ impl Store {
         let store = match location {
             StoreLocation::Folder(root) => {
                 let (root, group) = (root.clone(), policy.group);
-                let folder = blocking(move || Folder::open(&root, group)).await?;
+                let folder = run_blocking(move || Folder::open(&root, group)).await?;
                 let facts = StoreFacts {
                     location: location.clone(),
                     versioning: Versioning::Off,
@@ -171,7 +171,7 @@ impl Store {
         match location {
             StoreLocation::Folder(root) => {
                 let root = root.clone();
-                let folder = blocking(move || Folder::open_read_only(&root)).await?;
+                let folder = run_blocking(move || Folder::open_read_only(&root)).await?;
                 let facts = StoreFacts {
                     location: location.clone(),
                     versioning: Versioning::Off,
@@ -225,7 +225,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.replace(&key, &bytes)).await
+                run_blocking(move || folder.replace(&key, &bytes)).await
             }
             Backend::Bucket(bucket) => bucket.replace(key, bytes).await,
         }
@@ -236,7 +236,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.get(&key)).await
+                run_blocking(move || folder.get(&key)).await
             }
             Backend::Bucket(bucket) => bucket.get(key).await,
         }
@@ -247,7 +247,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.size(&key)).await
+                run_blocking(move || folder.size(&key)).await
             }
             Backend::Bucket(bucket) => bucket.size(key).await,
         }
@@ -264,7 +264,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.get_ranges(&key, &ranges)).await
+                run_blocking(move || folder.get_ranges(&key, &ranges)).await
             }
             Backend::Bucket(bucket) => bucket.get_ranges(key, &ranges).await,
         }
@@ -275,7 +275,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.open_file(&key)).await.map(Some)
+                run_blocking(move || folder.open_file(&key)).await.map(Some)
             }
             Backend::Bucket(_) => Ok(None),
         }
@@ -286,7 +286,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, prefix) = (folder.clone(), prefix.clone());
-                blocking(move || folder.list(&prefix)).await
+                run_blocking(move || folder.list(&prefix)).await
             }
             Backend::Bucket(bucket) => bucket.list(prefix).await,
         }
@@ -297,7 +297,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.delete(&key)).await
+                run_blocking(move || folder.delete(&key)).await
             }
             Backend::Bucket(bucket) => bucket.delete(key).await,
         }
@@ -315,7 +315,7 @@ impl Store {
         match &self.backend {
             Backend::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.clone());
-                blocking(move || folder.put_new(&key, &bytes)).await
+                run_blocking(move || folder.put_new(&key, &bytes)).await
             }
             Backend::Bucket(bucket) => bucket.put_new(key, bytes, keep).await,
         }
@@ -327,9 +327,4 @@ impl Store {
 enum Lifetime {
     Retained,
     Transient,
-}
-
-/// Runs file operations on a blocking thread; a panic in them is propagated.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    run_detached(tokio::task::spawn_blocking(work)).await
 }

@@ -17,7 +17,7 @@ use crate::segment::{ColumnTest, Predicate, SegmentError, TextValues, ValueNumbe
 
 /// The largest size of the cache, in bytes.
 const MAX_BYTES: usize = 64 << 20;
-/// The most distinct values of a column in one file; a column with more is not cached, and keeps its files.
+/// The most distinct values of a column in one file; of a column with more the values are unknown, and its files are kept.
 const MAX_VALUES: usize = 16_384;
 
 /// The cached values of all files.

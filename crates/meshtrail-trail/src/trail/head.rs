@@ -15,8 +15,7 @@
 //!
 //! The store's `checkpoint` is different: it signs the sealed events, after each seal.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +23,8 @@ use std::time::{Duration, Instant};
 
 use super::shared::{Access, Shared};
 use super::{OpenError, ProofError};
-use crate::fault::{Faults, Moment, Step};
+use crate::durable::{self, Readers};
+use crate::fault::{Moment, Step};
 use crate::manifest::Fold;
 use crate::note::{Checkpoint, NoteError, SignedCheckpoint, Verifier};
 use crate::store::{GetError, Key, Store, StoreLocation};
@@ -141,23 +141,12 @@ async fn persist(shared: &Shared, heads: &Heads, head: &SignedCheckpoint) -> Res
     // has the events of both.
     heads.check_open()?;
     let (to, note) = (path.to_owned(), head.note.clone());
-    let writing = tokio::task::spawn_blocking(move || write(&to, &note, &faults));
+    let writing = tokio::task::spawn_blocking(move || {
+        // A crash leaves the old file or the new one: both are heads whose events are durable.
+        faults.around(Step::SyncHead, || durable::replace(&to, Readers::Owner, note.as_bytes()))
+    });
     let written = writing.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
     written.map_err(|source| ProofError::HeadFile { path: path.to_owned(), source })
-}
-
-fn write(path: &Path, note: &str, faults: &Faults) -> io::Result<()> {
-    faults.around(Step::SyncHead, || {
-        let temporary = path.with_extension("new");
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(note.as_bytes())?;
-        file.sync_all()?;
-        // A crash here leaves `.new`, which is never read, and which the next head overwrites.
-        std::fs::rename(&temporary, path)?;
-        // A crash here leaves the old file or the new one: both are heads whose events are durable.
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    })
 }
 
 /// The stored copies of the newest head that a start finds.

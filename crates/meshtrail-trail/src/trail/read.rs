@@ -11,7 +11,7 @@ use meshtrail_event::EventId;
 use super::shared::Shared;
 use super::{ReadError, Trail};
 use crate::manifest::{Segment, SegmentFile};
-use crate::run_detached;
+use crate::run_blocking;
 use crate::segment::{SegmentError, SegmentReader};
 
 /// Segment readers in the cache, a few hundred kilobytes each.
@@ -152,7 +152,7 @@ impl Shared {
 
     async fn read_log(&self, range: Range<u64>) -> Result<Vec<(u64, Bytes)>, ReadError> {
         let commits = self.edge().log_index.between(range.start, range.end);
-        blocking(move || {
+        run_blocking(move || {
             let mut rows = Vec::new();
             for commit in commits {
                 let read = commit.read()?;
@@ -172,7 +172,7 @@ impl Shared {
         // The id has only one spelling in a leaf; another event may contain the same text, which parsing excludes.
         let needle = format!("\"id\":\"{id}\"").into_bytes();
         let id = id.clone();
-        blocking(move || {
+        run_blocking(move || {
             for commit in commits.iter().rev() {
                 for (index, _, leaf) in commit.read()? {
                     let has = leaf.windows(needle.len()).any(|window| window == needle);
@@ -185,9 +185,4 @@ impl Shared {
         })
         .await
     }
-}
-
-/// Runs disk operations on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    run_detached(tokio::task::spawn_blocking(work)).await
 }

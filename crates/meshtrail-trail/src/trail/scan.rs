@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use meshtrail_event::{Family, Timestamp};
 
-use super::read::blocking;
 use super::shared::Shared;
 use super::{ReadError, Trail};
 use crate::manifest::SegmentFile;
+use crate::run_blocking;
 use crate::segment::{ExemptEvents, Predicate, SegmentReader, Selection};
 
 /// Commits of the log that are read at a time.
@@ -165,7 +165,7 @@ impl Run {
             return Ok(());
         };
         let range = first.first.max(self.remaining.start)..last.end().min(self.remaining.end);
-        let read = blocking(move || {
+        let read = run_blocking(move || {
             commits.iter().map(super::log_index::Commit::read).collect::<Result<Vec<_>, ReadError>>()
         });
         let rows = match read.await {

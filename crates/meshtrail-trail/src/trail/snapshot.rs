@@ -14,11 +14,11 @@ use futures::TryStreamExt;
 use meshtrail_event::{Family, TrailName};
 
 use super::log_index::Commit;
-use super::read::blocking;
 use super::scan::{self, Scan};
 use super::shared::{SealedState, Shared};
 use super::{ReadError, Trail};
 use crate::manifest::SegmentFile;
+use crate::run_blocking;
 use crate::segment::{SegmentEnd, SegmentError, SegmentReader};
 
 /// A snapshot of a trail; cheap to clone.
@@ -120,7 +120,7 @@ impl Snapshot {
             .collect();
         let expected = range.end - range.start;
         let wanted = range.clone();
-        let read = blocking(move || {
+        let read = run_blocking(move || {
             let mut rows = Vec::new();
             for commit in commits {
                 rows.extend(commit.read()?.into_iter().filter(|(index, _, _)| wanted.contains(index)));

@@ -11,7 +11,7 @@ use meshtrail_event::{Event, EventId};
 use super::chain::unreadable;
 use super::report::ProblemKind;
 use crate::manifest::{Segment, SegmentFile};
-use crate::run_detached;
+use crate::run_blocking;
 use crate::segment::{SegmentError, SegmentReader, Selection};
 use crate::store::{GetError, Key, Store};
 use crate::tree::{Hash, leaf_hash, plan, subtree_of};
@@ -57,8 +57,7 @@ pub(super) async fn read(
         let key = root.join(&file.path).expect("paths in manifests were checked");
         files.push(store.get(&key).await);
     }
-    let work = move || hash_all(&root, segment, files, wanted.as_deref());
-    run_detached(tokio::task::spawn_blocking(work)).await
+    run_blocking(move || hash_all(&root, segment, files, wanted.as_deref())).await
 }
 
 fn hash_all(

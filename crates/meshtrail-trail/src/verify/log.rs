@@ -10,6 +10,7 @@ use meshtrail_event::text::with_causes;
 use super::leaves::{contains, has_id};
 use super::report::{LogCheck, ProblemKind, Report};
 use super::{Scope, VerifyRequest};
+use crate::run_blocking;
 use crate::tree::{Hash, leaf_hash};
 use crate::wal::{ScanResult, WalError, files_in, scan};
 
@@ -43,11 +44,7 @@ pub(super) async fn read(local: &Path, request: &VerifyRequest, report: &mut Rep
     let mut log = Log::default();
     for attempt in 1..=TRIES {
         let (folder, wanted) = (folder.clone(), wanted.clone());
-        let reading = tokio::task::spawn_blocking(move || Log::read(&folder, wanted.as_ref()));
-        log = match reading.await {
-            Ok(log) => log,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
+        log = run_blocking(move || Log::read(&folder, wanted.as_ref())).await;
         if log.wrong.is_empty() || attempt == TRIES {
             break;
         }
