@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use meshtrail_bench as _;
-use meshtrail_event::{Change, Detail, Draft, EventId, Json, Kind, SourceName, Target, Timestamp};
-use meshtrail_identity::{DeviceState, EventAddresses, History, UserState};
+use meshtrail_event::{
+    Change, Detail, DeviceState, Draft, EventId, Json, Kind, SourceName, Target, Timestamp, UserState,
+};
+use meshtrail_identity::{EventAddresses, History};
 
 /// Changes of each device in the year, on average.
 const CHANGES: u64 = 9;

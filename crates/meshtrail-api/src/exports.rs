@@ -22,6 +22,13 @@ open_enum! {
     }
 }
 
+impl Progress {
+    /// Whether this is a final state; an unknown word counts as one.
+    pub fn is_over(&self) -> bool {
+        !matches!(self, Progress::Waiting | Progress::Running)
+    }
+}
+
 /// What is to be exported: `sql`, or `filter`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -48,6 +55,7 @@ pub struct ExportList<E = Export> {
 }
 
 /// An export, as it stands.
+// Also the content of the metadata file that the server keeps for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Export {

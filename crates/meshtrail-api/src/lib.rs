@@ -13,10 +13,10 @@
 //! - One module per resource; [`problem`] is the body of every error.
 //! - Answers ignore members that this version does not know, and keep words that it does not know; requests are strict:
 //!   an older server names what it can't read.
-//! - Pages are generic over their items, so that a caller can keep each item's JSON as it was sent.
+//! - Lists that the command line prints as JSON are generic over their items, so that each is printed as it was sent.
 //! - Feature `schema`: OpenAPI schemas of the types, for the server. Feature `client`: `client`, the HTTP client.
 //!
-//! No conversion from anything but the event model: a server makes these types from what it knows.
+//! No conversion from other types: a server makes these types from what it knows.
 
 pub mod changes;
 #[cfg(feature = "client")]

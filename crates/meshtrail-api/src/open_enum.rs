@@ -3,25 +3,14 @@
 /// Declares an enum that is a word on the wire and keeps unknown words in `Other`.
 macro_rules! open_enum {
     ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $about:literal])+ $variant:ident = $word:literal,)+ }) => {
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[doc = $about])+ $variant,)+
-            /// A word from a newer version, unchanged.
-            Other(Box<str>),
+        meshtrail_event::open_enum_core! {
+            $(#[doc = $doc])+
+            $name { $($(#[doc = $about])+ $variant = $word,)+ }
         }
 
         impl $name {
             /// Every word that this version knows.
             pub const WORDS: &'static [&'static str] = &[$($word,)+];
-
-            /// The word.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $word,)+
-                    Self::Other(word) => word,
-                }
-            }
 
             /// Reads a word of a request, where one that this version does not know is an error.
             pub fn deserialize_known<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -29,34 +18,6 @@ macro_rules! open_enum {
                     Self::Other(word) => Err(serde::de::Error::unknown_variant(&word, Self::WORDS)),
                     known => Ok(known),
                 }
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(word: &str) -> Self {
-                match word {
-                    $($word => Self::$variant,)+
-                    other => Self::Other(other.into()),
-                }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Ok(Self::from(word.as_ref()))
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -17,10 +18,17 @@ macro_rules! event_types {
         #[derive(Debug)]
         pub enum $name {}
 
+        impl $name {
+            fn components() -> &'static Components {
+                static COMPONENTS: LazyLock<Components> = LazyLock::new(components::<meshtrail_event::$name>);
+                &COMPONENTS
+            }
+        }
+
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                let mut components = components::<meshtrail_event::$name>();
-                components.remove(stringify!($name)).expect("a type's own schema is among its components")
+                let own = Self::components().get(stringify!($name));
+                own.expect("a type's own schema is among its components").clone()
             }
         }
 
@@ -30,7 +38,7 @@ macro_rules! event_types {
             }
 
             fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-                schemas.extend(components::<meshtrail_event::$name>());
+                schemas.extend(Self::components().clone());
             }
         }
     )+};
@@ -39,7 +47,9 @@ macro_rules! event_types {
 event_types!(Actor, Device, DeviceState, Event, Identity, Person, Target, UserState);
 
 /// A type's schema and those that it refers to, by name.
-fn components<T: JsonSchema>() -> BTreeMap<String, RefOr<Schema>> {
+type Components = BTreeMap<String, RefOr<Schema>>;
+
+fn components<T: JsonSchema>() -> Components {
     definitions::<T>().into_iter().map(|(name, schema)| (name, component(schema))).collect()
 }
 

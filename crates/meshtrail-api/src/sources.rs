@@ -3,6 +3,22 @@
 use meshtrail_event::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::open_enum::open_enum;
+
+open_enum! {
+    /// The state of a source.
+    SourceState {
+        /// Not heard yet.
+        Waiting = "waiting",
+        /// Heard.
+        Connected = "connected",
+        /// Not heard for too long.
+        Silent = "silent",
+        /// It says why it does not work.
+        Trouble = "trouble",
+    }
+}
+
 /// Every source, by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -19,7 +35,8 @@ pub struct SourceView {
     /// Its name.
     pub name: String,
     /// `waiting`: not heard yet; `connected`; `silent`: not heard for too long; `trouble`: it says why it does not work.
-    pub state: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub state: SourceState,
     /// How often it should be heard, in seconds, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<u64>,

@@ -3,13 +3,11 @@
 use std::fmt;
 
 use meshtrail_event::{Change, Event, Kind, Outcome};
-use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
 
 /// Severities, in ascending order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// For information only.
     Info,

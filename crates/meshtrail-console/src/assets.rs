@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// One file, as it is served.
 pub struct Asset {
     /// The name, which ends its address.
-    pub name: &'static str,
+    name: &'static str,
     /// The media type.
     pub media: &'static str,
     /// The content.

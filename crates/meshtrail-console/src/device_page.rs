@@ -2,9 +2,10 @@
 //! addresses before and after.
 
 use maud::{Markup, html};
-use meshtrail_api::directory::{Account, Activity, DeviceView, Holding, PropertyPeriod};
+use meshtrail_api::directory::DeviceView;
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::term;
+use meshtrail_views::mesh::{CountedActivity, DeviceProfile};
 
 use super::activity_chart::activity_chart;
 use super::components::{self, RowLink, history, moment, ranges, short_name, value_counts};
@@ -19,18 +20,10 @@ use super::view::SessionView;
 pub struct DevicePage<'a> {
     /// The id.
     pub id: &'a str,
-    /// The directory's view; `None` where only events name the device.
-    pub device: Option<&'a DeviceView>,
-    /// The owner according to each provider.
-    pub accounts: &'a [Account],
-    /// The values of properties over time.
-    pub history: &'a [PropertyPeriod],
-    /// The holders of its addresses over time, including the device itself.
-    pub holdings: &'a [Holding],
-    /// The counts of the time range.
-    pub activity: &'a Activity,
-    /// Its newest events: index and event.
-    pub recent: &'a [(u64, Event)],
+    /// What the directory knows.
+    pub profile: &'a DeviceProfile,
+    /// What happened on and from it in the time range.
+    pub activity: &'a CountedActivity,
     /// The newest sessions on it and from it.
     pub sessions: &'a [SessionView],
     /// Changes to the device: index and event.
@@ -49,24 +42,25 @@ impl DevicePage<'_> {
 
     /// The display name.
     pub fn name(&self) -> &str {
-        let state = self.device.map(|device| &device.state);
+        let state = self.profile.device.as_ref().map(|device| &device.state);
         state.and_then(|state| state.name.as_deref().or(state.hostname.as_deref())).unwrap_or(self.id)
     }
 
     /// The page's content.
     pub fn render(&self) -> Markup {
+        let periods = &self.profile.history;
         html! {
             div.with-side {
                 section.main {
                     p.crumb { a href="/devices" data-back { "Devices" } " / " (format::identifier(self.id, 60)) }
                     h1 { (format::untrusted(short_name(self.name()))) @if short_name(self.name()) != self.name() { " " span.as { (format::untrusted(self.name())) } } }
-                    @match self.device {
+                    @match &self.profile.device {
                         Some(device) => p.when { (remarks(device, self.now)) " " @if let Some(seen) = device.state.last_seen { span.q { "last seen " } (format::clock(seen, self.now)) span.q { " UTC" } } },
                         None => p.unsure { "No control plane has reported this device. What is shown here is from events alone." },
                     }
                     (ranges(&under("/devices", self.id), self.since, &[]))
                     (self.activity_section())
-                    @if !self.history.is_empty() { h2 { "What it was" } (history(self.history, self.now)) }
+                    @if !periods.is_empty() { h2 { "What it was" } (history(periods, self.now)) }
                     (self.addresses())
                 }
                 aside { (self.side()) }
@@ -75,7 +69,7 @@ impl DevicePage<'_> {
     }
 
     fn activity_section(&self) -> Markup {
-        let activity = self.activity;
+        let activity = &self.activity.counts;
         html! {
             (summary(activity, &format!("{} -kind:flow -kind:log", self.base()), &self.base()))
             @if activity.events > 0 {
@@ -90,7 +84,7 @@ impl DevicePage<'_> {
                 }
                 (sessions(self.sessions, &term("device", self.id), "All its sessions", self.now))
                 (changes(self.changes, &term("device", self.id), self.now))
-                (recent(self.recent, &self.base(), self.now))
+                (recent(&self.activity.recent, &self.base(), self.now))
             } @else {
                 @let command = format!("meshtrail events query {}", format::shell_word(&self.base()));
                 (empty("Nothing in this time", "No event on or from this device is in the trail for it. The command line asks the same:", Some(&command)))
@@ -101,12 +95,12 @@ impl DevicePage<'_> {
     /// The holders of its addresses over time.
     fn addresses(&self) -> Markup {
         html! {
-            @if !self.holdings.is_empty() {
+            @if !self.profile.holdings.is_empty() {
                 h2 { "Who had its addresses" }
                 table.list.holdings {
                     thead { tr { th scope="col" { "Address" } th scope="col" { "Device" } th scope="col" { "Whose" } th scope="col" { "From (UTC)" } th scope="col" { "Until (UTC)" } } }
                     tbody {
-                        @for holding in self.holdings {
+                        @for holding in &self.profile.holdings {
                             tr.this[holding.device == self.id] {
                                 td.at-value { code { (format::untrusted(&holding.address)) } }
                                 td.at-name {
@@ -125,17 +119,18 @@ impl DevicePage<'_> {
     }
 
     fn side(&self) -> Markup {
+        let DeviceProfile { device, accounts, .. } = self.profile;
         html! {
             h2 { "Device" }
             dl {
                 dt { "id" } dd { (format::identifier(self.id, 30)) }
-                @if let Some(device) = self.device { (self.state_lines(device)) }
+                @if let Some(device) = device { (self.state_lines(device)) }
             }
-            @if let Some(device) = self.device { (describe_conflict(device.conflict.as_deref(), self.accounts, self.now)) (self.key(device)) (self.routes(device)) }
+            @if let Some(device) = device { (describe_conflict(device.conflict.as_deref(), accounts, self.now)) (self.key(device)) (self.routes(device)) }
             h2 { "Talks to" }
             p.small { a href=(address("/network", &[("by", "device"), ("of", &format!("device:{}", self.id)), ("since", self.since)])) { "Who it exchanged traffic with" } }
             h2 { "How we know" }
-            (describe_provenance(self.device.map(|device| (device.by.as_str(), device.as_of)), self.activity, self.now))
+            (describe_provenance(device.as_ref().map(|device| (device.by.as_str(), device.as_of)), &self.activity.counts, self.now))
         }
     }
 

@@ -69,8 +69,8 @@ impl EventPage<'_> {
 
     /// Links to the previous and the next event of the trail.
     fn steps(&self) -> Markup {
-        let Position { trail, index } = &self.view.position;
-        let at = |index: u64| format!("/events/at/{trail}:{index}");
+        let index = self.view.position.index;
+        let at = |index: u64| format!("/events/at/{}", Position { index, ..self.view.position.clone() });
         html! {
             span.steps {
                 @if let Some(before) = index.checked_sub(1) { a href=(at(before)) data-earlier { "earlier" } }

@@ -136,7 +136,7 @@ impl EventsPage<'_> {
         let id = event.id.to_string();
         let (kind, index) = (event.kind.as_str(), each.position.index);
         html! {
-            tr id={ "e" (index) } data-position=(each.position.to_string()) data-row {
+            tr id={ "e" (index) } data-position=(each.position) data-row {
                 td.at-time { (format::exact_clock(event.time, self.now)) }
                 td.at-kind { (self.filter.value_links("kind", kind, &html! { code.q { (format::clipped(kind, 28)) } })) }
                 td.at-who { (event_actor(event, self.filter)) (late_identity_note(each)) }

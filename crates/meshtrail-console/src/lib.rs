@@ -1,7 +1,7 @@
 //! The console: pages rendered on the server; scripts add live updates, playback and proofs.
 //!
-//! - Pages are made of plain structs. They know no requests, no state of a server, and read no trail; who may see what
-//!   is decided before.
+//! - Pages are made of plain structs. Of a request they know the query parameters alone; they know no state of a server
+//!   and read no trail. What a reader may see and do is decided before.
 //! - Lists and events are readable without scripts; the address holds all state of a list.
 //! - Nothing is called "proven" until the reader's browser has computed the proof.
 //! - Text from other machines is shown with control characters visible, and isolated (`format`).

@@ -57,7 +57,7 @@ pub struct NetworkSelection {
 }
 
 /// The links that select a layer: label, and value of `layer`.
-const LAYERS: &[(&str, &str)] = &[
+pub const LAYERS: &[(&str, &str)] = &[
     ("all layers", ""),
     ("in the mesh", "virtual"),
     ("subnets behind it", "subnet"),
@@ -66,6 +66,24 @@ const LAYERS: &[(&str, &str)] = &[
 ];
 
 impl NetworkSelection {
+    /// Whether the selection is two single devices or addresses.
+    pub fn is_pair(&self) -> bool {
+        let single = |key: &str| key.starts_with("device:") || key.starts_with("address:");
+        single(&self.of) && single(&self.with)
+    }
+
+    /// The filter for the events of the selection.
+    pub fn events(&self) -> String {
+        let mut q = "kind:flow".to_owned();
+        for key in [&self.of, &self.with] {
+            if let Some((field @ ("person" | "device" | "address" | "tag"), value)) = key.split_once(':') {
+                q.push_str(&format!(" {}", term(field, value)));
+            }
+        }
+        q.push_str(&format!(" since:{}", self.since));
+        q
+    }
+
     /// The address of this selection with a change, from the first line of the list.
     fn address_with(&self, change: impl FnOnce(&mut NetworkSelection)) -> String {
         let mut other = NetworkSelection { from: 0, ..self.clone() };
@@ -103,9 +121,9 @@ impl NetworkPage<'_> {
                     span.q { ", " (clock(self.matrix.since)) " to " (clock(self.matrix.until)) " UTC. What a sender counts and what the receiver counts are the same traffic: they stand side by side and are not added up." }
                 }
                 (self.omissions())
-                @if !(self.is_pair()) { (self.grid()) }
+                @if !self.selection.is_pair() { (self.grid()) }
                 (self.list())
-                (recent(self.flows, &self.events(), self.now))
+                (recent(self.flows, &self.selection.events(), self.now))
             }
         }
     }
@@ -117,17 +135,6 @@ impl NetworkPage<'_> {
             @if let Some(at) = complete_from { p.unsure { "Counted back to " (format::clock(at, self.now)) " UTC so far; what is older is being counted. Look again in a moment." } }
             @if omitted_pairs > 0 { p.unsure { (format::plural(omitted_pairs as u64, "pair", "pairs")) " with less traffic than any of these are not shown." } }
         }
-    }
-
-    /// Whether the selection is two single devices or addresses.
-    pub fn is_pair(&self) -> bool {
-        let single = |key: &str| key.starts_with("device:") || key.starts_with("address:");
-        single(&self.selection.of) && single(&self.selection.with)
-    }
-
-    /// The filter for the events of the selection.
-    fn events(&self) -> String {
-        events_between(self.selection)
     }
 
     fn selected_groups(&self) -> Markup {
@@ -271,8 +278,8 @@ impl NetworkPage<'_> {
 
     fn line(&self, edge: &TrafficEdge) -> Markup {
         let (from, to) = (GridGroup::device(&edge.from), GridGroup::device(&edge.to));
-        let href = match self.is_pair() {
-            true => address("/events", &[("q", &self.events())]),
+        let href = match self.selection.is_pair() {
+            true => address("/events", &[("q", &self.selection.events())]),
             false => self.selection.address_with(|other| {
                 other.of = from.key;
                 other.with = to.key;
@@ -291,22 +298,6 @@ impl NetworkPage<'_> {
             }
         }
     }
-}
-
-/// The filter for the events of a selection.
-pub fn events_between(selection: &NetworkSelection) -> String {
-    let mut q = "kind:flow".to_owned();
-    for key in [&selection.of, &selection.with] {
-        match key.split_once(':') {
-            Some(("person", login)) => q.push_str(&format!(" {}", term("person", login))),
-            Some((field @ ("device" | "address" | "tag"), value)) => {
-                q.push_str(&format!(" {}", term(field, value)))
-            }
-            _ => {}
-        }
-    }
-    q.push_str(&format!(" since:{}", selection.since));
-    q
 }
 
 fn short_name_of(group: &GridGroup) -> &str {
@@ -394,7 +385,7 @@ mod tests {
             since: "7d",
             from: 0,
         };
-        let q = events_between(&selection);
+        let q = selection.events();
         assert_eq!(q, "kind:flow device:n7 tag:tag:db since:7d");
         meshtrail_query::Filter::parse(&q).unwrap();
     }

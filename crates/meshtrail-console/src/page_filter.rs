@@ -10,9 +10,9 @@ use meshtrail_query::{Field, FilterError, TokenKind, term, tokens};
 #[derive(Debug, Clone)]
 pub struct PageFilter {
     /// The path of the list: `/events`.
-    pub path: &'static str,
+    path: &'static str,
     /// The filter as typed.
-    pub text: String,
+    pub(crate) text: String,
     /// The `state` parameter of the list of sessions: `live`, `ended`, …; empty for all, and on other lists.
     pub state: String,
     /// Further parameters that addresses keep, by name: order, grouping of bars.
@@ -141,8 +141,8 @@ impl PageFilter {
 
     /// The filter with the wrong part underlined, the error and a hint; needs no scripts.
     fn error_line(&self, error: &FilterError) -> Markup {
-        let start = floor_char_boundary(&self.text, error.span.start);
-        let end = floor_char_boundary(&self.text, error.span.end).max(start);
+        let start = self.text.floor_char_boundary(error.span.start);
+        let end = self.text.floor_char_boundary(error.span.end).max(start);
         let (before, wrong, after) = (&self.text[..start], &self.text[start..end], &self.text[end..]);
         html! {
             div.mistake #q-wrong role="alert" {
@@ -216,14 +216,6 @@ fn without_times(text: &str) -> String {
 fn field_list() -> String {
     let all: Vec<(&str, &str)> = Field::ALL.iter().map(|field| (field.name(), field.about())).collect();
     serde_json::to_string(&all).expect("names are text")
-}
-
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 /// An address of `path` and query parameters; parameters with an empty value are left out.

@@ -98,10 +98,9 @@ fn row_link(login: &str) -> Markup {
 /// Role, or what is unusual in amber: gone, a status that is not active, a conflict.
 pub(crate) fn standing(person: &PersonView) -> Markup {
     let state = &person.state;
-    let active = state.status.as_deref().is_none_or(|status| matches!(status, "active" | "idle"));
     html! {
         @if person.gone.is_some() { span.unsure { "gone" } }
-        @else if !active { span.unsure { (format::clipped(state.status.as_deref().unwrap_or_default(), 20)) } }
+        @else if !state.is_active() { span.unsure { (format::clipped(state.status.as_deref().unwrap_or_default(), 20)) } }
         @else { (format::clipped(state.role.as_deref().unwrap_or("not told"), 20)) }
         @if person.conflict.is_some() { " " span.unsure { "· tellers disagree" } }
     }

@@ -1,9 +1,10 @@
 //! The page of one person: activity, devices, properties over time, and provenance.
 
 use maud::{Markup, html};
-use meshtrail_api::directory::{Account, Activity, DeviceView, PersonView, PropertyPeriod};
+use meshtrail_api::directory::{Account, Activity, DeviceView, PersonView};
 use meshtrail_event::{Event, Family, Timestamp};
 use meshtrail_query::term;
+use meshtrail_views::mesh::{CountedActivity, PersonProfile};
 
 use super::activity_chart::activity_chart;
 use super::components::{RowLink, history, moment, ranges, value_counts};
@@ -19,16 +20,10 @@ use super::view::SessionView;
 pub struct PersonPage<'a> {
     /// The login.
     pub login: &'a str,
-    /// The directory's view; `None` where only events name the person.
-    pub person: Option<&'a PersonView>,
-    /// Their devices.
-    pub devices: &'a [DeviceView],
-    /// The values of properties over time.
-    pub history: &'a [PropertyPeriod],
-    /// The counts of the time range.
-    pub activity: &'a Activity,
-    /// Their newest events: index and event.
-    pub recent: &'a [(u64, Event)],
+    /// What the directory knows.
+    pub profile: &'a PersonProfile,
+    /// What they did in the time range.
+    pub activity: &'a CountedActivity,
     /// Their newest sessions.
     pub sessions: &'a [SessionView],
     /// Changes they made in the mesh: index and event.
@@ -47,7 +42,7 @@ impl PersonPage<'_> {
 
     /// The page's content.
     pub fn render(&self) -> Markup {
-        let activity = self.activity;
+        let (activity, periods) = (&self.activity.counts, &self.profile.history);
         html! {
             div.with-side {
                 section.main {
@@ -68,9 +63,9 @@ impl PersonPage<'_> {
                         }
                         (sessions(self.sessions, &term("person", self.login), "All their sessions", self.now))
                         (changes(self.changes, &term("actor", self.login), self.now))
-                        (recent(self.recent, &self.base(), self.now))
+                        (recent(&self.activity.recent, &self.base(), self.now))
                     } @else { (self.nothing()) }
-                    @if !self.history.is_empty() { h2 { "What they were" } (history(self.history, self.now)) }
+                    @if !periods.is_empty() { h2 { "What they were" } (history(periods, self.now)) }
                 }
                 aside { (self.side()) }
             }
@@ -78,12 +73,13 @@ impl PersonPage<'_> {
     }
 
     fn display_name(&self) -> Option<&str> {
-        self.person.and_then(|person| person.state.name.as_deref()).filter(|name| *name != self.login)
+        let person = self.profile.person.as_ref();
+        person.and_then(|person| person.state.name.as_deref()).filter(|name| *name != self.login)
     }
 
     fn standing_line(&self) -> Markup {
         html! {
-            @match self.person {
+            @match &self.profile.person {
                 Some(person) => p.when {
                     (standing(person))
                     @if let Some(gone) = person.gone { " since " (format::clock(gone, self.now)) " UTC" }
@@ -104,20 +100,21 @@ impl PersonPage<'_> {
     }
 
     fn side(&self) -> Markup {
+        let PersonProfile { person, devices: theirs, .. } = self.profile;
         html! {
             h2 { "Who" }
             dl {
                 dt { "login" } dd { (format::identifier(self.login, 34)) }
-                @if let Some(person) = self.person { (self.state_lines(person)) }
+                @if let Some(person) = person { (self.state_lines(person)) }
             }
-            @if let Some(person) = self.person { (describe_conflict(person.conflict.as_deref(), &[], self.now)) }
+            @if let Some(person) = person { (describe_conflict(person.conflict.as_deref(), &[], self.now)) }
             h2 { "Devices" }
-            @if self.devices.is_empty() { p.q.small { "None is theirs" @if self.person.is_none() { ", as far as is known" } "." } }
-            @else { (devices(self.devices)) }
+            @if theirs.is_empty() { p.q.small { "None is theirs" @if person.is_none() { ", as far as is known" } "." } }
+            @else { (devices(theirs)) }
             h2 { "Talks to" }
             p.small { a href=(address("/network", &[("by", "device"), ("of", &format!("person:{}", self.login)), ("since", self.since)])) { "Who they exchanged traffic with" } }
             h2 { "How we know" }
-            (describe_provenance(self.person.map(|person| (person.by.as_str(), person.as_of)), self.activity, self.now))
+            (describe_provenance(person.as_ref().map(|person| (person.by.as_str(), person.as_of)), &self.activity.counts, self.now))
         }
     }
 

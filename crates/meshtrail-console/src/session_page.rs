@@ -121,28 +121,14 @@ impl SessionPage<'_> {
 
     fn proof_state(&self) -> String {
         let session = &self.view.session;
-        match (&session.event, self.view.index) {
-            (Some(_), Some(index)) => format!(
-                "{} as {}, closed in the trail at index {}",
-                format::plural(self.view.session.bytes, "byte", "bytes"),
-                self.intake(),
-                format::count(index)
-            ),
-            (Some(_), None) => format!(
-                "{} as {}, closed in the trail",
-                format::plural(self.view.session.bytes, "byte", "bytes"),
-                self.intake()
-            ),
-            (None, _) => {
-                "still running: each stretch is bound into the trail as it comes, the whole at its end"
-                    .to_owned()
-            }
+        if session.event.is_none() {
+            return "still running: each stretch is bound into the trail as it comes, the whole at its end"
+                .to_owned();
         }
-    }
-
-    /// How the bytes got here.
-    fn intake(&self) -> &'static str {
-        if self.view.session.imported_from.is_some() { "imported" } else { "received" }
+        let bytes = format::plural(session.bytes, "byte", "bytes");
+        let intake = if session.imported_from.is_some() { "imported" } else { "received" };
+        let place = self.view.index.map(|index| format!(" at index {}", format::count(index)));
+        format!("{bytes} as {intake}, closed in the trail{}", place.unwrap_or_default())
     }
 
     fn actions(&self) -> Markup {

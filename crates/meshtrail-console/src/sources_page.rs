@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use maud::{Markup, html};
-use meshtrail_api::sources::{GapView, SourceView};
+use meshtrail_api::sources::{GapView, SourceState, SourceView};
 use meshtrail_event::Timestamp;
 use meshtrail_event::text::sentence_case;
-use meshtrail_query::term;
+use meshtrail_query::{quote, term};
 
 use super::format;
 use super::layout::empty;
@@ -23,8 +23,8 @@ pub struct SourcesPage<'a> {
 impl SourcesPage<'_> {
     /// The page's content.
     pub fn render(&self) -> Markup {
-        let wrong =
-            self.sources.iter().filter(|source| matches!(&*source.state, "silent" | "trouble")).count();
+        let is_wrong = |state: &SourceState| matches!(state, SourceState::Silent | SourceState::Trouble);
+        let wrong = self.sources.iter().filter(|source| is_wrong(&source.state)).count();
         html! {
             h1 { "Sources" }
             @if self.sources.is_empty() { (nothing()) } @else {
@@ -69,10 +69,10 @@ impl SourcesPage<'_> {
     fn to_know(&self, source: &SourceView) -> Markup {
         html! {
             @if let Some(trouble) = &source.trouble { p.unsure { (format::untrusted(&sentence_case(trouble))) } p.q { (next_step(trouble)) } }
-            @else if source.state == "silent" {
+            @else if source.state == SourceState::Silent {
                 p.unsure { "Silent" @if let Some(heard) = source.last_heard { " since " (format::clock(heard, self.now)) " UTC" } ". " }
                 p.q { @if let Some(every) = source.every { "It should be heard every " (format::duration(Duration::from_secs(every))) ". " } "Look whether what sends it runs, and reaches this server." }
-            } @else if source.state == "waiting" {
+            } @else if source.state == SourceState::Waiting {
                 p.q { "Nothing came yet." @if let Some(every) = source.every { " It is asked every " (format::duration(Duration::from_secs(every))) "." } }
             }
             @for unseen in &source.unseen { @if let Some(since) = unseen.since { p.unsure {
@@ -88,7 +88,7 @@ impl SourcesPage<'_> {
             details {
                 summary.unsure { "what was missed" }
                 ul.plain { @for gap in source.recent_gaps.iter().rev() { li { (self.gap(gap)) } } }
-                p { a href=(address("/events", &[("q", &format!("kind:meshtrail.source_gap {}", text(&source.name)))])) { "All of them, in the trail" } }
+                p { a href=(address("/events", &[("q", &format!("kind:meshtrail.source_gap {}", quote(&source.name)))])) { "All of them, in the trail" } }
             }
         }
     }
@@ -107,20 +107,15 @@ fn events_of(name: &str) -> String {
     if plain { format!("source:*{name}") } else { term("source", name) }
 }
 
-/// A quoted text of the filter language.
-fn text(value: &str) -> String {
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 /// A state as a word with a shape.
-fn state(state: &str) -> Markup {
+fn state(state: &SourceState) -> Markup {
     let shape = match state {
-        "connected" => "connected",
-        "silent" => "interrupted",
-        "trouble" => "failed",
+        SourceState::Connected => "connected",
+        SourceState::Silent => "interrupted",
+        SourceState::Trouble => "failed",
         _ => "ended",
     };
-    html! { span class={ "state " (shape) } { (state) } }
+    html! { span class={ "state " (shape) } { (state.as_str()) } }
 }
 
 fn rate(per_second: f64) -> String {

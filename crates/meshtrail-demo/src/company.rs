@@ -5,8 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use meshtrail_event::{Device, Person, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{Device, DeviceState, Person, Timestamp, UserState};
 
 use crate::names::{DOMAIN, ELSEWHERE, LAPTOPS, MESH, PEOPLE, SECOND_DEVICES, SERVERS, ZONES};
 use crate::random::Random;

@@ -84,13 +84,15 @@ impl EventId {
     }
 }
 
+/// A decimal number without sign or leading zeros.
+pub(crate) fn parse_decimal(text: &str) -> Option<u64> {
+    let is_plain = text.len() == 1 || !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|_| is_plain)
+}
+
 /// A decimal number without leading zeros, up to [`MAX_EXACT_INTEGER`].
 fn parse_counter(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !plain || (text.len() > 1 && text.starts_with('0')) {
-        return None;
-    }
-    text.parse().ok().filter(|&number| number <= MAX_EXACT_INTEGER)
+    parse_decimal(text).filter(|&number| number <= MAX_EXACT_INTEGER)
 }
 
 impl FromStr for EventId {

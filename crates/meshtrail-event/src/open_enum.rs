@@ -1,7 +1,9 @@
 //! Enums that keep the text of values from newer versions.
 
-/// Declares an enum that is a string on the wire and keeps unknown strings in `Other`.
-macro_rules! open_enum {
+/// Declares an enum that is a string on the wire and keeps unknown strings in `Other`, here and in the API.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! open_enum_core {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,10 +14,7 @@ macro_rules! open_enum {
         }
 
         impl $name {
-            /// Every value that this version knows.
-            pub const KNOWN: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The text in an event.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)+
@@ -47,9 +46,21 @@ macro_rules! open_enum {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
                 Ok(Self::from(text.as_ref()))
             }
+        }
+    };
+}
+
+/// Declares an open enum with a list of the known values and a JSON Schema.
+macro_rules! open_enum {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)+ }) => {
+        crate::open_enum_core! { $(#[$meta])* $name { $($(#[$vmeta])* $variant = $text,)+ } }
+
+        impl $name {
+            /// Every value that this version knows.
+            pub const KNOWN: &'static [Self] = &[$(Self::$variant,)+];
         }
 
         impl schemars::JsonSchema for $name {

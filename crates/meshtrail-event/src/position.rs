@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::id::{text_form, truncate};
+use crate::id::{parse_decimal, text_form, truncate};
 
 /// Why a text is not a trail's name or a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,11 +84,7 @@ impl FromStr for Position {
         let wrong = || PositionError::Position { text: truncate(text) };
         let (trail, index) = text.split_once(':').ok_or_else(wrong)?;
         let trail = trail.parse().map_err(|_| wrong())?;
-        let is_plain = index.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_plain || (index.len() > 1 && index.starts_with('0')) {
-            return Err(wrong());
-        }
-        Ok(Self { trail, index: index.parse().map_err(|_| wrong())? })
+        Ok(Self { trail, index: parse_decimal(index).ok_or_else(wrong)? })
     }
 }
 

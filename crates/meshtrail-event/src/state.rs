@@ -131,3 +131,10 @@ pub struct UserState {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub of_type: Option<String>,
 }
+
+impl UserState {
+    /// Whether the status is one of people who may use the mesh: active, idle, or none reported.
+    pub fn is_active(&self) -> bool {
+        self.status.as_deref().is_none_or(|status| matches!(status, "active" | "idle"))
+    }
+}

@@ -76,11 +76,15 @@ pub fn join_list<T: Display>(items: &[T]) -> String {
     }
 }
 
+/// The text with an upper-case first letter.
+pub fn upper_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
 /// The text with an upper-case first letter and a full stop.
 pub fn sentence_case(text: &str) -> String {
-    let mut letters = text.chars();
-    let mut sentence: String =
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    let mut sentence = upper_first(text);
     if !sentence.ends_with(['.', '?', '!', ':']) {
         sentence.push('.');
     }

@@ -2,10 +2,9 @@
 //!
 //! - The actor is the reporter: its side is always `src`, whoever opened the connection. The target is the far end; of
 //!   physical traffic that is the peer whose encrypted packets were counted, with the underlay address they went to.
-//! - Reports are very frequent: what the leaves of a report share is written once, and each leaf is put together from that.
-//!   Members stand in canonical order, as in `meshtrail_event`; tests compare both.
+//! - Reports are very frequent: identities and times are serialised once for a report, and each leaf in one pass. Members
+//!   stand in canonical order, as in `meshtrail_event`; tests compare both.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use meshtrail_event::{EventId, Json, Timestamp};
@@ -18,8 +17,11 @@ use crate::wire::{Connection, EndAddress, Layer, Message, Unknown};
 
 /// Template for the leaves of one report: everything that they share, serialised once.
 pub(crate) struct FlowLeaves<'m> {
+    message: &'m Message<'m>,
     endpoints: Endpoints<'m>,
-    shared: SharedParts,
+    start: String,
+    end: String,
+    logged: Option<String>,
     /// The identity of an event whose near end lies behind the reporter.
     behind_identity: Box<RawValue>,
     /// The identity of an event whose near end is another device's address.
@@ -28,71 +30,49 @@ pub(crate) struct FlowLeaves<'m> {
     unknown: Option<Map<String, Value>>,
 }
 
-/// The pieces of text that are the same in all leaves of a report, in their order.
-struct SharedParts {
-    /// From the beginning to the first member of the detail.
-    actor: String,
-    /// `end`, and the name of `layer`.
-    end: String,
-    /// What follows on `layer`: `logged`, `proc_id` and `proc_seq`.
-    process: String,
-    /// `reporter`, and the name of `rx_bytes`.
-    reporter: String,
-    /// `start`, and the name of `tx_bytes`.
-    start: String,
-    /// `time`, to the end.
-    time: String,
+#[derive(Serialize)]
+struct Leaf<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a RawValue>,
+    detail: FlowDetail<'a>,
+    id: &'a EventId,
+    identity: &'a RawValue,
+    kind: &'static str,
+    outcome: &'static str,
+    received: Timestamp,
+    #[serde(skip_serializing_if = "FarEnd::is_empty")]
+    target: FarEnd<'a>,
+    time: &'a str,
 }
 
-impl SharedParts {
-    fn of(message: &Message<'_>, reporter: &EndpointIdentity) -> SharedParts {
-        let (start, end) = (message.start, message.end);
-        let actor = reporter.actor.as_ref().map(|actor| format!(r#""actor":{actor},"#)).unwrap_or_default();
-        let logged = message.logged.map(|logged| format!(r#","logged":"{logged}""#));
-        let process = message.process;
-        let number = |name: &str, value: Option<u64>| value.map(|value| format!(r#","{name}":{value}"#));
-        let id = number("proc_id", process.and_then(|process| process.id));
-        let seq = number("proc_seq", process.and_then(|process| process.seq));
-        SharedParts {
-            actor: format!(r#"{{{actor}"detail":{{"#),
-            end: format!(r#""end":"{end}","layer":""#),
-            process: [Some("\"".to_owned()), logged, id, seq].into_iter().flatten().collect(),
-            reporter: format!(r#","reporter":{},"rx_bytes":"#, Value::from(&*message.node_id)),
-            start: format!(r#","start":"{start}","tx_bytes":"#),
-            time: format!(r#","time":"{start}"}}"#),
-        }
-    }
-}
-
-/// Appends parts of a leaf to its bytes.
-struct LeafWriter<'o>(&'o mut Vec<u8>);
-
-impl LeafWriter<'_> {
-    /// Appends text as it is.
-    fn raw(&mut self, json: &str) -> &mut Self {
-        self.0.extend_from_slice(json.as_bytes());
-        self
-    }
-
-    /// Appends a value.
-    fn value(&mut self, value: &impl Serialize) -> &mut Self {
-        serde_json::to_writer(&mut *self.0, value).expect("it has string keys and no floats");
-        self
-    }
-
-    /// Appends text before and behind a value, unless there is none.
-    fn optional(&mut self, before: &str, value: Option<&impl Serialize>, behind: &str) -> &mut Self {
-        match value {
-            Some(value) => self.raw(before).value(value).raw(behind),
-            None => self,
-        }
-    }
-
-    /// Appends a value whose text needs no escapes, in quotes.
-    fn quoted(&mut self, value: impl std::fmt::Display) -> &mut Self {
-        write!(self.0, "\"{value}\"").expect("memory takes all bytes");
-        self
-    }
+#[derive(Serialize)]
+struct FlowDetail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dst: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dst_node: Option<&'a str>,
+    end: &'a str,
+    layer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proc_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proc_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proto: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Json>,
+    reporter: &'a str,
+    rx_bytes: u64,
+    rx_packets: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_node: Option<&'a str>,
+    start: &'a str,
+    tx_bytes: u64,
+    tx_packets: u64,
 }
 
 #[derive(Default, Serialize)]
@@ -124,10 +104,13 @@ struct ConnectionEnds {
 impl<'m> FlowLeaves<'m> {
     pub(crate) fn of(message: &'m Message<'m>, endpoints: Endpoints<'m>) -> Self {
         Self {
-            shared: SharedParts::of(message, &endpoints.reporter),
+            start: message.start.to_string(),
+            end: message.end.to_string(),
+            logged: message.logged.map(|logged| logged.to_string()),
             behind_identity: endpoints.reporter.identity_behind(),
             conflicting_identity: endpoints.reporter.conflicting_identity(),
             unknown: members(&message.unknown),
+            message,
             endpoints,
         }
     }
@@ -141,7 +124,7 @@ impl<'m> FlowLeaves<'m> {
         out: &mut Vec<u8>,
     ) {
         let ends = self.ends(*layer, connection);
-        let reporter = &self.endpoints.reporter;
+        let (message, reporter) = (self.message, &self.endpoints.reporter);
         let (src_node, dst_node) = match layer {
             Layer::Physical => (node(&ends.far), None),
             _ => (node(&ends.near), node(&ends.far)),
@@ -154,36 +137,36 @@ impl<'m> FlowLeaves<'m> {
         };
         let src = connection.src.as_ref().map(|end| &*end.text);
         let dst = connection.dst.as_ref().map(|end| &*end.text);
-        let record = record(self.unknown.as_ref(), &connection.unknown);
-        let target = Some(ends.target(dst)).filter(|target| !target.is_empty());
-        let shared = &self.shared;
-        LeafWriter(out)
-            .raw(&shared.actor)
-            .optional(r#""dst":"#, dst.as_ref(), ",")
-            .optional(r#""dst_node":"#, dst_node.as_ref(), ",")
-            .raw(&shared.end)
-            .raw(layer.as_str())
-            .raw(&shared.process)
-            .optional(r#","proto":"#, connection.proto.as_ref(), "")
-            .optional(r#","record":"#, record.as_ref(), "")
-            .raw(&shared.reporter)
-            .value(&connection.rx_bytes)
-            .raw(r#","rx_packets":"#)
-            .value(&connection.rx_packets)
-            .optional(r#","src":"#, src.as_ref(), "")
-            .optional(r#","src_node":"#, src_node.as_ref(), "")
-            .raw(&shared.start)
-            .value(&connection.tx_bytes)
-            .raw(r#","tx_packets":"#)
-            .value(&connection.tx_packets)
-            .raw(r#"},"id":"#)
-            .quoted(id)
-            .raw(r#","identity":"#)
-            .raw(identity.get())
-            .raw(r#","kind":"flow.counted","outcome":"success","received":"#)
-            .quoted(received)
-            .optional(r#","target":"#, target.as_ref(), "")
-            .raw(&shared.time);
+        let leaf = Leaf {
+            actor: reporter.actor.as_deref(),
+            detail: FlowDetail {
+                dst,
+                dst_node,
+                end: &self.end,
+                layer: layer.as_str(),
+                logged: self.logged.as_deref(),
+                proc_id: message.process.and_then(|process| process.id),
+                proc_seq: message.process.and_then(|process| process.seq),
+                proto: connection.proto,
+                record: record(self.unknown.as_ref(), &connection.unknown),
+                reporter: &message.node_id,
+                rx_bytes: connection.rx_bytes,
+                rx_packets: connection.rx_packets,
+                src,
+                src_node,
+                start: &self.start,
+                tx_bytes: connection.tx_bytes,
+                tx_packets: connection.tx_packets,
+            },
+            id,
+            identity,
+            kind: "flow.counted",
+            outcome: "success",
+            received,
+            target: ends.target(dst),
+            time: &self.start,
+        };
+        serde_json::to_writer(out, &leaf).expect("a leaf has string keys and no floats");
     }
 
     fn ends(&mut self, layer: Layer, connection: &Connection<'_>) -> ConnectionEnds {

@@ -52,7 +52,6 @@ pub use local_api::{
     BackendState, Bus, CurrentTailnet, DEFAULT_SOCKET, DEFAULT_TIMEOUT, LocalApi, LocalApiError, Node, Peers,
     Status, StatusPeer, UserProfile, WhoIs, is_tailnet_address,
 };
-pub use meshtrail_event::{DeviceState, UserState};
 pub use own_node::{Arrival, OwnNode};
 pub use resolution::{Resolution, ResolutionStatus, Unresolved};
 pub use resolver::{QueryScope, Resolver, ResolverConfig};

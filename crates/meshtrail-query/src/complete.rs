@@ -34,7 +34,7 @@ pub struct CompletionOption {
 
 /// The completions in `text` at byte `at`, the position of the cursor.
 pub fn completions(text: &str, at: usize) -> Completion {
-    let at = text.floor_char_boundary(at.min(text.len()));
+    let at = text.floor_char_boundary(at);
     let before = &text[..at];
     let tokens = tokens(before);
     let mut touching = tokens.iter().rev().take_while({

@@ -16,7 +16,7 @@
 //! - [`FilterError`]: what is wrong with a filter, where, and a suggestion.
 //! - [`query`]: a page of a trail's matching leaves, newest or oldest first, with bounded work.
 //! - [`tally`]: counts of events by time and by values.
-//! - [`completions`], [`tokens`], [`term()`]: for editors of filters.
+//! - [`completions`], [`tokens`], [`term()`], [`quote`]: for editors of filters.
 //!
 //! `docs/filter-language.md` documents the language. Authorisation is left to the callers.
 
@@ -47,6 +47,7 @@ pub use filter::Filter;
 pub use hints::ScanHints;
 pub use page::{Cursor, CursorError, Order, Page, PageRequest, Start, page};
 pub use parse::MAX_FILTER;
+pub use pattern::quote;
 pub use requirement::{RequiredColumn, Requirement};
 pub use term::{quoted_value, term};
 pub use time_expr::instant;

@@ -109,11 +109,6 @@ impl Cursor {
         Ok(Cursor { order, at: at.index_in(trail).map_err(CursorError::Trail)? })
     }
 
-    /// The order of its pages.
-    pub fn order(self) -> Order {
-        self.order
-    }
-
     /// The index: in the order oldest first, everything below it was scanned; otherwise everything from it on.
     pub fn at(self) -> u64 {
         self.at

@@ -68,8 +68,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Quotes a text, on one line.
-pub(crate) fn quote(text: &str) -> String {
+/// Quotes a text for a filter, on one line.
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -53,7 +53,7 @@ enum Accepted {
 
 impl RequiredColumn {
     /// Texts with one of which every accepted value begins; none where that is not known.
-    pub fn prefixes(&self) -> Option<Vec<&str>> {
+    pub(crate) fn prefixes(&self) -> Option<Vec<&str>> {
         let Accepted::Value("", patterns) = &self.accepted else { return None };
         let prefix = |pattern| Some(Pattern::caseless_prefix(pattern)).filter(|prefix| !prefix.is_empty());
         patterns.iter().map(prefix).collect()

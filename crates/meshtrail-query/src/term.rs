@@ -1,5 +1,7 @@
 //! Terms of the filter language as text.
 
+use crate::pattern::quote;
+
 /// The term `field:value`, quoted where needed.
 ///
 /// ```
@@ -15,10 +17,7 @@ pub fn term(field: &str, value: &str) -> String {
 /// A value as it is written in a term: in quotes where the filter language would parse it as something else.
 pub fn quoted_value(value: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\\' | '(' | ')' | ',' | '*');
-    if !value.is_empty() && value.chars().all(plain) {
-        return value.to_owned();
-    }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    if !value.is_empty() && value.chars().all(plain) { value.to_owned() } else { quote(value) }
 }
 
 #[cfg(test)]

@@ -75,8 +75,7 @@ fn truncate_query(query: &str) -> String {
     if query.len() <= MAX_QUERY {
         return query.to_owned();
     }
-    let end = (0..=MAX_QUERY).rev().find(|&at| query.is_char_boundary(at)).unwrap_or(0);
-    format!("{}… ({} bytes in all)", &query[..end], query.len())
+    format!("{}… ({} bytes in all)", &query[..query.floor_char_boundary(MAX_QUERY)], query.len())
 }
 
 impl AuditLog {

@@ -61,7 +61,7 @@ pub async fn open(location: &str, data: &Path, trail: &str) -> Result<Router, Op
         .await
         .map_err(|source| OpenStoreError::Trail { name: trail.to_owned(), source: Box::new(source) })?;
     let recordings = Recordings::open_read_only(store, opened.clone());
-    Ok(routes::router(state(StoreMode::ReadOnly, trail, opened, recordings)?))
+    Ok(routes::router(state(StoreMode::ReadOnly, opened, recordings)?))
 }
 
 /// What this process may do with the store.
@@ -71,27 +71,24 @@ enum StoreMode {
     Writable(History, LateIdentities),
 }
 
-fn state(
-    mode: StoreMode,
-    trail: &str,
-    opened: Trail,
-    recordings: Recordings,
-) -> Result<AppState, OpenStoreError> {
+fn state(mode: StoreMode, trail: Trail, recordings: Recordings) -> Result<AppState, OpenStoreError> {
     let (audit_log, history, late_identities) = match mode {
-        StoreMode::ReadOnly => (AuditLog::Disabled, History::for_trail(trail), LateIdentities::default()),
+        StoreMode::ReadOnly => {
+            let history = History::for_trail(trail.name().as_str());
+            (AuditLog::Disabled, history, LateIdentities::default())
+        }
         StoreMode::Writable(history, late_identities) => {
-            (AuditLog::Trail(opened.emitter("server")), history, late_identities)
+            (AuditLog::Trail(trail.emitter("server")), history, late_identities)
         }
     };
     Ok(AppState::new(AppParts {
         sources: meshtrail_collect::sources::Sources::none(),
-        traffic_cache: meshtrail_views::network::TrafficCache::new(opened.clone(), history.clone()),
+        traffic_cache: meshtrail_views::network::TrafficCache::new(trail.clone(), history.clone()),
         history,
         late_identities,
-        sql: workers(&opened)?,
+        sql: workers(&trail)?,
         exports: Exports::none(),
-        trail: opened,
-        trail_name: trail.to_owned(),
+        trail,
         summaries: crate::counts::Summaries::default(),
         banner: None,
         recordings,
@@ -155,8 +152,7 @@ pub async fn open_to_write(
     let recordings = recordings.map_err(|error| failed(Box::new(error)))?;
     let (history, late_identities) = (History::for_trail(trail), LateIdentities::default());
     load(&history, &late_identities, &opened, None).await.map_err(|error| failed(Box::new(error)))?;
-    let state =
-        state(StoreMode::Writable(history, late_identities), trail, opened.clone(), recordings.clone())?;
+    let state = state(StoreMode::Writable(history, late_identities), opened.clone(), recordings.clone())?;
     Ok(WritableStore { router: routes::router(state), trail: opened, recordings })
 }
 

@@ -48,7 +48,6 @@ pub enum Access {
 /// The parts of an [`AppState`].
 pub struct AppParts {
     pub trail: Trail,
-    pub trail_name: String,
     pub summaries: Summaries,
     /// A line at the top of every console page; set for a demo.
     pub banner: Option<String>,
@@ -98,10 +97,6 @@ impl AppState {
 
     pub fn trail(&self) -> &Trail {
         &self.0.trail
-    }
-
-    pub fn trail_name(&self) -> &str {
-        &self.0.trail_name
     }
 
     pub fn sql(&self) -> &Workers {

@@ -10,7 +10,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
-use meshtrail_event::Family;
+use datafusion::common::ScalarValue;
+use meshtrail_event::{Family, TrailName};
 use meshtrail_trail::segment::{self, ColumnArray, ColumnForm, ColumnValues, Columns};
 
 /// The column of a row's family, in tables of more than one.
@@ -21,6 +22,19 @@ pub(crate) const TRAIL: &str = "trail";
 pub(crate) const INDEX: &str = "index";
 /// The column of the event's time.
 pub(crate) const TIME: &str = "time";
+
+/// The columns that no file has: each has one value for all rows of a file.
+pub(crate) const CONSTANT: [&str; 2] = [FAMILY, TRAIL];
+
+/// The value of a column of [`CONSTANT`] in rows of `family` in `trail`; of another column, none.
+pub(crate) fn constant(name: &str, family: Family, trail: &TrailName) -> Option<ScalarValue> {
+    let text = match name {
+        FAMILY => family.as_str(),
+        TRAIL => trail.as_str(),
+        _ => return None,
+    };
+    Some(ScalarValue::Utf8View(Some(text.to_owned())))
+}
 
 /// The columns in the files of some families.
 #[derive(Debug, Clone)]

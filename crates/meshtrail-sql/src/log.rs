@@ -21,8 +21,7 @@ use meshtrail_event::Family;
 use meshtrail_trail::segment::Columns;
 use meshtrail_worker::QueryError;
 
-use crate::columns::{FAMILY, StoredColumns, TRAIL, batch};
-use crate::scan::constant;
+use crate::columns::{StoredColumns, batch, constant};
 use crate::source::SourceSnapshot;
 
 /// Events of one block.
@@ -143,12 +142,11 @@ impl LogRows {
 
     /// Rows of one family with the columns of this table; missing ones are null.
     fn with_table_columns(&self, family: Family, rows: &RecordBatch) -> Result<RecordBatch> {
-        let arrays = self.schema.fields().iter().map(|field| match field.name().as_str() {
-            FAMILY => constant(family.as_str()).to_array_of_size(rows.num_rows()),
-            TRAIL => constant(self.snapshot.trail().as_str()).to_array_of_size(rows.num_rows()),
-            name => match rows.column_by_name(name) {
-                Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
-                Some(array) => Ok(cast(array, field.data_type())?),
+        let arrays = self.schema.fields().iter().map(|field| match rows.column_by_name(field.name()) {
+            Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
+            Some(array) => Ok(cast(array, field.data_type())?),
+            None => match constant(field.name(), family, self.snapshot.trail()) {
+                Some(value) => value.to_array_of_size(rows.num_rows()),
                 None => Ok(new_null_array(field.data_type(), rows.num_rows())),
             },
         });

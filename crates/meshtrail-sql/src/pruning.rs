@@ -21,7 +21,7 @@ use parquet::bloom_filter::Sbbf;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
-use crate::columns::{FAMILY, TRAIL};
+use crate::columns::CONSTANT;
 use crate::files::SnapshotFiles;
 use crate::functions;
 
@@ -105,7 +105,7 @@ impl Requirement {
     fn equal(what: &Expr, value: &str) -> Self {
         match what {
             // No file has these columns, so its footer can't decide about them.
-            Expr::Column(column) if [FAMILY, TRAIL].contains(&column.name.as_str()) => Self::Unknown,
+            Expr::Column(column) if CONSTANT.contains(&column.name.as_str()) => Self::Unknown,
             Expr::Column(column) => Self::Value { column: column.name.clone(), text: value.to_owned() },
             Expr::ScalarFunction(function) => Self::label(function, value).unwrap_or(Self::Unknown),
             _ => Self::Unknown,
@@ -293,7 +293,7 @@ mod tests {
         assert!(!checks(col("session").in_list(vec![lit("a"), lit("b")], false)));
         assert!(!checks(col("session").eq(lit("a")).or(col("bytes").gt(lit(7)))), "any file may meet this");
         assert!(!checks(col("src").not_eq(lit("a")).or(col("dst").eq(lit("a")))));
-        for constant in [FAMILY, TRAIL] {
+        for constant in CONSTANT {
             assert!(
                 !checks(col("src").eq(lit("a")).or(col(constant).eq(lit("a")))),
                 "no file has {constant}"

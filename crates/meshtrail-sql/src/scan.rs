@@ -1,15 +1,15 @@
 //! One scan over stored rows: sealed files, and the log's events behind them.
 //!
 //! - A scan sees what was durable when it was planned, each row once.
-//! - Files whose times, indexes or family can't meet the filters are skipped without being opened. The Parquet reader
-//!   prunes the rest by statistics, Bloom filters, page bounds, then rows.
+//! - Files whose times, indexes, family or trail can't meet the filters are skipped without being opened. The Parquet
+//!   reader prunes the rest by statistics, Bloom filters, page bounds, then rows.
 //! - Files are read newest first, so that a query for the newest rows stops early.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringViewArray, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -34,7 +34,7 @@ use datafusion::physical_plan::union::UnionExec;
 use meshtrail_event::{Family, TrailName};
 use meshtrail_trail::manifest::SegmentFile;
 
-use crate::columns::{FAMILY, INDEX, StoredColumns, TIME, TRAIL};
+use crate::columns::{CONSTANT, FAMILY, INDEX, StoredColumns, TIME, constant};
 use crate::files::{FooterCache, SealedFile, SnapshotFiles};
 use crate::log::{LogBatchCache, LogRows};
 use crate::pruning;
@@ -109,15 +109,10 @@ impl fmt::Debug for StoredTable {
     }
 }
 
-/// The columns of `stored` that no file has: each has one value for all rows of a file.
+/// The constant columns of the table of `stored`.
 fn constant_columns(stored: &StoredColumns) -> Vec<Arc<Field>> {
-    let names = [FAMILY, TRAIL].into_iter().filter(|&name| name != FAMILY || stored.has_family());
+    let names = CONSTANT.into_iter().filter(|&name| name != FAMILY || stored.has_family());
     names.map(|name| Arc::new(Field::new(name, DataType::Utf8View, false))).collect()
-}
-
-/// The value of such a column.
-pub(crate) fn constant(text: &str) -> ScalarValue {
-    ScalarValue::Utf8View(Some(text.to_owned()))
 }
 
 impl StoredTable {
@@ -199,12 +194,9 @@ impl StoredTable {
 
     fn partitioned_file(&self, trail: &TrailName, file: &SegmentFile) -> PartitionedFile {
         let constants = constant_columns(self.stored);
-        let value = |field: &Arc<Field>| match field.name().as_str() {
-            FAMILY => constant(file.family.as_str()),
-            _ => constant(trail.as_str()),
-        };
-        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
-            .with_partition_values(constants.iter().map(value).collect());
+        let values = constants.iter().filter_map(|field| constant(field.name(), file.family, trail));
+        let partitioned =
+            PartitionedFile::new(file.path.clone(), file.bytes).with_partition_values(values.collect());
         let statistics = statistics_of(&self.stored.schema, file.rows, Some(bounds(file)));
         partitioned
             .with_statistics(Arc::new(statistics))
@@ -281,15 +273,10 @@ impl ManifestStatistics<'_> {
                 let times: TimestampNanosecondArray = all.map(|(_, time)| Some(time)).collect();
                 Some(Arc::new(times.with_timezone("UTC")))
             }
-            FAMILY => {
-                let families = self.files.iter().map(|file| Some(file.family.as_str()));
-                Some(Arc::new(families.collect::<StringViewArray>()))
+            name => {
+                let values = self.files.iter().map(|file| constant(name, file.family, self.trail));
+                ScalarValue::iter_to_array(values.collect::<Option<Vec<_>>>()?).ok()
             }
-            TRAIL => {
-                let trails = self.files.iter().map(|_| Some(self.trail.as_str()));
-                Some(Arc::new(trails.collect::<StringViewArray>()))
-            }
-            _ => None,
         }
     }
 }

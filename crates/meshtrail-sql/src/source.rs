@@ -79,10 +79,7 @@ impl SourceSnapshot for LocalSnapshot {
     }
 
     fn read_end<'a>(&'a self, path: &'a str, size: u64) -> BoxFuture<'a, Result<Bytes, QueryError>> {
-        let read = async move {
-            let end = self.0.read_end(path, size).await;
-            end.map(|end| end.bytes).map_err(QueryError::from)
-        };
+        let read = async move { Ok(self.0.read_end(path, size).await?.bytes) };
         read.boxed()
     }
 
@@ -96,7 +93,7 @@ impl SourceSnapshot for LocalSnapshot {
     }
 
     fn events(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<LogEvent>, QueryError>> {
-        let read = async move { self.0.events(range).await.map_err(|error| QueryError::unreadable(&error)) };
+        let read = async move { Ok(self.0.events(range).await?) };
         read.boxed()
     }
 }

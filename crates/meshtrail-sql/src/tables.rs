@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
 use datafusion::physical_plan::ExecutionPlan;
 use meshtrail_event::{ColumnType, Family};
 
-use crate::columns::{FAMILY, INDEX, StoredColumns, TIME, TRAIL};
+use crate::columns::{CONSTANT, FAMILY, INDEX, StoredColumns, TIME, TRAIL};
 use crate::functions::{self, ACTOR, DEVICE, TARGET};
 use crate::scan::{ReadCaches, StoredTable};
 use crate::source::Source;
@@ -140,10 +140,10 @@ fn event_table(rows: Arc<StoredTable>) -> Result<LogicalPlan> {
         })
     };
     let names = schema.fields().iter().map(|field| field.name().clone());
-    let stored: Vec<String> = names.filter(|name| name != FAMILY && name != TRAIL).collect();
+    let stored: Vec<String> = names.filter(|name| !CONSTANT.contains(&name.as_str())).collect();
     let mut shown: Vec<(String, Expr)> =
         labels().into_iter().map(|(name, expr)| (name.to_owned(), expr)).collect();
-    shown.extend([FAMILY, TRAIL].map(|name| (name.to_owned(), ident(name))));
+    shown.extend(CONSTANT.map(|name| (name.to_owned(), ident(name))));
     for field in schema.fields().iter().filter(|field| field.name() == INDEX || common(field.name())) {
         shown.push((field.name().clone(), display_column(field.name(), field.data_type())));
     }

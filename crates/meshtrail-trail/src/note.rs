@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use serde::Serialize;
 
 use crate::durable::{self, Readers};
 use crate::tree::Hash;
@@ -24,7 +23,7 @@ pub const MAX_NOTE: usize = 64 * 1024;
 const ED25519: u8 = 0x01;
 
 /// The contents of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Which log it is.
     pub origin: String,
@@ -35,7 +34,7 @@ pub struct Checkpoint {
 }
 
 /// A checkpoint with its signed note.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     /// Which log it is.
     pub origin: String,

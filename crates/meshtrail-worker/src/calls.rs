@@ -208,9 +208,7 @@ impl CallHandler {
         let (mut events, mut leaves) = (Vec::new(), Vec::new());
         while to < range.end && bytes < EVENTS_BYTES {
             let step = to..range.end.min(to + EVENTS_STEP);
-            for (index, family, leaf) in
-                snapshot.events(step.clone()).await.map_err(|error| QueryError::unreadable(&error))?
-            {
+            for (index, family, leaf) in snapshot.events(step.clone()).await? {
                 events.push((index, family, u32::try_from(leaf.len()).unwrap_or(u32::MAX)));
                 bytes += leaf.len();
                 leaves.push(leaf);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshtrail_trail::ReadError;
 use meshtrail_trail::segment::SegmentError;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +115,12 @@ impl From<SegmentError> for QueryError {
     }
 }
 
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        Self::unreadable(&error)
+    }
+}
+
 impl QueryError {
     /// An error without a place in the query.
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
@@ -121,7 +128,7 @@ impl QueryError {
     }
 
     /// A trail that could not be read, with the causes.
-    pub fn unreadable(error: &dyn std::error::Error) -> Self {
+    fn unreadable(error: &dyn std::error::Error) -> Self {
         Self::new(Fault::Trail, meshtrail_event::text::with_causes(error))
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn refusal(error: &anyhow::Error) -> Option<&Refusal> {
 }
 
 /// A client of the server that `--server` names.
-pub(crate) fn named_client(url: &str, token: Option<String>) -> Result<Client> {
+fn named_client(url: &str, token: Option<String>) -> Result<Client> {
     Client::new(url, token).map_err(|error| match error {
         ClientError::Address { .. } => anyhow!("--server {error}"),
         error => error.into(),

@@ -9,7 +9,6 @@ use meshtrail_api::client::Client;
 use meshtrail_server::config::DEFAULT_DATA;
 use meshtrail_server::serve::discovery::DiscoveryFile;
 
-use crate::api::named_client;
 use crate::args::ApiSource;
 
 /// How long a server on this machine may take to answer: long enough for a machine whose cores are all busy. The
@@ -26,7 +25,7 @@ pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Client>>
     if source.store.as_ref().is_some_and(|store| store.contains("://") && *store != discovery.store) {
         return Ok(None);
     }
-    let open = named_client(&discovery.url, None)?;
+    let open = Client::new(&discovery.url, None)?;
     let answer = open.get("/api/v1/health");
     if !matches!(tokio::time::timeout(ANSWER_TIME, answer).await, Ok(Ok(_))) {
         return Ok(None);
@@ -43,7 +42,7 @@ pub(crate) async fn running_server(source: &ApiSource) -> Result<Option<Client>>
             .trim()
             .to_owned(),
     };
-    Ok(Some(named_client(&discovery.url, Some(token))?))
+    Ok(Some(Client::new(&discovery.url, Some(token))?))
 }
 
 /// The folder of the machine-local state.

@@ -15,9 +15,6 @@ pub enum ClientError {
         "no certificate authorities were found on this machine, which https needs; install ca-certificates, or set SSL_CERT_FILE"
     )]
     Certificates { source: reqwest::Error },
-    /// TLS can't be set up.
-    #[error(transparent)]
-    Tls(rustls::Error),
     /// The request could not be sent, or was not answered.
     #[error("no answer from {address}; is the server running there?")]
     NoAnswer { address: String, source: reqwest::Error },
@@ -52,7 +49,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// Reads the body of an error.
-    pub fn parse(status: StatusCode, body: &[u8]) -> Refusal {
+    pub(super) fn parse(status: StatusCode, body: &[u8]) -> Refusal {
         let Ok(problem) = serde_json::from_slice::<ProblemBody>(body) else {
             let detail = format!("the server answered {status} and said no more; is it a Meshtrail server?");
             return Refusal { status, detail, field: None, id: None };

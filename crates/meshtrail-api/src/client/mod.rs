@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - An error status is an error: [`Refusal`] has what the server says.
-//! - Bodies are streams; what is read into memory is bounded.
+//! - The body of an answer is a stream. One that is read whole is bounded here, the length of a line by the caller.
 //! - Redirects are not followed, so that the token goes to the named server alone.
 //! - Plain HTTP needs no certificates, and a server on this machine no proxy.
 //!
@@ -23,7 +23,6 @@ mod answer;
 mod error;
 mod sse;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -53,6 +52,8 @@ pub struct Client {
 
 impl Client {
     /// A client of the server at `url`; no request is sent.
+    ///
+    /// Panics if the process has installed no crypto provider of `rustls`.
     pub fn new(url: &str, token: Option<String>) -> Result<Client, ClientError> {
         let wrong = || ClientError::Address { url: url.to_owned() };
         let base = Url::parse(url).map_err(|_| wrong())?;
@@ -63,7 +64,7 @@ impl Client {
     }
 
     /// The base URL, without a slash at its end.
-    pub fn address(&self) -> &str {
+    fn address(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 
@@ -149,13 +150,7 @@ fn http_client(base: &Url) -> Result<reqwest::Client, ClientError> {
         builder = builder.no_proxy();
     }
     if base.scheme() == "http" {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let none = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(ClientError::Tls)?
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        builder = builder.tls_backend_preconfigured(none);
+        builder = builder.tls_certs_only(std::iter::empty::<reqwest::Certificate>());
     }
     builder.build().map_err(|source| ClientError::Certificates { source })
 }

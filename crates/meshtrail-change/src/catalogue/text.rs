@@ -1,6 +1,6 @@
 //! The sentence of a record.
 
-use meshtrail_event::text::{join_list, shorten};
+use meshtrail_event::text::{join_list, shorten, upper_first};
 use meshtrail_event::{Actor, Target};
 use serde_json::{Map, Value};
 
@@ -24,9 +24,7 @@ pub(super) fn describe(
         .replace("{details}", &details);
     // These happen without an actor: the subject is the target, not the program that reported it.
     if template.starts_with("the key") || template.starts_with("key ") || template.starts_with("routes ") {
-        let mut letters = what.chars();
-        let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-        return format!("{first}{}", letters.as_str());
+        return upper_first(&what);
     }
     let who = actor.label().unwrap_or_else(|| "Somebody unknown".to_owned());
     format!("{who} {what}")

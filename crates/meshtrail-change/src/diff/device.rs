@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use meshtrail_event::text::join_list;
-use meshtrail_event::{Kind, Timestamp};
-use meshtrail_identity::DeviceState;
+use meshtrail_event::{DeviceState, Kind, Timestamp};
 
 use super::words;
 

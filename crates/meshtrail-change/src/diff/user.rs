@@ -1,8 +1,7 @@
 //! Changes of a person between two snapshots.
 
-use meshtrail_event::Kind;
 use meshtrail_event::text::join_list;
-use meshtrail_identity::UserState;
+use meshtrail_event::{Kind, UserState};
 
 use super::words;
 

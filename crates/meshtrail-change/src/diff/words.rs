@@ -1,8 +1,7 @@
 //! Names of devices, people and times in sentences.
 
-use meshtrail_event::Timestamp;
 use meshtrail_event::text::join_list;
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, Timestamp, UserState};
 
 /// The first label of a full name.
 pub(crate) fn short(name: &str) -> &str {

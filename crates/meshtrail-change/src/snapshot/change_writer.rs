@@ -2,8 +2,9 @@
 //! long.
 
 use meshtrail_event::text::json_len;
-use meshtrail_event::{Change, Detail, Device, Draft, Identity, Json, Kind, Person, Target, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{
+    Change, Detail, Device, DeviceState, Draft, Identity, Json, Kind, Person, Target, Timestamp, UserState,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

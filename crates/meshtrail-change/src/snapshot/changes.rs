@@ -1,8 +1,7 @@
 //! Drafts of what changed about one object: a device, a person, a key.
 
 use meshtrail_event::text::join_list;
-use meshtrail_event::{Draft, Kind, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, Draft, Kind, Timestamp, UserState};
 use serde::Serialize;
 use serde_json::Value;
 

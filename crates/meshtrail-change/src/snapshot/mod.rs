@@ -27,8 +27,8 @@ mod time_levels;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceState, History, UserState};
+use meshtrail_event::{DeviceState, Timestamp, UserState};
+use meshtrail_identity::History;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

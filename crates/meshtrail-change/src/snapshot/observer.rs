@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use meshtrail_event::{Draft, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, Draft, Timestamp, UserState};
 use meshtrail_trail::{AppendError, Emitter, ReadError, Trail};
 use serde_json::Value;
 

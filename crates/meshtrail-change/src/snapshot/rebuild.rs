@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::TryStreamExt;
-use meshtrail_event::{Change, Detail, Event, Family, Kind, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{Change, Detail, DeviceState, Event, Family, Kind, Timestamp, UserState};
 use meshtrail_trail::{ReadError, Scan, Trail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

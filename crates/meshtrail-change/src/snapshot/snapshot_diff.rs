@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use meshtrail_event::{Draft, Kind, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, Draft, Kind, Timestamp, UserState};
 use serde::Serialize;
 use serde_json::{Value, json};
 

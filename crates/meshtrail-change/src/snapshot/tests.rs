@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use meshtrail_event::{Detail, Event, Kind, Timestamp};
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{Detail, DeviceState, Event, Kind, Timestamp, UserState};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Scan, Trail, TrailConfig};
 use proptest::prelude::*;

@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use meshtrail_event::{Draft, Kind, Timestamp};
-use meshtrail_identity::DeviceState;
+use meshtrail_event::{DeviceState, Draft, Kind, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change_writer::{ChangeWriter, Subject, with_states};

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use meshtrail_change::snapshot::{KeyState, PolicyText};
-use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, Timestamp, UserState};
 use serde::de::DeserializeOwned;
 
 use super::shapes::{ApiKeys, Nodes, Policy, PreAuthKey, PreAuthKeys, Refusal, Users};

@@ -5,8 +5,7 @@
 use std::collections::BTreeSet;
 
 use meshtrail_change::snapshot::{KeyState, PolicyText};
-use meshtrail_event::Timestamp;
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, Timestamp, UserState};
 use serde::Deserialize;
 
 use crate::json::{any_id, lenient_time, non_empty, null_is_empty};

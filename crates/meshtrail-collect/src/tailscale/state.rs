@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshtrail_change::snapshot::{KeyState, Observer, Origin, Snapshot};
-use meshtrail_event::Timestamp;
-use meshtrail_identity::DeviceState;
+use meshtrail_event::{DeviceState, Timestamp};
 
 use super::client::{Client, Scopes};
 use super::error::ApiError;

@@ -1,7 +1,6 @@
 //! Ordinary changes in the mesh: devices and people, names, tags, owners, keys, routes, DNS.
 
-use meshtrail_event::{Actor, Change, Kind, Outcome, Target, Timestamp};
-use meshtrail_identity::UserState;
+use meshtrail_event::{Actor, Change, DeviceState, Kind, Outcome, Target, Timestamp, UserState};
 
 use super::plan::Plan;
 use super::policy::ORDINARY;
@@ -47,7 +46,7 @@ fn device_change(
     days: i64,
     (kind, name): (Kind, &'static str),
     (property, summary): (&'static str, &'static str),
-    edit: impl FnOnce(&mut meshtrail_identity::DeviceState) + 'static,
+    edit: impl FnOnce(&mut DeviceState) + 'static,
 ) {
     plan.add(plan.days.at(days, 10, 5), move |world| {
         let (by, machine) = (world.person_only(ADMIN), world.company.machine(name));

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use meshtrail_event::{Actor, Change, Detail, Kind, Target, Timestamp};
-use meshtrail_identity::DeviceState;
+use meshtrail_event::{Actor, Change, Detail, DeviceState, Kind, Target, Timestamp};
 
 use super::plan::Plan;
 use super::world::{World, json, source};

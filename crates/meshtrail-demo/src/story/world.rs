@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meshtrail_event::{
-    Actor, Change, Detail, Device, Draft, EventId, Identity, IdentityStatus, Json, Kind, Target, Timestamp,
+    Actor, Change, Detail, Device, DeviceState, Draft, EventId, Identity, IdentityStatus, Json, Kind, Target,
+    Timestamp, UserState,
 };
-use meshtrail_identity::DeviceState;
 
 use super::access::{self, Visit};
 use super::monitoring::{FindingDraft, raise_finding};
@@ -204,7 +204,7 @@ impl World {
         by: Actor,
         (kind, person): (Kind, usize),
         record: Change,
-        change: impl FnOnce(&mut meshtrail_identity::UserState),
+        change: impl FnOnce(&mut UserState),
     ) -> EventId {
         let old = self.company.people[person].state.clone();
         change(&mut self.company.people[person].state);

@@ -1,8 +1,9 @@
 use std::path::Path;
 
 use futures::TryStreamExt as _;
-use meshtrail_event::{Change, Detail, Draft, Event, EventId, IdentityStatus, Json, Kind, Target};
-use meshtrail_identity::DeviceState;
+use meshtrail_event::{
+    Change, Detail, DeviceState, Draft, Event, EventId, IdentityStatus, Json, Kind, Target,
+};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{Scan, TrailConfig};
 use serde_json::json;

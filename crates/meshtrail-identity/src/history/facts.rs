@@ -62,8 +62,8 @@ impl DeviceFacts {
         Device {
             addresses: self.addresses.iter().map(IpAddr::to_string).collect(),
             id: Some(self.id.to_string()),
-            name: self.name.as_deref().map(str::to_owned),
-            os: self.os.as_deref().map(str::to_owned),
+            name: text(&self.name),
+            os: text(&self.os),
             tags: owned(&self.tags),
         }
     }
@@ -136,9 +136,9 @@ impl PersonFacts {
     pub fn person(&self) -> Person {
         Person {
             groups: owned(&self.groups),
-            id: self.id.as_deref().map(str::to_owned),
+            id: text(&self.id),
             login: self.login.to_string(),
-            name: self.name.as_deref().map(str::to_owned),
+            name: text(&self.name),
         }
     }
 }

@@ -109,8 +109,7 @@ pub struct Values {
 
 impl Values {
     fn add(&mut self, value: &str, events: u64) {
-        let value =
-            if value.len() > MAX_VALUE { &value[..value.floor_char_boundary(MAX_VALUE)] } else { value };
+        let value = &value[..value.floor_char_boundary(MAX_VALUE)];
         if let Some(count) = self.counts.get_mut(value) {
             *count += events;
         } else if self.counts.len() < MAX_VALUES {
@@ -199,7 +198,7 @@ impl Tally {
     }
 
     fn sort(&mut self, kind: &str, outcome: &str) -> u16 {
-        let cut = |text: &str| text[..text.floor_char_boundary(MAX_VALUE.min(text.len()))].into();
+        let cut = |text: &str| text[..text.floor_char_boundary(MAX_VALUE)].into();
         let sort = KindOutcome { kind: cut(kind), outcome: cut(outcome) };
         if let Some(&known) = self.sort_of.get(&sort) {
             return known;

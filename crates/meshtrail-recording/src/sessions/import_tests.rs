@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use meshtrail_event::{Change, Detail, Draft, EventId, Json, Kind, Target};
-use meshtrail_identity::{DeviceState, Resolver};
+use meshtrail_event::{Change, Detail, DeviceState, Draft, EventId, Json, Kind, Target};
+use meshtrail_identity::Resolver;
 
 use super::*;
 use crate::{

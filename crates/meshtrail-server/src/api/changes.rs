@@ -71,7 +71,8 @@ fn parse_time(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<
     text.filter(|text| !text.is_empty()).map(parse).transpose()
 }
 
-fn parse_severity(severity: &view::Severity) -> Result<Severity, Problem> {
+/// Parses a severity; the problem names those that there are.
+pub(crate) fn parse_severity(severity: &view::Severity) -> Result<Severity, Problem> {
     let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
     all.into_iter()
         .find(|one| one.as_str() == severity.as_str())

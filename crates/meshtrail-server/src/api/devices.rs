@@ -8,7 +8,7 @@ use meshtrail_event::Timestamp;
 use meshtrail_event::text::shorten;
 use meshtrail_identity::History;
 use meshtrail_trail::Trail;
-use meshtrail_views::mesh::{self, Subject};
+use meshtrail_views::mesh::{self, CountedActivity, DeviceProfile, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
@@ -43,24 +43,33 @@ pub(crate) async fn show(
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::device_profile(&history, &id, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(&trail, Subject::Device(&id), since).await?.counts;
-    if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(unknown(&id));
-    }
+    let (profile, activity) = look_up(&history, &trail, &id, since, now).await?;
     Ok(Json(DeviceAnswer {
         id,
         device: profile.device,
         accounts: profile.accounts,
         history: profile.history,
         holdings: profile.holdings,
-        activity,
+        activity: activity.counts,
     }))
 }
 
-/// The problem where neither the directory nor any event of the queried time names this device.
-pub(crate) fn unknown(id: &str) -> Problem {
-    let shown = shorten(id, 120);
-    Problem::not_found(format!("no device has the id {shown} here, and no event of this time names it"))
+/// A device's profile, and its activity from `since` on; a problem where neither the directory nor any event of this
+/// time names it.
+pub(crate) async fn look_up(
+    history: &History,
+    trail: &Trail,
+    id: &str,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(DeviceProfile, CountedActivity), Problem> {
+    let profile = mesh::device_profile(history, id, now);
+    let activity = mesh::activity(trail, Subject::Device(id), since).await?;
+    if profile.device.is_none() && activity.counts.events == 0 && activity.counts.claimed == 0 {
+        let shown = shorten(id, 120);
+        let detail = format!("no device has the id {shown} here, and no event of this time names it");
+        return Err(Problem::not_found(detail));
+    }
+    Ok((profile, activity))
 }

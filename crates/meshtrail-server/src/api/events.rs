@@ -1,6 +1,6 @@
 //! Events: query, show and send.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,20 +9,19 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use meshtrail_api::events::{EventsAnswer, EventsQuery, LateIdentity, Order, Taken};
+use meshtrail_api::events::{EventsAnswer, EventsQuery, Order, Taken};
+use meshtrail_collect::sources::Sources;
 use meshtrail_event::text::shorten;
 use meshtrail_event::{Event, EventId};
 use meshtrail_query::{Filter, PageRequest, Start};
 use meshtrail_trail::{ReadError, Trail};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::auth::Caller;
 use crate::cursor;
-use crate::directory::{self, LateIdentities};
+use crate::directory::LateIdentities;
 use crate::extract::{ValidQuery, bad_body, parse_field};
 use crate::problem::Problem;
-use crate::state::AppState;
 
 pub mod complete;
 pub mod counts;
@@ -55,11 +54,12 @@ pub(crate) async fn list(
     ValidQuery(query): ValidQuery<EventsQuery>,
 ) -> Result<Json<EventsAnswer>, Problem> {
     let page = page(&trail, &late, &query).await?;
+    let learned = page.rows.iter().filter_map(|(_, leaf)| late.get_by_leaf(leaf));
     let mut answer = EventsAnswer {
         events: Vec::new(),
         indexes: Vec::new(),
         positions: Vec::new(),
-        learned: late_identities(&late, &page.rows),
+        learned: learned.map(|(id, late)| (id.to_string(), Arc::unwrap_or_clone(late))).collect(),
         next: page.next,
     };
     for (index, leaf) in page.rows {
@@ -72,33 +72,6 @@ pub(crate) async fn list(
         answer.positions.push(trail.position(index));
     }
     Ok(Json(answer))
-}
-
-/// The late identities of these events, by event id.
-fn late_identities(late: &LateIdentities, rows: &[(u64, Bytes)]) -> BTreeMap<String, LateIdentity> {
-    #[derive(Deserialize)]
-    struct Named {
-        id: EventId,
-    }
-    if late.is_empty() {
-        return BTreeMap::new();
-    }
-    let ids = rows.iter().filter_map(|(_, leaf)| serde_json::from_slice::<Named>(leaf).ok());
-    let learned = |named: Named| {
-        let late = late.get(&named.id)?;
-        Some((named.id.to_string(), late_identity(&late)))
-    };
-    ids.filter_map(learned).collect()
-}
-
-fn late_identity(late: &directory::LateIdentity) -> LateIdentity {
-    LateIdentity {
-        learned_event: late.learned_event.clone(),
-        actor: late.actor.clone(),
-        identity: late.identity.clone(),
-        target_device: late.target_device.clone(),
-        target_person: late.target_person.clone(),
-    }
 }
 
 /// Parses a filter; the problem says what is wrong with it.
@@ -180,15 +153,16 @@ pub(crate) fn unreadable(error: &dyn std::error::Error) -> Problem {
 #[utoipa::path(post, path = "/api/v1/events", tag = "events", request_body(content = Vec<Object>),
     responses((status = 200, body = Taken)))]
 pub(crate) async fn send(
-    State(state): State<AppState>,
+    State(trail): State<Trail>,
+    State(sources): State<Sources>,
     caller: Caller,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Taken>), Problem> {
     let body = body.map_err(|rejection| bad_body(&rejection))?;
-    let events = intake::parse(&headers, &body, &caller.who, state.trail_name())?;
+    let events = intake::parse(&headers, &body, &caller.who, trail.name().as_str())?;
     let count = events.len();
-    let accepted = intake::append(state.trail(), state.sources(), events).await?;
+    let accepted = intake::append(&trail, &sources, events).await?;
     Ok((StatusCode::OK, Json(Taken { accepted, duplicates: count - accepted })))
 }
 

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use meshtrail_api::exports::{Export as ExportView, ExportList, NewExport};
+use meshtrail_api::exports::{Export, ExportList, NewExport, Progress};
 use meshtrail_api::query::AnswerFormat;
 use meshtrail_event::{Kind, Timestamp};
 use meshtrail_worker::Workers;
@@ -14,20 +14,20 @@ use tokio_util::io::ReaderStream;
 use super::query::worker_format;
 use crate::audit_log::{AuditLog, Entry};
 use crate::auth::Caller;
-use crate::exports::{Export, ExportContent, ExportParts, Exports, Progress};
+use crate::exports::{ExportContent, ExportParts, Exports, file_name};
 use crate::extract::ValidJson;
 use crate::problem::Problem;
 
 /// Begins an export.
 #[utoipa::path(post, path = "/api/v1/exports", tag = "exports", request_body = NewExport,
-    responses((status = 202, body = ExportView)))]
+    responses((status = 202, body = Export)))]
 pub(crate) async fn create(
     State(exports): State<Exports>,
     State(parts): State<ExportParts>,
     caller: Caller,
     ValidJson(new): ValidJson<NewExport>,
-) -> Result<(StatusCode, Json<ExportView>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(start(&exports, &parts, &caller, new).await?.into())))
+) -> Result<(StatusCode, Json<Export>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(start(&exports, &parts, &caller, new).await?)))
 }
 
 /// Starts an export for `caller`; the request is in the trail on return.
@@ -91,40 +91,20 @@ async fn parse_request(
     }
 }
 
-impl From<Export> for ExportView {
-    fn from(export: Export) -> ExportView {
-        ExportView {
-            bytes: export.bytes,
-            by: export.by,
-            error: export.error,
-            finished: export.finished,
-            format: export.format,
-            id: export.id,
-            looked_at: export.looked_at,
-            of: export.of,
-            progress: export.progress.name().into(),
-            question: export.question,
-            rows: export.rows,
-            sha256: export.sha256,
-            started: export.started,
-        }
-    }
-}
-
 /// Lists the exports there are.
 #[utoipa::path(get, path = "/api/v1/exports", tag = "exports", responses((status = 200, body = ExportList)))]
 pub(crate) async fn list(State(exports): State<Exports>) -> Json<ExportList> {
-    Json(ExportList { exports: exports.list().into_iter().map(ExportView::from).collect() })
+    Json(ExportList { exports: exports.list() })
 }
 
 /// One export, and how far it is.
 #[utoipa::path(get, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
-    responses((status = 200, body = ExportView)))]
+    responses((status = 200, body = Export)))]
 pub(crate) async fn show(
     State(exports): State<Exports>,
     Path(id): Path<String>,
-) -> Result<Json<ExportView>, Problem> {
-    exports.get(&id).map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
+) -> Result<Json<Export>, Problem> {
+    exports.get(&id).map(Json).ok_or_else(|| unknown(&id))
 }
 
 /// The file of an export that is whole.
@@ -148,7 +128,7 @@ pub(crate) async fn file(
     audit_log.write(&caller, entry).await?;
     let mut response = Response::new(Body::from_stream(ReaderStream::new(file)));
     let headers = response.headers_mut();
-    let disposition = format!("attachment; filename=\"meshtrail-{}\"", export.file_name());
+    let disposition = format!("attachment; filename=\"meshtrail-{}\"", file_name(&export));
     let disposition = HeaderValue::from_str(&disposition).expect("an export's id is plain ASCII");
     headers.insert(header::CONTENT_DISPOSITION, disposition);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -158,19 +138,19 @@ pub(crate) async fn file(
 
 /// Gives up an export that is being made, or removes one that is done with.
 #[utoipa::path(delete, path = "/api/v1/exports/{id}", tag = "exports", params(("id" = String, Path)),
-    responses((status = 200, body = ExportView)))]
+    responses((status = 200, body = Export)))]
 pub(crate) async fn remove(
     State(exports): State<Exports>,
     State(audit_log): State<AuditLog>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<ExportView>, Problem> {
+) -> Result<Json<Export>, Problem> {
     exports.get(&id).ok_or_else(|| unknown(&id))?;
     let entry = Entry::new(Kind::MeshtrailConfigChanged, "export removed").with_target("export", &id, "");
     audit_log.write(&caller, entry).await?;
     let removed = exports.remove(&id);
     let failed = |error: std::io::Error| Problem::internal("the export's file stays").because(&error);
-    removed.map_err(failed)?.map(|export| Json(export.into())).ok_or_else(|| unknown(&id))
+    removed.map_err(failed)?.map(Json).ok_or_else(|| unknown(&id))
 }
 
 fn unknown(id: &str) -> Problem {

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use http::StatusCode;
 use meshtrail_api::sessions::{ImportAnswer, ImportQuery};
 use meshtrail_event::{Kind, SessionId, Timestamp};
-use meshtrail_recording::{Import, ImportError, ImportOutcome, MAX_IMPORT, SessionState};
+use meshtrail_recording::{Import, ImportError, ImportOutcome, MAX_IMPORT, Recordings, SessionState};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::audit_log::Entry;
@@ -29,14 +29,14 @@ fn known(session: &SessionId) -> ImportAnswer {
 #[utoipa::path(get, path = "/api/v1/sessions/imports/{sha256}", tag = "sessions",
     params(("sha256" = String, Path)), responses((status = 200, body = ImportAnswer), (status = 404)))]
 pub(crate) async fn find(
-    State(state): State<AppState>,
+    State(recordings): State<Recordings>,
     Path(sha256): Path<String>,
 ) -> Result<Json<ImportAnswer>, Problem> {
     let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_digest {
         return Err(Problem::bad_request("sha256", "a SHA-256 is 64 hexadecimal digits"));
     }
-    match state.recordings().find_by_sha256(&sha256).await {
+    match recordings.find_by_sha256(&sha256).await {
         Ok(Some(session)) => Ok(Json(known(&session))),
         Ok(None) => Err(Problem::not_found("no recording has these bytes")),
         Err(error) => Err(Problem::unavailable("the trail can't be read now").because(&error)),

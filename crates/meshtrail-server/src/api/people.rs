@@ -8,7 +8,7 @@ use meshtrail_event::Timestamp;
 use meshtrail_event::text::shorten;
 use meshtrail_identity::History;
 use meshtrail_trail::Trail;
-use meshtrail_views::mesh::{self, Subject};
+use meshtrail_views::mesh::{self, CountedActivity, PersonProfile, Subject};
 
 use super::listing;
 use crate::extract::ValidQuery;
@@ -42,24 +42,33 @@ pub(crate) async fn show(
     ValidQuery(query): ValidQuery<LookBack>,
 ) -> Result<Json<PersonAnswer>, Problem> {
     let now = Timestamp::now();
-    let profile = mesh::person_profile(&history, &login, now);
     let since = listing::start_time(&query, now)?;
-    let activity = mesh::activity(&trail, Subject::Person(&login), since).await?.counts;
-    if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(unknown(&login));
-    }
+    let (profile, activity) = look_up(&history, &trail, &login, since, now).await?;
     let login = profile.person.as_ref().map_or(login, |person| person.state.login.clone());
     Ok(Json(PersonAnswer {
         login,
         person: profile.person,
         devices: profile.devices,
         history: profile.history,
-        activity,
+        activity: activity.counts,
     }))
 }
 
-/// The problem where neither the directory nor any event of the queried time names this person.
-pub(crate) fn unknown(login: &str) -> Problem {
-    let shown = shorten(login, 120);
-    Problem::not_found(format!("nobody is called {shown} here, and no event of this time names them"))
+/// A person's profile, and their activity from `since` on; a problem where neither the directory nor any event of this
+/// time names them.
+pub(crate) async fn look_up(
+    history: &History,
+    trail: &Trail,
+    login: &str,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(PersonProfile, CountedActivity), Problem> {
+    let profile = mesh::person_profile(history, login, now);
+    let activity = mesh::activity(trail, Subject::Person(login), since).await?;
+    if profile.person.is_none() && activity.counts.events == 0 && activity.counts.claimed == 0 {
+        let shown = shorten(login, 120);
+        let detail = format!("nobody is called {shown} here, and no event of this time names them");
+        return Err(Problem::not_found(detail));
+    }
+    Ok((profile, activity))
 }

@@ -69,13 +69,6 @@ const PAGE: usize = 50;
 /// The most sessions on a page.
 pub const MAX_PAGE: usize = 500;
 
-/// A page of sessions, for the console and the API.
-pub(crate) struct SessionList {
-    pub(crate) sessions: Vec<Session>,
-    /// The cursor of the next page.
-    pub(crate) next: Option<String>,
-}
-
 /// Lists sessions: live ones first, then the newest.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionsQuery),
     responses((status = 200, body = SessionsPage)))]
@@ -84,7 +77,7 @@ pub(crate) async fn list(
     State(recordings): State<Recordings>,
     ValidQuery(query): ValidQuery<SessionsQuery>,
 ) -> Result<Json<SessionsPage>, Problem> {
-    let SessionList { sessions, next } = page(trail.name(), &recordings, &query).await?;
+    let SessionsPage { sessions, next } = page(trail.name(), &recordings, &query).await?;
     Ok(Json(SessionsPage { sessions: sessions.into_iter().map(session_view).collect(), next }))
 }
 
@@ -146,7 +139,7 @@ pub(crate) async fn page(
     trail: &TrailName,
     recordings: &Recordings,
     query: &SessionsQuery,
-) -> Result<SessionList, Problem> {
+) -> Result<SessionsPage<Session>, Problem> {
     let filter = super::events::parse_filter(query.q.as_deref())?;
     let limit = super::events::check_limit(query.limit, PAGE, MAX_PAGE)?;
     let wanted = query.state.as_deref().map(parse_state).transpose()?;
@@ -164,7 +157,7 @@ pub(crate) async fn page(
     };
     let page = recordings.sessions(start, limit, matches).await.map_err(|error| unreadable(&error))?;
     let next = page.next.map(|next| cursor::write(&question, &next.write(trail)));
-    Ok(SessionList { sessions: page.sessions, next })
+    Ok(SessionsPage { sessions: page.sessions, next })
 }
 
 fn parse_state(text: &str) -> Result<SessionState, Problem> {

@@ -22,7 +22,7 @@ pub(crate) fn source_view(report: SourceReport) -> SourceView {
         |part: UnavailablePart| UnseenView { part: part.part, since: part.since, reason: part.reason };
     SourceView {
         name: report.name,
-        state: report.state.as_str().to_owned(),
+        state: report.state.as_str().into(),
         every: report.every.map(|every| every.as_secs()),
         last_heard: report.last_heard,
         newest: report.newest,

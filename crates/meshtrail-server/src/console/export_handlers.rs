@@ -4,7 +4,7 @@ use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderValue, StatusCode, header};
-use meshtrail_api::exports::{Export as ExportView, NewExport};
+use meshtrail_api::exports::NewExport;
 use meshtrail_api::query::AnswerFormat;
 use meshtrail_console::exports_page::{ExportsPage, FormPrefill};
 use meshtrail_console::nav::Nav;
@@ -46,7 +46,6 @@ pub(super) async fn exports(
 ) -> Result<Response, Problem> {
     let (exports, now) = (state.exports().list(), Timestamp::now());
     let unfinished = exports.iter().any(|export| !export.progress.is_over());
-    let exports: Vec<ExportView> = exports.into_iter().map(ExportView::from).collect();
     let content = ExportsPage { prefill: &prefill, exports: &exports, now }.render();
     let frame = Frame { title: "Exports", nav: Nav::Exports, plays: false };
     let mut answer = frame.respond(&state, &caller, StatusCode::OK, now, &content).await?;

@@ -161,6 +161,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     let (mut page_filter, now) = (parameters.page_filter("/events"), Timestamp::now());
     page_filter.parameters = vec![("order", parameters.order.clone()), ("by", parameters.by.clone())];
+    let (part, by) = if parameters.by == "kind" { (By::Kind, "kind") } else { (By::Outcome, "outcome") };
     let (mut list, mut next, mut counts) = (Vec::new(), None, None);
     if page_filter.error.is_none() {
         let order = (parameters.order == "oldest").then_some(Order::Oldest);
@@ -180,12 +181,10 @@ pub(crate) async fn events(
         let times = Counts::compute(trail, summaries, &filter, &request).await?;
         let request = CountRequest { facets: true, ..request };
         let values = Counts::compute(trail, summaries, &filter, &request).await?;
-        let part = if parameters.by == "kind" { By::Kind } else { By::Outcome };
         counts = Some((times.histogram(BARS, part), values.facets(MAX_VALUES)));
     }
     let status = if page_filter.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let paging = parameters.paging(next);
-    let by = if parameters.by == "kind" { "kind" } else { "outcome" };
     let counts =
         counts.as_ref().map(|(histogram, facets)| CountsView { filter: &page_filter, histogram, facets, by });
     let may_export = caller.may(Capability::Export);
@@ -233,17 +232,19 @@ fn event_views(state: &AppState, rows: Vec<(u64, bytes::Bytes)>) -> Result<Vec<E
 }
 
 fn event_view(state: &AppState, index: u64, leaf: &[u8]) -> Result<EventView, Problem> {
-    let unreadable = || {
-        Problem::internal(format!("the event at index {index} can't be read; run `meshtrail verify --all`"))
-    };
-    let event = Event::from_json(leaf).map_err(|error| unreadable().because(&error))?;
-    let leaf = String::from_utf8(leaf.to_vec()).map_err(|error| unreadable().because(&error))?;
+    let event = Event::from_json(leaf).map_err(|error| unreadable(index, &error))?;
+    let leaf = String::from_utf8(leaf.to_vec()).map_err(|error| unreadable(index, &error))?;
     let best_known = state
         .late_identities()
         .apply_to(leaf.as_bytes())
         .and_then(|leaf| Event::from_json(&leaf).ok())
         .map(Box::new);
     Ok(EventView { position: state.trail().position(index), event, best_known, leaf })
+}
+
+fn unreadable(index: u64, error: &dyn std::error::Error) -> Problem {
+    Problem::internal(format!("the event at index {index} can't be read; run `meshtrail verify --all`"))
+        .because(error)
 }
 
 fn page_viewer(caller: &Caller) -> PageViewer {
@@ -286,13 +287,18 @@ impl Frame<'_> {
     }
 }
 
-/// Reads the size of the trail and its newest event.
+/// Reads the size of the trail, and when its newest event was received.
 async fn trail_status(state: &AppState, now: Timestamp) -> Result<TrailStatus, Problem> {
+    #[derive(Deserialize)]
+    struct Leaf {
+        received: Timestamp,
+    }
     let events = state.trail().size();
     let newest = match events.checked_sub(1) {
         Some(last) => {
             let leaf = events::leaf_at(state.trail(), last).await?;
-            Some(event_view(state, last, &leaf)?.event.received)
+            let leaf: Leaf = serde_json::from_slice(&leaf).map_err(|error| unreadable(last, &error))?;
+            Some(leaf.received)
         }
         None => None,
     };

@@ -13,7 +13,7 @@ use meshtrail_console::changes_page::{ChangesPage, changes_of};
 use meshtrail_console::device_page::DevicePage;
 use meshtrail_console::devices_page::DevicesPage;
 use meshtrail_console::nav::Nav;
-use meshtrail_console::network_page::{NETWORK_RANGES, NetworkPage, NetworkSelection, events_between};
+use meshtrail_console::network_page::{LAYERS, NETWORK_RANGES, NetworkPage, NetworkSelection};
 use meshtrail_console::page_filter::PageFilter;
 use meshtrail_console::people_page::PeoplePage;
 use meshtrail_console::person_page::PersonPage;
@@ -21,7 +21,7 @@ use meshtrail_console::sources_page::SourcesPage;
 use meshtrail_console::view::{ListRequest, RANGES, SessionView};
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::{Filter, term};
-use meshtrail_views::mesh::{self, CountedActivity, Subject};
+use meshtrail_views::mesh;
 use meshtrail_views::network::{self, Grouping};
 use serde::Deserialize;
 
@@ -100,21 +100,13 @@ pub(crate) async fn person(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
-    let profile = mesh::person_profile(state.history(), &login, now);
-    let CountedActivity { counts: activity, recent } =
-        mesh::activity(state.trail(), Subject::Person(&login), from).await?;
-    if profile.person.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(people::unknown(&login));
-    }
+    let (profile, activity) = people::look_up(state.history(), state.trail(), &login, from, now).await?;
     let sessions = newest_sessions(&state, &term("person", &login)).await?;
     let changes = newest_events(&state, &changes_of("actor", &login)).await?;
     let page = PersonPage {
         login: profile.person.as_ref().map_or(login.as_str(), |person| &person.state.login),
-        person: profile.person.as_ref(),
-        devices: &profile.devices,
-        history: &profile.history,
+        profile: &profile,
         activity: &activity,
-        recent: &recent,
         sessions: &sessions,
         changes: &changes,
         since,
@@ -133,22 +125,13 @@ pub(crate) async fn device(
 ) -> Result<Response, Problem> {
     let now = Timestamp::now();
     let (since, from) = look_back(&parameters.since, now);
-    let profile = mesh::device_profile(state.history(), &id, now);
-    let CountedActivity { counts: activity, recent } =
-        mesh::activity(state.trail(), Subject::Device(&id), from).await?;
-    if profile.device.is_none() && activity.events == 0 && activity.claimed == 0 {
-        return Err(devices::unknown(&id));
-    }
+    let (profile, activity) = devices::look_up(state.history(), state.trail(), &id, from, now).await?;
     let sessions = newest_sessions(&state, &term("device", &id)).await?;
     let changes = newest_events(&state, &changes_of("device", &id)).await?;
     let page = DevicePage {
         id: &id,
-        device: profile.device.as_ref(),
-        accounts: &profile.accounts,
-        history: &profile.history,
-        holdings: &profile.holdings,
+        profile: &profile,
         activity: &activity,
-        recent: &recent,
         sessions: &sessions,
         changes: &changes,
         since,
@@ -168,10 +151,13 @@ pub(crate) async fn changes(
     let mut page_filter = PageFilter::new("/changes", parameters.q.clone());
     page_filter.error = Filter::parse(&parameters.q).err();
     let (since, _) = look_back(&parameters.since, now);
+    let severity = (!parameters.severity.is_empty()).then(|| Severity::from(parameters.severity.as_str()));
+    // Checked before the list, which is not read while the filter is wrong.
+    severity.as_ref().map(changes::parse_severity).transpose()?;
     let query = ChangesQuery {
         q: none_if_blank(&parameters.q),
         since: Some(since.to_owned()),
-        severity: severity(&parameters.severity)?,
+        severity,
         diff: true,
         limit: Some(MAX_CHANGES),
         cursor: none_if_blank(&parameters.cursor),
@@ -194,16 +180,6 @@ pub(crate) async fn changes(
     };
     let frame = Frame { title: "Changes", nav: Nav::Changes, plays: false };
     frame.respond(&state, &caller, status, now, &page.render()).await
-}
-
-fn severity(word: &str) -> Result<Option<Severity>, Problem> {
-    match Severity::from(word) {
-        Severity::Other(word) if word.is_empty() => Ok(None),
-        Severity::Other(_) => {
-            Err(Problem::bad_request("severity", "ask for info, low, medium, high or critical"))
-        }
-        known => Ok(Some(known)),
-    }
 }
 
 /// The list of sources.
@@ -237,9 +213,8 @@ pub(crate) async fn network(
     let ranges = NETWORK_RANGES.iter().copied();
     let (since, hours) =
         ranges.into_iter().find(|(name, _)| *name == parameters.since).unwrap_or(("24h", 24));
-    let layers = ["virtual", "subnet", "exit", "physical"];
-    let layer = parameters.layer.as_str();
-    let layer = if layers.contains(&layer) { layer.to_owned() } else { String::new() };
+    let is_layer = LAYERS.iter().any(|(_, layer)| *layer == parameters.layer);
+    let layer = if is_layer { parameters.layer } else { String::new() };
     let query = network::TrafficQuery { hours, layer: layer.clone() };
     let matrix =
         state.traffic_cache().matrix(&query, now).await.map_err(|error| events::unreadable(&error))?;
@@ -253,18 +228,17 @@ pub(crate) async fn network(
         since,
         from: parameters.from,
     };
-    let mut page = NetworkPage { matrix: &matrix, edges: &edges, selection: &selection, flows: &[], now };
-    let flows = match page.is_pair() {
-        true => newest_events(&state, &events_between(&selection)).await?,
+    let flows = match selection.is_pair() {
+        true => newest_events(&state, &selection.events()).await?,
         false => Vec::new(),
     };
-    page.flows = &flows;
+    let page = NetworkPage { matrix: &matrix, edges: &edges, selection: &selection, flows: &flows, now };
     let frame = Frame { title: "Network", nav: Nav::Network, plays: false };
     frame.respond(&state, &caller, StatusCode::OK, now, &page.render()).await
 }
 
 /// The time range of this name, or the default: its name, and its start.
-pub(super) fn look_back(requested: &str, now: Timestamp) -> (&'static str, Timestamp) {
+fn look_back(requested: &str, now: Timestamp) -> (&'static str, Timestamp) {
     const DAY: u64 = 86_400;
     let (name, days) = RANGES.iter().find(|(name, _)| *name == requested).copied().unwrap_or(("30d", 30));
     (name, now.before(std::time::Duration::from_secs(days * DAY)))

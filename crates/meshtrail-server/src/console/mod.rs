@@ -1,7 +1,7 @@
 //! The console's routes and handlers.
 //!
-//! Handlers get what a page shows from the functions behind the API, and give it to the page, which is in
-//! [`meshtrail_console`]; how it is stored is not known here.
+//! Handlers get what a page shows from the functions behind the API, or from [`meshtrail_views`], and give it to the
+//! page, which is in [`meshtrail_console`]; how it is stored is not known here.
 
 mod export_handlers;
 mod handlers;

@@ -3,8 +3,8 @@
 //! - Events of the config family are learned in the trail's order; other families are scanned only for events whose
 //!   people are not known.
 //! - The trail is read at most every [`LOOK_EVERY`], however fast it grows.
-//! - An event leaves the pending queue only once its `identity.learned` event is in the trail; a restart reads from the
-//!   trail which were written, so that none is written twice.
+//! - An event leaves the pending queue only once its `identity.learned` event is in the trail (or the trail can't take
+//!   it); a restart reads from the trail which were written, so that none is written twice.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -128,14 +128,14 @@ impl DirectoryFollower {
 
     /// Runs until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let all_written = match self.find_pending(Timestamp::now()).await {
+        let mut resolved_at = match self.find_pending(Timestamp::now()).await {
             Ok(()) => self.emit_resolved().await,
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "events that waited for an identity were not found"
                 );
-                true
+                Some(self.progress())
             }
         };
         let families = [&[Family::Config], &PENDING_FAMILIES[..]].concat();
@@ -145,7 +145,6 @@ impl DirectoryFollower {
         if self.unsaved >= image::WRITE_AFTER {
             self.write_image(self.next).await;
         }
-        let mut resolved_at = all_written.then(|| self.progress());
         loop {
             match follower.read().await {
                 Ok(Some(batch)) => {
@@ -159,7 +158,7 @@ impl DirectoryFollower {
                     }
                     // Not before: a later event may say more about who it was.
                     if batch.is_last && resolved_at != Some(self.progress()) {
-                        resolved_at = self.emit_resolved().await.then(|| self.progress());
+                        resolved_at = self.emit_resolved().await;
                     }
                 }
                 Ok(None) => {
@@ -206,18 +205,18 @@ impl DirectoryFollower {
         (self.history.generation(), self.pending.len())
     }
 
-    /// Writes an `identity.learned` event for each pending event that is resolved now; false where some could not be
-    /// written, and stay pending.
-    async fn emit_resolved(&mut self) -> bool {
-        // What an earlier attempt wrote although it failed was read since.
-        let late = &self.late;
-        self.pending.remove(|id| late.get(id).is_some());
+    /// Writes an `identity.learned` event for each pending event that is resolved now, and returns the progress after
+    /// it; `None` where some could not be written, and stay pending.
+    async fn emit_resolved(&mut self) -> Option<(u64, usize)> {
         loop {
             let resolved = self.pending.resolved(&self.history, MAX_BATCH);
             if resolved.is_empty() {
-                return true;
+                return Some(self.progress());
             }
-            let (ids, drafts): (HashSet<_>, Vec<_>) = resolved.into_iter().unzip();
+            let ids: HashSet<_> = resolved.iter().map(|(id, _)| id.clone()).collect();
+            // What an earlier attempt wrote although it failed was read since.
+            let new = resolved.into_iter().filter(|(id, _)| self.late.get(id).is_none());
+            let drafts: Vec<Draft> = new.map(|(_, draft)| draft).collect();
             // A crash right here leaves the events pending: the next start finds and writes them.
             let written = match self.emitter.emit_all(drafts.clone()).await {
                 Err(AppendError::Event { .. }) => self.emit_each(drafts).await,
@@ -228,7 +227,7 @@ impl DirectoryFollower {
                     error = &error as &dyn std::error::Error,
                     "identities that became known late are not written yet"
                 );
-                return false;
+                return None;
             }
             self.pending.remove(|id| ids.contains(id));
         }
@@ -274,27 +273,20 @@ fn pending_event(leaf: &[u8], late: &LateIdentities) -> Option<PendingEvent> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use meshtrail_trail::TrailConfig;
     use meshtrail_trail::fault::{Faults, LogStep, Moment, Step};
-    use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 
     use super::*;
-    use crate::directory::image::tests::snapshot_of_device;
+    use crate::directory::image::tests::{open, snapshot_of_device};
 
-    /// A trail whose log finds no room while the switch is on.
-    async fn open(folder: &Path, is_full: &Arc<AtomicBool>) -> Trail {
+    /// The log finds no room while the switch is on.
+    fn full_disk(is_full: &Arc<AtomicBool>) -> Faults {
         let is_full = is_full.clone();
-        let faults = Faults::with_plan(move |step, when| {
+        Faults::with_plan(move |step, when| {
             (step, when) == (Step::Log(LogStep::Extend), Moment::Before) && is_full.load(Ordering::SeqCst)
-        });
-        let location = StoreLocation::Folder(folder.join("store"));
-        let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-        let config = TrailConfig { faults, ..TrailConfig::new("main") };
-        Trail::open(store, &folder.join("local"), config).await.unwrap()
+        })
     }
 
     fn login() -> Draft {
@@ -321,7 +313,7 @@ mod tests {
         const LOGINS: usize = 3000;
         let folder = tempfile::tempdir().unwrap();
         let is_full = Arc::new(AtomicBool::new(false));
-        let trail = open(folder.path(), &is_full).await;
+        let trail = open(folder.path(), full_disk(&is_full)).await;
         let source = trail.emitter("host");
         source.emit_all((0..LOGINS).map(|_| login()).collect()).await.unwrap();
 

@@ -139,9 +139,9 @@ fn bytes_of(value: &impl Serialize) -> Vec<u8> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use meshtrail_event::{Change, Detail, Draft, Json, Kind, Target, Timestamp};
-    use meshtrail_identity::DeviceState;
+    use meshtrail_event::{Change, Detail, DeviceState, Draft, Json, Kind, Target, Timestamp};
     use meshtrail_trail::TrailConfig;
+    use meshtrail_trail::fault::Faults;
     use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 
     use super::*;
@@ -161,16 +161,17 @@ pub(super) mod tests {
         draft
     }
 
-    async fn open(folder: &Path) -> Trail {
+    pub(in crate::directory) async fn open(folder: &Path, faults: Faults) -> Trail {
         let location = StoreLocation::Folder(folder.join("store"));
         let store = Store::open(&location, &WritePolicy::default()).await.unwrap();
-        Trail::open(store, &folder.join("local"), TrailConfig::new("main")).await.unwrap()
+        let config = TrailConfig { faults, ..TrailConfig::new("main") };
+        Trail::open(store, &folder.join("local"), config).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn an_image_is_used_while_it_is_signed_and_of_this_trail_and_removed_otherwise() {
         let folder = tempfile::tempdir().unwrap();
-        let trail = open(folder.path()).await;
+        let trail = open(folder.path(), Faults::none()).await;
         let emitter = trail.emitter("snapshot");
         emitter.emit_all(vec![snapshot_of_device("n1"), snapshot_of_device("n2")]).await.unwrap();
         let image = DirectoryImage::below(&folder.path().join("local"), &trail);
@@ -208,7 +209,7 @@ pub(super) mod tests {
         assert!(!image.path.exists());
 
         let other = tempfile::tempdir().unwrap();
-        let stranger = open(other.path()).await;
+        let stranger = open(other.path(), Faults::none()).await;
         image.write(&history, &stranger, 0);
         assert_eq!(read(&image).await.1, 3, "another trail's signature");
         stranger.close().await;

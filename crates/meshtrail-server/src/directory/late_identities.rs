@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use meshtrail_event::{Actor, Detail, Device, Event, EventId, Identity, Kind, Person};
+use meshtrail_api::events::LateIdentity;
+use meshtrail_event::{Detail, Event, EventId, Kind};
 use meshtrail_query::LateKnowledge;
 use meshtrail_trail::Exemption;
 use meshtrail_trail::manifest::SegmentFile;
@@ -16,21 +17,6 @@ use serde_json::Value;
 
 /// Most identities held, about a kilobyte each.
 const MAX_ENTRIES: usize = 100_000;
-
-/// The people and devices of an earlier event, as they are known now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LateIdentity {
-    /// The `identity.learned` event.
-    pub learned_event: EventId,
-    /// Who acted.
-    pub actor: Actor,
-    /// How the actor is known.
-    pub identity: Identity,
-    /// What was acted on.
-    pub target_device: Option<Arc<Device>>,
-    /// The owner of the target device.
-    pub target_person: Option<Arc<Person>>,
-}
 
 /// Late identities by the event they are about. Clones share one table.
 #[derive(Clone, Default)]
@@ -72,6 +58,20 @@ impl LateIdentities {
     /// The late identity of an event.
     pub fn get(&self, id: &EventId) -> Option<Arc<LateIdentity>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).by_event.get(id).cloned()
+    }
+
+    /// The event id of a leaf, and its late identity; `None` where there is none.
+    pub fn get_by_leaf(&self, leaf: &[u8]) -> Option<(EventId, Arc<LateIdentity>)> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: EventId,
+        }
+        if self.is_empty() {
+            return None;
+        }
+        let Named { id } = serde_json::from_slice(leaf).ok()?;
+        let late = self.get(&id)?;
+        Some((id, late))
     }
 
     /// Whether there is no late identity.
@@ -118,15 +118,7 @@ impl LateIdentities {
 
     /// A copy of the leaf with the late identity in it; `None` where there is none.
     pub fn apply_to(&self, leaf: &[u8]) -> Option<Vec<u8>> {
-        #[derive(Deserialize)]
-        struct Named {
-            id: EventId,
-        }
-        if self.is_empty() {
-            return None;
-        }
-        let named: Named = serde_json::from_slice(leaf).ok()?;
-        let late = self.get(&named.id)?;
+        let (_, late) = self.get_by_leaf(leaf)?;
         let mut updated: Value = serde_json::from_slice(leaf).ok()?;
         let members = updated.as_object_mut()?;
         if !late.actor.is_empty() {

@@ -13,4 +13,4 @@ mod pending;
 
 pub use follower::{DirectoryFollower, Loaded, load};
 pub use image::DirectoryImage;
-pub use late_identities::{LateIdentities, LateIdentity};
+pub use late_identities::LateIdentities;

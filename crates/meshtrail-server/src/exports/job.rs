@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use meshtrail_api::exports::Progress;
 use meshtrail_event::text::with_causes;
 use meshtrail_event::{Kind, Outcome, Timestamp};
 use meshtrail_query::{Filter, Order, PageRequest, Start, query};
@@ -13,7 +14,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{ExportContent, ExportParts, Exports, Progress};
+use super::{ExportContent, ExportParts, Exports};
 use crate::audit_log::Entry;
 
 /// The time limit of an exported SQL query.

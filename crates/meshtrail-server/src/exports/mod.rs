@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use meshtrail_api::exports::{Export, Progress};
 use meshtrail_event::Timestamp;
 use meshtrail_query::Filter;
 use meshtrail_trail::Trail;
 use meshtrail_trail::durable::{self, Readers};
 use meshtrail_worker::{Format, Workers};
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -46,83 +46,11 @@ pub enum ExportContent {
     Leaves(Filter),
 }
 
-/// How far an export is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Progress {
-    /// Others are made first.
-    Waiting,
-    /// It is being made.
-    Running,
-    /// It is whole.
-    Done,
-    /// It could not be made.
-    Failed,
-    /// Somebody gave it up.
-    Cancelled,
-}
-
-impl Progress {
-    /// Its name, in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Progress::Waiting => "waiting",
-            Progress::Running => "running",
-            Progress::Done => "done",
-            Progress::Failed => "failed",
-            Progress::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether this is a final state.
-    pub fn is_over(self) -> bool {
-        !matches!(self, Progress::Waiting | Progress::Running)
-    }
-}
-
-/// An export, as it stands; also what its metadata file holds.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Export {
-    /// Bytes written.
-    pub bytes: u64,
-    /// Who asked for it.
-    pub by: String,
-    /// Why it could not be made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// When it was done with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished: Option<Timestamp>,
-    /// `jsonl`, `csv` or `parquet`.
-    pub format: String,
-    /// Its name.
-    pub id: String,
-    /// Events looked at so far, where that can be told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub looked_at: Option<u64>,
-    /// Events to be looked at, where that can be told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<u64>,
-    /// How far it is.
-    pub progress: Progress,
-    /// The question: SQL, or a filter.
-    pub question: String,
-    /// Rows written.
-    pub rows: u64,
-    /// SHA-256 of the whole file, in lower-case hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// When it was asked for.
-    pub started: Timestamp,
-}
-
-impl Export {
-    /// The name of its file, also for downloads.
-    pub fn file_name(&self) -> String {
-        let extension =
-            if self.format == Format::CsvSafe.name() { Format::CsvSafe.extension() } else { &self.format };
-        format!("{}.{extension}", self.id)
-    }
+/// The name of an export's file, also for downloads.
+pub fn file_name(export: &Export) -> String {
+    let extension =
+        if export.format == Format::CsvSafe.name() { Format::CsvSafe.extension() } else { &export.format };
+    format!("{}.{extension}", export.id)
 }
 
 /// There are too many exports for a new one.
@@ -210,7 +138,7 @@ impl Exports {
 
     /// The path of an export's file.
     pub fn file(&self, export: &Export) -> PathBuf {
-        self.0.folder.join(export.file_name())
+        self.0.folder.join(file_name(export))
     }
 
     fn metadata_path(&self, id: &str) -> PathBuf {
@@ -311,7 +239,7 @@ impl Exports {
 fn load_finished(folder: &Path, metadata: &Path) -> Option<Export> {
     let export: Export = serde_json::from_slice(&fs::read(metadata).ok()?).ok()?;
     let has_its_name = metadata.file_stem().is_some_and(|stem| stem == export.id.as_str());
-    let size = fs::metadata(folder.join(export.file_name())).ok()?.len();
+    let size = fs::metadata(folder.join(file_name(&export))).ok()?.len();
     (has_its_name && export.progress == Progress::Done && size == export.bytes).then_some(export)
 }
 

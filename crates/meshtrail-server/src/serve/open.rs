@@ -130,7 +130,6 @@ impl Server {
             sql,
             exports,
             trail: trail.clone(),
-            trail_name: config.trail.name.clone(),
             summaries: Summaries::in_folder(local.join("cache").join("summaries")),
             banner: config.banner,
             recordings: recordings.clone(),

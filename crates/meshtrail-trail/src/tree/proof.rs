@@ -1,11 +1,11 @@
 //! Proofs and their verification: pure functions after RFC 9162, 2.1.3 and 2.1.4.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Hash, node_hash};
 
 /// A proof that the leaf at `index` is in the tree of `size` leaves with this root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct InclusionProof {
     /// The index of the leaf.
     pub index: u64,
@@ -20,7 +20,7 @@ pub struct InclusionProof {
 }
 
 /// A proof that the tree of `from` leaves is a prefix of the tree of `to` leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsistencyProof {
     /// Leaves in the older tree.
     pub from: u64,

@@ -98,9 +98,9 @@ impl FromStr for DevicesShown {
 
 /// The rows of a list.
 pub struct DirectoryList<T> {
-    /// In the order of the list.
+    /// The rows that the selection has, in the order of the list.
     pub rows: Vec<T>,
-    /// How many the directory ever knew, whatever the query selects.
+    /// How many people or devices the directory ever knew, whatever the selection.
     pub known: usize,
 }
 
@@ -110,19 +110,19 @@ pub fn list_people(
     selection: &ListSelection<'_, PeopleShown>,
 ) -> DirectoryList<PersonListItem> {
     let (at, show, text) = (selection.at, selection.show, search_text(selection.text));
-    let mut people: Vec<PersonView> = history.people(at).iter().map(person_view).collect();
-    if show == PeopleShown::Gone {
-        people = history.logins().iter().filter_map(|login| gone_person(history, login, at)).collect();
-    }
-    let known = history.logins().len();
+    let logins = history.logins();
+    let mut people: Vec<PersonView> = match show {
+        PeopleShown::Gone => logins.iter().filter_map(|login| gone_person(history, login, at)).collect(),
+        _ => history.people(at).iter().map(person_view).collect(),
+    };
     people.retain(|person| matches_person(person, show, &text));
     people.iter_mut().for_each(|person| add_person_presence(history, person, at));
-    people.sort_by_key(|person| person.state.login.to_lowercase());
+    people.sort_by_cached_key(|person| person.state.login.to_lowercase());
     let rows = people.into_iter().map(|person| {
         let devices = history.devices_by_owner(&person.state.login, at).len();
         PersonListItem { person, devices }
     });
-    DirectoryList { rows: rows.collect(), known }
+    DirectoryList { rows: rows.collect(), known: logins.len() }
 }
 
 /// The devices of a selection, sorted by name.
@@ -150,9 +150,7 @@ fn search_text(text: &str) -> String {
 fn matches_person(person: &PersonView, show: PeopleShown, text: &str) -> bool {
     let state = &person.state;
     let shown = match show {
-        PeopleShown::Inactive => {
-            state.status.as_deref().is_some_and(|status| !matches!(status, "active" | "idle"))
-        }
+        PeopleShown::Inactive => !state.is_active(),
         PeopleShown::Doubt => person.conflict.is_some(),
         PeopleShown::All | PeopleShown::Gone => true,
     };
@@ -246,7 +244,7 @@ pub(super) fn add_device_presence(history: &History, device: &mut DeviceView, at
 
 #[cfg(test)]
 mod tests {
-    use meshtrail_identity::DeviceState;
+    use meshtrail_event::DeviceState;
 
     use super::*;
 

@@ -46,13 +46,7 @@ pub fn person_profile(history: &History, login: &str, now: Timestamp) -> PersonP
     if let Some(person) = &mut person {
         add_person_presence(history, person, now);
     }
-    let ids = history.device_ids_by_owner(login);
-    let devices = ids.iter().filter_map(|id| {
-        let known = history.device(id, now)?;
-        let theirs = known.facts().owner.as_deref().is_some_and(|owner| owner.eq_ignore_ascii_case(login));
-        theirs.then(|| device_view(&known))
-    });
-    let mut devices: Vec<DeviceView> = devices.collect();
+    let mut devices: Vec<DeviceView> = history.devices_by_owner(login, now).iter().map(device_view).collect();
     devices.iter_mut().for_each(|device| add_device_presence(history, device, now));
     PersonProfile { person, devices, history: person_periods(&history.person_periods(login)) }
 }

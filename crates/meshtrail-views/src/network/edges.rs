@@ -37,7 +37,7 @@ pub struct TrafficEdge {
     /// Bytes received, as the receiver counted; `None` where it reported nothing.
     pub received: Option<u64>,
     /// Whether the receiver does not count what it receives.
-    pub receiver_undercounts: bool,
+    pub(super) receiver_undercounts: bool,
     /// The end of the last counted window.
     pub last: Timestamp,
 }

@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::args::Changes;
 use crate::output::{print_line, print_note};
 
-/// The most that is args for at once.
+/// The page size of requests.
 const PAGE: usize = 500;
 
 /// Prints the changes by day, the newest first.

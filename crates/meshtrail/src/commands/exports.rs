@@ -75,8 +75,7 @@ async fn wait_until_done(server: &Client, path: &str) -> Result<Export> {
         if is_terminal {
             let _ignored = write!(io::stderr().lock(), "\r\x1b[K{}", format_progress(&export));
         }
-        let is_over = !matches!(export.progress, Progress::Waiting | Progress::Running);
-        if is_over && is_terminal {
+        if export.progress.is_over() && is_terminal {
             print_note("");
         }
         match export.progress {

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use meshtrail_api::client::{Answer, ClientError, encode, path};
+use meshtrail_api::client::{Answer, ClientError, SseFrame, encode, path};
 use meshtrail_api::recordings::CastQuery;
 use tokio::sync::mpsc;
 
@@ -37,7 +37,7 @@ pub(crate) async fn play(play: SessionPlay) -> Result<()> {
 pub(crate) async fn follow(follow: SessionFollow) -> Result<()> {
     let api = Api::open(&follow.api.source).await?;
     let answer = api.get(&format!("/api/v1/sessions/{}/follow", encode(&follow.id))).await?;
-    let mut lines = cast_lines(answer, Framing::ServerSentEvents);
+    let mut lines = cast_lines(answer, Framing::ServerSentEvents(SseFrame::default()));
     if follow.api.json || !std::io::stdout().is_terminal() {
         while let Some(text) = lines.recv().await {
             print_line(&text?)?;
@@ -50,14 +50,26 @@ pub(crate) async fn follow(follow: SessionFollow) -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Lines,
-    ServerSentEvents,
+    ServerSentEvents(SseFrame),
+}
+
+impl Framing {
+    /// Adds a line of the answer; returns the line of the recording that it completes.
+    fn push_line(&mut self, text: String) -> Option<String> {
+        match self {
+            Framing::Lines => Some(text).filter(|text| !text.is_empty()),
+            // An event with a kind is the last one.
+            Framing::ServerSentEvents(frame) => {
+                frame.push_line(&text).filter(|event| event.kind.is_empty()).map(|event| event.data)
+            }
+        }
+    }
 }
 
 /// The lines of a recording as they arrive, in a channel, so that keys are handled meanwhile.
-fn cast_lines(answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>> {
+fn cast_lines(answer: Answer, mut framing: Framing) -> mpsc::Receiver<Result<String>> {
     // When the channel is full, reading waits, and the server with it.
     let (sender, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
@@ -67,7 +79,7 @@ fn cast_lines(answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>
                 Ok(None) => return,
                 Ok(Some(line)) => {
                     let text = String::from_utf8_lossy(&line).into_owned();
-                    let Some(text) = unframe(text, framing) else { continue };
+                    let Some(text) = framing.push_line(text) else { continue };
                     sender.send(Ok(text)).await
                 }
                 Err(ClientError::LineTooLong { .. }) => {
@@ -82,16 +94,6 @@ fn cast_lines(answer: Answer, framing: Framing) -> mpsc::Receiver<Result<String>
         }
     });
     receiver
-}
-
-fn unframe(text: String, framing: Framing) -> Option<String> {
-    match framing {
-        Framing::Lines => (!text.is_empty()).then_some(text),
-        Framing::ServerSentEvents => text
-            .strip_prefix("data:")
-            .map(|data| data.trim().to_owned())
-            .filter(|data| !data.is_empty() && data != "{}"),
-    }
 }
 
 /// Draws lines when they are due, until the recording ends or `q` is pressed.

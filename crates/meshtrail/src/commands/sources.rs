@@ -36,7 +36,7 @@ pub(crate) async fn list(list: SourcesList) -> Result<()> {
         let source: SourceView = serde_json::from_str(text.get())?;
         table.row([
             source.name,
-            source.state,
+            source.state.to_string(),
             source.last_heard.map_or_else(|| "never".to_owned(), format_time),
             source.lag_ms.map_or_else(String::new, lag_text),
             source.events.to_string(),

@@ -20,6 +20,9 @@ use crate::args::Verify;
 use crate::output::print_note;
 use findings::Findings;
 
+/// The page size of requests.
+const PAGE: usize = 500;
+
 /// The exit status for a pack that holds in itself, if no key was given to compare its signer with.
 const SIGNER_NOT_CHECKED: u8 = 3;
 

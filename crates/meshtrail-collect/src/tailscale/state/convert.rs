@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use meshtrail_change::snapshot::KeyState;
-use meshtrail_identity::{DeviceState, UserState};
+use meshtrail_event::{DeviceState, UserState};
 use serde_json::{Value, json};
 
 use crate::json::non_empty;

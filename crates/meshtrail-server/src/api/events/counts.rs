@@ -119,7 +119,7 @@ impl Counts {
         Ok(Counts { counted, since: hints.since, until: hints.until, now: request.now })
     }
 
-    pub(crate) fn extent(&self) -> Extent {
+    fn extent(&self) -> Extent {
         let CountResult { tally, looked_at, of } = &self.counted;
         Extent { matched: tally.events(), looked_at: *looked_at, of: *of, whole: self.counted.is_whole() }
     }

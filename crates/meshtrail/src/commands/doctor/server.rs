@@ -3,7 +3,7 @@
 use meshtrail_api::client::path;
 use meshtrail_api::health::Health;
 use meshtrail_api::sessions::{SessionsPage, SessionsQuery};
-use meshtrail_api::sources::{SourceList, SourceView, UnseenView};
+use meshtrail_api::sources::{SourceList, SourceState, SourceView, UnseenView};
 
 use super::Check;
 use crate::api::Api;
@@ -119,24 +119,24 @@ fn check_clock(sources: &[SourceView], is_set: bool) -> Check {
 fn check_source(source: SourceView) -> Check {
     let name = &source.name;
     let heard = source.last_heard.map_or_else(|| "never heard".to_owned(), |at| format!("last heard {at}"));
-    match (source.state.as_str(), source.trouble) {
+    match (&source.state, source.trouble) {
         (_, Some(trouble)) => {
             Check::fail("source", format!("{name}: {trouble}"), "`meshtrail sources` shows it as it changes")
         }
         // A part that was never visible is missing from the plan, or not requested.
-        ("connected", None) if source.unseen.iter().any(|unseen| unseen.since.is_some()) => {
+        (SourceState::Connected, None) if source.unseen.iter().any(|unseen| unseen.since.is_some()) => {
             let lost: Vec<&UnseenView> =
                 source.unseen.iter().filter(|unseen| unseen.since.is_some()).collect();
             let parts: Vec<&str> = lost.iter().map(|unseen| unseen.part.as_str()).collect();
             let says = format!("{name}: not visible any more: {}", parts.join(", "));
             Check::warn("source", says, lost[0].reason.clone())
         }
-        ("silent", None) => Check::fail(
+        (SourceState::Silent, None) => Check::fail(
             "source",
             format!("{name} is silent, {heard}"),
             "look whether it still runs and still reaches this server",
         ),
-        ("waiting", None) => Check::warn(
+        (SourceState::Waiting, None) => Check::warn(
             "source",
             format!("{name} was not heard yet"),
             "its first events are on their way, or it does not reach this server",

@@ -14,14 +14,11 @@ use meshtrail_trail::verify::{Progress, Report, Scope, VerifyRequest, verify};
 
 use super::findings::Findings;
 use super::unreferenced::UnreferencedObjects;
-use super::via_api;
+use super::{PAGE, via_api};
 use crate::api::Api;
 use crate::args::{ApiSource, Verify};
 use crate::local;
 use crate::output::print_note;
-
-/// The page size of requests.
-const PAGE: usize = 500;
 
 /// Checks everything.
 pub(crate) async fn check(

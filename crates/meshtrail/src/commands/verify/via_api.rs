@@ -13,11 +13,9 @@ use meshtrail_trail::tree::{
     ConsistencyProof, HashError, InclusionProof, leaf_hash, verify_consistency, verify_inclusion,
 };
 
+use super::PAGE;
 use super::findings::Findings;
 use crate::api::Api;
-
-/// The page size of requests.
-const PAGE: usize = 500;
 
 /// The result of a check, in words: `Ok` if it holds.
 type CheckResult = std::result::Result<String, String>;
