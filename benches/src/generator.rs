@@ -369,8 +369,9 @@ impl Mesh {
             reason: fails.then(|| "no matching key".to_owned()),
             service: Some("sshd".to_owned()),
             terminal: Some(format!("pts/{}", self.random.below(12))),
+            ..Login::default()
         };
-        draft.detail = Some(Detail::Login(login));
+        draft.detail = Some(Detail::Login(Box::new(login)));
         let event = self.event_of_node(to, draft, now);
         self.ready.push_back(event);
     }

@@ -4,18 +4,20 @@
 //! - No state is kept outside the trail: the newest finding tells how far the trail was read, and at a start some events
 //!   before that are read again to restore the causes.
 //!
-//! The rules and severities are in [`RULES`].
+//! The rules are those of [`meshtrail_event::rule`]; which event matches which is in `matching_rule`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 
 use futures::TryStreamExt;
-use meshtrail_event::{Detail, Draft, Event, Family, Finding, Identity, Kind, Outcome};
+use meshtrail_event::rule::{self, Rule};
+use meshtrail_event::{
+    Change, Detail, Draft, Event, Family, Finding, FindingStatus, Identity, Kind, Outcome, Subject,
+};
 use meshtrail_trail::{AppendError, Emitter, Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
 use crate::corroborate::{MAX_CANDIDATES, Topic, latest};
-use crate::severity::Severity;
 use crate::snapshot::{UNSEEN_FINDING_DAYS, unseen_property};
 
 /// How many events are read again at a start, to restore causes that later events of other origins may corroborate.
@@ -27,59 +29,32 @@ const STEP: u64 = 20_000;
 /// The most causes in memory; the oldest are dropped first.
 const MAX_CAUSES: usize = 50_000;
 
-/// One rule that raises a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name, in `detail.rule`.
-    pub name: &'static str,
-    /// The finding's severity.
-    pub severity: Severity,
-    /// The finding's title.
-    pub title: &'static str,
-}
-
-/// Every rule.
-pub const RULES: &[Rule] = &[
-    Rule { name: "mesh.device_added", severity: Severity::Medium, title: "New device" },
-    Rule { name: "mesh.device_removed", severity: Severity::Low, title: "Device removed" },
-    Rule { name: "mesh.policy_changed", severity: Severity::High, title: "Policy changed" },
-    Rule { name: "mesh.policy_unreadable", severity: Severity::High, title: "Policy can't be read" },
-    Rule { name: "mesh.device_unauthorized", severity: Severity::High, title: "Unauthorised device" },
-    Rule { name: "mesh.device_unseen", severity: Severity::Low, title: "Device not seen for 90 days" },
-    Rule {
-        name: "mesh.device_unseen_key_never_expires",
-        severity: Severity::Low,
-        title: "Device not seen for 90 days, and its key never expires",
-    },
-];
-
 /// The rule that an event matches.
-fn rule(event: &Event) -> Option<&'static Rule> {
+fn matching_rule(event: &Event) -> Option<&'static Rule> {
     let Some(Detail::Change(change)) = &event.detail else { return None };
     if event.outcome != Outcome::Success {
         return None;
     }
-    let named = |name: &str| RULES.iter().find(|rule| rule.name == name);
     let of_type = event.target.of_type.as_deref();
-    match &event.kind {
+    Some(match &event.kind {
         Kind::ConfigSnapshot | Kind::PolicyChanged if of_type == Some("policy") && change.error.is_some() => {
-            named("mesh.policy_unreadable")
+            &rule::MESH_POLICY_UNREADABLE
         }
-        Kind::DeviceAdded => named("mesh.device_added"),
-        Kind::DeviceRemoved => named("mesh.device_removed"),
+        Kind::DeviceAdded => &rule::MESH_DEVICE_ADDED,
+        Kind::DeviceRemoved => &rule::MESH_DEVICE_REMOVED,
         // If both texts are known and only comments differ, `lines` is empty but the diff is not.
-        Kind::PolicyChanged if change.lines.is_empty() && change.diff.is_some() => None,
-        Kind::PolicyChanged => named("mesh.policy_changed"),
-        Kind::DeviceUnauthorized => named("mesh.device_unauthorized"),
+        Kind::PolicyChanged if change.lines.is_empty() && change.diff.is_some() => return None,
+        Kind::PolicyChanged => &rule::MESH_POLICY_CHANGED,
+        Kind::DeviceUnauthorized => &rule::MESH_DEVICE_UNAUTHORIZED,
         Kind::DeviceUnseen
             if change.property.as_deref() == Some(unseen_property(UNSEEN_FINDING_DAYS).as_str()) =>
         {
             let never = change.new.as_ref().map(meshtrail_event::Json::value);
             let never = never.and_then(|new| new.get("key_expiry_disabled")?.as_bool()) == Some(true);
-            named(if never { "mesh.device_unseen_key_never_expires" } else { "mesh.device_unseen" })
+            if never { &rule::MESH_DEVICE_UNSEEN_KEY_NEVER_EXPIRES } else { &rule::MESH_DEVICE_UNSEEN }
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 /// The causes of findings, so that each raises one finding only.
@@ -101,7 +76,7 @@ struct Cause {
 impl Causes {
     /// The finding for an event; none where it matches no rule, or corroborates an earlier cause.
     pub fn judge(&mut self, event: &Event) -> Option<Draft> {
-        let rule = rule(event)?;
+        let rule = matching_rule(event)?;
         if let Some(topic) = Topic::of(event)
             && !self.insert(topic)
         {
@@ -157,18 +132,18 @@ fn finding(rule: &Rule, event: &Event) -> Draft {
         Some(Detail::Change(change)) => Some(change),
         _ => None,
     };
-    let summary = change.and_then(|change| match rule.name {
-        "mesh.policy_unreadable" => {
-            change.error.as_ref().map(|error| format!("The policy can't be read: {error}"))
-        }
-        _ => change.summary.clone(),
-    });
     let finding = Finding {
+        count: Some(1),
         events: vec![event.id.clone()],
+        first_time: Some(event.time),
+        // Each of these findings is about one change.
+        key: Some(event.id.to_string()),
+        last_time: Some(event.time),
         rule: Some(rule.name.to_owned()),
-        severity: Some(rule.severity.as_str().to_owned()),
-        status: Some("open".to_owned()),
-        summary,
+        severity: Some(rule.severity.clone()),
+        status: Some(FindingStatus::Open),
+        subject: subject(event),
+        summary: change.and_then(|change| summary(rule, change)),
         title: Some(rule.title.to_owned()),
         ..Finding::default()
     };
@@ -180,6 +155,24 @@ fn finding(rule: &Rule, event: &Event) -> Draft {
     }
     draft.detail = Some(Detail::Finding(Box::new(finding)));
     draft
+}
+
+/// The sentence of a finding about a change.
+fn summary(rule: &Rule, change: &Change) -> Option<String> {
+    if *rule == rule::MESH_POLICY_UNREADABLE {
+        return change.error.as_ref().map(|error| format!("The policy can't be read: {error}"));
+    }
+    change.summary.clone()
+}
+
+/// What a change is about: its device, or the policy.
+fn subject(event: &Event) -> Option<Subject> {
+    if event.target.of_type.as_deref() == Some("policy") || event.kind == Kind::PolicyChanged {
+        return Some(Subject::new("policy", event.target.name.as_deref().unwrap_or("policy")));
+    }
+    let device = event.target.device.as_ref();
+    let id = event.target.id.clone().or_else(|| device?.id.clone()).or_else(|| device?.name.clone())?;
+    Some(Subject::new("device", id))
 }
 
 /// Why raising findings ended.
@@ -237,7 +230,11 @@ async fn resume(trail: &Trail, causes: &mut Causes) -> Result<u64, ReadError> {
         let mut rows = pin!(trail.scan(scan));
         while let Some((_, leaf)) = rows.try_next().await? {
             let Ok(event) = Event::from_json(&leaf) else { continue };
+            // What becomes of a finding later names events that lie further back.
             let Some(Detail::Finding(finding)) = &event.detail else { continue };
+            if event.kind != Kind::FindingRaised {
+                continue;
+            }
             let ours = finding.rule.as_deref().is_some_and(|rule| rule.starts_with("mesh."));
             if let (true, Some(id)) = (ours, finding.events.first()) {
                 newest = trail.find(id).await?;

@@ -1,49 +1,13 @@
 //! The severity of a change.
 
-use std::fmt;
-
-use meshtrail_event::{Change, Event, Kind, Outcome};
+use meshtrail_event::{Change, Event, Kind, Outcome, Severity};
 
 use crate::catalogue;
-
-/// Severities, in ascending order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// For information only.
-    Info,
-    /// To be looked at at some time.
-    Low,
-    /// To be looked at.
-    Medium,
-    /// To be looked at now.
-    High,
-    /// Wakes somebody up.
-    Critical,
-}
-
-impl Severity {
-    /// The word in `detail.severity`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// The severity of a change: by its audit log name where the catalogue has that name, else by kind and property.
 pub fn severity(event: &Event, change: &Change) -> Severity {
     if let Some(row) = catalogue::event_name(event, change).and_then(|name| catalogue::row(&name)) {
-        return row.severity;
+        return row.severity.clone();
     }
     let property = change.property.as_deref().unwrap_or_default();
     match &event.kind {

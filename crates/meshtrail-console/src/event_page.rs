@@ -1,7 +1,8 @@
 //! The page of one event: its sentence, every member, its exact bytes, and its proof.
 
 use maud::{Markup, html};
-use meshtrail_event::{Json, Position, Timestamp, text};
+use meshtrail_event::rule::Rule;
+use meshtrail_event::{Detail, Event, Finding, Json, Kind, Position, Timestamp, text};
 use serde_json::Value;
 
 use super::events_page::outcome_word;
@@ -31,7 +32,16 @@ const FILTERS: &[(&str, &str)] = &[
     ("outcome", "outcome"),
     ("session", "session"),
     ("identity.status", "identity"),
+    ("identity.provider", "by"),
+    ("target.namespace", "namespace"),
+    ("target.cluster", "cluster"),
     ("detail.command", "command"),
+    ("detail.executable", "executable"),
+    ("detail.rule", "rule"),
+    ("detail.severity", "severity"),
+    ("detail.status", "status"),
+    ("detail.subject.id", "subject"),
+    ("detail.subject.type", "subject"),
 ];
 
 impl EventPage<'_> {
@@ -61,6 +71,8 @@ impl EventPage<'_> {
 
     fn subject(&self) -> Markup {
         match format::actor_name(&self.view.event.actor) {
+            // The actor of a finding is whoever did what it is about.
+            _ if self.view.event.kind == Kind::FindingRaised => html! { "A rule" },
             Some(label) => html! { (format::clipped(&label, 60)) },
             None if format::is_own_action(&self.view.event) => html! { "Meshtrail" },
             None => html! { span.unsure { "Somebody not known" } },
@@ -116,12 +128,47 @@ impl EventPage<'_> {
                     dd { a href=(under("/sessions", session.as_str())) { (format::clipped(session.as_str(), 34)) } }
                 }
             }
+            @if let Some(Detail::Finding(finding)) = &event.detail { (self.finding(finding, &filter)) }
+            (intake_notes(event))
             h2 { "When (UTC)" }
             dl {
-                dt { "happened" } dd { (format::exact_clock(event.time, self.now)) }
+                dt { "happened" }
+                dd {
+                    (format::exact_clock(event.time, self.now))
+                    @if let Some(unread) = &event.time_unread {
+                        br; span.small.unsure { "when it was received: its own time can't be read, " (format::untrusted(unread)) }
+                    }
+                }
                 dt { "received" } dd { (format::exact_clock(event.received, self.now)) }
                 dt { "source" } dd { code { (format::untrusted(event.id.source.as_str())) } }
                 dt { "number" } dd.n { (event.id.sequence) span.q { " of epoch " (event.id.epoch) } }
+            }
+        }
+    }
+
+    /// A finding's own members, and what it does not prove.
+    fn finding(&self, finding: &Finding, filter: &PageFilter) -> Markup {
+        let link = |field: &str, value: &str| filter.value_links(field, value, &format::untrusted(value));
+        let rule = finding.rule.as_deref();
+        html! {
+            h2 { "Finding" }
+            dl {
+                @if let Some(severity) = &finding.severity { dt { "severity" } dd { (link("severity", severity.as_str())) } }
+                @if let Some(status) = &finding.status { dt { "status" } dd { (link("status", status.as_str())) } }
+                @if let Some(rule) = rule { dt { "rule" } dd { (link("rule", rule)) } }
+                @if let Some(subject) = &finding.subject {
+                    dt { (format::untrusted(&subject.of_type)) } dd { (link("subject", &subject.id)) }
+                }
+                @if let Some(count) = finding.count { dt { "rests on" } dd { (format::plural(count, "event", "events")) } }
+                @if let Some(first) = finding.first_time { dt { "first" } dd { (format::exact_clock(first, self.now)) } }
+                @if let Some(last) = finding.last_time { dt { "last" } dd { (format::exact_clock(last, self.now)) } }
+                @for id in finding.finding.iter().chain(&finding.events).take(5) {
+                    dt { @if finding.finding.as_ref() == Some(id) { "finding" } @else { "event" } }
+                    dd { a href=(under("/events", &id.to_string())) { (format::identifier(&id.to_string(), 34)) } }
+                }
+            }
+            @if let Some(rule) = rule.and_then(Rule::by_name) {
+                p.small { b { "What it does not prove. " } (rule.does_not_prove) }
             }
         }
     }
@@ -148,6 +195,21 @@ impl EventPage<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What was noticed as the event was taken in.
+fn intake_notes(event: &Event) -> Markup {
+    html! {
+        @if let Some(id) = &event.repeat_of {
+            p.small.unsure {
+                "The same was sent before, as " a href=(under("/events", &id.to_string())) { (format::identifier(&id.to_string(), 34)) }
+                "; nothing says that this is a retry, so both count."
+            }
+        }
+        @if !event.repaired.is_empty() {
+            p.small.unsure { "Text that could not be kept as it came was repaired: " (format::untrusted(&event.repaired.join(", "))) }
         }
     }
 }

@@ -75,10 +75,15 @@ pub(crate) fn actor_name(actor: &Actor) -> Option<String> {
     }
 }
 
-/// Whether Meshtrail itself acted: it started, marked a recording, heard from a source.
+/// Whether Meshtrail itself acted: it started, marked a recording, heard from a source, found or delivered something.
 pub(crate) fn is_own_action(event: &Event) -> bool {
-    let own = matches!(event.kind.family(), Family::Meshtrail | Family::Recording);
-    own && event.actor.is_empty() && event.identity.is_empty()
+    event.actor.is_empty()
+        && match event.kind.family() {
+            Family::Meshtrail | Family::Recording => event.identity.is_empty(),
+            // The identity says why nobody is known who did what it is about.
+            Family::Finding | Family::Delivery => true,
+            _ => false,
+        }
 }
 
 /// The device that an actor used; `None` where the actor's own name is the device's.

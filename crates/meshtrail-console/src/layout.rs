@@ -293,6 +293,13 @@ pub(crate) fn identity_lines(
                 dd { @for address in &device.addresses { code { (format::untrusted(address)) } br; } }
             }
         }
+        @if let Some(likely) = &identity.likely {
+            dt { "likely" }
+            dd.unsure {
+                (format::untrusted(&likely.person.login))
+                br; span.small { "a guess: " (format::untrusted(&likely.reason)) }
+            }
+        }
         dt { "how known" } dd { (identity_status(identity, now)) }
         @if let Some(claim) = &identity.claimed {
             dt { "claimed" }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use meshtrail_api::directory::{Account, Activity, DeviceView, PersonView};
-use meshtrail_event::{Event, Family, Timestamp};
+use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::term;
 use meshtrail_views::mesh::{CountedActivity, PersonProfile};
 
@@ -250,8 +250,7 @@ fn rows(events: &[(u64, Event)], now: Timestamp) -> Markup {
 pub(crate) fn subject(event: &Event) -> Markup {
     let actor = &event.actor;
     html! {
-        @let own = event.kind.family() == Family::Finding && actor.is_empty();
-        @if own || format::is_own_action(event) { span.q { "Meshtrail" } }
+        @if format::is_own_action(event) { span.q { "Meshtrail" } }
         @else if let Some(person) = &actor.person { (super::components::person(&person.login, 28)) }
         @else if let Some(label) = format::actor_name(actor) { (format::clipped(&label, 28)) }
         @else if event.identity.is_empty() { span.q { "nobody named" } }

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use meshtrail_event::{
-    Change, Detail, Event, Finding, Flow, Kind, KubeRequest, LogLine, Login, Mark, Own, SessionFacts, Target,
-    text,
+    Change, Coverage, Delivery, Detail, Event, Finding, FindingStatus, Flow, Kind, KubeRequest, LogLine,
+    Login, Mark, Outcome, Own, Process, SessionFacts, Target, Transfer, text,
 };
 
 use super::quantities::{count, duration, plural, size};
@@ -93,6 +93,14 @@ impl Sentence {
         }
     }
 
+    /// Appends the reason, if there is one.
+    fn because(self, reason: Option<&String>) -> Sentence {
+        match reason {
+            Some(reason) => self.words(": ").unsure(reason.clone()),
+            None => self,
+        }
+    }
+
     /// Appends `before` and the target's name, or that the target is not known.
     fn on(self, before: &'static str, target: &Target) -> Sentence {
         match target.label() {
@@ -109,11 +117,16 @@ pub fn sentence(event: &Event) -> Sentence {
         Some(Detail::Session(facts)) => session(event, facts),
         Some(Detail::Mark(mark)) => self::mark(event, mark),
         Some(Detail::Login(login)) => host_login(event, login),
+        Some(Detail::Process(process)) => self::process(event, process),
+        Some(Detail::Transfer(transfer)) if event.kind == Kind::SshForwarded => forward(event, transfer),
+        Some(Detail::Transfer(transfer)) => self::transfer(event, transfer),
+        Some(Detail::Coverage(coverage)) => self::coverage(event, coverage),
         Some(Detail::Kube(request)) => kube(event, request),
         Some(Detail::Flow(flow)) => self::flow(event, flow),
         Some(Detail::Change(change)) => self::change(event, change),
         Some(Detail::Log(line)) => log(line),
         Some(Detail::Finding(finding)) => self::finding(event, finding),
+        Some(Detail::Delivery(delivery)) => self::delivery(event, delivery),
         Some(Detail::Own(own)) => self::own(event, own),
         Some(Detail::Other(_)) => {
             Sentence::new("did something this version has no words for: ").name(event.kind.as_str())
@@ -170,10 +183,7 @@ fn session(event: &Event, facts: &SessionFacts) -> Sentence {
         Some(_) => sentence.unsure(" (imported, not witnessed)"),
         None => sentence,
     };
-    match &facts.reason {
-        Some(reason) => sentence.words(": ").unsure(reason.clone()),
-        None => sentence,
-    }
+    sentence.because(facts.reason.as_ref())
 }
 
 fn host_login(event: &Event, login: &Login) -> Sentence {
@@ -187,10 +197,81 @@ fn host_login(event: &Event, login: &Login) -> Sentence {
     };
     let sentence = Sentence::new("").on(verb, &event.target).and_name(" as ", event.target.account.clone());
     let sentence = sentence.and_name(" from ", login.peer.clone()).and_name(" by ", login.method.clone());
-    match &login.reason {
-        Some(reason) => sentence.words(": ").unsure(reason.clone()),
-        None => sentence,
+    sentence.because(login.reason.as_ref())
+}
+
+fn process(event: &Event, process: &Process) -> Sentence {
+    let ran = if event.kind == Kind::ProcessExited { "ended " } else { "ran " };
+    let what = process.command.clone().or_else(|| process.executable.clone());
+    let sentence = match (process.count, what) {
+        (Some(count), Some(what)) if count > 1 => {
+            Sentence::new(ran).words(plural(count, "process", "processes")).words(" like ").typed(what)
+        }
+        (_, Some(what)) => Sentence::new(ran).typed(what),
+        (_, None) => Sentence::new(ran).unsure("a program not known"),
+    };
+    let sentence = sentence.on(" on ", &event.target).and_name(" as ", event.target.account.clone());
+    match (&process.exit_signal, process.exit_status) {
+        (Some(signal), _) => sentence.words(", by signal ").name(signal.clone()),
+        (None, Some(status)) => sentence.words(format!(", with status {status}")),
+        (None, None) => sentence,
     }
+}
+
+fn transfer(event: &Event, transfer: &Transfer) -> Sentence {
+    let (verb, way) = match (transfer.direction.as_deref(), &event.outcome) {
+        (Some("upload"), Outcome::Success) => ("uploaded ", " to "),
+        (Some("upload"), Outcome::Denied) => ("was not let upload ", " to "),
+        (Some("upload"), _) => ("did not finish uploading ", " to "),
+        (Some("download"), Outcome::Success) => ("downloaded ", " from "),
+        (Some("download"), Outcome::Denied) => ("was not let download ", " from "),
+        (Some("download"), _) => ("did not finish downloading ", " from "),
+        (_, Outcome::Success) => ("copied ", " on "),
+        (_, Outcome::Denied) => ("was not let copy ", " on "),
+        _ => ("did not finish copying ", " on "),
+    };
+    let sentence = match &transfer.path {
+        Some(path) => Sentence::new(verb).typed(path.clone()),
+        None => Sentence::new(verb).unsure("a file not known"),
+    };
+    let sentence = sentence.on(way, &event.target).and_name(" as ", event.target.account.clone());
+    let sentence = match transfer.bytes {
+        Some(bytes) => sentence.words(format!(", {}", size(bytes))),
+        None => sentence,
+    };
+    sentence.because(transfer.reason.as_ref())
+}
+
+fn forward(event: &Event, transfer: &Transfer) -> Sentence {
+    let verb = match event.outcome {
+        Outcome::Success => "opened a forward",
+        Outcome::Denied => "was refused a forward",
+        Outcome::Failure => "failed to open a forward",
+        _ => "asked for a forward",
+    };
+    let sentence = Sentence::new(verb)
+        .and_typed(" from ", transfer.bind.as_ref())
+        .and_typed(" to ", transfer.destination.as_ref())
+        .on(" through ", &event.target);
+    sentence.because(transfer.reason.as_ref())
+}
+
+fn coverage(event: &Event, coverage: &Coverage) -> Sentence {
+    let verb = if coverage.until.is_some() { "could not see " } else { "can't see " };
+    let what = coverage.what.clone().unwrap_or_else(|| "a part".to_owned());
+    let sentence = Sentence::new(verb).name(what).on(" on ", &event.target);
+    let sentence = sentence.and_name(" by ", coverage.source.clone());
+    let sentence = match (coverage.since, coverage.until) {
+        (Some(since), Some(until)) if until >= since => {
+            sentence.words(format!(" for {}", duration(until.since(since))))
+        }
+        _ => sentence,
+    };
+    let sentence = match coverage.count {
+        Some(lost) => sentence.words(", ").unsure(format!("{} lost", count(lost))),
+        None => sentence,
+    };
+    sentence.because(coverage.reason.as_ref())
 }
 
 fn kube(event: &Event, request: &KubeRequest) -> Sentence {
@@ -248,25 +329,34 @@ fn log(line: &LogLine) -> Sentence {
 }
 
 fn finding(event: &Event, finding: &Finding) -> Sentence {
-    let verb = match &event.kind {
-        Kind::FindingChanged => "changed a finding: ",
-        Kind::AlertSent => "sent an alert: ",
-        Kind::AlertFailed => "could not send an alert: ",
-        Kind::DeliveryDone => "delivered ",
-        Kind::DeliveryFailed => "could not deliver ",
-        _ => "found: ",
+    let verb = match (&event.kind, &finding.status) {
+        (Kind::FindingChanged, Some(FindingStatus::Acknowledged)) => "acknowledged a finding",
+        (Kind::FindingChanged, Some(FindingStatus::Closed)) => "closed a finding",
+        (Kind::FindingChanged, _) => "changed a finding",
+        _ => "found",
     };
     let title = finding.title.clone().or_else(|| finding.summary.clone()).or_else(|| finding.rule.clone());
-    let sentence = match (title, finding.count) {
-        (Some(title), _) => Sentence::new(verb).name(title),
-        (None, Some(count)) => Sentence::new(verb).words(plural(count, "event", "events")),
-        (None, None) => Sentence::new(verb.trim_end_matches([':', ' '])),
+    let sentence = match title {
+        Some(title) => Sentence::new(verb).words(": ").name(title),
+        None => Sentence::new(verb),
     };
-    let sentence = sentence.and_name(" to ", finding.destination.clone());
-    match &finding.error {
-        Some(error) => sentence.words(": ").unsure(error.clone()),
-        None => sentence,
-    }
+    sentence.because(finding.reason.as_ref())
+}
+
+fn delivery(event: &Event, delivery: &Delivery) -> Sentence {
+    let verb = match &event.kind {
+        Kind::AlertSent => "sent an alert",
+        Kind::AlertFailed => "could not send an alert",
+        Kind::DeliveryFailed => "could not deliver",
+        _ => "delivered",
+    };
+    let title = delivery.title.clone().or_else(|| delivery.summary.clone()).or_else(|| delivery.rule.clone());
+    let sentence = match (title, delivery.count) {
+        (Some(title), _) => Sentence::new(verb).words(": ").name(title),
+        (None, Some(count)) => Sentence::new(verb).words(" ").words(plural(count, "event", "events")),
+        (None, None) => Sentence::new(verb),
+    };
+    sentence.and_name(" to ", delivery.destination.clone()).because(delivery.error.as_ref())
 }
 
 fn own(event: &Event, own: &Own) -> Sentence {
@@ -294,6 +384,15 @@ fn own(event: &Event, own: &Own) -> Sentence {
         Kind::MeshtrailSourceGap => source_gap(own),
         Kind::MeshtrailHoldPlaced => Sentence::new("placed a hold on").and_name(" ", about),
         Kind::MeshtrailHoldLifted => Sentence::new("lifted the hold on").and_name(" ", about),
+        Kind::MeshtrailImported => Sentence::new("imported session").and_name(" ", about),
+        Kind::MeshtrailStatementMade => Sentence::new("made the statement of ")
+            .name(own.day.clone().unwrap_or_else(|| "a day".to_owned())),
+        Kind::MeshtrailSilenceChanged => Sentence::new("changed a silence").and_name(": ", about),
+        Kind::MeshtrailExceptionChanged => Sentence::new("changed an exception").and_name(" of rule ", about),
+        Kind::MeshtrailPersonErased => Sentence::new("erased a person").and_name(": ", about),
+        Kind::MeshtrailWitnessRefused => {
+            Sentence::new("was refused a cosignature").and_name(" by witness ", about)
+        }
         Kind::MeshtrailRetired => Sentence::new("dropped events past their retention period"),
         Kind::MeshtrailRuleChanged => Sentence::new("changed a rule").and_name(": ", own.what.clone()),
         _ => Sentence::new("changed Meshtrail's configuration").and_name(": ", own.what.clone()),
@@ -356,6 +455,53 @@ mod tests {
             describe(r#""kind":"kube.request.done","detail":{"verb":"patch","resource":"pods"}"#),
             "did patch pods: the answer is not known"
         );
+    }
+
+    #[test]
+    fn processes_files_and_forwards_say_what_was_done_where_and_how_it_ended() {
+        let target = r#""target":{"account":"root","device":{"name":"db-1.tail.example"}}"#;
+        let of = |kind: &str, outcome: &str, detail: &str| {
+            describe(&format!(r#""kind":"{kind}","outcome":"{outcome}",{target},"detail":{{{detail}}}"#))
+        };
+        let nc = r#""command":"nc -l 4444","executable":"/usr/bin/nc""#;
+        assert_eq!(of("process.started", "success", nc), "ran nc -l 4444 on db-1 as root");
+        let killed = format!(r#"{nc},"exit_signal":"KILL""#);
+        assert_eq!(
+            of("process.exited", "success", &killed),
+            "ended nc -l 4444 on db-1 as root, by signal KILL"
+        );
+        let folded = r#""count":4000,"executable":"/bin/true""#;
+        assert_eq!(
+            of("process.started", "success", folded),
+            "ran 4,000 processes like /bin/true on db-1 as root"
+        );
+        let file = r#""bytes":66536,"direction":"download","path":"/srv/customers.csv""#;
+        let whole = of("file.transferred", "success", file);
+        assert!(whole.starts_with("downloaded /srv/customers.csv from db-1 as root, 6"), "{whole}");
+        let cut = format!(r#"{file},"reason":"the connection was lost""#);
+        let cut = of("file.transferred", "failure", &cut);
+        assert!(cut.starts_with("did not finish downloading /srv/customers.csv from db-1"), "{cut}");
+        assert!(cut.ends_with(": the connection was lost"), "{cut}");
+        let way = r#""bind":"127.0.0.1:8080","destination":"10.0.0.7:5432""#;
+        let refused = of("ssh.forwarded", "denied", way);
+        assert_eq!(refused, "was refused a forward from 127.0.0.1:8080 to 10.0.0.7:5432 through db-1");
+        let blind = r#""reason":"audit is off","since":"2026-11-20T14:00:00Z","until":"2026-11-20T14:05:00Z","what":"logins""#;
+        assert_eq!(
+            of("host.coverage", "success", blind),
+            "could not see logins on db-1 for 5 min: audit is off"
+        );
+    }
+
+    #[test]
+    fn a_finding_says_what_became_of_it() {
+        let of = |kind: &str, detail: &str| describe(&format!(r#""kind":"{kind}","detail":{{{detail}}}"#));
+        assert_eq!(of("finding.raised", r#""title":"New device""#), "found: New device");
+        let closed = r#""reason":"it is ours","status":"closed","title":"New device""#;
+        assert_eq!(of("finding.changed", closed), "closed a finding: New device: it is ours");
+        let sent = r#""destination":"slack","title":"New device""#;
+        assert_eq!(of("alert.sent", sent), "sent an alert: New device to slack");
+        let failed = r#""count":7,"destination":"splunk","error":"no answer""#;
+        assert_eq!(of("delivery.failed", failed), "could not deliver 7 events to splunk: no answer");
     }
 
     #[test]

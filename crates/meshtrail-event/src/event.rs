@@ -16,6 +16,10 @@ use crate::{
 /// The largest leaf, in bytes.
 pub const MAX_LEAF: usize = 65_535;
 
+/// The form of leaves that this version writes. A leaf without a version is of this form; one whose members are sealed will
+/// say another, and docs/erasure.md which.
+pub const LEAF_VERSION: u64 = 1;
+
 /// Why bytes are not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -46,18 +50,30 @@ pub struct Event {
     pub identity: Identity,
     /// What happened.
     pub kind: Kind,
+    /// The form of the leaf; absent means [`LEAF_VERSION`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf_version: Option<u64>,
     /// How it went.
     pub outcome: Outcome,
     /// When Meshtrail took it in.
     pub received: Timestamp,
+    /// Members whose text was repaired as it was taken in, by path: bytes that are no text became U+FFFD, a number a text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<String>,
+    /// The event that said the same before, where it is not known whether this one is a retry: both count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_of: Option<EventId>,
     /// The session it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// What was acted on.
     #[serde(default, skip_serializing_if = "Target::is_empty")]
     pub target: Target,
-    /// When it happened, by its source's clock.
+    /// When it happened, by its source's clock; where the source gave no time that can be read, when it was received.
     pub time: Timestamp,
+    /// The source's own time as it came, where it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_unread: Option<String>,
     /// Members that this version does not know, as an overlay over the known ones.
     #[serde(skip)]
     unknown: Option<Box<Value>>,
@@ -76,12 +92,18 @@ pub struct Draft {
     pub kind: Kind,
     /// How it went.
     pub outcome: Outcome,
+    /// Members whose text was repaired as it was taken in, by path.
+    pub repaired: Vec<String>,
+    /// The event that said the same before.
+    pub repeat_of: Option<EventId>,
     /// The session it belongs to.
     pub session: Option<SessionId>,
     /// What was acted on.
     pub target: Target,
     /// When it happened.
     pub time: Timestamp,
+    /// The source's own time as it came, where it could not be read.
+    pub time_unread: Option<String>,
 }
 
 impl Draft {
@@ -93,16 +115,34 @@ impl Draft {
             identity: Identity::default(),
             kind,
             outcome: Outcome::Success,
+            repaired: Vec::new(),
+            repeat_of: None,
             session: None,
             target: Target::default(),
             time,
+            time_unread: None,
         }
     }
 
     /// The event with its id and its time of receipt.
     pub fn into_event(self, id: EventId, received: Timestamp) -> Event {
-        let Self { actor, detail, identity, kind, outcome, session, target, time } = self;
-        Event { actor, detail, id, identity, kind, outcome, received, session, target, time, unknown: None }
+        Event {
+            actor: self.actor,
+            detail: self.detail,
+            id,
+            identity: self.identity,
+            kind: self.kind,
+            leaf_version: None,
+            outcome: self.outcome,
+            received,
+            repaired: self.repaired,
+            repeat_of: self.repeat_of,
+            session: self.session,
+            target: self.target,
+            time: self.time,
+            time_unread: self.time_unread,
+            unknown: None,
+        }
     }
 }
 
@@ -117,13 +157,18 @@ struct Received<'a> {
     #[serde(default)]
     identity: Identity,
     kind: Kind,
+    leaf_version: Option<u64>,
     #[serde(default = "unknown_outcome")]
     outcome: Outcome,
     received: Option<Timestamp>,
+    #[serde(default)]
+    repaired: Vec<String>,
+    repeat_of: Option<EventId>,
     session: Option<SessionId>,
     #[serde(default)]
     target: Target,
     time: Timestamp,
+    time_unread: Option<String>,
 }
 
 fn unknown_outcome() -> Outcome {
@@ -144,6 +189,10 @@ impl Event {
     fn read(json: &[u8], now: Option<Timestamp>) -> Result<Self, EventError> {
         let syntax = |error: serde_json::Error| EventError::Syntax { reason: error.to_string() };
         let received: Received<'_> = serde_json::from_slice(json).map_err(syntax)?;
+        if now.is_some() && received.leaf_version.is_some() {
+            let reason = "is of a leaf in a trail, not of an event that is sent".to_owned();
+            return Err(EventError::Member { member: "leaf_version", reason });
+        }
         let detail = received.detail.map(|text| Detail::parse(&received.kind, text.get())).transpose()?;
         let missing = || EventError::Member { member: "received", reason: "is missing".to_owned() };
         let mut event = Self {
@@ -152,11 +201,15 @@ impl Event {
             id: received.id,
             identity: received.identity,
             kind: received.kind,
+            leaf_version: received.leaf_version,
             outcome: received.outcome,
             received: received.received.or(now).ok_or_else(missing)?,
+            repaired: received.repaired,
+            repeat_of: received.repeat_of,
             session: received.session,
             target: received.target,
             time: received.time,
+            time_unread: received.time_unread,
             unknown: None,
         };
         if may_hold_inexact_integer(json)

@@ -1,4 +1,7 @@
 //! Event kinds and their families. Kinds are declared before a source sends them, so that no source needs another model.
+//!
+//! Older versions stored a kind that they did not know yet under [`Family::Other`], and some under another family than
+//! today's, [`Kind::former_family`]: readers look into the files of these as well.
 
 use std::fmt;
 
@@ -14,6 +17,12 @@ pub enum Family {
     Recording,
     /// Logins and logouts on hosts.
     Login,
+    /// Processes that ran on hosts.
+    Process,
+    /// What a session carried beside its screen: files, forwarded connections.
+    Transfer,
+    /// What an agent can and can't see on its host.
+    Coverage,
     /// Kubernetes API requests.
     Kube,
     /// Network flows.
@@ -22,8 +31,10 @@ pub enum Family {
     Config,
     /// Client log lines.
     Log,
-    /// Findings, alerts, deliveries.
+    /// Findings.
     Finding,
+    /// Alerts and deliveries: what was handed to others.
+    Delivery,
     /// Meshtrail's own actions, and who viewed what.
     Meshtrail,
     /// Kinds from a newer version.
@@ -32,15 +43,19 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Session,
         Self::Recording,
         Self::Login,
+        Self::Process,
+        Self::Transfer,
+        Self::Coverage,
         Self::Kube,
         Self::Flow,
         Self::Config,
         Self::Log,
         Self::Finding,
+        Self::Delivery,
         Self::Meshtrail,
         Self::Other,
     ];
@@ -51,11 +66,15 @@ impl Family {
             Self::Session => "session",
             Self::Recording => "recording",
             Self::Login => "login",
+            Self::Process => "process",
+            Self::Transfer => "transfer",
+            Self::Coverage => "coverage",
             Self::Kube => "kube",
             Self::Flow => "flow",
             Self::Config => "config",
             Self::Log => "log",
             Self::Finding => "finding",
+            Self::Delivery => "delivery",
             Self::Meshtrail => "meshtrail",
             Self::Other => "other",
         }
@@ -119,6 +138,22 @@ kinds! {
         SshLogout = "ssh.logout",
         /// A privilege was raised on a host (sudo, su).
         HostElevated = "host.elevated",
+    }
+    Process {
+        /// A process began to run.
+        ProcessStarted = "process.started",
+        /// A process ended.
+        ProcessExited = "process.exited",
+    }
+    Transfer {
+        /// A file was copied to or from a host.
+        FileTransferred = "file.transferred",
+        /// A connection was forwarded through an SSH session, or asked to be.
+        SshForwarded = "ssh.forwarded",
+    }
+    Coverage {
+        /// What an agent can't see on its host, from when to when.
+        HostCoverage = "host.coverage",
     }
     Kube {
         /// A Kubernetes API request is about to be forwarded.
@@ -231,8 +266,10 @@ kinds! {
     Finding {
         /// Detection, reconciliation or posture concluded something.
         FindingRaised = "finding.raised",
-        /// A finding was taken up, closed or reopened.
+        /// A finding's count, severity or status changed.
         FindingChanged = "finding.changed",
+    }
+    Delivery {
         /// An alert went out.
         AlertSent = "alert.sent",
         /// An alert could not be sent.
@@ -275,6 +312,23 @@ kinds! {
         MeshtrailSourceSilent = "meshtrail.source_silent",
         /// A source's sequence has a hole, or events were dropped as policy allows.
         MeshtrailSourceGap = "meshtrail.source_gap",
+        /// The statement of a day was made: what has evidence, and what has none.
+        MeshtrailStatementMade = "meshtrail.statement_made",
+        /// A silence began, changed or ended: its findings send no alerts.
+        MeshtrailSilenceChanged = "meshtrail.silence_changed",
+        /// An exception of a rule began, changed or ended.
+        MeshtrailExceptionChanged = "meshtrail.exception_changed",
+        /// A person was erased.
+        MeshtrailPersonErased = "meshtrail.person_erased",
+        /// A witness refused to cosign a checkpoint.
+        MeshtrailWitnessRefused = "meshtrail.witness_refused",
+    }
+}
+
+impl Kind {
+    /// The family that an older version had for a kind that it knew.
+    pub fn former_family(&self) -> Option<Family> {
+        (self.family() == Family::Delivery).then_some(Family::Finding)
     }
 }
 
@@ -290,5 +344,8 @@ mod tests {
         }
         let newer = Kind::from("quantum.entangled");
         assert_eq!((newer.as_str(), newer.family()), ("quantum.entangled", Family::Other));
+        let former = |kind: Kind| (kind.family(), kind.former_family());
+        assert_eq!(former(Kind::AlertSent), (Family::Delivery, Some(Family::Finding)));
+        assert_eq!(former(Kind::MeshtrailStarted), (Family::Meshtrail, None));
     }
 }

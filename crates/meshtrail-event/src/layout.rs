@@ -37,6 +37,63 @@ pub struct Column {
     pub path: &'static [&'static str],
     /// The type of its values.
     pub column_type: ColumnType,
+    /// Whose personal data its values are.
+    pub personal: PersonalData,
+}
+
+/// Whose personal data a column holds, by which its values are sealed in a trail whose people can be erased. The two answers
+/// are independent; docs/erasure.md has the reason for each column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PersonalData {
+    /// The person whose it is by the event's structure, whatever its text says.
+    pub whose: Option<Whose>,
+    /// Whether its text may name a person who is not in the event's structure.
+    pub may_name_anybody: bool,
+}
+
+/// A person as an event's structure names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The actor's person.
+    Actor,
+    /// The target's person.
+    Target,
+    /// The owner of the actor's device at the event's time.
+    ActorDevice,
+    /// The owner of the target's device at the event's time.
+    TargetDevice,
+    /// The owner, at the event's time, of the device that has this address, id or name.
+    Holder,
+    /// The target's person, where the target's type is a user; the owner of its device, where it is a device.
+    TargetType,
+    /// Whoever's session it is: the session has keys of its own.
+    Session,
+    /// The person who is likely to have acted.
+    Likely,
+    /// The person whom a finding's subject names, or who holds it.
+    SubjectType,
+}
+
+const NOBODY: PersonalData = PersonalData { whose: None, may_name_anybody: false };
+const ANYBODY: PersonalData = NOBODY.and_anybody();
+const ACTOR: PersonalData = PersonalData::of(Whose::Actor);
+const TARGET: PersonalData = PersonalData::of(Whose::Target);
+const ACTOR_DEVICE: PersonalData = PersonalData::of(Whose::ActorDevice);
+const TARGET_DEVICE: PersonalData = PersonalData::of(Whose::TargetDevice);
+const HOLDER: PersonalData = PersonalData::of(Whose::Holder);
+const TARGET_TYPE: PersonalData = PersonalData::of(Whose::TargetType);
+const SESSION_KEYS: PersonalData = PersonalData::of(Whose::Session);
+const LIKELY: PersonalData = PersonalData::of(Whose::Likely);
+const SUBJECT_TYPE: PersonalData = PersonalData::of(Whose::SubjectType);
+
+impl PersonalData {
+    const fn of(whose: Whose) -> Self {
+        Self { whose: Some(whose), may_name_anybody: false }
+    }
+
+    const fn and_anybody(self) -> Self {
+        Self { may_name_anybody: true, ..self }
+    }
 }
 
 /// A member of an object in a leaf.
@@ -59,195 +116,342 @@ pub struct Layout {
     pub members: Vec<(&'static str, Member)>,
 }
 
-type Entry = (&'static [&'static str], ColumnType);
+type Entry = (&'static [&'static str], ColumnType, PersonalData);
 
 use ColumnType::{Address, EventId, Int, Json, Sha256, Symbol, Text, Time};
 
 /// The columns of every event.
 const COMMON: &[Entry] = &[
-    (&["actor", "device", "addresses"], Json),
-    (&["actor", "device", "id"], Symbol),
-    (&["actor", "device", "name"], Symbol),
-    (&["actor", "device", "os"], Symbol),
-    (&["actor", "device", "tags"], Json),
-    (&["actor", "person", "groups"], Json),
-    (&["actor", "person", "id"], Symbol),
-    (&["actor", "person", "login"], Symbol),
-    (&["actor", "person", "name"], Symbol),
-    (&["actor", "service"], Symbol),
-    (&["actor", "tags"], Json),
-    (&["id"], EventId),
-    (&["identity", "as_of"], Time),
-    (&["identity", "claimed", "login"], Symbol),
-    (&["identity", "claimed", "node"], Symbol),
-    (&["identity", "claimed", "node_id"], Symbol),
-    (&["identity", "claimed", "tags"], Json),
-    (&["identity", "provider"], Symbol),
-    (&["identity", "reason"], Symbol),
-    (&["identity", "status"], Symbol),
-    (&["kind"], Symbol),
-    (&["outcome"], Symbol),
-    (&["received"], Time),
-    (&["session"], Text),
-    (&["target", "account"], Symbol),
-    (&["target", "address"], Address),
-    (&["target", "container"], Symbol),
-    (&["target", "device", "addresses"], Json),
-    (&["target", "device", "id"], Symbol),
-    (&["target", "device", "name"], Symbol),
-    (&["target", "device", "os"], Symbol),
-    (&["target", "device", "tags"], Json),
-    (&["target", "id"], Text),
-    (&["target", "name"], Symbol),
-    (&["target", "namespace"], Symbol),
-    (&["target", "person", "groups"], Json),
-    (&["target", "person", "id"], Symbol),
-    (&["target", "person", "login"], Symbol),
-    (&["target", "person", "name"], Symbol),
-    (&["target", "type"], Symbol),
-    (&["time"], Time),
+    (&["actor", "device", "addresses"], Json, ACTOR_DEVICE),
+    (&["actor", "device", "id"], Symbol, ACTOR_DEVICE),
+    (&["actor", "device", "name"], Symbol, ACTOR_DEVICE.and_anybody()),
+    (&["actor", "device", "os"], Symbol, ACTOR_DEVICE),
+    (&["actor", "device", "tags"], Json, NOBODY),
+    (&["actor", "person", "groups"], Json, ACTOR),
+    (&["actor", "person", "id"], Symbol, ACTOR),
+    (&["actor", "person", "login"], Symbol, ACTOR),
+    (&["actor", "person", "name"], Symbol, ACTOR),
+    (&["actor", "service"], Symbol, ANYBODY),
+    (&["actor", "tags"], Json, NOBODY),
+    (&["id"], EventId, NOBODY),
+    (&["identity", "as_of"], Time, NOBODY),
+    (&["identity", "claimed", "login"], Symbol, ACTOR.and_anybody()),
+    (&["identity", "claimed", "node"], Symbol, ACTOR.and_anybody()),
+    (&["identity", "claimed", "node_id"], Symbol, ACTOR.and_anybody()),
+    (&["identity", "claimed", "tags"], Json, NOBODY),
+    (&["identity", "likely", "person", "groups"], Json, LIKELY),
+    (&["identity", "likely", "person", "id"], Symbol, LIKELY),
+    (&["identity", "likely", "person", "login"], Symbol, LIKELY),
+    (&["identity", "likely", "person", "name"], Symbol, LIKELY),
+    (&["identity", "likely", "reason"], Symbol, ANYBODY),
+    (&["identity", "provider"], Symbol, NOBODY),
+    (&["identity", "reason"], Symbol, ANYBODY),
+    (&["identity", "status"], Symbol, NOBODY),
+    (&["kind"], Symbol, NOBODY),
+    (&["leaf_version"], Int, NOBODY),
+    (&["outcome"], Symbol, NOBODY),
+    (&["received"], Time, NOBODY),
+    (&["repaired"], Json, NOBODY),
+    (&["repeat_of"], EventId, NOBODY),
+    (&["session"], Text, NOBODY),
+    (&["target", "account"], Symbol, ANYBODY),
+    (&["target", "address"], Address, HOLDER),
+    (&["target", "cluster"], Symbol, NOBODY),
+    (&["target", "container"], Symbol, ANYBODY),
+    (&["target", "device", "addresses"], Json, TARGET_DEVICE),
+    (&["target", "device", "id"], Symbol, TARGET_DEVICE),
+    (&["target", "device", "name"], Symbol, TARGET_DEVICE.and_anybody()),
+    (&["target", "device", "os"], Symbol, TARGET_DEVICE),
+    (&["target", "device", "tags"], Json, NOBODY),
+    (&["target", "id"], Text, TARGET_TYPE.and_anybody()),
+    (&["target", "name"], Symbol, TARGET_TYPE.and_anybody()),
+    (&["target", "namespace"], Symbol, ANYBODY),
+    (&["target", "person", "groups"], Json, TARGET),
+    (&["target", "person", "id"], Symbol, TARGET),
+    (&["target", "person", "login"], Symbol, TARGET),
+    (&["target", "person", "name"], Symbol, TARGET),
+    (&["target", "type"], Symbol, NOBODY),
+    (&["time"], Time, NOBODY),
+    (&["time_unread"], Text, ANYBODY),
 ];
 
 const fn details(family: Family) -> &'static [Entry] {
     match family {
         Family::Session => SESSION,
-        Family::Recording => &[(&["detail", "bytes"], Int), (&["detail", "sha256"], Sha256)],
+        Family::Recording => {
+            &[(&["detail", "bytes"], Int, NOBODY), (&["detail", "sha256"], Sha256, SESSION_KEYS)]
+        }
         Family::Login => LOGIN,
+        Family::Process => PROCESS,
+        Family::Transfer => TRANSFER,
+        Family::Coverage => COVERAGE,
         Family::Kube => KUBE,
         Family::Flow => FLOW,
         Family::Config => CONFIG,
         Family::Log => LOG,
         Family::Finding => FINDING,
+        Family::Delivery => DELIVERY,
         Family::Meshtrail => OWN,
-        Family::Other => &[(&["detail"], Json)],
+        Family::Other => &[(&["detail"], Json, ANYBODY)],
     }
 }
 
 const SESSION: &[Entry] = &[
-    (&["detail", "anomalies"], Json),
-    (&["detail", "bytes"], Int),
-    (&["detail", "command"], Text),
-    (&["detail", "connection"], Text),
-    (&["detail", "ended"], Time),
-    (&["detail", "height"], Int),
-    (&["detail", "imported_from"], Text),
-    (&["detail", "index_sha256"], Sha256),
-    (&["detail", "marks"], Int),
-    (&["detail", "not_seen"], Json),
-    (&["detail", "peer"], Address),
-    (&["detail", "protocol"], Symbol),
-    (&["detail", "reason"], Symbol),
-    (&["detail", "recorded_by"], Symbol),
-    (&["detail", "requested_user"], Symbol),
-    (&["detail", "sha256"], Sha256),
-    (&["detail", "started"], Time),
-    (&["detail", "started_event"], EventId),
-    (&["detail", "terminal"], Symbol),
-    (&["detail", "width"], Int),
+    (&["detail", "anomalies"], Json, ANYBODY),
+    (&["detail", "argv"], Json, ANYBODY),
+    (&["detail", "boot"], Symbol, NOBODY),
+    (&["detail", "bytes"], Int, NOBODY),
+    (&["detail", "command"], Text, ANYBODY),
+    (&["detail", "connection"], Text, NOBODY),
+    (&["detail", "ended"], Time, NOBODY),
+    (&["detail", "exit_signal"], Symbol, NOBODY),
+    (&["detail", "exit_status"], Int, NOBODY),
+    (&["detail", "height"], Int, NOBODY),
+    (&["detail", "image"], Symbol, ANYBODY),
+    (&["detail", "imported_from"], Text, ANYBODY),
+    (&["detail", "index_sha256"], Sha256, SESSION_KEYS),
+    (&["detail", "marks"], Int, NOBODY),
+    (&["detail", "not_seen"], Json, NOBODY),
+    (&["detail", "peer"], Address, HOLDER),
+    (&["detail", "protocol"], Symbol, NOBODY),
+    (&["detail", "reason"], Symbol, ANYBODY),
+    (&["detail", "recorded_by"], Symbol, HOLDER.and_anybody()),
+    (&["detail", "requested_user"], Symbol, ANYBODY),
+    (&["detail", "rule"], Symbol, NOBODY),
+    (&["detail", "ses"], Int, NOBODY),
+    (&["detail", "sha256"], Sha256, SESSION_KEYS),
+    (&["detail", "started"], Time, NOBODY),
+    (&["detail", "started_event"], EventId, NOBODY),
+    (&["detail", "terminal"], Symbol, NOBODY),
+    (&["detail", "width"], Int, NOBODY),
 ];
 
 const LOGIN: &[Entry] = &[
-    (&["detail", "method"], Symbol),
-    (&["detail", "peer"], Address),
-    (&["detail", "pid"], Int),
-    (&["detail", "reason"], Symbol),
-    (&["detail", "service"], Symbol),
-    (&["detail", "terminal"], Symbol),
+    (&["detail", "attested_by"], Symbol, NOBODY),
+    (&["detail", "boot"], Symbol, NOBODY),
+    (&["detail", "check_confirmed"], Time, NOBODY),
+    (&["detail", "command"], Text, ANYBODY),
+    (&["detail", "cwd"], Text, ANYBODY),
+    (&["detail", "from_account"], Symbol, ANYBODY),
+    (&["detail", "gid"], Int, NOBODY),
+    (&["detail", "key_fingerprint"], Symbol, ANYBODY),
+    (&["detail", "method"], Symbol, NOBODY),
+    (&["detail", "peer"], Address, HOLDER),
+    (&["detail", "pid"], Int, NOBODY),
+    (&["detail", "reason"], Symbol, ANYBODY),
+    (&["detail", "rule"], Symbol, ANYBODY),
+    (&["detail", "ses"], Int, NOBODY),
+    (&["detail", "service"], Symbol, NOBODY),
+    (&["detail", "terminal"], Symbol, NOBODY),
+    (&["detail", "uid"], Int, NOBODY),
+    (&["detail", "would_deny"], Symbol, ANYBODY),
+];
+
+const PROCESS: &[Entry] = &[
+    (&["detail", "argv"], Json, ANYBODY),
+    (&["detail", "argv_bytes"], Int, NOBODY),
+    (&["detail", "boot"], Symbol, NOBODY),
+    (&["detail", "command"], Text, ANYBODY),
+    (&["detail", "count"], Int, NOBODY),
+    (&["detail", "cwd"], Text, ANYBODY),
+    (&["detail", "ended"], Time, NOBODY),
+    (&["detail", "executable"], Symbol, ANYBODY),
+    (&["detail", "exit_signal"], Symbol, NOBODY),
+    (&["detail", "exit_status"], Int, NOBODY),
+    (&["detail", "gid"], Int, NOBODY),
+    (&["detail", "parent_pid"], Int, NOBODY),
+    (&["detail", "pid"], Int, NOBODY),
+    (&["detail", "ses"], Int, NOBODY),
+    (&["detail", "started"], Time, NOBODY),
+    (&["detail", "started_event"], EventId, NOBODY),
+    (&["detail", "terminal"], Symbol, NOBODY),
+    (&["detail", "uid"], Int, NOBODY),
+    (&["detail", "unit"], Symbol, ANYBODY),
+];
+
+const TRANSFER: &[Entry] = &[
+    (&["detail", "bind"], Address, HOLDER),
+    (&["detail", "boot"], Symbol, NOBODY),
+    (&["detail", "bytes"], Int, NOBODY),
+    (&["detail", "came_as"], Text, ANYBODY),
+    (&["detail", "destination"], Text, ANYBODY),
+    (&["detail", "direction"], Symbol, NOBODY),
+    (&["detail", "ended"], Time, NOBODY),
+    (&["detail", "path"], Text, ANYBODY),
+    (&["detail", "protocol"], Symbol, NOBODY),
+    (&["detail", "reason"], Symbol, ANYBODY),
+    (&["detail", "rule"], Symbol, ANYBODY),
+    (&["detail", "rx_bytes"], Int, NOBODY),
+    (&["detail", "ses"], Int, NOBODY),
+    (&["detail", "sha256"], Sha256, ANYBODY),
+    (&["detail", "size"], Int, NOBODY),
+    (&["detail", "start_offset"], Int, NOBODY),
+    (&["detail", "started"], Time, NOBODY),
+];
+
+const COVERAGE: &[Entry] = &[
+    (&["detail", "boot"], Symbol, NOBODY),
+    (&["detail", "count"], Int, NOBODY),
+    (&["detail", "reason"], Symbol, ANYBODY),
+    (&["detail", "since"], Time, NOBODY),
+    (&["detail", "source"], Symbol, ANYBODY),
+    (&["detail", "until"], Time, NOBODY),
+    (&["detail", "what"], Symbol, NOBODY),
 ];
 
 const KUBE: &[Entry] = &[
-    (&["detail", "api_group"], Symbol),
-    (&["detail", "api_version"], Symbol),
-    (&["detail", "body"], Text),
-    (&["detail", "body_bytes"], Int),
-    (&["detail", "body_sha256"], Sha256),
-    (&["detail", "latency"], Int),
-    (&["detail", "method"], Symbol),
-    (&["detail", "path"], Text),
-    (&["detail", "query"], Json),
-    (&["detail", "resource"], Symbol),
-    (&["detail", "status"], Int),
-    (&["detail", "subresource"], Symbol),
-    (&["detail", "user_agent"], Symbol),
-    (&["detail", "verb"], Symbol),
+    (&["detail", "api_group"], Symbol, NOBODY),
+    (&["detail", "api_version"], Symbol, NOBODY),
+    (&["detail", "argv"], Json, ANYBODY),
+    (&["detail", "audit_id"], Text, NOBODY),
+    (&["detail", "body"], Text, ANYBODY),
+    (&["detail", "body_bytes"], Int, NOBODY),
+    (&["detail", "body_fingerprint"], Text, ANYBODY),
+    (&["detail", "body_sha256"], Sha256, ANYBODY),
+    (&["detail", "command"], Text, ANYBODY),
+    (&["detail", "diff"], Text, ANYBODY),
+    (&["detail", "diff_base"], Symbol, NOBODY),
+    (&["detail", "dry_run"], Symbol, NOBODY),
+    (&["detail", "durable"], Symbol, NOBODY),
+    (&["detail", "fingerprints"], Json, ANYBODY),
+    (&["detail", "image"], Symbol, ANYBODY),
+    (&["detail", "latency"], Int, NOBODY),
+    (&["detail", "message"], Text, ANYBODY),
+    (&["detail", "method"], Symbol, NOBODY),
+    (&["detail", "object_uid"], Text, NOBODY),
+    (&["detail", "objects"], Json, ANYBODY),
+    (&["detail", "path"], Text, ANYBODY),
+    (&["detail", "query"], Json, ANYBODY),
+    (&["detail", "resource"], Symbol, NOBODY),
+    (&["detail", "resource_version"], Text, NOBODY),
+    (&["detail", "status"], Int, NOBODY),
+    (&["detail", "subresource"], Symbol, NOBODY),
+    (&["detail", "user_agent"], Symbol, ANYBODY),
+    (&["detail", "verb"], Symbol, NOBODY),
 ];
 
 const FLOW: &[Entry] = &[
-    (&["detail", "dst"], Address),
-    (&["detail", "dst_node"], Symbol),
-    (&["detail", "end"], Time),
-    (&["detail", "layer"], Symbol),
-    (&["detail", "logged"], Time),
-    (&["detail", "proc_id"], Int),
-    (&["detail", "proc_seq"], Int),
-    (&["detail", "proto"], Int),
-    (&["detail", "record"], Json),
-    (&["detail", "reporter"], Symbol),
-    (&["detail", "rx_bytes"], Int),
-    (&["detail", "rx_packets"], Int),
-    (&["detail", "src"], Address),
-    (&["detail", "src_node"], Symbol),
-    (&["detail", "start"], Time),
-    (&["detail", "tx_bytes"], Int),
-    (&["detail", "tx_packets"], Int),
+    (&["detail", "boot"], Symbol, NOBODY),
+    (&["detail", "connections"], Int, NOBODY),
+    (&["detail", "dst"], Address, HOLDER),
+    (&["detail", "dst_node"], Symbol, HOLDER),
+    (&["detail", "dst_ports"], Symbol, NOBODY),
+    (&["detail", "end"], Time, NOBODY),
+    (&["detail", "end_reason"], Symbol, NOBODY),
+    (&["detail", "first_seq"], Int, NOBODY),
+    (&["detail", "last_seq"], Int, NOBODY),
+    (&["detail", "layer"], Symbol, NOBODY),
+    (&["detail", "local_user"], Symbol, ANYBODY),
+    (&["detail", "logged"], Time, NOBODY),
+    (&["detail", "opener"], Symbol, NOBODY),
+    (&["detail", "pid"], Int, NOBODY),
+    (&["detail", "proc_id"], Int, NOBODY),
+    (&["detail", "proc_seq"], Int, NOBODY),
+    (&["detail", "process"], Symbol, ANYBODY),
+    (&["detail", "proto"], Int, NOBODY),
+    (&["detail", "record"], Json, ANYBODY),
+    (&["detail", "reporter"], Symbol, HOLDER),
+    (&["detail", "rx_bytes"], Int, NOBODY),
+    (&["detail", "rx_packets"], Int, NOBODY),
+    (&["detail", "rx_payload_bytes"], Int, NOBODY),
+    (&["detail", "rx_segments"], Int, NOBODY),
+    (&["detail", "ses"], Int, NOBODY),
+    (&["detail", "src"], Address, HOLDER),
+    (&["detail", "src_node"], Symbol, HOLDER),
+    (&["detail", "start"], Time, NOBODY),
+    (&["detail", "tx_bytes"], Int, NOBODY),
+    (&["detail", "tx_packets"], Int, NOBODY),
+    (&["detail", "tx_payload_bytes"], Int, NOBODY),
+    (&["detail", "tx_segments"], Int, NOBODY),
+    (&["detail", "unattributed"], Symbol, ANYBODY),
+    (&["detail", "unit"], Symbol, ANYBODY),
 ];
 
 const CONFIG: &[Entry] = &[
-    (&["detail", "action"], Symbol),
-    (&["detail", "diff"], Text),
-    (&["detail", "digest"], Sha256),
-    (&["detail", "error"], Symbol),
-    (&["detail", "lines"], Json),
-    (&["detail", "new"], Json),
-    (&["detail", "not_before"], Time),
-    (&["detail", "old"], Json),
-    (&["detail", "operation"], Text),
-    (&["detail", "origin"], Symbol),
-    (&["detail", "part"], Int),
-    (&["detail", "parts"], Int),
-    (&["detail", "property"], Symbol),
-    (&["detail", "record"], Json),
-    (&["detail", "refers_to"], EventId),
-    (&["detail", "summary"], Text),
-    (&["detail", "via"], Symbol),
+    (&["detail", "action"], Symbol, NOBODY),
+    (&["detail", "diff"], Text, ANYBODY),
+    (&["detail", "digest"], Sha256, ANYBODY),
+    (&["detail", "error"], Symbol, ANYBODY),
+    (&["detail", "lines"], Json, ANYBODY),
+    (&["detail", "new"], Json, TARGET_TYPE.and_anybody()),
+    (&["detail", "not_before"], Time, NOBODY),
+    (&["detail", "old"], Json, TARGET_TYPE.and_anybody()),
+    (&["detail", "operation"], Text, NOBODY),
+    (&["detail", "origin"], Symbol, NOBODY),
+    (&["detail", "part"], Int, NOBODY),
+    (&["detail", "parts"], Int, NOBODY),
+    (&["detail", "property"], Symbol, NOBODY),
+    (&["detail", "record"], Json, ANYBODY),
+    (&["detail", "refers_to"], EventId, NOBODY),
+    (&["detail", "summary"], Text, ANYBODY),
+    (&["detail", "via"], Symbol, NOBODY),
 ];
 
 const LOG: &[Entry] = &[
-    (&["detail", "collection"], Symbol),
-    (&["detail", "fields"], Json),
-    (&["detail", "proc_id"], Int),
-    (&["detail", "proc_seq"], Int),
-    (&["detail", "text"], Text),
-    (&["detail", "verbosity"], Int),
+    (&["detail", "collection"], Symbol, NOBODY),
+    (&["detail", "fields"], Json, ANYBODY),
+    (&["detail", "proc_id"], Int, NOBODY),
+    (&["detail", "proc_seq"], Int, NOBODY),
+    (&["detail", "text"], Text, ANYBODY),
+    (&["detail", "verbosity"], Int, NOBODY),
 ];
 
+/// With the columns of alerts and deliveries, which were of this family before they had one of their own.
 const FINDING: &[Entry] = &[
-    (&["detail", "attempts"], Int),
-    (&["detail", "count"], Int),
-    (&["detail", "destination"], Symbol),
-    (&["detail", "error"], Symbol),
-    (&["detail", "events"], Json),
-    (&["detail", "finding"], EventId),
-    (&["detail", "first"], Int),
-    (&["detail", "last"], Int),
-    (&["detail", "rule"], Symbol),
-    (&["detail", "severity"], Symbol),
-    (&["detail", "status"], Symbol),
-    (&["detail", "summary"], Text),
-    (&["detail", "title"], Symbol),
+    (&["detail", "attempts"], Int, NOBODY),
+    (&["detail", "count"], Int, NOBODY),
+    (&["detail", "destination"], Symbol, NOBODY),
+    (&["detail", "error"], Symbol, ANYBODY),
+    (&["detail", "events"], Json, NOBODY),
+    (&["detail", "finding"], EventId, NOBODY),
+    (&["detail", "first"], Int, NOBODY),
+    (&["detail", "first_time"], Time, NOBODY),
+    (&["detail", "key"], Text, ANYBODY),
+    (&["detail", "last"], Int, NOBODY),
+    (&["detail", "last_time"], Time, NOBODY),
+    (&["detail", "reason"], Text, ANYBODY),
+    (&["detail", "rule"], Symbol, NOBODY),
+    (&["detail", "severity"], Symbol, NOBODY),
+    (&["detail", "status"], Symbol, NOBODY),
+    (&["detail", "subject", "id"], Symbol, SUBJECT_TYPE.and_anybody()),
+    (&["detail", "subject", "type"], Symbol, NOBODY),
+    (&["detail", "summary"], Text, ANYBODY),
+    (&["detail", "title"], Symbol, NOBODY),
+];
+
+const DELIVERY: &[Entry] = &[
+    (&["detail", "attempts"], Int, NOBODY),
+    (&["detail", "count"], Int, NOBODY),
+    (&["detail", "destination"], Symbol, NOBODY),
+    (&["detail", "error"], Symbol, ANYBODY),
+    (&["detail", "finding"], EventId, NOBODY),
+    (&["detail", "first"], Int, NOBODY),
+    (&["detail", "last"], Int, NOBODY),
+    (&["detail", "rule"], Symbol, NOBODY),
+    (&["detail", "severity"], Symbol, NOBODY),
+    (&["detail", "summary"], Text, ANYBODY),
+    (&["detail", "title"], Symbol, NOBODY),
 ];
 
 const OWN: &[Entry] = &[
-    (&["detail", "address"], Address),
-    (&["detail", "count"], Int),
-    (&["detail", "first"], Int),
-    (&["detail", "last"], Int),
-    (&["detail", "message"], Text),
-    (&["detail", "method"], Symbol),
-    (&["detail", "reason"], Text),
-    (&["detail", "role"], Symbol),
-    (&["detail", "source"], Symbol),
-    (&["detail", "what"], Symbol),
+    (&["detail", "address"], Address, HOLDER),
+    (&["detail", "count"], Int, NOBODY),
+    (&["detail", "counts"], Json, NOBODY),
+    (&["detail", "day"], Symbol, NOBODY),
+    (&["detail", "definition"], Json, ANYBODY),
+    (&["detail", "expires"], Time, NOBODY),
+    (&["detail", "first"], Int, NOBODY),
+    (&["detail", "last"], Int, NOBODY),
+    (&["detail", "message"], Text, ANYBODY),
+    (&["detail", "method"], Symbol, NOBODY),
+    (&["detail", "owner"], Symbol, ANYBODY),
+    (&["detail", "reason"], Text, ANYBODY),
+    (&["detail", "replaces"], EventId, NOBODY),
+    (&["detail", "role"], Symbol, NOBODY),
+    (&["detail", "scope"], Text, ANYBODY),
+    (&["detail", "sha256"], Sha256, NOBODY),
+    (&["detail", "source"], Symbol, NOBODY),
+    (&["detail", "what"], Symbol, NOBODY),
 ];
 
 static LAYOUTS: LazyLock<[Layout; Family::ALL.len()]> = LazyLock::new(|| Family::ALL.map(Layout::build));
@@ -263,13 +467,18 @@ impl Family {
 impl Layout {
     fn build(family: Family) -> Self {
         let mut entries: Vec<Entry> = COMMON.iter().chain(details(family)).copied().collect();
-        entries.sort_unstable_by_key(|&(path, _)| path);
+        entries.sort_unstable_by_key(|&(path, ..)| path);
         let columns = entries
             .iter()
-            .map(|&(path, column_type)| Column { name: column_name(path), path, column_type })
+            .map(|&(path, column_type, personal)| Column {
+                name: column_name(path),
+                path,
+                column_type,
+                personal,
+            })
             .collect();
         let mut members = Vec::new();
-        for (number, (path, _)) in entries.iter().enumerate() {
+        for (number, (path, ..)) in entries.iter().enumerate() {
             insert_member(&mut members, path, number);
         }
         Self { family, columns, members }
@@ -287,12 +496,14 @@ fn column_name(path: &[&str]) -> String {
         ["detail"] => "detail".to_owned(),
         ["detail", rest @ ..] => {
             let name = rest.join("_");
-            if COMMON.iter().any(|(common, _)| common.join("_") == name) {
+            if COMMON.iter().any(|(common, ..)| common.join("_") == name) {
                 format!("detail_{name}")
             } else {
                 name
             }
         }
+        ["identity", "likely", "person", rest @ ..] => format!("likely_{}", rest.join("_")),
+        ["identity", "likely", rest @ ..] => format!("likely_{}", rest.join("_")),
         ["actor", "person", rest @ ..] => format!("actor_{}", rest.join("_")),
         ["target", "person", rest @ ..] => format!("target_person_{}", rest.join("_")),
         path => path.join("_"),

@@ -19,6 +19,7 @@
 //! - [`Position`]: the place of an event in a trail, with the trail's name.
 //! - [`Kind`] and [`Family`]: the event kinds, and which of them share a table.
 //! - [`Detail`]: the members of one family.
+//! - [`rule`]: the rules that raise findings, with what each does not prove.
 //! - [`Layout`]: a family's members as typed columns, for columnar storage.
 //! - [`DeviceState`], [`UserState`]: the whole state of a device or a person, as events about them carry it.
 //! - [`Timestamp`]: an instant in UTC, to the nanosecond.
@@ -29,12 +30,14 @@
 mod canonical;
 mod detail;
 mod event;
+mod finding;
 mod id;
 mod kind;
 mod layout;
 mod open_enum;
 mod party;
 mod position;
+pub mod rule;
 mod schema;
 mod state;
 pub mod text;
@@ -42,13 +45,15 @@ mod time;
 
 pub use canonical::{Json, MAX_EXACT_INTEGER, canonical_json};
 pub use detail::{
-    Change, Delivery, Detail, Finding, Flow, KubeRequest, LogLine, Login, Mark, Own, SessionFacts,
+    Change, Coverage, Delivery, Detail, Finding, Flow, KubeRequest, LogLine, Login, Mark, Own, Process,
+    SessionFacts, Transfer,
 };
-pub use event::{Draft, Event, EventError, MAX_LEAF};
+pub use event::{Draft, Event, EventError, LEAF_VERSION, MAX_LEAF};
+pub use finding::{FindingStatus, Severity, Subject};
 pub use id::{EventId, IdError, SessionId, SourceName};
 pub use kind::{Family, Kind};
-pub use layout::{Column, ColumnType, Layout, Member};
-pub use party::{Actor, Claim, Device, Identity, IdentityStatus, Outcome, Person, Target};
+pub use layout::{Column, ColumnType, Layout, Member, PersonalData, Whose};
+pub use party::{Actor, Claim, Device, Identity, IdentityStatus, Likely, Outcome, Person, Target};
 pub use position::{Position, PositionError, RelativePosition, TrailName, UnknownTrail};
 pub use schema::json_schema;
 pub use state::{DeviceState, UserState};

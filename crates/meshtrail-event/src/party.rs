@@ -102,6 +102,9 @@ pub struct Target {
     /// `address:port` or an address, where no device is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Kubernetes cluster, by the name that its proxy has for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Kubernetes container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
@@ -183,6 +186,9 @@ pub struct Identity {
     /// What the sender claimed, kept where it is not what the provider says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed: Option<Claim>,
+    /// Who it may have been, where nobody is known: a guess to show, which filters by field, rules and counts leave out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likely: Option<Likely>,
     /// Who answered: `localapi`, `directory`, `header`, `token`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
@@ -199,6 +205,15 @@ impl Identity {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A guess of who acted, beside an actor who is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Likely {
+    /// The person.
+    pub person: Person,
+    /// What speaks for it, in words.
+    pub reason: String,
 }
 
 /// Who a sender says acted.

@@ -78,10 +78,10 @@ impl Resolution {
         };
         Identity {
             as_of: Some(self.as_of),
-            claimed: None,
             provider: self.provider.map(|provider| provider.as_str().to_owned()),
             reason,
             status,
+            ..Identity::default()
         }
     }
 

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_word_completes_to_fields_and_a_value_to_the_fields_words() {
-        assert_eq!(offered("actor:x se"), (vec!["session:".to_owned()], Span { start: 8, end: 10 }));
+        assert_eq!(offered("actor:x ses"), (vec!["session:".to_owned()], Span { start: 8, end: 11 }));
         assert_eq!(offered("outcome:success,d"), (vec!["denied".to_owned()], Span { start: 16, end: 17 }));
         let (kinds, _) = offered("-kind:kube.");
         assert_eq!(kinds[0], "kube.request");

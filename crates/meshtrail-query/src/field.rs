@@ -1,6 +1,6 @@
 //! The fields of the filter language: their names, the members they look at, and their values.
 
-use meshtrail_event::{IdentityStatus, Kind, Outcome};
+use meshtrail_event::{Family, FindingStatus, IdentityStatus, Kind, Outcome, Severity};
 use serde::Serialize;
 
 /// A field of a term.
@@ -31,8 +31,30 @@ pub enum Field {
     Id,
     /// An address of the actor or the target.
     Address,
-    /// The command of a session.
+    /// A Kubernetes namespace.
+    Namespace,
+    /// A Kubernetes cluster.
+    Cluster,
+    /// A command: of a session, a login, a process, a Kubernetes exec.
     Command,
+    /// One argument of a command.
+    Argv,
+    /// The file of a process's program.
+    Executable,
+    /// The path of a file that was transferred.
+    File,
+    /// The path and query of a Kubernetes request.
+    Url,
+    /// The rule of a finding, or the one that decided.
+    Rule,
+    /// The severity of a finding.
+    Severity,
+    /// The status of a finding.
+    Status,
+    /// What a finding is about.
+    Subject,
+    /// How the actor was known.
+    By,
     /// The status of the actor's identity.
     Identity,
     /// Any text in the event.
@@ -45,7 +67,7 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of display.
-    pub const ALL: [Field; 17] = [
+    pub const ALL: [Field; 28] = [
         Field::Actor,
         Field::Person,
         Field::Group,
@@ -58,7 +80,18 @@ impl Field {
         Field::Source,
         Field::Id,
         Field::Address,
+        Field::Namespace,
+        Field::Cluster,
         Field::Command,
+        Field::Argv,
+        Field::Executable,
+        Field::File,
+        Field::Url,
+        Field::Rule,
+        Field::Severity,
+        Field::Status,
+        Field::Subject,
+        Field::By,
         Field::Identity,
         Field::Text,
         Field::Since,
@@ -80,7 +113,18 @@ impl Field {
             Field::Source => "source",
             Field::Id => "id",
             Field::Address => "address",
+            Field::Namespace => "namespace",
+            Field::Cluster => "cluster",
             Field::Command => "command",
+            Field::Argv => "argv",
+            Field::Executable => "executable",
+            Field::File => "file",
+            Field::Url => "url",
+            Field::Rule => "rule",
+            Field::Severity => "severity",
+            Field::Status => "status",
+            Field::Subject => "subject",
+            Field::By => "by",
             Field::Identity => "identity",
             Field::Text => "text",
             Field::Since => "since",
@@ -104,6 +148,17 @@ impl Field {
             Field::Id => "the event's id",
             Field::Address => "an address that took part, or a network such as 100.64.0.0/10",
             Field::Command => "the command; a part of it is enough",
+            Field::Namespace => "the Kubernetes namespace",
+            Field::Cluster => "the Kubernetes cluster",
+            Field::Argv => "one argument of a command, whole",
+            Field::Executable => "the program of a process: its path or the last part of it",
+            Field::File => "a transferred file: its path or the last part of it",
+            Field::Url => "path and query of a Kubernetes request; a part of it is enough",
+            Field::Rule => "the rule of a finding, or the policy rule that decided",
+            Field::Severity => "how urgent a finding is",
+            Field::Status => "whether somebody works on a finding",
+            Field::Subject => "what a finding is about: its id, such as a device's, or its type",
+            Field::By => "how the actor was known: token, localapi, directory",
             Field::Identity => "how far the actor is known",
             Field::Text => "any text in the event; a part of it is enough",
             Field::Since => "not before: 24h, 7d, 2026-11-20, 2026-11-20T14:02:11Z, today",
@@ -121,9 +176,23 @@ impl Field {
         match self {
             Field::Kind => Some(Kind::KNOWN.iter().map(Kind::as_str).collect()),
             Field::Outcome => Some(Outcome::KNOWN.iter().map(Outcome::as_str).collect()),
+            Field::Severity => Some(Severity::KNOWN.iter().map(Severity::as_str).collect()),
+            Field::Status => Some(FindingStatus::KNOWN.iter().map(FindingStatus::as_str).collect()),
             Field::Identity => Some(IdentityStatus::KNOWN.iter().map(IdentityStatus::as_str).collect()),
             _ => None,
         }
+    }
+
+    /// The families of the kinds that have this field; none if any can.
+    pub(crate) fn families(self) -> Option<&'static [Family]> {
+        Some(match self {
+            Field::Executable => &[Family::Process],
+            Field::File => &[Family::Transfer],
+            Field::Url => &[Family::Kube],
+            Field::Severity => &[Family::Finding, Family::Delivery],
+            Field::Status | Field::Subject => &[Family::Finding],
+            _ => return None,
+        })
     }
 
     /// The prefix of this field's values in events, which a filter may omit.
@@ -150,9 +219,16 @@ pub(crate) const FOREIGN_NAMES: &[(&str, &str)] = &[
     ("type", "kind"),
     ("event", "kind"),
     ("action", "kind"),
-    ("status", "outcome"),
     ("result", "outcome"),
     ("cmd", "command"),
+    ("args", "argv"),
+    ("exe", "executable"),
+    ("program", "executable"),
+    ("path", "file"),
+    ("ns", "namespace"),
+    ("priority", "severity"),
+    ("state", "status"),
+    ("provider", "by"),
     ("after", "since"),
     ("from", "since"),
     ("before", "until"),

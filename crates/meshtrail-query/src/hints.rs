@@ -74,7 +74,13 @@ impl CommonBounds {
             Expr::Since(moment) => CommonBounds { since: Some(moment.start(now)), ..CommonBounds::none() },
             Expr::Until(moment) => CommonBounds { until: Some(moment.end(now)), ..CommonBounds::none() },
             Expr::Term(field, values) => {
-                let families = if *field == Field::Kind { families(values) } else { Family::ALL.to_vec() };
+                let families = match field {
+                    Field::Kind => families(values),
+                    // A version that did not know a kind yet stored it under this family.
+                    _ => field
+                        .families()
+                        .map_or(Family::ALL.to_vec(), |known| [known, &[Family::Other]].concat()),
+                };
                 CommonBounds {
                     families,
                     required: Requirement::of_term(*field, values).into_iter().collect(),
@@ -97,17 +103,12 @@ pub(crate) fn scan_hints(expr: &Expr, now: Timestamp) -> ScanHints {
 
 fn families(values: &[Pattern]) -> Vec<Family> {
     let fits = |kind: &str| values.iter().any(|pattern| kind_fits(pattern, kind));
+    let kinds = Kind::KNOWN.iter().filter(|kind| fits(kind.as_str()));
     let mut found: Vec<Family> =
-        Kind::KNOWN.iter().filter(|kind| fits(kind.as_str())).map(Kind::family).collect();
-    // A pattern or a prefix may also match kinds of a newer version, which are in this family.
-    if !values.iter().all(is_a_kind) {
-        found.push(Family::Other);
-    }
+        kinds.flat_map(|kind| std::iter::once(kind.family()).chain(kind.former_family())).collect();
+    // Kinds of a newer version are in this family, and those that were stored by a version that did not know them yet.
+    found.push(Family::Other);
     found
-}
-
-fn is_a_kind(pattern: &Pattern) -> bool {
-    !pattern.is_wild() && Kind::KNOWN.iter().any(|kind| kind.as_str().eq_ignore_ascii_case(pattern.text()))
 }
 
 #[cfg(test)]
@@ -121,11 +122,18 @@ mod tests {
 
     #[test]
     fn kinds_narrow_the_families_and_a_beginning_leaves_room_for_newer_kinds() {
-        assert_eq!(hints("kind:ssh.session.ended").families, [Family::Session]);
-        assert_eq!(hints("kind:ssh.*").families, [Family::Session, Family::Login, Family::Other]);
-        assert_eq!(hints("kind:flow.opened OR kind:log.line").families, [Family::Flow, Family::Log]);
+        assert_eq!(hints("kind:ssh.session.ended").families, [Family::Session, Family::Other]);
+        assert_eq!(
+            hints("kind:ssh.login OR kind:log.line").families,
+            [Family::Login, Family::Log, Family::Other]
+        );
+        let with_transfers = [Family::Session, Family::Login, Family::Transfer, Family::Other];
+        assert_eq!(hints("kind:ssh.*").families, with_transfers);
+        // An older version had another family for these.
+        assert_eq!(hints("kind:alert.sent").families, [Family::Finding, Family::Delivery, Family::Other]);
+        assert_eq!(hints("file:*.csv").families, [Family::Transfer, Family::Other]);
         assert_eq!(hints("-kind:ssh.*").families.len(), Family::ALL.len());
-        assert!(hints("kind:flow.opened kind:log.line").families.is_empty());
+        assert_eq!(hints("kind:flow.opened kind:log.line").families, [Family::Other]);
     }
 
     #[test]

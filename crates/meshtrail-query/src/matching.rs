@@ -1,6 +1,6 @@
 //! Matching leaves against filters.
 
-use meshtrail_event::Timestamp;
+use meshtrail_event::{Family, Kind, Timestamp};
 
 use crate::expr::Expr;
 use crate::field::Field;
@@ -80,7 +80,29 @@ impl<'a> Subject<'a> {
             Field::Session => one(leaf.session.get(), fits),
             Field::Id => one(leaf.id.get(), fits),
             Field::Source => one(leaf.id.get(), &mut |id| source_of(id).is_some_and(&mut *fits)),
+            Field::Namespace => one(leaf.target.namespace.get(), fits),
+            Field::Cluster => one(leaf.target.cluster.get(), fits),
+            Field::By => one(leaf.identity.provider.get(), fits),
             Field::Identity => fits(leaf.identity.status.get().unwrap_or(UNRESOLVED)),
+            Field::Argv => self.detail().argv.iter().any(fits),
+            Field::Executable => one(self.detail().executable.get(), &mut |path| path_fits(path, fits)),
+            Field::File => {
+                self.is_of(Family::Transfer)
+                    && one(self.detail().path.get(), &mut |path| path_fits(path, fits))
+            }
+            Field::Url => {
+                self.is_of(Family::Kube)
+                    && one(self.detail().path.get(), &mut |path| {
+                        wanted.iter().any(|pattern| pattern.is_found_in(path))
+                    })
+            }
+            Field::Rule => one(self.detail().rule.get(), fits),
+            Field::Severity => one(self.detail().severity.get(), fits),
+            Field::Status => one(self.detail().status.get(), fits),
+            Field::Subject => {
+                let subject = &self.detail().subject;
+                one(subject.id.get(), fits) || one(subject.of_type.get(), fits)
+            }
             Field::Command => one(self.detail().command.get(), &mut |command| {
                 wanted.iter().any(|pattern| pattern.is_found_in(command))
             }),
@@ -88,6 +110,10 @@ impl<'a> Subject<'a> {
             // These fields have expressions of their own.
             Field::Address | Field::Since | Field::Until => false,
         }
+    }
+
+    fn is_of(&self, family: Family) -> bool {
+        self.leaf.kind.get().is_some_and(|kind| Kind::from(kind).family() == family)
     }
 
     fn actors(&self, fits: &mut dyn FnMut(&str) -> bool) -> bool {
@@ -133,7 +159,8 @@ impl<'a> Subject<'a> {
 
     fn addresses(&self, fits: &mut dyn FnMut(&str) -> bool) -> bool {
         let (leaf, detail) = (&self.leaf, self.detail());
-        let texts = [&leaf.target.address, &detail.peer, &detail.address, &detail.src, &detail.dst];
+        let texts =
+            [&leaf.target.address, &detail.peer, &detail.address, &detail.src, &detail.dst, &detail.bind];
         let devices = leaf.actor.device.addresses.iter().chain(leaf.target.device.addresses.iter());
         texts.iter().filter_map(|text| text.get()).chain(devices).any(fits)
     }
@@ -148,6 +175,11 @@ fn device_matches(device: &Device<'_>, fits: &mut dyn FnMut(&str) -> bool) -> bo
 
 pub(crate) fn name_fits(name: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
     fits(name) || name.split_once('.').is_some_and(|(short, _)| fits(short))
+}
+
+/// Whether a path matches, or its last part.
+pub(crate) fn path_fits(path: &str, fits: &mut dyn FnMut(&str) -> bool) -> bool {
+    fits(path) || path.rsplit_once('/').is_some_and(|(_, last)| fits(last))
 }
 
 pub(crate) fn kind_fits(pattern: &Pattern, kind: &str) -> bool {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::address::AddressValue;
 use crate::field::Field;
-use crate::matching::{UNRESOLVED, kind_fits, name_fits, source_of};
+use crate::matching::{UNRESOLVED, kind_fits, name_fits, path_fits, source_of};
 use crate::pattern::{Pattern, contains};
 use crate::view::Texts;
 
@@ -37,6 +37,8 @@ enum Accepted {
     Value(&'static str, Vec<Pattern>),
     /// The name of a device, or its first label.
     Name(Vec<Pattern>),
+    /// A path, or its last part.
+    Path(Vec<Pattern>),
     /// A list of values in JSON, one of which fits, with or without a prefix.
     List(&'static str, Vec<Pattern>),
     /// A value that contains one of these.
@@ -70,6 +72,9 @@ impl RequiredColumn {
             }
             Accepted::Name(patterns) => {
                 name_fits(value, &mut |name| any(patterns, &|pattern| pattern.fits(name)))
+            }
+            Accepted::Path(patterns) => {
+                path_fits(value, &mut |path| any(patterns, &|pattern| pattern.fits(path)))
             }
             Accepted::List(prefix, patterns) => {
                 list_has(value, |value| any(patterns, &|pattern| pattern.fits_with_prefix(prefix, value)))
@@ -130,7 +135,7 @@ impl Requirement {
         let endpoint = Accepted::Address(values.to_vec());
         let list = Accepted::Addresses(values.to_vec());
         columns([
-            (&["target_address", "peer", "address", "src", "dst"], endpoint),
+            (&["target_address", "peer", "address", "src", "dst", "bind"], endpoint),
             (&["actor_device_addresses", "target_device_addresses"], list),
             (&["detail"], Accepted::Any),
         ])
@@ -172,8 +177,19 @@ impl Requirement {
                 (&["target_address"], Accepted::Endpoint(values.to_vec())),
                 (&["target_device_tags", "target_device_addresses"], list()),
             ]),
-            Field::Command => {
-                columns([(&["command"], Accepted::Part(values.to_vec())), (&["detail"], Accepted::Any)])
+            Field::Namespace => columns([(&["target_namespace"], value())]),
+            Field::Cluster => columns([(&["target_cluster"], value())]),
+            Field::By => columns([(&["identity_provider"], value())]),
+            Field::Command => of_detail("command", Accepted::Part(values.to_vec())),
+            Field::Argv => of_detail("argv", list()),
+            Field::Executable => of_detail("executable", Accepted::Path(values.to_vec())),
+            Field::File => of_detail("path", Accepted::Path(values.to_vec())),
+            Field::Url => of_detail("path", Accepted::Part(values.to_vec())),
+            Field::Rule => of_detail("rule", value()),
+            Field::Severity => of_detail("severity", value()),
+            Field::Status => of_detail("status", value()),
+            Field::Subject => {
+                columns([(&["subject_id", "subject_type"], value()), (&["detail"], Accepted::Any)])
             }
             Field::Text | Field::Address | Field::Since | Field::Until => return None,
         })
@@ -197,6 +213,15 @@ fn columns<const N: usize>(groups: [(&[&'static str], Accepted); N]) -> Requirem
         names.iter().map(|column| RequiredColumn { column, accepted: accepted.clone() }).collect()
     };
     Requirement { columns: groups.into_iter().flat_map(each).collect() }
+}
+
+/// The requirement of a detail's column; in files of unknown kinds, a detail is one column.
+fn of_detail(column: &'static str, accepted: Accepted) -> Requirement {
+    Requirement {
+        columns: [(column, accepted), ("detail", Accepted::Any)]
+            .map(|(column, accepted)| RequiredColumn { column, accepted })
+            .into(),
+    }
 }
 
 /// The sources of ids; none if one can't be told from its pattern.

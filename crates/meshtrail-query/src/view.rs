@@ -167,6 +167,7 @@ view! {
 view! {
     Identity {
         claimed: Claimed,
+        provider: Text,
         status: Text,
     }
 }
@@ -184,6 +185,7 @@ view! {
     Target {
         account: Text,
         address: Text,
+        cluster: Text,
         container: Text,
         device: Device,
         id: Text,
@@ -196,13 +198,29 @@ view! {
     /// The members of a detail that fields look at; each kind has some of them.
     Detail {
         address: Text,
+        argv: Texts,
+        bind: Text,
         command: Text,
         dst: Text,
         dst_node: Text,
+        executable: Text,
+        path: Text,
         peer: Text,
         recorded_by: Text,
+        rule: Text,
+        severity: Text,
         src: Text,
         src_node: Text,
+        status: Text,
+        subject: Subject,
+    }
+}
+
+view! {
+    /// What a finding is about.
+    Subject {
+        id: Text,
+        of_type = "type": Text,
     }
 }
 

@@ -24,6 +24,29 @@ const FLOW: &str = r#"{"actor":{"device":{"id":"n7","name":"laptop.tail.example"
     "id":"a.1.9","identity":{"status":"resolved"},"kind":"flow.counted","target":{"address":"100.64.0.20:22",
     "device":{"id":"n20","name":"db.tail.example"}},"time":"2026-11-20T14:02:11.000000001Z"}"#;
 
+const PROCESS: &str = r#"{"actor":{},"detail":{"argv":["nc","-l","4444"],"command":"nc -l 4444","executable":"/usr/bin/nc"},
+    "id":"a.1.2","identity":{"likely":{"person":{"id":"u1","login":"alice@example.com","name":"Alice"},
+    "reason":"the only login then"},"status":"unresolved"},"kind":"process.started","outcome":"success",
+    "target":{"account":"root","device":{"id":"n20","name":"db.tail.example","tags":["tag:db"]}},
+    "time":"2026-11-20T14:02:11.000000000Z"}"#;
+
+const FILE: &str = r#"{"actor":{"person":{"login":"alice@example.com"}},"detail":{"direction":"download",
+    "path":"/srv/customers.csv","rule":"ssh rule 2"},"id":"a.1.3","kind":"file.transferred","outcome":"success",
+    "target":{"device":{"name":"db.tail.example"}},"time":"2026-11-20T14:02:11.000000000Z"}"#;
+
+const REQUEST: &str = r#"{"actor":{"person":{"login":"alice@example.com"}},"detail":{"argv":["sh","-c","id"],
+    "path":"/api/v1/namespaces/shop/pods/web/exec?command=sh","status":101,"verb":"create"},"id":"a.1.4",
+    "identity":{"provider":"token","status":"resolved"},"kind":"kube.request.done","outcome":"success",
+    "target":{"cluster":"prod-eu","name":"web","namespace":"shop","type":"pod"},"time":"2026-11-20T14:02:11.000000000Z"}"#;
+
+const FINDING: &str = r#"{"actor":{"person":{"login":"alice@example.com"}},"detail":{"key":"a.1.1","rule":"mesh.device_added",
+    "severity":"medium","status":"open","subject":{"id":"n7","type":"device"},"title":"New device"},"id":"a.1.5",
+    "kind":"finding.raised","outcome":"success","time":"2026-11-20T14:02:11.000000000Z"}"#;
+
+/// Alerts were findings before they had a family of their own.
+const ALERT: &str = r#"{"detail":{"destination":"slack","rule":"mesh.device_added","severity":"high"},"id":"a.1.6",
+    "kind":"alert.sent","outcome":"success","time":"2026-11-20T14:02:11.000000000Z"}"#;
+
 fn parse(filter: &str) -> Filter {
     let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().unwrap();
     Filter::parse(filter).unwrap().with_now(now)
@@ -101,6 +124,81 @@ fn a_filter_lets_through_what_it_describes() {
     ] {
         assert!(matches(filter, ENDED), "{filter}");
         assert!(is_selected(&parse(filter), ENDED), "{filter}: hints exclude it");
+    }
+}
+
+#[test]
+fn processes_files_requests_and_findings_are_found_by_their_own_fields() {
+    let cases: [(&str, &[&str], &[&str]); 5] = [
+        (
+            PROCESS,
+            &[
+                "executable:nc",
+                "executable:/usr/bin/nc",
+                "executable:/usr/*",
+                "argv:-l",
+                "command:4444",
+                "tag:db kind:process",
+            ],
+            &["executable:bin", "argv:l", "file:nc", "url:nc"],
+        ),
+        (
+            FILE,
+            &[
+                "file:customers.csv",
+                "file:/srv/customers.csv",
+                "file:*customers*",
+                "rule:\"ssh rule 2\"",
+                "-file:*.zip",
+            ],
+            &["file:srv", "file:customers", "url:*customers*"],
+        ),
+        (
+            REQUEST,
+            &["url:pods/web/exec", "url:*/exec*", "cluster:prod-eu", "namespace:shop", "argv:id", "by:token"],
+            &["file:*", "url:secrets", "cluster:prod", "by:localapi", "status:open"],
+        ),
+        (
+            FINDING,
+            &[
+                "rule:mesh.device_added",
+                "rule:mesh.*",
+                "severity:medium,high",
+                "status:open",
+                "subject:n7",
+                "subject:device",
+            ],
+            &["severity:high", "status:closed", "subject:n8", "rule:mesh"],
+        ),
+        (ALERT, &["kind:alert", "severity:high", "rule:mesh.device_added"], &["status:open", "severity:low"]),
+    ];
+    for (leaf, found, not_found) in cases {
+        for filter in found {
+            assert!(matches(filter, leaf), "{filter}");
+            assert!(is_selected(&parse(filter), leaf), "{filter}: hints exclude it");
+        }
+        for filter in not_found {
+            assert!(!matches(filter, leaf), "{filter}");
+        }
+    }
+    let hints = parse("kind:alert").scan_hints();
+    assert!(
+        hints.families.contains(&meshtrail_event::Family::Finding),
+        "older alerts are in the files of findings"
+    );
+}
+
+#[test]
+fn a_guess_is_found_as_text_and_by_no_field() {
+    assert!(matches("alice@example.com", PROCESS) && matches("\"the only login\"", PROCESS));
+    for filter in [
+        "actor:alice@example.com",
+        "person:alice@example.com",
+        "person:Alice",
+        "target:u1",
+        "-identity:unresolved",
+    ] {
+        assert!(!matches(filter, PROCESS), "{filter}");
     }
 }
 
@@ -376,7 +474,7 @@ proptest! {
     fn hints_never_exclude_a_leaf_that_matches(text in filters()) {
         let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().unwrap();
         if let Ok(filter) = Filter::parse(&text).map(|filter| filter.with_now(now)) {
-            for leaf in [ENDED, POD, FLOW] {
+            for leaf in [ENDED, POD, FLOW, PROCESS, FILE, REQUEST, FINDING, ALERT] {
                 if filter.matches(leaf.as_bytes()) {
                     prop_assert!(is_selected(&filter, leaf), "{}", filter);
                 }

@@ -111,6 +111,7 @@ impl SessionIdentity {
                     provider: Some(provider.as_str().to_owned()),
                     reason: Some(format!("the header disagrees: {}", what.join("; "))),
                     status: IdentityStatus::Conflicting,
+                    ..Identity::default()
                 };
             }
             ClaimCheck::Unknown { why } => self.identity = unconfirmed_identity(&claim, &why),

@@ -31,7 +31,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::union::UnionExec;
-use meshtrail_event::{Family, TrailName};
+use meshtrail_event::{Family, Kind, TrailName};
 use meshtrail_trail::manifest::SegmentFile;
 
 use crate::columns::{CONSTANT, FAMILY, INDEX, StoredColumns, TIME, constant};
@@ -307,20 +307,20 @@ impl PruningStatistics for ManifestStatistics<'_> {
         if column.name() != "kind" {
             return None;
         }
-        let families: Vec<Family> = values.iter().filter_map(family_of_kind).collect();
-        if families.len() < values.len() {
-            return None;
-        }
+        let kinds: Vec<Kind> = values.iter().map(known_kind).collect::<Option<_>>()?;
+        let families: Vec<Family> = kinds
+            .iter()
+            .flat_map(|kind| std::iter::once(kind.family()).chain(kind.former_family()))
+            .collect();
         // A version that did not know the kind yet stored it under `other`.
         let can = |family: &Family| *family == Family::Other || families.contains(family);
         Some(self.files.iter().map(|file| (!can(&file.family)).then_some(false)).collect())
     }
 }
 
-fn family_of_kind(value: &ScalarValue) -> Option<Family> {
-    let text = value.try_as_str()??;
-    let kind = meshtrail_event::Kind::from(text);
-    Some(kind.family()).filter(|family| *family != Family::Other)
+fn known_kind(value: &ScalarValue) -> Option<Kind> {
+    let kind = Kind::from(value.try_as_str()??);
+    (kind.family() != Family::Other).then_some(kind)
 }
 
 #[async_trait]

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use meshtrail_api::changes::{ChangeEventView, ChangeView};
 use meshtrail_change::corroborate::{self, CorroboratedChange};
-use meshtrail_change::severity::{Severity, severity};
-use meshtrail_event::{Change, Event, Family, Position, Timestamp, TrailName};
+use meshtrail_change::severity::severity;
+use meshtrail_event::{Change, Event, Family, Position, Severity, Timestamp, TrailName};
 use meshtrail_query::Filter;
 use meshtrail_trail::{ReadError, Scan, Trail};
 
@@ -64,14 +64,14 @@ pub struct ChangesList {
 
 /// The changes of a selection.
 pub async fn list_changes(trail: &Trail, selection: &ChangesSelection<'_>) -> Result<ChangesList, ReadError> {
-    let ChangesSelection { since, until, filter, severity, after, limit, with_diff } = *selection;
+    let &ChangesSelection { since, until, filter, ref severity, after, limit, with_diff } = selection;
     let read = read_events(trail, since, until).await?;
     let floor = read.read_since.unwrap_or(since).max(since);
     let wanted = |group: &CorroboratedChange| {
         let main = &read.events[group.main];
         (floor..until).contains(&main.time)
             && after.is_none_or(|after| read.position(group) < after)
-            && severity.is_none_or(|least| severity_of(main) >= least)
+            && severity.as_ref().is_none_or(|least| severity_of(main) >= *least)
             && (filter.is_everything() || group.all().any(|place| filter.matches(&read.rows[place].leaf)))
     };
     let mut groups: Vec<CorroboratedChange> =

@@ -6,7 +6,7 @@
 
 use meshtrail_event::Kind;
 
-use crate::severity::Severity::{self, High, Info, Low, Medium};
+use meshtrail_event::Severity::{self, High, Info, Low, Medium};
 
 /// One named event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use meshtrail_event::{Change, Detail, Event, Kind, Timestamp};
+use meshtrail_event::{Change, Detail, Event, Kind, Severity, Timestamp};
 
-use crate::severity::{Severity, severity};
+use crate::severity::severity;
 use crate::snapshot::Origin;
 
 /// The most that two clocks, or two records of one change, may be apart, on each side.

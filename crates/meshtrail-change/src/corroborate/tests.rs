@@ -102,7 +102,11 @@ fn findings(drafts: Vec<Draft>) -> Vec<(String, String, usize)> {
         let draft = causes.judge(event)?;
         let Some(Detail::Finding(finding)) = draft.detail else { panic!("no finding") };
         assert_eq!(finding.events, std::slice::from_ref(&event.id));
-        Some((finding.rule.unwrap(), finding.severity.unwrap(), usize::try_from(event.id.sequence).unwrap()))
+        Some((
+            finding.rule.unwrap(),
+            finding.severity.unwrap().to_string(),
+            usize::try_from(event.id.sequence).unwrap(),
+        ))
     };
     events(drafts).iter().filter_map(found).collect()
 }

@@ -144,14 +144,14 @@ pub(super) fn login(world: &mut World, visit: &Visit, (kind, refused): (Kind, Op
         draft.outcome = Outcome::Denied;
     }
     let port = world.random.between(33_000, 60_000);
-    draft.detail = Some(Detail::Login(Login {
+    draft.detail = Some(Detail::Login(Box::new(Login {
         method: Some("tailscale".to_owned()),
         peer: Some(format!("{}:{port}", world.device(visit.from).addresses[0])),
         pid: Some(world.random.between(1000, 60_000)),
         reason: refused.map(str::to_owned),
         service: Some("tailscaled".to_owned()),
-        terminal: None,
-    }));
+        ..Login::default()
+    })));
     world.emit(source::HOSTS, draft);
 }
 

@@ -1,10 +1,11 @@
 //! The incident.
 
-use meshtrail_event::{Actor, Detail, Draft, Finding, Kind, Outcome, Target, Timestamp};
+use meshtrail_event::rule;
+use meshtrail_event::{Actor, Detail, Draft, Finding, FindingStatus, Kind, Outcome, Target, Timestamp};
 
 use super::access::{Visit, play_visit};
 use super::changes::named;
-use super::monitoring::{FindingDraft, raise_finding};
+use super::monitoring::{FindingDraft, device_subject, raise_finding};
 use super::plan::Plan;
 use super::policy::LOOSENED;
 use super::traffic::{self, Conversation};
@@ -110,9 +111,8 @@ fn detect_transfer(world: &mut World) {
     let events =
         world.referenced.get("flow").into_iter().chain(world.referenced.get("loosened")).cloned().collect();
     let finding = FindingDraft {
-        rule: "unusual-transfer",
-        severity: "critical",
-        title: "Gigabytes left a database host",
+        rule: &rule::FLOW_VOLUME_UNUSUAL,
+        subject: device_subject(&about),
         summary: "db-1 sent about 4 GB to debian-x1 within 14 minutes, during a session of rowan@example.net"
             .to_owned(),
         events,
@@ -141,8 +141,11 @@ fn start_investigation(world: &mut World) {
         identity: world.resolved_identity(),
         detail: Some(Detail::Finding(Box::new(Finding {
             finding: world.referenced.get("finding").cloned(),
-            status: Some("investigating".to_owned()),
-            summary: Some("The recording shows a dump of customers and cards".to_owned()),
+            reason: Some("The recording shows a dump of customers and cards".to_owned()),
+            rule: Some(rule::FLOW_VOLUME_UNUSUAL.name.to_owned()),
+            severity: Some(rule::FLOW_VOLUME_UNUSUAL.severity.clone()),
+            status: Some(FindingStatus::Acknowledged),
+            title: Some(rule::FLOW_VOLUME_UNUSUAL.title.to_owned()),
             ..Finding::default()
         }))),
         ..world.draft(Kind::FindingChanged)

@@ -1,6 +1,9 @@
 //! Findings, clients' logs, and events about sources.
 
-use meshtrail_event::{Detail, Draft, EventId, Finding, Kind, LogLine, Own, Timestamp};
+use meshtrail_event::rule::{self, Rule};
+use meshtrail_event::{
+    Detail, Draft, EventId, Finding, FindingStatus, Kind, LogLine, Own, Subject, Timestamp,
+};
 
 use super::plan::Plan;
 use super::world::{World, source};
@@ -14,23 +17,22 @@ pub(super) fn plan(plan: &mut Plan) {
 
 /// A finding of a rule.
 pub(super) struct FindingDraft {
-    pub(super) rule: &'static str,
-    pub(super) severity: &'static str,
-    pub(super) title: &'static str,
+    pub(super) rule: &'static Rule,
     pub(super) summary: String,
+    pub(super) subject: Option<Subject>,
     pub(super) events: Vec<EventId>,
 }
 
 impl FindingDraft {
     /// The finding that Meshtrail's own rules raise for a change of this kind.
-    pub(super) fn of(kind: &Kind, summary: String) -> Option<Self> {
-        let (rule, severity, title) = match kind {
-            Kind::DeviceAdded => ("mesh.device_added", "medium", "New device"),
-            Kind::DeviceRemoved => ("mesh.device_removed", "low", "Device removed"),
-            Kind::PolicyChanged => ("mesh.policy_changed", "high", "Policy changed"),
+    pub(super) fn of(kind: &Kind, summary: String, subject: Option<Subject>) -> Option<Self> {
+        let rule = match kind {
+            Kind::DeviceAdded => &rule::MESH_DEVICE_ADDED,
+            Kind::DeviceRemoved => &rule::MESH_DEVICE_REMOVED,
+            Kind::PolicyChanged => &rule::MESH_POLICY_CHANGED,
             _ => return None,
         };
-        Some(Self { rule, severity, title, summary, events: Vec::new() })
+        Some(Self { rule, summary, subject, events: Vec::new() })
     }
 }
 
@@ -41,22 +43,35 @@ pub(super) fn raise_finding(
     about: Draft,
     session: Option<usize>,
 ) -> EventId {
-    let FindingDraft { rule, severity, title, summary, events } = finding;
+    let FindingDraft { rule, summary, subject, events } = finding;
+    let time = Timestamp::from_nanos(world.now);
+    let key = events.first().map(EventId::to_string);
+    let key = key.or_else(|| subject.as_ref().map(|subject| subject.id.clone()));
     let draft = Draft {
         kind: Kind::FindingRaised,
-        time: Timestamp::from_nanos(world.now),
+        time,
         detail: Some(Detail::Finding(Box::new(Finding {
+            count: Some(events.len().max(1) as u64),
             events,
-            rule: Some(rule.to_owned()),
-            severity: Some(severity.to_owned()),
-            status: Some("open".to_owned()),
+            first_time: Some(time),
+            key,
+            last_time: Some(time),
+            rule: Some(rule.name.to_owned()),
+            severity: Some(rule.severity.clone()),
+            status: Some(FindingStatus::Open),
+            subject,
             summary: Some(summary),
-            title: Some(title.to_owned()),
+            title: Some(rule.title.to_owned()),
             ..Finding::default()
         }))),
         ..about
     };
     world.emit_in_session(source::RULES, draft, session)
+}
+
+/// The target's device as the subject of a finding.
+pub(super) fn device_subject(about: &Draft) -> Option<Subject> {
+    Some(Subject::new("device", about.target.device.as_ref()?.id.clone()?))
 }
 
 fn sources(plan: &mut Plan) {
@@ -127,10 +142,10 @@ fn logs(plan: &mut Plan) {
 
 /// Findings of an ordinary month.
 fn posture_findings(plan: &mut Plan) {
-    for (days, machine, severity, title, summary) in [
-        (24, "metrics-2", "low", "Key without expiry", "metrics-2's node key never expires"),
-        (15, "ci-runner-4", "low", "Old client", "ci-runner-4 runs a client four versions old"),
-        (8, "ci-runner-8", "low", "Not seen for 30 days", "ci-runner-8 was last seen 30 days ago"),
+    for (days, machine, rule, summary) in [
+        (24, "metrics-2", &rule::MESH_KEY_NEVER_EXPIRES, "metrics-2's node key never expires"),
+        (15, "ci-runner-4", &rule::MESH_CLIENT_OLD, "ci-runner-4 runs a client four versions old"),
+        (8, "ci-runner-8", &rule::MESH_DEVICE_UNSEEN, "ci-runner-8 was last seen 90 days ago"),
     ] {
         plan.add(plan.days.at(days, 6, 0), move |world| {
             let about = Draft {
@@ -138,10 +153,9 @@ fn posture_findings(plan: &mut Plan) {
                 ..world.draft(Kind::FindingRaised)
             };
             let finding = FindingDraft {
-                rule: "posture",
-                severity,
-                title,
+                rule,
                 summary: summary.to_owned(),
+                subject: device_subject(&about),
                 events: Vec::new(),
             };
             raise_finding(world, finding, about, None);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meshtrail_event::{
-    Actor, Change, Detail, Device, DeviceState, Draft, EventId, Identity, IdentityStatus, Json, Kind, Target,
-    Timestamp, UserState,
+    Actor, Change, Detail, Device, DeviceState, Draft, EventId, Identity, IdentityStatus, Json, Kind,
+    Subject, Target, Timestamp, UserState,
 };
 
 use super::access::{self, Visit};
-use super::monitoring::{FindingDraft, raise_finding};
+use super::monitoring::{FindingDraft, device_subject, raise_finding};
 use super::{Item, StoryEvent, policy};
 use crate::calendar::SECOND;
 use crate::company::{Company, as_device, as_person, contractor};
@@ -247,7 +247,11 @@ impl World {
     pub(super) fn audit(&mut self, by: Actor, mut draft: Draft, record: Change) -> EventId {
         draft.actor = by;
         draft.identity = self.resolved_identity();
-        let finding = FindingDraft::of(&draft.kind, record.summary.clone().unwrap_or_default());
+        let subject = match draft.kind {
+            Kind::PolicyChanged => Some(Subject::new("policy", "policy")),
+            _ => device_subject(&draft),
+        };
+        let finding = FindingDraft::of(&draft.kind, record.summary.clone().unwrap_or_default(), subject);
         draft.detail = Some(Detail::Change(Box::new(record)));
         let about = Draft { detail: None, ..draft.clone() };
         let id = self.emit(source::AUDIT, draft);

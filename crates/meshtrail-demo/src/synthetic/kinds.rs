@@ -125,14 +125,14 @@ impl SyntheticEventsIter {
         draft.target.account = Some(account.to_owned());
         draft.outcome = if fails { Outcome::Failure } else { Outcome::Success };
         let port = 32_768 + self.random.below(28_000);
-        draft.detail = Some(Detail::Login(Login {
+        draft.detail = Some(Detail::Login(Box::new(Login {
             method: Some("tailscale".to_owned()),
             peer: Some(with_port(&self.templates[from].address, port)),
             pid: Some(1000 + self.random.below(3_000_000)),
             reason: fails.then(|| "no matching rule".to_owned()),
             service: Some("sshd".to_owned()),
             ..Login::default()
-        }));
+        })));
         self.sent_by(to, draft, received)
     }
 

@@ -59,10 +59,10 @@ impl DeviceAsOf {
         };
         Identity {
             as_of: Some(self.as_of),
-            claimed: None,
             provider: Some(self.provider.to_string()),
             reason,
             status,
+            ..Identity::default()
         }
     }
 }

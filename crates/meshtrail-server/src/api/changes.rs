@@ -5,8 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use meshtrail_api::changes::{self as view, ChangesPage, ChangesQuery};
-use meshtrail_change::severity::Severity;
-use meshtrail_event::{RelativePosition, Timestamp, TrailName};
+use meshtrail_event::{RelativePosition, Severity, Timestamp, TrailName};
 use meshtrail_query::instant;
 use meshtrail_trail::Trail;
 use meshtrail_views::changes::{ChangePosition, ChangesSelection, list_changes};
@@ -73,10 +72,9 @@ fn parse_time(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<
 
 /// Parses a severity; the problem names those that there are.
 pub(crate) fn parse_severity(severity: &view::Severity) -> Result<Severity, Problem> {
-    let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-    all.into_iter()
-        .find(|one| one.as_str() == severity.as_str())
-        .ok_or_else(|| Problem::bad_request("severity", "ask for info, low, medium, high or critical"))
+    let known = Severity::from(severity.as_str());
+    let problem = || Problem::bad_request("severity", "ask for info, low, medium, high or critical");
+    Severity::KNOWN.contains(&known).then_some(known).ok_or_else(problem)
 }
 
 /// A position as it stands in a cursor.

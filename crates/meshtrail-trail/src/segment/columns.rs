@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(texts(&columns, "raw"), [odd.as_bytes(), b"{"]);
         assert_eq!(columns.column("raw").unwrap().rows, [1, 2]);
         assert!(matches!(columns.column("index").unwrap().values, ColumnArray::Numbers([3, 5, 8])));
-        assert!(columns.column("command").is_none());
+        assert!(columns.column("verb").is_none());
     }
 
     #[test]

@@ -158,6 +158,10 @@ const fn family_code(family: Family) -> u8 {
         Family::Finding => 8,
         Family::Meshtrail => 9,
         Family::Other => 10,
+        Family::Process => 11,
+        Family::Transfer => 12,
+        Family::Coverage => 13,
+        Family::Delivery => 14,
     }
 }
 

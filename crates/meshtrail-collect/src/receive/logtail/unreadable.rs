@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use meshtrail_change::severity::Severity;
-use meshtrail_event::{Detail, Draft, Event, Finding, Json, Kind, LogLine, Timestamp};
+use meshtrail_event::rule::SOURCE_BODY_UNREADABLE;
+use meshtrail_event::{
+    Detail, Draft, Event, Finding, FindingStatus, Json, Kind, LogLine, Subject, Timestamp,
+};
 use serde_json::json;
 
 use crate::receive::body::UnreadableBody;
 use crate::receive::store::hex;
-
-/// The rule of the finding.
-pub(super) const RULE: &str = "source.body_unreadable";
 
 /// The size of a sender's bucket.
 const BURST: u32 = 8;
@@ -108,12 +107,17 @@ pub(super) fn finding(line: &Event, body: &UnreadableBody, refusals: Option<Refu
         summary.push_str(&format!("; {count} more were refused from {first} to {last}"));
     }
     let finding = Finding {
+        count: Some(1),
         events: vec![line.id.clone()],
-        rule: Some(RULE.to_owned()),
-        severity: Some(Severity::Medium.as_str().to_owned()),
-        status: Some("open".to_owned()),
+        first_time: Some(line.time),
+        key: Some(line.id.to_string()),
+        last_time: Some(line.time),
+        rule: Some(SOURCE_BODY_UNREADABLE.name.to_owned()),
+        severity: Some(SOURCE_BODY_UNREADABLE.severity.clone()),
+        status: Some(FindingStatus::Open),
+        subject: Some(Subject::new("source", line.id.source.as_str())),
         summary: Some(summary),
-        title: Some("Upload can't be read".to_owned()),
+        title: Some(SOURCE_BODY_UNREADABLE.title.to_owned()),
         ..Finding::default()
     };
     let mut draft = Draft::new(Kind::FindingRaised, line.time);

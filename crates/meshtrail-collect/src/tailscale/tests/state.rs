@@ -1,6 +1,6 @@
 //! Devices, users, policy and settings as snapshots.
 
-use meshtrail_event::{Event, Kind};
+use meshtrail_event::{Event, Kind, Severity};
 use serde_json::{Value, json};
 use tailscale_api_stand_in::{CLIENT_ID, CLIENT_SECRET, InjectedFault};
 
@@ -107,18 +107,15 @@ async fn what_a_device_lets_in_and_runs_on_is_kept_and_its_changes_are_told_by_t
         .filter(|event| event.kind != Kind::ConfigSnapshot)
         .map(|event| {
             let change = change(event).unwrap();
-            (
-                change.property.as_deref().unwrap(),
-                meshtrail_change::severity::severity(event, change).as_str(),
-            )
+            (change.property.as_deref().unwrap(), meshtrail_change::severity::severity(event, change))
         })
         .collect();
     told.sort_unstable();
     let expected = [
-        ("blocks_incoming", "low"),
-        ("client_version", "info"),
-        ("serial_numbers", "medium"),
-        ("ssh_enabled", "medium"),
+        ("blocks_incoming", Severity::Low),
+        ("client_version", Severity::Info),
+        ("serial_numbers", Severity::Medium),
+        ("ssh_enabled", Severity::Medium),
     ];
     assert_eq!(told, expected);
 }
