@@ -1,0 +1,9 @@
+//! Policies against vectors: what Tailscale's own control plane was seen to do, and what people asked in the field.
+//!
+//! `tests/vectors/README.md` says where each file comes from.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod logins;
+mod mesh_file;
+mod ssh_captures;
