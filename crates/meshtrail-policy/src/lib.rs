@@ -15,6 +15,7 @@
 //! What follows from it, for the people and devices of one moment ([`Directory`], indexed as [`Mesh`]):
 //!
 //! - [`Policy::login`]: may this login be, by which rule, and which rules almost matched.
+//! - [`Policy::capabilities`]: which app capabilities a peer has towards a target.
 //! - [`Policy::run_tests`]: the policy's own tests.
 //! - [`Policy::who_can_reach`], [`Policy::reachable_from`]: who can reach what, on which ports.
 //!
@@ -22,6 +23,7 @@
 //! docs/policy.md says what is evaluated, and where control planes differ.
 
 mod address;
+mod capabilities;
 mod compile;
 mod control_plane;
 mod diff;
@@ -38,6 +40,7 @@ mod self_tests;
 pub mod unified;
 
 pub use address::{AddressSet, Prefix, PrefixError};
+pub use capabilities::{Capabilities, Granted, OpenCapability};
 pub use compile::{Policy, PolicySize};
 pub use control_plane::ControlPlane;
 pub use diff::{PolicyChange, compare, groups};

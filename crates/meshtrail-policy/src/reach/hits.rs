@@ -47,7 +47,7 @@ impl Policy {
     }
 
     /// How a destination names a device: families, whose devices alone it is for, and conditions.
-    pub(super) fn match_device(
+    pub(crate) fn match_device(
         &self,
         id: DestinationId,
         device: DeviceRef,
@@ -122,12 +122,12 @@ impl Policy {
         rule.via.is_empty() || rule.via.iter().any(|tag| tags.contains(tag))
     }
 
-    pub(super) fn rule_conditions(&self, rule: usize) -> impl Iterator<Item = Open> + use<> {
+    pub(crate) fn rule_conditions(&self, rule: usize) -> impl Iterator<Item = Open> + use<> {
         (!self.access[rule].unknown.is_empty()).then_some(Open::UnknownMembers(rule)).into_iter()
     }
 
     /// Whether a device has conditions of its own.
-    pub(super) fn has_conditions(&self, device: DeviceRef, as_target: bool) -> bool {
+    pub(crate) fn has_conditions(&self, device: DeviceRef, as_target: bool) -> bool {
         let device = self.mesh.device(device);
         device.hindrance.is_some() || (as_target && (device.blocks_incoming || device.external))
     }
@@ -161,7 +161,7 @@ impl Policy {
     }
 
     /// The conditions of a source device: its posture and its own; `None` if its posture is known to fail.
-    pub(super) fn source_conditions(&self, rule: usize, device: DeviceRef) -> Option<Vec<Open>> {
+    pub(crate) fn source_conditions(&self, rule: usize, device: DeviceRef) -> Option<Vec<Open>> {
         let mut open = Vec::new();
         match self.posture_state(&self.access[rule].postures, device) {
             Some(true) => {}
@@ -182,8 +182,7 @@ impl Policy {
             let pair = (SourceKey::Other(Arc::new(source)), hit.target.clone());
             sum.add(pair, &hit.ports, hit.rule, open);
         };
-        let behind = self.routes_of(&hit.target);
-        let networks = set.networks.intersection(&self.mesh.index().subnets()).without(&behind);
+        let networks = set.networks.intersection(&self.networks_elsewhere(&hit.target));
         if !networks.is_empty() && families_in(&networks).meet(hit.families) {
             add(ReachSource::Network(networks), hit.open.clone());
         }
@@ -196,14 +195,17 @@ impl Policy {
         }
     }
 
-    /// The networks that the target itself serves: what is behind a router needs no mesh to reach it.
-    fn routes_of(&self, target: &TargetKey) -> AddressSet {
+    /// The networks that other routers than the target serve: what is behind it needs no mesh to reach it.
+    fn networks_elsewhere(&self, target: &TargetKey) -> AddressSet {
         let router = match target {
             TargetKey::Device(device) => Some(*device),
             TargetKey::Network(network) => network.1,
         };
-        let routes = self.mesh.index().routes.iter().filter(|route| Some(route.router) == router);
-        AddressSet::from_ranges(routes.flat_map(|route| route.addresses.ranges().iter().copied()))
+        let routes = self.mesh.index().routes.iter();
+        let others = routes.filter(|route| {
+            route.in_force && !route.prefix.is_default_route() && Some(route.router) != router
+        });
+        AddressSet::from_prefixes(others.map(|route| route.prefix))
     }
 
     /// What a device can reach.
@@ -223,7 +225,7 @@ impl Policy {
     }
 
     /// How a rule names a device as a source: families, and a condition if it is not sure.
-    pub(super) fn match_source(
+    pub(crate) fn match_source(
         &self,
         rule: &CompiledAccess,
         device: DeviceRef,

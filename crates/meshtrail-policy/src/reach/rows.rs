@@ -38,21 +38,21 @@ pub struct ReachRow {
 
 /// A source while rows are added up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum SourceKey {
+pub(crate) enum SourceKey {
     Device(DeviceRef),
     Other(Arc<ReachSource>),
 }
 
 /// A target while rows are added up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum TargetKey {
+pub(crate) enum TargetKey {
     Device(DeviceRef),
     Network(Arc<(AddressSet, Option<DeviceRef>)>),
 }
 
 /// A condition, before it is put into words. What it is about follows from the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Open {
+pub(crate) enum Open {
     SourceMembership(SourceId),
     TargetMembership(DestinationId),
     /// The posture that the rule at this place asks of the source.
@@ -104,7 +104,7 @@ struct Possible {
     open: Vec<Open>,
 }
 
-pub(super) type Pair = (SourceKey, TargetKey);
+pub(crate) type Pair = (SourceKey, TargetKey);
 
 /// Rows that are being added up.
 #[derive(Debug, Default)]
@@ -252,7 +252,7 @@ impl Policy {
     }
 
     /// An open condition in words.
-    pub(super) fn conditions(&self, pair: &Pair, open: Open) -> Vec<ReachCondition> {
+    pub(crate) fn conditions(&self, pair: &Pair, open: Open) -> Vec<ReachCondition> {
         let one = |condition| vec![condition];
         match (open, pair) {
             (Open::SourceMembership(id), _) => {

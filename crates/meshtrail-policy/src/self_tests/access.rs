@@ -48,10 +48,10 @@ impl Policy {
         failures
     }
 
-    /// The protocols of a test: one with ports, or all that a rule without one opens, of which one must be open.
+    /// The protocols of a test, of which one must be open: the one that it names, else TCP and UDP.
     fn test_protocols(&self, text: &str) -> Result<Vec<Protocol>, String> {
         if text.is_empty() {
-            return Ok(Protocol::DEFAULT.to_vec());
+            return Ok(vec![Protocol::TCP, Protocol::UDP]);
         }
         let protocol = ports::parse_protocol(text)?;
         let is_ping = protocol == Protocol::ICMP && self.plane != ControlPlane::Headscale;

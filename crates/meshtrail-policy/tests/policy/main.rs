@@ -6,4 +6,6 @@
 
 mod logins;
 mod mesh_file;
+mod own_tests;
+mod reach_captures;
 mod ssh_captures;
