@@ -31,7 +31,7 @@ fn form(node: &Node) -> String {
             ),
             other => other.clone(),
         };
-        Node { comment: None, line: 0, shape }
+        Node { comment: None, line: 0, column: 0, span: 0..0, shape }
     }
     sorted_json(&lower(node).to_json())
 }

@@ -8,7 +8,7 @@
 //!
 //! - Every JSON text is HuJSON with the same value; `//` and `/* */` comments may stand wherever white space may, and a
 //!   comma may follow the last member.
-//! - Each value has its line and the comment before it.
+//! - Each value has its place in the text and the comment before it.
 //! - A text is at most [`MAX_TEXT`] bytes long and [`MAX_DEPTH`] levels deep; anything else is an error with line and
 //!   column.
 //!
@@ -17,6 +17,8 @@
 mod reader;
 #[cfg(test)]
 mod tests;
+
+use std::ops::Range;
 
 use serde_json::{Map, Number, Value};
 
@@ -43,8 +45,12 @@ pub struct HujsonError {
 pub struct Node {
     /// The comment right before it, without its delimiters.
     pub comment: Option<String>,
-    /// The line of its first character, from 1.
+    /// The line of its first character, from 1; of a member, the line of its name.
     pub line: usize,
+    /// The character in that line, from 1.
+    pub column: usize,
+    /// The bytes of the text that the value takes, from its first to its last character.
+    pub span: Range<usize>,
     /// The value itself.
     pub shape: Shape,
 }

@@ -3,7 +3,7 @@
 use super::{HujsonError, MAX_DEPTH, MAX_TEXT, Node, Shape};
 
 pub(super) fn read(text: &str) -> Result<Node, HujsonError> {
-    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, depth: 0 };
+    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, depth: 0, mark: Mark::default() };
     if text.len() > MAX_TEXT {
         return Err(reader.error("the text is too long"));
     }
@@ -21,6 +21,16 @@ struct Reader<'a> {
     line: usize,
     line_start: usize,
     depth: usize,
+    mark: Mark,
+}
+
+/// A position whose column is known, so that a long line is counted once and not for each of its values.
+#[derive(Default)]
+struct Mark {
+    line_start: usize,
+    at: usize,
+    /// Characters of the line before `at`.
+    chars: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -28,6 +38,16 @@ impl<'a> Reader<'a> {
     fn error(&self, reason: &'static str) -> HujsonError {
         let column = self.text.get(self.line_start..self.at).map_or(1, |text| text.chars().count() + 1);
         HujsonError { line: self.line, column, reason }
+    }
+
+    /// The character of the current position in its line, from 1.
+    fn column(&mut self) -> usize {
+        if self.mark.line_start != self.line_start || self.mark.at > self.at {
+            self.mark = Mark { line_start: self.line_start, at: self.line_start, chars: 0 };
+        }
+        self.mark.chars += self.text.get(self.mark.at..self.at).map_or(0, |text| text.chars().count());
+        self.mark.at = self.at;
+        self.mark.chars + 1
     }
 
     fn peek(&self) -> Option<u8> {
@@ -87,7 +107,7 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self) -> Result<Node, HujsonError> {
         let comment = self.skip_space()?;
-        let line = self.line;
+        let (line, column, start) = (self.line, self.column(), self.at);
         let shape = match self.peek() {
             Some(b'{') => self.nested(Self::object)?,
             Some(b'[') => self.nested(Self::list)?,
@@ -96,7 +116,7 @@ impl<'a> Reader<'a> {
             Some(_) => self.literal()?,
             None => return Err(self.error("the text ends where a value should stand")),
         };
-        Ok(Node { comment, line, shape })
+        Ok(Node { comment, line, column, span: start..self.at, shape })
     }
 
     fn nested(
@@ -140,7 +160,7 @@ impl<'a> Reader<'a> {
                 Some(b'"') => {}
                 _ => return Err(self.error("a member begins with its name in quotes")),
             }
-            let line = self.line;
+            let (line, column) = (self.line, self.column());
             let name = self.string()?;
             self.skip_space()?;
             if self.peek() != Some(b':') {
@@ -149,7 +169,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
             let value = self.value()?;
             let comment = comment.or(value.comment);
-            members.push((name, Node { comment, line, shape: value.shape }));
+            members.push((name, Node { comment, line, column, ..value }));
             self.separator(b'}', "an object goes on with a comma or ends with }")?;
         }
     }

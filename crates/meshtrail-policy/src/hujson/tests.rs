@@ -30,7 +30,9 @@ fn comments_and_trailing_commas_are_read_as_tailscale_does() {
     );
     let acls = policy.member("ACLs").unwrap();
     assert_eq!((acls.line, acls.comment.as_deref()), (7, Some("INC-4711: only until Friday. Ask Ana.")));
-    assert_eq!(acls.items()[0].line, 8);
+    let rule = &acls.items()[0];
+    assert_eq!((rule.line, rule.column), (8, 5));
+    assert!(text[rule.span.clone()].starts_with("{ \"action\"") && text[rule.span.clone()].ends_with("] }"));
 }
 
 #[test]

@@ -1,0 +1,311 @@
+//! Which rules match a target, or a source, and who is at the other end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::rows::{Open, SourceKey, Sum, TargetKey};
+use super::{Reach, ReachSource};
+use crate::address::AddressSet;
+use crate::compile::{CompiledAccess, DestinationId, Families, Policy, SourceId, families_of};
+use crate::mesh::{DeviceRef, PersonRef};
+use crate::ports::PortSet;
+
+/// A rule that opens ports on a target, before it is asked for whom.
+pub(super) struct Hit {
+    rule: usize,
+    target: TargetKey,
+    /// Families of the target's addresses that the rule names.
+    families: Families,
+    ports: Arc<PortSet>,
+    /// The person whose devices alone the rule is for.
+    own: Option<PersonRef>,
+    open: Vec<Open>,
+}
+
+impl Policy {
+    /// The rules that open ports on a device. Rules with `via` open networks only (captured).
+    pub(super) fn hits_on_device(&self, device: DeviceRef) -> Vec<Hit> {
+        let matches: Vec<_> = (0..).map(DestinationId).take(self.destinations().len()).collect();
+        let matches: Vec<_> = matches.into_iter().map(|id| self.match_device(id, device)).collect();
+        let mut hits = Vec::new();
+        for (rule, compiled) in self.access.iter().enumerate().filter(|(_, rule)| rule.via.is_empty()) {
+            for (id, ports) in compiled.destinations.iter().filter(|(_, ports)| !ports.is_empty()) {
+                let Some((families, own, mut open)) = matches[id.0 as usize].clone() else { continue };
+                open.extend(self.rule_conditions(rule));
+                open.extend(self.has_conditions(device, true).then_some(Open::TargetDevice));
+                hits.push(Hit {
+                    rule,
+                    target: TargetKey::Device(device),
+                    families,
+                    ports: Arc::clone(ports),
+                    own,
+                    open,
+                });
+            }
+        }
+        hits
+    }
+
+    /// How a destination names a device: families, whose devices alone it is for, and conditions.
+    pub(crate) fn match_device(
+        &self,
+        id: DestinationId,
+        device: DeviceRef,
+    ) -> Option<(Families, Option<PersonRef>, Vec<Open>)> {
+        let set = self.destination(id);
+        let described = self.mesh.device(device);
+        if let Some(families) = set.devices.families(device) {
+            return Some((families, None, Vec::new()));
+        }
+        if let Some(families) = set.unsure.families(device) {
+            return Some((families, None, vec![Open::TargetMembership(id)]));
+        }
+        if set.own_devices {
+            let owner = self.mesh.owner(device)?;
+            return Some((families_of(described), Some(owner), Vec::new()));
+        }
+        // Only tagged devices can host a service.
+        (set.unknown && described.is_tagged()).then(|| (Families::BOTH, None, vec![Open::Service(id)]))
+    }
+
+    /// The rules that open ports on addresses of a network, through one router or any.
+    pub(super) fn hits_on_network(&self, addresses: &AddressSet, router: Option<DeviceRef>) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        for (rule, compiled) in self.access.iter().enumerate() {
+            for (id, ports) in compiled.destinations.iter().filter(|(_, ports)| !ports.is_empty()) {
+                let named = self.destination(*id).networks.intersection(addresses);
+                for (target, mut open) in self.network_targets(rule, *id, &named, router) {
+                    let families = families_in(&named);
+                    open.extend(self.rule_conditions(rule));
+                    hits.push(Hit { rule, target, families, ports: Arc::clone(ports), own: None, open });
+                }
+            }
+        }
+        hits
+    }
+
+    /// What a rule opens of a network: the parts that routers serve, each with the conditions of its route; a part that no
+    /// router serves, with that as a condition.
+    fn network_targets(
+        &self,
+        rule: usize,
+        id: DestinationId,
+        named: &AddressSet,
+        router: Option<DeviceRef>,
+    ) -> Vec<(TargetKey, Vec<Open>)> {
+        let mut targets = Vec::new();
+        if named.is_empty() {
+            return targets;
+        }
+        let compiled = &self.access[rule];
+        for (at, route) in self.mesh.index().routes.iter().enumerate() {
+            let is_asked = router.is_none_or(|router| router == route.router);
+            if !is_asked || !self.lets_through(compiled, route.router) {
+                continue;
+            }
+            let served = route.addresses.intersection(named);
+            if !served.is_empty() {
+                let open = (!route.in_force).then_some(Open::Route(at)).into_iter().collect();
+                targets.push((TargetKey::Network(Arc::new((served, Some(route.router)))), open));
+            }
+        }
+        if targets.is_empty() && router.is_none() {
+            let open = vec![Open::Router(rule, id)];
+            targets.push((TargetKey::Network(Arc::new((named.clone(), None))), open));
+        }
+        targets
+    }
+
+    /// Whether a rule goes through the router: any, or one with a tag of `via`.
+    fn lets_through(&self, rule: &CompiledAccess, router: DeviceRef) -> bool {
+        let tags = &self.mesh.device(router).tags;
+        rule.via.is_empty() || rule.via.iter().any(|tag| tags.contains(tag))
+    }
+
+    pub(crate) fn rule_conditions(&self, rule: usize) -> impl Iterator<Item = Open> + use<> {
+        (!self.access[rule].unknown.is_empty()).then_some(Open::UnknownMembers(rule)).into_iter()
+    }
+
+    /// Whether a device has conditions of its own.
+    pub(crate) fn has_conditions(&self, device: DeviceRef, as_target: bool) -> bool {
+        let device = self.mesh.device(device);
+        device.hindrance.is_some() || (as_target && (device.blocks_incoming || device.external))
+    }
+
+    /// Everybody at the other end of the hits.
+    pub(super) fn rows_of_hits(&self, hits: &[Hit], limit: usize) -> Reach {
+        let mut sum = Sum::default();
+        for hit in hits {
+            for source in &self.access[hit.rule].sources {
+                self.add_devices(hit, *source, &mut sum);
+                self.add_others(hit, *source, &mut sum);
+            }
+        }
+        self.rows(&sum, limit)
+    }
+
+    fn add_devices(&self, hit: &Hit, id: SourceId, sum: &mut Sum) {
+        let set = self.source(id);
+        let unsure = set.unsure.iter().map(|(device, families)| (device, families, true));
+        let sure = set.devices.iter().map(|(device, families)| (device, families, false));
+        for (device, families, is_unsure) in sure.chain(unsure) {
+            let is_other_person = hit.own.is_some() && self.mesh.owner(device) != hit.own;
+            if is_other_person || !families.meet(hit.families) || hit.target.is_at(device) {
+                continue;
+            }
+            let Some(mut open) = self.source_conditions(hit.rule, device) else { continue };
+            open.extend(is_unsure.then_some(Open::SourceMembership(id)));
+            open.extend(&hit.open);
+            sum.add((SourceKey::Device(device), hit.target.clone()), &hit.ports, hit.rule, open);
+        }
+    }
+
+    /// The conditions of a source device: its posture and its own; `None` if its posture is known to fail.
+    pub(crate) fn source_conditions(&self, rule: usize, device: DeviceRef) -> Option<Vec<Open>> {
+        let mut open = Vec::new();
+        match self.posture_state(&self.access[rule].postures, device) {
+            Some(true) => {}
+            Some(false) => return None,
+            None => open.push(Open::Posture(rule)),
+        }
+        open.extend(self.has_conditions(device, false).then_some(Open::SourceDevice));
+        Some(open)
+    }
+
+    /// Networks, people from outside and any address: their posture is not asked for (Tailscale's manual).
+    fn add_others(&self, hit: &Hit, id: SourceId, sum: &mut Sum) {
+        if hit.own.is_some() {
+            return;
+        }
+        let set = self.source(id);
+        let mut add = |source: ReachSource, open: Vec<Open>| {
+            let pair = (SourceKey::Other(Arc::new(source)), hit.target.clone());
+            sum.add(pair, &hit.ports, hit.rule, open);
+        };
+        let networks = set.networks.intersection(&self.networks_elsewhere(&hit.target));
+        if !networks.is_empty() && families_in(&networks).meet(hit.families) {
+            add(ReachSource::Network(networks), hit.open.clone());
+        }
+        for guest in &set.guests {
+            let open = hit.open.iter().copied().chain([Open::Guest]).collect();
+            add(ReachSource::Guest(*guest), open);
+        }
+        if set.anyone {
+            add(ReachSource::Anyone, hit.open.clone());
+        }
+    }
+
+    /// The networks that other routers than the target serve: what is behind it needs no mesh to reach it.
+    fn networks_elsewhere(&self, target: &TargetKey) -> AddressSet {
+        let router = match target {
+            TargetKey::Device(device) => Some(*device),
+            TargetKey::Network(network) => network.1,
+        };
+        let routes = self.mesh.index().routes.iter();
+        let others = routes.filter(|route| {
+            route.in_force && !route.prefix.is_default_route() && Some(route.router) != router
+        });
+        AddressSet::from_prefixes(others.map(|route| route.prefix))
+    }
+
+    /// What a device can reach.
+    pub(super) fn rows_from(&self, source: DeviceRef, limit: usize) -> Reach {
+        let mut sum = Sum::default();
+        for (rule, compiled) in self.access.iter().enumerate() {
+            let Some((families, membership)) = self.match_source(compiled, source) else { continue };
+            let Some(mut open) = self.source_conditions(rule, source) else { continue };
+            open.extend(membership);
+            open.extend(self.rule_conditions(rule));
+            for (id, ports) in compiled.destinations.iter().filter(|(_, ports)| !ports.is_empty()) {
+                self.add_target_devices(rule, *id, (source, families), ports, &open, &mut sum);
+                self.add_target_networks(rule, *id, (source, families), ports, &open, &mut sum);
+            }
+        }
+        self.rows(&sum, limit)
+    }
+
+    /// How a rule names a device as a source: families, and a condition if it is not sure.
+    pub(crate) fn match_source(
+        &self,
+        rule: &CompiledAccess,
+        device: DeviceRef,
+    ) -> Option<(Families, Option<Open>)> {
+        let certain = rule.sources.iter().filter_map(|id| self.source(*id).devices.families(device));
+        if let Some(families) = certain.reduce(Families::union) {
+            return Some((families, None));
+        }
+        let unsure = |id: &SourceId| {
+            Some((self.source(*id).unsure.families(device)?, Some(Open::SourceMembership(*id))))
+        };
+        rule.sources.iter().find_map(unsure)
+    }
+
+    fn add_target_devices(
+        &self,
+        rule: usize,
+        id: DestinationId,
+        (source, families): (DeviceRef, Families),
+        ports: &Arc<PortSet>,
+        open: &[Open],
+        sum: &mut Sum,
+    ) {
+        if !self.access[rule].via.is_empty() {
+            return;
+        }
+        let set = self.destination(id);
+        let own = self.mesh.owner(source).filter(|_| set.own_devices);
+        let own = own.into_iter().flat_map(|person| self.mesh.devices_of(person));
+        let own = own.map(|device| (*device, families_of(self.mesh.device(*device)), false));
+        let sure = set.devices.iter().map(|(device, families)| (device, families, false));
+        let unsure = set.unsure.iter().map(|(device, families)| (device, families, true));
+        for (device, target_families, is_unsure) in sure.chain(unsure).chain(own) {
+            if device == source || !families.meet(target_families) {
+                continue;
+            }
+            let mut open = open.to_vec();
+            open.extend(is_unsure.then_some(Open::TargetMembership(id)));
+            open.extend(self.has_conditions(device, true).then_some(Open::TargetDevice));
+            sum.add((SourceKey::Device(source), TargetKey::Device(device)), ports, rule, open);
+        }
+    }
+
+    fn add_target_networks(
+        &self,
+        rule: usize,
+        id: DestinationId,
+        (source, families): (DeviceRef, Families),
+        ports: &Arc<PortSet>,
+        open: &[Open],
+        sum: &mut Sum,
+    ) {
+        let named = &self.destination(id).networks;
+        for (target, more) in self.network_targets(rule, id, named, None) {
+            let TargetKey::Network(network) = &target else { continue };
+            // What no router serves is of no interest where a rule names all addresses, or those of devices.
+            let is_named = network.1.is_some() || !self.access[rule].via.is_empty();
+            if is_named && network.1 != Some(source) && families_in(&network.0).meet(families) {
+                let open = open.iter().copied().chain(more).collect();
+                sum.add((SourceKey::Device(source), target), ports, rule, open);
+            }
+        }
+    }
+}
+
+impl TargetKey {
+    /// Whether the device is the target itself, or the router of the network.
+    fn is_at(&self, device: DeviceRef) -> bool {
+        match self {
+            Self::Device(target) => *target == device,
+            Self::Network(network) => network.1 == Some(device),
+        }
+    }
+}
+
+/// The families of the addresses.
+pub(super) fn families_in(addresses: &AddressSet) -> Families {
+    let families = addresses.ranges().iter().map(|(first, _)| match first {
+        IpAddr::V4(_) => Families::V4,
+        IpAddr::V6(_) => Families::V6,
+    });
+    families.reduce(Families::union).unwrap_or(Families::BOTH)
+}
