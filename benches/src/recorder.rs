@@ -6,6 +6,7 @@ use anyhow::Result;
 use meshtrail_identity::Resolver;
 use meshtrail_listen::{Limits, Share, Shares};
 use meshtrail_recording::{RecordingConfig, Recordings};
+use meshtrail_redact::{FingerprintKey, Redactor};
 use meshtrail_trail::{
     Trail, TrailConfig,
     store::{Store, StoreLocation, WritePolicy},
@@ -26,6 +27,7 @@ pub async fn serve(folder: &Path) -> Result<()> {
     let recordings = Recordings::open(store, &local, trail, resolver, config).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
-    recordings.serve(listener, CancellationToken::new()).await;
+    let redactor = Redactor::new(FingerprintKey::generate()?);
+    recordings.serve(listener, redactor, CancellationToken::new()).await;
     Ok(())
 }

@@ -18,6 +18,7 @@ use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use meshtrail_event::{Detail, Draft, Event, EventId, Family, Kind, SessionId, Timestamp};
 use meshtrail_identity::Resolver;
+use meshtrail_redact::{FingerprintKey, Redactor};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -192,6 +193,11 @@ pub(crate) async fn store_at(folder: &Path) -> Store {
     Store::open(&location, &WritePolicy::default()).await.unwrap()
 }
 
+/// A redactor with a new key.
+pub(crate) fn redactor() -> Redactor {
+    Redactor::new(FingerprintKey::generate().unwrap())
+}
+
 /// A listening recorder.
 pub(crate) struct Recorder {
     pub(crate) recordings: Recordings,
@@ -229,7 +235,7 @@ impl Recorder {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let (serve, until) = (recordings.clone(), stop.clone());
-        let serving = tokio::spawn(async move { serve.serve(listener, until).await });
+        let serving = tokio::spawn(async move { serve.serve(listener, redactor(), until).await });
         Recorder { recordings, address, ledger, folder, stop, serving }
     }
 
@@ -287,9 +293,9 @@ impl Client {
     }
 
     /// Sends a whole body, and returns the answer's status.
-    pub(crate) async fn post(&mut self, path: &str, body: &'static str) -> StatusCode {
+    pub(crate) async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> StatusCode {
         let (sending, body_end) = mpsc::channel(16);
-        sending.send(Ok(Frame::data(Bytes::from_static(body.as_bytes())))).await.unwrap();
+        sending.send(Ok(Frame::data(body.into()))).await.unwrap();
         drop(sending);
         self.request(path, body_end).await.status()
     }

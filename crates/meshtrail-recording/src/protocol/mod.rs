@@ -20,6 +20,8 @@
 
 mod ack;
 mod answer;
+#[cfg(test)]
+mod redaction_tests;
 mod request;
 mod server;
 #[cfg(test)]

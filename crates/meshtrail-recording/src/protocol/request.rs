@@ -1,4 +1,7 @@
 //! Request events (`/v2/event`): a Kubernetes API request that the proxy is about to forward.
+//!
+//! Every text of it is chosen by a client: `kubectl exec` has the command in path and query, passwords in it as well. What
+//! is stored has fingerprints in place of secrets, and of the body only its length.
 
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use meshtrail_event::text::with_causes;
 use meshtrail_event::{Detail, Draft, Json, Kind, KubeRequest, Outcome, Target, Timestamp, canonical_json};
 use meshtrail_identity::Connection;
 use meshtrail_listen::{PeerRoom, RoomPermit};
+use meshtrail_redact::Redactor;
 use serde_json::{Map, Value};
 
 use crate::{cast::type_of, session_identity::resolve_claim, sessions::Recordings};
@@ -65,8 +69,9 @@ pub struct RequestEvent {
     target: Target,
 }
 
-/// Parses a request event. Unknown and empty members are accepted; a wrong type is an error that names the member.
-pub fn parse_request_event(body: &[u8]) -> Result<RequestEvent, RequestError> {
+/// Parses a request event, and cuts secrets from all that is kept of it. Unknown and empty members are accepted; a wrong
+/// type is an error that names the member.
+pub fn parse_request_event(body: &[u8], redactor: &Redactor) -> Result<RequestEvent, RequestError> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| RequestError::NotJson { reason: error.to_string() })?;
     let Value::Object(event) = &value else {
@@ -87,8 +92,8 @@ pub fn parse_request_event(body: &[u8]) -> Result<RequestEvent, RequestError> {
     Ok(RequestEvent {
         header: parse_source(source)?,
         time: integer(event, "timestamp", "timestamp")?.and_then(Timestamp::from_seconds),
-        detail: parse_detail(event, request, kubernetes)?,
-        target: parse_target(kubernetes)?,
+        detail: parse_detail(event, request, kubernetes, redactor)?,
+        target: parse_target(kubernetes, redactor)?,
     })
 }
 
@@ -112,34 +117,37 @@ fn parse_detail(
     event: &Map<String, Value>,
     request: &Map<String, Value>,
     kubernetes: &Map<String, Value>,
+    redactor: &Redactor,
 ) -> Result<KubeRequest, RequestError> {
     let query =
         object(request, "queryParameters", "request.queryParameters")?.filter(|query| !query.is_empty());
-    let query = query.map(|query| Value::Object(query.clone()));
+    let query = query.map(|query| Value::Object(redactor.query(query)));
     let query = query.filter(|query| canonical_json(query).len() <= MAX_TEXT);
     // The body may contain secrets and is not needed: only its length is stored.
     let encoded =
         text(request, "body", "request.body")?.map_or(0, |body| body.trim_end_matches('=').len() as u64);
+    let name = |text: String| shorten(redactor.text(&text).text);
     Ok(KubeRequest {
-        api_group: text(kubernetes, "APIGroup", "kubernetes.APIGroup")?.map(shorten),
-        api_version: text(kubernetes, "APIVersion", "kubernetes.APIVersion")?.map(shorten),
+        api_group: text(kubernetes, "APIGroup", "kubernetes.APIGroup")?.map(name),
+        api_version: text(kubernetes, "APIVersion", "kubernetes.APIVersion")?.map(name),
         body_bytes: (encoded > 0).then_some(encoded * 3 / 4),
-        method: text(request, "method", "request.method")?.map(shorten),
-        path: text(request, "path", "request.path")?.map(shorten),
+        method: text(request, "method", "request.method")?.map(name),
+        path: text(request, "path", "request.path")?.map(|path| shorten(redactor.target(&path).text)),
         query: query.as_ref().map(Json::from),
-        resource: text(kubernetes, "Resource", "kubernetes.Resource")?.map(shorten),
-        subresource: text(kubernetes, "Subresource", "kubernetes.Subresource")?.map(shorten),
-        user_agent: text(event, "userAgent", "userAgent")?.map(shorten),
-        verb: text(kubernetes, "Verb", "kubernetes.Verb")?.map(shorten),
+        resource: text(kubernetes, "Resource", "kubernetes.Resource")?.map(name),
+        subresource: text(kubernetes, "Subresource", "kubernetes.Subresource")?.map(name),
+        user_agent: text(event, "userAgent", "userAgent")?.map(name),
+        verb: text(kubernetes, "Verb", "kubernetes.Verb")?.map(name),
         ..KubeRequest::default()
     })
 }
 
-fn parse_target(kubernetes: &Map<String, Value>) -> Result<Target, RequestError> {
+fn parse_target(kubernetes: &Map<String, Value>, redactor: &Redactor) -> Result<Target, RequestError> {
+    let name = |text: String| shorten(redactor.text(&text).text);
     Ok(Target {
-        name: text(kubernetes, "Name", "kubernetes.Name")?.map(shorten),
-        namespace: text(kubernetes, "Namespace", "kubernetes.Namespace")?.map(shorten),
-        of_type: text(kubernetes, "Resource", "kubernetes.Resource")?.map(shorten),
+        name: text(kubernetes, "Name", "kubernetes.Name")?.map(name),
+        namespace: text(kubernetes, "Namespace", "kubernetes.Namespace")?.map(name),
+        of_type: text(kubernetes, "Resource", "kubernetes.Resource")?.map(name),
         ..Target::default()
     })
 }
@@ -253,9 +261,13 @@ mod tests {
         "source":{"node":"laptop.tail.example","nodeID":"7","nodeUserID":3,"nodeUser":"alice@example.com"},
         "destination":{"node":"","nodeID":""}}"#;
 
+    fn parse(body: &[u8]) -> Result<RequestEvent, RequestError> {
+        parse_request_event(body, &crate::testing::redactor())
+    }
+
     #[test]
     fn an_event_is_read_and_its_body_is_not_kept() {
-        let event = parse_request_event(EVENT.as_bytes()).unwrap();
+        let event = parse(EVENT.as_bytes()).unwrap();
         assert_eq!(event.detail.verb.as_deref(), Some("list"));
         assert_eq!((event.detail.body.as_deref(), event.detail.body_bytes), (None, Some(6)));
         assert_eq!(event.target.namespace.as_deref(), Some("default"));
@@ -265,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = |text: &str| parse_request_event(text.as_bytes()).unwrap_err().to_string();
+        let error = |text: &str| parse(text.as_bytes()).unwrap_err().to_string();
         assert!(error("{").starts_with("body: not JSON: EOF"));
         assert_eq!(error("[]"), "body: expected an object, found a list");
         assert_eq!(error("{}"), "type: missing");

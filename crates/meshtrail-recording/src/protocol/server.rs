@@ -14,6 +14,7 @@ use meshtrail_listen::{
     HEADER_TIME, IdleLimits, IdleReason, Peer, PeerRoom, Refusal as ConnectionRefusal, RequestActivity, Slot,
     accept,
 };
+use meshtrail_redact::Redactor;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
@@ -37,14 +38,19 @@ const LAST_GAP: Duration = Duration::from_millis(50);
 
 impl Recordings {
     /// Serves the recorder protocol until `stop`. Then sessions that came in by this listener end as interrupted, and
-    /// this returns when every connection is closed.
-    pub fn serve(&self, listener: TcpListener, stop: CancellationToken) -> BoxFuture<'_, ()> {
+    /// this returns when every connection is closed. `redactor` cuts secrets from request events.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        redactor: Redactor,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, ()> {
         // Boxed here: a bare future would be compiled again by every crate that awaits it.
-        self.serve_on(listener, stop).boxed()
+        self.serve_on(listener, redactor, stop).boxed()
     }
 
-    async fn serve_on(&self, listener: TcpListener, stop: CancellationToken) {
-        let server = Server { recordings: self.clone(), halt: self.stopping().child_token() };
+    async fn serve_on(&self, listener: TcpListener, redactor: Redactor, stop: CancellationToken) {
+        let server = Server { recordings: self.clone(), redactor, halt: self.stopping().child_token() };
         let open = TaskTracker::new();
         let serve = |stream, peer, slot| server.clone().serve_connection(stream, peer, slot);
         // A connection beyond the limits is refused before its recording is accepted: the sender tries the next
@@ -63,6 +69,7 @@ impl Recordings {
 #[derive(Clone)]
 struct Server {
     recordings: Recordings,
+    redactor: Redactor,
     /// Ends every session and connection of this listener.
     halt: CancellationToken,
 }
@@ -218,7 +225,7 @@ impl Server {
             Ok(read) => read,
             Err(error) => return error.to_answer(),
         };
-        let event = match parse_request_event(&body) {
+        let event = match parse_request_event(&body, &self.redactor) {
             Ok(event) => event,
             Err(error) => return error.to_answer(),
         };

@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     RecordingConfig, Session, SessionState,
     faults::{Faults, LogStep, Step},
-    testing::{Client, Recorder, SSH, quick},
+    testing::{Client, Recorder, SSH, quick, redactor},
 };
 
 async fn received_bytes(recorder: &Recorder, session: &Session) -> Vec<u8> {
@@ -402,7 +402,7 @@ async fn a_listener_that_stops_ends_its_own_sessions_only() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (other, halt) = (listener.local_addr().unwrap(), tokio_util::sync::CancellationToken::new());
     let (recordings, until) = (recorder.recordings.clone(), halt.clone());
-    let serving = tokio::spawn(async move { recordings.serve(listener, until).await });
+    let serving = tokio::spawn(async move { recordings.serve(listener, redactor(), until).await });
     let mut here = Client::connect(recorder.address).await.record().await;
     let mut there = Client::connect(other).await.record().await;
     for upload in [&mut here, &mut there] {

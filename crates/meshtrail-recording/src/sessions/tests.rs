@@ -614,7 +614,8 @@ async fn a_real_trail_holds_what_a_session_was_and_a_restart_finds_it() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let (serve, until) = (recordings.clone(), stop.clone());
-        let serving = tokio::spawn(async move { serve.serve(listener, until).await });
+        let serving =
+            tokio::spawn(async move { serve.serve(listener, crate::testing::redactor(), until).await });
         let mut upload = Client::connect(address).await.record().await;
         upload.send(SSH).await;
         upload.wait_for_ack(SSH.len() as u64).await;

@@ -25,6 +25,7 @@ use meshtrail_collect::{Collectors, Wiring};
 use meshtrail_event::{Kind, Outcome};
 use meshtrail_listen::{HttpPort, PortTimeouts};
 use meshtrail_recording::Recordings;
+use meshtrail_redact::Redactor;
 use meshtrail_trail::Trail;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,6 +53,7 @@ pub struct Server {
     state: AppState,
     trail: Trail,
     recordings: Recordings,
+    redactor: Redactor,
     collectors: Collectors,
     directory_follower: DirectoryFollower,
     listener: TcpListener,
@@ -106,6 +108,7 @@ impl Server {
             state,
             trail,
             recordings,
+            redactor,
             collectors,
             directory_follower,
             listener,
@@ -139,7 +142,8 @@ impl Server {
         if let Some(postgres) = postgres {
             tasks.spawn(postgres.serve(state.clone(), ports.limits, stop.clone()));
         }
-        let recorders_open = serve_recorders(&tasks, &recordings, state.resolver(), recorders, &stop);
+        let recorders_open =
+            serve_recorders(&tasks, (&recordings, &redactor), state.resolver(), recorders, &stop);
         if let Err(error) = discovery.write(&data) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -190,7 +194,7 @@ type OpenAddresses = watch::Receiver<Vec<SocketAddr>>;
 
 fn serve_recorders(
     tasks: &TaskTracker,
-    recordings: &Recordings,
+    (recordings, redactor): (&Recordings, &Redactor),
     resolver: &meshtrail_identity::Resolver,
     recorders: Vec<(RecorderListen, Option<TcpListener>)>,
     stop: &CancellationToken,
@@ -202,14 +206,14 @@ fn serve_recorders(
         match (listen, listener) {
             (_, Some(listener)) => {
                 sender.send_replace(listener.local_addr().into_iter().collect());
-                let (recordings, stop) = (recordings.clone(), stop.clone());
-                tasks.spawn(async move { recordings.serve(listener, stop).await });
+                let (recordings, redactor, stop) = (recordings.clone(), redactor.clone(), stop.clone());
+                tasks.spawn(async move { recordings.serve(listener, redactor, stop).await });
             }
             (RecorderListen::Tailscale { port }, None) => {
-                let recordings = recordings.clone();
+                let (recordings, redactor) = (recordings.clone(), redactor.clone());
                 let serve: recorders::Serve = Arc::new(move |listener, closed| {
-                    let recordings = recordings.clone();
-                    Box::pin(async move { recordings.serve(listener, closed).await })
+                    let (recordings, redactor) = (recordings.clone(), redactor.clone());
+                    Box::pin(async move { recordings.serve(listener, redactor, closed).await })
                 });
                 tasks.spawn(recorders::follow(resolver.own_addresses(), port, serve, sender, stop.clone()));
             }

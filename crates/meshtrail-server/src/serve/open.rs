@@ -13,6 +13,7 @@ use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, Resol
 use meshtrail_listen::LogThrottle;
 use meshtrail_listen::tls::TlsError;
 use meshtrail_recording::{RecordingConfig, Recordings};
+use meshtrail_redact::{FingerprintKey, KEY_FILE, KeyError, Redactor};
 use meshtrail_trail::store::{Store, StoreLocation, WritePolicy};
 use meshtrail_trail::{OpenError, Trail, TrailConfig};
 use meshtrail_worker::{Budget, Limits, Workers};
@@ -48,6 +49,8 @@ pub enum StartError {
     Store { location: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the trail {name} can't be opened")]
     Trail { name: String, source: Box<OpenError> },
+    #[error("secrets in requests can't be fingerprinted")]
+    FingerprintKey(#[from] KeyError),
     #[error("the recordings can't be opened")]
     Recordings(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(
@@ -105,6 +108,7 @@ impl Server {
             record_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
         }
         let (late_identities, directory_follower) = load_directory(&history, &trail, &local).await?;
+        let redactor = Redactor::new(FingerprintKey::load_or_create(&local.join("keys").join(KEY_FILE))?);
         let recordings = open_recordings(store, &local, &trail, &resolver, ports.recording()).await?;
         let (admin_token, admin_token_file) = admin_token::load_or_create(&local)?;
         let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
@@ -153,6 +157,7 @@ impl Server {
             state,
             trail,
             recordings,
+            redactor,
             collectors,
             directory_follower,
             listener,

@@ -1,0 +1,6 @@
+//! Secrets as they are met, and none of their forms in what is left.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod arguments;
+mod needles;
+mod targets;
