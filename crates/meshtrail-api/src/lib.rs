@@ -31,6 +31,7 @@ pub mod flows;
 pub mod health;
 mod open_enum;
 pub mod people;
+pub mod policy;
 pub mod problem;
 pub mod proofs;
 pub mod query;

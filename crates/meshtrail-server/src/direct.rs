@@ -84,6 +84,7 @@ fn state(mode: StoreMode, trail: Trail, recordings: Recordings) -> Result<AppSta
     Ok(AppState::new(AppParts {
         sources: meshtrail_collect::sources::Sources::none(),
         traffic_cache: meshtrail_views::network::TrafficCache::new(trail.clone(), history.clone()),
+        policies: meshtrail_views::policy::PolicyCache::default(),
         history,
         late_identities,
         sql: workers(&trail)?,

@@ -12,6 +12,7 @@ use meshtrail_listen::{LogThrottle, Metrics};
 use meshtrail_recording::Recordings;
 use meshtrail_trail::Trail;
 use meshtrail_views::network::TrafficCache;
+use meshtrail_views::policy::PolicyCache;
 use meshtrail_worker::Workers;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +62,8 @@ pub struct AppParts {
     pub exports: Exports,
     /// Cached traffic matrices of the network page.
     pub traffic_cache: TrafficCache,
+    /// The compiled policy.
+    pub policies: PolicyCache,
     pub recordings: Recordings,
     pub audit_log: AuditLog,
     pub access: Access,
@@ -106,6 +109,11 @@ impl AppState {
     /// Cached traffic matrices of the network page.
     pub fn traffic_cache(&self) -> &TrafficCache {
         &self.0.traffic_cache
+    }
+
+    /// The compiled policy.
+    pub fn policies(&self) -> &PolicyCache {
+        &self.0.policies
     }
 
     pub fn exports(&self) -> &Exports {

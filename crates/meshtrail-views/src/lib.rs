@@ -9,6 +9,7 @@
 //! - [`mesh`]: people and devices: lists, profiles over time, activity.
 //! - [`network`]: who exchanged traffic with whom, as both ends counted it.
 //! - [`changes`]: what changed in the mesh, each change once.
+//! - [`policy`]: what the policy in force at a moment lets through.
 //!
 //! - A view takes the parts that it reads: the trail, the history of devices and people. It writes nothing; only traffic
 //!   matrices are cached.
@@ -21,3 +22,4 @@
 pub mod changes;
 pub mod mesh;
 pub mod network;
+pub mod policy;

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod events;
 mod mesh;
+mod policy;
 mod proof;
 mod serve;
 mod sessions;
@@ -20,6 +21,7 @@ pub(crate) use demo::Demo;
 pub(crate) use doctor::Doctor;
 pub(crate) use events::{EventShow, Events, EventsQuery, Order};
 pub(crate) use mesh::{Changes, SourcesList, Who};
+pub(crate) use policy::{Policy, PolicyExplain, PolicyWhoCouldReach};
 pub(crate) use proof::{Checkpoint, Proof, Verify};
 pub(crate) use serve::Serve;
 pub(crate) use sessions::{
@@ -69,6 +71,9 @@ pub(crate) enum Command {
     Changes(Changes),
     /// Tell which device and which person had an address, a name or a login at a time, and how that is known
     Who(Who),
+    /// Ask the policy: may this login be, who could reach what
+    #[command(subcommand, arg_required_else_help = true)]
+    Policy(Policy),
     /// Show how each source does: last heard, lag, gaps, rate
     Sources(SourcesList),
     /// Check that what is kept is what was written: exits 0 only when all of it holds

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Command, CommandLine, Events, Exports, Sessions, Tokens};
+use args::{Command, CommandLine, Events, Exports, Policy, Sessions, Tokens};
 
 /// Queries allocate and free large buffers all the time, uploads many small ones: the system's allocator returns pages
 /// to the kernel and requests them again.
@@ -93,6 +93,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup(args::Setup::FlowLogs(flow_logs)) => commands::setup::flow_logs(&flow_logs)?,
         Command::Changes(changes) => commands::changes::run(changes).await?,
         Command::Who(who) => commands::who::run(who).await?,
+        Command::Policy(Policy::Explain(explain)) => commands::policy::explain(explain).await?,
+        Command::Policy(Policy::WhoCouldReach(reach)) => commands::policy::who_could_reach(reach).await?,
         Command::Sources(list) => commands::sources::list(list).await?,
         Command::SignIn(sign_in) => commands::sign_in::run(sign_in).await?,
         Command::Version(version) => commands::version::run(&version)?,

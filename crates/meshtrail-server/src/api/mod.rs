@@ -11,6 +11,7 @@ pub mod listing;
 pub mod metrics;
 pub mod packs;
 pub mod people;
+pub mod policy;
 pub mod proofs;
 pub mod query;
 pub mod recordings;
@@ -33,6 +34,9 @@ use crate::route::Route;
 
 /// The largest body of a request that sends events, in bytes.
 const MAX_EVENTS_BODY: usize = 16 << 20;
+
+/// The largest body of a question about a policy, which may hold one, in bytes.
+const MAX_POLICY_BODY: usize = 4 << 20;
 
 /// The largest body of any other request, in bytes.
 pub(crate) const MAX_BODY: usize = 64 << 10;
@@ -71,6 +75,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Export, routes!(exports::remove)),
         Route::api(Read, routes!(flows::list)),
         Route::api(Read, routes!(changes::list)),
+        Route::api(Read, routes!(policy::explain)).with_layer(DefaultBodyLimit::max(MAX_POLICY_BODY)),
+        Route::api(Read, routes!(policy::who_could_reach)).with_layer(DefaultBodyLimit::max(MAX_POLICY_BODY)),
         Route::api(Read, routes!(sources::list)),
         Route::api(Read, routes!(proofs::checkpoint)),
         Route::api(Read, routes!(proofs::proof)),

@@ -20,18 +20,8 @@ pub(crate) async fn who(
     State(state): State<AppState>,
     ValidQuery(query): ValidQuery<WhoQuery>,
 ) -> Result<Json<WhoAnswer>, Problem> {
-    let now = Timestamp::now();
-    let at = match query.at.as_deref().filter(|at| !at.trim().is_empty()) {
-        None => now,
-        Some(text) => meshtrail_query::instant(text.trim(), now).ok_or_else(|| {
-            Problem::bad_request("at", "write a time such as 2h, yesterday, 2026-11-20 or 2026-11-20T14:02Z")
-        })?,
-    };
-    if state.local_caller().is_some() && state.history().generation() == 0 {
-        // When a store's files are read directly, the history is not loaded before the first request.
-        let loaded = directory::load(state.history(), state.late_identities(), state.trail(), None).await;
-        loaded.map_err(|error| super::events::unreadable(&error))?;
-    }
+    let at = parse_at(query.at.as_deref())?;
+    load_directory(&state).await?;
     Ok(Json(match parse_lookup(&query)? {
         Lookup::Address(address) => {
             let live = if query.at.is_none() { resolve_now(state.resolver(), address).await } else { None };
@@ -39,6 +29,24 @@ pub(crate) async fn who(
         }
         Lookup::Name(name) => look_up_name(state.history(), name, at)?,
     }))
+}
+
+/// The moment that a question is about: now without one.
+pub(crate) fn parse_at(at: Option<&str>) -> Result<Timestamp, Problem> {
+    let now = Timestamp::now();
+    let Some(text) = at.map(str::trim).filter(|at| !at.is_empty()) else { return Ok(now) };
+    meshtrail_query::instant(text, now).ok_or_else(|| {
+        Problem::bad_request("at", "write a time such as 2h, yesterday, 2026-11-20 or 2026-11-20T14:02Z")
+    })
+}
+
+/// Loads the directory, where a store's files are read without a server: there it is not loaded before the first question.
+pub(crate) async fn load_directory(state: &AppState) -> Result<(), Problem> {
+    if state.local_caller().is_some() && state.history().generation() == 0 {
+        let loaded = directory::load(state.history(), state.late_identities(), state.trail(), None).await;
+        loaded.map_err(|error| super::events::unreadable(&error))?;
+    }
+    Ok(())
 }
 
 /// What to look up.

@@ -129,6 +129,7 @@ impl Server {
             audit_log: AuditLog::Trail(trail.emitter("server")),
             sources: Sources::new(trail.emitter("sources")),
             traffic_cache: meshtrail_views::network::TrafficCache::new(trail.clone(), history.clone()),
+            policies: meshtrail_views::policy::PolicyCache::default(),
             history,
             late_identities,
             sql,

@@ -7,6 +7,7 @@ mod changes;
 mod imports;
 mod limits;
 mod mesh;
+mod policy;
 mod recordings;
 mod sign_in;
 mod sources;

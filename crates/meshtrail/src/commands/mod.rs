@@ -9,6 +9,7 @@ pub(crate) mod exports;
 pub(crate) mod follow;
 pub(crate) mod import;
 pub(crate) mod play;
+pub(crate) mod policy;
 pub(crate) mod proof;
 pub(crate) mod query;
 pub(crate) mod serve;
