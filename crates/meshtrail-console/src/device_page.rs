@@ -3,6 +3,8 @@
 
 use maud::{Markup, html};
 use meshtrail_api::directory::DeviceView;
+use meshtrail_api::policy::{ReachAnswer, ReachRows};
+use meshtrail_event::text::sentence_case;
 use meshtrail_event::{Event, Timestamp};
 use meshtrail_query::term;
 use meshtrail_views::mesh::{CountedActivity, DeviceProfile};
@@ -24,6 +26,8 @@ pub struct DevicePage<'a> {
     pub profile: &'a DeviceProfile,
     /// What happened on and from it in the time range.
     pub activity: &'a CountedActivity,
+    /// Who can reach it by the policy in force, or why that can't be told.
+    pub reach: Result<&'a ReachAnswer, &'a str>,
     /// The newest sessions on it and from it.
     pub sessions: &'a [SessionView],
     /// Changes to the device: index and event.
@@ -61,6 +65,7 @@ impl DevicePage<'_> {
                     (ranges(&under("/devices", self.id), self.since, &[]))
                     (self.activity_section())
                     @if !periods.is_empty() { h2 { "What it was" } (history(periods, self.now)) }
+                    (self.reach_section())
                     (self.addresses())
                 }
                 aside { (self.side()) }
@@ -88,6 +93,32 @@ impl DevicePage<'_> {
             } @else {
                 @let command = format!("meshtrail events query {}", format::shell_word(&self.base()));
                 (empty("Nothing in this time", "No event on or from this device is in the trail for it. The command line asks the same:", Some(&command)))
+            }
+        }
+    }
+
+    /// Who can reach it.
+    fn reach_section(&self) -> Markup {
+        let command = format!("meshtrail policy who-could-reach {}", format::shell_word(self.id));
+        html! {
+            h2 id="reach" { "Who can reach it" }
+            @match self.reach {
+                Err(reason) => p.small.q { (format::untrusted(&sentence_case(reason))) },
+                Ok(reach) => {
+                    p.small.q {
+                        "By the policy"
+                        @if let Some(event) = &reach.policy.event { " of " a href=(under("/events", &event.to_string())) { (reach_since(reach, self.now)) } }
+                        ", read as " (reach.policy.control_plane) " does. A path through the network is no proof that somebody took it."
+                    }
+                    @if reach.certain.rows.is_empty() { p { "Nobody, as far as the policy is known." } }
+                    @else { (reach_rows(&reach.certain, &command)) }
+                    @if !reach.possible.rows.is_empty() {
+                        details {
+                            summary.unsure { (format::plural((reach.possible.rows.len() + reach.possible.left_off) as u64, "more could", "more could")) ", if …" }
+                            (reach_rows(&reach.possible, &command))
+                        }
+                    }
+                }
             }
         }
     }
@@ -184,6 +215,43 @@ impl DevicePage<'_> {
                     @for route in offered { li { code { (format::untrusted(route)) } " " span.unsure { "offered, not enabled" } } }
                 }
             }
+        }
+    }
+}
+/// The most rows of reach that the page shows.
+const MAX_REACH: usize = 25;
+
+/// Since when the policy is in force, as far as known.
+fn reach_since(reach: &ReachAnswer, now: Timestamp) -> Markup {
+    html! { @match reach.policy.since { Some(since) => { (format::clock(since, now)) " UTC" }, None => "this event" } }
+}
+
+/// Who reaches it, on which ports, by which rules.
+fn reach_rows(rows: &ReachRows, command: &str) -> Markup {
+    let hidden = rows.left_off + rows.rows.len().saturating_sub(MAX_REACH);
+    html! {
+        table.list.reach {
+            thead { tr { th scope="col" { "Who" } th scope="col" { "Ports" } th scope="col" { "By" } } }
+            tbody {
+                @for row in rows.rows.iter().take(MAX_REACH) {
+                    tr {
+                        td {
+                            @match &row.device {
+                                Some(device) => a href=(under("/devices", device)) { (format::clipped(&row.source, 48)) },
+                                None => (format::clipped(&row.source, 48)),
+                            }
+                        }
+                        td { code { (format::clipped(&row.ports, 40)) } }
+                        td {
+                            (format::clipped(&row.rules.join(", "), 48))
+                            @for condition in &row.conditions { br; span.unsure.small { "if " (format::untrusted(condition)) } }
+                        }
+                    }
+                }
+            }
+        }
+        @if hidden > 0 {
+            p.small.q { (format::plural(hidden as u64, "more", "more")) ": " code { (command) } }
         }
     }
 }

@@ -66,6 +66,24 @@ async fn policy(
     Ok((Arc::new(policy), in_force))
 }
 
+/// Who can reach a device now, or in words why that can't be told.
+pub(crate) async fn who_can_reach_now(
+    state: &AppState,
+    id: &str,
+    now: Timestamp,
+) -> Result<Result<ReachAnswer, String>, Problem> {
+    let (policy, in_force) = match state.policies().at(state.trail(), state.history(), now).await {
+        Ok(found) => found,
+        Err(PolicyUnavailable::Read(error)) => return Err(super::events::unreadable(&error)),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let mesh = policy.mesh();
+    let Some(device) = mesh.devices().find(|device| mesh.device(*device).id == id) else {
+        return Ok(Err("the device is not in the mesh now".to_owned()));
+    };
+    Ok(Ok(run_blocking(move || view::who_can_reach(&policy, &[device], now, in_force)).await))
+}
+
 fn unavailable(field: &str, error: PolicyUnavailable) -> Problem {
     match &error {
         PolicyUnavailable::Unknown => Problem::not_found(error.to_string()).at(field),

@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 use super::handlers::{Frame, none_if_blank, session_view};
 use crate::api::sources::source_view;
-use crate::api::{changes, devices, events, listing, people, sessions};
+use crate::api::{changes, devices, events, listing, people, policy, sessions};
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -128,10 +128,12 @@ pub(crate) async fn device(
     let (profile, activity) = devices::look_up(state.history(), state.trail(), &id, from, now).await?;
     let sessions = newest_sessions(&state, &term("device", &id)).await?;
     let changes = newest_events(&state, &changes_of("device", &id)).await?;
+    let reach = policy::who_can_reach_now(&state, &id, now).await?;
     let page = DevicePage {
         id: &id,
         profile: &profile,
         activity: &activity,
+        reach: reach.as_ref().map_err(String::as_str),
         sessions: &sessions,
         changes: &changes,
         since,

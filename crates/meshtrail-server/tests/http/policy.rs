@@ -59,7 +59,9 @@ async fn server_with_policies(folder: &std::path::Path) -> TestServer {
     let sent = server.by(&sender, Method::POST, "/api/v1/events").json(&events).send().await.unwrap();
     assert!(sent.status().is_success());
     server
-        .poll_until("/api/v1/who?address=100.64.0.20", |answer| !answer["devices"].as_array().unwrap().is_empty())
+        .poll_until("/api/v1/who?address=100.64.0.20", |answer| {
+            !answer["devices"].as_array().unwrap().is_empty()
+        })
         .await;
     server
 }
