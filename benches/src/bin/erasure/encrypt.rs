@@ -1,0 +1,390 @@
+//! Encrypting a leaf: personal values become tokens, everything else stays byte for byte.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use meshtrail_event::{Column, ColumnType, Event, Family, Member};
+
+use crate::directory::{Directory, Holder};
+use crate::fast::FastMap;
+use crate::json::{Cursor, split_address};
+use crate::keys::{PersonDay, PersonKeys, ValueKeys};
+use crate::personal::{Extent, Personal, Whose, of_columns};
+use crate::token::{encrypt_alone, encrypt_for_person};
+
+const DAY: i64 = 86_400_000_000_000;
+/// Days whose keys and tokens are in memory.
+const MAX_DAYS: usize = 8;
+/// Tokens in memory, for each day and each kind of key.
+const MAX_TOKENS: usize = 1 << 18;
+/// The longest value whose token is looked up: longer ones are rarely equal.
+const MAX_SHARED: usize = 512;
+/// Columns whose type in a leaf is a list of texts.
+const LISTS: [&str; 5] = ["addresses", "groups", "lines", "anomalies", "not_seen"];
+/// Types of targets whose ids are numbers and names of Meshtrail's own.
+const OWN_TYPES: [&str; 7] = ["session", "event", "source", "hold", "rule", "log", "key"];
+
+/// The UTC day of a time in nanoseconds.
+pub(crate) fn day_of(time: i64) -> i64 {
+    time.div_euclid(DAY)
+}
+
+/// Encrypts leaves. Holds the keys of the last days, and tokens that were made with them.
+pub(crate) struct Encrypter<'d> {
+    directory: &'d Directory,
+    pub(crate) people: PersonKeys,
+    pub(crate) values: ValueKeys,
+    columns: FastMap<Family, Rc<[Personal]>>,
+    /// The last days, the newest use last.
+    days: Vec<(i64, DayTokens)>,
+    leaf: LeafState,
+    text: Vec<u8>,
+    /// Tokens made, and tokens found in memory.
+    pub(crate) made: u64,
+    pub(crate) found: u64,
+}
+
+#[derive(Default)]
+struct DayTokens {
+    /// By the person's number.
+    people: Vec<Option<Box<PersonTokens>>>,
+    values: FastMap<Box<[u8]>, Box<str>>,
+}
+
+struct PersonTokens {
+    keys: PersonDay,
+    handle: String,
+    own: FastMap<Box<[u8]>, Box<str>>,
+    shared: FastMap<Box<[u8]>, Box<str>>,
+}
+
+/// What is known of the leaf at hand.
+#[derive(Default)]
+struct LeafState {
+    family: Option<Family>,
+    columns: Option<Rc<[Personal]>>,
+    time: i64,
+    actor: Option<u32>,
+    target: Option<u32>,
+    actor_device: Option<Holder>,
+    target_device: Option<Holder>,
+    target_type: Option<String>,
+    /// People in the order of their first token.
+    used: Vec<u32>,
+    out: Vec<u8>,
+    copied: usize,
+    keys_at: Option<usize>,
+    version_at: Option<usize>,
+}
+
+impl<'d> Encrypter<'d> {
+    pub(crate) fn new(directory: &'d Directory, extent: Extent) -> Result<Self> {
+        let columns = Family::ALL.iter().map(|&family| (family, of_columns(family.layout(), extent).into()));
+        Ok(Self {
+            directory,
+            people: PersonKeys::default(),
+            values: ValueKeys::new()?,
+            columns: columns.collect(),
+            days: Vec::new(),
+            leaf: LeafState::default(),
+            text: Vec::new(),
+            made: 0,
+            found: 0,
+        })
+    }
+
+    /// The encrypted leaf of an event, whose leaf this is.
+    pub(crate) fn encrypt(&mut self, event: &Event, leaf: &[u8]) -> Result<Vec<u8>> {
+        self.begin(event, leaf.len());
+        let layout = event.kind.family().layout();
+        let mut cursor = Cursor::new(leaf);
+        self.object(leaf, &mut cursor, &layout.members, 0).context("a leaf is canonical JSON")?;
+        self.finish(leaf)
+    }
+
+    fn begin(&mut self, event: &Event, length: usize) {
+        let directory = self.directory;
+        let time = event.time.as_nanos();
+        let number = |person: &meshtrail_event::Person| {
+            directory.number(person.id.as_ref().map(String::as_bytes), Some(person.login.as_bytes()))
+        };
+        let owner = |device: Option<&meshtrail_event::Device>, person: Option<u32>| {
+            let device = device?;
+            let known = device.id.as_ref().map(|id| directory.holder(id.as_bytes(), time));
+            let tagged = if device.tags.is_empty() { Holder::Unknown } else { Holder::Nobody };
+            let told = person.map_or(tagged, Holder::Person);
+            Some(known.filter(|&holder| holder != Holder::Unknown).unwrap_or(told))
+        };
+        let actor = event.actor.person.as_deref().and_then(number);
+        let target = event.target.person.as_deref().and_then(number);
+        let mut out = std::mem::take(&mut self.leaf.out);
+        let mut used = std::mem::take(&mut self.leaf.used);
+        out.clear();
+        used.clear();
+        out.reserve(length * 2);
+        self.leaf = LeafState {
+            family: Some(event.kind.family()),
+            columns: self.columns.get(&event.kind.family()).cloned(),
+            time,
+            actor,
+            target,
+            actor_device: owner(event.actor.device.as_deref(), actor),
+            target_device: owner(event.target.device.as_deref(), target),
+            target_type: event.target.of_type.clone(),
+            used,
+            out,
+            ..LeafState::default()
+        };
+    }
+
+    /// Adds who can open the leaf, and the leaf's version, in their canonical places.
+    fn finish(&mut self, leaf: &[u8]) -> Result<Vec<u8>> {
+        let state = &mut self.leaf;
+        state.out.extend_from_slice(&leaf[state.copied..]);
+        let mut handles = String::new();
+        let of_day = self.days.last().map(|(_, tokens)| tokens);
+        for (place, &person) in state.used.iter().enumerate() {
+            handles.push_str(if place == 0 { "\"keys\":[\"" } else { ",\"" });
+            let tokens = of_day.and_then(|of_day| of_day.people[person as usize].as_ref());
+            handles.push_str(&tokens.context("a person that was used has keys")?.handle);
+            handles.push('"');
+        }
+        if !handles.is_empty() {
+            handles.push_str("],");
+        }
+        let end = state.out.len() - 1;
+        let mut encrypted = Vec::with_capacity(state.out.len() + handles.len() + 12);
+        let keys_at = state.keys_at.unwrap_or(end);
+        let version_at = state.version_at.unwrap_or(end);
+        encrypted.extend_from_slice(&state.out[..keys_at]);
+        encrypted.extend_from_slice(handles.as_bytes());
+        encrypted.extend_from_slice(&state.out[keys_at..version_at]);
+        encrypted.extend_from_slice(if version_at == end { b",\"version\":2" } else { b"\"version\":2," });
+        encrypted.extend_from_slice(&state.out[version_at..]);
+        Ok(encrypted)
+    }
+
+    fn object<'a>(
+        &mut self,
+        leaf: &'a [u8],
+        cursor: &mut Cursor<'a>,
+        members: &'static [(&'static str, Member)],
+        depth: usize,
+    ) -> Option<()> {
+        cursor.take(b'{')?;
+        if cursor.peek()? == b'}' {
+            return cursor.take(b'}');
+        }
+        let mut next = members;
+        loop {
+            let name_at = cursor.at;
+            let name = cursor.string()?;
+            cursor.take(b':')?;
+            if depth == 0 {
+                self.mark_places(leaf, name, name_at);
+            }
+            let skipped = next.iter().position(|(known, _)| known.as_bytes() >= name).unwrap_or(next.len());
+            next = &next[skipped..];
+            match next.first().filter(|(known, _)| known.as_bytes() == name) {
+                Some((_, Member::Object(inner))) if cursor.peek()? == b'{' => {
+                    self.object(leaf, cursor, inner, depth + 1)?;
+                }
+                Some((_, Member::Column(number))) => self.column(leaf, cursor, *number)?,
+                _ => self.unknown_member(leaf, cursor)?,
+            }
+            match cursor.peek()? {
+                b',' => cursor.take(b',')?,
+                _ => return cursor.take(b'}'),
+            }
+        }
+    }
+
+    fn mark_places(&mut self, leaf: &[u8], name: &[u8], at: usize) {
+        let state = &mut self.leaf;
+        for (place, own) in [(&mut state.keys_at, &b"keys"[..]), (&mut state.version_at, b"version")] {
+            if place.is_none() && name >= own {
+                state.out.extend_from_slice(&leaf[state.copied..at]);
+                state.copied = at;
+                *place = Some(state.out.len());
+            }
+        }
+    }
+
+    fn unknown_member<'a>(&mut self, leaf: &'a [u8], cursor: &mut Cursor<'a>) -> Option<()> {
+        let start = cursor.at;
+        let value = cursor.value()?;
+        self.set_text(value);
+        self.replace(leaf, (start, cursor.at), ("\"", "\""), Holder::Nobody, true)
+    }
+
+    fn column<'a>(&mut self, leaf: &'a [u8], cursor: &mut Cursor<'a>, number: usize) -> Option<()> {
+        let family = self.leaf.family?;
+        let column = &family.layout().columns[number];
+        let personal = self.leaf.columns.as_ref()?[number];
+        let start = cursor.at;
+        let value = cursor.value()?;
+        if personal.whose.is_none() && !personal.names_anybody {
+            return self.keep(leaf, start, value);
+        }
+        let inner = value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\""));
+        if let (ColumnType::Address, Some(inner)) = (column.column_type, inner) {
+            return self.address(leaf, start, inner, personal);
+        }
+        let holder = self.holder(personal, column, inner.unwrap_or_default());
+        let around = if value[0] == b'[' && column.path.last().is_some_and(|name| LISTS.contains(name)) {
+            ("[\"", "\"]")
+        } else {
+            ("\"", "\"")
+        };
+        if holder == Holder::Nobody && !personal.names_anybody {
+            return self.keep(leaf, start, value);
+        }
+        self.set_text(value);
+        self.replace(leaf, (start, cursor.at), around, holder, personal.names_anybody)
+    }
+
+    /// Leaves a value as it is; one that looks like a token is marked as none.
+    fn keep(&mut self, leaf: &[u8], start: usize, value: &[u8]) -> Option<()> {
+        if value.starts_with(b"\"~") {
+            let state = &mut self.leaf;
+            state.out.extend_from_slice(&leaf[state.copied..=start]);
+            state.out.push(b'~');
+            state.copied = start + 1;
+        }
+        Some(())
+    }
+
+    /// Encrypts the host of an address; its port stays.
+    fn address(&mut self, leaf: &[u8], start: usize, inner: &[u8], personal: Personal) -> Option<()> {
+        let (host, port) = split_address(inner);
+        let holder = self.directory.holder(host, self.leaf.time);
+        if holder == Holder::Nobody && !personal.names_anybody {
+            return Some(());
+        }
+        self.text.clear();
+        self.text.push(b'"');
+        self.text.extend_from_slice(host);
+        self.text.push(b'"');
+        let end = start + 1 + inner.len() - port.map_or(0, |port| port.len() + 1);
+        self.replace(leaf, (start, end), ("\"", ""), holder, personal.names_anybody)
+    }
+
+    fn holder(&self, personal: Personal, column: &Column, inner: &[u8]) -> Holder {
+        let state = &self.leaf;
+        let device = |holder: Option<Holder>| holder.unwrap_or(Holder::Unknown);
+        let person = |person: Option<u32>| person.map_or(Holder::Nobody, Holder::Person);
+        match personal.whose {
+            None => Holder::Nobody,
+            Some(Whose::Actor) => person(state.actor),
+            Some(Whose::Target) => person(state.target),
+            Some(Whose::ActorDevice) => device(state.actor_device),
+            Some(Whose::TargetDevice) => device(state.target_device),
+            Some(Whose::Holder) => self.directory.holder(inner, state.time),
+            Some(Whose::TargetType) => match state.target_type.as_deref() {
+                Some("user" | "member") => state.target.map_or(Holder::Unknown, Holder::Person),
+                Some("device") => device(state.target_device),
+                Some(other) if OWN_TYPES.contains(&other) => Holder::Nobody,
+                _ if column.path == ["target", "id"] => Holder::Unknown,
+                _ => Holder::Nobody,
+            },
+        }
+    }
+
+    fn set_text(&mut self, value: &[u8]) {
+        self.text.clear();
+        self.text.extend_from_slice(value);
+    }
+
+    /// Writes a token for `self.text` in place of a part of the leaf.
+    fn replace(
+        &mut self,
+        leaf: &[u8],
+        (start, end): (usize, usize),
+        (before, behind): (&str, &str),
+        holder: Holder,
+        names_anybody: bool,
+    ) -> Option<()> {
+        let state = &mut self.leaf;
+        state.out.extend_from_slice(&leaf[state.copied..start]);
+        state.copied = end;
+        state.out.extend_from_slice(before.as_bytes());
+        state.out.push(b'~');
+        let of_day = tokens_of_day(&mut self.days, day_of(state.time));
+        let person = match holder {
+            Holder::Person(number) => {
+                let place = state.used.iter().position(|&used| used == number).unwrap_or_else(|| {
+                    state.used.push(number);
+                    state.used.len() - 1
+                });
+                push_number(&mut state.out, place);
+                let index = number as usize;
+                if of_day.people.len() <= index {
+                    of_day.people.resize_with(index + 1, || None);
+                }
+                if of_day.people[index].is_none() {
+                    let keys = self.people.day_for_encryption(number, day_of(state.time)).ok()?;
+                    let handle = URL_SAFE_NO_PAD.encode(keys.handle);
+                    let (own, shared) = (FastMap::default(), FastMap::default());
+                    of_day.people[index] = Some(Box::new(PersonTokens { keys, handle, own, shared }));
+                }
+                of_day.people[index].as_deref_mut()
+            }
+            _ => None,
+        };
+        let alone = names_anybody || person.is_none();
+        state.out.push(if alone { b'+' } else { b'.' });
+        let (keys, tokens) = match person {
+            Some(person) if alone => (Some(&person.keys), &mut person.shared),
+            Some(person) => (Some(&person.keys), &mut person.own),
+            None => (None, &mut of_day.values),
+        };
+        if let Some(token) = tokens.get(self.text.as_slice()) {
+            self.found += 1;
+            state.out.extend_from_slice(token.as_bytes());
+        } else {
+            self.made += 1;
+            let token = match keys {
+                Some(keys) if !alone => encrypt_for_person(keys, &self.text),
+                keys => {
+                    let (number, key) = self.values.next().ok()?;
+                    encrypt_alone(&key, keys, (0, number), &self.text)
+                }
+            };
+            state.out.extend_from_slice(token.as_bytes());
+            if self.text.len() <= MAX_SHARED {
+                if tokens.len() >= MAX_TOKENS {
+                    tokens.clear();
+                }
+                tokens.insert(self.text.as_slice().into(), token.into());
+            }
+        }
+        state.out.extend_from_slice(behind.as_bytes());
+        Some(())
+    }
+
+    /// Forgets every token in memory, as an erasure must.
+    pub(crate) fn forget_tokens(&mut self) {
+        self.days.clear();
+    }
+}
+
+/// A day's tokens, which come last; the day that was not used for longest is forgotten.
+fn tokens_of_day(days: &mut Vec<(i64, DayTokens)>, day: i64) -> &mut DayTokens {
+    if days.last().is_none_or(|last| last.0 != day) {
+        let known = days.iter().position(|known| known.0 == day).map(|place| days.remove(place));
+        if known.is_none() && days.len() >= MAX_DAYS {
+            days.remove(0);
+        }
+        days.push(known.unwrap_or((day, DayTokens::default())));
+    }
+    &mut days.last_mut().expect("the day was put there").1
+}
+
+fn push_number(out: &mut Vec<u8>, number: usize) {
+    if number >= 10 {
+        push_number(out, number / 10);
+    }
+    out.push(b'0' + (number % 10) as u8);
+}
