@@ -1,8 +1,10 @@
 //! Secrets, cut from what is written and replaced by keyed fingerprints.
 mod argv;
+mod body;
 mod decoded;
 mod fingerprint;
 mod key;
+mod message;
 mod names;
 mod redactor;
 mod spans;
@@ -12,7 +14,9 @@ mod tokens;
 mod url;
 mod values;
 pub use argv::shell_text;
+pub use body::{BodyContext, MAX_BODY, NotKept, ObjectNames, RedactedBody};
 pub use fingerprint::{Fingerprint, FingerprintError, KeyId};
 pub use key::{FingerprintKey, KEY_FILE, KeyError, MAX_LABEL};
+pub use message::{AnswerFacts, MAX_ITEMS};
 pub use redactor::{Cut, RedactedArgv, RedactedText, Redactor};
 pub use target::exec_argv;

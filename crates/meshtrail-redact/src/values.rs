@@ -124,12 +124,16 @@ pub(crate) fn is_possible_secret(value: &str) -> bool {
     if has_encoded_user_and_password(value) {
         return true;
     }
-    let letters = value.chars().any(|letter| letter.is_ascii_alphabetic());
-    let digits = value.chars().any(|letter| letter.is_ascii_digit());
-    let plain = value
-        .chars()
-        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '/' | '=' | '_' | '-' | '.'));
-    value.len() >= 16 && letters && digits && plain && !is_path(value) && !value.contains("://")
+    let letters = value.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_random(value) || is_uuid(value) || value.len() >= 16 && letters && digits >= 2 && plain
+}
+
+/// `8-4-4-4-12` hex digits, which many services give out as keys.
+fn is_uuid(value: &str) -> bool {
+    let lengths = value.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// Whether the value is random text by its looks: long, and with small letters, capitals and digits in no order.
@@ -187,6 +191,17 @@ pub(crate) fn user_and_password(value: &str) -> Option<String> {
     let (user, password) = text.split_once(':')?;
     let plain = !user.is_empty() && !text.contains(char::is_control) && !password.is_empty();
     plain.then(|| password.to_owned())
+}
+
+/// Standard base64 with padding.
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// Base64 as an API server reads it: standard, with padding; line breaks are skipped.
+pub(crate) fn decode_base64_strict(value: &str) -> Option<Vec<u8>> {
+    let letters: String = value.chars().filter(|letter| !matches!(letter, '\n' | '\r')).collect();
+    BASE64_STANDARD.decode(letters).ok()
 }
 
 /// Base64, standard or for URLs, with or without padding and line breaks.
