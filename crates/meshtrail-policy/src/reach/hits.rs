@@ -117,7 +117,7 @@ impl Policy {
     }
 
     /// Whether a rule goes through the router: any, or one with a tag of `via`.
-    fn lets_through(&self, rule: &CompiledAccess, router: DeviceRef) -> bool {
+    pub(crate) fn lets_through(&self, rule: &CompiledAccess, router: DeviceRef) -> bool {
         let tags = &self.mesh.device(router).tags;
         rule.via.is_empty() || rule.via.iter().any(|tag| tags.contains(tag))
     }
@@ -302,7 +302,7 @@ impl TargetKey {
 }
 
 /// The families of the addresses.
-pub(super) fn families_in(addresses: &AddressSet) -> Families {
+pub(crate) fn families_in(addresses: &AddressSet) -> Families {
     let families = addresses.ranges().iter().map(|(first, _)| match first {
         IpAddr::V4(_) => Families::V4,
         IpAddr::V6(_) => Families::V6,

@@ -130,7 +130,7 @@ impl Sum {
 }
 
 /// Port sets by number: few are different, and unions of the same two are asked for again and again.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PortTable {
     sets: Vec<Arc<PortSet>>,
     numbers: HashMap<Arc<PortSet>, u32>,
