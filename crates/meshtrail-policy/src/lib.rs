@@ -42,8 +42,9 @@ mod self_tests;
 pub mod unified;
 
 pub use access_diff::{
-    AccessChanges, Authority, AuthorityChange, ChangeRow, DiffLimits, DifferentMeshes, Direction, Fold, MAX_HOSTS, NetworkSide,
-    PossibleChange, Side, Totals,
+    Access, AccessChanges, Authority, AuthorityChange, CapabilityGrants, ChangeRow, Changes, DiffLimits,
+    DifferentMeshes, Direction, Fold, LoginTerms, Logins, MAX_HOSTS, NetworkSide, PossibleChange, Side,
+    Totals,
 };
 pub use address::{AddressSet, Prefix, PrefixError};
 pub use capabilities::{Capabilities, Granted, OpenCapability};

@@ -1,5 +1,6 @@
 //! What a diff says: folds of people and machines, totals, and sentences.
 
+use super::kinds::{Access, CapabilityGrants, Logins};
 use super::{AuthorityChange, PossibleChange};
 use crate::address::AddressSet;
 use crate::file::RuleSite;
@@ -19,18 +20,12 @@ pub enum Direction {
 /// What a policy opens and closes against an older one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessChanges {
-    /// What opened, the largest first.
-    pub opened: Vec<Fold>,
-    /// What closed, the largest first.
-    pub closed: Vec<Fold>,
-    /// How many folds of what opened were left off.
-    pub opened_left_off: usize,
-    /// How many folds of what closed were left off.
-    pub closed_left_off: usize,
-    /// All that opened.
-    pub opened_totals: Totals,
-    /// All that closed.
-    pub closed_totals: Totals,
+    /// Connections: protocols and ports.
+    pub connections: Changes<PortSet>,
+    /// Logins by `ssh` rules: local users, and on which terms.
+    pub logins: Changes<Logins>,
+    /// App capabilities.
+    pub capabilities: Changes<CapabilityGrants>,
     /// Rules that open nothing for certain, and would if their conditions were met; of the new policy or of the old one alone.
     pub possible: Vec<PossibleChange>,
     /// How many of these were left off.
@@ -39,6 +34,36 @@ pub struct AccessChanges {
     pub authority: Vec<AuthorityChange>,
     /// How many devices take no part in the mesh, and are in none of the above.
     pub devices_left_out: usize,
+}
+
+/// What opened and closed, of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes<T> {
+    /// What opened, the largest first.
+    pub opened: Vec<Fold<T>>,
+    /// What closed, the largest first.
+    pub closed: Vec<Fold<T>>,
+    /// How many folds of what opened were left off.
+    pub opened_left_off: usize,
+    /// How many folds of what closed were left off.
+    pub closed_left_off: usize,
+    /// All that opened.
+    pub opened_totals: Totals,
+    /// All that closed.
+    pub closed_totals: Totals,
+}
+
+impl<T> Default for Changes<T> {
+    fn default() -> Self {
+        Self {
+            opened: Vec::new(),
+            closed: Vec::new(),
+            opened_left_off: 0,
+            closed_left_off: 0,
+            opened_totals: Totals::default(),
+            closed_totals: Totals::default(),
+        }
+    }
 }
 
 /// How much opened, or closed, in all.
@@ -56,9 +81,9 @@ pub struct Totals {
     pub connections: u64,
 }
 
-/// Sources and targets between which the same ports opened, or closed.
+/// Sources and targets between which the same opened, or closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fold {
+pub struct Fold<T> {
     /// Which of the two.
     pub direction: Direction,
     /// Where connections begin.
@@ -67,8 +92,8 @@ pub struct Fold {
     pub targets: Side,
     /// Whether each person's devices reach that person's own only.
     pub own_devices: bool,
-    /// Protocols and ports.
-    pub ports: PortSet,
+    /// What opened, or closed.
+    pub access: T,
     /// The pairs of sources and targets. A device is no target of itself, a router none of its own network.
     pub connections: u64,
     /// Rules of the policy that opens this, at most [`crate::MAX_RULES`].
@@ -130,22 +155,39 @@ pub const MAX_HOSTS: usize = 8;
 impl AccessChanges {
     /// Whether nothing changed: no access, nothing that could be, nobody's authority.
     pub fn is_empty(&self) -> bool {
-        self.opened.is_empty() && self.closed.is_empty() && self.possible.is_empty() && self.authority.is_empty()
+        let is_same = self.connections.is_empty() && self.logins.is_empty() && self.capabilities.is_empty();
+        is_same && self.possible.is_empty() && self.authority.is_empty()
     }
 
     /// One line for all of it.
     pub fn summary(&self) -> String {
-        let (gained, lost) = (self.opened_totals.describe("gained"), self.closed_totals.describe("lost"));
-        let authority = (!self.authority.is_empty()).then(|| "who may give tags or serve routes changed".to_owned());
-        let possible = (!self.possible.is_empty()).then(|| "some rules open nothing for certain".to_owned());
-        let parts: Vec<String> = [gained, lost, authority, possible].into_iter().flatten().collect();
+        let mut parts = Vec::new();
+        parts.extend(self.connections.describe("access"));
+        parts.extend(self.logins.describe("logins"));
+        parts.extend(self.capabilities.describe("capabilities"));
+        parts.extend(
+            (!self.authority.is_empty()).then(|| "who may give tags or serve routes changed".to_owned()),
+        );
+        parts.extend((!self.possible.is_empty()).then(|| "some rules open nothing for certain".to_owned()));
         if parts.is_empty() { "nobody gained or lost access".to_owned() } else { parts.join("; ") }
+    }
+}
+
+impl<T> Changes<T> {
+    /// Whether nothing of this kind changed.
+    pub fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.closed.is_empty()
+    }
+
+    fn describe(&self, noun: &str) -> impl Iterator<Item = String> {
+        let gained = self.opened_totals.describe("gained", noun);
+        gained.into_iter().chain(self.closed_totals.describe("lost", noun))
     }
 }
 
 impl Totals {
     /// `2 people, 4 devices without a person and 1 network gained access to 2 machines`; `None` of nothing.
-    fn describe(self, verb: &str) -> Option<String> {
+    fn describe(self, verb: &str, noun: &str) -> Option<String> {
         let counted = |count: usize, one: &str, many: &str| {
             (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
         };
@@ -157,16 +199,20 @@ impl Totals {
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         let to = counted(self.targets, "machine", "machines").map(|machines| format!(" to {machines}"));
         let who = if parts.is_empty() { "any address".to_owned() } else { parts.join(", ") };
-        (self.connections > 0).then(|| format!("{who} {verb} access{}", to.unwrap_or_default()))
+        (self.connections > 0).then(|| format!("{who} {verb} {noun}{}", to.unwrap_or_default()))
     }
 }
 
-impl Fold {
+impl<T: Access> Fold<T> {
     /// In words: `cem@example.com gained tag:db (2 machines): 5432`.
     pub fn describe(&self, mesh: &Mesh) -> String {
-        let targets = if self.own_devices { "their own devices".to_owned() } else { self.targets.describe(mesh, false) };
+        let targets = if self.own_devices {
+            "their own devices".to_owned()
+        } else {
+            self.targets.describe(mesh, false)
+        };
         let sources = self.sources.describe(mesh, true);
-        format!("{sources} {} {targets}: {}", self.direction, self.ports.brief())
+        format!("{sources} {} {targets}: {}", self.direction, self.access.brief())
     }
 }
 
@@ -178,7 +224,8 @@ impl Side {
             let noun = if self.device_count == 1 { "machine" } else { "machines" };
             parts.push(format!("{label} ({} {noun})", self.device_count));
         } else {
-            let people = self.people.iter().filter(|_| as_sources).map(|person| mesh.person(*person).login.clone());
+            let people =
+                self.people.iter().filter(|_| as_sources).map(|person| mesh.person(*person).login.clone());
             parts.extend(people);
             parts.extend(more(if as_sources { self.people_left_off } else { 0 }, "people"));
             parts.extend(self.devices.iter().map(|device| mesh.device(*device).name.clone()));
@@ -198,7 +245,8 @@ fn more(count: usize, noun: &str) -> Option<String> {
 impl NetworkSide {
     /// `10.40.7.0/24 through rt-1, with metrics`.
     fn describe(&self, mesh: &Mesh) -> String {
-        let router = self.router.map(|router| format!(" through {}", mesh.device(router).name)).unwrap_or_default();
+        let router =
+            self.router.map(|router| format!(" through {}", mesh.device(router).name)).unwrap_or_default();
         let names = |word: &str, names: &[String]| match names {
             [] => String::new(),
             names => format!(" ({word} {})", names.join(", ")),

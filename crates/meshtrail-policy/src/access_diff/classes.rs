@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::entities::{Entities, SourceEntity, TargetEntity};
-use crate::compile::{CompiledAccess, DestinationId, DestinationSet, Families, Policy, SourceId, SourceSet};
+use super::kinds::Access;
+use super::rules::Rule;
+use crate::compile::{DestinationId, DestinationSet, Families, Policy, SourceId, SourceSet};
 use crate::mesh::DeviceRef;
 use crate::reach::families_in;
 
@@ -20,6 +22,13 @@ pub(super) type ClassMembers = Vec<(ClassId, Families)>;
 pub(super) enum Version {
     Old,
     New,
+}
+
+/// One policy, with those of its rules that a diff is about.
+pub(super) struct RuleSet<'p, T> {
+    pub(super) version: Version,
+    pub(super) policy: &'p Policy,
+    pub(super) rules: Vec<Rule<'p, T>>,
 }
 
 /// Sources of rules: a selector, and the postures of which one must hold.
@@ -83,28 +92,31 @@ impl<K: Hash + Eq> Memberships<K> {
             classes[class.0 as usize].push(entity);
             class_of.push(class);
         }
-        let sets = self.keys.into_iter().map(|(key, number)| (key, std::mem::take(&mut sets[number as usize])));
+        let sets =
+            self.keys.into_iter().map(|(key, number)| (key, std::mem::take(&mut sets[number as usize])));
         (classes, class_of, sets.collect())
     }
 }
 
 impl Classes {
-    pub(super) fn new(old: &Policy, new: &Policy, entities: &Entities) -> Self {
+    pub(super) fn new<T: Access>(sides: &[RuleSet<'_, T>; 2], entities: &Entities) -> Self {
         let mut sources = Memberships::new(entities.sources.len());
         let mut targets = Memberships::new(entities.targets.len());
         let places = Places::new(entities);
-        for (version, policy) in [(Version::Old, old), (Version::New, new)] {
-            for rule in policy.access.iter().filter(|rule| rule.unknown.is_empty()) {
-                for source in &rule.sources {
-                    let (number, is_new) = sources.number(source_key(version, *source, rule));
+        for RuleSet { version, policy, rules } in sides {
+            for rule in rules {
+                for source in rule.sources {
+                    let (number, is_new) = sources.number(source_key(*version, *source, rule));
                     if is_new {
-                        places.add_sources(number, policy, policy.source(*source), rule, entities, &mut sources);
+                        let set = policy.source(*source);
+                        places.add_sources(number, policy, set, rule.postures, entities, &mut sources);
                     }
                 }
-                for (target, _) in &rule.destinations {
-                    let (number, is_new) = targets.number(target_key(version, *target, rule));
+                for target in rule.sets() {
+                    let (number, is_new) = targets.number(target_key(*version, target, rule));
                     if is_new {
-                        places.add_targets(number, policy, policy.destination(*target), rule, entities, &mut targets);
+                        let set = policy.destination(target);
+                        places.add_targets(number, policy, set, rule.via, entities, &mut targets);
                     }
                 }
             }
@@ -123,12 +135,12 @@ impl Classes {
     }
 }
 
-pub(super) fn source_key(version: Version, source: SourceId, rule: &CompiledAccess) -> SourceKey {
-    (version, source, rule.postures.clone())
+pub(super) fn source_key<T>(version: Version, source: SourceId, rule: &Rule<'_, T>) -> SourceKey {
+    (version, source, rule.postures.to_vec())
 }
 
-pub(super) fn target_key(version: Version, target: DestinationId, rule: &CompiledAccess) -> TargetKey {
-    (version, target, rule.via.clone())
+pub(super) fn target_key<T>(version: Version, target: DestinationId, rule: &Rule<'_, T>) -> TargetKey {
+    (version, target, rule.via.to_vec())
 }
 
 /// Where devices, atoms and pieces stand among the entities.
@@ -155,7 +167,9 @@ impl Places {
         for (place, entity) in entities.targets.iter().enumerate() {
             match entity {
                 TargetEntity::Device(device) => _ = target_devices.insert(*device, place),
-                TargetEntity::Piece { atom, router } => pieces.entry(*atom).or_default().push((place, *router)),
+                TargetEntity::Piece { atom, router } => {
+                    pieces.entry(*atom).or_default().push((place, *router))
+                }
             }
         }
         Self { source_devices, target_devices, source_atoms, pieces, anyone }
@@ -166,12 +180,12 @@ impl Places {
         number: u32,
         policy: &Policy,
         set: &SourceSet,
-        rule: &CompiledAccess,
+        postures: &[String],
         entities: &Entities,
         memberships: &mut Memberships<SourceKey>,
     ) {
         for (device, families) in set.devices.iter() {
-            let has_posture = policy.posture_state(&rule.postures, device) == Some(true);
+            let has_posture = policy.posture_state(postures, device) == Some(true);
             if let Some(place) = self.source_devices.get(&device).filter(|_| has_posture) {
                 memberships.add(number, *place, families);
             }
@@ -191,18 +205,18 @@ impl Places {
         number: u32,
         policy: &Policy,
         set: &DestinationSet,
-        rule: &CompiledAccess,
+        via: &[String],
         entities: &Entities,
         memberships: &mut Memberships<TargetKey>,
     ) {
-        for (device, families) in set.devices.iter().filter(|_| rule.via.is_empty()) {
+        for (device, families) in set.devices.iter().filter(|_| via.is_empty()) {
             if let Some(place) = self.target_devices.get(&device) {
                 memberships.add(number, *place, families);
             }
         }
         for atom in entities.atoms_in(&set.networks) {
             for (place, router) in self.pieces.get(&atom).into_iter().flatten() {
-                if policy.lets_through(rule, *router) {
+                if policy.lets_through(via, *router) {
                     memberships.add(number, *place, families_of_atom(entities, atom));
                 }
             }

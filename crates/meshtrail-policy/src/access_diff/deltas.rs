@@ -1,4 +1,4 @@
-//! Deltas: ports that open or close between a class of sources and a class of targets, and among a person's own devices.
+//! Deltas: what opens or closes between a class of sources and a class of targets, and among a person's own devices.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,29 +6,29 @@ use std::sync::Arc;
 use super::classes::{ClassId, Classes, Version};
 use super::entities::{Entities, SourceEntity, TargetEntity};
 use super::flows::{Flow, Flows};
+use super::kinds::Access;
+use super::table::AccessTable;
 use crate::mesh::{DeviceRef, Mesh};
-use crate::ports::PortSet;
-use crate::reach::PortTable;
 
-/// Ports that opened and closed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Delta {
-    pub(super) opened: Option<Arc<PortSet>>,
-    pub(super) closed: Option<Arc<PortSet>>,
+/// What opened and what closed.
+#[derive(Debug, Clone)]
+pub(super) struct Delta<T> {
+    pub(super) opened: Option<Arc<T>>,
+    pub(super) closed: Option<Arc<T>>,
 }
 
 /// All that changed.
-#[derive(Debug, Default)]
-pub(super) struct Deltas {
+#[derive(Debug)]
+pub(super) struct Deltas<T> {
     /// By class of sources and of targets, without pairs of one person's devices where these are in `own`.
-    pub(super) classes: Vec<(ClassId, ClassId, Delta)>,
+    pub(super) classes: Vec<(ClassId, ClassId, Delta<T>)>,
     /// Between devices of one person.
-    pub(super) own: Vec<(DeviceRef, DeviceRef, Delta)>,
+    pub(super) own: Vec<(DeviceRef, DeviceRef, Delta<T>)>,
     /// Classes of sources with rules about their own devices: their pairs are in `own`.
     pub(super) with_own: BTreeSet<ClassId>,
 }
 
-/// Ports of both policies while they are added up, as numbers of a table.
+/// What both policies open while it is added up, as numbers of a table.
 #[derive(Debug, Clone, Copy, Default)]
 struct Both {
     old: Option<u32>,
@@ -36,8 +36,9 @@ struct Both {
 }
 
 impl Both {
-    fn add(&mut self, version: Option<Version>, ports: u32, table: &mut PortTable) {
-        let mut join = |known: &mut Option<u32>| *known = Some(known.map_or(ports, |known| table.union(known, ports)));
+    fn add<T: Access>(&mut self, version: Option<Version>, opened: u32, table: &mut AccessTable<T>) {
+        let mut join =
+            |known: &mut Option<u32>| *known = Some(known.map_or(opened, |known| table.union(known, opened)));
         if version != Some(Version::New) {
             join(&mut self.old);
         }
@@ -46,31 +47,33 @@ impl Both {
         }
     }
 
-    fn union(mut self, other: Self, table: &mut PortTable) -> Self {
-        if let Some(ports) = other.old {
-            self.add(Some(Version::Old), ports, table);
+    fn union<T: Access>(mut self, other: Self, table: &mut AccessTable<T>) -> Self {
+        if let Some(opened) = other.old {
+            self.add(Some(Version::Old), opened, table);
         }
-        if let Some(ports) = other.new {
-            self.add(Some(Version::New), ports, table);
+        if let Some(opened) = other.new {
+            self.add(Some(Version::New), opened, table);
         }
         self
     }
 }
 
 /// Turns numbers into deltas, each pair once.
-struct Subtraction {
-    table: PortTable,
-    known: HashMap<(Option<u32>, Option<u32>), Delta>,
+struct Subtraction<T> {
+    table: AccessTable<T>,
+    known: HashMap<(Option<u32>, Option<u32>), Delta<T>>,
 }
 
-impl Subtraction {
+impl<T: Access> Subtraction<T> {
     /// The delta, if there is one.
-    fn delta(&mut self, both: Both) -> Option<Delta> {
+    fn delta(&mut self, both: Both) -> Option<Delta<T>> {
         let table = &self.table;
         let delta = self.known.entry((both.old, both.new)).or_insert_with(|| {
-            let set = |number: Option<u32>| number.map(|number| Arc::clone(table.set(number))).unwrap_or_default();
+            let set = |number: Option<u32>| {
+                number.map(|number| Arc::clone(table.value(number))).unwrap_or_default()
+            };
             let (old, new) = (set(both.old), set(both.new));
-            let rest = |rest: PortSet| (!rest.is_empty()).then(|| Arc::new(rest));
+            let rest = |rest: T| (!rest.is_nothing()).then(|| Arc::new(rest));
             Delta { opened: rest(new.without(&old)), closed: rest(old.without(&new)) }
         });
         (delta.opened.is_some() || delta.closed.is_some()).then(|| delta.clone())
@@ -80,10 +83,15 @@ impl Subtraction {
 /// The flows of a target class, by policy; `None` is both.
 type TargetFlows = BTreeMap<ClassId, Vec<(Option<Version>, Flow)>>;
 
-pub(super) fn find(classes: &Classes, flows: &Flows, entities: &Entities, mesh: &Mesh) -> Deltas {
-    let mut work = Subtraction { table: flows.ports.clone(), known: HashMap::new() };
-    let own = own_ports(flows, &mut work.table);
-    let mut deltas = Deltas { with_own: own.keys().copied().collect(), ..Deltas::default() };
+pub(super) fn find<T: Access>(
+    classes: &Classes,
+    flows: &Flows<T>,
+    entities: &Entities,
+    mesh: &Mesh,
+) -> Deltas<T> {
+    let mut work = Subtraction { table: flows.table.clone(), known: HashMap::new() };
+    let own = opened_on_own(flows, &mut work.table);
+    let mut deltas = Deltas { classes: Vec::new(), own: Vec::new(), with_own: own.keys().copied().collect() };
     let by_target = flows_by_target(flows);
     let mut sums = vec![Both::default(); classes.sources.len()];
     for (target, target_flows) in &by_target {
@@ -102,24 +110,24 @@ pub(super) fn find(classes: &Classes, flows: &Flows, entities: &Entities, mesh: 
 }
 
 /// What rules about own devices open, by class of sources.
-fn own_ports(flows: &Flows, table: &mut PortTable) -> BTreeMap<ClassId, Both> {
+fn opened_on_own<T: Access>(flows: &Flows<T>, table: &mut AccessTable<T>) -> BTreeMap<ClassId, Both> {
     let mut own: BTreeMap<ClassId, Both> = BTreeMap::new();
     for (version, list) in versions(flows) {
-        for flow in list.iter().filter(|flow| Flows::is_own(flow)) {
+        for flow in list.iter().filter(|flow| Flow::is_own(flow)) {
             for (class, _) in flows.sources(*flow) {
-                own.entry(*class).or_default().add(version, flow.ports, table);
+                own.entry(*class).or_default().add(version, flow.opened, table);
             }
         }
     }
     own
 }
 
-fn versions(flows: &Flows) -> [(Option<Version>, &Vec<Flow>); 3] {
+fn versions<T: Access>(flows: &Flows<T>) -> [(Option<Version>, &Vec<Flow>); 3] {
     [(Some(Version::Old), &flows.old), (Some(Version::New), &flows.new), (None, &flows.common)]
 }
 
 /// The flows of each target class that a flow of one policy alone leads to.
-fn flows_by_target(flows: &Flows) -> TargetFlows {
+fn flows_by_target<T: Access>(flows: &Flows<T>) -> TargetFlows {
     let mut by_target = TargetFlows::new();
     for (version, list) in versions(flows) {
         for flow in list {
@@ -132,20 +140,20 @@ fn flows_by_target(flows: &Flows) -> TargetFlows {
 }
 
 /// Adds up the flows that one policy alone has; the classes of sources that they concern.
-fn add_changed(
+fn add_changed<T: Access>(
     target: ClassId,
     target_flows: &[(Option<Version>, Flow)],
-    flows: &Flows,
+    flows: &Flows<T>,
     sums: &mut [Both],
-    table: &mut PortTable,
+    table: &mut AccessTable<T>,
 ) -> BTreeSet<ClassId> {
     let mut touched = BTreeSet::new();
     for (version, flow) in target_flows.iter().filter(|(version, _)| version.is_some()) {
-        let Some(families) = Flows::families(flows.targets(*flow), target) else { continue };
+        let Some(families) = super::flows::families(flows.targets(*flow), target) else { continue };
         for (source, source_families) in flows.sources(*flow) {
             if source_families.meet(families) {
                 touched.insert(*source);
-                sums[source.0 as usize].add(*version, flow.ports, table);
+                sums[source.0 as usize].add(*version, flow.opened, table);
             }
         }
     }
@@ -153,20 +161,20 @@ fn add_changed(
 }
 
 /// Adds the flows that both policies have, for the sources that have changed flows.
-fn add_common(
+fn add_common<T: Access>(
     target: ClassId,
     target_flows: &[(Option<Version>, Flow)],
-    flows: &Flows,
+    flows: &Flows<T>,
     sums: &mut [Both],
-    table: &mut PortTable,
+    table: &mut AccessTable<T>,
 ) {
     for (version, flow) in target_flows.iter().filter(|(version, _)| version.is_none()) {
-        let Some(families) = Flows::families(flows.targets(*flow), target) else { continue };
+        let Some(families) = super::flows::families(flows.targets(*flow), target) else { continue };
         for (source, source_families) in flows.sources(*flow) {
             let sum = &mut sums[source.0 as usize];
             let is_touched = sum.old.is_some() || sum.new.is_some();
             if is_touched && source_families.meet(families) {
-                sum.add(*version, flow.ports, table);
+                sum.add(*version, flow.opened, table);
             }
         }
     }
@@ -174,15 +182,15 @@ fn add_common(
 
 /// Deltas between devices of one person, of sources with rules about their own devices.
 #[expect(clippy::too_many_arguments, reason = "the parts of one search, each borrowed")]
-fn find_own(
+fn find_own<T: Access>(
     classes: &Classes,
-    flows: &Flows,
+    flows: &Flows<T>,
     entities: &Entities,
     mesh: &Mesh,
     own: &BTreeMap<ClassId, Both>,
     by_target: &TargetFlows,
-    work: &mut Subtraction,
-    deltas: &mut Deltas,
+    work: &mut Subtraction<T>,
+    deltas: &mut Deltas<T>,
 ) {
     let mut known: HashMap<(ClassId, ClassId), Both> = HashMap::new();
     let mut targets: HashMap<DeviceRef, ClassId> = HashMap::new();
@@ -197,9 +205,9 @@ fn find_own(
         let siblings = mesh.owner(*device).map(|person| mesh.devices_of(person)).unwrap_or_default();
         for sibling in siblings.iter().filter(|sibling| *sibling != device) {
             let Some(target_class) = targets.get(sibling) else { continue };
-            let others = *known
-                .entry((source_class, *target_class))
-                .or_insert_with(|| ports_between(source_class, *target_class, flows, by_target, &mut work.table));
+            let others = *known.entry((source_class, *target_class)).or_insert_with(|| {
+                opened_between(source_class, *target_class, flows, by_target, &mut work.table)
+            });
             let both = others.union(*own, &mut work.table);
             deltas.own.extend(work.delta(both).map(|delta| (*device, *sibling, delta)));
         }
@@ -207,21 +215,21 @@ fn find_own(
 }
 
 /// What all flows of both policies open between two classes.
-fn ports_between(
+fn opened_between<T: Access>(
     source: ClassId,
     target: ClassId,
-    flows: &Flows,
+    flows: &Flows<T>,
     by_target: &TargetFlows,
-    table: &mut PortTable,
+    table: &mut AccessTable<T>,
 ) -> Both {
     let mut both = Both::default();
     for (version, flow) in by_target.get(&target).into_iter().flatten() {
-        let target_families = Flows::families(flows.targets(*flow), target);
-        let source_families = Flows::families(flows.sources(*flow), source);
+        let target_families = super::flows::families(flows.targets(*flow), target);
+        let source_families = super::flows::families(flows.sources(*flow), source);
         if let (Some(one), Some(other)) = (source_families, target_families)
             && one.meet(other)
         {
-            both.add(*version, flow.ports, table);
+            both.add(*version, flow.opened, table);
         }
     }
     both

@@ -22,7 +22,10 @@ pub(super) enum SourceEntity {
 pub(super) enum TargetEntity {
     Device(DeviceRef),
     /// The addresses of an atom, through a router.
-    Piece { atom: usize, router: DeviceRef },
+    Piece {
+        atom: usize,
+        router: DeviceRef,
+    },
 }
 
 /// A range of addresses that every route, source and destination of both policies holds as a whole or not at all.
@@ -93,7 +96,8 @@ impl Entities {
 /// Cuts the addresses behind routers so that no route and no selector ends within an atom.
 fn atoms(old: &Policy, new: &Policy, mesh: &Index) -> Vec<Atom> {
     let routes: Vec<_> = mesh.routes.iter().filter(|route| route.in_force).collect();
-    let served = AddressSet::from_ranges(routes.iter().flat_map(|route| route.addresses.ranges().iter().copied()));
+    let served =
+        AddressSet::from_ranges(routes.iter().flat_map(|route| route.addresses.ranges().iter().copied()));
     let mut cuts: BTreeSet<IpAddr> = BTreeSet::new();
     let mut cut = |addresses: &AddressSet| {
         for (first, last) in addresses.ranges() {
@@ -112,8 +116,11 @@ fn atoms(old: &Policy, new: &Policy, mesh: &Index) -> Vec<Atom> {
         let starts: Vec<IpAddr> = cuts.range(first..=last).copied().collect();
         for (at, start) in starts.iter().enumerate() {
             let end = starts.get(at + 1).and_then(|next| before(*next)).unwrap_or(last);
-            let routers: BTreeSet<DeviceRef> =
-                routes.iter().filter(|route| route.addresses.contains(*start)).map(|route| route.router).collect();
+            let routers: BTreeSet<DeviceRef> = routes
+                .iter()
+                .filter(|route| route.addresses.contains(*start))
+                .map(|route| route.router)
+                .collect();
             let routers = routers.into_iter().collect();
             atoms.push(Atom { range: (*start, end), routers, is_subnet: subnets.contains(*start) });
         }

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::classes::{ClassId, ClassMembers, Classes, Version, source_key, target_key};
-use crate::compile::{Families, Policy};
-use crate::reach::PortTable;
+use super::classes::{ClassId, ClassMembers, Classes, RuleSet, Version, source_key, target_key};
+use super::kinds::Access;
+use super::rules::Target;
+use super::table::AccessTable;
+use crate::compile::Families;
 
 /// What a rule opens. Equal flows of both policies cancel out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,15 +15,15 @@ pub(super) struct Flow {
     sources: u32,
     /// The targets; `None` stands for the source's own devices.
     targets: Option<u32>,
-    /// A number of the port table.
-    pub(super) ports: u32,
+    /// What it opens, as a number of the table.
+    pub(super) opened: u32,
 }
 
 /// The flows of both policies.
 #[derive(Debug)]
-pub(super) struct Flows {
+pub(super) struct Flows<T> {
     sets: Vec<ClassMembers>,
-    pub(super) ports: PortTable,
+    pub(super) table: AccessTable<T>,
     pub(super) common: Vec<Flow>,
     pub(super) old: Vec<Flow>,
     pub(super) new: Vec<Flow>,
@@ -44,7 +46,8 @@ impl SetTable {
             let known = merged.entry(class).or_insert(families);
             *known = known.union(families);
         }
-        let key: Vec<(u32, u32)> = merged.iter().map(|(class, families)| (class.0, families.bits())).collect();
+        let key: Vec<(u32, u32)> =
+            merged.iter().map(|(class, families)| (class.0, families.bits())).collect();
         let next = u32::try_from(self.sets.len()).expect("fewer sets than rules");
         *self.numbers.entry(key).or_insert_with(|| {
             self.sets.push(merged.into_iter().collect());
@@ -53,23 +56,30 @@ impl SetTable {
     }
 }
 
-impl Flows {
-    pub(super) fn new(old: &Policy, new: &Policy, classes: &Classes) -> Self {
-        let (mut table, mut ports, mut rules) = (SetTable::default(), PortTable::default(), HashMap::new());
-        for (version, policy) in [(Version::Old, old), (Version::New, new)] {
-            for (at, rule) in policy.access.iter().enumerate().filter(|(_, rule)| rule.unknown.is_empty()) {
-                let sources = rule.sources.iter().flat_map(|id| classes.sources_of(&source_key(version, *id, rule)));
-                let sources = table.number(sources.copied());
-                for (id, opened) in rule.destinations.iter().filter(|(_, ports)| !ports.is_empty()) {
-                    let is_own = policy.destination(*id).own_devices;
-                    let members = classes.targets_of(&target_key(version, *id, rule));
-                    let targets = (!is_own).then(|| table.number(members.iter().copied()));
-                    let flow = Flow { sources, targets, ports: ports.number(opened) };
-                    rules.entry((version, flow)).or_insert_with(Vec::new).push(at);
+impl<T: Access> Flows<T> {
+    pub(super) fn new(sides: &[RuleSet<'_, T>; 2], classes: &Classes) -> Self {
+        let (mut sets, mut table, mut rules) = (SetTable::default(), AccessTable::default(), HashMap::new());
+        for RuleSet { version, rules: of_policy, .. } in sides {
+            for (at, rule) in of_policy.iter().enumerate() {
+                let members =
+                    rule.sources.iter().flat_map(|id| classes.sources_of(&source_key(*version, *id, rule)));
+                let sources = sets.number(members.copied());
+                for (target, opened) in &rule.targets {
+                    let targets = match target {
+                        Target::Own => None,
+                        Target::Set(id) => {
+                            let members = classes.targets_of(&target_key(*version, *id, rule));
+                            Some(sets.number(members.iter().copied()))
+                        }
+                    };
+                    let flow = Flow { sources, targets, opened: table.number(opened) };
+                    rules.entry((*version, flow)).or_insert_with(Vec::new).push(at);
                 }
             }
         }
-        let of = |wanted: Version| rules.keys().filter(move |(version, _)| *version == wanted).map(|(_, flow)| *flow);
+        let of = |wanted: Version| {
+            rules.keys().filter(move |(version, _)| *version == wanted).map(|(_, flow)| *flow)
+        };
         let has = |version: Version, flow: &Flow| rules.contains_key(&(version, *flow));
         let mut common: Vec<Flow> = of(Version::Old).filter(|flow| has(Version::New, flow)).collect();
         let mut only_old: Vec<Flow> = of(Version::Old).filter(|flow| !has(Version::New, flow)).collect();
@@ -77,7 +87,7 @@ impl Flows {
         for flows in [&mut common, &mut only_old, &mut only_new] {
             flows.sort_unstable();
         }
-        Self { sets: table.sets, ports, common, old: only_old, new: only_new, rules }
+        Self { sets: sets.sets, table, common, old: only_old, new: only_new, rules }
     }
 
     pub(super) fn sources(&self, flow: Flow) -> &ClassMembers {
@@ -89,18 +99,21 @@ impl Flows {
         flow.targets.map_or(&[], |set| &self.sets[set as usize])
     }
 
-    pub(super) fn is_own(flow: &Flow) -> bool {
-        flow.targets.is_none()
-    }
-
-    /// The rules of a flow.
+    /// The rules of a flow, by their place among those of the diff.
     pub(super) fn rules(&self, version: Version, flow: Flow) -> &[usize] {
         self.rules.get(&(version, flow)).map_or(&[], Vec::as_slice)
     }
+}
 
-    /// The families of a class in a set of a flow.
-    pub(super) fn families(members: &[(ClassId, Families)], class: ClassId) -> Option<Families> {
-        let found = members.binary_search_by_key(&class, |(class, _)| *class);
-        found.ok().map(|at| members[at].1)
+impl Flow {
+    /// Whether it leads to the source's own devices.
+    pub(super) fn is_own(&self) -> bool {
+        self.targets.is_none()
     }
+}
+
+/// The families of a class in a set of a flow.
+pub(super) fn families(members: &[(ClassId, Families)], class: ClassId) -> Option<Families> {
+    let found = members.binary_search_by_key(&class, |(class, _)| *class);
+    found.ok().map(|at| members[at].1)
 }

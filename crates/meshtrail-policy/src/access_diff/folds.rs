@@ -3,36 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::changes::{AccessChanges, ChangeRow, Direction, Fold, MAX_HOSTS, NetworkSide, Side, Totals};
-use super::classes::{ClassId, Classes, Version};
+use super::DiffLimits;
+use super::changes::{ChangeRow, Changes, Direction, Fold, MAX_HOSTS, NetworkSide, Side, Totals};
+use super::classes::{ClassId, Classes, RuleSet};
 use super::deltas::{Delta, Deltas};
 use super::entities::{Entities, SourceEntity, TargetEntity, owner_of_source, owner_of_target};
-use super::flows::{Flow, Flows};
-use super::DiffLimits;
+use super::flows::{Flow, Flows, families};
+use super::kinds::Access;
 use crate::address::{AddressSet, Prefix};
-use crate::compile::Policy;
 use crate::file::RuleSite;
 use crate::mesh::{DeviceRef, Mesh, PersonRef};
-use crate::ports::PortSet;
 use crate::reach::{MAX_RULES, ReachSource, ReachTarget};
 
 /// What folding needs.
-struct Folder<'a> {
-    old: &'a Policy,
-    new: &'a Policy,
-    mesh: &'a Mesh,
-    entities: &'a Entities,
-    classes: &'a Classes,
-    flows: &'a Flows,
-    deltas: &'a Deltas,
-    limits: DiffLimits,
+pub(super) struct Folder<'a, T> {
+    pub(super) sides: &'a [RuleSet<'a, T>; 2],
+    pub(super) mesh: &'a Mesh,
+    pub(super) entities: &'a Entities,
+    pub(super) classes: &'a Classes,
+    pub(super) flows: &'a Flows<T>,
+    pub(super) deltas: &'a Deltas<T>,
+    pub(super) limits: DiffLimits,
 }
 
-/// Classes between which the same ports changed.
-struct Group {
+/// Classes between which the same changed.
+struct Group<T> {
     sources: Vec<ClassId>,
     targets: Vec<ClassId>,
-    ports: Arc<PortSet>,
+    access: Arc<T>,
 }
 
 /// How often targets of a group are a certain device, a certain person's, or behind a certain router.
@@ -54,41 +52,23 @@ struct Tally {
     connections: u64,
 }
 
-pub(super) fn fold(
-    old: &Policy,
-    new: &Policy,
-    entities: &Entities,
-    classes: &Classes,
-    flows: &Flows,
-    deltas: &Deltas,
-    limits: DiffLimits,
-) -> AccessChanges {
-    let folder = Folder { old, new, mesh: new.mesh(), entities, classes, flows, deltas, limits };
-    let (opened, opened_left_off, opened_totals) = folder.direction(Direction::Opened);
-    let (closed, closed_left_off, closed_totals) = folder.direction(Direction::Closed);
-    AccessChanges {
-        opened,
-        closed,
-        opened_left_off,
-        closed_left_off,
-        opened_totals,
-        closed_totals,
-        devices_left_out: entities.left_out,
-        ..AccessChanges::default()
-    }
-}
-
-fn ports_of(delta: &Delta, direction: Direction) -> Option<&Arc<PortSet>> {
+fn in_direction<T>(delta: &Delta<T>, direction: Direction) -> Option<&Arc<T>> {
     match direction {
         Direction::Opened => delta.opened.as_ref(),
         Direction::Closed => delta.closed.as_ref(),
     }
 }
 
-impl Folder<'_> {
-    fn direction(&self, direction: Direction) -> (Vec<Fold>, usize, Totals) {
+impl<T: Access> Folder<'_, T> {
+    pub(super) fn fold(&self) -> Changes<T> {
+        let (opened, opened_left_off, opened_totals) = self.direction(Direction::Opened);
+        let (closed, closed_left_off, closed_totals) = self.direction(Direction::Closed);
+        Changes { opened, closed, opened_left_off, closed_left_off, opened_totals, closed_totals }
+    }
+
+    fn direction(&self, direction: Direction) -> (Vec<Fold<T>>, usize, Totals) {
         let mut tally = Tally::default();
-        let mut sized: Vec<(u64, Group)> = Vec::new();
+        let mut sized: Vec<(u64, Group<T>)> = Vec::new();
         for group in self.groups(direction) {
             let connections = self.count(&group, &mut tally);
             if connections > 0 {
@@ -98,51 +78,63 @@ impl Folder<'_> {
         sized.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.sources.cmp(&other.1.sources)));
         let own = self.own_groups(direction, &mut tally);
         let left_off = (sized.len() + own.len()).saturating_sub(self.limits.folds);
-        let own = own.into_iter().take(self.limits.folds).map(|(ports, pairs)| self.own_fold(direction, ports, &pairs));
-        let mut folds: Vec<Fold> = own.collect();
+        let own = own
+            .into_iter()
+            .take(self.limits.folds)
+            .map(|(access, pairs)| self.own_fold(direction, access, &pairs));
+        let mut folds: Vec<Fold<T>> = own.collect();
         let room = self.limits.folds - folds.len();
-        folds.extend(sized.iter().take(room).map(|(connections, group)| self.class_fold(direction, *connections, group)));
+        folds.extend(
+            sized
+                .iter()
+                .take(room)
+                .map(|(connections, group)| self.class_fold(direction, *connections, group)),
+        );
         folds.sort_by_key(|fold| std::cmp::Reverse(fold.connections));
         (folds, left_off, self.totals(&tally))
     }
 
     /// Classes of sources with the same ports on a class of targets, then classes of targets with the same of those.
-    fn groups(&self, direction: Direction) -> Vec<Group> {
-        let mut by_target: BTreeMap<(ClassId, Arc<PortSet>), Vec<ClassId>> = BTreeMap::new();
+    fn groups(&self, direction: Direction) -> Vec<Group<T>> {
+        let mut by_target: BTreeMap<(ClassId, Arc<T>), Vec<ClassId>> = BTreeMap::new();
         for (source, target, delta) in &self.deltas.classes {
-            if let Some(ports) = ports_of(delta, direction) {
-                by_target.entry((*target, Arc::clone(ports))).or_default().push(*source);
+            if let Some(access) = in_direction(delta, direction) {
+                by_target.entry((*target, Arc::clone(access))).or_default().push(*source);
             }
         }
-        let mut by_sources: BTreeMap<(Vec<ClassId>, Arc<PortSet>), Vec<ClassId>> = BTreeMap::new();
-        for ((target, ports), mut sources) in by_target {
+        let mut by_sources: BTreeMap<(Vec<ClassId>, Arc<T>), Vec<ClassId>> = BTreeMap::new();
+        for ((target, access), mut sources) in by_target {
             sources.sort_unstable();
-            by_sources.entry((sources, ports)).or_default().push(target);
+            by_sources.entry((sources, access)).or_default().push(target);
         }
-        by_sources.into_iter().map(|((sources, ports), targets)| Group { sources, targets, ports }).collect()
+        by_sources
+            .into_iter()
+            .map(|((sources, access), targets)| Group { sources, targets, access })
+            .collect()
     }
 
-    fn source_entities(&self, group: &Group) -> impl Iterator<Item = (ClassId, SourceEntity)> {
+    fn source_entities(&self, group: &Group<T>) -> impl Iterator<Item = (ClassId, SourceEntity)> {
         group.sources.iter().flat_map(move |class| {
             let places = &self.classes.sources[class.0 as usize];
             places.iter().map(move |place| (*class, self.entities.sources[*place]))
         })
     }
 
-    fn target_entities(&self, group: &Group) -> impl Iterator<Item = TargetEntity> {
+    fn target_entities(&self, group: &Group<T>) -> impl Iterator<Item = TargetEntity> {
         let places = group.targets.iter().flat_map(|class| &self.classes.targets[class.0 as usize]);
         places.map(|place| self.entities.targets[*place])
     }
 
     /// The pairs of a group, without those that need no mesh and those that are told as a person's own.
-    fn count(&self, group: &Group, tally: &mut Tally) -> u64 {
+    fn count(&self, group: &Group<T>, tally: &mut Tally) -> u64 {
         let mut counts = TargetCounts::default();
         for target in self.target_entities(group) {
             counts.add(target, self.mesh);
         }
         let mut connections = 0;
         for (class, source) in self.source_entities(group) {
-            let reached = counts.count - counts.excluded(source, self.is_told_as_own(class), self);
+            let reached =
+                counts.count - counts.excluded(source, self.is_told_as_own(class), self.mesh, self.entities);
             if reached > 0 {
                 connections += reached;
                 tally.add_source(source, self.mesh);
@@ -165,10 +157,12 @@ impl Folder<'_> {
         self.entities.is_local(source, target) || (is_own && self.is_told_as_own(class))
     }
 
-    fn class_fold(&self, direction: Direction, connections: u64, group: &Group) -> Fold {
+    fn class_fold(&self, direction: Direction, connections: u64, group: &Group<T>) -> Fold<T> {
         let sources: Vec<(ClassId, SourceEntity)> = self.source_entities(group).collect();
         let targets: Vec<TargetEntity> = self.target_entities(group).collect();
-        let pairs = sources.iter().flat_map(|(class, source)| targets.iter().map(move |target| (class, source, target)));
+        let pairs = sources
+            .iter()
+            .flat_map(|(class, source)| targets.iter().map(move |target| (class, source, target)));
         let pairs = pairs.filter(|(class, source, target)| !self.is_excluded(**class, **source, **target));
         let rows = pairs.take(self.limits.rows).map(|(_, source, target)| self.row(*source, *target));
         Fold {
@@ -177,7 +171,7 @@ impl Folder<'_> {
             sources: self.source_side(sources.iter().map(|(_, source)| *source)),
             targets: self.target_side(&targets),
             own_devices: false,
-            ports: (*group.ports).clone(),
+            access: (*group.access).clone(),
             connections,
             rules: self.rules(direction, group),
         }
@@ -206,11 +200,11 @@ impl Folder<'_> {
         &self,
         direction: Direction,
         tally: &mut Tally,
-    ) -> Vec<(Arc<PortSet>, Vec<(DeviceRef, DeviceRef)>)> {
-        let mut groups: BTreeMap<Arc<PortSet>, Vec<(DeviceRef, DeviceRef)>> = BTreeMap::new();
+    ) -> Vec<(Arc<T>, Vec<(DeviceRef, DeviceRef)>)> {
+        let mut groups: BTreeMap<Arc<T>, Vec<(DeviceRef, DeviceRef)>> = BTreeMap::new();
         for (source, target, delta) in &self.deltas.own {
-            let Some(ports) = ports_of(delta, direction) else { continue };
-            groups.entry(Arc::clone(ports)).or_default().push((*source, *target));
+            let Some(access) = in_direction(delta, direction) else { continue };
+            groups.entry(Arc::clone(access)).or_default().push((*source, *target));
             tally.add_source(SourceEntity::Device(*source), self.mesh);
             tally.targets.insert(*target);
             tally.connections += 1;
@@ -218,7 +212,7 @@ impl Folder<'_> {
         groups.into_iter().collect()
     }
 
-    fn own_fold(&self, direction: Direction, ports: Arc<PortSet>, pairs: &[(DeviceRef, DeviceRef)]) -> Fold {
+    fn own_fold(&self, direction: Direction, access: Arc<T>, pairs: &[(DeviceRef, DeviceRef)]) -> Fold<T> {
         let sources: BTreeSet<DeviceRef> = pairs.iter().map(|(source, _)| *source).collect();
         let targets: BTreeSet<DeviceRef> = pairs.iter().map(|(_, target)| *target).collect();
         let targets: Vec<TargetEntity> = targets.into_iter().map(TargetEntity::Device).collect();
@@ -231,46 +225,49 @@ impl Folder<'_> {
             sources: self.source_side(sources.into_iter().map(SourceEntity::Device)),
             targets: self.target_side(&targets),
             own_devices: true,
-            ports: (*ports).clone(),
+            access: (*access).clone(),
             connections: pairs.len() as u64,
             rules: self.own_rules(direction),
         }
     }
 
     /// The policy whose rules open what a direction is about, and the flows that it alone has.
-    fn side_of(&self, direction: Direction) -> (&Policy, Version, &[Flow]) {
+    fn side_of(&self, direction: Direction) -> (&RuleSet<'_, T>, &[Flow]) {
         match direction {
-            Direction::Opened => (self.new, Version::New, &self.flows.new),
-            Direction::Closed => (self.old, Version::Old, &self.flows.old),
+            Direction::Opened => (&self.sides[1], &self.flows.new),
+            Direction::Closed => (&self.sides[0], &self.flows.old),
         }
     }
 
     /// The rules that open the first pair of classes of a group.
-    fn rules(&self, direction: Direction, group: &Group) -> Vec<RuleSite> {
+    fn rules(&self, direction: Direction, group: &Group<T>) -> Vec<RuleSite> {
         let (source, target) = (group.sources[0], group.targets[0]);
-        let (_, _, flows) = self.side_of(direction);
+        let (_, flows) = self.side_of(direction);
         let opens = |flow: &&Flow| {
-            let sources = Flows::families(self.flows.sources(**flow), source);
-            let targets = Flows::families(self.flows.targets(**flow), target);
+            let sources = families(self.flows.sources(**flow), source);
+            let targets = families(self.flows.targets(**flow), target);
             let meet = sources.zip(targets).is_some_and(|(one, other)| one.meet(other));
-            meet && self.flows.ports.set(flow.ports).meets(&group.ports)
+            let opened = self.flows.table.value(flow.opened);
+            meet && group.access.without(opened) != *group.access
         };
         self.sites(direction, flows.iter().filter(opens))
     }
 
     fn own_rules(&self, direction: Direction) -> Vec<RuleSite> {
-        let (_, _, flows) = self.side_of(direction);
-        self.sites(direction, flows.iter().filter(|flow| Flows::is_own(flow)))
+        let (_, flows) = self.side_of(direction);
+        self.sites(direction, flows.iter().filter(|flow| flow.is_own()))
     }
 
     fn sites<'f>(&self, direction: Direction, flows: impl Iterator<Item = &'f Flow>) -> Vec<RuleSite> {
-        let (policy, version, _) = self.side_of(direction);
-        let rules: BTreeSet<usize> = flows.flat_map(|flow| self.flows.rules(version, *flow)).copied().collect();
-        rules.into_iter().take(MAX_RULES).map(|rule| policy.access[rule].site.clone()).collect()
+        let (side, _) = self.side_of(direction);
+        let rules: BTreeSet<usize> =
+            flows.flat_map(|flow| self.flows.rules(side.version, *flow)).copied().collect();
+        rules.into_iter().take(MAX_RULES).map(|rule| side.rules[rule].site.clone()).collect()
     }
 
     fn source_side(&self, sources: impl Iterator<Item = SourceEntity>) -> Side {
-        let (mut people, mut devices, mut all, mut atoms) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut people, mut devices, mut all, mut atoms) =
+            (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
         let mut side = Side::default();
         for source in sources {
             match source {
@@ -304,7 +301,8 @@ impl Folder<'_> {
                 TargetEntity::Piece { atom, router } => atoms.push((Some(*router), *atom)),
             }
         }
-        let people: BTreeSet<PersonRef> = devices.iter().filter_map(|device| self.mesh.owner(*device)).collect();
+        let people: BTreeSet<PersonRef> =
+            devices.iter().filter_map(|device| self.mesh.owner(*device)).collect();
         let mut side = Side { label: self.tag_of(&devices), device_count: devices.len(), ..Side::default() };
         side.people_left_off = people.len().saturating_sub(self.limits.names);
         side.people = people.into_iter().take(self.limits.names).collect();
@@ -342,8 +340,9 @@ impl Folder<'_> {
             _ => addresses.to_string(),
         };
         let hosts = |inside: &AddressSet| {
-            let hosts = self.new.file.hosts.iter();
-            let found = hosts.filter(|(_, prefix)| inside.covers(prefix.range())).map(|(name, _)| name.clone());
+            let hosts = self.sides[1].policy.file.hosts.iter();
+            let found =
+                hosts.filter(|(_, prefix)| inside.covers(prefix.range())).map(|(name, _)| name.clone());
             found.take(MAX_HOSTS).collect::<Vec<_>>()
         };
         let hosts_outside = left_out.as_ref().map(hosts).unwrap_or_default();
@@ -353,7 +352,12 @@ impl Folder<'_> {
 
     /// The route of the router that these addresses are most of, so that less is said by what is left out.
     fn network_around(&self, addresses: &AddressSet, router: Option<DeviceRef>) -> Option<Prefix> {
-        let routes = self.mesh.index().routes.iter().filter(|route| route.in_force && !route.prefix.is_default_route());
+        let routes = self
+            .mesh
+            .index()
+            .routes
+            .iter()
+            .filter(|route| route.in_force && !route.prefix.is_default_route());
         let routes = routes.filter(|route| router.is_none_or(|router| router == route.router));
         let said = |prefix: Prefix| {
             let whole = AddressSet::from_prefixes([prefix]);
@@ -374,7 +378,8 @@ impl Folder<'_> {
             described.hindrance.is_none() && !described.external
         };
         let is_exactly = |tag: &&String| {
-            let with_tag: BTreeSet<DeviceRef> = index.with_tag(tag).iter().filter(takes_part).copied().collect();
+            let with_tag: BTreeSet<DeviceRef> =
+                index.with_tag(tag).iter().filter(takes_part).copied().collect();
             with_tag == wanted
         };
         tags.iter().find(is_exactly).cloned()
@@ -420,19 +425,20 @@ impl TargetCounts {
     }
 
     /// How many targets are no targets of the source.
-    fn excluded(&self, source: SourceEntity, is_told_as_own: bool, folder: &Folder<'_>) -> u64 {
+    fn excluded(&self, source: SourceEntity, is_told_as_own: bool, mesh: &Mesh, entities: &Entities) -> u64 {
         let at = |device: DeviceRef| {
-            u64::from(self.devices.contains(&device)) + self.by_router.get(&device).copied().unwrap_or_default()
+            u64::from(self.devices.contains(&device))
+                + self.by_router.get(&device).copied().unwrap_or_default()
         };
         match source {
             SourceEntity::Device(device) => {
-                let owner = folder.mesh.owner(device).filter(|_| is_told_as_own);
+                let owner = mesh.owner(device).filter(|_| is_told_as_own);
                 let own = owner.and_then(|owner| self.by_owner.get(&owner)).copied().unwrap_or_default();
                 let itself = u64::from(self.devices.contains(&device));
                 let behind = self.by_router.get(&device).copied().unwrap_or_default();
                 behind + own.max(itself)
             }
-            SourceEntity::Atom(atom) => match folder.entities.atoms[atom].routers[..] {
+            SourceEntity::Atom(atom) => match entities.atoms[atom].routers[..] {
                 [router] => at(router),
                 _ => 0,
             },

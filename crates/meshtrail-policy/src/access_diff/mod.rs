@@ -15,15 +15,25 @@ mod deltas;
 mod entities;
 mod flows;
 mod folds;
+mod kinds;
 mod possible;
+mod rules;
+mod table;
 
 use std::fmt;
 
 pub use authority::{Authority, AuthorityChange};
-pub use changes::{AccessChanges, ChangeRow, Direction, Fold, MAX_HOSTS, NetworkSide, Side, Totals};
+pub use changes::{AccessChanges, ChangeRow, Changes, Direction, Fold, MAX_HOSTS, NetworkSide, Side, Totals};
+pub use kinds::{Access, CapabilityGrants, LoginTerms, Logins};
 pub use possible::PossibleChange;
+pub(crate) use table::AccessTable;
 
 use crate::compile::Policy;
+use classes::{Classes, RuleSet, Version};
+use entities::Entities;
+use flows::Flows;
+use folds::Folder;
+use rules::Rule;
 
 /// Bounds of an answer.
 #[derive(Debug, Clone, Copy)]
@@ -53,15 +63,45 @@ impl Policy {
         if !self.mesh.is_same(&old.mesh) {
             return Err(DifferentMeshes);
         }
-        let entities = entities::Entities::new(old, self);
-        let classes = classes::Classes::new(old, self, &entities);
-        let flows = flows::Flows::new(old, self, &classes);
-        let deltas = deltas::find(&classes, &flows, &entities, self.mesh());
-        let mut changes = folds::fold(old, self, &entities, &classes, &flows, &deltas, limits);
-        changes.authority = authority::changes(old, self);
-        (changes.possible, changes.possible_left_off) = possible::changes(old, self);
-        Ok(changes)
+        let entities = Entities::new(old, self);
+        let (possible, possible_left_off) = possible::changes(old, self);
+        Ok(AccessChanges {
+            connections: compare(old, self, rules::connections, &entities, limits),
+            logins: compare(old, self, rules::logins, &entities, limits),
+            capabilities: compare(old, self, rules::capabilities, &entities, limits),
+            possible,
+            possible_left_off,
+            authority: authority::changes(old, self),
+            devices_left_out: entities.left_out,
+        })
     }
+}
+
+/// Compares what the rules of one kind open.
+fn compare<'p, T: Access>(
+    old: &'p Policy,
+    new: &'p Policy,
+    rules: impl Fn(&'p Policy) -> Vec<Rule<'p, T>>,
+    entities: &Entities,
+    limits: DiffLimits,
+) -> Changes<T> {
+    let sides = [
+        RuleSet { version: Version::Old, policy: old, rules: rules(old) },
+        RuleSet { version: Version::New, policy: new, rules: rules(new) },
+    ];
+    let classes = Classes::new(&sides, entities);
+    let flows = Flows::new(&sides, &classes);
+    let deltas = deltas::find(&classes, &flows, entities, new.mesh());
+    let folder = Folder {
+        sides: &sides,
+        mesh: new.mesh(),
+        entities,
+        classes: &classes,
+        flows: &flows,
+        deltas: &deltas,
+        limits,
+    };
+    folder.fold()
 }
 
 impl fmt::Display for Direction {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::changes::Direction;
-use crate::compile::{CompiledAccess, DestinationId, Policy};
+use crate::compile::{CompiledAccess, CompiledSsh, DestinationId, Policy, SourceId};
 use crate::file::RuleSite;
 use crate::reach::ReachCondition;
 
@@ -42,48 +42,83 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> (Vec<PossibleChange>, usize
 }
 
 fn entries(policy: &Policy) -> Vec<(RuleSite, Content)> {
-    let mut entries = Vec::new();
-    for rule in &policy.access {
-        let sources: Vec<&str> = rule.sources.iter().map(|source| policy.source_text(*source)).collect();
-        let sources = sources.join(", ");
-        for (target, ports) in &rule.destinations {
-            let text = || format!("{sources} to {}: {ports}", policy.destination_text(*target));
-            for condition in conditions(policy, rule, *target) {
-                entries.push((rule.site.clone(), (text(), condition)));
-            }
-        }
-    }
-    entries
+    let access = policy.access.iter().flat_map(|rule| {
+        let conditions = Conditional::of_access(rule);
+        let targets = rule.destinations.iter();
+        targets.flat_map(move |(target, ports)| {
+            let text = policy.text_of(&rule.sources, *target, &ports.to_string());
+            let mut found = conditions.conditions(policy);
+            found.extend(policy.target_conditions(rule, *target));
+            found.into_iter().map(move |condition| (rule.site.clone(), (text.clone(), condition)))
+        })
+    });
+    let ssh = policy.ssh.iter().flat_map(|rule| {
+        let users: Vec<String> = rule.users.iter().map(ToString::to_string).collect();
+        let text =
+            move |target| policy.text_of(&rule.sources, target, &format!("login as {}", users.join(", ")));
+        let found = Conditional::of_ssh(rule).conditions(policy);
+        rule.destinations.iter().flat_map(move |target| {
+            let text = text(*target);
+            found.clone().into_iter().map(move |condition| (rule.site.clone(), (text.clone(), condition)))
+        })
+    });
+    access.chain(ssh).collect()
 }
 
-fn conditions(policy: &Policy, rule: &CompiledAccess, target: DestinationId) -> Vec<ReachCondition> {
-    let mut conditions = Vec::new();
-    if !rule.unknown.is_empty() {
-        conditions.push(ReachCondition::UnknownMembers { members: rule.unknown.clone() });
+/// The parts of a rule, of either kind, that conditions come from.
+struct Conditional<'p> {
+    sources: &'p [SourceId],
+    postures: &'p [String],
+    unknown: &'p [String],
+}
+
+impl<'p> Conditional<'p> {
+    fn of_access(rule: &'p CompiledAccess) -> Self {
+        Self { sources: &rule.sources, postures: &rule.postures, unknown: &rule.unknown }
     }
-    let unsure = rule.sources.iter().filter(|source| policy.source(**source).has_unsure());
-    let membership = |source: &str| ReachCondition::Membership { source: source.to_owned() };
-    conditions.extend(unsure.map(|source| membership(policy.source_text(*source))));
-    let set = policy.destination(target);
-    if set.unknown {
-        conditions.push(ReachCondition::Service { service: policy.destination_text(target).to_owned() });
+
+    fn of_ssh(rule: &'p CompiledSsh) -> Self {
+        Self { sources: &rule.sources, postures: &rule.postures, unknown: &rule.unknown }
     }
-    if policy.has_unknown_posture(rule) {
-        conditions.push(ReachCondition::Posture { reason: format!("one of {}", rule.postures.join(", ")) });
+
+    fn conditions(&self, policy: &Policy) -> Vec<ReachCondition> {
+        let mut conditions = Vec::new();
+        if !self.unknown.is_empty() {
+            conditions.push(ReachCondition::UnknownMembers { members: self.unknown.to_vec() });
+        }
+        let unsure = self.sources.iter().filter(|source| policy.source(**source).has_unsure());
+        let membership = |source: &str| ReachCondition::Membership { source: source.to_owned() };
+        conditions.extend(unsure.map(|source| membership(policy.source_text(*source))));
+        if self.has_unknown_posture(policy) {
+            conditions
+                .push(ReachCondition::Posture { reason: format!("one of {}", self.postures.join(", ")) });
+        }
+        conditions
     }
-    if policy.is_unserved(rule, target) {
-        let network = policy.destination_text(target).to_owned();
-        conditions.push(ReachCondition::Router { tags: rule.via.clone(), network });
+
+    /// Whether some source has a posture that nobody can evaluate.
+    fn has_unknown_posture(&self, policy: &Policy) -> bool {
+        let sources = self.sources.iter().flat_map(|source| policy.source(*source).devices.iter());
+        let mut states = sources.map(|(device, _)| policy.posture_state(self.postures, device));
+        !self.postures.is_empty() && states.any(|state| state.is_none())
     }
-    conditions
 }
 
 impl Policy {
-    /// Whether some source has a posture that nobody can evaluate.
-    fn has_unknown_posture(&self, rule: &CompiledAccess) -> bool {
-        let sources = rule.sources.iter().flat_map(|source| self.source(*source).devices.iter());
-        let mut states = sources.map(|(device, _)| self.posture_state(&rule.postures, device));
-        !rule.postures.is_empty() && states.any(|state| state.is_none())
+    /// `group:eng to 10.40.7.0/24: tcp:443`.
+    fn text_of(&self, sources: &[SourceId], target: DestinationId, access: &str) -> String {
+        let sources: Vec<&str> = sources.iter().map(|source| self.source_text(*source)).collect();
+        format!("{} to {}: {access}", sources.join(", "), self.destination_text(target))
+    }
+
+    /// Conditions of a destination: a service, or a network that no router serves.
+    fn target_conditions(&self, rule: &CompiledAccess, target: DestinationId) -> Option<ReachCondition> {
+        let text = self.destination_text(target).to_owned();
+        if self.destination(target).unknown {
+            return Some(ReachCondition::Service { service: text });
+        }
+        let unserved = self.is_unserved(rule, target);
+        unserved.then(|| ReachCondition::Router { tags: rule.via.clone(), network: text })
     }
 
     /// Whether a destination is a network, or has `via`, and no router leads there.
@@ -91,7 +126,7 @@ impl Policy {
         let set = self.destination(target);
         let is_about_networks = !rule.via.is_empty() || set.devices.is_empty();
         let routes = self.mesh.index().routes.iter().filter(|route| route.in_force);
-        let mut serving = routes.filter(|route| self.lets_through(rule, route.router));
+        let mut serving = routes.filter(|route| self.lets_through(&rule.via, route.router));
         is_about_networks
             && !set.networks.is_empty()
             && !serving.any(|route| !route.addresses.intersection(&set.networks).is_empty())

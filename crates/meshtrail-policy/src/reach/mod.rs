@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use condition::ReachCondition;
 pub(crate) use hits::families_in;
-pub(crate) use rows::{Open, Pair, PortTable, SourceKey, TargetKey};
+pub(crate) use rows::{Open, Pair, SourceKey, TargetKey};
 pub use rows::{ReachRow, Rows};
 
 use crate::address::AddressSet;

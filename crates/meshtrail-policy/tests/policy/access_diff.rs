@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshtrail_policy::{
-    AccessChanges, AddressSet, ControlPlane, DiffLimits, Direction, Fold, Mesh, Policy, ReachSource, ReachTarget,
+    Access, AccessChanges, AddressSet, ControlPlane, DiffLimits, Direction, Fold, Mesh, Policy, PortSet,
+    ReachSource, ReachTarget,
 };
 
 use crate::mesh_file::{mesh, read, read_json};
@@ -25,7 +26,7 @@ fn against_base(name: &str, mesh: &Mesh) -> AccessChanges {
 /// Rows as the file has them: `+ owner machine target ports`; networks as the folds write them.
 fn rows(changes: &AccessChanges, mesh: &Mesh) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
-    for fold in changes.opened.iter().chain(&changes.closed) {
+    for fold in changes.connections.opened.iter().chain(&changes.connections.closed) {
         let sign = if fold.direction == Direction::Opened { "+" } else { "-" };
         for row in &fold.rows {
             let (owner, machine) = match &row.source {
@@ -38,13 +39,17 @@ fn rows(changes: &AccessChanges, mesh: &Mesh) -> BTreeSet<String> {
                 ReachSource::Network(_) => ("network".to_owned(), fold.sources.networks[0].text.clone()),
                 other => ("".to_owned(), other.describe(mesh)),
             };
-            lines.insert(format!("{sign}\t{owner}\t{machine}\t{}\t{}", target(fold, &row.target, mesh), fold.ports.brief()));
+            lines.insert(format!(
+                "{sign}\t{owner}\t{machine}\t{}\t{}",
+                target(fold, &row.target, mesh),
+                fold.access.brief()
+            ));
         }
     }
     lines
 }
 
-fn target(fold: &Fold, target: &ReachTarget, mesh: &Mesh) -> String {
+fn target(fold: &Fold<PortSet>, target: &ReachTarget, mesh: &Mesh) -> String {
     match target {
         ReachTarget::Device(device) => mesh.device(*device).name.clone(),
         ReachTarget::Network { router, .. } => {
@@ -83,7 +88,12 @@ fn changes_are_told_in_words_that_name_people_and_machines() {
     let mesh = field_mesh();
     let told = |name: &str| {
         let changes = against_base(name, &mesh);
-        let folds = changes.opened.iter().chain(&changes.closed).map(|fold| fold.describe(&mesh));
+        let folds = changes
+            .connections
+            .opened
+            .iter()
+            .chain(&changes.connections.closed)
+            .map(|fold| fold.describe(&mesh));
         let authority = changes.authority.iter().map(|change| change.describe(&mesh));
         let possible = changes.possible.iter().map(|change| format!("{}: {}", change.text, change.condition));
         [changes.summary()].into_iter().chain(folds).chain(authority).chain(possible).collect::<Vec<_>>()
@@ -142,7 +152,10 @@ fn changes_are_told_in_words_that_name_people_and_machines() {
         ),
         (
             "10-owner",
-            vec!["who may give tags or serve routes changed", "dia@example.com may now give tag:db to devices"],
+            vec![
+                "who may give tags or serve routes changed",
+                "dia@example.com may now give tag:db to devices",
+            ],
         ),
     ] {
         assert_eq!(told(name), wanted, "{name}");
@@ -167,15 +180,28 @@ fn random_policy(seed: &mut u64) -> String {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         from[usize::try_from(*seed >> 33).unwrap() % from.len()].to_owned()
     };
-    let sources = ["*", "group:a", "group:b", "autogroup:member", "tag:web", "tag:ci", "10.40.0.0/16", "100.64.0.4"];
-    let targets = ["*", "tag:db", "tag:web", "autogroup:tagged", "10.40.7.0/24", "10.40.7.20", "bo@example.com", "100.64.0.12"];
+    let sources =
+        ["*", "group:a", "group:b", "autogroup:member", "tag:web", "tag:ci", "10.40.0.0/16", "100.64.0.4"];
+    let targets = [
+        "*",
+        "tag:db",
+        "tag:web",
+        "autogroup:tagged",
+        "10.40.7.0/24",
+        "10.40.7.20",
+        "bo@example.com",
+        "100.64.0.12",
+    ];
     let ports = ["22", "tcp:443", "*", "8000-8010", "udp:53"];
     let mut rules = Vec::new();
     for _ in 0..4 {
         let via = if pick(&["no", "no", "yes"]) == "yes" { r#", "via": ["tag:router"]"# } else { "" };
         rules.push(format!(
             r#"{{"src": ["{}", "{}"], "dst": ["{}"], "ip": ["{}"]{via}}}"#,
-            pick(&sources), pick(&sources), pick(&targets), pick(&ports)
+            pick(&sources),
+            pick(&sources),
+            pick(&targets),
+            pick(&ports)
         ));
     }
     let own = pick(&["group:a", "autogroup:member", "bo@example.com"]);
@@ -189,7 +215,7 @@ fn random_policy(seed: &mut u64) -> String {
     )
 }
 
-type Pairs = BTreeMap<(String, String), meshtrail_policy::PortSet>;
+type Pairs = BTreeMap<(String, String), PortSet>;
 
 /// All that a policy opens, pair by pair; networks by probes that no selector cuts.
 fn all_pairs(policy: &Policy, mesh: &Mesh) -> Pairs {
@@ -218,7 +244,7 @@ fn source_name(source: &ReachSource, mesh: &Mesh) -> String {
 }
 
 /// The pairs of a diff in the same form.
-fn diff_pairs(folds: &[Fold], mesh: &Mesh) -> Pairs {
+fn diff_pairs(folds: &[Fold<PortSet>], mesh: &Mesh) -> Pairs {
     let mut pairs = Pairs::new();
     for fold in folds {
         assert_eq!(fold.connections, fold.rows.len() as u64, "{}", fold.describe(mesh));
@@ -234,7 +260,7 @@ fn diff_pairs(folds: &[Fold], mesh: &Mesh) -> Pairs {
             for target in targets {
                 let key = (source_name(&row.source, mesh), target);
                 let known = pairs.entry(key).or_default();
-                *known = known.union(&fold.ports);
+                *known = known.union(&fold.access);
             }
         }
     }
@@ -257,10 +283,18 @@ fn a_diff_says_what_the_reach_of_both_policies_says_pair_by_pair() {
             rest.filter(|(_, ports)| !ports.is_empty()).collect()
         };
         let changes = new.changes_since(&old, UNBOUNDED).unwrap();
-        assert_eq!(diff_pairs(&changes.opened, &mesh), gained(&is, &was), "round {round}: {old_text}\n{new_text}");
-        assert_eq!(diff_pairs(&changes.closed, &mesh), gained(&was, &is), "round {round}: {old_text}\n{new_text}");
-        let total: u64 = changes.opened.iter().map(|fold| fold.connections).sum();
-        assert_eq!(total, changes.opened_totals.connections, "round {round}");
+        assert_eq!(
+            diff_pairs(&changes.connections.opened, &mesh),
+            gained(&is, &was),
+            "round {round}: {old_text}\n{new_text}"
+        );
+        assert_eq!(
+            diff_pairs(&changes.connections.closed, &mesh),
+            gained(&was, &is),
+            "round {round}: {old_text}\n{new_text}"
+        );
+        let total: u64 = changes.connections.opened.iter().map(|fold| fold.connections).sum();
+        assert_eq!(total, changes.connections.opened_totals.connections, "round {round}");
     }
 }
 
@@ -270,11 +304,75 @@ fn answers_are_bounded_and_count_what_they_leave_off() {
     let limits = DiffLimits { folds: 1, names: 1, rows: 1 };
     let (old, new) = (compile("0-base", &mesh), compile("5-star", &mesh));
     let changes = new.changes_since(&old, limits).unwrap();
-    let [fold] = &changes.opened[..] else { panic!("{changes:?}") };
+    let [fold] = &changes.connections.opened[..] else { panic!("{changes:?}") };
     assert_eq!((fold.sources.people.len(), fold.sources.people_left_off), (1, 1));
     assert_eq!((fold.sources.devices.len(), fold.sources.devices_left_off), (1, 3));
     assert_eq!(fold.rows.len(), 1);
-    assert_eq!(changes.opened_totals.people, 2);
+    assert_eq!(changes.connections.opened_totals.people, 2);
     let reach = new.who_can_reach(&ReachTarget::Device(mesh.find("db-1")[0]), 3);
     assert_eq!((reach.certain.rows.len(), reach.certain.left_off), (3, 7));
+}
+
+/// A policy for logins and capabilities over the field's mesh.
+fn policy_with(rules: &str, mesh: &Mesh) -> Policy {
+    let text = format!(
+        r#"{{"tagOwners": {{"tag:db": [], "tag:web": [], "tag:ci": []}}, "groups": {{"group:dba": ["bo@example.com"]}},
+            "acls": [], {rules}}}"#
+    );
+    Policy::compile(&text, ControlPlane::Tailscale, mesh).unwrap()
+}
+
+#[test]
+fn logins_and_capabilities_that_open_are_told_though_no_port_does() {
+    let mesh = field_mesh();
+    let old = r#""ssh": [{"action": "check", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]},
+                         {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#;
+    for (new, summary, told) in [
+        (
+            r#""ssh": [{"action": "accept", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]},
+                       {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#,
+            "1 person gained logins to 2 machines",
+            "bo@example.com gained tag:db (2 machines): login as root (recorded)",
+        ),
+        (
+            r#""ssh": [{"action": "check", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"]},
+                       {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#,
+            "1 person gained logins to 2 machines",
+            "bo@example.com gained tag:db (2 machines): login as root (checked)",
+        ),
+        (
+            r#""ssh": [{"action": "check", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]}]"#,
+            "1 person lost logins to 2 machines",
+            "bo@example.com lost their own devices: login as root",
+        ),
+    ] {
+        let changes = policy_with(new, &mesh).changes_since(&policy_with(old, &mesh), UNBOUNDED).unwrap();
+        assert_eq!(changes.summary(), summary);
+        let folds: Vec<_> = changes.logins.opened.iter().chain(&changes.logins.closed).collect();
+        let [fold] = &folds[..] else { panic!("{changes:?}") };
+        assert_eq!(fold.describe(&mesh), told);
+        assert_eq!(fold.rules.len(), 1, "the rule of the policy that opens it");
+        assert!(changes.connections.is_empty());
+    }
+}
+
+#[test]
+fn a_capability_that_changes_its_parameters_is_gained_with_the_new_and_lost_with_the_old() {
+    let mesh = field_mesh();
+    let grant = |group: &str| {
+        format!(
+            r#""grants": [{{"src": ["group:dba"], "dst": ["tag:web"], "app": {{"tailscale.com/cap/kubernetes":
+                [{{"impersonate": {{"groups": ["{group}"]}}}}]}}}}]"#
+        )
+    };
+    let (old, new) = (policy_with(&grant("view"), &mesh), policy_with(&grant("system:masters"), &mesh));
+    let changes = new.changes_since(&old, UNBOUNDED).unwrap();
+    assert_eq!(
+        changes.capabilities.opened[0].access.brief(),
+        r#"tailscale.com/cap/kubernetes {"impersonate":{"groups":["system:masters"]}}"#
+    );
+    assert_eq!(changes.capabilities.closed_totals.people, 1);
+    let granted = new.capabilities(mesh.find("bo-pc")[0], mesh.find("web-1")[0]);
+    assert_eq!(granted.granted.len(), 1);
+    assert!(granted.ports.is_empty(), "a capability opens no port");
 }
