@@ -103,7 +103,7 @@ fn with_low_bits(address: IpAddr, count: u8, ones: bool) -> IpAddr {
 }
 
 /// The next address of the same family.
-fn after(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn after(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => Some(IpAddr::V4(Ipv4Addr::from_bits(address.to_bits().checked_add(1)?))),
         IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits().checked_add(1)?))),
@@ -111,7 +111,7 @@ fn after(address: IpAddr) -> Option<IpAddr> {
 }
 
 /// The previous address of the same family.
-fn before(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn before(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => Some(IpAddr::V4(Ipv4Addr::from_bits(address.to_bits().checked_sub(1)?))),
         IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits().checked_sub(1)?))),

@@ -15,6 +15,7 @@
 //! What follows from it, for the people and devices of one moment ([`Directory`], indexed as [`Mesh`]):
 //!
 //! - [`Policy::login`]: may this login be, by which rule, and which rules almost matched.
+//! - [`Policy::changes_since`]: what a policy opens and closes against an older one, in people and machines.
 //! - [`Policy::capabilities`]: which app capabilities a peer has towards a target.
 //! - [`Policy::run_tests`]: the policy's own tests.
 //! - [`Policy::who_can_reach`], [`Policy::reachable_from`]: who can reach what, on which ports.
@@ -22,6 +23,7 @@
 //! Where policies, people and devices come from, and the events about them, are not known here. No I/O, no clock.
 //! docs/policy.md says what is evaluated, and where control planes differ.
 
+mod access_diff;
 mod address;
 mod capabilities;
 mod compile;
@@ -39,6 +41,11 @@ mod reach;
 mod self_tests;
 pub mod unified;
 
+pub use access_diff::{
+    Access, AccessChanges, Authority, AuthorityChange, CapabilityGrants, ChangeRow, Changes, DiffLimits,
+    DifferentMeshes, Direction, Fold, LoginTerms, Logins, MAX_HOSTS, NetworkSide, PossibleChange, Side,
+    Totals,
+};
 pub use address::{AddressSet, Prefix, PrefixError};
 pub use capabilities::{Capabilities, Granted, OpenCapability};
 pub use compile::{Policy, PolicySize};

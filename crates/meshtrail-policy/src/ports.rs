@@ -167,6 +167,19 @@ impl PortSet {
         self.merge(other, cut)
     }
 
+    /// Whether both open a port of the same protocol.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.without(other) != *self
+    }
+
+    /// As a change shows it: what opens on TCP and on UDP alike without a protocol, whether or not pings were open before.
+    pub fn brief(&self) -> String {
+        let tcp = self.ranges(Protocol::TCP);
+        let is_default = self.by_protocol.iter().all(|(protocol, _)| Protocol::DEFAULT.contains(protocol));
+        let is_alike = !tcp.is_empty() && self.ranges(Protocol::UDP) == tcp;
+        if is_alike && is_default { written(tcp) } else { self.to_string() }
+    }
+
     fn merge(&self, other: &Self, join: impl Fn(&[PortRange], &[PortRange]) -> Vec<PortRange>) -> Self {
         let protocols = self.by_protocol.iter().chain(&other.by_protocol).map(|(protocol, _)| *protocol);
         let mut protocols: Vec<Protocol> = protocols.collect();

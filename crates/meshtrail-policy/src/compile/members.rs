@@ -3,13 +3,23 @@
 use crate::mesh::DeviceRef;
 
 /// The families of a device's addresses that a set holds: a name from `hosts` may be one address of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Families(u32);
 
 impl Families {
     pub(crate) const V4: Self = Self(1);
     pub(crate) const V6: Self = Self(2);
     pub(crate) const BOTH: Self = Self(3);
+
+    /// As two bits.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Of the two lowest bits.
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits & 3)
+    }
 
     pub(crate) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -15,5 +15,5 @@ pub(crate) use access::{CompiledAccess, DestinationId, SourceId};
 pub(crate) use members::Families;
 pub use policy::{Policy, PolicySize};
 pub(crate) use postures::Holds;
-pub(crate) use selectors::{Resolver, families_of};
+pub(crate) use selectors::{DestinationSet, Resolver, SourceSet, families_of};
 pub(crate) use ssh::CompiledSsh;

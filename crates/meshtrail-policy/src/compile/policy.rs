@@ -10,7 +10,7 @@ use super::ssh::{self, CompiledSsh};
 use crate::control_plane::ControlPlane;
 use crate::directory::Attributes;
 use crate::error::PolicyError;
-use crate::file::{PolicyFile, RuleSite, Section};
+use crate::file::{PolicyFile, RuleSite};
 use crate::mesh::{DeviceRef, Mesh};
 
 /// A policy, compiled for the people and devices of one moment.
@@ -170,10 +170,5 @@ impl Policy {
                 Holds::Unknown(_) => None,
             });
         states.collect()
-    }
-
-    /// The site that stands for a policy with neither acls nor grants.
-    pub(crate) fn is_open_to_all(site: &RuleSite) -> bool {
-        site.section != Section::Ssh && site.number == 0
     }
 }

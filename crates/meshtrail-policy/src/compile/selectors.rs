@@ -37,6 +37,13 @@ pub(crate) struct DestinationSet {
     pub(crate) unknown: bool,
 }
 
+impl SourceSet {
+    /// Whether it is not known of some devices whether they are in it.
+    pub(crate) fn has_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+}
+
 /// What resolving needs.
 pub(crate) struct Resolver<'a> {
     pub(crate) file: &'a PolicyFile,
@@ -115,18 +122,23 @@ impl Resolver<'_> {
     }
 
     /// The devices of people, or with tags, that a selector names: those that it names, and those that it may.
-    pub(crate) fn identity(&self, selector: &Selector) -> (Members, Members) {
+    fn identity(&self, selector: &Selector) -> (Members, Members) {
+        match selector {
+            Selector::Tag(tag) => (self.devices(self.mesh.with_tag(tag).iter().copied()), Members::default()),
+            Selector::Autogroup(Autogroup::Tagged) => {
+                (self.all_devices(|device| device.is_tagged() && !device.external), Members::default())
+            }
+            _ => {
+                let (people, unsure) = self.people(selector);
+                (self.devices_of(&people), self.devices_of(&unsure))
+            }
+        }
+    }
+
+    /// The people that a selector names, and those that it may.
+    pub(crate) fn people(&self, selector: &Selector) -> (BTreeSet<PersonRef>, BTreeSet<PersonRef>) {
         let mut unsure = BTreeSet::new();
         let people: BTreeSet<PersonRef> = match selector {
-            Selector::Tag(tag) => {
-                return (self.devices(self.mesh.with_tag(tag).iter().copied()), Members::default());
-            }
-            Selector::Autogroup(Autogroup::Tagged) => {
-                return (
-                    self.all_devices(|device| device.is_tagged() && !device.external),
-                    Members::default(),
-                );
-            }
             Selector::Person(login) => self.person(login).into_iter().collect(),
             Selector::Domain(domain) => self.of_domain(domain),
             Selector::Group(group) => self.group(group, &mut unsure),
@@ -140,7 +152,7 @@ impl Resolver<'_> {
             _ => BTreeSet::new(),
         };
         unsure.retain(|person| !people.contains(person));
-        (self.devices_of(&people), self.devices_of(&unsure))
+        (people, unsure)
     }
 
     fn devices_of(&self, people: &BTreeSet<PersonRef>) -> Members {

@@ -100,7 +100,7 @@ impl Policy {
         let compiled = &self.access[rule];
         for (at, route) in self.mesh.index().routes.iter().enumerate() {
             let is_asked = router.is_none_or(|router| router == route.router);
-            if !is_asked || !self.lets_through(compiled, route.router) {
+            if !is_asked || !self.lets_through(&compiled.via, route.router) {
                 continue;
             }
             let served = route.addresses.intersection(named);
@@ -116,10 +116,10 @@ impl Policy {
         targets
     }
 
-    /// Whether a rule goes through the router: any, or one with a tag of `via`.
-    fn lets_through(&self, rule: &CompiledAccess, router: DeviceRef) -> bool {
+    /// Whether a rule with this `via` goes through the router: any, or one with a tag that it names.
+    pub(crate) fn lets_through(&self, via: &[String], router: DeviceRef) -> bool {
         let tags = &self.mesh.device(router).tags;
-        rule.via.is_empty() || rule.via.iter().any(|tag| tags.contains(tag))
+        via.is_empty() || via.iter().any(|tag| tags.contains(tag))
     }
 
     pub(crate) fn rule_conditions(&self, rule: usize) -> impl Iterator<Item = Open> + use<> {
@@ -302,7 +302,7 @@ impl TargetKey {
 }
 
 /// The families of the addresses.
-pub(super) fn families_in(addresses: &AddressSet) -> Families {
+pub(crate) fn families_in(addresses: &AddressSet) -> Families {
     let families = addresses.ranges().iter().map(|(first, _)| match first {
         IpAddr::V4(_) => Families::V4,
         IpAddr::V6(_) => Families::V6,

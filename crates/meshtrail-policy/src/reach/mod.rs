@@ -15,6 +15,7 @@ mod rows;
 use std::fmt;
 
 pub use condition::ReachCondition;
+pub(crate) use hits::families_in;
 pub(crate) use rows::{Open, Pair, SourceKey, TargetKey};
 pub use rows::{ReachRow, Rows};
 

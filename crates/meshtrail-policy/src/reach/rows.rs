@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{MAX_RULES, ReachCondition, ReachSource, ReachTarget};
+use crate::access_diff::AccessTable;
 use crate::address::AddressSet;
 use crate::compile::{DestinationId, Holds, Policy, SourceId};
 use crate::file::RuleSite;
@@ -111,7 +112,7 @@ pub(crate) type Pair = (SourceKey, TargetKey);
 pub(super) struct Sum {
     certain: HashMap<Pair, Certain>,
     possible: HashMap<Pair, Vec<Possible>>,
-    ports: PortTable,
+    ports: AccessTable<PortSet>,
 }
 
 impl Sum {
@@ -126,44 +127,6 @@ impl Sum {
             self.certain.entry(pair).or_insert(Certain { ports: number, rules: RuleList::default() });
         certain.ports = self.ports.union(certain.ports, number);
         certain.rules.add(rule);
-    }
-}
-
-/// Port sets by number: few are different, and unions of the same two are asked for again and again.
-#[derive(Debug, Default)]
-pub(crate) struct PortTable {
-    sets: Vec<Arc<PortSet>>,
-    numbers: HashMap<Arc<PortSet>, u32>,
-    unions: HashMap<(u32, u32), u32>,
-}
-
-impl PortTable {
-    pub(crate) fn number(&mut self, ports: &Arc<PortSet>) -> u32 {
-        if let Some(number) = self.numbers.get(ports) {
-            return *number;
-        }
-        let number = u32::try_from(self.sets.len()).expect("fewer than four billion different port sets");
-        self.sets.push(Arc::clone(ports));
-        self.numbers.insert(Arc::clone(ports), number);
-        number
-    }
-
-    pub(crate) fn set(&self, number: u32) -> &Arc<PortSet> {
-        &self.sets[number as usize]
-    }
-
-    pub(crate) fn union(&mut self, one: u32, other: u32) -> u32 {
-        if one == other {
-            return one;
-        }
-        let key = (one.min(other), one.max(other));
-        if let Some(number) = self.unions.get(&key) {
-            return *number;
-        }
-        let joined = Arc::new(self.set(one).union(self.set(other)));
-        let number = self.number(&joined);
-        self.unions.insert(key, number);
-        number
     }
 }
 
@@ -183,7 +146,7 @@ impl Policy {
         pairs.sort_by_cached_key(|(pair, _)| self.rank(pair));
         let mut found = Rows::default();
         for (pair, possible) in pairs {
-            let known = sum.certain.get(pair).map(|certain| sum.ports.set(certain.ports));
+            let known = sum.certain.get(pair).map(|certain| sum.ports.value(certain.ports));
             let more =
                 |possible: &&Possible| known.is_none_or(|known| !possible.ports.without(known).is_empty());
             if found.rows.len() < limit {
@@ -225,12 +188,17 @@ impl Policy {
         }
     }
 
-    fn certain_row(&self, (source, target): &Pair, certain: &Certain, ports: &PortTable) -> ReachRow {
+    fn certain_row(
+        &self,
+        (source, target): &Pair,
+        certain: &Certain,
+        ports: &AccessTable<PortSet>,
+    ) -> ReachRow {
         let rules = &certain.rules.first[..certain.rules.count.min(MAX_RULES)];
         ReachRow {
             source: source.source(),
             target: target.target(),
-            ports: (**ports.set(certain.ports)).clone(),
+            ports: (**ports.value(certain.ports)).clone(),
             rules: rules.iter().map(|rule| self.access[*rule as usize].site.clone()).collect(),
             rules_left_off: certain.rules.count - rules.len(),
             conditions: Vec::new(),

@@ -66,7 +66,7 @@ impl Policy {
         access.chain(ssh).collect()
     }
 
-    fn resolver(&self) -> Resolver<'_> {
+    pub(crate) fn resolver(&self) -> Resolver<'_> {
         Resolver { file: &self.file, mesh: self.mesh.index(), plane: self.plane }
     }
 
