@@ -194,3 +194,56 @@ pub struct ReachAnswer {
     /// What would be possible under conditions that nobody can evaluate here.
     pub possible: ReachRows,
 }
+
+/// What a policy opens and closes against the one in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DiffAnswer {
+    /// The moment whose people and devices are asked about.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub at: Timestamp,
+    /// The older policy.
+    pub policy: PolicyInForce,
+    /// One line for all of it.
+    pub summary: String,
+    /// Connections: protocols and ports.
+    pub connections: KindChanges,
+    /// Logins by `ssh` rules.
+    pub logins: KindChanges,
+    /// App capabilities.
+    pub capabilities: KindChanges,
+    /// Rules of one of the policies alone that open nothing for certain, with their conditions, in words.
+    pub possible: Vec<String>,
+    /// How many of these were left off.
+    pub possible_left_off: usize,
+    /// Who may give tags to devices, and whose routes need no approval, in words.
+    pub authority: Vec<String>,
+    /// How many devices take no part in the mesh, and are in none of this.
+    pub devices_left_out: usize,
+}
+
+/// What opened and closed, of one kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct KindChanges {
+    /// What opened, the largest first.
+    pub opened: Vec<AccessChange>,
+    /// What closed, the largest first.
+    pub closed: Vec<AccessChange>,
+    /// How many of what opened were left off.
+    pub opened_left_off: usize,
+    /// How many of what closed were left off.
+    pub closed_left_off: usize,
+}
+
+/// People and machines between which the same opened, or closed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AccessChange {
+    /// In words: `cem@example.com gained tag:db (2 machines): 5432`.
+    pub sentence: String,
+    /// Pairs of a source and a target.
+    pub pairs: u64,
+    /// The rules that open it, in the policy that has them.
+    pub rules: Vec<String>,
+}

@@ -1,6 +1,7 @@
 //! The page of one event: its sentence, every member, its exact bytes, and its proof.
 
 use maud::{Markup, html};
+use meshtrail_api::policy::DiffAnswer;
 use meshtrail_event::rule::Rule;
 use meshtrail_event::{Detail, Event, Finding, Json, Kind, Position, Timestamp, text};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use super::events_page::outcome_word;
 use super::format;
 use super::layout::{identity_lines, target_line, verify_hint};
 use super::page_filter::{PageFilter, under};
+use super::policy_effect::policy_effect;
 use super::sentence::sentence;
 use super::view::EventView;
 
@@ -18,6 +20,8 @@ pub struct EventPage<'a> {
     pub view: &'a EventView,
     /// The size of the trail, for the link to the next event.
     pub size: u64,
+    /// Of a change of the policy: what it opened and closed, or why that can't be told.
+    pub effect: Option<Result<&'a DiffAnswer, &'a str>>,
     /// When the page is made.
     pub now: Timestamp,
 }
@@ -58,6 +62,7 @@ impl EventPage<'_> {
                     h1.said { (self.subject()) " " (sentence(event)) }
                     p.when { (format::exact_clock(event.time, self.now)) span.q { " UTC, " (format::ago(event.time, self.now)) } }
                     (self.proof())
+                    @if let Some(effect) = self.effect { (policy_effect(effect)) }
                     h2 { "Every member" }
                     (self.members())
                     h2 { "The leaf" }

@@ -30,6 +30,7 @@ pub mod pack_frame;
 pub mod page_filter;
 pub mod people_page;
 pub mod person_page;
+mod policy_effect;
 pub mod public_pages;
 mod quantities;
 pub mod sentence;

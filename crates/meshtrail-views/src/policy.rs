@@ -1,7 +1,7 @@
 //! What the policy in force at a moment lets through, for the people and devices of that moment.
 //!
-//! The text of a policy is in the trail (`config.snapshot` events, in parts); people and devices are the directory's. What is
-//! not known of them stays open, and answers say so.
+//! The text of a policy is in the trail: in snapshots, where it is longer than an event in parts, and in records of changes.
+//! People and devices are the directory's. What is not known of them stays open, and answers say so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -10,18 +10,20 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use meshtrail_api::policy::{
-    LoginAnswers, LoginDecision, LoginView, NearRule, PolicyInForce, ReachAnswer, ReachRows, ReachView,
-    RuleView,
+    AccessChange, DiffAnswer, KindChanges, LoginAnswers, LoginDecision, LoginView, NearRule, PolicyInForce,
+    ReachAnswer, ReachRows, ReachView, RuleView,
 };
-use meshtrail_event::{Detail, Event, EventId, Family, Kind, Timestamp};
+use meshtrail_event::{Change, Detail, Event, EventId, Family, Json, Kind, Outcome, Timestamp};
 use meshtrail_identity::{DeviceFacts, History, PersonAsOf, PersonFacts};
 use meshtrail_policy::{
-    AttributeValue, Attributes, CheckPeriod, ControlPlane, Decision, Device, DeviceRef, Directory, Hindrance,
-    LocalUser, LoginQuestion, Membership, Mesh, OtherRule, Person, Policy, PolicyError, PortAccess,
-    ReachSource, ReachTarget, Rows, RuleSite, Unmet,
+    Access, AccessChanges, AttributeValue, Attributes, Changes, CheckPeriod, ControlPlane, Decision, Device,
+    DeviceRef, DiffLimits, DifferentMeshes, Direction, Directory, Fold, Hindrance, LocalUser, LoginQuestion,
+    Membership, Mesh, OtherRule, Person, Policy, PolicyError, PortAccess, PossibleChange, ReachSource,
+    ReachTarget, Rows, RuleSite, Unmet,
 };
 use meshtrail_trail::segment::{ColumnTest, Predicate};
 use meshtrail_trail::{ReadError, Scan, Trail, run_blocking};
+use serde_json::Value;
 
 /// The most pairs of devices that are answered for.
 pub const MAX_PAIRS: usize = 100;
@@ -34,68 +36,129 @@ pub const MAX_ROWS: usize = 1_000;
 pub struct PolicyText {
     /// Its text.
     pub text: String,
-    /// The event that holds the first part of it.
-    pub event: EventId,
-    /// When it was in a snapshot for the first time.
-    pub since: Timestamp,
+    /// The event that holds it, or the first part of it; none of a text beside the trail.
+    pub event: Option<EventId>,
+    /// Since when it is known to be in force.
+    pub since: Option<Timestamp>,
     /// Whose rules it is read by.
     pub control_plane: ControlPlane,
 }
 
-/// The parts of a text that were read so far.
-#[derive(Debug, Default)]
-struct Parts {
-    texts: BTreeMap<u64, (String, EventId)>,
-}
-
-/// The newest policy at `at`; none if no snapshot had one by then.
+/// The newest policy at `at`; none if nothing in the trail holds one by then.
 pub async fn policy_at(trail: &Trail, at: Timestamp) -> Result<Option<PolicyText>, ReadError> {
-    find(trail, |event, _| event.time <= at).await
+    let mut texts = Texts::default();
+    newest(trail, |event, change| if event.time <= at { texts.policy_in_force(event, change) } else { None })
+        .await
 }
 
 /// The policy with this SHA-256, in lower-case hex; none if the trail does not hold it.
-pub async fn policy_by_digest(trail: &Trail, sha256: &str) -> Result<Option<PolicyText>, ReadError> {
-    find(trail, |_, digest| digest == sha256).await
+async fn policy_by_digest(trail: &Trail, sha256: &str) -> Result<Option<PolicyText>, ReadError> {
+    let mut texts = Texts::default();
+    newest(trail, |event, change| {
+        texts.add(event, change).filter(|_| change.digest.as_deref() == Some(sha256))
+    })
+    .await
 }
 
-/// The newest policy of whose parts all are wanted.
-async fn find(trail: &Trail, wanted: impl Fn(&Event, &str) -> bool) -> Result<Option<PolicyText>, ReadError> {
-    let only = |column, value: &'static str| Predicate {
-        any_of: vec![ColumnTest::new(column, move |found| found == value)],
-    };
+/// What `choose` returns first, given the events about policies from the newest to the oldest.
+async fn newest(
+    trail: &Trail,
+    mut choose: impl FnMut(&Event, &Change) -> Option<PolicyText>,
+) -> Result<Option<PolicyText>, ReadError> {
+    let about_policies = ColumnTest::new("target_type", |found| found == "policy");
     let scan = Scan {
         families: vec![Family::Config],
-        predicates: vec![only("kind", "config.snapshot"), only("target_type", "policy")],
+        predicates: vec![Predicate { any_of: vec![about_policies] }],
         ..Scan::newest(0..trail.size())
     };
     let mut rows = pin!(trail.scan(scan));
-    let mut texts: BTreeMap<(Timestamp, String), Parts> = BTreeMap::new();
     while let Some((_, leaf)) = rows.try_next().await? {
         let Ok(event) = Event::from_json(&leaf) else { continue };
         let Some(Detail::Change(change)) = &event.detail else { continue };
-        let is_policy =
-            event.kind == Kind::ConfigSnapshot && event.target.of_type.as_deref() == Some("policy");
-        let (Some(digest), Some(part), Some(count)) = (&change.digest, change.part, change.parts) else {
-            continue;
-        };
-        if !is_policy || !wanted(&event, digest) {
-            continue;
-        }
-        let text = change.new.as_ref().and_then(|new| new.value().get("text")?.as_str().map(str::to_owned));
-        let Some(text) = text else { continue };
-        let parts = texts.entry((event.time, digest.clone())).or_default();
-        parts.texts.insert(part, (text, event.id.clone()));
-        if parts.texts.len() as u64 == count {
-            let texts = &parts.texts;
-            return Ok(Some(PolicyText {
-                text: texts.values().map(|(text, _)| text.as_str()).collect(),
-                event: texts.values().next().map_or(event.id, |(_, id)| id.clone()),
-                since: event.time,
-                control_plane: control_plane(change.origin.as_deref()),
-            }));
+        if event.target.of_type.as_deref() == Some("policy")
+            && let Some(found) = choose(&event, change)
+        {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// The texts that were read so far, in parts, by their SHA-256. A text of more than one event comes behind the change that
+/// made it, so that its parts are read before.
+#[derive(Debug, Default)]
+struct Texts(BTreeMap<String, BTreeMap<u64, (String, EventId)>>);
+
+impl Texts {
+    /// The policy that was in force from this event on, if it says so.
+    fn policy_in_force(&mut self, event: &Event, change: &Change) -> Option<PolicyText> {
+        match &event.kind {
+            // An audit record has the text before as well: which of them is in force, its change says.
+            Kind::ConfigSnapshot if is_of_snapshot(change) => self.add(event, change),
+            Kind::ConfigSnapshot => {
+                self.add(event, change);
+                None
+            }
+            Kind::PolicyChanged if event.outcome == Outcome::Success => match change.new.as_ref()?.value() {
+                Value::String(text) => Some(policy_text(text, event.id.clone(), event, change)),
+                version => self.whole(version.get("sha256")?.as_str()?, event, change),
+            },
+            _ => None,
+        }
+    }
+
+    /// Adds a text, or a part of one; returns it once it is whole.
+    fn add(&mut self, event: &Event, change: &Change) -> Option<PolicyText> {
+        let new = change.new.as_ref()?.value();
+        if let Value::String(text) = new {
+            return Some(policy_text(text, event.id.clone(), event, change));
+        }
+        let (digest, part, count) = (change.digest.as_ref()?, change.part?, change.parts?);
+        let text = new.get("text")?.as_str()?.to_owned();
+        let parts = self.0.entry(digest.clone()).or_default();
+        parts.insert(part, (text, event.id.clone()));
+        if parts.len() as u64 == count { self.whole(digest, event, change) } else { None }
+    }
+
+    fn whole(&self, digest: &str, event: &Event, change: &Change) -> Option<PolicyText> {
+        let parts = self.0.get(digest)?;
+        let (_, (_, first)) = parts.first_key_value()?;
+        let text: String = parts.values().map(|(text, _)| text.as_str()).collect();
+        Some(policy_text(text, first.clone(), event, change))
+    }
+}
+
+fn policy_text(text: String, first: EventId, event: &Event, change: &Change) -> PolicyText {
+    let control_plane = control_plane(change.origin.as_deref());
+    PolicyText { text, event: Some(first), since: Some(event.time), control_plane }
+}
+
+/// Whether a text is of a snapshot, and so the one in force then.
+fn is_of_snapshot(change: &Change) -> bool {
+    !matches!(change.origin.as_deref(), Some("audit-log" | "hec" | "webhook"))
+}
+
+/// The policies before and after a change; none where the trail does not hold both texts.
+pub async fn both_policies(
+    trail: &Trail,
+    change: &Change,
+) -> Result<Option<(PolicyText, PolicyText)>, ReadError> {
+    let one = async |version: &Option<Json>| -> Result<Option<PolicyText>, ReadError> {
+        Ok(match version.as_ref().map(Json::value) {
+            Some(Value::String(text)) => Some(PolicyText {
+                text,
+                event: None,
+                since: None,
+                control_plane: control_plane(change.origin.as_deref()),
+            }),
+            Some(version) => match version.get("sha256").and_then(Value::as_str) {
+                Some(digest) => policy_by_digest(trail, digest).await?,
+                None => None,
+            },
+            None => None,
+        })
+    };
+    Ok(one(&change.old).await?.zip(one(&change.new).await?))
 }
 
 fn control_plane(origin: Option<&str>) -> ControlPlane {
@@ -169,7 +232,7 @@ pub struct PolicyCache(Arc<Mutex<Option<CachedPolicy>>>);
 
 struct CachedPolicy {
     /// The event that holds the policy's text.
-    event: EventId,
+    event: Option<EventId>,
     /// The state of the directory it was compiled for.
     generation: u64,
     at: Timestamp,
@@ -215,7 +278,7 @@ impl PolicyCache {
         Ok((policy, in_force))
     }
 
-    fn cached(&self, event: &EventId, generation: u64, at: Timestamp) -> Option<Arc<Policy>> {
+    fn cached(&self, event: &Option<EventId>, generation: u64, at: Timestamp) -> Option<Arc<Policy>> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = |cached: &&CachedPolicy| {
             cached.event == *event
@@ -244,8 +307,8 @@ impl PolicyText {
     pub fn in_force(&self) -> PolicyInForce {
         PolicyInForce {
             control_plane: self.control_plane.to_string(),
-            event: Some(self.event.clone()),
-            since: Some(self.since),
+            event: self.event.clone(),
+            since: self.since,
         }
     }
 }
@@ -348,4 +411,53 @@ fn add_rows(policy: &Policy, into: &mut ReachRows, from: &Rows) {
         conditions: row.conditions.iter().map(ToString::to_string).collect(),
     }));
     into.left_off += from.left_off + from.rows.len().saturating_sub(room);
+}
+
+/// What a policy opens and closes against an older one, for the same people and devices.
+pub fn diff(
+    new: &Policy,
+    old: &Policy,
+    at: Timestamp,
+    in_force: PolicyInForce,
+) -> Result<DiffAnswer, DifferentMeshes> {
+    let changes = new.changes_since(old, DiffLimits::default())?;
+    let mesh = new.mesh();
+    let AccessChanges { connections, logins, capabilities, possible, possible_left_off, authority, .. } =
+        &changes;
+    let words = |direction| if direction == Direction::Opened { "opens" } else { "no longer opens" };
+    Ok(DiffAnswer {
+        at,
+        policy: in_force,
+        summary: changes.summary(),
+        connections: kind_changes(connections, mesh),
+        logins: kind_changes(logins, mesh),
+        capabilities: kind_changes(capabilities, mesh),
+        possible: possible
+            .iter()
+            .map(|change| {
+                let PossibleChange { direction, rule, text, condition } = change;
+                format!("{rule} {} {text}, if {condition}", words(*direction))
+            })
+            .collect(),
+        possible_left_off: *possible_left_off,
+        authority: authority.iter().map(|change| change.describe(mesh)).collect(),
+        devices_left_out: changes.devices_left_out,
+    })
+}
+
+fn kind_changes<T: Access>(changes: &Changes<T>, mesh: &Mesh) -> KindChanges {
+    let each = |folds: &[Fold<T>]| {
+        let one = |fold: &Fold<T>| AccessChange {
+            sentence: fold.describe(mesh),
+            pairs: fold.connections,
+            rules: fold.rules.iter().map(ToString::to_string).collect(),
+        };
+        folds.iter().map(one).collect()
+    };
+    KindChanges {
+        opened: each(&changes.opened),
+        closed: each(&changes.closed),
+        opened_left_off: changes.opened_left_off,
+        closed_left_off: changes.closed_left_off,
+    }
 }

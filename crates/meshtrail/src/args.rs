@@ -21,7 +21,7 @@ pub(crate) use demo::Demo;
 pub(crate) use doctor::Doctor;
 pub(crate) use events::{EventShow, Events, EventsQuery, Order};
 pub(crate) use mesh::{Changes, SourcesList, Who};
-pub(crate) use policy::{Policy, PolicyExplain, PolicyWhoCouldReach};
+pub(crate) use policy::{Policy, PolicyDiff, PolicyExplain, PolicyWhoCouldReach};
 pub(crate) use proof::{Checkpoint, Proof, Verify};
 pub(crate) use serve::Serve;
 pub(crate) use sessions::{
@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Changes(Changes),
     /// Tell which device and which person had an address, a name or a login at a time, and how that is known
     Who(Who),
-    /// Ask the policy: may this login be, who could reach what
+    /// Ask the policy: may this login be, who could reach what, what would another one change
     #[command(subcommand, arg_required_else_help = true)]
     Policy(Policy),
     /// Show how each source does: last heard, lag, gaps, rate

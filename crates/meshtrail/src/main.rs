@@ -94,6 +94,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Changes(changes) => commands::changes::run(changes).await?,
         Command::Who(who) => commands::who::run(who).await?,
         Command::Policy(Policy::Explain(explain)) => commands::policy::explain(explain).await?,
+        Command::Policy(Policy::Diff(diff)) => commands::policy::diff(diff).await?,
         Command::Policy(Policy::WhoCouldReach(reach)) => commands::policy::who_could_reach(reach).await?,
         Command::Sources(list) => commands::sources::list(list).await?,
         Command::SignIn(sign_in) => commands::sign_in::run(sign_in).await?,

@@ -76,6 +76,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Read, routes!(flows::list)),
         Route::api(Read, routes!(changes::list)),
         Route::api(Read, routes!(policy::explain)).with_layer(DefaultBodyLimit::max(MAX_POLICY_BODY)),
+        Route::api(Read, routes!(policy::diff)).with_layer(DefaultBodyLimit::max(MAX_POLICY_BODY)),
         Route::api(Read, routes!(policy::who_could_reach)).with_layer(DefaultBodyLimit::max(MAX_POLICY_BODY)),
         Route::api(Read, routes!(sources::list)),
         Route::api(Read, routes!(proofs::checkpoint)),

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use meshtrail_api::policy::{LoginAnswers, LoginQuestion, PolicyInForce, ReachAnswer, ReachQuestion};
-use meshtrail_event::Timestamp;
+use meshtrail_api::policy::{
+    DiffAnswer, DiffQuestion, LoginAnswers, LoginQuestion, PolicyInForce, ReachAnswer, ReachQuestion,
+};
 use meshtrail_event::text::shorten;
+use meshtrail_event::{Change, Event, Timestamp};
 use meshtrail_policy::{DeviceRef, Policy};
 use meshtrail_trail::run_blocking;
 use meshtrail_views::policy::{self as view, PolicyUnavailable};
@@ -43,6 +45,46 @@ pub(crate) async fn who_could_reach(
     let (policy, in_force) = policy(&state, at, question.policy).await?;
     let targets = devices(&policy, "target", &question.target)?;
     Ok(Json(run_blocking(move || view::who_can_reach(&policy, &targets, at, in_force)).await))
+}
+
+/// Tells what a policy opens and closes against the one in force, for people and machines.
+#[utoipa::path(post, path = "/api/v1/policy/diff", tag = "policy", request_body = DiffQuestion,
+    responses((status = 200, body = DiffAnswer)))]
+pub(crate) async fn diff(
+    State(state): State<AppState>,
+    ValidJson(question): ValidJson<DiffQuestion>,
+) -> Result<Json<DiffAnswer>, Problem> {
+    let at = parse_at(question.at.as_deref())?;
+    let (old, in_force) = policy(&state, at, None).await?;
+    let compared = run_blocking(move || {
+        let new = Policy::compile(&question.policy, old.control_plane(), old.mesh());
+        new.map(|new| view::diff(&new, &old, at, in_force))
+    });
+    let compared =
+        compared.await.map_err(|error| unavailable("policy", PolicyUnavailable::Unreadable(error)))?;
+    compared.map(Json).map_err(|error| Problem::internal("the policies can't be compared").because(&error))
+}
+
+/// What a change of the policy opened and closed, for the people and devices of its moment; in words why that can't be told.
+pub(crate) async fn effect_of_change(
+    state: &AppState,
+    event: &Event,
+    change: &Change,
+) -> Result<Result<DiffAnswer, String>, Problem> {
+    let texts = view::both_policies(state.trail(), change).await;
+    let Some((old, new)) = texts.map_err(|error| super::events::unreadable(&error))? else {
+        return Ok(Err("the trail does not hold the policy before and after this change".to_owned()));
+    };
+    let (history, at, in_force) = (state.history().clone(), event.time, old.in_force());
+    let compared = run_blocking(move || {
+        let mesh = view::mesh_at(&history, at);
+        let before = Policy::compile(&old.text, old.control_plane, &mesh)
+            .map_err(|error| format!("the policy before can't be evaluated: {error}"))?;
+        let after = Policy::compile(&new.text, new.control_plane, &mesh)
+            .map_err(|error| format!("the policy after can't be evaluated: {error}"))?;
+        view::diff(&after, &before, at, in_force).map_err(|error| error.to_string())
+    });
+    Ok(compared.await)
 }
 
 /// The policy that a question is about: the one that was sent, read by the rules of the control plane in force then, or that

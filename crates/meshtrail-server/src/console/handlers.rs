@@ -9,6 +9,7 @@ use axum::response::{Redirect, Response};
 use http::StatusCode;
 use meshtrail_api::counts::By;
 use meshtrail_api::events::{EventsQuery, Order};
+use meshtrail_api::policy::DiffAnswer;
 use meshtrail_api::sessions::SessionsQuery;
 use meshtrail_console::Markup;
 use meshtrail_console::event_page::EventPage;
@@ -20,13 +21,13 @@ use meshtrail_console::page_filter::{PageFilter, under};
 use meshtrail_console::session_page::SessionPage;
 use meshtrail_console::sessions_page::SessionsPage;
 use meshtrail_console::view::{EventView, PageViewer, Paging, SessionView, TrailStatus};
-use meshtrail_event::{Event, EventId, RelativePosition, SessionId, Timestamp};
+use meshtrail_event::{Detail, Event, EventId, Kind, RelativePosition, SessionId, Timestamp};
 use meshtrail_query::{Filter, term};
 use meshtrail_recording::Session;
 use serde::Deserialize;
 
 use crate::api::events::counts::{CountRequest, Counts};
-use crate::api::{events, sessions};
+use crate::api::{events, policy, sessions};
 use crate::auth::{Caller, Capability};
 use crate::extract::parse_field;
 use crate::page_response::page_response;
@@ -210,9 +211,24 @@ pub(crate) async fn event(
     let (id, now): (EventId, _) = (parse_field("id", &id)?, Timestamp::now());
     let (index, leaf) = events::leaf(state.trail(), &id).await?;
     let view = event_view(&state, index, &leaf)?;
-    let content = EventPage { view: &view, size: state.trail().size(), now }.render();
+    let effect = policy_effect(&state, &view.event).await?;
+    let effect = effect.as_ref().map(|effect| effect.as_ref().map_err(String::as_str));
+    let content = EventPage { view: &view, size: state.trail().size(), effect, now }.render();
     let frame = Frame { title: &format!("Event {id}"), nav: Nav::Timeline, plays: false };
     frame.respond(&state, &caller, StatusCode::OK, now, &content).await
+}
+
+/// What a change of the policy opened and closed; none of another event.
+async fn policy_effect(
+    state: &AppState,
+    event: &Event,
+) -> Result<Option<Result<DiffAnswer, String>>, Problem> {
+    match &event.detail {
+        Some(Detail::Change(change)) if event.kind == Kind::PolicyChanged => {
+            policy::effect_of_change(state, event, change).await.map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Redirects to the page of the event at a position.

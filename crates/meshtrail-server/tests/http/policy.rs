@@ -71,6 +71,10 @@ async fn ask(server: &TestServer, path: &str, question: Value) -> (StatusCode, V
     (answer.status(), answer.json().await.unwrap())
 }
 
+async fn page(server: &TestServer, path: &str) -> String {
+    server.by(&server.admin, Method::GET, path).send().await.unwrap().text().await.unwrap()
+}
+
 #[tokio::test]
 async fn a_login_is_judged_by_the_policy_of_its_moment() {
     let folder = tempfile::tempdir().unwrap();
@@ -113,6 +117,48 @@ async fn who_could_reach_a_tag_is_listed_with_ports_and_rules() {
     assert_eq!((&rows[0]["person"], &rows[0]["device"]), (&json!("alice@example.com"), &json!("laptop")));
     assert!(rows[0]["ports"].as_str().unwrap().contains("22"), "{answer}");
     assert_eq!(rows[0]["rules"], json!(["acl rule 1 (line 4)"]));
+}
+
+#[tokio::test]
+async fn another_policy_is_compared_with_the_one_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server_with_policies(folder.path()).await;
+    let path = "/api/v1/policy/diff";
+    let (status, same) = ask(&server, path, json!({ "policy": policy("deploy") })).await;
+    assert_eq!(
+        (status, &same["summary"]),
+        (StatusCode::OK, &json!("nobody gained or lost access")),
+        "{same}"
+    );
+    let wider = policy("root").replace("tag:web:22", "tag:web:22,443");
+    let (_, answer) = ask(&server, path, json!({ "policy": wider })).await;
+    let sentence =
+        |answer: &Value, kind: &str, way: &str| answer[kind][way][0]["sentence"].as_str().unwrap().to_owned();
+    let opened = sentence(&answer, "connections", "opened");
+    assert!(opened.starts_with("alice@example.com gained") && opened.contains("443"), "{answer}");
+    assert!(sentence(&answer, "logins", "opened").contains("login as root"), "{answer}");
+    assert!(sentence(&answer, "logins", "closed").contains("login as deploy"), "{answer}");
+    let (status, problem) = ask(&server, path, json!({ "policy": "{ \"acls\": [,] }" })).await;
+    assert_eq!((status.as_u16(), problem["field"].as_str()), (400, Some("policy")), "{problem}");
+}
+
+#[tokio::test]
+async fn the_page_of_a_change_says_what_it_opened_and_closed_and_a_devices_page_who_reaches_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server_with_policies(folder.path()).await;
+    let (sender, _) = server.token("audit", "sender").await;
+    let change = json!([{ "id": "audit.1.1", "kind": "policy.changed", "time": ago(20), "outcome": "success",
+        "target": { "type": "policy" }, "detail": { "origin": "audit-log", "old": policy("root"), "new": policy("deploy") } }]);
+    let sent = server.by(&sender, Method::POST, "/api/v1/events").json(&change).send().await.unwrap();
+    assert!(sent.status().is_success());
+    let shown = page(&server, "/events/audit.1.1").await;
+    assert!(shown.contains("What it opened and closed"), "{shown}");
+    assert!(shown.contains("login as deploy") && shown.contains("login as root"), "{shown}");
+    let shown = page(&server, "/devices/web").await;
+    assert!(
+        shown.contains("Who can reach it") && shown.contains("laptop.tail.example of alice@example.com"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ pub(crate) enum Policy {
     Explain(PolicyExplain),
     /// List who can reach a device, the devices with a tag, or a person's
     WhoCouldReach(PolicyWhoCouldReach),
+    /// Tell what a policy file would open and close, for people and machines
+    Diff(PolicyDiff),
 }
 
 /// `policy explain`
@@ -58,6 +60,22 @@ pub(crate) struct PolicyWhoCouldReach {
     /// Ask this policy file in place of the policy in force
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+}
+
+/// `policy diff`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    meshtrail policy diff new.hujson\n\n\
+    The file is compared with the policy in force, for the people and devices of now, or of --at.")]
+pub(crate) struct PolicyDiff {
+    /// The new policy, as HuJSON
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// When: 2h ago, yesterday, 2026-11-20, 2026-11-20T14:02Z [default: now]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) at: Option<String>,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
 }

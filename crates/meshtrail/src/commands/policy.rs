@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use meshtrail_api::policy::{
-    LoginAnswers, LoginDecision, LoginQuestion, LoginView, PolicyInForce, ReachAnswer, ReachQuestion,
-    ReachRows,
+    AccessChange, DiffAnswer, DiffQuestion, KindChanges, LoginAnswers, LoginDecision, LoginQuestion,
+    LoginView, PolicyInForce, ReachAnswer, ReachQuestion, ReachRows,
 };
 use meshtrail_event::text::visible;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::api::Api;
-use crate::args::{ApiArgs, PolicyExplain, PolicyWhoCouldReach};
+use crate::args::{ApiArgs, PolicyDiff, PolicyExplain, PolicyWhoCouldReach};
 use crate::output::{Fit, Table, print_line, print_note};
 use crate::units::format_time;
 
@@ -55,6 +55,64 @@ pub(crate) async fn who_could_reach(args: PolicyWhoCouldReach) -> Result<()> {
     }
     note_policy(&answer.policy, answer.at);
     Ok(())
+}
+
+/// Tells what a policy file would open and close.
+pub(crate) async fn diff(args: PolicyDiff) -> Result<()> {
+    let question = DiffQuestion { policy: read_file(&args.file)?, at: args.at };
+    let Some(answer) = ask::<DiffAnswer>(&args.api, "/api/v1/policy/diff", &question).await? else {
+        return Ok(());
+    };
+    describe_diff(&answer).iter().try_for_each(|line| print_line(&visible(line)))?;
+    note_policy(&answer.policy, answer.at);
+    Ok(())
+}
+
+/// The differences as lines of text.
+fn describe_diff(diff: &DiffAnswer) -> Vec<String> {
+    let mut lines = vec![meshtrail_event::text::sentence_case(&diff.summary)];
+    for (heading, changes) in
+        [("Connections", &diff.connections), ("Logins", &diff.logins), ("Capabilities", &diff.capabilities)]
+    {
+        let found = describe_changes(changes);
+        if !found.is_empty() {
+            lines.extend([String::new(), heading.to_owned()]);
+            lines.extend(found);
+        }
+    }
+    for (heading, entries, left_off) in
+        [("Authority", &diff.authority, 0), ("Could, if", &diff.possible, diff.possible_left_off)]
+    {
+        if !entries.is_empty() {
+            lines.extend([String::new(), heading.to_owned()]);
+            lines.extend(entries.iter().map(|entry| format!("  {entry}")));
+            lines.extend((left_off > 0).then(|| format!("  and {left_off} more")));
+        }
+    }
+    if diff.devices_left_out > 0 {
+        lines.extend([
+            String::new(),
+            format!("{} devices that take no part in the mesh are left out.", diff.devices_left_out),
+        ]);
+    }
+    lines
+}
+
+fn describe_changes(changes: &KindChanges) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (sign, changes, left_off) in
+        [('+', &changes.opened, changes.opened_left_off), ('-', &changes.closed, changes.closed_left_off)]
+    {
+        lines.extend(changes.iter().map(|AccessChange { sentence, pairs, rules }| {
+            format!(
+                "{sign} {sentence} ({pairs} {}; {})",
+                if *pairs == 1 { "pair" } else { "pairs" },
+                rules.join(", ")
+            )
+        }));
+        lines.extend((left_off > 0).then(|| format!("{sign} and {left_off} more")));
+    }
+    lines
 }
 
 fn read_file(path: &Path) -> Result<String> {
@@ -167,6 +225,46 @@ fn note_policy(policy: &PolicyInForce, at: meshtrail_event::Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_is_told_by_what_opened_and_what_closed() {
+        let change = |sentence: &str, pairs| AccessChange {
+            sentence: sentence.into(),
+            pairs,
+            rules: vec!["acl rule 2 (line 9)".into()],
+        };
+        let diff = DiffAnswer {
+            at: meshtrail_event::Timestamp::from_nanos(0),
+            policy: PolicyInForce { control_plane: "Tailscale".into(), event: None, since: None },
+            summary: "1 person gained access to 2 machines".into(),
+            connections: KindChanges {
+                opened: vec![change("cem@example.com gained tag:db (2 machines): 5432", 2)],
+                closed: vec![change("bo@example.com lost web: 22", 1)],
+                opened_left_off: 0,
+                closed_left_off: 3,
+            },
+            logins: KindChanges::default(),
+            capabilities: KindChanges::default(),
+            possible: Vec::new(),
+            possible_left_off: 0,
+            authority: vec!["cem@example.com may now give tag:db to devices".into()],
+            devices_left_out: 0,
+        };
+        assert_eq!(
+            describe_diff(&diff),
+            [
+                "1 person gained access to 2 machines.",
+                "",
+                "Connections",
+                "+ cem@example.com gained tag:db (2 machines): 5432 (2 pairs; acl rule 2 (line 9))",
+                "- bo@example.com lost web: 22 (1 pair; acl rule 2 (line 9))",
+                "- and 3 more",
+                "",
+                "Authority",
+                "  cem@example.com may now give tag:db to devices",
+            ]
+        );
+    }
 
     #[test]
     fn a_login_says_whether_it_may_be_by_which_rule_and_what_almost_matched() {
