@@ -3,7 +3,7 @@
 //! - [`config`]: the `[sources.*]` sections of the configuration.
 //! - [`dedupe`]: writes each audit record once, on whichever path it arrives.
 //! - [`tailscale`], `headscale`: pollers of their APIs; `localapi`: this node's own view of the mesh, where neither is
-//!   configured.
+//!   configured; `policy_file`: the files of a mesh without a control plane.
 //! - [`receive`]: HTTP receivers. [`setup`]: files that make nodes send flow logs here.
 //! - [`start`]: opens and starts all of it.
 //! - [`sources`]: the state of each source: last contact, lag, gaps.
@@ -16,6 +16,7 @@ mod headscale;
 mod json;
 mod localapi;
 mod observations;
+mod policy_file;
 mod poll;
 pub mod receive;
 pub mod setup;
@@ -24,4 +25,5 @@ pub mod start;
 pub mod tailscale;
 mod web;
 
+pub use policy_file::MeshFiles;
 pub use start::{Collectors, OpenError, Wiring, open};

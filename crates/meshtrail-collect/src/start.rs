@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{SecretError, SecretPlace, SourcesConfig};
 use crate::dedupe::RecordDedupe;
 use crate::headscale::Headscale;
+use crate::policy_file::MeshFiles;
 use crate::receive::{self, Receivers};
 use crate::sources::Sources;
 use crate::tailscale::Tailscale;
@@ -87,6 +88,7 @@ pub struct Collectors {
     receivers: Receivers,
     /// tailscaled's socket; none where a control plane is polled.
     local_api: Option<std::path::PathBuf>,
+    files: Option<MeshFiles>,
 }
 
 /// Opens every poller and receiver that `config` names.
@@ -101,7 +103,7 @@ pub fn open(config: SourcesConfig) -> Result<Collectors, OpenError> {
     let receivers = receive::open(&config.receivers)?;
     let tailscale = config.tailscale.map(Tailscale::open).transpose().map_err(web("sources.tailscale"))?;
     let headscale = config.headscale.map(Headscale::open).transpose().map_err(web("sources.headscale"))?;
-    Ok(Collectors { tailscale, headscale, receivers, local_api: None })
+    Ok(Collectors { tailscale, headscale, receivers, local_api: None, files: None })
 }
 
 impl Collectors {
@@ -122,6 +124,13 @@ impl Collectors {
         self
     }
 
+    /// Reads the files of a mesh without a control plane.
+    #[must_use]
+    pub fn with_mesh_files(mut self, files: Option<MeshFiles>) -> Self {
+        self.files = files;
+        self
+    }
+
     /// Spawns everything.
     pub fn start(self, wiring: &Wiring) {
         let Wiring { trail, sources, tasks, stop, .. } = wiring;
@@ -136,6 +145,9 @@ impl Collectors {
         }
         if let Some(socket) = self.local_api {
             crate::localapi::start(socket, wiring);
+        }
+        if let Some(files) = self.files {
+            crate::policy_file::start(files, wiring);
         }
         self.receivers.start(wiring, wiring.connections);
     }

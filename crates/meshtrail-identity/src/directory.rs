@@ -120,6 +120,11 @@ impl Directory {
         listing.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Every device.
+    pub fn devices(&self) -> &[Subject] {
+        &self.devices
+    }
+
     /// Number of people, devices and groups.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.people, self.devices.len(), self.groups.len())

@@ -46,6 +46,8 @@ pub struct Config {
     pub tailscale_socket: Option<PathBuf>,
     /// A static directory of addresses for meshes without a LocalAPI.
     pub directory: Option<PathBuf>,
+    /// The policy of a mesh without a control plane.
+    pub policy_file: Option<PathBuf>,
     /// The host names that browsers may use.
     pub names: HostNames,
     /// Where the recorder protocol is served.
@@ -125,6 +127,7 @@ struct ConfigFile {
     tailscale_socket: Option<PathBuf>,
     directory: Option<PathBuf>,
     names: Vec<String>,
+    policy: PolicyFile,
     recorder: RecorderFile,
     roles: RolesFile,
     trail: TrailFile,
@@ -133,6 +136,13 @@ struct ConfigFile {
     query: tables::QueryFile,
     postgres: Option<tables::PostgresFile>,
     limits: limits::LimitsFile,
+}
+
+/// `[policy]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PolicyFile {
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -240,6 +250,7 @@ impl TryFrom<ConfigFile> for Config {
             grants: parse_grants(&file.roles)?,
             trail: TrailSettings::try_from(file.trail)?,
             object_lock: file.object_lock.map(ObjectRetention::try_from).transpose()?,
+            policy_file: parse_policy_file(file.policy, &file.sources)?,
             sources: SourcesConfig::try_from(file.sources)?,
             query: QuerySettings::try_from(file.query)?,
             postgres: file.postgres.map(PostgresSettings::try_from).transpose()?,
@@ -247,6 +258,15 @@ impl TryFrom<ConfigFile> for Config {
             banner: None,
         })
     }
+}
+
+/// The policy file: of a mesh without a control plane, which would have a policy of its own.
+fn parse_policy_file(policy: PolicyFile, sources: &SourcesFile) -> Result<Option<PathBuf>, ConfigError> {
+    if policy.file.is_some() && sources.has_control_plane() {
+        let reason = "the control plane in [sources] has the policy: leave one of them out";
+        return Err(invalid_value("policy.file", reason));
+    }
+    Ok(policy.file)
 }
 
 impl From<meshtrail_collect::config::ConfigError> for ConfigError {

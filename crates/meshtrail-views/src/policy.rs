@@ -164,7 +164,7 @@ pub async fn both_policies(
 fn control_plane(origin: Option<&str>) -> ControlPlane {
     match origin {
         Some("headscale") => ControlPlane::Headscale,
-        Some("file") => ControlPlane::PlainWireGuard,
+        Some("policy-file") => ControlPlane::PlainWireGuard,
         _ => ControlPlane::Tailscale,
     }
 }

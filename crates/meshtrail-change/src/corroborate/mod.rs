@@ -242,7 +242,7 @@ fn authority(event: &Event) -> u8 {
     match origin {
         Some(Origin::AuditLog | Origin::Hec) => 3,
         Some(Origin::Webhook) => 2,
-        Some(Origin::Tailscale | Origin::Headscale) => 1,
+        Some(Origin::Tailscale | Origin::Headscale | Origin::PolicyFile) => 1,
         _ => 0,
     }
 }

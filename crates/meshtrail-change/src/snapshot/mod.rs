@@ -50,12 +50,21 @@ pub enum Origin {
     Headscale,
     /// Snapshots of the local API of this machine's own node.
     LocalApi,
+    /// Snapshots of the policy file and the directory file of a mesh without a control plane.
+    PolicyFile,
 }
 
 impl Origin {
     /// Every origin.
-    pub const ALL: [Self; 6] =
-        [Self::AuditLog, Self::Hec, Self::Webhook, Self::Tailscale, Self::Headscale, Self::LocalApi];
+    pub const ALL: [Self; 7] = [
+        Self::AuditLog,
+        Self::Hec,
+        Self::Webhook,
+        Self::Tailscale,
+        Self::Headscale,
+        Self::LocalApi,
+        Self::PolicyFile,
+    ];
 
     /// The word in `detail.origin`.
     pub const fn as_str(self) -> &'static str {
@@ -66,6 +75,7 @@ impl Origin {
             Self::Tailscale => "snapshot",
             Self::Headscale => "headscale",
             Self::LocalApi => "localapi",
+            Self::PolicyFile => "policy-file",
         }
     }
 

@@ -43,6 +43,13 @@ pub struct SourcesFile {
     webhook: Option<ReceiverFile>,
 }
 
+impl SourcesFile {
+    /// Whether the policy of a control plane is read.
+    pub fn has_control_plane(&self) -> bool {
+        self.tailscale.is_some() || self.headscale.is_some()
+    }
+}
+
 /// The configured sources.
 #[derive(Debug, Clone, Default)]
 pub struct SourcesConfig {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use meshtrail_collect::MeshFiles;
 use meshtrail_collect::sources::Sources;
 use meshtrail_event::{Detail, Draft, Kind, Own, Timestamp};
 use meshtrail_identity::{DEFAULT_SOCKET, DirectoryFile, History, Resolver, ResolverConfig};
@@ -99,7 +100,11 @@ impl Server {
         let listener = listen(config.listen)?;
         let recorders = recorder_listeners(&config.recorder_listen)?;
         let socket = tailscale_socket(&config);
-        let collectors = meshtrail_collect::open(config.sources.clone())?.with_local_api(socket.clone());
+        let directory = config.directory.clone();
+        let files = config.policy_file.clone().map(|policy| MeshFiles { policy, directory });
+        let collectors = meshtrail_collect::open(config.sources.clone())?
+            .with_local_api(socket.clone())
+            .with_mesh_files(files);
         let ports = Ports::within_descriptors(&config, collectors.receivers());
         let history = History::for_trail(&config.trail.name);
         let resolver = start_resolver(&config, socket, history.clone())?;

@@ -162,6 +162,30 @@ async fn the_page_of_a_change_says_what_it_opened_and_closed_and_a_devices_page_
 }
 
 #[tokio::test]
+async fn a_mesh_without_a_control_plane_has_its_policy_from_a_file_and_its_people_from_the_directory_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, directory) = (folder.path().join("policy.hujson"), folder.path().join("directory.toml"));
+    std::fs::write(&file, policy("root")).unwrap();
+    std::fs::write(
+        &directory,
+        "[[people]]\nlogin = 'alice@example.com'\n[[devices]]\nid = 'laptop'\nname = 'laptop'\naddresses = ['10.9.0.7']\n\
+         owner = 'alice@example.com'\n[[devices]]\nid = 'web'\nname = 'web'\naddresses = ['10.9.0.20']\ntags = ['tag:web']\n",
+    )
+    .unwrap();
+    let config = format!("directory = {directory:?}\n[policy]\nfile = {file:?}\n");
+    let server = TestServer::start(&folder.path().join("store"), &config).await;
+    server.poll_until("/api/v1/who?address=10.9.0.20", |answer| answer["devices"][0].is_object()).await;
+    let question = json!({ "from": "alice@example.com", "to": "web" });
+    let mut answer = ask(&server, "/api/v1/policy/explain", question.clone()).await;
+    while answer.0 == StatusCode::NOT_FOUND {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        answer = ask(&server, "/api/v1/policy/explain", question.clone()).await;
+    }
+    assert_eq!(answer.1["logins"][0]["decision"], "accept", "{}", answer.1);
+    assert_eq!(answer.1["policy"]["control_plane"], "plain WireGuard");
+}
+
+#[tokio::test]
 async fn a_question_that_can_not_be_answered_names_its_field_and_why() {
     let folder = tempfile::tempdir().unwrap();
     let server = server_with_policies(folder.path()).await;
