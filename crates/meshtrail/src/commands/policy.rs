@@ -177,7 +177,7 @@ fn one_line(text: &str) -> String {
 fn duration(seconds: u64) -> String {
     match (seconds / 3600, seconds % 3600) {
         (hours, 0) if hours > 0 => format!("{hours} h"),
-        _ if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{seconds} s"),
     }
 }
