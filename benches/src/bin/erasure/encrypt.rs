@@ -304,7 +304,10 @@ impl<'d> Encrypter<'d> {
     /// Encrypts the host of an address; its port stays.
     fn address(&mut self, leaf: &[u8], start: usize, inner: &[u8], personal: Personal) -> Option<()> {
         let (host, port) = split_address(inner);
-        let holder = self.directory.holder(host, self.leaf.time);
+        let holder = match (self.directory.holder(host, self.leaf.time), personal.whose, self.leaf.actor) {
+            (Holder::Unknown, Some(Whose::HolderOrActor), Some(actor)) => Holder::Person(actor),
+            (holder, ..) => holder,
+        };
         if holder == Holder::Nobody && !personal.names_anybody {
             return Some(());
         }
@@ -326,7 +329,7 @@ impl<'d> Encrypter<'d> {
             Some(Whose::Target) => person(state.target),
             Some(Whose::ActorDevice) => device(state.actor_device),
             Some(Whose::TargetDevice) => device(state.target_device),
-            Some(Whose::Holder) => self.directory.holder(inner, state.time),
+            Some(Whose::Holder | Whose::HolderOrActor) => self.directory.holder(inner, state.time),
             Some(Whose::TargetType) => match state.target_type.as_deref() {
                 Some("user" | "member") => state.target.map_or(Holder::Unknown, Holder::Person),
                 Some("device") => device(state.target_device),
