@@ -3,22 +3,17 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use meshtrail_event::{Column, ColumnType, Event, Family, Member};
 
 use crate::directory::{Directory, Holder};
 use crate::fast::FastMap;
 use crate::json::{Cursor, split_address};
-use crate::keys::{PersonDay, PersonKeys, ValueKeys};
+use crate::keys::{PersonKeys, ValueKeys};
+use crate::memory::{DayTokens, Party, PersonTokens, keep, tokens_of_day};
 use crate::personal::{Extent, Personal, Whose, of_columns};
 use crate::token::{encrypt_alone, encrypt_for_person};
 
 const DAY: i64 = 86_400_000_000_000;
-/// Days whose keys and tokens are in memory.
-const MAX_DAYS: usize = 8;
-/// Tokens in memory, for each day and each kind of key.
-const MAX_TOKENS: usize = 1 << 18;
 /// The longest value whose token is looked up: longer ones are rarely equal.
 const MAX_SHARED: usize = 512;
 /// Columns whose type in a leaf is a list of texts.
@@ -41,23 +36,10 @@ pub(crate) struct Encrypter<'d> {
     days: Vec<(i64, DayTokens)>,
     leaf: LeafState,
     text: Vec<u8>,
+    party: Vec<u8>,
     /// Tokens made, and tokens found in memory.
     pub(crate) made: u64,
     pub(crate) found: u64,
-}
-
-#[derive(Default)]
-struct DayTokens {
-    /// By the person's number.
-    people: Vec<Option<Box<PersonTokens>>>,
-    values: FastMap<Box<[u8]>, Box<str>>,
-}
-
-struct PersonTokens {
-    keys: PersonDay,
-    handle: String,
-    own: FastMap<Box<[u8]>, Box<str>>,
-    shared: FastMap<Box<[u8]>, Box<str>>,
 }
 
 /// What is known of the leaf at hand.
@@ -90,6 +72,7 @@ impl<'d> Encrypter<'d> {
             days: Vec::new(),
             leaf: LeafState::default(),
             text: Vec::new(),
+            party: Vec::new(),
             made: 0,
             found: 0,
         })
@@ -100,7 +83,7 @@ impl<'d> Encrypter<'d> {
         self.begin(event, leaf.len());
         let layout = event.kind.family().layout();
         let mut cursor = Cursor::new(leaf);
-        self.object(leaf, &mut cursor, &layout.members, 0).context("a leaf is canonical JSON")?;
+        self.object(leaf, &mut cursor, &layout.members, Place::Leaf).context("a leaf is canonical JSON")?;
         self.finish(leaf)
     }
 
@@ -171,7 +154,7 @@ impl<'d> Encrypter<'d> {
         leaf: &'a [u8],
         cursor: &mut Cursor<'a>,
         members: &'static [(&'static str, Member)],
-        depth: usize,
+        place: Place,
     ) -> Option<()> {
         cursor.take(b'{')?;
         if cursor.peek()? == b'}' {
@@ -182,15 +165,16 @@ impl<'d> Encrypter<'d> {
             let name_at = cursor.at;
             let name = cursor.string()?;
             cursor.take(b':')?;
-            if depth == 0 {
+            if place == Place::Leaf {
                 self.mark_places(leaf, name, name_at);
             }
             let skipped = next.iter().position(|(known, _)| known.as_bytes() >= name).unwrap_or(next.len());
             next = &next[skipped..];
             match next.first().filter(|(known, _)| known.as_bytes() == name) {
-                Some((_, Member::Object(inner))) if cursor.peek()? == b'{' => {
-                    self.object(leaf, cursor, inner, depth + 1)?;
-                }
+                Some((_, Member::Object(inner))) if cursor.peek()? == b'{' => match place.inside(name) {
+                    Place::Party(role, part) => self.party(leaf, cursor, inner, (role, part))?,
+                    inside => self.object(leaf, cursor, inner, inside)?,
+                },
                 Some((_, Member::Column(number))) => self.column(leaf, cursor, *number)?,
                 _ => self.unknown_member(leaf, cursor)?,
             }
@@ -199,6 +183,67 @@ impl<'d> Encrypter<'d> {
                 _ => return cursor.take(b'}'),
             }
         }
+    }
+
+    /// A device or person: the text that was made of it before on that day, or a new one.
+    fn party<'a>(
+        &mut self,
+        leaf: &'a [u8],
+        cursor: &mut Cursor<'a>,
+        members: &'static [(&'static str, Member)],
+        (role, part): (Role, Part),
+    ) -> Option<()> {
+        let mut inside = *cursor;
+        let start = cursor.at;
+        let span = cursor.value()?;
+        let state = &mut self.leaf;
+        let holder = match (role, part) {
+            (Role::Actor, Part::Person) => state.actor.map_or(Holder::Nobody, Holder::Person),
+            (Role::Target, Part::Person) => state.target.map_or(Holder::Nobody, Holder::Person),
+            (Role::Actor, Part::Device) => state.actor_device.unwrap_or(Holder::Unknown),
+            (Role::Target, Part::Device) => state.target_device.unwrap_or(Holder::Unknown),
+        };
+        let (kind, person) = match holder {
+            Holder::Person(number) => (0, number),
+            Holder::Nobody => (1, 0),
+            Holder::Unknown => (2, 0),
+        };
+        let mut key = std::mem::take(&mut self.party);
+        key.clear();
+        key.push(kind * 2 + u8::from(part == Part::Person));
+        key.extend_from_slice(&person.to_le_bytes());
+        key.extend_from_slice(span);
+        state.out.extend_from_slice(&leaf[state.copied..start]);
+        state.copied = start;
+        let of_day = tokens_of_day(&mut self.days, day_of(state.time));
+        if let Some(known) = of_day.parties.get(key.as_slice()) {
+            state.out.extend_from_slice(&known.text);
+            state.copied = cursor.at;
+            if known.uses_person && !state.used.contains(&person) {
+                state.used.push(person);
+            }
+        } else {
+            let from = state.out.len();
+            let before = state.used.len();
+            // What is used before must not hide whether this party uses it.
+            let used = std::mem::take(&mut state.used);
+            self.object(leaf, &mut inside, members, Place::Other)?;
+            let state = &mut self.leaf;
+            state.out.extend_from_slice(&leaf[state.copied..cursor.at]);
+            state.copied = cursor.at;
+            let now = std::mem::replace(&mut state.used, used);
+            debug_assert!(state.used.len() == before && now.len() <= 1);
+            for person in &now {
+                if !state.used.contains(person) {
+                    state.used.push(*person);
+                }
+            }
+            let party = Party { text: state.out[from..].into(), uses_person: !now.is_empty() };
+            let parties = &mut tokens_of_day(&mut self.days, day_of(state.time)).parties;
+            keep(parties, &key, party);
+        }
+        self.party = key;
+        Some(())
     }
 
     fn mark_places(&mut self, leaf: &[u8], name: &[u8], at: usize) {
@@ -259,7 +304,10 @@ impl<'d> Encrypter<'d> {
     /// Encrypts the host of an address; its port stays.
     fn address(&mut self, leaf: &[u8], start: usize, inner: &[u8], personal: Personal) -> Option<()> {
         let (host, port) = split_address(inner);
-        let holder = self.directory.holder(host, self.leaf.time);
+        let holder = match (self.directory.holder(host, self.leaf.time), personal.whose, self.leaf.actor) {
+            (Holder::Unknown, Some(Whose::HolderOrActor), Some(actor)) => Holder::Person(actor),
+            (holder, ..) => holder,
+        };
         if holder == Holder::Nobody && !personal.names_anybody {
             return Some(());
         }
@@ -281,7 +329,7 @@ impl<'d> Encrypter<'d> {
             Some(Whose::Target) => person(state.target),
             Some(Whose::ActorDevice) => device(state.actor_device),
             Some(Whose::TargetDevice) => device(state.target_device),
-            Some(Whose::Holder) => self.directory.holder(inner, state.time),
+            Some(Whose::Holder | Whose::HolderOrActor) => self.directory.holder(inner, state.time),
             Some(Whose::TargetType) => match state.target_type.as_deref() {
                 Some("user" | "member") => state.target.map_or(Holder::Unknown, Holder::Person),
                 Some("device") => device(state.target_device),
@@ -310,31 +358,25 @@ impl<'d> Encrypter<'d> {
         state.out.extend_from_slice(&leaf[state.copied..start]);
         state.copied = end;
         state.out.extend_from_slice(before.as_bytes());
-        state.out.push(b'~');
         let of_day = tokens_of_day(&mut self.days, day_of(state.time));
         let person = match holder {
             Holder::Person(number) => {
-                let place = state.used.iter().position(|&used| used == number).unwrap_or_else(|| {
+                if !state.used.contains(&number) {
                     state.used.push(number);
-                    state.used.len() - 1
-                });
-                push_number(&mut state.out, place);
+                }
                 let index = number as usize;
                 if of_day.people.len() <= index {
                     of_day.people.resize_with(index + 1, || None);
                 }
                 if of_day.people[index].is_none() {
                     let keys = self.people.day_for_encryption(number, day_of(state.time)).ok()?;
-                    let handle = URL_SAFE_NO_PAD.encode(keys.handle);
-                    let (own, shared) = (FastMap::default(), FastMap::default());
-                    of_day.people[index] = Some(Box::new(PersonTokens { keys, handle, own, shared }));
+                    of_day.people[index] = Some(Box::new(PersonTokens::new(keys)));
                 }
                 of_day.people[index].as_deref_mut()
             }
             _ => None,
         };
         let alone = names_anybody || person.is_none();
-        state.out.push(if alone { b'+' } else { b'.' });
         let (keys, tokens) = match person {
             Some(person) if alone => (Some(&person.keys), &mut person.shared),
             Some(person) => (Some(&person.keys), &mut person.own),
@@ -354,10 +396,7 @@ impl<'d> Encrypter<'d> {
             };
             state.out.extend_from_slice(token.as_bytes());
             if self.text.len() <= MAX_SHARED {
-                if tokens.len() >= MAX_TOKENS {
-                    tokens.clear();
-                }
-                tokens.insert(self.text.as_slice().into(), token.into());
+                keep(tokens, &self.text, token.into());
             }
         }
         state.out.extend_from_slice(behind.as_bytes());
@@ -370,21 +409,35 @@ impl<'d> Encrypter<'d> {
     }
 }
 
-/// A day's tokens, which come last; the day that was not used for longest is forgotten.
-fn tokens_of_day(days: &mut Vec<(i64, DayTokens)>, day: i64) -> &mut DayTokens {
-    if days.last().is_none_or(|last| last.0 != day) {
-        let known = days.iter().position(|known| known.0 == day).map(|place| days.remove(place));
-        if known.is_none() && days.len() >= MAX_DAYS {
-            days.remove(0);
-        }
-        days.push(known.unwrap_or((day, DayTokens::default())));
-    }
-    &mut days.last_mut().expect("the day was put there").1
+/// Where an object stands in a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Leaf,
+    Role(Role),
+    Party(Role, Part),
+    Other,
 }
 
-fn push_number(out: &mut Vec<u8>, number: usize) {
-    if number >= 10 {
-        push_number(out, number / 10);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Actor,
+    Target,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Device,
+    Person,
+}
+
+impl Place {
+    fn inside(self, name: &[u8]) -> Self {
+        match (self, name) {
+            (Self::Leaf, b"actor") => Self::Role(Role::Actor),
+            (Self::Leaf, b"target") => Self::Role(Role::Target),
+            (Self::Role(role), b"device") => Self::Party(role, Part::Device),
+            (Self::Role(role), b"person") => Self::Party(role, Part::Person),
+            _ => Self::Other,
+        }
     }
-    out.push(b'0' + (number % 10) as u8);
 }

@@ -4,6 +4,7 @@
 //! - A value that may name anybody has a key of its own: a leaf of a tree in which each node's children are hashes of it.
 //!   To destroy one leaf, the node above it is replaced by the siblings along its path.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result};
@@ -60,8 +61,8 @@ pub(crate) struct PersonDay {
 impl PersonKeys {
     /// The person's keys of a day; the person's secret is made at first use.
     pub(crate) fn day_for_encryption(&mut self, person: u32, day: i64) -> Result<PersonDay> {
-        if !self.secrets.contains_key(&person) {
-            self.secrets.insert(person, random()?);
+        if let Entry::Vacant(place) = self.secrets.entry(person) {
+            place.insert(random()?);
             self.handles.clear();
         }
         Ok(PersonDay::derive(&self.secrets[&person], day))

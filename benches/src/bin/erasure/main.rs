@@ -17,6 +17,7 @@ mod fast;
 mod json;
 mod keys;
 mod measure;
+mod memory;
 mod open;
 mod personal;
 mod proofs;

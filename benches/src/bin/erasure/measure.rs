@@ -1,6 +1,6 @@
 //! Segments and appending with encrypted leaves, beside the same without.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use meshtrail_bench::generator;
 use meshtrail_event::{Actor, Device, Event, Family, Person, Target};
-use meshtrail_trail::segment::{EncodedSegment, encode};
+use meshtrail_trail::segment::{ColumnTest, EncodedSegment, Predicate, SegmentReader, Selection, encode};
 use meshtrail_trail::tree::{Hash, leaf_hash};
 
 use crate::directory::Directory;
@@ -22,6 +22,8 @@ use crate::token::{encrypt_alone, encrypt_for_person};
 
 /// Events of one write to the log.
 const BATCH: usize = 100;
+/// Events that are appended plain before the same ones are appended encrypted.
+const SLICE: usize = 4096;
 /// Runs of each case; the least CPU of each part counts.
 const RUNS: usize = 5;
 /// Events from which the directory is learned: all devices of the generator occur in them.
@@ -31,6 +33,9 @@ const MANY_PEOPLE: u32 = 10_000;
 
 /// Tokens whose making is timed.
 const MANY_TOKENS: u32 = 100_000;
+
+/// Who is erased.
+const ERASED: &str = "alice0@example.com";
 
 /// CPU time of this thread, which does not include other load on the machine.
 fn cpu_seconds() -> f64 {
@@ -95,13 +100,15 @@ fn with_owned_far_end(mut event: Event) -> Event {
     event
 }
 
-/// What appending made of the events, and what it took.
+/// What appending made of the events, and the CPU that each slice of them and each segment took.
+#[derive(Default)]
 struct Appended {
     leaf_bytes: usize,
-    segments: Vec<EncodedSegment>,
+    families: BTreeMap<Family, Vec<(u64, Vec<u8>)>>,
     hashes: Vec<Hash>,
-    leaf_cpu: f64,
-    encode_cpu: f64,
+    segments: Vec<EncodedSegment>,
+    leaf_cpu: Vec<f64>,
+    segment_cpu: Vec<f64>,
 }
 
 impl Appended {
@@ -109,98 +116,107 @@ impl Appended {
         self.segments.iter().map(|segment| segment.bytes.len()).sum()
     }
 
-    fn cpu(&self) -> f64 {
-        self.leaf_cpu + self.encode_cpu
+    fn cpu(&self) -> (f64, f64) {
+        (self.leaf_cpu.iter().sum(), self.segment_cpu.iter().sum())
     }
-}
 
-/// Other load on the machine only ever adds to what a part takes.
-fn keep_least(least: &mut Option<Appended>, run: Appended) {
-    let before = least.take().map_or((f64::MAX, f64::MAX), |least| (least.leaf_cpu, least.encode_cpu));
-    let (leaf_cpu, encode_cpu) = (run.leaf_cpu.min(before.0), run.encode_cpu.min(before.1));
-    *least = Some(Appended { leaf_cpu, encode_cpu, ..run });
-}
-
-/// What the CPU does for an append: leaf, encrypting, hash, a checksummed frame written to the log, the segment with its check.
-fn append(events: &[Event], mut encrypter: Option<&mut Encrypter<'_>>) -> Result<Appended> {
-    let mut families: BTreeMap<Family, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
-    let mut hashes = Vec::with_capacity(events.len());
-    let mut log: File = tempfile::tempfile()?;
-    let (mut frames, mut leaf_bytes) = (Vec::new(), 0);
-    let start = cpu_seconds();
-    for (index, event) in (0u64..).zip(events) {
-        let mut leaf = event.to_leaf();
-        if let Some(encrypter) = &mut encrypter {
-            leaf = encrypter.encrypt(event, &leaf)?;
+    /// What the CPU does for an append: leaf, encryption, hash, a checksummed frame written to the log.
+    fn slice(
+        &mut self,
+        events: &[Event],
+        encrypter: Option<&mut Encrypter<'_>>,
+        log: &mut File,
+    ) -> Result<()> {
+        let (mut encrypter, mut frames) = (encrypter, Vec::new());
+        let start = cpu_seconds();
+        for (number, event) in events.iter().enumerate() {
+            let mut leaf = event.to_leaf();
+            if let Some(encrypter) = &mut encrypter {
+                leaf = encrypter.encrypt(event, &leaf)?;
+            }
+            let index = self.hashes.len() as u64;
+            self.hashes.push(leaf_hash(&leaf));
+            frames.extend_from_slice(&(leaf.len() as u32).to_le_bytes());
+            frames.extend_from_slice(&crc32c::crc32c(&leaf).to_le_bytes());
+            frames.extend_from_slice(&leaf);
+            if (number + 1).is_multiple_of(BATCH) || number + 1 == events.len() {
+                log.write_all(&frames)?;
+                frames.clear();
+            }
+            self.leaf_bytes += leaf.len();
+            self.families.entry(event.kind.family()).or_default().push((index, leaf));
         }
-        hashes.push(leaf_hash(&leaf));
-        frames.extend_from_slice(&(leaf.len() as u32).to_le_bytes());
-        frames.extend_from_slice(&crc32c::crc32c(&leaf).to_le_bytes());
-        frames.extend_from_slice(&leaf);
-        if (index as usize + 1).is_multiple_of(BATCH) {
-            log.write_all(&frames)?;
-            frames.clear();
-        }
-        leaf_bytes += leaf.len();
-        families.entry(event.kind.family()).or_default().push((index, leaf));
+        self.leaf_cpu.push(cpu_seconds() - start);
+        Ok(())
     }
-    let leaf_cpu = cpu_seconds() - start;
-    let start = cpu_seconds();
-    let mut segments = Vec::new();
-    for (&family, rows) in &families {
+
+    /// One family's segment, with its check.
+    fn segment(&mut self, family: Family) -> Result<()> {
+        let rows = self.families.remove(&family).unwrap_or_default();
         let rows: Vec<(u64, &[u8])> = rows.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect();
+        let start = cpu_seconds();
         let segment = encode(family, "main", &rows)?;
+        self.segment_cpu.push(cpu_seconds() - start);
         ensure!(segment.stored_whole == 0, "{} leaves of {family} were stored whole", segment.stored_whole);
-        segments.push(segment);
+        self.segments.push(segment);
+        Ok(())
     }
-    Ok(Appended { leaf_bytes, segments, hashes, leaf_cpu, encode_cpu: cpu_seconds() - start })
+
+    /// Keeps the least that each part took in any run: other load on the machine only ever adds to it.
+    fn or_less(mut self, before: Option<Self>) -> Self {
+        if let Some(before) = before {
+            let parts = self.leaf_cpu.iter_mut().zip(before.leaf_cpu);
+            for (now, before) in parts.chain(self.segment_cpu.iter_mut().zip(before.segment_cpu)) {
+                *now = now.min(before);
+            }
+        }
+        self
+    }
+}
+
+/// Appends plain and encrypted in turns, slice by slice, so that other load on the machine meets both.
+fn append_both(events: &[Event], encrypter: &mut Encrypter<'_>) -> Result<(Appended, Appended)> {
+    let (mut plain, mut encrypted) = (Appended::default(), Appended::default());
+    let (mut log, mut encrypted_log) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    for slice in events.chunks(SLICE) {
+        plain.slice(slice, None, &mut log)?;
+        encrypted.slice(slice, Some(encrypter), &mut encrypted_log)?;
+    }
+    let families: Vec<Family> = plain.families.keys().copied().collect();
+    for family in families {
+        plain.segment(family)?;
+        encrypted.segment(family)?;
+    }
+    Ok((plain, encrypted))
 }
 
 fn compare(name: &str, events: &[Event], directory: &Directory, extent: Extent) -> Result<()> {
-    let (mut plain, mut encrypted) = (None, None);
+    let (mut least_plain, mut least_encrypted) = (None, None);
     let (mut made, mut found) = (0, 0);
     for _ in 0..RUNS {
-        keep_least(&mut plain, append(events, None)?);
         let mut encrypter = Encrypter::new(directory, extent)?;
-        keep_least(&mut encrypted, append(events, Some(&mut encrypter))?);
+        let (plain, encrypted) = append_both(events, &mut encrypter)?;
+        least_plain = Some(plain.or_less(least_plain));
+        least_encrypted = Some(encrypted.or_less(least_encrypted));
         (made, found) = (encrypter.made, encrypter.found);
     }
-    let (plain, encrypted) = (plain.context("no run")?, encrypted.context("no run")?);
-    let each = |bytes: usize| bytes as f64 / events.len() as f64;
-    let micros = |seconds: f64| seconds * 1e6 / events.len() as f64;
+    let (plain, encrypted) = (least_plain.context("no run")?, least_encrypted.context("no run")?);
+    let row = |what: &str, plain: f64, encrypted: f64| {
+        let (count, ratio) = (events.len() as f64, encrypted / plain);
+        println!("  {what:<16} {:>8.2}  {:>8.2}  {ratio:.3} x", plain / count, encrypted / count);
+    };
     println!("{name}");
-    println!(
-        "  leaf bytes      {:>8.1}  {:>8.1}  {:.2} x",
-        each(plain.leaf_bytes),
-        each(encrypted.leaf_bytes),
-        encrypted.leaf_bytes as f64 / plain.leaf_bytes as f64
-    );
-    println!(
-        "  segment bytes   {:>8.2}  {:>8.2}  {:.3} x",
-        each(plain.segment_bytes()),
-        each(encrypted.segment_bytes()),
-        encrypted.segment_bytes() as f64 / plain.segment_bytes() as f64
-    );
-    println!(
-        "  append CPU, µs  {:>8.2}  {:>8.2}  {:.2} x",
-        micros(plain.cpu()),
-        micros(encrypted.cpu()),
-        encrypted.cpu() / plain.cpu()
-    );
-    println!("    leaf and log  {:>8.2}  {:>8.2}", micros(plain.leaf_cpu), micros(encrypted.leaf_cpu));
-    println!("    segment       {:>8.2}  {:>8.2}", micros(plain.encode_cpu), micros(encrypted.encode_cpu));
-    println!("    tokens made {made}, found in memory {found}");
-    for segment in &encrypted.segments {
-        let same = plain.segments.iter().find(|other| other.family == segment.family);
-        let same = same.map_or(0, |same| same.bytes.len());
-        let rows = segment.rows as f64;
-        println!(
-            "    {:<10} {:>7} rows  {:>8.2}  {:>8.2}",
-            segment.family.to_string(),
-            segment.rows,
-            same as f64 / rows,
-            segment.bytes.len() as f64 / rows
-        );
+    row("leaf bytes", plain.leaf_bytes as f64, encrypted.leaf_bytes as f64);
+    row("segment bytes", plain.segment_bytes() as f64, encrypted.segment_bytes() as f64);
+    let (before, after) = (plain.cpu(), encrypted.cpu());
+    row("append CPU, µs", (before.0 + before.1) * 1e6, (after.0 + after.1) * 1e6);
+    row("  leaf and log", before.0 * 1e6, after.0 * 1e6);
+    row("  segment", before.1 * 1e6, after.1 * 1e6);
+    println!("  tokens made {made}, found in memory {found}");
+    for (plain, encrypted) in plain.segments.iter().zip(&encrypted.segments) {
+        let each = |segment: &EncodedSegment| segment.bytes.len() as f64 / segment.rows as f64;
+        let (family, rows) = (plain.family.to_string(), plain.rows);
+        println!("    {family:<10} {rows:>7} rows  {:>8.2}  {:>8.2}", each(plain), each(encrypted));
     }
     Ok(())
 }
@@ -208,7 +224,7 @@ fn compare(name: &str, events: &[Event], directory: &Directory, extent: Extent) 
 /// Opens everything, erases a person, and checks what is left.
 async fn erase_one(events: &[Event], directory: &Directory) -> Result<()> {
     let mut encrypter = Encrypter::new(directory, Extent::All)?;
-    let appended = append(events, Some(&mut encrypter))?;
+    let (_, appended) = append_both(events, &mut encrypter)?;
     let leaves = leaves_of(&appended.segments).await?;
     let tree = Tree::of(appended.hashes.iter().copied());
     let proofs: Vec<_> = (0..1000).map(|number| tree.proof(number * leaves.len() as u64 / 1000)).collect();
@@ -225,7 +241,8 @@ async fn erase_one(events: &[Event], directory: &Directory) -> Result<()> {
         "opened all: {opening:.2} µs an event (making the leaf to compare with included), each byte for byte"
     );
 
-    let person = directory.number(None, Some(b"alice0@example.com")).context("alice0 is in the set")?;
+    let person = directory.number(None, Some(ERASED.as_bytes())).context("the person is in the set")?;
+    search(&appended, events, &people, person).await?;
     let start = Instant::now();
     let plan = erase::plan(directory, person, &mut people, &mut values, &leaves)?;
     println!(
@@ -243,7 +260,7 @@ async fn erase_one(events: &[Event], directory: &Directory) -> Result<()> {
         values.stored().len(),
         values.used
     );
-    let words = ["alice0@example.com", "Alice0 Example", "alice0-"];
+    let words = [ERASED, "Alice0 Example", "alice0-"];
     let mut opener = Opener::new(&mut people, &mut values, false);
     let (mut found, mut changed) = (0, 0);
     for (encrypted, event) in leaves.iter().zip(events) {
@@ -256,6 +273,38 @@ async fn erase_one(events: &[Event], directory: &Directory) -> Result<()> {
     ensure!(changed == plan.events.len(), "{changed} events changed, {} were planned", plan.events.len());
     check(&proofs, &leaves_of(&appended.segments).await?)?;
     println!("  no word left; {changed} events show less, all others as before; 1,000 proofs of before hold");
+    Ok(())
+}
+
+/// Finds a person's events by tokens that are computed from the login, with the predicates of segments.
+async fn search(appended: &Appended, events: &[Event], people: &PersonKeys, person: u32) -> Result<()> {
+    let login = format!("{ERASED:?}");
+    let days: BTreeSet<i64> = events.iter().map(|event| day_of(event.time.as_nanos())).collect();
+    let keys = days.iter().filter_map(|&day| people.day(person, day));
+    let tokens: BTreeSet<String> = keys.map(|keys| encrypt_for_person(&keys, login.as_bytes())).collect();
+    let accepted = tokens.clone();
+    let test = ColumnTest::new("actor_login", move |value| accepted.contains(value));
+    let mut selection = Selection::of(0..u64::MAX);
+    selection.predicates.push(Predicate { any_of: vec![test] });
+    let (mut found, mut read, mut pages) = (0, 0, 0);
+    for segment in &appended.segments {
+        let reader = SegmentReader::from_bytes("segment", segment.bytes.clone().into())?;
+        for page in reader.pages(&selection) {
+            pages += 1;
+            let rows = reader.read_page(page, &selection).await?;
+            read += rows.len();
+            let has_token =
+                |leaf: &[u8]| tokens.iter().any(|token| String::from_utf8_lossy(leaf).contains(token));
+            found += rows.iter().filter(|row| has_token(&row.1)).count();
+        }
+    }
+    let is_theirs = |event: &&Event| event.actor.person.as_ref().is_some_and(|person| person.login == ERASED);
+    let expected = events.iter().filter(is_theirs).count();
+    ensure!(found == expected, "{found} of {expected} events were found");
+    println!(
+        "found by {} tokens of the login: {found} events, {read} rows of {pages} pages read",
+        tokens.len()
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::encrypt::day_of;
 use crate::fast::FastMap;
 use crate::json::Cursor;
 use crate::keys::{PersonDay, PersonKeys, Secret, ValueKeys};
-use crate::token::{Token, ValueNumber};
+use crate::token::{Hint, Token, ValueNumber};
 
 /// Opened values in memory.
 const MAX_OPENED: usize = 1 << 16;
@@ -40,9 +40,10 @@ pub(crate) struct Opener<'k> {
     values: &'k mut ValueKeys,
     days: FastMap<(u32, i64), PersonDay>,
     memory: FastMap<Box<[u8]>, Box<[u8]>>,
-    handles: Vec<Option<u32>>,
+    /// The first bytes of the handles that the leaf names, and whose they are.
+    handles: Vec<(Hint, Option<u32>)>,
     /// Of the day.
-    handle_memory: FastMap<Box<[u8]>, Option<u32>>,
+    handle_memory: FastMap<Box<[u8]>, (Hint, Option<u32>)>,
     /// The time of the leaf at hand, and its day.
     pub(crate) time: i64,
     day: i64,
@@ -70,7 +71,7 @@ impl<'k> Opener<'k> {
     pub(crate) fn open(&mut self, encrypted: &[u8]) -> Result<Opened> {
         let mut opened = Opened::default();
         self.read_head(encrypted).context("a encrypted leaf names its time and its keys")?;
-        opened.people.extend(self.handles.iter().flatten());
+        opened.people.extend(self.handles.iter().filter_map(|handle| handle.1));
         opened.leaf.reserve(encrypted.len());
         let mut cursor = Cursor::new(encrypted);
         self.value(encrypted, &mut cursor, true, &mut opened)
@@ -96,14 +97,14 @@ impl<'k> Opener<'k> {
         }
         self.handles.clear();
         for handle in handles {
-            let known = self.handle_memory.get(handle).copied();
-            let person = known.unwrap_or_else(|| {
-                let bytes = URL_SAFE_NO_PAD.decode(handle).ok().and_then(|bytes| bytes.try_into().ok());
-                let person = bytes.and_then(|handle: Secret| self.people.person_of(&handle, self.day));
-                self.handle_memory.insert(handle.into(), person);
-                person
-            });
-            self.handles.push(person);
+            if let Some(known) = self.handle_memory.get(handle) {
+                self.handles.push(*known);
+                continue;
+            }
+            let bytes: Secret = URL_SAFE_NO_PAD.decode(handle).ok()?.try_into().ok()?;
+            let named = (*bytes.first_chunk()?, self.people.person_of(&bytes, self.day));
+            self.handle_memory.insert(handle.into(), named);
+            self.handles.push(named);
         }
         Some(())
     }
@@ -115,9 +116,9 @@ impl<'k> Opener<'k> {
         let mut at = 0;
         while let Some(found) = encrypted[at..].windows(2).position(|pair| pair == b"\"~") {
             at += found + 2;
-            numbers.extend(Token::number_of(&encrypted[at..]));
+            numbers.extend(Token::number_of(&encrypted[at - 1..]));
         }
-        Ok((numbers, self.handles.contains(&Some(person))))
+        Ok((numbers, self.handles.iter().any(|handle| handle.1 == Some(person))))
     }
 
     fn value<'a>(
@@ -132,14 +133,12 @@ impl<'k> Opener<'k> {
             b'[' => self.list(cursor, opened),
             b'"' => {
                 let text = cursor.string()?;
-                match text.strip_prefix(b"~") {
-                    None => {
-                        opened.leaf.push(b'"');
-                        opened.leaf.extend_from_slice(text);
-                        opened.leaf.push(b'"');
-                    }
-                    Some(token) => self.token(token, opened)?,
+                if text.starts_with(b"~") {
+                    return self.token(text, opened);
                 }
+                opened.leaf.push(b'"');
+                opened.leaf.extend_from_slice(text);
+                opened.leaf.push(b'"');
                 Some(())
             }
             _ => {
@@ -185,8 +184,8 @@ impl<'k> Opener<'k> {
     /// A list is plain, or one token that stands for all of it.
     fn list(&mut self, cursor: &mut Cursor<'_>, opened: &mut Opened) -> Option<()> {
         let text = cursor.value()?;
-        let token = text.strip_prefix(b"[\"~").and_then(|rest| rest.strip_suffix(b"\"]"));
-        match token.filter(|token| !token.contains(&b'"')) {
+        let token = text.strip_prefix(b"[\"").and_then(|rest| rest.strip_suffix(b"\"]"));
+        match token.filter(|token| token.starts_with(b"~") && !token.contains(&b'"')) {
             Some(token) => self.token(token, opened),
             None => {
                 opened.leaf.extend_from_slice(text);
@@ -196,9 +195,9 @@ impl<'k> Opener<'k> {
     }
 
     fn token(&mut self, text: &[u8], opened: &mut Opened) -> Option<()> {
-        if text.starts_with(b"~") {
+        if let Some(plain) = text.strip_prefix(b"~").filter(|plain| plain.starts_with(b"~")) {
             opened.leaf.push(b'"');
-            opened.leaf.extend_from_slice(text);
+            opened.leaf.extend_from_slice(plain);
             opened.leaf.push(b'"');
             return Some(());
         }
@@ -223,7 +222,7 @@ impl<'k> Opener<'k> {
     }
 
     fn open_from_memory(&mut self, token: &[u8], opened: &mut Opened) -> Option<()> {
-        // The same text under another leaf's list is another token: nonces are long and never meet.
+        // A token has the same value wherever it stands.
         if let Some(value) = self.memory.get(token) {
             opened.leaf.extend_from_slice(value);
             return Some(());
@@ -248,17 +247,21 @@ impl<'k> Opener<'k> {
         opened.leaf.extend_from_slice(text.as_deref().unwrap_or(b"null"));
         opened.values.push(EncryptedValue {
             path: String::from_utf8_lossy(self.path.get(1..)?).into_owned(),
-            person: parsed.person.and_then(|place| self.handles.get(place).copied().flatten()),
+            person: parsed.hint.and_then(|hint| self.person_of(hint)),
             number: parsed.number,
             text,
         });
         Some(())
     }
 
+    fn person_of(&self, hint: Hint) -> Option<u32> {
+        self.handles.iter().find(|handle| handle.0 == hint)?.1
+    }
+
     fn open_token(&mut self, token: &Token) -> Option<Vec<u8>> {
-        let person = match token.person {
+        let person = match token.hint {
             None => None,
-            Some(place) => Some((*self.handles.get(place)?)?),
+            Some(hint) => Some(self.person_of(hint)?),
         };
         if let Some(person) = person
             && !self.days.contains_key(&(person, self.day))

@@ -10,6 +10,7 @@ pub(crate) enum Whose {
     ActorDevice,
     TargetDevice,
     Holder,
+    HolderOrActor,
     TargetType,
 }
 
@@ -88,7 +89,8 @@ fn of_detail(family: Family, name: &str) -> Personal {
     let holder = Personal::of(Whose::Holder);
     match (family, name) {
         (Family::Session, "recorded_by") => Personal::and_anybody(Whose::Holder),
-        (Family::Session | Family::Login, "peer") | (Family::Meshtrail, "address") => holder,
+        (Family::Session, "peer") => holder,
+        (Family::Login, "peer") | (Family::Meshtrail, "address") => Personal::of(Whose::HolderOrActor),
         (Family::Flow, "dst" | "src" | "dst_node" | "src_node" | "reporter") => holder,
         (Family::Config, "new" | "old") => Personal::and_anybody(Whose::TargetType),
         (Family::Session, "anomalies" | "command" | "imported_from" | "reason" | "requested_user")

@@ -1,8 +1,8 @@
-//! Encrypted values: `~` and what opens them, then base64url.
+//! Encrypted values: `~`, a letter that says which keys open it, then base64url.
 //!
-//! - `~0.…`: the key of the first person in the leaf's `keys`; 16 bytes of synthetic nonce, ciphertext.
-//! - `~+…`: a value's own key; number of its tree (2 bytes) and of the key (4), 32 bytes of synthetic nonce, ciphertext.
-//! - `~0+…`: both.
+//! - `~p…`: a person's day keys. The first 4 bytes of their handle, 16 bytes of synthetic nonce, ciphertext.
+//! - `~v…`: a value's own key. Number of its tree (4 bytes) and of the key (4), 32 bytes of synthetic nonce, ciphertext.
+//! - `~b…`: both. The 4 bytes of `~p`, then as `~v`.
 //!
 //! The synthetic nonce is HMAC-SHA-256 over the padded value, so equal values under one key are equal tokens, and a token
 //! that opens is the one that was encrypted.
@@ -14,30 +14,33 @@ use sha2::{Digest, Sha256};
 
 use crate::keys::{PersonDay, Secret, apply_keystream};
 
+const HINT: usize = 4;
 const PERSON_NONCE: usize = 16;
 const VALUE_NONCE: usize = 32;
 
 /// The number of a value's key: its tree, and its place there.
-pub(crate) type ValueNumber = (u16, u32);
+pub(crate) type ValueNumber = (u32, u32);
+
+/// The first bytes of a handle, by which a person's keys are found among those of a day.
+pub(crate) type Hint = [u8; HINT];
 
 /// A token's parts.
 pub(crate) struct Token {
-    /// The place of the person's keys in the leaf's list.
-    pub(crate) person: Option<usize>,
+    pub(crate) hint: Option<Hint>,
     pub(crate) number: Option<ValueNumber>,
     encrypted: Vec<u8>,
 }
 
-/// Encrypts a value under a person's keys; the token without its first two characters.
+/// Encrypts a value under a person's keys.
 pub(crate) fn encrypt_for_person(keys: &PersonDay, value: &[u8]) -> String {
     let mut text = pad(value);
     let nonce = hmac::sign(&keys.mac, &text);
     let nonce = &nonce.as_ref()[..PERSON_NONCE];
     apply_keystream(&keys.stream, first_twelve(nonce), &mut text);
-    encode(&[nonce, &text])
+    encode('p', &[&keys.handle[..HINT], nonce, &text])
 }
 
-/// Encrypts a value under its own key, mixed with a person's if it is also theirs.
+/// Encrypts a value under its own key, joined with a person's if it is also theirs.
 pub(crate) fn encrypt_alone(
     key: &Secret,
     person: Option<&PersonDay>,
@@ -49,35 +52,37 @@ pub(crate) fn encrypt_alone(
     let nonce = hmac::sign(&mac, &text);
     let nonce = &nonce.as_ref()[..VALUE_NONCE];
     apply_keystream(&stream, first_twelve(nonce), &mut text);
-    encode(&[&number.0.to_be_bytes(), &number.1.to_be_bytes(), nonce, &text])
+    let (tree, number) = (number.0.to_be_bytes(), number.1.to_be_bytes());
+    match person {
+        Some(person) => encode('b', &[&person.handle[..HINT], &tree, &number, nonce, &text]),
+        None => encode('v', &[&tree, &number, nonce, &text]),
+    }
 }
 
 impl Token {
-    /// Reads what stands after the `~`.
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
-        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let person = (digits > 0)
-            .then(|| std::str::from_utf8(&text[..digits]).ok()?.parse().ok())
-            .map_or(Some(None), |number: Option<usize>| number.map(Some))?;
-        let bytes = URL_SAFE_NO_PAD.decode(text.get(digits + 1..)?).ok()?;
-        match text[digits] {
-            b'.' => Some(Self { person: Some(person?), number: None, encrypted: bytes }),
-            b'+' => {
-                let (tree, rest) = bytes.split_first_chunk::<2>()?;
-                let (number, encrypted) = rest.split_first_chunk::<4>()?;
-                let number = (u16::from_be_bytes(*tree), u32::from_be_bytes(*number));
-                Some(Self { person, number: Some(number), encrypted: encrypted.to_vec() })
-            }
-            _ => None,
+    /// Reads a token.
+    pub(crate) fn parse(token: &[u8]) -> Option<Self> {
+        let (letter, text) = letter_of(token)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (hint, rest) = match letter {
+            b'v' => (None, &bytes[..]),
+            _ => bytes.split_first_chunk::<HINT>().map(|(hint, rest)| (Some(*hint), rest))?,
+        };
+        if letter == b'p' {
+            return Some(Self { hint, number: None, encrypted: rest.to_vec() });
         }
+        let (number, encrypted) = rest.split_first_chunk::<8>()?;
+        Some(Self { hint, number: Some(number_from(number)), encrypted: encrypted.to_vec() })
     }
 
-    /// The number of the key of a token that has one, from what stands after the `~`.
-    pub(crate) fn number_of(text: &[u8]) -> Option<ValueNumber> {
-        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let text = text.get(digits..)?.strip_prefix(b"+")?;
-        let bytes = URL_SAFE_NO_PAD.decode(text.get(..8)?).ok()?;
-        Some((u16::from_be_bytes([bytes[0], bytes[1]]), u32::from_be_bytes(bytes[2..6].try_into().ok()?)))
+    /// The number of the key of a token that has one. Text may follow the token.
+    pub(crate) fn number_of(token: &[u8]) -> Option<ValueNumber> {
+        let (letter, text) = letter_of(token)?;
+        match letter {
+            b'v' => Some(number_from(URL_SAFE_NO_PAD.decode(text.get(..12)?).ok()?.first_chunk()?)),
+            b'b' => Some(number_from(URL_SAFE_NO_PAD.decode(text.get(..16)?).ok()?[HINT..].first_chunk()?)),
+            _ => None,
+        }
     }
 
     /// The value, if the keys are the right ones.
@@ -129,8 +134,20 @@ fn first_twelve(nonce: &[u8]) -> [u8; 12] {
     nonce[..12].try_into().expect("nonces are longer than twelve bytes")
 }
 
-fn encode(parts: &[&[u8]]) -> String {
-    URL_SAFE_NO_PAD.encode(parts.concat())
+fn letter_of(token: &[u8]) -> Option<(u8, &[u8])> {
+    let (letter, text) = token.strip_prefix(b"~")?.split_first()?;
+    b"pvb".contains(letter).then_some((*letter, text))
+}
+
+fn number_from(bytes: &[u8; 8]) -> ValueNumber {
+    let [a, b, c, d, number @ ..] = *bytes;
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(number))
+}
+
+fn encode(letter: char, parts: &[&[u8]]) -> String {
+    let mut token = format!("~{letter}");
+    URL_SAFE_NO_PAD.encode_string(parts.concat(), &mut token);
+    token
 }
 
 #[cfg(test)]
@@ -145,12 +162,17 @@ mod tests {
             (people.day_for_encryption(1, 9).unwrap(), people.day_for_encryption(2, 9).unwrap());
         let (key, other) = (random().unwrap(), random().unwrap());
         let value = b"\"rowan@example.net\"";
-        let person = Token::parse(format!("0.{}", encrypt_for_person(&ours, value)).as_bytes()).unwrap();
+        let person = Token::parse(encrypt_for_person(&ours, value).as_bytes()).unwrap();
+        assert_eq!(
+            (person.hint.as_ref().map(|hint| &hint[..]), person.number),
+            (Some(&ours.handle[..4]), None)
+        );
         assert_eq!(person.open(None, Some(&ours)).as_deref(), Some(&value[..]));
         assert_eq!(person.open(None, Some(&theirs)), None);
-        let both = format!("3+{}", encrypt_alone(&key, Some(&ours), (2, 70_000), value));
+        let both = encrypt_alone(&key, Some(&ours), (2, 70_000), value);
+        assert_eq!(Token::number_of(both.as_bytes()), Some((2, 70_000)));
         let both = Token::parse(both.as_bytes()).unwrap();
-        assert_eq!((both.person, both.number), (Some(3), Some((2, 70_000))));
+        assert!(both.hint.is_some() && both.number == Some((2, 70_000)));
         assert_eq!(both.open(Some(&key), Some(&ours)).as_deref(), Some(&value[..]));
         for (key, person) in [(&key, Some(&theirs)), (&key, None), (&other, Some(&ours))] {
             assert_eq!(both.open(Some(key), person), None);
