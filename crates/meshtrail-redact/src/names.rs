@@ -36,6 +36,7 @@ const SECRETS: &[&str] = &[
     "creds",
     "encryptionkey",
     "jwt",
+    "masterauth",
     "masterkey",
     "mnemonic",
     "otp",
@@ -56,6 +57,7 @@ const SECRETS: &[&str] = &[
     "privatekey",
     "privkey",
     "psk",
+    "pw",
     "pwd",
     "secret",
     "secretkey",
@@ -104,6 +106,7 @@ const KEYS: &[&str] = &[
     "signing",
     "sign",
     "storage",
+    "subscription",
     "unseal",
     "wep",
     "wpa",
@@ -258,6 +261,7 @@ const SWITCHES: &[&str] = &[
 
 /// Names of query parameters that are a secret in URLs and nowhere else: signed URLs, OAuth.
 const QUERY: &[&str] = &[
+    "auth",
     "sig",
     "signature",
     "xamzsignature",
@@ -269,8 +273,42 @@ const QUERY: &[&str] = &[
     "hapikey",
 ];
 
+/// Every word that [`classify`] looks for has one of these in it: most names have none and are done.
+const STEMS: &[&str] = &[
+    "auth",
+    "bearer",
+    "code",
+    "cookie",
+    "cred",
+    "hash",
+    "jwt",
+    "key",
+    "mnemonic",
+    "otp",
+    "pass",
+    "pat",
+    "pin",
+    "psk",
+    "pw",
+    "secret",
+    "signature",
+    "token",
+];
+
+fn has_stem(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let begins = |at: usize, stem: &str| {
+        bytes.get(at..at + stem.len()).is_some_and(|part| part.eq_ignore_ascii_case(stem.as_bytes()))
+    };
+    let may_begin = |at: &usize| b"abchjkmopstABCHJKMOPST".contains(&bytes[*at]);
+    (0..bytes.len()).filter(may_begin).any(|at| STEMS.iter().any(|stem| begins(at, stem)))
+}
+
 /// What `name` says of its value.
 pub(crate) fn classify(name: &str) -> Secrecy {
+    if !has_stem(name) {
+        return Secrecy::None;
+    }
     let start = name.len().saturating_sub(MAX_NAME);
     let start = (start..name.len()).find(|at| name.is_char_boundary(*at)).unwrap_or(name.len());
     let words = words(&name[start..]);
@@ -307,9 +345,9 @@ pub(crate) fn classify_query(name: &str) -> Secrecy {
     }
 }
 
-/// Whether the name is of a number of tokens and the like, where a small number is no secret.
-pub(crate) fn is_plural(name: &str) -> bool {
-    name.ends_with(['s', 'S'])
+/// Whether the value is a number of tokens and the like, and no secret.
+pub(crate) fn is_count(name: &str, value: &str) -> bool {
+    name.ends_with(['s', 'S']) && value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn stands_for_secret(before: &[String], word: &str) -> bool {
@@ -359,6 +397,14 @@ fn push_word(words: &mut Vec<String>, word: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_for_a_secret_has_a_stem() {
+        for word in SECRETS.iter().chain(SECRET_ENDINGS).chain(&["key", "code", "auth", "hash", "signature"])
+        {
+            assert!(has_stem(word) && has_stem(&word.to_uppercase()), "{word}");
+        }
+    }
 
     #[test]
     fn names_of_secrets_are_found_however_their_words_are_joined() {

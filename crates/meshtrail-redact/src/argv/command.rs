@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::programs::{Program, RESERVED, Rule, lookup};
 use super::script;
 use crate::decoded::to_bytes;
-use crate::names::{Secrecy, classify, is_plural};
+use crate::names::{Secrecy, classify, is_count};
 use crate::spans::Span;
 use crate::text::{self, begins_pair, credentials, is_pattern};
 use crate::url::Extent;
@@ -131,7 +131,8 @@ impl<'a> Scan<'a, '_> {
     /// `--name=value`, `--name value`; `dashes` are in front of the name.
     fn read_long(&mut self, at: usize, dashes: usize) -> usize {
         let word = self.words[at];
-        let (name, equals) = match word[dashes..].find('=') {
+        // `-password:secret` is Windows' way.
+        let (name, equals) = match word[dashes..].find(['=', ':']) {
             Some(length) => (&word[dashes..dashes + length], Some(dashes + length)),
             None => (&word[dashes..], None),
         };
@@ -187,7 +188,7 @@ impl<'a> Scan<'a, '_> {
             Reading::Secret if value.starts_with("pass:") => {
                 self.cut(at, range.start + "pass:".len()..range.end)
             }
-            Reading::Secret if is_plural(name) && value.bytes().all(|byte| byte.is_ascii_digit()) => {}
+            Reading::Secret if is_count(name, value) => {}
             Reading::Secret => self.cut(at, range),
             Reading::Possible if is_possible_secret(value) || is_random(value) => self.cut(at, range),
             Reading::Pair(between) => self.cut_pair(at, range, between),
@@ -447,7 +448,7 @@ impl<'a> Scan<'a, '_> {
     /// The value of `NAME=`: all of it, but for a form's next field.
     fn cut_assigned(&mut self, at: usize, range: Range<usize>, name: &str) {
         let value = &self.words[at][range.clone()];
-        if is_pattern(value) || is_plural(name) && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_pattern(value) || is_count(name, value) {
             return;
         }
         let next = value.match_indices('&').find(|(field, _)| begins_pair(&value.as_bytes()[field + 1..]));
@@ -501,7 +502,9 @@ impl<'a> Scan<'a, '_> {
             self.cut(at, range.start + secret.start..range.start + secret.end);
         }
         let mut spans = Vec::new();
-        if rest.contains(char::is_whitespace) {
+        // The commands whose output a word takes are read with the script that the word stands in.
+        let read_already = self.depth > 0 && (rest.contains("$(") || rest.contains('`'));
+        if rest.contains(char::is_whitespace) && !read_already {
             spans.extend(script::find(rest, self.depth + 1));
         }
         text::find_at(rest, Extent::Whole, 0, &mut spans);

@@ -75,6 +75,9 @@ fn bodies_lose_their_secrets_and_nothing_else() {
         for keep in texts(&case["keep"]).into_iter().filter(|keep| !written.contains(keep)) {
             complain(format!("{keep} is gone"));
         }
+        if case["cuts"].as_u64().is_some_and(|cuts| cuts != redacted.cuts.len() as u64) {
+            complain(format!("{} cuts", redacted.cuts.len()));
+        }
         if redacted.kept.is_err() && !text(&case, "case").contains("yaml-as-json") {
             complain("it is not kept".to_owned());
         }
@@ -190,7 +193,7 @@ fn what_is_no_secret_stays_in_other_objects() {
 fn a_body_that_is_not_understood_is_not_kept_in_part() {
     let secret = "s3cr3t-9Fqw-Zz";
     let long =
-        format!("{{\"kind\":\"Secret\",\"stringData\":{{\"p\":\"{secret}{}\"}}}}", "x".repeat(9 << 20));
+        format!("{{\"kind\":\"Secret\",\"stringData\":{{\"p\":\"{secret}{}\"}}}}", "x".repeat(5 << 20));
     let deep = format!("{}\"{secret}\"{}", "[".repeat(500), "]".repeat(500));
     let bomb = format!(
         "a: &a [{secret}, x]\n{}",
