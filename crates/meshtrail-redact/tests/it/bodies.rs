@@ -195,12 +195,8 @@ fn a_body_that_is_not_understood_is_not_kept_in_part() {
     let long =
         format!("{{\"kind\":\"Secret\",\"stringData\":{{\"p\":\"{secret}{}\"}}}}", "x".repeat(5 << 20));
     let deep = format!("{}\"{secret}\"{}", "[".repeat(500), "]".repeat(500));
-    let bomb = format!(
-        "a: &a [{secret}, x]\n{}",
-        (0..40)
-            .fold(String::new(), |text, at| format!("{text}b{at}: &b{at} [*a, *a, *a]\n"))
-            .replace("&b0 [*a", "&b0 [*a")
-    );
+    let anchors = |text: String, at: u32| format!("{text}b{at}: &b{at} [*b{0}, *b{0}]\n", at - 1);
+    let bomb = (1..40).fold(format!("b0: &b0 [{secret}]\n"), anchors);
     let many = json!({"kind": "Secret", "stringData": (0..20_000).map(|at| (at.to_string(), json!(secret))).collect::<serde_json::Map<_, _>>()});
     let mut protobuf = b"k8s\0\n\x10\n\x02v1\x12\nNewSecrets\x12\x12\x0a\x10".to_vec();
     protobuf.extend_from_slice(secret.as_bytes());
@@ -212,6 +208,7 @@ fn a_body_that_is_not_understood_is_not_kept_in_part() {
         (Some("application/vnd.kubernetes.protobuf"), None, protobuf),
         (Some("application/apply-patch+yaml"), None, format!("a: [{secret}").into_bytes()),
         (Some("application/apply-patch+yaml"), None, b"\xff\xfe".to_vec()),
+        (Some("application/yaml"), None, bomb.into_bytes()),
         (None, None, long.into_bytes()),
         (None, None, deep.into_bytes()),
         (None, None, many.to_string().into_bytes()),
@@ -227,11 +224,6 @@ fn a_body_that_is_not_understood_is_not_kept_in_part() {
         assert!(redacted.kept.is_err() && redacted.cuts.is_empty(), "{content_type:?}");
         assert_none(&[secret], &written(&redacted));
     }
-    let context = BodyContext { content_type: Some("application/yaml"), ..BodyContext::default() };
-    assert_none(
-        &[secret],
-        &written(&redactor().body(&context, bomb.as_bytes())).replace(secret, "").as_str(),
-    );
 }
 
 #[test]
