@@ -5,6 +5,7 @@
 //! - A leaf is at most [`MAX_LEAF`] bytes: C2SP entry bundles give an entry's length in 16 bits.
 
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -157,6 +158,7 @@ struct Received<'a> {
     #[serde(default)]
     identity: Identity,
     kind: Kind,
+    leaf_keys: Option<IgnoredAny>,
     leaf_version: Option<u64>,
     #[serde(default = "unknown_outcome")]
     outcome: Outcome,
@@ -189,9 +191,13 @@ impl Event {
     fn read(json: &[u8], now: Option<Timestamp>) -> Result<Self, EventError> {
         let syntax = |error: serde_json::Error| EventError::Syntax { reason: error.to_string() };
         let received: Received<'_> = serde_json::from_slice(json).map_err(syntax)?;
-        if now.is_some() && received.leaf_version.is_some() {
+        let reserved = [
+            ("leaf_keys", received.leaf_keys.is_some()),
+            ("leaf_version", received.leaf_version.is_some()),
+        ];
+        if let Some((member, _)) = reserved.into_iter().find(|(_, is_there)| now.is_some() && *is_there) {
             let reason = "is of a leaf in a trail, not of an event that is sent".to_owned();
-            return Err(EventError::Member { member: "leaf_version", reason });
+            return Err(EventError::Member { member, reason });
         }
         let detail = received.detail.map(|text| Detail::parse(&received.kind, text.get())).transpose()?;
         let missing = || EventError::Member { member: "received", reason: "is missing".to_owned() };

@@ -64,6 +64,8 @@ pub enum Whose {
     TargetDevice,
     /// The owner, at the event's time, of the device that has this address, id or name.
     Holder,
+    /// The same; of an address outside the mesh, the actor.
+    HolderOrActor,
     /// The target's person, where the target's type is a user; the owner of its device, where it is a device.
     TargetType,
     /// Whoever's session it is: the session has keys of its own.
@@ -81,6 +83,7 @@ const TARGET: PersonalData = PersonalData::of(Whose::Target);
 const ACTOR_DEVICE: PersonalData = PersonalData::of(Whose::ActorDevice);
 const TARGET_DEVICE: PersonalData = PersonalData::of(Whose::TargetDevice);
 const HOLDER: PersonalData = PersonalData::of(Whose::Holder);
+const HOLDER_OR_ACTOR: PersonalData = PersonalData::of(Whose::HolderOrActor);
 const TARGET_TYPE: PersonalData = PersonalData::of(Whose::TargetType);
 const SESSION_KEYS: PersonalData = PersonalData::of(Whose::Session);
 const LIKELY: PersonalData = PersonalData::of(Whose::Likely);
@@ -209,7 +212,7 @@ const SESSION: &[Entry] = &[
     (&["detail", "height"], Int, NOBODY),
     (&["detail", "image"], Symbol, ANYBODY),
     (&["detail", "imported_from"], Text, ANYBODY),
-    (&["detail", "index_sha256"], Sha256, SESSION_KEYS),
+    (&["detail", "index_sha256"], Sha256, NOBODY),
     (&["detail", "marks"], Int, NOBODY),
     (&["detail", "not_seen"], Json, NOBODY),
     (&["detail", "peer"], Address, HOLDER),
@@ -217,7 +220,7 @@ const SESSION: &[Entry] = &[
     (&["detail", "reason"], Symbol, ANYBODY),
     (&["detail", "recorded_by"], Symbol, HOLDER.and_anybody()),
     (&["detail", "requested_user"], Symbol, ANYBODY),
-    (&["detail", "rule"], Symbol, NOBODY),
+    (&["detail", "rule"], Symbol, ANYBODY),
     (&["detail", "ses"], Int, NOBODY),
     (&["detail", "sha256"], Sha256, SESSION_KEYS),
     (&["detail", "started"], Time, NOBODY),
@@ -236,7 +239,7 @@ const LOGIN: &[Entry] = &[
     (&["detail", "gid"], Int, NOBODY),
     (&["detail", "key_fingerprint"], Symbol, ANYBODY),
     (&["detail", "method"], Symbol, NOBODY),
-    (&["detail", "peer"], Address, HOLDER),
+    (&["detail", "peer"], Address, HOLDER_OR_ACTOR),
     (&["detail", "pid"], Int, NOBODY),
     (&["detail", "reason"], Symbol, ANYBODY),
     (&["detail", "rule"], Symbol, ANYBODY),
@@ -434,7 +437,7 @@ const DELIVERY: &[Entry] = &[
 ];
 
 const OWN: &[Entry] = &[
-    (&["detail", "address"], Address, HOLDER),
+    (&["detail", "address"], Address, HOLDER_OR_ACTOR),
     (&["detail", "count"], Int, NOBODY),
     (&["detail", "counts"], Json, NOBODY),
     (&["detail", "day"], Symbol, NOBODY),

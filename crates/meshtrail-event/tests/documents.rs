@@ -24,6 +24,7 @@ fn whose(column: &Column) -> &'static str {
         Some(Whose::ActorDevice) => "actor's device",
         Some(Whose::TargetDevice) => "target's device",
         Some(Whose::Holder) => "holder",
+        Some(Whose::HolderOrActor) => "holder or actor",
         Some(Whose::TargetType) => "target's type",
         Some(Whose::Session) => "session",
         Some(Whose::Likely) => "likely",

@@ -395,6 +395,7 @@ fn bad_events_name_the_member_and_the_reason() {
     assert!(bad(r#","detail":{"bytes":"five"}"#).contains(r#"member "detail": invalid type: string "five""#));
     assert!(bad(r#","detail":{"bytes":9007199254740993,"more":9007199254740993}"#).contains("2^53"));
     assert!(bad(r#","leaf_version":1"#).contains(r#"member "leaf_version": is of a leaf"#));
+    assert!(bad(r#","leaf_keys":["x"]"#).contains(r#"member "leaf_keys": is of a leaf"#));
     assert!(bad(r#","session":"../etc""#).contains("not a session id"));
     assert!(bad(r#","time":"2026-11-20T14:02:11Z""#).contains("duplicate field `time`"));
     assert!(bad(&format!(r#","more":"{}""#, "x".repeat(MAX_LEAF))).contains("at most 65535"));

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::names::{Secrecy, classify, is_plural};
+use crate::names::{Secrecy, classify, is_count};
 use crate::spans::{Span, merge};
 use crate::tokens;
 use crate::url::{self, Extent};
@@ -19,7 +19,7 @@ const MAX_NAME: usize = 128;
 const MAX_LOOK_BACK: usize = 256;
 
 /// The longest value that is a secret by its looks alone.
-const MAX_POSSIBLE: usize = 1024;
+const MAX_POSSIBLE: usize = 128;
 
 /// The secrets of a text, in order.
 pub(crate) fn find(text: &str) -> Vec<Span> {
@@ -64,19 +64,14 @@ fn find_assignments(text: &str, spans: &mut Vec<Span>) {
     let bytes = text.as_bytes();
     let (mut quotes, mut done) = (OpenQuotes::default(), 0);
     for at in 0..bytes.len() {
-        let escaped = at > 0 && bytes[at - 1] == b'\\';
-        if at >= done
-            && matches!(bytes[at], b'=' | b':')
-            && !(bytes[at] == b':' && bytes[at + 1..].starts_with(b"/"))
-        {
-            if let Some(name) = name_before(text, at) {
-                if let Some(span) = assigned_secret(text, at, &name, quotes) {
-                    done = span.range.end;
-                    spans.push(span);
-                }
-            }
+        // `name:/path` is a volume or a URL.
+        let operator = bytes[at] == b'=' || bytes[at] == b':' && bytes.get(at + 1) != Some(&b'/');
+        let name = if at >= done && operator { name_before(text, at) } else { None };
+        if let Some(span) = name.and_then(|name| assigned_secret(text, at, &name, quotes)) {
+            done = span.range.end;
+            spans.push(span);
         }
-        quotes.read(bytes[at], escaped);
+        quotes.read(bytes[at], at > 0 && bytes[at - 1] == b'\\');
     }
 }
 
@@ -134,9 +129,7 @@ fn assigned_secret(text: &str, operator: usize, name: &Name<'_>, quotes: OpenQuo
     let span = quoted_value(text, start).or_else(block).or_else(|| bare_value(text, start, name, quotes))?;
     let value = String::from_utf8_lossy(&span.value);
     let secret = match secrecy {
-        Secrecy::Secret => {
-            !is_harmless(&value) && !(is_plural(name.text) && value.bytes().all(|byte| byte.is_ascii_digit()))
-        }
+        Secrecy::Secret => !is_harmless(&value) && !is_count(name.text, &value),
         Secrecy::Possible => is_possible_secret(&value),
         Secrecy::None => false,
     };
@@ -215,6 +208,9 @@ fn unescape(raw: &str, quote: u8) -> String {
 
 /// The lines of `NAME: |` in YAML: all that are indented more than the name.
 fn block_value(text: &str, start: usize, name: &Name<'_>) -> Option<Span> {
+    if !text[start..].starts_with(['|', '>']) {
+        return None;
+    }
     let head = text[start..].lines().next()?.trim_end();
     let block = head.starts_with(['|', '>'])
         && head[1..].bytes().all(|byte| matches!(byte, b'+' | b'-' | b'0'..=b'9'));
@@ -240,6 +236,10 @@ fn block_value(text: &str, start: usize, name: &Name<'_>) -> Option<Span> {
 /// A value without quotes: to the next blank, or to the next `NAME=` behind `&`, `;` or `,`.
 fn bare_value(text: &str, start: usize, name: &Name<'_>, quotes: OpenQuotes) -> Option<Span> {
     let bytes = text.as_bytes();
+    // A template's blanks are within its brackets.
+    if let Some(length) = text[start..].strip_prefix("{{").and_then(|rest| rest.find("}}")) {
+        return Some(Span::plain(text, start..start + length + 4));
+    }
     let mut end = start;
     while end < bytes.len() && !bytes[end].is_ascii_whitespace() && !quotes.closes(bytes[end]) {
         if matches!(bytes[end], b'&' | b';' | b',') && begins_pair(&bytes[end + 1..]) {
@@ -344,7 +344,9 @@ fn find_credentials(text: &str, spans: &mut Vec<Span>) {
 
 /// `PASSWORD '…'`, `IDENTIFIED BY '…'`, `PASSWORD('…')`.
 fn find_sql(text: &str, spans: &mut Vec<Span>) {
-    for (at, word) in words_without_case(text, &["password", "identified by", " by", " using"]) {
+    for (at, word) in
+        words_without_case(text, &["password", "identified by", " by", "convertto-securestring"])
+    {
         let bytes = text.as_bytes();
         let from = at + word.len();
         let skipped = bytes[from..]

@@ -241,9 +241,8 @@ fn hash(text: &str, at: usize) -> Option<Range<usize>> {
 
 fn ldap_hash(text: &str, at: usize) -> Option<Range<usize>> {
     let form = LDAP_HASHES.iter().find(|form| {
-        text[at..]
-            .as_bytes()
-            .get(..form.len())
+        text.as_bytes()
+            .get(at..at + form.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(form.as_bytes()))
     })?;
     let from = at + form.len();

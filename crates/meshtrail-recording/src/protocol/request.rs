@@ -26,6 +26,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest text of an event that is copied into the trail.
 const MAX_TEXT: usize = 4096;
 
+/// The longest text that is searched for secrets: this is done on the thread that serves the connection.
+const MAX_SEARCHED: usize = 32 << 10;
+
 /// Why a request event is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -121,18 +124,20 @@ fn parse_detail(
 ) -> Result<KubeRequest, RequestError> {
     let query =
         object(request, "queryParameters", "request.queryParameters")?.filter(|query| !query.is_empty());
+    let query = query.filter(|query| query_bytes(query) <= MAX_SEARCHED);
     let query = query.map(|query| Value::Object(redactor.query(query)));
     let query = query.filter(|query| canonical_json(query).len() <= MAX_TEXT);
     // The body may contain secrets and is not needed: only its length is stored.
     let encoded =
         text(request, "body", "request.body")?.map_or(0, |body| body.trim_end_matches('=').len() as u64);
-    let name = |text: String| shorten(redactor.text(&text).text);
+    let name = |text: String| shorten(redactor.text(searchable(&text)).text);
+    let target = |text: String| shorten(redactor.target(searchable(&text)).text);
     Ok(KubeRequest {
         api_group: text(kubernetes, "APIGroup", "kubernetes.APIGroup")?.map(name),
         api_version: text(kubernetes, "APIVersion", "kubernetes.APIVersion")?.map(name),
         body_bytes: (encoded > 0).then_some(encoded * 3 / 4),
         method: text(request, "method", "request.method")?.map(name),
-        path: text(request, "path", "request.path")?.map(|path| shorten(redactor.target(&path).text)),
+        path: text(request, "path", "request.path")?.map(target),
         query: query.as_ref().map(Json::from),
         resource: text(kubernetes, "Resource", "kubernetes.Resource")?.map(name),
         subresource: text(kubernetes, "Subresource", "kubernetes.Subresource")?.map(name),
@@ -143,13 +148,31 @@ fn parse_detail(
 }
 
 fn parse_target(kubernetes: &Map<String, Value>, redactor: &Redactor) -> Result<Target, RequestError> {
-    let name = |text: String| shorten(redactor.text(&text).text);
+    let name = |text: String| shorten(redactor.text(searchable(&text)).text);
     Ok(Target {
         name: text(kubernetes, "Name", "kubernetes.Name")?.map(name),
         namespace: text(kubernetes, "Namespace", "kubernetes.Namespace")?.map(name),
         of_type: text(kubernetes, "Resource", "kubernetes.Resource")?.map(name),
         ..Target::default()
     })
+}
+
+/// As much of a text as is searched for secrets. It ends where no secret is cut in two, or there is nothing left of it.
+fn searchable(text: &str) -> &str {
+    if text.len() <= MAX_SEARCHED {
+        return text;
+    }
+    let text = &text[..text.floor_char_boundary(MAX_SEARCHED)];
+    &text[..text.rfind(['&', ' ']).unwrap_or(0)]
+}
+
+/// About as many bytes as a query's parameters have.
+fn query_bytes(query: &Map<String, Value>) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Array(values) => values.iter().map(|value| value.as_str().map_or(64, str::len) + 3).sum(),
+        other => other.as_str().map_or(64, str::len),
+    };
+    query.iter().map(|(name, values)| name.len() + bytes(values)).sum()
 }
 
 fn shorten(text: String) -> String {
@@ -273,6 +296,17 @@ mod tests {
         assert_eq!(event.target.namespace.as_deref(), Some("default"));
         assert_eq!(event.header.src_node_user.as_deref(), Some("alice@example.com"));
         assert_eq!(event.time, Timestamp::from_seconds(1_767_225_600));
+    }
+
+    #[test]
+    fn texts_that_are_too_long_to_search_are_not_kept_where_they_would_be_cut() {
+        let path = format!("/x?a=1&token={}", "s3cr3t".repeat(10_000));
+        let event = EVENT
+            .replace("/api/v1/pods?limit=5", &path)
+            .replace("\"5\"", &format!("\"{}\"", "s3cr3t".repeat(10_000)));
+        let event = parse(event.as_bytes()).unwrap();
+        assert_eq!(event.detail.path.as_deref(), Some("/x?a=1"));
+        assert_eq!(event.detail.query, None);
     }
 
     #[test]

@@ -7,15 +7,9 @@ use std::ops::Range;
 
 use super::programs::{Program, RESERVED, Rule, lookup};
 use super::script;
-use crate::decoded::to_bytes;
-use crate::names::{Secrecy, classify, is_plural};
+use crate::names::{Secrecy, classify, is_count};
 use crate::spans::Span;
-use crate::text::{self, begins_pair, credentials, is_pattern};
-use crate::url::Extent;
-use crate::values::{is_harmless, is_path, is_possible_secret, is_random, user_and_password};
-
-/// How many levels of `a=b=c` and the like are looked at within one word.
-const MAX_NESTED: usize = 8;
+use crate::values::{is_path, is_possible_secret, is_random};
 
 /// How many leading words of a command are kept as its subcommands.
 const MAX_SUBCOMMANDS: usize = 8;
@@ -51,7 +45,7 @@ pub(super) fn find(words: &[&str], depth: usize, found: &mut Found) {
 
 /// What is known of the command whose words are read.
 #[derive(Default)]
-struct Command<'a> {
+pub(super) struct Command<'a> {
     /// Whether the next word is read as an argument, not as a program.
     begun: bool,
     program: Option<&'static Program>,
@@ -66,7 +60,7 @@ struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    fn has(&self, rule: impl Fn(&Rule) -> bool) -> bool {
+    pub(super) fn has(&self, rule: impl Fn(&Rule) -> bool) -> bool {
         self.program.is_some_and(|program| program.has(rule))
     }
 
@@ -82,11 +76,11 @@ impl<'a> Command<'a> {
     }
 }
 
-struct Scan<'a, 'f> {
-    words: &'a [&'a str],
-    depth: usize,
-    found: &'f mut Found,
-    command: Command<'a>,
+pub(super) struct Scan<'a, 'f> {
+    pub(super) words: &'a [&'a str],
+    pub(super) depth: usize,
+    pub(super) found: &'f mut Found,
+    pub(super) command: Command<'a>,
 }
 
 impl<'a> Scan<'a, '_> {
@@ -131,7 +125,8 @@ impl<'a> Scan<'a, '_> {
     /// `--name=value`, `--name value`; `dashes` are in front of the name.
     fn read_long(&mut self, at: usize, dashes: usize) -> usize {
         let word = self.words[at];
-        let (name, equals) = match word[dashes..].find('=') {
+        // `-password:secret` is Windows' way.
+        let (name, equals) = match word[dashes..].find(['=', ':']) {
             Some(length) => (&word[dashes..dashes + length], Some(dashes + length)),
             None => (&word[dashes..], None),
         };
@@ -187,7 +182,7 @@ impl<'a> Scan<'a, '_> {
             Reading::Secret if value.starts_with("pass:") => {
                 self.cut(at, range.start + "pass:".len()..range.end)
             }
-            Reading::Secret if is_plural(name) && value.bytes().all(|byte| byte.is_ascii_digit()) => {}
+            Reading::Secret if is_count(name, value) => {}
             Reading::Secret => self.cut(at, range),
             Reading::Possible if is_possible_secret(value) || is_random(value) => self.cut(at, range),
             Reading::Pair(between) => self.cut_pair(at, range, between),
@@ -414,117 +409,6 @@ impl<'a> Scan<'a, '_> {
         self.cut(value_at, 0..value.len());
         Some(value_at + 1)
     }
-
-    /// A part of a word that has no meaning by its place: an assignment, a header, a URL, any text.
-    fn read_argument(&mut self, at: usize, range: Range<usize>) {
-        let word = self.words[at];
-        let mut range = range;
-        for _ in 0..MAX_NESTED {
-            let rest = &word[range.clone()];
-            let Some((length, operator)) = name_length(rest) else { break };
-            let name = &rest[..length];
-            let value = range.start + length + 1..range.end;
-            let slash = name.strip_prefix('/').filter(|_| operator == b':' && range.start == 0);
-            if slash.is_some_and(|name| {
-                self.command.has(|rule| matches!(rule, Rule::Long(long) if *long == name))
-            }) {
-                return self.cut(at, value);
-            }
-            match classify(name) {
-                Secrecy::Secret if operator == b'=' => return self.cut_assigned(at, value, name),
-                Secrecy::Secret => return self.cut_header(at, value, name),
-                Secrecy::Possible if is_possible_secret(&word[value.clone()]) => return self.cut(at, value),
-                _ if operator == b'=' && is_variable(name) && is_random(&word[value.clone()]) => {
-                    return self.cut(at, value);
-                }
-                _ if operator == b':' => break,
-                _ => range = value,
-            }
-        }
-        self.read_text(at, range);
-    }
-
-    /// The value of `NAME=`: all of it, but for a form's next field.
-    fn cut_assigned(&mut self, at: usize, range: Range<usize>, name: &str) {
-        let value = &self.words[at][range.clone()];
-        if is_pattern(value) || is_plural(name) && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            return;
-        }
-        let next = value.match_indices('&').find(|(field, _)| begins_pair(&value.as_bytes()[field + 1..]));
-        match next {
-            Some((field, _)) => {
-                self.cut(at, range.start..range.start + field);
-                self.read_text(at, range.start + field..range.end);
-            }
-            None => self.cut(at, range),
-        }
-    }
-
-    fn cut_header(&mut self, at: usize, range: Range<usize>, name: &str) {
-        let value = &self.words[at][range.clone()];
-        let blanks = value.len() - value.trim_start().len();
-        let start = range.start + blanks;
-        let value = &value[blanks..];
-        if value.starts_with('/') {
-            return self.read_text(at, range);
-        }
-        let lower = name.to_ascii_lowercase();
-        let (from, secret) = if lower.ends_with("authorization") {
-            credentials(value)
-        } else {
-            (0, value.as_bytes().to_vec())
-        };
-        if !is_harmless(&value[from..]) {
-            self.found.push((at, Span::new(start + from..range.end, secret)));
-        }
-    }
-
-    /// `a=1,b=2`: options of mount, values of Helm.
-    fn read_list(&mut self, at: usize, range: Range<usize>) {
-        let word = self.words[at];
-        let mut start = range.start;
-        while start < range.end {
-            let rest = &word[start..range.end];
-            let next = rest.match_indices(',').find(|(comma, _)| {
-                begins_pair(&rest.as_bytes()[comma + 1..]) && !rest[..*comma].ends_with('\\')
-            });
-            let end = next.map_or(range.end, |(comma, _)| start + comma);
-            self.read_argument(at, start..end);
-            start = end + 1;
-        }
-    }
-
-    fn read_text(&mut self, at: usize, range: Range<usize>) {
-        let rest = &self.words[at][range.clone()];
-        let paths = self.command.has(|rule| matches!(rule, Rule::Paths));
-        if let Some(secret) = user_without_scheme(rest).filter(|_| !paths) {
-            self.cut(at, range.start + secret.start..range.start + secret.end);
-        }
-        let mut spans = Vec::new();
-        if rest.contains(char::is_whitespace) {
-            spans.extend(script::find(rest, self.depth + 1));
-        }
-        text::find_at(rest, Extent::Whole, 0, &mut spans);
-        self.found.extend(spans.into_iter().map(|span| (at, span.shifted(range.start))));
-    }
-
-    /// Cuts a part of a word, unless it is none or says where the secret is.
-    fn cut(&mut self, at: usize, range: Range<usize>) {
-        let value = &self.words[at][range.clone()];
-        if !is_harmless(value) {
-            self.found.push((at, Span::new(range, to_bytes(value))));
-        }
-    }
-
-    /// Cuts what stands behind `user:`.
-    fn cut_pair(&mut self, at: usize, range: Range<usize>, between: char) {
-        let value = &self.words[at][range.clone()];
-        match value.find(between) {
-            Some(length) => self.cut(at, range.start + length + between.len_utf8()..range.end),
-            None if user_and_password(value).is_some() => self.cut(at, range),
-            None => self.read_argument(at, range),
-        }
-    }
 }
 
 /// How the value of an option is read.
@@ -570,11 +454,6 @@ fn takes_list(name: &str) -> bool {
     matches!(name, "set" | "set-string" | "set-json" | "opt" | "options" | "mount" | "config" | "values")
 }
 
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
 /// `NAME=…`, as a shell or env has it.
 fn is_assignment(word: &str) -> bool {
     name_length(word)
@@ -582,28 +461,11 @@ fn is_assignment(word: &str) -> bool {
 }
 
 /// The length of a name at the start of a text, and the `=` or `:` behind it.
-fn name_length(text: &str) -> Option<(usize, u8)> {
+pub(super) fn name_length(text: &str) -> Option<(usize, u8)> {
     let is_name = |byte: &u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']' | b'/' | b'@' | b'+')
     };
     let length = text.bytes().take(256).take_while(|byte| is_name(byte)).count();
     let operator = *text.as_bytes().get(length)?;
     (length > 0 && matches!(operator, b'=' | b':')).then_some((length, operator))
-}
-
-/// The password of `user:password@host` without a scheme in front.
-fn user_without_scheme(word: &str) -> Option<Range<usize>> {
-    if word.contains("://") || word.contains(char::is_whitespace) || word.len() > 1024 {
-        return None;
-    }
-    let (colon, at) = (word.find(':')?, word.rfind('@')?);
-    let user = word[..colon].bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-/\\".contains(&byte));
-    let host = word[at + 1..].split([':', '/']).next().unwrap_or_default();
-    let is_host =
-        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    let digest = ["sha256", "sha512"].contains(&host);
-    // `user:bob@example.com` is a name.
-    let name =
-        word.get(colon + 1..at)?.bytes().all(|byte| byte.is_ascii_alphabetic() || b"._+-".contains(&byte));
-    (colon > 0 && user && !name && is_host && !digest).then_some(colon + 1..at)
 }

@@ -4,6 +4,7 @@
 //! - Which letters are a password depends on the program that gets them: [`programs`] is the table.
 //! - A script within an argument (`sh -c`, `ssh host`) is read as the shell reads it.
 
+mod argument;
 mod audit;
 mod command;
 mod programs;

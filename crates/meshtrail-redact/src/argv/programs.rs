@@ -183,6 +183,22 @@ const PROGRAMS: &[Program] = &[
         "vlux",
         &[Short('c'), Short('A'), Short('X')],
     ),
+    program(&["radtest"], "", &[Word("", 1), Word("", 4)]),
+    program(&["samba-tool"], "UH", &[Word("create", 1), Word("add", 1)]),
+    program(&["psexec", "psexec64", "paexec"], "u", &[Short('p')]),
+    program(
+        &[
+            "psexec.py",
+            "wmiexec.py",
+            "smbexec.py",
+            "atexec.py",
+            "secretsdump.py",
+            "mssqlclient.py",
+            "smbclient.py",
+        ],
+        "",
+        &[Long("hashes"), Long("aesKey")],
+    ),
     program(&["wpa_passphrase"], "", &[Word("", 1)]),
     program(&["iwconfig"], "", &[Word("key", 0)]),
     // A key is the name of a file there.
@@ -190,7 +206,11 @@ const PROGRAMS: &[Program] = &[
     program(&["crackmapexec", "nxc", "netexec", "evil-winrm"], "ux", &[Short('p')]),
     program(&["hydra", "medusa"], "lLsto", &[Short('p')]),
     // Keys and secrets.
-    program(&["openssl"], "", &[Long("k"), Long("K"), Long("pass"), Long("passin"), Long("passout")]),
+    program(
+        &["openssl"],
+        "",
+        &[Long("k"), Long("K"), Long("pass"), Long("passin"), Long("passout"), Word("passwd", 0)],
+    ),
     program(&["ssh-keygen"], "tbCfOI", &[Short('N'), Short('P')]),
     program(
         &["vault", "bao"],
@@ -207,6 +227,11 @@ const PROGRAMS: &[Program] = &[
     program(&["gh"], "", &[ShortAfter("secret", 'b'), LongAfter("secret", "body")]),
     program(&["fly", "flyctl"], "", &[Values("secrets", None)]),
     program(&["doppler"], "", &[Values("secrets", None)]),
+    program(&["aws"], "", &[Plain("secret-id"), LongAfter("put-parameter", "value")]),
+    program(&["gcloud"], "", &[Plain("secret")]),
+    program(&["bw"], "", &[Word("unlock", 0), Word("login", 1)]),
+    program(&["ansible-vault"], "", &[Word("encrypt_string", 0)]),
+    program(&["mkpasswd"], "mSR", &[Word("", 0)]),
     // Registries, clouds and clusters.
     program(
         &[
@@ -226,7 +251,7 @@ const PROGRAMS: &[Program] = &[
         &[ShortAfter("login", 'p'), Plain("secret"), RunsKnown],
     ),
     program(&["helm"], "fn", &[ShortAfter("login", 'p')]),
-    program(&["az"], "nguo", &[ShortAfter("login", 'p')]),
+    program(&["az"], "nguo", &[ShortAfter("login", 'p'), LongAfter("secret", "value")]),
     program(&["cf", "ibmcloud"], "ous", &[ShortAfter("login", 'p')]),
     program(
         &["oc", "kubectl"],

@@ -30,7 +30,7 @@ pub(super) fn find(script: &str, depth: usize) -> Vec<Span> {
             cut_printed(simple, &mut spans);
         }
         if reads_password(simple) {
-            simple.here_strings.iter().for_each(|word| cut_word(word, 0..word.text().len(), &mut spans));
+            simple.here_strings.iter().for_each(|word| cut_given(word, &mut spans));
         }
     }
     let words = || items.iter().filter_map(|item| item.word());
@@ -102,8 +102,11 @@ fn push_raw(word: &Word, span: Span, spans: &mut Vec<Span>) {
     }
 }
 
-fn cut_word(word: &Word, range: Range<usize>, spans: &mut Vec<Span>) {
-    push_raw(word, Span::plain(word.text(), range), spans);
+/// Cuts a word that a command gets for a password. Of `user:password` the user stays.
+fn cut_given(word: &Word, spans: &mut Vec<Span>) {
+    let text = word.text();
+    let colon = text.find(':').filter(|_| !text.contains(char::is_whitespace));
+    push_raw(word, Span::plain(text, colon.map_or(0, |colon| colon + 1)..text.len()), spans);
 }
 
 /// Cuts what `echo` or `printf` prints.
@@ -117,13 +120,7 @@ fn cut_printed(simple: &SimpleCommand<'_>, spans: &mut Vec<Span>) {
     let format =
         |text: &str| matches!(text, "%s" | "%s\\n" | "-n" | "-e" | "-ne" | "-en" | "-E" | "-r" | "--");
     for word in words.filter(|word| !format(word.text())) {
-        // `echo user:password | chpasswd`
-        let start = word
-            .text()
-            .find(':')
-            .filter(|_| !word.text().contains(char::is_whitespace))
-            .map_or(0, |colon| colon + 1);
-        cut_word(word, start..word.text().len(), spans);
+        cut_given(word, spans);
     }
 }
 

@@ -249,8 +249,8 @@ impl Reader<'_> {
             let close = closing(rest, 1, '(', ')');
             word.substitutions.push(self.at + 2..self.at + close.max(2));
             close + 1
-        } else if rest.starts_with('`') {
-            let close = rest[1..].find('`').map_or(rest.len(), |length| length + 1);
+        } else if let Some(inner) = rest.strip_prefix('`') {
+            let close = inner.find('`').map_or(rest.len(), |length| length + 1);
             word.substitutions.push(self.at + 1..self.at + close.max(1));
             close + 1
         } else if rest.starts_with("${") {
@@ -270,7 +270,7 @@ impl Reader<'_> {
         }
         // `${VAR:-default}`: a default is written here.
         let text = &word.text()[from..];
-        let default = text.starts_with("${") && text.contains(":-") || text.contains(":=");
+        let default = text.starts_with("${") && (text.contains(":-") || text.contains(":="));
         if !default {
             word.references.push(from..word.text().len());
         }

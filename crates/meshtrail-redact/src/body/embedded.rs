@@ -126,10 +126,10 @@ impl Walk<'_> {
 fn documents(text: &str) -> Vec<Value> {
     let trimmed = text.trim_start();
     // A text in quotes is JSON that was written into JSON once more.
-    if trimmed.starts_with(['{', '[', '"']) {
-        if let Ok(value) = serde_json::from_str(text) {
-            return vec![value];
-        }
+    if trimmed.starts_with(['{', '[', '"'])
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return vec![value];
     }
     // A single line of YAML is read as text: most texts with a colon are none.
     if !text.contains(':') || !trimmed.contains('\n') && !trimmed.starts_with('{') {

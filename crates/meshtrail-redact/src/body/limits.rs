@@ -1,7 +1,7 @@
 //! What a body may cost. What is beyond is not kept.
 
 /// The longest body that is read, in bytes. An API server takes about 3 MiB.
-pub const MAX_BODY: usize = 8 << 20;
+pub const MAX_BODY: usize = 4 << 20;
 
 /// How deep objects may be nested, as serde_json's own limit.
 pub(super) const MAX_DEPTH: usize = 128;

@@ -13,7 +13,7 @@ use super::limits::{MAX_CUTS, MAX_NODES, MAX_PATH};
 use super::{BodyContext, NotKept};
 use crate::argv;
 use crate::fingerprint::Fingerprint;
-use crate::names::{Secrecy, classify, is_plural};
+use crate::names::{Secrecy, classify, is_count};
 use crate::redactor::{Cut, Redactor};
 use crate::values::{decode_base64_strict, is_harmless, is_random, user_and_password};
 
@@ -229,6 +229,8 @@ impl<'a> Walk<'a> {
         let of_secret = members.get("stringData").is_some_and(Value::is_object);
         self.arguments(&mut members)?;
         let named = named_beside(&members);
+        // An external secret's reference: its `secretKey` is a name.
+        let of_reference = members.contains_key("remoteRef");
         self.each_member(members, |walk, name, value| match (name, value) {
             ("data" | "stringData", value) if of_secret => walk.secret_member(name, value),
             (name, value) if is_value_member(name) => match named.as_deref() {
@@ -240,6 +242,7 @@ impl<'a> Walk<'a> {
             ("command" | "args", Value::Array(items)) if items.iter().all(Value::is_string) => {
                 Ok(Value::Array(items))
             }
+            ("secretKey", value) if of_reference => walk.any(value),
             (name, value) => walk.member(name, value, secret),
         })
     }
@@ -302,11 +305,9 @@ impl<'a> Walk<'a> {
     fn cut_named(&mut self, name: &str, value: Value) -> Step {
         match value {
             Value::String(text) if is_harmless(&text) => self.text(text),
-            Value::String(text) if is_plural(name) && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Ok(Value::String(text))
-            }
+            Value::String(text) if is_count(name, &text) => Ok(Value::String(text)),
             Value::String(text) => self.cut_text(text),
-            Value::Number(number) if is_plural(name) => Ok(Value::Number(number)),
+            Value::Number(number) if is_count(name, &number.to_string()) => Ok(Value::Number(number)),
             Value::Number(number) => self.cut_bytes(number.to_string().as_bytes()),
             Value::Array(items) => self.each_item(items, |walk, item| walk.cut_named(name, item)),
             Value::Object(members) => self.secret_object(members),

@@ -75,6 +75,9 @@ fn bodies_lose_their_secrets_and_nothing_else() {
         for keep in texts(&case["keep"]).into_iter().filter(|keep| !written.contains(keep)) {
             complain(format!("{keep} is gone"));
         }
+        if case["cuts"].as_u64().is_some_and(|cuts| cuts != redacted.cuts.len() as u64) {
+            complain(format!("{} cuts", redacted.cuts.len()));
+        }
         if redacted.kept.is_err() && !text(&case, "case").contains("yaml-as-json") {
             complain("it is not kept".to_owned());
         }
@@ -190,14 +193,10 @@ fn what_is_no_secret_stays_in_other_objects() {
 fn a_body_that_is_not_understood_is_not_kept_in_part() {
     let secret = "s3cr3t-9Fqw-Zz";
     let long =
-        format!("{{\"kind\":\"Secret\",\"stringData\":{{\"p\":\"{secret}{}\"}}}}", "x".repeat(9 << 20));
+        format!("{{\"kind\":\"Secret\",\"stringData\":{{\"p\":\"{secret}{}\"}}}}", "x".repeat(5 << 20));
     let deep = format!("{}\"{secret}\"{}", "[".repeat(500), "]".repeat(500));
-    let bomb = format!(
-        "a: &a [{secret}, x]\n{}",
-        (0..40)
-            .fold(String::new(), |text, at| format!("{text}b{at}: &b{at} [*a, *a, *a]\n"))
-            .replace("&b0 [*a", "&b0 [*a")
-    );
+    let anchors = |text: String, at: u32| format!("{text}b{at}: &b{at} [*b{0}, *b{0}]\n", at - 1);
+    let bomb = (1..40).fold(format!("b0: &b0 [{secret}]\n"), anchors);
     let many = json!({"kind": "Secret", "stringData": (0..20_000).map(|at| (at.to_string(), json!(secret))).collect::<serde_json::Map<_, _>>()});
     let mut protobuf = b"k8s\0\n\x10\n\x02v1\x12\nNewSecrets\x12\x12\x0a\x10".to_vec();
     protobuf.extend_from_slice(secret.as_bytes());
@@ -209,6 +208,7 @@ fn a_body_that_is_not_understood_is_not_kept_in_part() {
         (Some("application/vnd.kubernetes.protobuf"), None, protobuf),
         (Some("application/apply-patch+yaml"), None, format!("a: [{secret}").into_bytes()),
         (Some("application/apply-patch+yaml"), None, b"\xff\xfe".to_vec()),
+        (Some("application/yaml"), None, bomb.into_bytes()),
         (None, None, long.into_bytes()),
         (None, None, deep.into_bytes()),
         (None, None, many.to_string().into_bytes()),
@@ -224,11 +224,6 @@ fn a_body_that_is_not_understood_is_not_kept_in_part() {
         assert!(redacted.kept.is_err() && redacted.cuts.is_empty(), "{content_type:?}");
         assert_none(&[secret], &written(&redacted));
     }
-    let context = BodyContext { content_type: Some("application/yaml"), ..BodyContext::default() };
-    assert_none(
-        &[secret],
-        &written(&redactor().body(&context, bomb.as_bytes())).replace(secret, "").as_str(),
-    );
 }
 
 #[test]

@@ -3,5 +3,6 @@
 
 mod arguments;
 mod bodies;
+mod hostile;
 mod needles;
 mod targets;

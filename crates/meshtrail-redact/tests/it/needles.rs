@@ -32,7 +32,7 @@ fn base64_forms(bytes: &[u8]) -> Vec<String> {
             let encoded = engine.encode([&vec![0; lead][..], bytes].concat());
             let encoded = encoded.trim_end_matches('=');
             let from = [0, 2, 3][lead];
-            let until = encoded.len() - usize::from((bytes.len() + lead) % 3 != 0);
+            let until = encoded.len() - usize::from(!(bytes.len() + lead).is_multiple_of(3));
             if until >= from + 6 {
                 forms.push(encoded[from..until].to_owned());
             }
