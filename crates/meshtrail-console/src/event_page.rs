@@ -61,6 +61,7 @@ impl EventPage<'_> {
                     }
                     h1.said { (self.subject()) " " (sentence(event)) }
                     p.when { (format::exact_clock(event.time, self.now)) span.q { " UTC, " (format::ago(event.time, self.now)) } }
+                    @if let Some(Detail::Finding(finding)) = &event.detail { @if let Some(summary) = &finding.summary { p { (format::untrusted(summary)) } } }
                     (self.proof())
                     @if let Some(effect) = self.effect { (policy_effect(effect)) }
                     h2 { "Every member" }

@@ -25,7 +25,7 @@ pub(crate) fn policy_effect(effect: Result<&DiffAnswer, &str>) -> Markup {
                 p.small.q {
                     "For the people and devices of that moment, as " (diff.policy.control_plane) " reads both policies."
                     @if diff.devices_left_out > 0 {
-                        " " (format::plural(diff.devices_left_out as u64, "device", "devices")) " that took no part in the mesh are left out."
+                        " Left out: " (format::plural(diff.devices_left_out as u64, "device", "devices")) " that took no part in the mesh."
                     }
                 }
             }
@@ -36,24 +36,20 @@ pub(crate) fn policy_effect(effect: Result<&DiffAnswer, &str>) -> Markup {
 fn kind(title: &str, changes: &KindChanges) -> Markup {
     html! {
         @if !changes.opened.is_empty() || !changes.closed.is_empty() {
-            h3 { (title) }
-            (lines("opened", &changes.opened, changes.opened_left_off))
-            (lines("closed", &changes.closed, changes.closed_left_off))
+            p.small.q { (title) }
+            (lines(&changes.opened, changes.opened_left_off))
+            (lines(&changes.closed, changes.closed_left_off))
         }
     }
 }
 
-fn lines(what: &'static str, changes: &[AccessChange], left_off: usize) -> Markup {
+fn lines(changes: &[AccessChange], left_off: usize) -> Markup {
     let (shown, folded) = changes.split_at(changes.len().min(MAX_OPEN));
     let list = |changes: &[AccessChange]| {
         html! {
-            ul.plain.effect {
+            ul.plain {
                 @for change in changes {
-                    li {
-                        span.state.(if what == "opened" { "connected" } else { "ended" }) { (what) } " "
-                        (format::untrusted(&change.sentence)) " "
-                        span.small.q { (format::untrusted(&change.rules.join(", "))) }
-                    }
+                    li { (format::untrusted(&change.sentence)) " " span.small.q { (format::untrusted(&change.rules.join(", "))) } }
                 }
             }
         }
@@ -70,7 +66,7 @@ fn lines(what: &'static str, changes: &[AccessChange], left_off: usize) -> Marku
 fn sentences(title: &str, entries: &[String], left_off: usize) -> Markup {
     html! {
         @if !entries.is_empty() {
-            h3 { (title) }
+            p.small.q { (title) }
             ul.plain { @for entry in entries { li { (format::untrusted(entry)) } } }
             @if left_off > 0 { p.small.q { (format::plural(left_off as u64, "more is", "more are")) " not listed here." } }
         }

@@ -191,10 +191,8 @@ impl Event {
     fn read(json: &[u8], now: Option<Timestamp>) -> Result<Self, EventError> {
         let syntax = |error: serde_json::Error| EventError::Syntax { reason: error.to_string() };
         let received: Received<'_> = serde_json::from_slice(json).map_err(syntax)?;
-        let reserved = [
-            ("leaf_keys", received.leaf_keys.is_some()),
-            ("leaf_version", received.leaf_version.is_some()),
-        ];
+        let reserved =
+            [("leaf_keys", received.leaf_keys.is_some()), ("leaf_version", received.leaf_version.is_some())];
         if let Some((member, _)) = reserved.into_iter().find(|(_, is_there)| now.is_some() && *is_there) {
             let reason = "is of a leaf in a trail, not of an event that is sent".to_owned();
             return Err(EventError::Member { member, reason });

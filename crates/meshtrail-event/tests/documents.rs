@@ -55,8 +55,11 @@ fn whose_personal_data_a_column_holds_is_documented_as_the_layout_says() {
         for column in &family.layout().columns {
             let heading = if column.path[0] == "detail" { family.as_str() } else { "Every family" };
             let said = documented.get(&(heading.to_owned(), column.name.clone()));
-            let expected =
-                (format!("{:?}", column.column_type), whose(column).to_owned(), column.personal.may_name_anybody);
+            let expected = (
+                format!("{:?}", column.column_type),
+                whose(column).to_owned(),
+                column.personal.may_name_anybody,
+            );
             assert_eq!(said, Some(&expected), "{heading}: {}", column.name);
         }
     }

@@ -129,7 +129,7 @@ impl<'d> Encrypter<'d> {
         let mut handles = String::new();
         let of_day = self.days.last().map(|(_, tokens)| tokens);
         for (place, &person) in state.used.iter().enumerate() {
-            handles.push_str(if place == 0 { "\"keys\":[\"" } else { ",\"" });
+            handles.push_str(if place == 0 { "\"leaf_keys\":[\"" } else { ",\"" });
             let tokens = of_day.and_then(|of_day| of_day.people[person as usize].as_ref());
             handles.push_str(&tokens.context("a person that was used has keys")?.handle);
             handles.push('"');
@@ -144,7 +144,11 @@ impl<'d> Encrypter<'d> {
         encrypted.extend_from_slice(&state.out[..keys_at]);
         encrypted.extend_from_slice(handles.as_bytes());
         encrypted.extend_from_slice(&state.out[keys_at..version_at]);
-        encrypted.extend_from_slice(if version_at == end { b",\"version\":2" } else { b"\"version\":2," });
+        encrypted.extend_from_slice(if version_at == end {
+            b",\"leaf_version\":2"
+        } else {
+            b"\"leaf_version\":2,"
+        });
         encrypted.extend_from_slice(&state.out[version_at..]);
         Ok(encrypted)
     }
@@ -248,7 +252,9 @@ impl<'d> Encrypter<'d> {
 
     fn mark_places(&mut self, leaf: &[u8], name: &[u8], at: usize) {
         let state = &mut self.leaf;
-        for (place, own) in [(&mut state.keys_at, &b"keys"[..]), (&mut state.version_at, b"version")] {
+        for (place, own) in
+            [(&mut state.keys_at, &b"leaf_keys"[..]), (&mut state.version_at, b"leaf_version")]
+        {
             if place.is_none() && name >= own {
                 state.out.extend_from_slice(&leaf[state.copied..at]);
                 state.copied = at;

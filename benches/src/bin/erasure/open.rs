@@ -85,7 +85,7 @@ impl<'k> Opener<'k> {
             let value = cursor.value()?;
             match name {
                 b"time" => time = Timestamp::parse_canonical(value.get(1..value.len() - 1)?),
-                b"keys" => handles.extend(value.split(|&byte| byte == b'"').skip(1).step_by(2)),
+                b"leaf_keys" => handles.extend(value.split(|&byte| byte == b'"').skip(1).step_by(2)),
                 _ => {}
             }
             Some(())
@@ -158,7 +158,7 @@ impl<'k> Opener<'k> {
         opened.leaf.push(b'{');
         let mut first = true;
         cursor.members(|cursor, name| {
-            if top && matches!(name, b"keys" | b"version") {
+            if top && matches!(name, b"leaf_keys" | b"leaf_version") {
                 return cursor.value().map(|_| ());
             }
             if !first {

@@ -39,6 +39,11 @@ const FIRST: &str = r#"{
 		"tag:staging":  ["group:eng"],
 		"tag:ci":       ["group:eng"],
 		"tag:recorder": ["group:sre"],
+		// What a machine is for; where it stands is said by the tags above.
+		"tag:api": ["group:sre"], "tag:backup": ["group:sre"], "tag:cache": ["group:sre"], "tag:exit": ["group:sre"],
+		"tag:k8s": ["group:sre"], "tag:k8s-operator": ["group:sre"], "tag:monitoring": ["group:sre"],
+		"tag:payments": ["group:sre"], "tag:queue": ["group:sre"], "tag:router": ["group:sre"], "tag:search": ["group:sre"],
+		"tag:web": ["group:sre"],
 	},
 	"grants": [
 		{"src": ["group:eng"],         "dst": ["tag:staging"],  "ip": ["*"]},
@@ -181,7 +186,24 @@ fn diff_lines<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
 
 #[cfg(test)]
 mod tests {
+    use meshtrail_policy::{ControlPlane, Directory, Mesh, Policy};
+
     use super::*;
+
+    #[test]
+    fn every_policy_of_the_story_is_one_that_a_control_plane_would_take() {
+        let is_taken = |policy: &str| {
+            let mesh = Mesh::new(Directory::default());
+            Policy::compile(policy, ControlPlane::Tailscale, &mesh).map(drop).unwrap();
+        };
+        let mut policy = first();
+        is_taken(&policy);
+        for (_, edit) in &ORDINARY {
+            policy = edit.apply(&policy);
+            is_taken(&policy);
+        }
+        is_taken(&LOOSENED.apply(&policy));
+    }
 
     #[test]
     fn every_edit_changes_the_policy_and_the_nights_can_be_undone() {

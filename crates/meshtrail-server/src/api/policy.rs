@@ -129,7 +129,12 @@ pub(crate) async fn who_can_reach_now(
 fn unavailable(field: &str, error: PolicyUnavailable) -> Problem {
     match &error {
         PolicyUnavailable::Unknown => Problem::not_found(error.to_string()).at(field),
-        PolicyUnavailable::Unreadable(_) => Problem::bad_request(field, error.to_string()),
+        PolicyUnavailable::Unreadable(_) if field == "policy" => {
+            Problem::bad_request(field, error.to_string())
+        }
+        PolicyUnavailable::Unreadable(faults) => {
+            Problem::conflict(format!("the policy in force then can't be evaluated: {faults}"))
+        }
         PolicyUnavailable::Read(read) => super::events::unreadable(read),
     }
 }
