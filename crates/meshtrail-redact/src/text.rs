@@ -21,6 +21,9 @@ const MAX_LOOK_BACK: usize = 256;
 /// The longest value that is a secret by its looks alone.
 const MAX_POSSIBLE: usize = 128;
 
+/// No token is shorter.
+const SHORTEST: usize = 9;
+
 /// The secrets of a text, in order.
 pub(crate) fn find(text: &str) -> Vec<Span> {
     let mut spans = Vec::new();
@@ -30,6 +33,10 @@ pub(crate) fn find(text: &str) -> Vec<Span> {
 
 /// Adds the secrets of a text. `depth` counts the texts around it.
 pub(crate) fn find_at(text: &str, extent: Extent, depth: usize, spans: &mut Vec<Span>) {
+    // Keys and words: nothing that is looked for is shorter without an operator in it.
+    if text.len() < SHORTEST && !text.contains(['=', ':']) {
+        return;
+    }
     tokens::find(text, spans);
     url::find(text, extent, depth, spans);
     find_assignments(text, spans);

@@ -63,6 +63,8 @@ const FORMS: &[Form] = &[
     form("AIza", 30),
     form("ya29.", 10),
     form("GOCSPX-", 10),
+    // A bearer token as browsers send it to an API server, in a WebSocket's protocols.
+    form("base64url.bearer.authorization.k8s.io.", 6),
     // HashiCorp, Tailscale, Headscale, Meshtrail.
     form("hvs.", 6),
     form("hvb.", 6),
@@ -287,6 +289,7 @@ mod tests {
             ["eyJhbGciOiJub25lIn0.eyJzdWIiOiJleGFtcGxlIn0"]
         );
         assert_eq!(found("'$6$salt$NotRealHash/x.' app"), ["$6$salt$NotRealHash/x."]);
+        assert_eq!(found("v5, base64url.bearer.authorization.k8s.io.Tm90UmVhbA").len(), 1);
         assert_eq!(found("https://hooks.slack.com/services/T0/B0/NotReal"), ["NotReal"]);
     }
 

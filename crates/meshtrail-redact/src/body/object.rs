@@ -157,7 +157,8 @@ impl<'a> Walk<'a> {
         if kind == "DeleteOptions" {
             return self.each_member(members, Self::delete_option);
         }
-        let hint = match (Hint::of_kind(kind), hint) {
+        let of_kind = if is_reference(&members) { Hint::None } else { Hint::of_kind(kind) };
+        let hint = match (of_kind, hint) {
             (Hint::None, hint) => hint,
             (of_kind, Hint::Secret) if of_kind != Hint::Secret => Hint::Secret,
             (of_kind, _) => of_kind,
@@ -171,6 +172,9 @@ impl<'a> Walk<'a> {
         if let Some(hint) = items.filter(|_| members.get("items").is_some_and(Value::is_array)) {
             return self.each_member(members, |walk, name, value| match (name, value) {
                 ("items", Value::Array(items)) => walk.each_item(items, |walk, item| walk.top(item, hint)),
+                ("apiVersion" | "kind" | "metadata", value) => walk.member(name, value, false),
+                // A list has nothing else.
+                (_, value) if hint != Hint::None => walk.cut_all(value),
                 (_, value) => walk.member(name, value, false),
             });
         }
@@ -462,6 +466,12 @@ impl<'a> Walk<'a> {
         self.nodes += 1;
         if self.nodes > MAX_NODES { Err(NotKept::TooMuch) } else { Ok(()) }
     }
+}
+
+/// Whether an object only names another one (`{kind: Secret, name: db}`): an owner, a target, a source of values.
+fn is_reference(members: &Map<String, Value>) -> bool {
+    let has_values = ["data", "stringData", "binaryData"].iter().any(|name| members.contains_key(*name));
+    !has_values && !members.values().any(|value| value.is_object() || value.is_array())
 }
 
 /// The name that stands beside a value; of several the one that is a secret's.

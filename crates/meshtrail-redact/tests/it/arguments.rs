@@ -52,3 +52,20 @@ fn arguments_lose_their_secrets_and_nothing_else() {
 fn programs_that_run_others_and_scripts_within_arguments_are_read_as_they_are_run() {
     check(include_str!("data/commands.jsonl"));
 }
+
+#[test]
+fn arguments_of_the_audit_stream_are_read_in_hex_as_well() {
+    let plain = redactor().argv(&["mysql", "-pBogus 4711x", "shop"]);
+    let hex = redactor().audit_argv(&["\"mysql\"", "2D70426F6775732034373131780A", "\"shop\""]);
+    assert_eq!(hex.argv[0], "mysql");
+    let title = redactor().audit_title("6D7973716C002D70426F6775732034373131780073686F70");
+    assert_eq!((&title.argv, &title.cuts), (&plain.argv, &plain.cuts));
+    let cut_off = redactor().audit_title("6D7973716C002D70426F67757320343731");
+    for redacted in [plain, hex, title, cut_off] {
+        let text = redacted.argv.join(" ");
+        assert!(needles("Bogus 471").iter().all(|form| !text.contains(form)), "{text}");
+        assert!(text.starts_with("mysql -pfp:"), "{text}");
+    }
+    assert_eq!(redactor().audit_title("\"sleep\"").argv, ["sleep"]);
+    assert_eq!(redactor().audit_argv(&["(null)", ""]).argv, ["(null)", ""]);
+}

@@ -149,6 +149,8 @@ fn copies_are_found_at_any_depth_and_in_any_wrapping() {
         json!({"stringData": {"p": secret}, "data": {"p": BASE64_STANDARD.encode(secret)}}),
         json!({"kind": "SecretList", "items": [{"data": {"p": BASE64_STANDARD.encode(secret)}}]}),
         json!({"kind": "List", "items": [manifest]}),
+        json!({"kind": "SecretList", "items": [], "data": {"p": BASE64_STANDARD.encode(secret)}}),
+        json!({"kind": "secret", "data": BASE64_STANDARD.encode(secret)}),
         json!({"env": [{"name": "DB_PASSWORD", "value": secret}]}),
         json!({"key": "db.password", "name": "x", "value": secret}),
         json!({"auth": BASE64_STANDARD.encode(format!("app:{secret}"))}),
@@ -172,7 +174,7 @@ fn copies_are_found_at_any_depth_and_in_any_wrapping() {
 #[test]
 fn what_is_no_secret_stays_in_other_objects() {
     let body = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "api", "annotations": {"description": "rotates the token of ci", "checksum/config": "0123456789abcdef0123456789abcdef"}},
+        "metadata": {"name": "api", "ownerReferences": [{"kind": "Secret", "name": "owner", "uid": "5f0c1d3a"}], "annotations": {"description": "rotates the token of ci", "checksum/config": "0123456789abcdef0123456789abcdef"}},
         "spec": {"replicas": 3, "template": {"spec": {"serviceAccountName": "api", "automountServiceAccountToken": true,
             "imagePullSecrets": [{"name": "registry"}],
             "tolerations": [{"key": "node.example.com/gpu-v100", "operator": "Exists"}],

@@ -113,7 +113,7 @@ impl Server {
             record_other_heads(&trail).await.map_err(StartError::OtherHeads)?;
         }
         let (late_identities, directory_follower) = load_directory(&history, &trail, &local).await?;
-        let redactor = Redactor::new(FingerprintKey::load_or_create(&local.join("keys").join(KEY_FILE))?);
+        let redactor = open_redactor(&local)?;
         let recordings = open_recordings(store, &local, &trail, &resolver, ports.recording()).await?;
         let (admin_token, admin_token_file) = admin_token::load_or_create(&local)?;
         let admin_token_file = std::path::absolute(&admin_token_file).unwrap_or(admin_token_file);
@@ -215,6 +215,14 @@ async fn load_directory(
     let follower =
         DirectoryFollower::new(history.clone(), late_identities.clone(), trail.clone(), loaded, image);
     Ok((late_identities, follower))
+}
+
+/// What cuts secrets, under the key of this data folder.
+fn open_redactor(local: &Path) -> Result<Redactor, KeyError> {
+    let key = FingerprintKey::load_or_create(&local.join("keys").join(KEY_FILE))?;
+    // A lost key is replaced by a new one: this line shows that fingerprints can't be compared any more.
+    tracing::info!(key = %key.id(), "secrets are fingerprinted under this key");
+    Ok(Redactor::new(key))
 }
 
 /// Opens the recordings; those that a crash left open are closed.
