@@ -12,8 +12,8 @@ fn read(document: &str) -> String {
 
 /// The cells of a row of a table.
 fn cells(line: &str) -> Option<Vec<&str>> {
-    let inside = line.strip_prefix("| ")?.strip_suffix(" |")?;
-    Some(inside.split(" | ").map(str::trim).collect())
+    let inside = line.strip_prefix('|')?.strip_suffix('|')?;
+    Some(inside.split('|').map(str::trim).collect())
 }
 
 fn whose(column: &Column) -> &'static str {

@@ -4,7 +4,7 @@
 //! use meshtrail_query::Filter;
 //!
 //! let filter = Filter::parse(r#"actor:alice@example.com kind:ssh.* -outcome:denied since:24h "rm -rf""#)?;
-//! assert_eq!(filter.scan_hints().families.len(), 3);
+//! assert_eq!(filter.scan_hints().families.len(), 4);
 //!
 //! let error = Filter::parse("acotr:alice").unwrap_err();
 //! assert_eq!(error.to_string(), "there is no field \"acotr\", at character 1: did you mean actor? \
