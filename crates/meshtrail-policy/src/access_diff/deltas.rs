@@ -9,7 +9,7 @@ use super::entities::{Entities, SourceEntity, TargetEntity};
 use super::flows::{Flow, Flows, families};
 use super::groups::{Groups, TargetChanges};
 use super::kinds::Access;
-use super::table::{AccessTable, NumberHashing};
+use super::table::{AccessTable, MAX_CACHED, NumberHashing};
 use crate::compile::Families;
 use crate::mesh::{DeviceRef, Mesh};
 
@@ -148,6 +148,9 @@ impl<T: Access> Search<'_, T> {
         let (old, new) = (value(both.old), value(both.new));
         let mut rest = |rest: T| (!rest.is_nothing()).then(|| self.table.number(&Arc::new(rest)));
         let delta = Delta { opened: rest(new.without(&old)), closed: rest(old.without(&new)) };
+        if self.known.len() >= MAX_CACHED {
+            self.known.clear();
+        }
         self.known.insert(key, delta);
         delta
     }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::kinds::Access;
 
+/// The most answers that a cache holds; a full one begins anew.
+pub(super) const MAX_CACHED: usize = 1 << 16;
+
 /// Values and their numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessTable<T> {
@@ -76,6 +79,9 @@ impl<T: Access> AccessTable<T> {
         }
         let joined = Arc::new(self.value(one).union(self.value(other)));
         let number = self.number(&joined);
+        if self.unions.len() >= MAX_CACHED {
+            self.unions.clear();
+        }
         self.unions.insert(key, number);
         number
     }

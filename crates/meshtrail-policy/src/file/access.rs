@@ -254,10 +254,9 @@ fn check_own_devices(
 ) {
     let own = Selector::Autogroup(Autogroup::OwnDevices);
     let Some((own, _)) = destinations.iter().find(|(selector, _)| selector.value == own) else { return };
-    let is_wrong = |source: &&Spelled<Selector>| {
-        !source.value.names_people_only() && !(any_allowed && source.value == Selector::Any)
-    };
-    if let Some(wrong) = sources.iter().find(is_wrong) {
+    let is_right =
+        |source: &Selector| source.names_people_only() || (any_allowed && *source == Selector::Any);
+    if let Some(wrong) = sources.iter().find(|source| !is_right(&source.value)) {
         let reason = format!("autogroup:self needs people as sources, and {} is not", wrong.text);
         scope.faults.add_at(own.at, place, reason);
     }
