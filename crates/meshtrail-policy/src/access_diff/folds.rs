@@ -297,19 +297,14 @@ impl<T: Access> Folder<'_, T> {
 
     /// The route of the router that these addresses are most of, so that less is said by what is left out.
     fn network_around(&self, addresses: &AddressSet, router: Option<DeviceRef>) -> Option<Prefix> {
-        let routes = self
-            .mesh
-            .index()
-            .routes
-            .iter()
-            .filter(|route| route.in_force && !route.prefix.is_default_route());
+        let routes = self.mesh.index().routes.iter().filter(|route| route.is_subnet());
         let routes = routes.filter(|route| router.is_none_or(|router| router == route.router));
-        let said = |prefix: Prefix| {
+        let length = |prefix: Prefix| {
             let whole = AddressSet::from_prefixes([prefix]);
             let holds = addresses.without(&whole).is_empty();
             holds.then(|| (whole.without(addresses).ranges().len(), prefix))
         };
-        let shortest = routes.filter_map(|route| said(route.prefix)).min()?;
+        let shortest = routes.filter_map(|route| length(route.prefix)).min()?;
         (shortest.0 < addresses.ranges().len()).then_some(shortest.1)
     }
 

@@ -214,16 +214,13 @@ fn sources(
     scope: &mut Scope<'_>,
 ) -> Vec<Spelled<Selector>> {
     let place = format!("{place}, src");
-    let mut sources = Vec::new();
-    for text in scope.texts(node, &place) {
-        let Some(selector) = scope.selector(text, &place, file) else { continue };
-        match selector.value {
-            Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Internet) | Selector::Service(_) => {
-                scope.faults.add_at(selector.at, &place, format!("{} can't be a source", selector.text));
-            }
-            _ => sources.push(selector),
+    let mut sources = scope.selectors(node, &place, file);
+    scope.retain(&mut sources, &place, |source| match source {
+        Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Internet) | Selector::Service(_) => {
+            Some("can't be a source")
         }
-    }
+        _ => None,
+    });
     sources
 }
 

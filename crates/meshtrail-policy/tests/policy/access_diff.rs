@@ -88,7 +88,7 @@ fn people_and_machines_gain_and_lose_what_the_field_expects() {
 #[test]
 fn changes_are_told_in_words_that_name_people_and_machines() {
     let mesh = field_mesh();
-    let told = |name: &str| {
+    let sentences = |name: &str| {
         let changes = against_base(name, &mesh);
         let folds = changes
             .connections
@@ -160,7 +160,7 @@ fn changes_are_told_in_words_that_name_people_and_machines() {
             ],
         ),
     ] {
-        assert_eq!(told(name), wanted, "{name}");
+        assert_eq!(sentences(name), wanted, "{name}");
     }
 }
 
@@ -422,7 +422,7 @@ fn logins_and_capabilities_that_open_are_told_though_no_port_does() {
     let mesh = field_mesh();
     let old = r#""ssh": [{"action": "check", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]},
                          {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#;
-    for (new, summary, told) in [
+    for (new, summary, sentence) in [
         (
             r#""ssh": [{"action": "accept", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]},
                        {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#,
@@ -445,7 +445,7 @@ fn logins_and_capabilities_that_open_are_told_though_no_port_does() {
         assert_eq!(changes.summary(), summary);
         let folds: Vec<_> = changes.logins.opened.iter().chain(&changes.logins.closed).collect();
         let [fold] = &folds[..] else { panic!("{changes:?}") };
-        assert_eq!(fold.describe(&mesh), told);
+        assert_eq!(fold.describe(&mesh), sentence);
         assert_eq!(fold.rules.len(), 1, "the rule of the policy that opens it");
         assert!(changes.connections.is_empty());
     }

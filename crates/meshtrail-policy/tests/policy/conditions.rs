@@ -55,7 +55,7 @@ fn compile(grant: &str, mesh: &Mesh) -> Policy {
 }
 
 /// Certain and possible rows towards web-1 in words.
-fn told(grant: &str, mesh: &Mesh) -> (Vec<String>, Vec<String>) {
+fn words_of(grant: &str, mesh: &Mesh) -> (Vec<String>, Vec<String>) {
     let policy = compile(grant, mesh);
     let reach = policy.who_can_reach(&ReachTarget::Device(mesh.find("web-1")[0]), DEFAULT_ROWS);
     let words = |rows: &meshtrail_policy::Rows| {
@@ -112,7 +112,7 @@ fn what_nobody_can_evaluate_stands_apart_from_what_is_certain() {
             vec!["ana-pc of ana@example.com: 443 by grant rule 1 (line 2), if it hosts svc:shop"],
         ),
     ] {
-        let (found_certain, found_possible) = told(grant, &plain);
+        let (found_certain, found_possible) = words_of(grant, &plain);
         assert_eq!(found_certain, certain, "{grant}");
         assert_eq!(found_possible, possible, "{grant}");
     }
@@ -123,15 +123,21 @@ fn devices_that_take_no_part_and_routes_that_are_not_approved_are_conditions() {
     let grant = r#"{"src": ["ana@example.com"], "dst": ["tag:web", "10.9.0.0/16"], "ip": ["22"]}"#;
     let expired = mesh(|directory| directory.devices[0].hindrance = Some(Hindrance::Expired));
     assert_eq!(
-        told(grant, &expired).1,
+        words_of(grant, &expired).1,
         [
             "ana-pc of ana@example.com: 22 by grant rule 1 (line 2), if ana-pc takes part in the mesh (it has an expired key)"
         ]
     );
     let shut = mesh(|directory| directory.devices[2].blocks_incoming = true);
     assert_eq!(
-        told(grant, &shut).1,
+        words_of(grant, &shut).1,
         ["ana-pc of ana@example.com: 22 by grant rule 1 (line 2), if web-1 accepts incoming connections"]
+    );
+    let policy = compile(grant, &mesh(|_| {}));
+    let reach = policy.reachable_from(policy.mesh().find("ana-pc")[0], DEFAULT_ROWS);
+    assert_eq!(
+        reach.possible.rows[0].to_string(),
+        "22 by grant rule 1 (line 2), if a router serves 10.9.0.0/16"
     );
     let offered = mesh(|directory| {
         let router = Device {
