@@ -39,6 +39,7 @@ mod mesh;
 mod ports;
 mod reach;
 mod self_tests;
+mod states;
 pub mod unified;
 
 pub use access_diff::{

@@ -52,6 +52,13 @@ pub(crate) struct Route {
     pub(crate) in_force: bool,
 }
 
+impl Route {
+    /// Whether it is in force, and not an exit node's.
+    pub(crate) fn is_subnet(&self) -> bool {
+        self.in_force && !self.prefix.is_default_route()
+    }
+}
+
 impl Mesh {
     /// Indexes a directory. An owner of a device who is not among the people is added, with nothing known of them.
     pub fn new(directory: Directory) -> Self {
@@ -239,7 +246,7 @@ impl Index {
 
     /// The subnet routes in force, without those of exit nodes.
     pub(crate) fn subnets(&self) -> AddressSet {
-        let routes = self.routes.iter().filter(|route| route.in_force && !route.prefix.is_default_route());
+        let routes = self.routes.iter().filter(|route| route.is_subnet());
         AddressSet::from_prefixes(routes.map(|route| route.prefix))
     }
 }

@@ -1,6 +1,7 @@
 //! Protocols and ports that a rule opens.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
@@ -112,22 +113,37 @@ fn parse_range(text: &str) -> Result<PortRange, &'static str> {
 }
 
 /// Ports by protocol. Protocols without ports have all of them or none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortSet {
-    /// In order of protocols; ranges are in order and neither touch nor overlap.
-    by_protocol: Vec<(Protocol, Vec<PortRange>)>,
+    /// In order; ranges of one protocol neither touch nor overlap.
+    ranges: Vec<(Protocol, PortRange)>,
 }
 
 impl PortSet {
     /// These ports of these protocols.
     pub fn new(protocols: &[Protocol], ports: &[PortRange]) -> Self {
         let ranges = |protocol: Protocol| if protocol.has_ports() { ports } else { &[ALL_PORTS] };
-        let by_protocol =
-            protocols.iter().map(|protocol| (*protocol, normal(ranges(*protocol).iter().copied())));
-        let mut by_protocol: Vec<_> = by_protocol.filter(|(_, ranges)| !ranges.is_empty()).collect();
-        by_protocol.sort_unstable();
-        by_protocol.dedup_by_key(|(protocol, _)| *protocol);
-        Self { by_protocol }
+        let of_protocol = |protocol: &Protocol| {
+            let protocol = *protocol;
+            ranges(protocol).iter().map(move |range| (protocol, *range))
+        };
+        Self::from_ranges(protocols.iter().flat_map(of_protocol).collect())
+    }
+
+    /// Sorts the ranges, and joins those that touch or overlap.
+    fn from_ranges(mut ranges: Vec<(Protocol, PortRange)>) -> Self {
+        ranges.sort_unstable();
+        let mut joined: Vec<(Protocol, PortRange)> = Vec::with_capacity(ranges.len());
+        for (protocol, (first, last)) in ranges {
+            match joined.last_mut() {
+                Some((of, range)) if *of == protocol && u32::from(first) <= u32::from(range.1) + 1 => {
+                    range.1 = range.1.max(last);
+                }
+                _ => joined.push((protocol, (first, last))),
+            }
+        }
+        joined.shrink_to_fit();
+        Self { ranges: joined }
     }
 
     /// All ports of what a rule without a protocol opens.
@@ -135,112 +151,114 @@ impl PortSet {
         Self::new(&Protocol::DEFAULT, &[ALL_PORTS])
     }
 
-    /// Protocols, and the ports of each.
-    pub fn by_protocol(&self) -> &[(Protocol, Vec<PortRange>)] {
-        &self.by_protocol
+    /// Ranges of ports with their protocols, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Protocol, PortRange)> {
+        self.ranges.iter().copied()
     }
 
     /// Whether nothing is open.
     pub fn is_empty(&self) -> bool {
-        self.by_protocol.is_empty()
+        self.ranges.is_empty()
     }
 
     /// Whether the port of the protocol is open.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
-        self.ranges(protocol).iter().any(|(first, last)| (*first..=*last).contains(&port))
+        self.ranges(protocol).any(|(first, last)| (first..=last).contains(&port))
     }
 
-    fn ranges(&self, protocol: Protocol) -> &[PortRange] {
-        let found = self.by_protocol.binary_search_by_key(&protocol, |(protocol, _)| *protocol);
-        found.map_or(&[], |at| &self.by_protocol[at].1)
+    fn ranges(&self, protocol: Protocol) -> impl Iterator<Item = PortRange> {
+        let start = self.ranges.partition_point(|(of, _)| *of < protocol);
+        self.ranges[start..].iter().take_while(move |(of, _)| *of == protocol).map(|(_, range)| *range)
     }
 
     /// What either opens.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        self.merge(other, |one, two| normal(one.iter().chain(two).copied()))
+        Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied().collect())
     }
 
     /// What this opens and the other does not.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        self.merge(other, cut)
+        let mut rest = Vec::new();
+        for (protocol, range) in &self.ranges {
+            cut(*range, other.ranges(*protocol), |range| rest.push((*protocol, range)));
+        }
+        Self { ranges: rest }
     }
 
-    /// Whether both open a port of the same protocol.
-    pub fn meets(&self, other: &Self) -> bool {
-        self.without(other) != *self
+    /// What this opens and the other does not, as changes count it: pings are left out where ports open as well, and where
+    /// the other opens anything, since tailscaled lets pings through wherever a rule opens something.
+    #[must_use]
+    pub fn gained_over(&self, other: &Self) -> Self {
+        let mut rest = self.without(other);
+        let has_ports = rest.ranges.iter().any(|(protocol, _)| protocol.has_ports());
+        if has_ports || !other.is_empty() {
+            rest.ranges.retain(|(protocol, _)| ![Protocol::ICMP, Protocol::ICMP_V6].contains(protocol));
+        }
+        rest
     }
 
-    /// As a change shows it: what opens on TCP and on UDP alike without a protocol, whether or not pings were open before.
+    /// As a change shows it: what opens on TCP and on UDP alike stands without a protocol.
     pub fn brief(&self) -> String {
-        let tcp = self.ranges(Protocol::TCP);
-        let is_default = self.by_protocol.iter().all(|(protocol, _)| Protocol::DEFAULT.contains(protocol));
-        let is_alike = !tcp.is_empty() && self.ranges(Protocol::UDP) == tcp;
-        if is_alike && is_default { written(tcp) } else { self.to_string() }
+        let is_default = self.ranges.iter().all(|(protocol, _)| Protocol::DEFAULT.contains(protocol));
+        if self.is_alike() && is_default { written(self.ranges(Protocol::TCP)) } else { self.to_string() }
     }
 
-    fn merge(&self, other: &Self, join: impl Fn(&[PortRange], &[PortRange]) -> Vec<PortRange>) -> Self {
-        let protocols = self.by_protocol.iter().chain(&other.by_protocol).map(|(protocol, _)| *protocol);
-        let mut protocols: Vec<Protocol> = protocols.collect();
-        protocols.sort_unstable();
-        protocols.dedup();
-        let joined = protocols
-            .into_iter()
-            .map(|protocol| (protocol, join(self.ranges(protocol), other.ranges(protocol))));
-        Self { by_protocol: joined.filter(|(_, ranges)| !ranges.is_empty()).collect() }
+    /// Whether the same ports are open on TCP and on UDP, and some are.
+    fn is_alike(&self) -> bool {
+        self.ranges(Protocol::TCP).next().is_some()
+            && self.ranges(Protocol::TCP).eq(self.ranges(Protocol::UDP))
+    }
+
+    fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        self.ranges.chunk_by(|one, other| one.0 == other.0).map(|of_protocol| of_protocol[0].0)
     }
 }
 
-/// The ranges in order, those that touch or overlap joined.
-fn normal(ranges: impl Iterator<Item = PortRange>) -> Vec<PortRange> {
-    let mut ranges: Vec<_> = ranges.collect();
-    ranges.sort_unstable();
-    let mut joined: Vec<PortRange> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match joined.last_mut() {
-            Some(previous) if u32::from(first) <= u32::from(previous.1) + 1 => {
-                previous.1 = previous.1.max(last)
-            }
-            _ => joined.push((first, last)),
+/// The ports of a range that are in none of the others, which are in order.
+fn cut((first, last): PortRange, away: impl Iterator<Item = PortRange>, mut keep: impl FnMut(PortRange)) {
+    let mut start = Some(first);
+    for (cut_first, cut_last) in away.filter(|(from, to)| *to >= first && *from <= last) {
+        let Some(at) = start else { return };
+        if at < cut_first {
+            keep((at, cut_first - 1));
         }
+        start = cut_last.checked_add(1).filter(|next| *next <= last);
     }
-    joined
+    if let Some(at) = start {
+        keep((at, last));
+    }
 }
 
-/// The ports of the first ranges that are not in the second.
-fn cut(ranges: &[PortRange], away: &[PortRange]) -> Vec<PortRange> {
-    let mut rest = Vec::new();
-    for &(first, last) in ranges {
-        let mut start = Some(first);
-        for &(cut_first, cut_last) in away.iter().filter(|(from, to)| *to >= first && *from <= last) {
-            let Some(at) = start else { break };
-            if at < cut_first {
-                rest.push((at, cut_first - 1));
-            }
-            start = cut_last.checked_add(1).filter(|next| *next <= last);
+/// One number for each range: a diff of large policies hashes millions of sets.
+impl Hash for PortSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (protocol, (first, last)) in &self.ranges {
+            state.write_u64(u64::from(protocol.0) << 32 | u64::from(*first) << 16 | u64::from(*last));
         }
-        rest.extend(start.map(|at| (at, last)));
+        state.write_usize(self.ranges.len());
     }
-    rest
 }
 
 impl fmt::Display for PortSet {
     /// As grants write it: `*`, `22,80`, `tcp:443, udp:53`, `icmp`. Protocols are left out where the default ones are
     /// open on the same ports.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tcp = self.ranges(Protocol::TCP);
-        let is_default = !tcp.is_empty()
-            && self.ranges(Protocol::UDP) == tcp
-            && [Protocol::ICMP, Protocol::ICMP_V6].iter().all(|protocol| !self.ranges(*protocol).is_empty());
+        let pings = [Protocol::ICMP, Protocol::ICMP_V6]
+            .iter()
+            .all(|protocol| self.ranges(*protocol).next().is_some());
+        let is_default = pings && self.is_alike();
         let mut parts = Vec::new();
         if is_default {
-            parts.push(written(tcp));
+            parts.push(written(self.ranges(Protocol::TCP)));
         }
-        for (protocol, ranges) in &self.by_protocol {
+        for protocol in self.protocols() {
             match protocol {
-                _ if is_default && Protocol::DEFAULT.contains(protocol) => {}
-                protocol if protocol.has_ports() => parts.push(format!("{protocol}:{}", written(ranges))),
+                _ if is_default && Protocol::DEFAULT.contains(&protocol) => {}
+                protocol if protocol.has_ports() => {
+                    parts.push(format!("{protocol}:{}", written(self.ranges(protocol))));
+                }
                 protocol => parts.push(protocol.to_string()),
             }
         }
@@ -249,23 +267,21 @@ impl fmt::Display for PortSet {
 }
 
 /// Ranges with commas between them.
-fn written(ranges: &[PortRange]) -> String {
-    if ranges == [ALL_PORTS] {
-        return "*".to_owned();
-    }
-    let range =
-        |(first, last): &PortRange| if first == last { first.to_string() } else { format!("{first}-{last}") };
-    ranges.iter().map(range).collect::<Vec<_>>().join(",")
+fn written(ranges: impl Iterator<Item = PortRange>) -> String {
+    let range = |(first, last)| match (first, last) {
+        ALL_PORTS => "*".to_owned(),
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    };
+    ranges.map(range).collect::<Vec<_>>().join(",")
 }
 
 /// The ports as JSON: `{"tcp": ["443"], "icmp": ["*"]}`, for answers of programs.
 impl From<&PortSet> for Value {
     fn from(ports: &PortSet) -> Self {
-        let list = |ranges: &[PortRange]| {
-            Value::from(written(ranges).split(',').map(Value::from).collect::<Vec<_>>())
-        };
-        Value::Object(
-            ports.by_protocol.iter().map(|(protocol, ranges)| (protocol.to_string(), list(ranges))).collect(),
+        let list = |protocol| written(ports.ranges(protocol)).split(',').map(Self::from).collect::<Vec<_>>();
+        Self::Object(
+            ports.protocols().map(|protocol| (protocol.to_string(), list(protocol).into())).collect(),
         )
     }
 }
@@ -289,7 +305,22 @@ mod tests {
         assert_eq!(PortSet::new(&[Protocol::ICMP, Protocol(47)], &[(1, 1)]).to_string(), "icmp, gre");
         assert_eq!(PortSet::all().to_string(), "*");
         assert!(PortSet::all().without(&PortSet::all()).is_empty());
-        assert_eq!(default("*").without(&default("22")).ranges(Protocol::TCP), [(0, 21), (23, 65535)]);
+        let rest = default("*").without(&default("22"));
+        assert_eq!(rest.ranges(Protocol::TCP).collect::<Vec<_>>(), [(0, 21), (23, 65535)]);
+        assert_eq!(
+            Value::from(&had),
+            serde_json::json!({"icmp": ["*"], "tcp": ["22", "8000-8010"],
+            "udp": ["22", "8000-8010"], "ipv6-icmp": ["*"]})
+        );
+    }
+
+    #[test]
+    fn pings_are_no_gain_where_ports_open_or_were_open() {
+        let ping = PortSet::new(&[Protocol::ICMP, Protocol::ICMP_V6], &[ALL_PORTS]);
+        assert_eq!(default("22").gained_over(&PortSet::default()).brief(), "22");
+        assert_eq!(default("22,80").gained_over(&default("80")).brief(), "22");
+        assert_eq!(ping.gained_over(&PortSet::default()).brief(), "icmp, ipv6-icmp");
+        assert!(ping.gained_over(&PortSet::new(&[Protocol::TCP], &[(22, 22)])).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The text of a policy is in the trail: in snapshots, where it is longer than an event in parts, and in records of changes.
 //! People and devices are the directory's. What is not known of them stays open, and answers say so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,13 +13,14 @@ use meshtrail_api::policy::{
     AccessChange, DiffAnswer, KindChanges, LoginAnswers, LoginDecision, LoginView, NearRule, PolicyInForce,
     ReachAnswer, ReachRows, ReachView, RuleView,
 };
-use meshtrail_event::{Change, Detail, Event, EventId, Family, Json, Kind, Outcome, Timestamp};
-use meshtrail_identity::{DeviceFacts, History, PersonAsOf, PersonFacts};
+use meshtrail_event::{
+    Change, Detail, DeviceState, Event, EventId, Family, Json, Kind, Outcome, Timestamp, UserState,
+};
+use meshtrail_identity::History;
 use meshtrail_policy::{
-    Access, AccessChanges, AttributeValue, Attributes, Changes, CheckPeriod, ControlPlane, Decision, Device,
-    DeviceRef, DiffLimits, DifferentMeshes, Direction, Directory, Fold, Hindrance, LocalUser, LoginQuestion,
-    Membership, Mesh, OtherRule, Person, Policy, PolicyError, PortAccess, PossibleChange, ReachSource,
-    ReachTarget, Rows, RuleSite, Unmet,
+    Access, AccessChanges, Changes, CheckPeriod, ControlPlane, Decision, DeviceRef, DiffLimits,
+    DifferentMeshes, Direction, Directory, Fold, LocalUser, LoginQuestion, Membership, Mesh, OtherRule,
+    Policy, PolicyError, PortAccess, PossibleChange, ReachSource, ReachTarget, Rows, RuleSite, Unmet,
 };
 use meshtrail_trail::segment::{ColumnTest, Predicate};
 use meshtrail_trail::{ReadError, Scan, Trail, run_blocking};
@@ -169,61 +170,16 @@ fn control_plane(origin: Option<&str>) -> ControlPlane {
     }
 }
 
-/// The people and devices of a moment, for policies.
+/// The people and devices of a moment, for policies. Domains of the tailnet are those of its members' logins.
 pub fn mesh_at(history: &History, at: Timestamp) -> Mesh {
-    let known = history.people(at);
-    let people: Vec<Person> = known.iter().map(|person| self::person(&person.facts)).collect();
-    let is_suspended = |person: &&PersonAsOf| person.facts.status.as_deref() == Some("suspended");
-    let suspended = known.iter().filter(is_suspended).map(|person| person.facts.login.to_string()).collect();
-    let devices = history.devices(at);
-    let devices = devices.iter().map(|device| self::device(device.facts(), &suspended, at)).collect();
-    let members = people.iter().filter(|person| person.membership == Membership::Member);
+    let users: Vec<UserState> = history.people(at).iter().map(|person| person.facts.state()).collect();
+    let devices: Vec<DeviceState> = history.devices(at).iter().map(|device| device.facts().state()).collect();
+    let mut directory = Directory::from_states(&users, &devices, at);
+    let members = directory.people.iter().filter(|person| person.membership == Membership::Member);
     let domains =
         members.filter_map(|person| person.login.split_once('@')).map(|(_, domain)| domain.to_owned());
-    Mesh::new(Directory { domains: domains.collect(), people, devices })
-}
-
-fn person(facts: &PersonFacts) -> Person {
-    let shared = facts.of_type.as_deref() == Some("shared");
-    Person {
-        login: facts.login.to_string(),
-        other_names: facts.name.iter().map(|name| name.to_string()).collect(),
-        membership: if shared { Membership::Shared } else { Membership::Member },
-        role: facts.role.as_deref().and_then(|role| role.parse().ok()),
-        synced_groups: None,
-    }
-}
-
-fn device(facts: &DeviceFacts, suspended: &BTreeSet<String>, at: Timestamp) -> Device {
-    let owner = facts.owner.as_ref().map(|owner| owner.to_string());
-    let has_expired = facts.key_expiry_disabled != Some(true)
-        && (facts.expired == Some(true) || facts.expires.is_some_and(|expires| expires <= at));
-    let hindrance = if facts.authorized == Some(false) {
-        Some(Hindrance::NotAuthorised)
-    } else if has_expired {
-        Some(Hindrance::Expired)
-    } else {
-        owner.as_ref().filter(|owner| suspended.contains(*owner)).map(|_| Hindrance::OwnerSuspended)
-    };
-    let prefixes = |routes: &[Arc<str>]| routes.iter().filter_map(|route| route.parse().ok()).collect();
-    let name = facts.name.as_ref().or(facts.hostname.as_ref()).unwrap_or(&facts.id);
-    let text = |key: &str, value: &Option<Arc<str>>| {
-        value.as_ref().map(|value| (key.to_owned(), AttributeValue::Text(value.to_string())))
-    };
-    let values = [text("node:os", &facts.os), text("node:tsVersion", &facts.client_version)];
-    Device {
-        id: facts.id.to_string(),
-        name: name.to_string(),
-        addresses: facts.addresses.to_vec(),
-        owner,
-        tags: facts.tags.iter().map(|tag| tag.to_string()).collect(),
-        routes: prefixes(&facts.enabled_routes),
-        advertised_routes: prefixes(&facts.advertised_routes),
-        external: facts.external == Some(true),
-        hindrance,
-        blocks_incoming: facts.blocks_incoming == Some(true),
-        attributes: Attributes { values: values.into_iter().flatten().collect(), complete: false },
-    }
+    directory.domains = domains.collect();
+    Mesh::new(directory)
 }
 
 /// The compiled policy in force now, for callers that ask about it again and again. A clone is the same cache.

@@ -96,6 +96,9 @@ pub struct Fold<T> {
     pub access: T,
     /// The pairs of sources and targets. A device is no target of itself, a router none of its own network.
     pub connections: u64,
+    /// Whether not every source has all of `access` on every target: some had a part of it before, or all (these are not
+    /// among the pairs).
+    pub partly: bool,
     /// Rules of the policy that opens this, at most [`crate::MAX_RULES`].
     pub rules: Vec<RuleSite>,
     /// Some of the pairs.
@@ -212,7 +215,8 @@ impl<T: Access> Fold<T> {
             self.targets.describe(mesh, false)
         };
         let sources = self.sources.describe(mesh, true);
-        format!("{sources} {} {targets}: {}", self.direction, self.access.brief())
+        let partly = if self.partly { " (not each of them all of it)" } else { "" };
+        format!("{sources} {} {targets}: {}{partly}", self.direction, self.access.brief())
     }
 }
 

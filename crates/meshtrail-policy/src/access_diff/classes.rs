@@ -6,7 +6,7 @@ use std::hash::Hash;
 use super::entities::{Entities, SourceEntity, TargetEntity};
 use super::kinds::Access;
 use super::rules::Rule;
-use crate::compile::{DestinationId, DestinationSet, Families, Policy, SourceId, SourceSet};
+use crate::compile::{DestinationId, DestinationSet, Families, Policy, PostureId, SourceId, SourceSet};
 use crate::mesh::DeviceRef;
 use crate::reach::families_in;
 
@@ -32,7 +32,7 @@ pub(super) struct RuleSet<'p, T> {
 }
 
 /// Sources of rules: a selector, and the postures of which one must hold.
-pub(super) type SourceKey = (Version, SourceId, Vec<String>);
+pub(super) type SourceKey = (Version, SourceId, Vec<PostureId>);
 
 /// Destinations of rules: a selector, and the tags of the only routers.
 pub(super) type TargetKey = (Version, DestinationId, Vec<String>);
@@ -180,7 +180,7 @@ impl Places {
         number: u32,
         policy: &Policy,
         set: &SourceSet,
-        postures: &[String],
+        postures: &[PostureId],
         entities: &Entities,
         memberships: &mut Memberships<SourceKey>,
     ) {

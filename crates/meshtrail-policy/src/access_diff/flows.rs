@@ -12,7 +12,8 @@ use crate::compile::Families;
 /// What a rule opens. Equal flows of both policies cancel out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Flow {
-    sources: u32,
+    /// The number of a set of classes.
+    pub(super) sources: u32,
     /// The targets; `None` stands for the source's own devices.
     targets: Option<u32>,
     /// What it opens, as a number of the table.
@@ -97,6 +98,21 @@ impl<T: Access> Flows<T> {
     /// The targets of a flow; none of one to the source's own devices.
     pub(super) fn targets(&self, flow: Flow) -> &[(ClassId, Families)] {
         flow.targets.map_or(&[], |set| &self.sets[set as usize])
+    }
+
+    /// All sets of classes by number.
+    pub(super) fn sets(&self) -> &[ClassMembers] {
+        &self.sets
+    }
+
+    /// The sets that are sources of a flow.
+    pub(super) fn source_sets(&self) -> Vec<u32> {
+        self.versions().iter().flat_map(|(_, flows)| flows.iter().map(|flow| flow.sources)).collect()
+    }
+
+    /// The flows that one policy alone has, and those of both.
+    pub(super) fn versions(&self) -> [(Option<Version>, &Vec<Flow>); 3] {
+        [(Some(Version::Old), &self.old), (Some(Version::New), &self.new), (None, &self.common)]
     }
 
     /// The rules of a flow, by their place among those of the diff.

@@ -1,14 +1,15 @@
 //! Deltas folded: equal sources with equal targets and ports become one entry, named by people and machines.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::DiffLimits;
 use super::changes::{ChangeRow, Changes, Direction, Fold, MAX_HOSTS, NetworkSide, Side, Totals};
 use super::classes::{ClassId, Classes, RuleSet};
+use super::counter::{self, Counter};
 use super::deltas::{Delta, Deltas};
 use super::entities::{Entities, SourceEntity, TargetEntity, owner_of_source, owner_of_target};
 use super::flows::{Flow, Flows, families};
+use super::groups::{Group, Groups};
 use super::kinds::Access;
 use crate::address::{AddressSet, Prefix};
 use crate::file::RuleSite;
@@ -26,36 +27,19 @@ pub(super) struct Folder<'a, T> {
     pub(super) limits: DiffLimits,
 }
 
-/// Classes between which the same changed.
-struct Group<T> {
-    sources: Vec<ClassId>,
-    targets: Vec<ClassId>,
-    access: Arc<T>,
+/// Who gained or lost something, in all: by person, device and atom.
+pub(super) struct Tally {
+    people: Vec<bool>,
+    devices: Vec<bool>,
+    atoms: Vec<bool>,
+    targets: Vec<bool>,
+    pub(super) connections: u64,
 }
 
-/// How often targets of a group are a certain device, a certain person's, or behind a certain router.
-#[derive(Default)]
-struct TargetCounts {
-    count: u64,
-    devices: BTreeSet<DeviceRef>,
-    by_owner: HashMap<PersonRef, u64>,
-    by_router: HashMap<DeviceRef, u64>,
-}
-
-/// Who gained or lost something, in all.
-#[derive(Default)]
-struct Tally {
-    people: BTreeSet<PersonRef>,
-    devices: BTreeSet<DeviceRef>,
-    atoms: BTreeSet<usize>,
-    targets: BTreeSet<DeviceRef>,
-    connections: u64,
-}
-
-fn in_direction<T>(delta: &Delta<T>, direction: Direction) -> Option<&Arc<T>> {
+fn in_direction(delta: &Delta, direction: Direction) -> Option<u32> {
     match direction {
-        Direction::Opened => delta.opened.as_ref(),
-        Direction::Closed => delta.closed.as_ref(),
+        Direction::Opened => delta.opened,
+        Direction::Closed => delta.closed,
     }
 }
 
@@ -67,114 +51,76 @@ impl<T: Access> Folder<'_, T> {
     }
 
     fn direction(&self, direction: Direction) -> (Vec<Fold<T>>, usize, Totals) {
-        let mut tally = Tally::default();
-        let mut sized: Vec<(u64, Group<T>)> = Vec::new();
-        for group in self.groups(direction) {
-            let connections = self.count(&group, &mut tally);
-            if connections > 0 {
-                sized.push((connections, group));
-            }
+        let groups = match direction {
+            Direction::Opened => &self.deltas.opened,
+            Direction::Closed => &self.deltas.closed,
+        };
+        let side = counter::Side { deltas: self.deltas, groups };
+        let mut tally = Tally::new(self.mesh, self.entities);
+        let mut counter = Counter::new(self.mesh, self.entities, self.classes, self.deltas);
+        let mut sized: Vec<(u64, usize, &Group)> = Vec::new();
+        for (number, group) in groups.iter() {
+            let connections = counter.count(number, group, &side, &mut tally);
+            sized.extend((connections > 0).then_some((connections, number, group)));
         }
-        sized.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.sources.cmp(&other.1.sources)));
+        sized.sort_by_key(|(connections, number, _)| (std::cmp::Reverse(*connections), *number));
         let own = self.own_groups(direction, &mut tally);
         let left_off = (sized.len() + own.len()).saturating_sub(self.limits.folds);
-        let own = own
-            .into_iter()
-            .take(self.limits.folds)
-            .map(|(access, pairs)| self.own_fold(direction, access, &pairs));
-        let mut folds: Vec<Fold<T>> = own.collect();
+        let own = own.into_iter().take(self.limits.folds);
+        let mut folds: Vec<_> = own.map(|(access, pairs)| self.own_fold(direction, access, &pairs)).collect();
         let room = self.limits.folds - folds.len();
-        folds.extend(
-            sized
-                .iter()
-                .take(room)
-                .map(|(connections, group)| self.class_fold(direction, *connections, group)),
-        );
+        let largest = sized.into_iter().take(room);
+        folds.extend(largest.map(|(connections, number, group)| {
+            let sources = counter.sources(number, group, &side);
+            self.class_fold(direction, connections, (number, group), groups, &sources)
+        }));
         folds.sort_by_key(|fold| std::cmp::Reverse(fold.connections));
-        (folds, left_off, self.totals(&tally))
+        (folds, left_off, tally.totals(self.entities))
     }
 
-    /// Classes of sources with the same ports on a class of targets, then classes of targets with the same of those.
-    fn groups(&self, direction: Direction) -> Vec<Group<T>> {
-        let mut by_target: BTreeMap<(ClassId, Arc<T>), Vec<ClassId>> = BTreeMap::new();
-        for (source, target, delta) in &self.deltas.classes {
-            if let Some(access) = in_direction(delta, direction) {
-                by_target.entry((*target, Arc::clone(access))).or_default().push(*source);
-            }
-        }
-        let mut by_sources: BTreeMap<(Vec<ClassId>, Arc<T>), Vec<ClassId>> = BTreeMap::new();
-        for ((target, access), mut sources) in by_target {
-            sources.sort_unstable();
-            by_sources.entry((sources, access)).or_default().push(target);
-        }
-        by_sources
-            .into_iter()
-            .map(|((sources, access), targets)| Group { sources, targets, access })
-            .collect()
+    fn target_entities(&self, group: &Group, groups: &Groups) -> Vec<(ClassId, TargetEntity)> {
+        let of_class = |class: ClassId| {
+            let places = self.classes.targets[class.0 as usize].iter();
+            places.map(move |place| (class, self.entities.targets[*place]))
+        };
+        groups.targets(group).flat_map(of_class).collect()
     }
 
-    fn source_entities(&self, group: &Group<T>) -> impl Iterator<Item = (ClassId, SourceEntity)> {
-        group.sources.iter().flat_map(move |class| {
-            let places = &self.classes.sources[class.0 as usize];
-            places.iter().map(move |place| (*class, self.entities.sources[*place]))
-        })
-    }
-
-    fn target_entities(&self, group: &Group<T>) -> impl Iterator<Item = TargetEntity> {
-        let places = group.targets.iter().flat_map(|class| &self.classes.targets[class.0 as usize]);
-        places.map(|place| self.entities.targets[*place])
-    }
-
-    /// The pairs of a group, without those that need no mesh and those that are told as a person's own.
-    fn count(&self, group: &Group<T>, tally: &mut Tally) -> u64 {
-        let mut counts = TargetCounts::default();
-        for target in self.target_entities(group) {
-            counts.add(target, self.mesh);
+    fn class_fold(
+        &self,
+        direction: Direction,
+        connections: u64,
+        (number, group): (usize, &Group),
+        groups: &Groups,
+        sources: &[(ClassId, SourceEntity)],
+    ) -> Fold<T> {
+        let targets = self.target_entities(group, groups);
+        let pairs = sources
+            .iter()
+            .flat_map(|(class, source)| targets.iter().map(move |target| (*class, *source, target)));
+        let pairs = pairs.filter(|(class, source, (target_class, target))| {
+            let is_exception = groups.exceptions(number, *class).binary_search(target_class).is_ok();
+            !is_exception && !self.is_excluded(*class, *source, *target)
+        });
+        let rows = pairs.take(self.limits.rows).map(|(_, source, (_, target))| self.row(source, *target));
+        let entities: Vec<TargetEntity> = targets.iter().map(|(_, target)| *target).collect();
+        Fold {
+            direction,
+            rows: rows.collect(),
+            sources: self.source_side(sources.iter().map(|(_, source)| *source)),
+            targets: self.target_side(&entities),
+            own_devices: false,
+            access: (**self.deltas.table.value(group.access)).clone(),
+            connections,
+            partly: groups.is_partly(number),
+            rules: self.rules(direction, group, sources[0].0),
         }
-        let mut connections = 0;
-        for (class, source) in self.source_entities(group) {
-            let reached =
-                counts.count - counts.excluded(source, self.is_told_as_own(class), self.mesh, self.entities);
-            if reached > 0 {
-                connections += reached;
-                tally.add_source(source, self.mesh);
-            }
-        }
-        if connections > 0 {
-            tally.targets.extend(&counts.devices);
-        }
-        tally.connections += connections;
-        connections
-    }
-
-    fn is_told_as_own(&self, class: ClassId) -> bool {
-        self.deltas.with_own.contains(&class)
     }
 
     fn is_excluded(&self, class: ClassId, source: SourceEntity, target: TargetEntity) -> bool {
         let owner = owner_of_source(source, self.mesh);
         let is_own = owner.is_some() && owner == owner_of_target(target, self.mesh);
-        self.entities.is_local(source, target) || (is_own && self.is_told_as_own(class))
-    }
-
-    fn class_fold(&self, direction: Direction, connections: u64, group: &Group<T>) -> Fold<T> {
-        let sources: Vec<(ClassId, SourceEntity)> = self.source_entities(group).collect();
-        let targets: Vec<TargetEntity> = self.target_entities(group).collect();
-        let pairs = sources
-            .iter()
-            .flat_map(|(class, source)| targets.iter().map(move |target| (class, source, target)));
-        let pairs = pairs.filter(|(class, source, target)| !self.is_excluded(**class, **source, **target));
-        let rows = pairs.take(self.limits.rows).map(|(_, source, target)| self.row(*source, *target));
-        Fold {
-            direction,
-            rows: rows.collect(),
-            sources: self.source_side(sources.iter().map(|(_, source)| *source)),
-            targets: self.target_side(&targets),
-            own_devices: false,
-            access: (*group.access).clone(),
-            connections,
-            rules: self.rules(direction, group),
-        }
+        self.entities.is_local(source, target) || (is_own && self.deltas.with_own.contains(&class))
     }
 
     fn row(&self, source: SourceEntity, target: TargetEntity) -> ChangeRow {
@@ -194,25 +140,24 @@ impl<T: Access> Folder<'_, T> {
         }
     }
 
-    /// Pairs of one person's devices, by ports.
-    #[expect(clippy::type_complexity, reason = "pairs by ports, named where they are used")]
+    /// Pairs of one person's devices, by what changed between them.
     fn own_groups(
         &self,
         direction: Direction,
         tally: &mut Tally,
-    ) -> Vec<(Arc<T>, Vec<(DeviceRef, DeviceRef)>)> {
-        let mut groups: BTreeMap<Arc<T>, Vec<(DeviceRef, DeviceRef)>> = BTreeMap::new();
+    ) -> BTreeMap<u32, Vec<(DeviceRef, DeviceRef)>> {
+        let mut groups: BTreeMap<u32, Vec<(DeviceRef, DeviceRef)>> = BTreeMap::new();
         for (source, target, delta) in &self.deltas.own {
             let Some(access) = in_direction(delta, direction) else { continue };
-            groups.entry(Arc::clone(access)).or_default().push((*source, *target));
+            groups.entry(access).or_default().push((*source, *target));
             tally.add_source(SourceEntity::Device(*source), self.mesh);
-            tally.targets.insert(*target);
+            tally.add_target(*target);
             tally.connections += 1;
         }
-        groups.into_iter().collect()
+        groups
     }
 
-    fn own_fold(&self, direction: Direction, access: Arc<T>, pairs: &[(DeviceRef, DeviceRef)]) -> Fold<T> {
+    fn own_fold(&self, direction: Direction, access: u32, pairs: &[(DeviceRef, DeviceRef)]) -> Fold<T> {
         let sources: BTreeSet<DeviceRef> = pairs.iter().map(|(source, _)| *source).collect();
         let targets: BTreeSet<DeviceRef> = pairs.iter().map(|(_, target)| *target).collect();
         let targets: Vec<TargetEntity> = targets.into_iter().map(TargetEntity::Device).collect();
@@ -225,8 +170,9 @@ impl<T: Access> Folder<'_, T> {
             sources: self.source_side(sources.into_iter().map(SourceEntity::Device)),
             targets: self.target_side(&targets),
             own_devices: true,
-            access: (*access).clone(),
+            access: (**self.deltas.table.value(access)).clone(),
             connections: pairs.len() as u64,
+            partly: false,
             rules: self.own_rules(direction),
         }
     }
@@ -239,16 +185,15 @@ impl<T: Access> Folder<'_, T> {
         }
     }
 
-    /// The rules that open the first pair of classes of a group.
-    fn rules(&self, direction: Direction, group: &Group<T>) -> Vec<RuleSite> {
-        let (source, target) = (group.sources[0], group.targets[0]);
+    /// The rules that open what a group is about for one of its classes of sources and its first target.
+    fn rules(&self, direction: Direction, group: &Group, source: ClassId) -> Vec<RuleSite> {
         let (_, flows) = self.side_of(direction);
+        let access = self.deltas.table.value(group.access);
         let opens = |flow: &&Flow| {
             let sources = families(self.flows.sources(**flow), source);
-            let targets = families(self.flows.targets(**flow), target);
+            let targets = families(self.flows.targets(**flow), group.first_target());
             let meet = sources.zip(targets).is_some_and(|(one, other)| one.meet(other));
-            let opened = self.flows.table.value(flow.opened);
-            meet && group.access.without(opened) != *group.access
+            meet && access.without(self.flows.table.value(flow.opened)) != **access
         };
         self.sites(direction, flows.iter().filter(opens))
     }
@@ -352,19 +297,14 @@ impl<T: Access> Folder<'_, T> {
 
     /// The route of the router that these addresses are most of, so that less is said by what is left out.
     fn network_around(&self, addresses: &AddressSet, router: Option<DeviceRef>) -> Option<Prefix> {
-        let routes = self
-            .mesh
-            .index()
-            .routes
-            .iter()
-            .filter(|route| route.in_force && !route.prefix.is_default_route());
+        let routes = self.mesh.index().routes.iter().filter(|route| route.is_subnet());
         let routes = routes.filter(|route| router.is_none_or(|router| router == route.router));
-        let said = |prefix: Prefix| {
+        let length = |prefix: Prefix| {
             let whole = AddressSet::from_prefixes([prefix]);
             let holds = addresses.without(&whole).is_empty();
             holds.then(|| (whole.without(addresses).ranges().len(), prefix))
         };
-        let shortest = routes.filter_map(|route| said(route.prefix)).min()?;
+        let shortest = routes.filter_map(|route| length(route.prefix)).min()?;
         (shortest.0 < addresses.ranges().len()).then_some(shortest.1)
     }
 
@@ -384,65 +324,44 @@ impl<T: Access> Folder<'_, T> {
         };
         tags.iter().find(is_exactly).cloned()
     }
-
-    fn totals(&self, tally: &Tally) -> Totals {
-        let ranges = tally.atoms.iter().map(|atom| self.entities.atoms[*atom].range);
-        Totals {
-            people: tally.people.len(),
-            devices: tally.devices.len(),
-            networks: AddressSet::from_ranges(ranges).ranges().len(),
-            targets: tally.targets.len(),
-            connections: tally.connections,
-        }
-    }
 }
 
 impl Tally {
-    fn add_source(&mut self, source: SourceEntity, mesh: &Mesh) {
+    fn new(mesh: &Mesh, entities: &Entities) -> Self {
+        let index = mesh.index();
+        Self {
+            people: vec![false; index.people.len()],
+            devices: vec![false; index.devices.len()],
+            atoms: vec![false; entities.atoms.len()],
+            targets: vec![false; index.devices.len()],
+            connections: 0,
+        }
+    }
+
+    pub(super) fn add_source(&mut self, source: SourceEntity, mesh: &Mesh) {
         match source {
             SourceEntity::Device(device) => match mesh.owner(device) {
-                Some(person) => _ = self.people.insert(person),
-                None => _ = self.devices.insert(device),
+                Some(person) => self.people[person.0 as usize] = true,
+                None => self.devices[device.0 as usize] = true,
             },
-            SourceEntity::Atom(atom) => _ = self.atoms.insert(atom),
+            SourceEntity::Atom(atom) => self.atoms[atom] = true,
             SourceEntity::Anyone => {}
         }
     }
-}
 
-impl TargetCounts {
-    fn add(&mut self, target: TargetEntity, mesh: &Mesh) {
-        self.count += 1;
-        match target {
-            TargetEntity::Device(device) => {
-                self.devices.insert(device);
-                if let Some(owner) = mesh.owner(device) {
-                    *self.by_owner.entry(owner).or_default() += 1;
-                }
-            }
-            TargetEntity::Piece { router, .. } => *self.by_router.entry(router).or_default() += 1,
-        }
+    pub(super) fn add_target(&mut self, target: DeviceRef) {
+        self.targets[target.0 as usize] = true;
     }
 
-    /// How many targets are no targets of the source.
-    fn excluded(&self, source: SourceEntity, is_told_as_own: bool, mesh: &Mesh, entities: &Entities) -> u64 {
-        let at = |device: DeviceRef| {
-            u64::from(self.devices.contains(&device))
-                + self.by_router.get(&device).copied().unwrap_or_default()
-        };
-        match source {
-            SourceEntity::Device(device) => {
-                let owner = mesh.owner(device).filter(|_| is_told_as_own);
-                let own = owner.and_then(|owner| self.by_owner.get(&owner)).copied().unwrap_or_default();
-                let itself = u64::from(self.devices.contains(&device));
-                let behind = self.by_router.get(&device).copied().unwrap_or_default();
-                behind + own.max(itself)
-            }
-            SourceEntity::Atom(atom) => match entities.atoms[atom].routers[..] {
-                [router] => at(router),
-                _ => 0,
-            },
-            SourceEntity::Anyone => 0,
+    fn totals(&self, entities: &Entities) -> Totals {
+        let count = |noted: &[bool]| noted.iter().filter(|noted| **noted).count();
+        let atoms = entities.atoms.iter().zip(&self.atoms).filter(|(_, noted)| **noted);
+        Totals {
+            people: count(&self.people),
+            devices: count(&self.devices),
+            networks: AddressSet::from_ranges(atoms.map(|(atom, _)| atom.range)).ranges().len(),
+            targets: count(&self.targets),
+            connections: self.connections,
         }
     }
 }

@@ -29,7 +29,7 @@ impl Access for PortSet {
     }
 
     fn without(&self, other: &Self) -> Self {
-        self.without(other)
+        self.gained_over(other)
     }
 
     fn is_nothing(&self) -> bool {

@@ -9,12 +9,15 @@
 //! - Answers are folded and bounded; totals are exact.
 
 mod authority;
+mod cells;
 mod changes;
 mod classes;
+mod counter;
 mod deltas;
 mod entities;
 mod flows;
 mod folds;
+mod groups;
 mod kinds;
 mod possible;
 mod rules;
@@ -44,11 +47,13 @@ pub struct DiffLimits {
     pub names: usize,
     /// The most pairs of a source and a target that a fold lists.
     pub rows: usize,
+    /// The most different accesses to one target that are told apart. More are put together, and the fold says so.
+    pub per_target: usize,
 }
 
 impl Default for DiffLimits {
     fn default() -> Self {
-        Self { folds: 100, names: 50, rows: 20 }
+        Self { folds: 100, names: 50, rows: 20, per_target: 16 }
     }
 }
 
@@ -91,7 +96,7 @@ fn compare<'p, T: Access>(
     ];
     let classes = Classes::new(&sides, entities);
     let flows = Flows::new(&sides, &classes);
-    let deltas = deltas::find(&classes, &flows, entities, new.mesh());
+    let deltas = deltas::find(&classes, &flows, entities, new.mesh(), limits.per_target);
     let folder = Folder {
         sides: &sides,
         mesh: new.mesh(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::changes::Direction;
-use crate::compile::{CompiledAccess, CompiledSsh, DestinationId, Policy, SourceId};
+use crate::compile::{CompiledAccess, CompiledSsh, DestinationId, Policy, PostureId, SourceId};
 use crate::file::RuleSite;
 use crate::reach::ReachCondition;
 
@@ -68,7 +68,7 @@ fn entries(policy: &Policy) -> Vec<(RuleSite, Content)> {
 /// The parts of a rule, of either kind, that conditions come from.
 struct Conditional<'p> {
     sources: &'p [SourceId],
-    postures: &'p [String],
+    postures: &'p [PostureId],
     unknown: &'p [String],
 }
 
@@ -90,8 +90,9 @@ impl<'p> Conditional<'p> {
         let membership = |source: &str| ReachCondition::Membership { source: source.to_owned() };
         conditions.extend(unsure.map(|source| membership(policy.source_text(*source))));
         if self.has_unknown_posture(policy) {
-            conditions
-                .push(ReachCondition::Posture { reason: format!("one of {}", self.postures.join(", ")) });
+            conditions.push(ReachCondition::Posture {
+                reason: format!("one of {}", policy.posture_names(self.postures).join(", ")),
+            });
         }
         conditions
     }

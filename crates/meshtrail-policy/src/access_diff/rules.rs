@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kinds::{Access, CapabilityGrants, LoginTerms, Logins};
-use crate::compile::{CompiledAccess, CompiledSsh, DestinationId, Policy, SourceId};
+use crate::compile::{CompiledAccess, CompiledSsh, DestinationId, Policy, PostureId, SourceId};
 use crate::file::{LocalUserPattern, RuleSite};
 use crate::ports::PortSet;
 
@@ -13,7 +13,7 @@ pub(super) struct Rule<'p, T> {
     pub(super) site: &'p RuleSite,
     pub(super) sources: &'p [SourceId],
     /// Postures of which one must hold.
-    pub(super) postures: &'p [String],
+    pub(super) postures: &'p [PostureId],
     /// Tags of the only routers.
     pub(super) via: &'p [String],
     pub(super) targets: Vec<(Target, Arc<T>)>,

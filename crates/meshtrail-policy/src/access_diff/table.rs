@@ -1,21 +1,53 @@
 //! What rules open, by number: few values are different, and unions of the same two are asked for again and again.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::kinds::Access;
+
+/// The most answers that a cache holds; a full one begins anew.
+pub(super) const MAX_CACHED: usize = 1 << 16;
 
 /// Values and their numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessTable<T> {
     values: Vec<Arc<T>>,
     numbers: HashMap<Arc<T>, u32>,
-    unions: HashMap<(u32, u32), u32>,
+    /// The union of two numbers, the lower one first.
+    unions: HashMap<u64, u32, NumberHashing>,
+}
+
+/// Hashes numbers of a table: they are given by us, so that a fast hash does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct NumberHash(u64);
+
+pub(super) type NumberHashing = BuildHasherDefault<NumberHash>;
+
+impl Hasher for NumberHash {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl<T> Default for AccessTable<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), numbers: HashMap::new(), unions: HashMap::new() }
+        Self { values: Vec::new(), numbers: HashMap::new(), unions: HashMap::default() }
     }
 }
 
@@ -41,12 +73,15 @@ impl<T: Access> AccessTable<T> {
         if one == other {
             return one;
         }
-        let key = (one.min(other), one.max(other));
+        let key = (u64::from(one.min(other)) << 32) | u64::from(one.max(other));
         if let Some(number) = self.unions.get(&key) {
             return *number;
         }
         let joined = Arc::new(self.value(one).union(self.value(other)));
         let number = self.number(&joined);
+        if self.unions.len() >= MAX_CACHED {
+            self.unions.clear();
+        }
         self.unions.insert(key, number);
         number
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::postures::PostureId;
 use super::selectors::{DestinationSet, Resolver, SourceSet};
 use crate::file::{AccessRule, RuleSite, Section, Selector};
 use crate::ports::PortSet;
@@ -26,7 +27,7 @@ pub(crate) struct CompiledAccess {
     pub(crate) app: BTreeMap<String, Vec<Value>>,
     pub(crate) via: Vec<String>,
     /// Postures of which one must hold, the default ones included.
-    pub(crate) postures: Vec<String>,
+    pub(crate) postures: Vec<PostureId>,
     pub(crate) unknown: Vec<String>,
 }
 
@@ -46,6 +47,7 @@ pub(crate) struct Compiler<'a> {
     source_ids: HashMap<Selector, SourceId>,
     destination_ids: HashMap<Selector, DestinationId>,
     ports: HashMap<PortSet, Arc<PortSet>>,
+    posture_ids: HashMap<&'a str, PostureId>,
 }
 
 fn number(at: usize) -> u32 {
@@ -54,8 +56,11 @@ fn number(at: usize) -> u32 {
 
 impl<'a> Compiler<'a> {
     pub(crate) fn new(resolver: Resolver<'a>) -> Self {
+        let names = resolver.file.postures.keys().map(String::as_str);
+        let posture_ids = names.zip((0..).map(PostureId)).collect();
         Self {
             resolver,
+            posture_ids,
             sets: Sets::default(),
             source_ids: HashMap::new(),
             destination_ids: HashMap::new(),
@@ -65,7 +70,7 @@ impl<'a> Compiler<'a> {
 
     pub(crate) fn rule(&mut self, rule: &AccessRule) -> CompiledAccess {
         let default = &self.resolver.file.default_postures;
-        let postures = if rule.postures.is_empty() { default.clone() } else { rule.postures.clone() };
+        let postures = self.postures(if rule.postures.is_empty() { default } else { &rule.postures });
         let sources = rule.sources.iter().map(|source| self.source(&source.value, &source.text)).collect();
         let destinations = rule.destinations.iter();
         let destinations = destinations
@@ -119,6 +124,11 @@ impl<'a> Compiler<'a> {
         self.sets.destination_texts.push(text.to_owned());
         self.destination_ids.insert(selector.clone(), id);
         id
+    }
+
+    /// The postures with these names, each of which the policy defines.
+    pub(crate) fn postures(&self, names: &[String]) -> Vec<PostureId> {
+        names.iter().filter_map(|name| self.posture_ids.get(name.as_str()).copied()).collect()
     }
 
     fn ports(&mut self, ports: &PortSet) -> Arc<PortSet> {

@@ -14,6 +14,6 @@ mod ssh;
 pub(crate) use access::{CompiledAccess, DestinationId, SourceId};
 pub(crate) use members::Families;
 pub use policy::{Policy, PolicySize};
-pub(crate) use postures::Holds;
+pub(crate) use postures::{Holds, PostureId};
 pub(crate) use selectors::{DestinationSet, Resolver, SourceSet, families_of};
 pub(crate) use ssh::CompiledSsh;

@@ -1,10 +1,9 @@
 //! The compiled policy itself.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::access::{CompiledAccess, Compiler, DestinationId, Sets, SourceId};
-use super::postures::{self, Holds};
+use super::postures::{self, Holds, Posture, PostureId};
 use super::selectors::{DestinationSet, Resolver, SourceSet};
 use super::ssh::{self, CompiledSsh};
 use crate::control_plane::ControlPlane;
@@ -47,8 +46,8 @@ pub struct Policy {
     pub(crate) access: Vec<CompiledAccess>,
     pub(crate) ssh: Vec<CompiledSsh>,
     sets: Sets,
-    /// Whether each device has each posture, once somebody asked.
-    posture_states: BTreeMap<String, OnceLock<Box<[Option<bool>]>>>,
+    /// By their ids.
+    postures: Vec<Posture>,
 }
 
 /// How large a policy is.
@@ -77,8 +76,9 @@ impl Policy {
         };
         let ssh = ssh.iter().map(|rule| ssh::compile(rule, &mut compiler)).collect();
         let sets = compiler.into_sets();
-        let posture_states = file.postures.keys().map(|name| (name.clone(), OnceLock::new())).collect();
-        Ok(Self { plane, mesh: mesh.clone(), text: text.into(), file, access, ssh, sets, posture_states })
+        let posture = |(name, assertions)| Posture { name, assertions, states: OnceLock::new() };
+        let postures = std::mem::take(&mut file.postures).into_iter().map(posture).collect();
+        Ok(Self { plane, mesh: mesh.clone(), text: text.into(), file, access, ssh, sets, postures })
     }
 
     /// Whose rules it was read by.
@@ -138,21 +138,31 @@ impl Policy {
         &self.sets.destination_texts[id.0 as usize]
     }
 
-    /// Whether a device has one of the postures.
-    pub(crate) fn posture(&self, names: &[String], device: DeviceRef) -> Holds {
-        postures::check(names, &self.file.postures, &self.mesh.device(device).attributes)
+    /// Postures by their ids.
+    fn postures(&self, ids: &[PostureId]) -> impl Iterator<Item = &Posture> {
+        ids.iter().map(|id| &self.postures[id.0 as usize])
+    }
+
+    /// The names of postures, as written.
+    pub(crate) fn posture_names(&self, ids: &[PostureId]) -> Vec<&str> {
+        self.postures(ids).map(|posture| posture.name.as_str()).collect()
+    }
+
+    /// Whether a device has one of the postures, with the reason if not.
+    pub(crate) fn posture(&self, ids: &[PostureId], device: DeviceRef) -> Holds {
+        postures::check(self.postures(ids), &self.mesh.device(device).attributes)
     }
 
     /// Whether something with these attributes has one of the postures.
-    pub(crate) fn has_posture(&self, names: &[String], attributes: &Attributes) -> bool {
-        postures::check(names, &self.file.postures, attributes) == Holds::Yes
+    pub(crate) fn has_posture(&self, ids: &[PostureId], attributes: &Attributes) -> bool {
+        postures::check(self.postures(ids), attributes) == Holds::Yes
     }
 
     /// Whether a device has one of the postures, without the reason; `None` where nobody can tell.
-    pub(crate) fn posture_state(&self, names: &[String], device: DeviceRef) -> Option<bool> {
-        let mut state = Some(names.is_empty());
-        for name in names {
-            let states = self.posture_states[name].get_or_init(|| self.evaluate_posture(name));
+    pub(crate) fn posture_state(&self, ids: &[PostureId], device: DeviceRef) -> Option<bool> {
+        let mut state = Some(ids.is_empty());
+        for posture in self.postures(ids) {
+            let states = posture.states.get_or_init(|| self.evaluate(posture));
             match states[device.0 as usize] {
                 Some(true) => return Some(true),
                 Some(false) => {}
@@ -162,13 +172,15 @@ impl Policy {
         state
     }
 
-    fn evaluate_posture(&self, name: &String) -> Box<[Option<bool>]> {
-        let states =
-            self.mesh.devices().map(|device| match self.posture(std::slice::from_ref(name), device) {
+    fn evaluate(&self, posture: &Posture) -> Box<[Option<bool>]> {
+        let attributes = |device| &self.mesh.device(device).attributes;
+        let states = self.mesh.devices().map(|device| {
+            match postures::check(std::iter::once(posture), attributes(device)) {
                 Holds::Yes => Some(true),
                 Holds::No(_) => Some(false),
                 Holds::Unknown(_) => None,
-            });
+            }
+        });
         states.collect()
     }
 }

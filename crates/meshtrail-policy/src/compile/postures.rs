@@ -1,7 +1,7 @@
 //! Postures of devices: whether assertions hold, do not, or can't be evaluated.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::directory::{AttributeValue, Attributes};
 use crate::file::{Assertion, Operator};
@@ -16,17 +16,26 @@ pub(crate) enum Holds {
     Unknown(String),
 }
 
+/// A posture of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PostureId(pub(crate) u32);
+
+/// A posture, and whether each device has it, once somebody asked.
+#[derive(Debug)]
+pub(crate) struct Posture {
+    pub(crate) name: String,
+    pub(crate) assertions: Vec<Assertion>,
+    pub(crate) states: OnceLock<Box<[Option<bool>]>>,
+}
+
 /// Whether one of the postures holds for a device; a rule without postures holds for all.
 ///
 /// Where none holds, the reasons of all are in the answer: it is unknown if one of them is.
-pub(crate) fn check(
-    names: &[String],
-    postures: &BTreeMap<String, Vec<Assertion>>,
-    attributes: &Attributes,
-) -> Holds {
-    let (mut reasons, mut unknown) = (Vec::new(), false);
-    for name in names {
-        match check_posture(postures.get(name).map_or(&[], Vec::as_slice), attributes) {
+pub(crate) fn check<'p>(postures: impl Iterator<Item = &'p Posture>, attributes: &Attributes) -> Holds {
+    let (mut reasons, mut unknown, mut is_empty) = (Vec::new(), false, true);
+    for Posture { name, assertions, .. } in postures {
+        is_empty = false;
+        match check_posture(assertions, attributes) {
             Holds::Yes => return Holds::Yes,
             Holds::No(reason) => reasons.push(format!("{name}: {reason}")),
             Holds::Unknown(reason) => {
@@ -35,7 +44,7 @@ pub(crate) fn check(
             }
         }
     }
-    match (names.is_empty(), unknown) {
+    match (is_empty, unknown) {
         (true, _) => Holds::Yes,
         (false, true) => Holds::Unknown(reasons.join("; ")),
         (false, false) => Holds::No(reasons.join("; ")),

@@ -1,6 +1,7 @@
 //! Rules of `ssh`, compiled.
 
 use super::access::{Compiler, DestinationId, SourceId};
+use super::postures::PostureId;
 use crate::directory::Role;
 use crate::file::{Autogroup, CheckPeriod, LocalUserPattern, RuleSite, Selector, SshAction, SshRule};
 
@@ -20,7 +21,7 @@ pub(crate) struct CompiledSsh {
     pub(crate) accept_env: Vec<String>,
     pub(crate) recorders: Vec<String>,
     pub(crate) enforce_recorder: bool,
-    pub(crate) postures: Vec<String>,
+    pub(crate) postures: Vec<PostureId>,
     pub(crate) unknown: Vec<String>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) fn compile(rule: &SshRule, compiler: &mut Compiler<'_>) -> CompiledSs
         accept_env: rule.accept_env.clone(),
         recorders: rule.recorders.clone(),
         enforce_recorder: rule.enforce_recorder,
-        postures: rule.postures.clone(),
+        postures: compiler.postures(&rule.postures),
         unknown: rule.unknown.clone(),
     }
 }

@@ -214,16 +214,13 @@ fn sources(
     scope: &mut Scope<'_>,
 ) -> Vec<Spelled<Selector>> {
     let place = format!("{place}, src");
-    let mut sources = Vec::new();
-    for text in scope.texts(node, &place) {
-        let Some(selector) = scope.selector(text, &place, file) else { continue };
-        match selector.value {
-            Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Internet) | Selector::Service(_) => {
-                scope.faults.add_at(selector.at, &place, format!("{} can't be a source", selector.text));
-            }
-            _ => sources.push(selector),
+    let mut sources = scope.selectors(node, &place, file);
+    scope.retain(&mut sources, &place, |source| match source {
+        Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Internet) | Selector::Service(_) => {
+            Some("can't be a source")
         }
-    }
+        _ => None,
+    });
     sources
 }
 
@@ -254,10 +251,9 @@ fn check_own_devices(
 ) {
     let own = Selector::Autogroup(Autogroup::OwnDevices);
     let Some((own, _)) = destinations.iter().find(|(selector, _)| selector.value == own) else { return };
-    let is_wrong = |source: &&Spelled<Selector>| {
-        !source.value.names_people_only() && !(any_allowed && source.value == Selector::Any)
-    };
-    if let Some(wrong) = sources.iter().find(is_wrong) {
+    let is_right =
+        |source: &Selector| source.names_people_only() || (any_allowed && *source == Selector::Any);
+    if let Some(wrong) = sources.iter().find(|source| !is_right(&source.value)) {
         let reason = format!("autogroup:self needs people as sources, and {} is not", wrong.text);
         scope.faults.add_at(own.at, place, reason);
     }

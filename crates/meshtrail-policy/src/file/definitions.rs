@@ -152,20 +152,10 @@ pub(super) fn read_auto_approvers(
     for (name, node) in scope.object(node.member("routes"), "autoApprovers, routes") {
         let place = format!("autoApprovers, {name}");
         match name.parse::<Prefix>() {
-            Ok(prefix) => approvers.routes.push((prefix, approvers_of(Some(node), &place, file, scope))),
+            Ok(prefix) => approvers.routes.push((prefix, scope.selectors(Some(node), &place, file))),
             Err(reason) => scope.faults.add(node, &place, reason.to_string()),
         }
     }
-    approvers.exit_node = approvers_of(node.member("exitNode"), "autoApprovers, exitNode", file, scope);
+    approvers.exit_node = scope.selectors(node.member("exitNode"), "autoApprovers, exitNode", file);
     approvers
-}
-
-fn approvers_of(
-    node: Option<&Node>,
-    place: &str,
-    file: &PolicyFile,
-    scope: &mut Scope<'_>,
-) -> Vec<Spelled<Selector>> {
-    let texts = scope.texts(node, place);
-    texts.into_iter().filter_map(|text| scope.selector(text, place, file)).collect()
 }

@@ -6,6 +6,7 @@ use super::{PolicyFile, Scope, Spelled};
 use crate::address::{AddressSet, Prefix};
 use crate::control_plane::ControlPlane;
 use crate::directory::Role;
+use crate::hujson::Node;
 
 /// What a rule names as a source or a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -142,6 +143,33 @@ impl Scope<'_> {
                 None
             }
         }
+    }
+
+    /// The selectors of a list that are defined.
+    pub(crate) fn selectors(
+        &mut self,
+        node: Option<&Node>,
+        place: &str,
+        file: &PolicyFile,
+    ) -> Vec<Spelled<Selector>> {
+        let texts = self.texts(node, place);
+        texts.into_iter().filter_map(|text| self.selector(text, place, file)).collect()
+    }
+
+    /// Keeps the selectors for which there is no reason against; the others are faults.
+    pub(crate) fn retain(
+        &mut self,
+        selectors: &mut Vec<Spelled<Selector>>,
+        place: &str,
+        reason: impl Fn(&Selector) -> Option<&'static str>,
+    ) {
+        selectors.retain(|selector| {
+            let reason = reason(&selector.value);
+            if let Some(reason) = reason {
+                self.faults.add_at(selector.at, place, format!("{} {reason}", selector.text));
+            }
+            reason.is_none()
+        });
     }
 
     fn check_defined(&self, selector: &Selector, file: &PolicyFile) -> Result<(), String> {

@@ -182,31 +182,18 @@ fn sources(
     file: &PolicyFile,
     scope: &mut Scope<'_>,
 ) -> Vec<Spelled<Selector>> {
-    let mut sources = Vec::new();
-    for text in scope.texts(node, place) {
-        let Some(selector) = scope.selector(text, place, file) else { continue };
-        let is_headscale = scope.plane == ControlPlane::Headscale;
-        match &selector.value {
-            Selector::Any
-            | Selector::IpSet(_)
-            | Selector::Service(_)
-            | Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Internet | Autogroup::DangerAll) => {
-                scope.faults.add_at(
-                    selector.at,
-                    place,
-                    format!("{} can't be the source of a login", selector.text),
-                );
-            }
-            Selector::Addresses(_) if is_headscale => {
-                scope.faults.add_at(
-                    selector.at,
-                    place,
-                    "Headscale takes no addresses as the source of a login",
-                );
-            }
-            _ => sources.push(selector),
+    let is_headscale = scope.plane == ControlPlane::Headscale;
+    let mut sources = scope.selectors(node, place, file);
+    scope.retain(&mut sources, place, |source| match source {
+        Selector::Any
+        | Selector::IpSet(_)
+        | Selector::Service(_)
+        | Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Internet | Autogroup::DangerAll) => {
+            Some("can't be the source of a login")
         }
-    }
+        Selector::Addresses(_) if is_headscale => Some("can't be the source of a login in Headscale"),
+        _ => None,
+    });
     sources
 }
 
@@ -216,23 +203,14 @@ fn destinations(
     file: &PolicyFile,
     scope: &mut Scope<'_>,
 ) -> Vec<Spelled<Selector>> {
-    let mut destinations = Vec::new();
-    for text in scope.texts(node, place) {
-        let Some(selector) = scope.selector(text, place, file) else { continue };
-        match selector.value {
-            Selector::Tag(_)
-            | Selector::Person(_)
-            | Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Member | Autogroup::Tagged) => {
-                destinations.push(selector);
-            }
-            _ => scope.faults.add_at(
-                selector.at,
-                place,
-                format!("{} can't be the host of a login", selector.text),
-            ),
-        }
-    }
-    destinations
+    let mut hosts = scope.selectors(node, place, file);
+    scope.retain(&mut hosts, place, |host| match host {
+        Selector::Tag(_)
+        | Selector::Person(_)
+        | Selector::Autogroup(Autogroup::OwnDevices | Autogroup::Member | Autogroup::Tagged) => None,
+        _ => Some("can't be the host of a login"),
+    });
+    hosts
 }
 
 /// Tagged devices may not log in to people's, and a person named as a host must be the only source.

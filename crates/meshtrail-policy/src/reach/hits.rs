@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::rows::{Open, SourceKey, Sum, TargetKey};
+use super::rows::{Open, Pair, SourceKey, Sum, TargetKey};
 use super::{Reach, ReachSource};
 use crate::address::AddressSet;
 use crate::compile::{CompiledAccess, DestinationId, Families, Policy, SourceId, families_of};
@@ -202,9 +202,7 @@ impl Policy {
             TargetKey::Network(network) => network.1,
         };
         let routes = self.mesh.index().routes.iter();
-        let others = routes.filter(|route| {
-            route.in_force && !route.prefix.is_default_route() && Some(route.router) != router
-        });
+        let others = routes.filter(|route| route.is_subnet() && Some(route.router) != router);
         AddressSet::from_prefixes(others.map(|route| route.prefix))
     }
 
@@ -216,9 +214,10 @@ impl Policy {
             let Some(mut open) = self.source_conditions(rule, source) else { continue };
             open.extend(membership);
             open.extend(self.rule_conditions(rule));
+            let origin = Origin { device: source, families, open };
             for (id, ports) in compiled.destinations.iter().filter(|(_, ports)| !ports.is_empty()) {
-                self.add_target_devices(rule, *id, (source, families), ports, &open, &mut sum);
-                self.add_target_networks(rule, *id, (source, families), ports, &open, &mut sum);
+                self.add_target_devices(&origin, rule, *id, ports, &mut sum);
+                self.add_target_networks(&origin, rule, *id, ports, &mut sum);
             }
         }
         self.rows(&sum, limit)
@@ -242,52 +241,71 @@ impl Policy {
 
     fn add_target_devices(
         &self,
+        origin: &Origin,
         rule: usize,
         id: DestinationId,
-        (source, families): (DeviceRef, Families),
         ports: &Arc<PortSet>,
-        open: &[Open],
         sum: &mut Sum,
     ) {
         if !self.access[rule].via.is_empty() {
             return;
         }
         let set = self.destination(id);
-        let own = self.mesh.owner(source).filter(|_| set.own_devices);
+        let own = self.mesh.owner(origin.device).filter(|_| set.own_devices);
         let own = own.into_iter().flat_map(|person| self.mesh.devices_of(person));
         let own = own.map(|device| (*device, families_of(self.mesh.device(*device)), false));
         let sure = set.devices.iter().map(|(device, families)| (device, families, false));
         let unsure = set.unsure.iter().map(|(device, families)| (device, families, true));
-        for (device, target_families, is_unsure) in sure.chain(unsure).chain(own) {
-            if device == source || !families.meet(target_families) {
-                continue;
+        for (device, families, is_unsure) in sure.chain(unsure).chain(own) {
+            if device != origin.device && origin.families.meet(families) {
+                let membership = is_unsure.then_some(Open::TargetMembership(id));
+                let own = self.has_conditions(device, true).then_some(Open::TargetDevice);
+                sum.add(
+                    origin.to(TargetKey::Device(device)),
+                    ports,
+                    rule,
+                    origin.open_with(membership.into_iter().chain(own)),
+                );
             }
-            let mut open = open.to_vec();
-            open.extend(is_unsure.then_some(Open::TargetMembership(id)));
-            open.extend(self.has_conditions(device, true).then_some(Open::TargetDevice));
-            sum.add((SourceKey::Device(source), TargetKey::Device(device)), ports, rule, open);
         }
     }
 
     fn add_target_networks(
         &self,
+        origin: &Origin,
         rule: usize,
         id: DestinationId,
-        (source, families): (DeviceRef, Families),
         ports: &Arc<PortSet>,
-        open: &[Open],
         sum: &mut Sum,
     ) {
-        let named = &self.destination(id).networks;
-        for (target, more) in self.network_targets(rule, id, named, None) {
+        let set = self.destination(id);
+        // What no router serves is of no interest where the destination names devices, or everything.
+        let is_about_networks = !self.access[rule].via.is_empty() || set.devices.is_empty();
+        for (target, more) in self.network_targets(rule, id, &set.networks, None) {
             let TargetKey::Network(network) = &target else { continue };
-            // What no router serves is of no interest where a rule names all addresses, or those of devices.
-            let is_named = network.1.is_some() || !self.access[rule].via.is_empty();
-            if is_named && network.1 != Some(source) && families_in(&network.0).meet(families) {
-                let open = open.iter().copied().chain(more).collect();
-                sum.add((SourceKey::Device(source), target), ports, rule, open);
+            let (addresses, router) = &**network;
+            let is_elsewhere = *router != Some(origin.device) && families_in(addresses).meet(origin.families);
+            if is_elsewhere && (router.is_some() || is_about_networks) {
+                sum.add(origin.to(target), ports, rule, origin.open_with(more));
             }
         }
+    }
+}
+
+/// A device that a rule names as a source, with the conditions of the rule.
+struct Origin {
+    device: DeviceRef,
+    families: Families,
+    open: Vec<Open>,
+}
+
+impl Origin {
+    fn to(&self, target: TargetKey) -> Pair {
+        (SourceKey::Device(self.device), target)
+    }
+
+    fn open_with(&self, more: impl IntoIterator<Item = Open>) -> Vec<Open> {
+        self.open.iter().copied().chain(more).collect()
     }
 }
 

@@ -206,17 +206,22 @@ impl Policy {
     }
 
     /// People's devices by login and name, then tagged ones, then what is no device.
-    fn rank(&self, (source, target): &Pair) -> (u32, String, u32, String) {
+    fn rank(&self, (source, target): &Pair) -> (u32, u32, Option<(String, String)>) {
         let index = self.mesh.index();
-        let source = match source {
-            SourceKey::Device(device) => (index.rank(*device), String::new()),
-            SourceKey::Other(other) => (u32::MAX, other.describe(&self.mesh)),
-        };
-        let target = match target {
-            TargetKey::Device(device) => (index.rank(*device), String::new()),
-            TargetKey::Network(network) => (u32::MAX, network.0.to_string()),
-        };
-        (source.0, source.1, target.0, target.1)
+        match (source, target) {
+            (SourceKey::Device(source), TargetKey::Device(target)) => {
+                (index.rank(*source), index.rank(*target), None)
+            }
+            (SourceKey::Other(source), TargetKey::Device(target)) => {
+                (u32::MAX, index.rank(*target), Some((source.describe(&self.mesh), String::new())))
+            }
+            (SourceKey::Device(source), TargetKey::Network(network)) => {
+                (index.rank(*source), u32::MAX, Some((String::new(), network.0.to_string())))
+            }
+            (SourceKey::Other(source), TargetKey::Network(network)) => {
+                (u32::MAX, u32::MAX, Some((source.describe(&self.mesh), network.0.to_string())))
+            }
+        }
     }
 
     /// An open condition in words.

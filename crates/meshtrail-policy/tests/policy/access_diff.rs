@@ -7,9 +7,11 @@ use meshtrail_policy::{
     ReachSource, ReachTarget,
 };
 
+use serde_json::json;
+
 use crate::mesh_file::{mesh, read, read_json};
 
-const UNBOUNDED: DiffLimits = DiffLimits { folds: 10_000, names: 10_000, rows: 1_000_000 };
+const UNBOUNDED: DiffLimits = DiffLimits { folds: 10_000, names: 10_000, rows: 1_000_000, per_target: 1_000 };
 
 fn field_mesh() -> Mesh {
     mesh(&read_json("diff/mesh.json"))
@@ -86,7 +88,7 @@ fn people_and_machines_gain_and_lose_what_the_field_expects() {
 #[test]
 fn changes_are_told_in_words_that_name_people_and_machines() {
     let mesh = field_mesh();
-    let told = |name: &str| {
+    let sentences = |name: &str| {
         let changes = against_base(name, &mesh);
         let folds = changes
             .connections
@@ -158,7 +160,7 @@ fn changes_are_told_in_words_that_name_people_and_machines() {
             ],
         ),
     ] {
-        assert_eq!(told(name), wanted, "{name}");
+        assert_eq!(sentences(name), wanted, "{name}");
     }
 }
 
@@ -267,41 +269,134 @@ fn diff_pairs(folds: &[Fold<PortSet>], mesh: &Mesh) -> Pairs {
     pairs
 }
 
+/// Holds the diff of two policies against the reach of both, pair by pair; whether something changed.
+fn check_pairs(old_text: &str, new_text: &str, mesh: &Mesh) -> bool {
+    let old = Policy::compile(old_text, ControlPlane::Tailscale, mesh).unwrap();
+    let new = Policy::compile(new_text, ControlPlane::Tailscale, mesh).unwrap();
+    let (was, is) = (all_pairs(&old, mesh), all_pairs(&new, mesh));
+    let gained = |here: &Pairs, there: &Pairs| -> Pairs {
+        let rest = here.iter().map(|(pair, ports)| {
+            (
+                pair.clone(),
+                there
+                    .get(pair)
+                    .map_or_else(|| ports.gained_over(&PortSet::default()), |known| ports.gained_over(known)),
+            )
+        });
+        rest.filter(|(_, ports)| !ports.is_empty()).collect()
+    };
+    let connections = new.changes_since(&old, UNBOUNDED).unwrap().connections;
+    for (folds, wanted, totals) in [
+        (&connections.opened, gained(&is, &was), connections.opened_totals),
+        (&connections.closed, gained(&was, &is), connections.closed_totals),
+    ] {
+        assert!(diff_pairs(folds, mesh) == wanted, "{old_text}\n{new_text}\n{folds:?}");
+        assert_eq!(folds.iter().map(|fold| fold.connections).sum::<u64>(), totals.connections);
+        let people: BTreeSet<_> = folds.iter().flat_map(|fold| &fold.sources.people).collect();
+        assert_eq!(people.len(), totals.people, "whoever a fold names gained or lost something");
+    }
+    !connections.is_empty()
+}
+
 #[test]
 fn a_diff_says_what_the_reach_of_both_policies_says_pair_by_pair() {
     let mesh = field_mesh();
     let mut seed = 7;
-    for round in 0..60 {
-        let (old_text, new_text) = (random_policy(&mut seed), random_policy(&mut seed));
-        let old = Policy::compile(&old_text, ControlPlane::Tailscale, &mesh).unwrap();
-        let new = Policy::compile(&new_text, ControlPlane::Tailscale, &mesh).unwrap();
-        let (was, is) = (all_pairs(&old, &mesh), all_pairs(&new, &mesh));
-        let gained = |here: &Pairs, there: &Pairs| -> Pairs {
-            let rest = here.iter().map(|(pair, ports)| {
-                (pair.clone(), there.get(pair).map_or_else(|| ports.clone(), |known| ports.without(known)))
-            });
-            rest.filter(|(_, ports)| !ports.is_empty()).collect()
+    let rounds = (0..60).map(|_| (random_policy(&mut seed), random_policy(&mut seed)));
+    let changed = rounds.filter(|(old, new)| check_pairs(old, new, &mesh)).count();
+    assert!(changed > 50, "policies that are alike say little: {changed}");
+}
+
+/// A mesh in which sets of everybody have more classes than are looked at one by one.
+fn wide_mesh() -> Mesh {
+    let mut devices = serde_json::Map::new();
+    for number in 0..130 {
+        let address = format!("100.70.0.{number}");
+        let device = match number % 3 {
+            0 => json!({"owner": format!("p{}@example.com", number / 6), "addresses": [address]}),
+            _ => {
+                json!({"tags": [format!("tag:t{}", number % 11), format!("tag:t{}", number % 17)], "addresses": [address]})
+            }
         };
-        let changes = new.changes_since(&old, UNBOUNDED).unwrap();
-        assert_eq!(
-            diff_pairs(&changes.connections.opened, &mesh),
-            gained(&is, &was),
-            "round {round}: {old_text}\n{new_text}"
-        );
-        assert_eq!(
-            diff_pairs(&changes.connections.closed, &mesh),
-            gained(&was, &is),
-            "round {round}: {old_text}\n{new_text}"
-        );
-        let total: u64 = changes.connections.opened.iter().map(|fold| fold.connections).sum();
-        assert_eq!(total, changes.connections.opened_totals.connections, "round {round}");
+        devices.insert(format!("d{number}"), device);
     }
+    devices.insert(
+        "rt-1".to_owned(),
+        json!({"tags": ["tag:t1"], "addresses": ["100.71.0.1"], "routes": ["10.40.0.0/16"]}),
+    );
+    mesh(&json!({"people": {}, "devices": devices}))
+}
+
+fn wide_policy(rules: &[(&str, &str, &str)]) -> String {
+    let owners: Vec<String> = (0..17).map(|tag| format!(r#""tag:t{tag}": []"#)).collect();
+    let grants: Vec<String> = rules
+        .iter()
+        .map(|(from, to, ports)| format!(r#"{{"src": ["{from}"], "dst": ["{to}"], "ip": ["{ports}"]}}"#))
+        .collect();
+    let grant = |from: String, to: String| format!(r#"{{"src": ["{from}"], "dst": ["{to}"], "ip": ["80"]}}"#);
+    let people =
+        (0..22).map(|number| grant(format!("p{number}@example.com"), format!("tag:t{}", number % 5)));
+    let tagged = (0..17).map(|tag| grant(format!("tag:t{tag}"), format!("tag:t{}", (tag + 1) % 17)));
+    let each: Vec<String> = people.chain(tagged).collect();
+    format!(
+        r#"{{"tagOwners": {{{}}}, "grants": [{}, {}]}}"#,
+        owners.join(", "),
+        each.join(", "),
+        grants.join(", ")
+    )
+}
+
+#[test]
+fn rules_of_everybody_are_told_without_those_who_had_it() {
+    let mesh = wide_mesh();
+    let base = [("tag:t3", "tag:t5", "22"), ("p4@example.com", "*", "*"), ("tag:t2", "10.40.0.0/16", "443")];
+    for (more, old_has) in [
+        (vec![("*", "*", "22")], vec![]),
+        (vec![("*", "tag:t5", "80"), ("autogroup:member", "*", "443")], vec![]),
+        (vec![("autogroup:tagged", "*", "22")], vec![("*", "tag:t4", "22")]),
+        (
+            vec![("*", "*", "22"), ("autogroup:member", "autogroup:self", "*")],
+            vec![("autogroup:tagged", "*", "*")],
+        ),
+    ] {
+        let old = wide_policy(&[&base[..], &old_has[..]].concat());
+        let new = wide_policy(&[&base[..], &more[..]].concat());
+        assert!(check_pairs(&old, &new, &mesh), "{more:?}");
+    }
+    let few = DiffLimits { per_target: 1, ..UNBOUNDED };
+    let (old, new) = (
+        wide_policy(&[("tag:t3", "tag:t5", "22")]),
+        wide_policy(&[("tag:t3", "*", "22"), ("tag:t4", "*", "443")]),
+    );
+    let compile = |text: &str| Policy::compile(text, ControlPlane::Tailscale, &mesh).unwrap();
+    let (exact, folded) = (UNBOUNDED, few);
+    let totals =
+        |limits| compile(&new).changes_since(&compile(&old), limits).unwrap().connections.opened_totals;
+    assert_eq!(totals(exact), totals(folded), "what is put together is still counted pair by pair");
+
+    let (old, new) = (wide_policy(&base), wide_policy(&[&base[..], &[("*", "*", "22")]].concat()));
+    let changes = compile(&new).changes_since(&compile(&old), DiffLimits::default()).unwrap();
+    assert_eq!(
+        changes.connections.opened.len(),
+        1,
+        "one rule of everybody is one fold: {:?}",
+        changes
+            .connections
+            .opened
+            .iter()
+            .map(|fold| (fold.partly, fold.connections, &fold.access, &fold.rules))
+            .collect::<Vec<_>>()
+    );
+    let fold = &changes.connections.opened[0];
+    let names: Vec<_> =
+        fold.sources.people.iter().map(|person| mesh.person(*person).login.as_str()).collect();
+    assert!(fold.partly && !names.contains(&"p4@example.com"), "who had all of it gained nothing: {names:?}");
 }
 
 #[test]
 fn answers_are_bounded_and_count_what_they_leave_off() {
     let mesh = field_mesh();
-    let limits = DiffLimits { folds: 1, names: 1, rows: 1 };
+    let limits = DiffLimits { folds: 1, names: 1, rows: 1, per_target: 1 };
     let (old, new) = (compile("0-base", &mesh), compile("5-star", &mesh));
     let changes = new.changes_since(&old, limits).unwrap();
     let [fold] = &changes.connections.opened[..] else { panic!("{changes:?}") };
@@ -327,7 +422,7 @@ fn logins_and_capabilities_that_open_are_told_though_no_port_does() {
     let mesh = field_mesh();
     let old = r#""ssh": [{"action": "check", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]},
                          {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#;
-    for (new, summary, told) in [
+    for (new, summary, sentence) in [
         (
             r#""ssh": [{"action": "accept", "src": ["group:dba"], "dst": ["tag:db"], "users": ["root"], "recorder": ["tag:ci"]},
                        {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self"], "users": ["root"]}]"#,
@@ -350,7 +445,7 @@ fn logins_and_capabilities_that_open_are_told_though_no_port_does() {
         assert_eq!(changes.summary(), summary);
         let folds: Vec<_> = changes.logins.opened.iter().chain(&changes.logins.closed).collect();
         let [fold] = &folds[..] else { panic!("{changes:?}") };
-        assert_eq!(fold.describe(&mesh), told);
+        assert_eq!(fold.describe(&mesh), sentence);
         assert_eq!(fold.rules.len(), 1, "the rule of the policy that opens it");
         assert!(changes.connections.is_empty());
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod access_diff;
+mod conditions;
 mod logins;
 mod mesh_file;
 mod own_tests;
