@@ -160,6 +160,12 @@ pub struct ReachView {
     /// The device's id, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The device's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+    /// The tags that own the device in place of a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// Where they lead, in words.
     pub target: String,
     /// Protocols and ports, in words.

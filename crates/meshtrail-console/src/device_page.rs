@@ -231,14 +231,20 @@ fn reach_rows(rows: &ReachRows, command: &str) -> Markup {
     let hidden = rows.left_off + rows.rows.len().saturating_sub(MAX_REACH);
     html! {
         table.list.reach {
-            thead { tr { th scope="col" { "Who" } th scope="col" { "Ports" } th scope="col" { "By" } } }
+            thead { tr { th scope="col" { "Device" } th scope="col" { "Whose" } th scope="col" { "Ports" } th scope="col" { "By" } } }
             tbody {
                 @for row in rows.rows.iter().take(MAX_REACH) {
                     tr {
                         td {
                             @match &row.device {
-                                Some(device) => a href=(under("/devices", device)) { (format::clipped(&row.source, 48)) },
-                                None => (format::clipped(&row.source, 48)),
+                                Some(device) => (components::device(device, row.device_name.as_deref(), 30)),
+                                None => (format::clipped(&row.source, 40)),
+                            }
+                        }
+                        td {
+                            @match &row.person {
+                                Some(person) => (components::person(person, 30)),
+                                None => (format::clipped(&row.tags.join(", "), 30)),
                             }
                         }
                         td { code { (format::clipped(&row.ports, 40)) } }

@@ -20,7 +20,8 @@ use meshtrail_identity::History;
 use meshtrail_policy::{
     Access, AccessChanges, Changes, CheckPeriod, ControlPlane, Decision, DeviceRef, DiffLimits,
     DifferentMeshes, Direction, Directory, Fold, LocalUser, LoginQuestion, Membership, Mesh, OtherRule,
-    Policy, PolicyError, PortAccess, PossibleChange, ReachSource, ReachTarget, Rows, RuleSite, Unmet,
+    Policy, PolicyError, PortAccess, PossibleChange, ReachRow, ReachSource, ReachTarget, Rows, RuleSite,
+    Unmet,
 };
 use meshtrail_trail::segment::{ColumnTest, Predicate};
 use meshtrail_trail::{ReadError, Scan, Trail, run_blocking};
@@ -353,20 +354,26 @@ pub fn who_can_reach(
 
 fn add_rows(policy: &Policy, into: &mut ReachRows, from: &Rows) {
     let room = MAX_ROWS.saturating_sub(into.rows.len());
-    let mesh = policy.mesh();
-    into.rows.extend(from.rows.iter().take(room).map(|row| ReachView {
+    into.rows.extend(from.rows.iter().take(room).map(|row| reach_view(policy.mesh(), row)));
+    into.left_off += from.left_off + from.rows.len().saturating_sub(room);
+}
+
+fn reach_view(mesh: &Mesh, row: &ReachRow) -> ReachView {
+    let device = match &row.source {
+        ReachSource::Device(device) => Some(mesh.device(*device)),
+        _ => None,
+    };
+    ReachView {
         source: row.source.describe(mesh),
         person: row.source.person(mesh).map(|person| mesh.person(person).login.clone()),
-        device: match &row.source {
-            ReachSource::Device(device) => Some(mesh.device(*device).id.clone()),
-            _ => None,
-        },
+        device: device.map(|device| device.id.clone()),
+        device_name: device.map(|device| device.name.clone()),
+        tags: device.map(|device| device.tags.iter().cloned().collect()).unwrap_or_default(),
         target: row.target.describe(mesh),
         ports: row.ports.to_string(),
         rules: row.rules.iter().map(ToString::to_string).collect(),
         conditions: row.conditions.iter().map(ToString::to_string).collect(),
-    }));
-    into.left_off += from.left_off + from.rows.len().saturating_sub(room);
+    }
 }
 
 /// What a policy opens and closes against an older one, for the same people and devices.

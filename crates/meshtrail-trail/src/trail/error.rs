@@ -165,6 +165,8 @@ pub(super) enum SealError {
     Manifest(#[from] crate::manifest::PutNextError),
     #[error("failed to replace the checkpoint")]
     Checkpoint(#[from] crate::store::StoreError),
+    #[error("failed to keep the range of the next segment in the local folder")]
+    Range(#[source] io::Error),
     #[error("the log lacks events that were acknowledged")]
     Incomplete,
     #[error("a test broke this step")]

@@ -27,6 +27,7 @@ mod prove;
 mod read;
 mod scan;
 mod seal;
+mod seal_range;
 mod shared;
 mod snapshot;
 #[cfg(test)]

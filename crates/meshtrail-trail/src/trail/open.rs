@@ -21,6 +21,7 @@ use super::log_index::{ClosedFile, Commit, LogIndex};
 use super::prove::TileCache;
 use super::read::ReaderCache;
 use super::seal::Sealer;
+use super::seal_range::SealRange;
 use super::shared::{Access, Edge, SealedState, Shared, Writing};
 use super::writer::Writer;
 use super::{OpenError, Trail, TrailConfig};
@@ -78,7 +79,8 @@ impl Trail {
         let parts = TrailParts { store, name, root, origin: fold.origin().to_owned(), config, level0 };
         let shared = parts.shared(Access::Write(Box::new(writing)), edge, next, SealedState::of(&fold));
         let writer = Writer::new(shared.clone(), messages, folder.clone(), dedupe, next, generation + 1);
-        let sealer = Sealer::new(shared.clone(), fold, tokio::runtime::Handle::current());
+        let range = SealRange::load(local);
+        let sealer = Sealer::new(shared.clone(), fold, tokio::runtime::Handle::current(), range);
         start(&shared, writer, sealer).map_err(failed)?;
         let trail = Self::of(shared);
         // Issues a head over events that none covers yet, as in a store of a version without heads.

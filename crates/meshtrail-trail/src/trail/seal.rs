@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::error::SealError;
 use super::log_index::ClosedFile;
+use super::seal_range::SealRange;
 use super::shared::{Access, SealedState, Shared};
 use super::writer::Message;
 use crate::dedupe::Dedupe;
@@ -37,6 +38,8 @@ pub(super) struct Sealer {
     runtime: Handle,
     /// Events to leave out of the next segment, because a crash left a file with one of its names.
     shorten: u64,
+    /// The range of the segment that is being written.
+    range: SealRange,
 }
 
 /// The log files to seal next.
@@ -76,9 +79,9 @@ impl<'a> FamilyRows<'a> {
 }
 
 impl Sealer {
-    pub(super) fn new(shared: Arc<Shared>, fold: Fold, runtime: Handle) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, fold: Fold, runtime: Handle, range: SealRange) -> Self {
         let dedupe = Dedupe::new(fold.dedupe());
-        Self { shared, fold, dedupe, runtime, shorten: 0 }
+        Self { shared, fold, dedupe, runtime, shorten: 0, range }
     }
 
     pub(super) fn run(mut self, writer: JoinHandle<()>) {
@@ -194,6 +197,9 @@ impl Sealer {
 
     fn next_job(&self, all: bool) -> Option<SealJob> {
         let edge = self.shared.edge();
+        if let Some(job) = self.interrupted_job(&edge.closed) {
+            return Some(job);
+        }
         if edge.closed.is_empty() || (!all && !self.is_due(&edge.closed)) {
             return None;
         }
@@ -208,6 +214,16 @@ impl Sealer {
         Some(SealJob { files, end })
     }
 
+    /// A segment that was begun, and is not in a manifest yet.
+    fn interrupted_job<'a>(&self, closed: impl IntoIterator<Item = &'a ClosedFile>) -> Option<SealJob> {
+        let first = self.fold.size();
+        let end = self.range.end_from(first)?;
+        let files: Vec<ClosedFile> =
+            closed.into_iter().take_while(|file| file.first < end).cloned().collect();
+        let is_whole = files.last().is_some_and(|file| file.end >= end);
+        is_whole.then(|| SealJob { files, end: end.saturating_sub(self.shorten).max(first + 1) })
+    }
+
     fn seal(&mut self, due: &SealJob) -> Result<(), SealError> {
         let (first, end) = (self.fold.size(), due.end);
         if end > first && files_end(due) > first {
@@ -215,8 +231,9 @@ impl Sealer {
             let logs = logs?;
             let families = self.gather(due, &logs, first, end)?;
             let sealed = Timestamp::now();
-            // A crash while segment files are written leaves some that no manifest names. The next start seals again from
-            // the log: equal files are reused; if one has other contents (another version wrote it), the segment is made
+            self.range.keep(first, end).map_err(SealError::Range)?;
+            // A crash while segment files are written leaves some that no manifest names. The next start seals the same
+            // range again from the log: equal files are reused; if one has other contents (another version wrote it), the segment is made
             // one event shorter and so gets other names.
             let files = self.put_segments(families, first, end)?;
             // A crash here leaves tiles that no manifest covers: any later tree has the same ones.

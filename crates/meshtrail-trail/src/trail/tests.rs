@@ -434,3 +434,34 @@ async fn a_log_that_filled_while_the_store_was_away_goes_on_when_it_is_back() {
     trail.close().await;
     assert_verifies(&folder, "after the store was away").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_that_was_interrupted_goes_on_with_its_range_although_more_is_due_by_then() {
+    for restarts in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (away, tries) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let overdue_at_once = || TrailConfig { segment_age: Duration::from_millis(1), ..config(1 << 20) };
+        let faults = Faults::with_plan({
+            let (away, tries) = (away.clone(), tries.clone());
+            move |step, moment| {
+                let asked = step == Step::PutManifest && moment == Moment::Before;
+                tries.fetch_add(u64::from(asked), Ordering::SeqCst);
+                asked && away.load(Ordering::SeqCst)
+            }
+        });
+        let mut trail = open(&folder, TrailConfig { faults, ..overdue_at_once() }).await;
+        trail.append(events(1..10)).await.unwrap();
+        // By then the segment's files are in the store, and no manifest speaks of them.
+        until(|| tries.load(Ordering::SeqCst) > 0).await;
+        trail.append(events(10..20)).await.unwrap();
+        if restarts {
+            trail.close().await;
+            trail = open(&folder, overdue_at_once()).await;
+        } else {
+            away.store(false, Ordering::SeqCst);
+        }
+        wait_until_sealed(&trail, 19).await;
+        trail.close().await;
+        assert_verifies(&folder, if restarts { "after a restart" } else { "without one" }).await;
+    }
+}
