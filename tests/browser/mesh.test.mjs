@@ -80,14 +80,14 @@ test("a person's page says what they did, from where, on what, and what only cla
   await page.context().close();
 });
 
-test("a device's page tells who had its address before, what it was called, and that tellers disagree", async () => {
+test("a device's page tells who had its address before, what it was called, and that sources disagree", async () => {
   const page = await signedIn();
   await page.goto(`${server.url}/devices/nNewCNTRL`);
   const holders = await page.locator("table.holdings tbody tr").allTextContents();
   assert.deepEqual(holders.map((row) => /old-1|old-2|this device/.exec(row)?.[0]), ["old-1", "old-2", "this device"]);
   const history = await page.textContent("table.history");
   for (const was of ["new-9.tail.example", "db-9.tail.example", "tag:db, tag:prod"]) assert.ok(history.includes(was), was);
-  assert.match(await page.textContent("aside"), /Tellers disagree/);
+  assert.match(await page.textContent("aside"), /Sources disagree/);
   await page.click("table.holdings >> text=old-2");
   await page.waitForURL("**/devices/nOld2CNTRL");
   assert.match(await page.textContent("main"), /gone since/);

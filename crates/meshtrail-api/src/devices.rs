@@ -25,7 +25,7 @@ pub struct DeviceAnswer {
     /// As the directory knows it; absent where only events do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceView>,
-    /// What each teller says of whose it is.
+    /// What each source says of whose it is.
     pub accounts: Vec<Account>,
     /// What it was: name, owner or tags, addresses, routes, key over time.
     pub history: Vec<PropertyPeriod>,

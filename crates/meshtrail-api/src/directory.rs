@@ -29,7 +29,7 @@ pub struct ListQuery {
 #[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields, default)]
 pub struct LookBack {
-    /// Doings from this moment on: `2026-11-20T14:02:11Z`. The last 30 days without it.
+    /// Activity from this moment on: `2026-11-20T14:02:11Z`. The last 30 days without it.
     pub since: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub struct DeviceView {
     pub conflict: Option<String>,
 }
 
-/// What one teller says of whose a device is.
+/// What one source says of whose a device is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Account {

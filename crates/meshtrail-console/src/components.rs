@@ -136,7 +136,7 @@ fn bar(of: u64, most: u64) -> Markup {
 pub(crate) fn history(periods: &[PropertyPeriod], now: Timestamp) -> Markup {
     html! {
         table.list.history {
-            thead { tr { th scope="col" { "What" } th.c-value scope="col" { "Value" } th scope="col" { "From (UTC)" } th scope="col" { "Until (UTC)" } th scope="col" { "Told by" } } }
+            thead { tr { th scope="col" { "What" } th.c-value scope="col" { "Value" } th scope="col" { "From (UTC)" } th scope="col" { "Until (UTC)" } th scope="col" { "Reported by" } } }
             tbody {
                 @for period in periods {
                     tr.over[period.until.is_some()] {

@@ -129,7 +129,7 @@ impl DevicePage<'_> {
             @if !self.profile.holdings.is_empty() {
                 h2 { "Who had its addresses" }
                 table.list.holdings {
-                    thead { tr { th scope="col" { "Address" } th scope="col" { "Device" } th scope="col" { "Whose" } th scope="col" { "From (UTC)" } th scope="col" { "Until (UTC)" } } }
+                    thead { tr { th scope="col" { "Address" } th scope="col" { "Device" } th scope="col" { "Owner" } th scope="col" { "From (UTC)" } th scope="col" { "Until (UTC)" } } }
                     tbody {
                         @for holding in &self.profile.holdings {
                             tr.this[holding.device == self.id] {
@@ -231,7 +231,7 @@ fn reach_rows(rows: &ReachRows, command: &str) -> Markup {
     let hidden = rows.left_off + rows.rows.len().saturating_sub(MAX_REACH);
     html! {
         table.list.reach {
-            thead { tr { th scope="col" { "Device" } th scope="col" { "Whose" } th scope="col" { "Ports" } th scope="col" { "By" } } }
+            thead { tr { th scope="col" { "Device" } th scope="col" { "Owner" } th scope="col" { "Ports" } th scope="col" { "By" } } }
             tbody {
                 @for row in rows.rows.iter().take(MAX_REACH) {
                     tr {

@@ -31,7 +31,7 @@ const SHOWN: &[(&str, &str)] = &[
     ("not approved", "unauthorized"),
     ("key expired", "expired"),
     ("gone", "gone"),
-    ("tellers disagree", "doubt"),
+    ("sources disagree", "doubt"),
 ];
 
 impl DevicesPage<'_> {
@@ -72,8 +72,8 @@ impl DevicesPage<'_> {
         html! {
             table.list.devices {
                 thead { tr {
-                    th.c-name scope="col" { "Device" } th.c-owner scope="col" { "Whose" } th.c-address scope="col" { "Address" }
-                    th.c-os scope="col" { "System" } th.c-time scope="col" { "Last seen (UTC)" } th scope="col" { "To know" }
+                    th.c-name scope="col" { "Device" } th.c-owner scope="col" { "Owner" } th.c-address scope="col" { "Address" }
+                    th.c-os scope="col" { "System" } th.c-time scope="col" { "Last seen (UTC)" } th scope="col" { "Remarks" }
                 } }
                 tbody { @for device in rows { (self.row(device)) } }
             }
@@ -107,7 +107,7 @@ pub(crate) fn remarks(device: &DeviceView, now: Timestamp) -> Markup {
         @if let Some(gone) = device.gone { span.unsure { "gone since " (format::clock(gone, now)) } " " }
         @if state.authorized == Some(false) { span.alarm { "not approved" } " " }
         @if is_expired(device, now) { span.unsure { "key expired" } " " }
-        @if device.conflict.is_some() { span.unsure { "tellers disagree" } " " }
+        @if device.conflict.is_some() { span.unsure { "sources disagree" } " " }
         @if state.external == Some(true) { span { "shared in" } " " }
         @if exit { span { "exit node" } " " }
         @if routes > 0 { span { (format::plural(routes as u64, "route", "routes")) } " " }

@@ -264,7 +264,7 @@ impl NetworkPage<'_> {
             table.list.pairs {
                 thead { tr {
                     th.c-end scope="col" { "From" } th.c-end scope="col" { "To" } th.c-os scope="col" { "Layer" }
-                    th.c-bytes.r scope="col" { "Sender counts" } th.c-bytes.r scope="col" { "Receiver counts" } th scope="col" { "To know" } th.c-time scope="col" { "Last (UTC)" }
+                    th.c-bytes.r scope="col" { "Sender counts" } th.c-bytes.r scope="col" { "Receiver counts" } th scope="col" { "Remarks" } th.c-time scope="col" { "Last (UTC)" }
                 } }
                 tbody { @for edge in &self.edges[from..end] { (self.line(edge)) } }
             }

@@ -27,7 +27,7 @@ pub struct PeoplePage<'a> {
 
 /// The links that select people: label, and value of `show`.
 const SHOWN: &[(&str, &str)] =
-    &[("everybody", ""), ("not active", "inactive"), ("gone", "gone"), ("tellers disagree", "doubt")];
+    &[("everybody", ""), ("not active", "inactive"), ("gone", "gone"), ("sources disagree", "doubt")];
 
 impl PeoplePage<'_> {
     /// The page's content.
@@ -67,7 +67,7 @@ impl PeoplePage<'_> {
             table.list.people {
                 thead { tr {
                     th.c-login scope="col" { "Who" } th.c-role scope="col" { "Role" } th scope="col" { "Groups" }
-                    th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Last seen (UTC)" } th.c-by scope="col" { "Told by" }
+                    th.c-few.r scope="col" { "Devices" } th.c-time scope="col" { "Last seen (UTC)" } th.c-by scope="col" { "Reported by" }
                 } }
                 tbody { @for row in rows { (self.row(row)) } }
             }
@@ -102,7 +102,7 @@ pub(crate) fn standing(person: &PersonView) -> Markup {
         @if person.gone.is_some() { span.unsure { "gone" } }
         @else if !state.is_active() { span.unsure { (format::clipped(state.status.as_deref().unwrap_or_default(), 20)) } }
         @else { (format::clipped(state.role.as_deref().unwrap_or("not told"), 20)) }
-        @if person.conflict.is_some() { " " span.unsure { "· tellers disagree" } }
+        @if person.conflict.is_some() { " " span.unsure { "· sources disagree" } }
     }
 }
 

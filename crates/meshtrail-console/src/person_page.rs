@@ -262,7 +262,7 @@ pub(crate) fn subject(event: &Event) -> Markup {
 pub(crate) fn describe_conflict(conflict: Option<&str>, accounts: &[Account], now: Timestamp) -> Markup {
     html! {
         @if let Some(conflict) = conflict {
-            h2 { "Tellers disagree" }
+            h2 { "Sources disagree" }
             p.unsure.small { (format::untrusted(conflict)) }
         }
         @if accounts.len() > 1 {
@@ -290,10 +290,10 @@ pub(crate) fn describe_provenance(
         dl {
             @match state {
                 Some((by, as_of)) => {
-                    dt { "told by" } dd { (format::untrusted(by)) }
+                    dt { "reported by" } dd { (format::untrusted(by)) }
                     dt { "as of" } dd { (moment(Some(as_of), "", now)) span.q { " UTC" } }
                 }
-                None => { dt { "told by" } dd.unsure { "events alone" } }
+                None => { dt { "reported by" } dd.unsure { "events alone" } }
             }
             @for (at, provider) in activity.known_by.top.iter().take(4).enumerate() {
                 dt { @if at == 0 { "in events" } } dd { (format::clipped(&provider.value, 20)) span.q { ", in " (format::count(provider.events)) } }

@@ -44,7 +44,7 @@ impl SourcesPage<'_> {
             table.list.sources {
                 thead { tr {
                     th.c-state scope="col" { "State" } th.c-name scope="col" { "Source" } th.c-time scope="col" { "Last heard (UTC)" }
-                    th.c-lag.r scope="col" { "Behind" } th.c-rate.r scope="col" { "Per second" } th.c-size.r scope="col" { "Events" } th.c-size.r scope="col" { "Gaps" } th scope="col" { "To know" }
+                    th.c-lag.r scope="col" { "Behind" } th.c-rate.r scope="col" { "Per second" } th.c-size.r scope="col" { "Events" } th.c-size.r scope="col" { "Gaps" } th scope="col" { "Remarks" }
                 } }
                 tbody { @for source in self.sources { (self.row(source)) } }
             }
@@ -61,12 +61,12 @@ impl SourcesPage<'_> {
                 td.at-rate.r.n { (rate(source.rate)) span.label { " per second" } }
                 td.at-size.r.n { (format::count(source.events)) span.label { " events" } }
                 td.at-gaps.r.n { @if source.gaps > 0 { span.unsure { (format::count(source.gaps)) } } @else { "0" } span.label { " gaps" } }
-                td.at-know { (self.to_know(source)) }
+                td.at-know { (self.remarks(source)) }
             }
         }
     }
 
-    fn to_know(&self, source: &SourceView) -> Markup {
+    fn remarks(&self, source: &SourceView) -> Markup {
         html! {
             @if let Some(trouble) = &source.trouble { p.unsure { (format::untrusted(&sentence_case(trouble))) } p.q { (next_step(trouble)) } }
             @else if source.state == SourceState::Silent {

@@ -142,7 +142,7 @@ fn print_tenures(tenures: &[WhoTenure]) -> Result<()> {
     let mut table = Table::new([
         ("FROM", Fit::Whole),
         ("UNTIL", Fit::Whole),
-        ("WHOSE", Fit::Cut(12)),
+        ("OWNER", Fit::Cut(12)),
         ("DEVICE", Fit::Cut(12)),
         ("ID", Fit::Cut(6)),
     ]);
