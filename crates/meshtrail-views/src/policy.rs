@@ -33,6 +33,9 @@ pub const MAX_PAIRS: usize = 100;
 /// The most rows of reach of each kind.
 pub const MAX_ROWS: usize = 1_000;
 
+/// The most people, devices or networks that a sentence about a change names on each side; the others are counted.
+const MAX_NAMES: usize = 10;
+
 /// A policy that was in force at some moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyText {
@@ -383,7 +386,7 @@ pub fn diff(
     at: Timestamp,
     in_force: PolicyInForce,
 ) -> Result<DiffAnswer, DifferentMeshes> {
-    let changes = new.changes_since(old, DiffLimits::default())?;
+    let changes = new.changes_since(old, DiffLimits { names: MAX_NAMES, ..DiffLimits::default() })?;
     let mesh = new.mesh();
     let AccessChanges { connections, logins, capabilities, possible, possible_left_off, authority, .. } =
         &changes;
