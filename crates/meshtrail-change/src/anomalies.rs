@@ -11,9 +11,7 @@ use std::pin::pin;
 
 use futures::TryStreamExt;
 use meshtrail_event::rule::{self, Rule};
-use meshtrail_event::{
-    Change, Detail, Draft, Event, Family, Finding, FindingStatus, Identity, Kind, Outcome, Subject,
-};
+use meshtrail_event::{Change, Detail, Draft, Event, Family, Finding, Identity, Kind, Outcome, Subject};
 use meshtrail_trail::{AppendError, Emitter, Follower, ReadError, Scan, Trail};
 use tokio_util::sync::CancellationToken;
 
@@ -133,19 +131,10 @@ fn finding(rule: &Rule, event: &Event) -> Draft {
         _ => None,
     };
     let finding = Finding {
-        count: Some(1),
-        events: vec![event.id.clone()],
-        first_time: Some(event.time),
-        // Each of these findings is about one change.
-        key: Some(event.id.to_string()),
-        last_time: Some(event.time),
-        rule: Some(rule.name.to_owned()),
-        severity: Some(rule.severity.clone()),
-        status: Some(FindingStatus::Open),
         subject: subject(event),
         summary: change.and_then(|change| summary(rule, change)),
-        title: Some(rule.title.to_owned()),
-        ..Finding::default()
+        // Each of these findings is about one change.
+        ..rule.finding(event.id.to_string(), vec![event.id.clone()], event.time)
     };
     let mut draft = Draft::new(Kind::FindingRaised, event.time);
     (draft.actor, draft.identity, draft.target) =

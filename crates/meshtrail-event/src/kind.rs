@@ -1,7 +1,7 @@
 //! Event kinds and their families. Kinds are declared before a source sends them, so that no source needs another model.
 //!
 //! Older versions stored a kind that they did not know yet under [`Family::Other`], and some under another family than
-//! today's, [`Kind::former_family`]: readers look into the files of these as well.
+//! today's, [`Kind::stored_families`]: readers look into the files of these as well.
 
 use std::fmt;
 
@@ -326,9 +326,10 @@ kinds! {
 }
 
 impl Kind {
-    /// The family that an older version had for a kind that it knew.
-    pub fn former_family(&self) -> Option<Family> {
-        (self.family() == Family::Delivery).then_some(Family::Finding)
+    /// The families in whose files events of this kind are: its own, and one that an older version had for it.
+    pub fn stored_families(&self) -> impl Iterator<Item = Family> + use<> {
+        let family = self.family();
+        std::iter::once(family).chain((family == Family::Delivery).then_some(Family::Finding))
     }
 }
 
@@ -344,8 +345,8 @@ mod tests {
         }
         let newer = Kind::from("quantum.entangled");
         assert_eq!((newer.as_str(), newer.family()), ("quantum.entangled", Family::Other));
-        let former = |kind: Kind| (kind.family(), kind.former_family());
-        assert_eq!(former(Kind::AlertSent), (Family::Delivery, Some(Family::Finding)));
-        assert_eq!(former(Kind::MeshtrailStarted), (Family::Meshtrail, None));
+        let stored = |kind: Kind| kind.stored_families().collect::<Vec<_>>();
+        assert_eq!(stored(Kind::AlertSent), [Family::Delivery, Family::Finding]);
+        assert_eq!(stored(Kind::MeshtrailStarted), [Family::Meshtrail]);
     }
 }

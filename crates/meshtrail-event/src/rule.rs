@@ -3,7 +3,7 @@
 //! A rule's name, severity and title stand in each finding that it raises; what a finding of it does not prove stands here
 //! and is shown beside it. Names never change: filters, exceptions and alert routes are written with them.
 
-use crate::Severity;
+use crate::{EventId, Finding, FindingStatus, Severity, Timestamp};
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,22 @@ rules! {
 }
 
 impl Rule {
+    /// An open finding of this rule, which rests on these events of one time. Subject and summary are the caller's.
+    pub fn finding(&self, key: String, events: Vec<EventId>, time: Timestamp) -> Finding {
+        Finding {
+            count: Some(events.len().max(1) as u64),
+            events,
+            first_time: Some(time),
+            key: Some(key),
+            last_time: Some(time),
+            rule: Some(self.name.to_owned()),
+            severity: Some(self.severity.clone()),
+            status: Some(FindingStatus::Open),
+            title: Some(self.title.to_owned()),
+            ..Finding::default()
+        }
+    }
+
     /// The rule with this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         RULES.iter().find(|rule| rule.name == name)

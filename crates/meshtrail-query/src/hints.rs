@@ -104,8 +104,7 @@ pub(crate) fn scan_hints(expr: &Expr, now: Timestamp) -> ScanHints {
 fn families(values: &[Pattern]) -> Vec<Family> {
     let fits = |kind: &str| values.iter().any(|pattern| kind_fits(pattern, kind));
     let kinds = Kind::KNOWN.iter().filter(|kind| fits(kind.as_str()));
-    let mut found: Vec<Family> =
-        kinds.flat_map(|kind| std::iter::once(kind.family()).chain(kind.former_family())).collect();
+    let mut found: Vec<Family> = kinds.flat_map(Kind::stored_families).collect();
     // Kinds of a newer version are in this family, and those that were stored by a version that did not know them yet.
     found.push(Family::Other);
     found

@@ -308,10 +308,7 @@ impl PruningStatistics for ManifestStatistics<'_> {
             return None;
         }
         let kinds: Vec<Kind> = values.iter().map(known_kind).collect::<Option<_>>()?;
-        let families: Vec<Family> = kinds
-            .iter()
-            .flat_map(|kind| std::iter::once(kind.family()).chain(kind.former_family()))
-            .collect();
+        let families: Vec<Family> = kinds.iter().flat_map(Kind::stored_families).collect();
         // A version that did not know the kind yet stored it under `other`.
         let can = |family: &Family| *family == Family::Other || families.contains(family);
         Some(self.files.iter().map(|file| (!can(&file.family)).then_some(false)).collect())

@@ -1,9 +1,7 @@
 //! Findings, clients' logs, and events about sources.
 
 use meshtrail_event::rule::{self, Rule};
-use meshtrail_event::{
-    Detail, Draft, EventId, Finding, FindingStatus, Kind, LogLine, Own, Subject, Timestamp,
-};
+use meshtrail_event::{Detail, Draft, EventId, Finding, Kind, LogLine, Own, Subject, Timestamp};
 
 use super::plan::Plan;
 use super::world::{World, source};
@@ -46,23 +44,14 @@ pub(super) fn raise_finding(
     let FindingDraft { rule, summary, subject, events } = finding;
     let time = Timestamp::from_nanos(world.now);
     let key = events.first().map(EventId::to_string);
-    let key = key.or_else(|| subject.as_ref().map(|subject| subject.id.clone()));
+    let key = key.or_else(|| subject.as_ref().map(|subject| subject.id.clone())).unwrap_or_default();
     let draft = Draft {
         kind: Kind::FindingRaised,
         time,
         detail: Some(Detail::Finding(Box::new(Finding {
-            count: Some(events.len().max(1) as u64),
-            events,
-            first_time: Some(time),
-            key,
-            last_time: Some(time),
-            rule: Some(rule.name.to_owned()),
-            severity: Some(rule.severity.clone()),
-            status: Some(FindingStatus::Open),
             subject,
             summary: Some(summary),
-            title: Some(rule.title.to_owned()),
-            ..Finding::default()
+            ..rule.finding(key, events, time)
         }))),
         ..about
     };

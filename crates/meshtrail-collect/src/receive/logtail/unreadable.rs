@@ -9,9 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meshtrail_event::rule::SOURCE_BODY_UNREADABLE;
-use meshtrail_event::{
-    Detail, Draft, Event, Finding, FindingStatus, Json, Kind, LogLine, Subject, Timestamp,
-};
+use meshtrail_event::{Detail, Draft, Event, Finding, Json, Kind, LogLine, Subject, Timestamp};
 use serde_json::json;
 
 use crate::receive::body::UnreadableBody;
@@ -107,18 +105,9 @@ pub(super) fn finding(line: &Event, body: &UnreadableBody, refusals: Option<Refu
         summary.push_str(&format!("; {count} more were refused from {first} to {last}"));
     }
     let finding = Finding {
-        count: Some(1),
-        events: vec![line.id.clone()],
-        first_time: Some(line.time),
-        key: Some(line.id.to_string()),
-        last_time: Some(line.time),
-        rule: Some(SOURCE_BODY_UNREADABLE.name.to_owned()),
-        severity: Some(SOURCE_BODY_UNREADABLE.severity.clone()),
-        status: Some(FindingStatus::Open),
         subject: Some(Subject::new("source", line.id.source.as_str())),
         summary: Some(summary),
-        title: Some(SOURCE_BODY_UNREADABLE.title.to_owned()),
-        ..Finding::default()
+        ..SOURCE_BODY_UNREADABLE.finding(line.id.to_string(), vec![line.id.clone()], line.time)
     };
     let mut draft = Draft::new(Kind::FindingRaised, line.time);
     (draft.actor, draft.identity, draft.target) =
