@@ -21,7 +21,7 @@ pub(crate) use demo::Demo;
 pub(crate) use doctor::Doctor;
 pub(crate) use events::{EventShow, Events, EventsQuery, Order};
 pub(crate) use mesh::{Changes, SourcesList, Who};
-pub(crate) use policy::{Policy, PolicyDiff, PolicyExplain, PolicyWhoCouldReach};
+pub(crate) use policy::{Policy, PolicyChoice, PolicyDiff, PolicyExplain, PolicyWhoCouldReach};
 pub(crate) use proof::{Checkpoint, Proof, Verify};
 pub(crate) use serve::Serve;
 pub(crate) use sessions::{

@@ -17,6 +17,17 @@ pub(crate) enum Policy {
     Diff(PolicyDiff),
 }
 
+/// Which policy is asked.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyChoice {
+    /// When: 2h ago, yesterday, 2026-11-20, 2026-11-20T14:02Z [default: now]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) at: Option<String>,
+    /// Ask this policy file in place of the policy in force
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
 /// `policy explain`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -35,12 +46,8 @@ pub(crate) struct PolicyExplain {
     /// The local user there
     #[arg(long, value_name = "USER", default_value = "root")]
     pub(crate) user: String,
-    /// When: 2h ago, yesterday, 2026-11-20, 2026-11-20T14:02Z [default: now]
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) at: Option<String>,
-    /// Ask this policy file in place of the policy in force
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) choice: PolicyChoice,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
 }
@@ -54,12 +61,8 @@ pub(crate) struct PolicyWhoCouldReach {
     /// A device's name, id or address, a tag, or a person's login
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
-    /// When: 2h ago, yesterday, 2026-11-20, 2026-11-20T14:02Z [default: now]
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) at: Option<String>,
-    /// Ask this policy file in place of the policy in force
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) choice: PolicyChoice,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
 }

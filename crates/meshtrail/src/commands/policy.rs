@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::api::Api;
-use crate::args::{ApiArgs, PolicyDiff, PolicyExplain, PolicyWhoCouldReach};
+use crate::args::{ApiArgs, PolicyChoice, PolicyDiff, PolicyExplain, PolicyWhoCouldReach};
 use crate::output::{Fit, Table, print_line, print_note};
 use crate::units::format_time;
 
@@ -22,8 +22,8 @@ const MAX_NEAR: usize = 5;
 
 /// Explains logins.
 pub(crate) async fn explain(args: PolicyExplain) -> Result<()> {
-    let policy = args.policy.as_deref().map(read_file).transpose()?;
-    let question = LoginQuestion { from: args.from, to: args.to, user: Some(args.user), at: args.at, policy };
+    let (at, policy) = read_choice(args.choice)?;
+    let question = LoginQuestion { from: args.from, to: args.to, user: Some(args.user), at, policy };
     let Some(answer) = ask::<LoginAnswers>(&args.api, "/api/v1/policy/explain", &question).await? else {
         return Ok(());
     };
@@ -37,8 +37,8 @@ pub(crate) async fn explain(args: PolicyExplain) -> Result<()> {
 
 /// Lists who could reach a target.
 pub(crate) async fn who_could_reach(args: PolicyWhoCouldReach) -> Result<()> {
-    let policy = args.policy.as_deref().map(read_file).transpose()?;
-    let question = ReachQuestion { target: args.target, at: args.at, policy };
+    let (at, policy) = read_choice(args.choice)?;
+    let question = ReachQuestion { target: args.target, at, policy };
     let Some(answer) = ask::<ReachAnswer>(&args.api, "/api/v1/policy/who-could-reach", &question).await?
     else {
         return Ok(());
@@ -113,6 +113,11 @@ fn describe_changes(changes: &KindChanges) -> Vec<String> {
         lines.extend((left_off > 0).then(|| format!("{sign} and {left_off} more")));
     }
     lines
+}
+
+/// The moment, and the text of the policy file where one is asked.
+fn read_choice(choice: PolicyChoice) -> Result<(Option<String>, Option<String>)> {
+    Ok((choice.at, choice.policy.as_deref().map(read_file).transpose()?))
 }
 
 fn read_file(path: &Path) -> Result<String> {
