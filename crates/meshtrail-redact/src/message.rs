@@ -4,6 +4,7 @@
 //! for secrets but written from a list: words that API servers use, and names that the request itself has in its path.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -37,19 +38,23 @@ pub struct AnswerFacts {
 pub const MAX_ITEMS: usize = 1000;
 
 /// Words of API servers' messages: none of them comes from an object.
-const WORDS: &str = "a about above access account admission again all allowed already an and another any api apply are array as at attempt authentication \
-    authorized bad base64 be because been been before being below body bool boolean but by bytes call can cannot cannot change changes client cluster \
-    conflict conflicts container containers content contains controller converting could couldn't create created creating currently data deadline decode \
-    decoding decoder deleted delete deleting denied deny deprecated did did not does doesn't duplicate either empty encode encountered entity error errors etcdserver \
-    evaluate evaluating exceeded exceeds exist exists expected expired failed failure field fields find for forbidden format found from get given group \
-    handled handle has have having http i if illegal immutable in input insufficient int integer internal into invalid is it its json key kind label labels \
-    larger latest lease leader limit list long looking lookup made malformed manager map mapping match matches maximum may media merge message metadata method minimum missing modified \
-    more must name names namespace namespaced namespaces need no node non nor not null number object objects occurred of on one only operation \
-    or order other out parse parsing patch path permission please pod pods policy precondition prevented protobuf provided quota range rate reached reason received \
-    recognized records refused reject rejected remove request requested requests required resource resources response retry roles same schema scope secret secrets server service \
-    should size spec specified status still strict string strings subresource succeeding supported syntax system temporarily terminated terminating that the there this time timed timeout to \
-    token too tried try type typed unable unauthorized unavailable unexpected unknown unmarshal unmarshaling unrecognized unsupported until update updated url use used user \
-    valid validation value values verb verify version violates was watch webhook were when while with without would wrong yaml yet your";
+static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    "a about above access account admission again all allowed already an and another any api apply are array as at attempt authentication \
+        authorized bad base64 be because been before being below body bool boolean but by bytes call can cannot change changes client cluster \
+        conflict conflicts container containers content contains controller converting could couldn't create created creating currently data deadline decode \
+        decoding decoder deleted delete deleting denied deny deprecated did not does doesn't duplicate either empty encode encountered entity error errors etcdserver \
+        evaluate evaluating exceeded exceeds exist exists expected expired failed failure field fields find for forbidden format found from get given group \
+        handled handle has have having http i if illegal immutable in input insufficient int integer internal into invalid is it its json key kind label labels \
+        larger latest lease leader limit list long looking lookup made malformed manager map mapping match matches maximum may media merge message metadata method minimum missing modified \
+        more must name names namespace namespaced namespaces need no node non nor null number object objects occurred of on one only operation \
+        or order other out parse parsing patch path permission please pod pods policy precondition prevented protobuf provided quota range rate reached reason received \
+        recognized records refused reject rejected remove request requested requests required resource resources response retry roles same schema scope secret secrets server service \
+        should size spec specified status still strict string strings subresource succeeding supported syntax system temporarily terminated terminating that the there this time timed timeout to \
+        token too tried try type typed unable unauthorized unavailable unexpected unknown unmarshal unmarshaling unrecognized unsupported until update updated url use used user \
+        valid validation value values verb verify version violates was watch webhook were when while with without would wrong yaml yet your"
+        .split_ascii_whitespace()
+        .collect()
+});
 
 impl Redactor {
     /// What is kept of an answer. The client gets it byte for byte; only names and reasons of it are written down.
@@ -62,13 +67,15 @@ impl Redactor {
         names: &[&str],
         bytes: &[u8],
     ) -> Result<AnswerFacts, NotKept> {
-        if (context.resource, context.subresource) == ("serviceaccounts", "token")
-            && !is_status(context, bytes)
-        {
+        let answer = read_answer(context, bytes);
+        let is_status =
+            answer.as_ref().is_ok_and(|answer| answer.get("kind").and_then(Value::as_str) == Some("Status"));
+        // Whether it can be read or not.
+        if !is_status && (context.resource, context.subresource) == ("serviceaccounts", "token") {
             return Err(NotKept::Credential);
         }
-        let answer = read_answer(context, bytes)?;
-        if answer.get("kind").and_then(Value::as_str) == Some("Status") {
+        let answer = answer?;
+        if is_status {
             return Ok(self.status(&answer, names));
         }
         let empty = Vec::new();
@@ -103,14 +110,13 @@ impl Redactor {
 
     /// An API server's message with only the words that API servers use and these names; what stood between is `…`.
     pub fn message(&self, message: &str, names: &[&str]) -> String {
-        let words: HashSet<&str> = WORDS.split_ascii_whitespace().collect();
         let names: HashSet<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
         let message = &message[..message.floor_char_boundary(MAX_MESSAGE)];
         let mut kept = Vec::new();
         for word in message.split_whitespace() {
             let bare = word.trim_matches(|letter: char| "\"'`.,:;()[]{}".contains(letter));
             let known = bare.is_empty() && word.len() <= 2
-                || words.contains(bare.to_ascii_lowercase().as_str())
+                || WORDS.contains(bare.to_ascii_lowercase().as_str())
                 || names.contains(bare);
             match (known, kept.last()) {
                 (true, _) => kept.push(word),
@@ -120,9 +126,4 @@ impl Redactor {
         }
         self.text(&kept.join(" ")).text
     }
-}
-
-fn is_status(context: &BodyContext<'_>, bytes: &[u8]) -> bool {
-    read_answer(context, bytes)
-        .is_ok_and(|answer| answer.get("kind").and_then(Value::as_str) == Some("Status"))
 }

@@ -9,13 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::argv;
 use crate::decoded::{Decoded, decode_percent, to_bytes};
-use crate::names::{Secrecy, classify_query};
 use crate::redactor::{RedactedText, Redactor};
 use crate::spans::{Span, merge};
 use crate::text;
 use crate::tokens;
-use crate::url::{self, Extent, find_pairs};
-use crate::values::{is_harmless, is_possible_secret};
+use crate::url::{self, Extent, find_pairs, is_secret_parameter};
 
 /// Parameters that are repeated for each argument of a command: of the API server's exec, of a kubelet's.
 const COMMANDS: &[&str] = &["command", "cmd", "args", "arg"];
@@ -156,11 +154,9 @@ fn find_in_query(query: &str, spans: &mut Vec<Span>) {
 
 /// The secrets of a decoded parameter.
 fn find_in_value(value: &str, name: &str, spans: &mut Vec<Span>) {
-    match classify_query(name) {
-        Secrecy::Secret if !is_harmless(value) => spans.push(Span::new(0..value.len(), to_bytes(value))),
-        Secrecy::Possible if is_possible_secret(value) => {
-            spans.push(Span::new(0..value.len(), to_bytes(value)))
-        }
-        _ => text::find_at(value, Extent::Whole, 1, spans),
+    if is_secret_parameter(name, value) {
+        spans.push(Span::new(0..value.len(), to_bytes(value)));
+    } else {
+        text::find_at(value, Extent::Whole, 1, spans);
     }
 }

@@ -70,11 +70,13 @@ impl OpenQuotes {
 fn find_assignments(text: &str, spans: &mut Vec<Span>) {
     let bytes = text.as_bytes();
     let (mut quotes, mut done) = (OpenQuotes::default(), 0);
+    // Where the last template ends: behind it none is looked for.
+    let templates = text.rfind("}}").unwrap_or(0);
     for at in 0..bytes.len() {
         // `name:/path` is a volume or a URL.
         let operator = bytes[at] == b'=' || bytes[at] == b':' && bytes.get(at + 1) != Some(&b'/');
         let name = if at >= done && operator { name_before(text, at) } else { None };
-        if let Some(span) = name.and_then(|name| assigned_secret(text, at, &name, quotes)) {
+        if let Some(span) = name.and_then(|name| assigned_secret(text, at, &name, quotes, templates)) {
             done = span.range.end;
             spans.push(span);
         }
@@ -113,7 +115,13 @@ fn name_before(text: &str, operator: usize) -> Option<Name<'_>> {
     Some(Name { text: &text[start..end], start, quoted, apart })
 }
 
-fn assigned_secret(text: &str, operator: usize, name: &Name<'_>, quotes: OpenQuotes) -> Option<Span> {
+fn assigned_secret(
+    text: &str,
+    operator: usize,
+    name: &Name<'_>,
+    quotes: OpenQuotes,
+    templates: usize,
+) -> Option<Span> {
     let secrecy = classify(name.text);
     if secrecy == Secrecy::None {
         return None;
@@ -133,7 +141,9 @@ fn assigned_secret(text: &str, operator: usize, name: &Name<'_>, quotes: OpenQuo
         text
     };
     let block = || block_value(text, start, name).filter(|_| secrecy == Secrecy::Secret);
-    let span = quoted_value(text, start).or_else(block).or_else(|| bare_value(text, start, name, quotes))?;
+    let span = quoted_value(text, start)
+        .or_else(block)
+        .or_else(|| bare_value(text, start, name, quotes, templates))?;
     let value = String::from_utf8_lossy(&span.value);
     let secret = match secrecy {
         Secrecy::Secret => !is_harmless(&value) && !is_count(name.text, &value),
@@ -241,10 +251,18 @@ fn block_value(text: &str, start: usize, name: &Name<'_>) -> Option<Span> {
 }
 
 /// A value without quotes: to the next blank, or to the next `NAME=` behind `&`, `;` or `,`.
-fn bare_value(text: &str, start: usize, name: &Name<'_>, quotes: OpenQuotes) -> Option<Span> {
+fn bare_value(
+    text: &str,
+    start: usize,
+    name: &Name<'_>,
+    quotes: OpenQuotes,
+    templates: usize,
+) -> Option<Span> {
     let bytes = text.as_bytes();
     // A template's blanks are within its brackets.
-    if let Some(length) = text[start..].strip_prefix("{{").and_then(|rest| rest.find("}}")) {
+    if start < templates
+        && let Some(length) = text[start..].strip_prefix("{{").and_then(|rest| rest.find("}}"))
+    {
         return Some(Span::plain(text, start..start + length + 4));
     }
     let mut end = start;
@@ -266,16 +284,19 @@ fn bare_value(text: &str, start: usize, name: &Name<'_>, quotes: OpenQuotes) -> 
 
 /// Without what ends the sentence or the bracket around it.
 fn trim_closers<'a>(value: &'a str, before: &str) -> &'a str {
+    // What is trimmed has no opener, so that this holds for what is left as well.
+    let is_within = |opener: char| before.contains(opener) && !value.contains(opener);
+    let within = [is_within('('), is_within('['), is_within('{')];
     let mut value = value;
     while let Some(last) = value.chars().next_back() {
-        let opener = match last {
-            ',' | ';' => None,
-            ')' => Some('('),
-            ']' => Some('['),
-            '}' => Some('{'),
-            _ => break,
+        let is_outside = match last {
+            ',' | ';' => true,
+            ')' => within[0],
+            ']' => within[1],
+            '}' => within[2],
+            _ => false,
         };
-        if opener.is_some_and(|opener| value.contains(opener) || !before.contains(opener)) {
+        if !is_outside {
             break;
         }
         value = &value[..value.len() - 1];

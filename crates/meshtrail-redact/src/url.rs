@@ -129,17 +129,21 @@ pub(crate) fn find_pairs(text: &str, range: Range<usize>, depth: usize, spans: &
 
 fn find_value(text: &str, range: Range<usize>, name: &str, depth: usize, spans: &mut Vec<Span>) {
     let decoded = decode_percent(&text[range.clone()], true);
-    let secret = match classify_query(name) {
-        Secrecy::Secret => !is_harmless(&decoded.text),
-        Secrecy::Possible => is_possible_secret(&decoded.text),
-        Secrecy::None => false,
-    };
-    if secret {
+    if is_secret_parameter(name, &decoded.text) {
         spans.push(Span::new(range, to_bytes(&decoded.text)));
     } else if depth < MAX_DEPTH {
         let mut inner = Vec::new();
         text::find_at(&decoded.text, Extent::Whole, depth + 1, &mut inner);
         spans.extend(decoded.to_origin(inner).map(|span| span.shifted(range.start)));
+    }
+}
+
+/// Whether all of a decoded parameter is a secret.
+pub(crate) fn is_secret_parameter(name: &str, value: &str) -> bool {
+    match classify_query(name) {
+        Secrecy::Secret => !is_harmless(value),
+        Secrecy::Possible => is_possible_secret(value),
+        Secrecy::None => false,
     }
 }
 

@@ -53,6 +53,10 @@ const REFERENCES: &[&str] = &[
     "vault:kv/",
 ];
 
+/// The longest value that is a path, a reference or random text by its looks: names follow each other closely in a text,
+/// and each value is read to its end.
+const MAX_READ: usize = 4096;
+
 /// Values of a secret's option that are none: it is empty, a switch, a mask, or says where the secret is.
 pub(crate) fn is_harmless(value: &str) -> bool {
     let value = value.trim();
@@ -74,8 +78,7 @@ pub(crate) fn is_harmless(value: &str) -> bool {
     value.is_empty()
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
         || value.chars().all(|letter| matches!(letter, '*' | '•' | '…'))
-        || is_path(value)
-        || is_reference(value)
+        || value.len() <= MAX_READ && (is_path(value) || is_reference(value))
 }
 
 /// Whether this is the path of a file: it begins as one, or is one word that ends as a file of keys or settings.
@@ -121,13 +124,13 @@ fn is_reference(value: &str) -> bool {
 /// Whether a value whose name only may be of a secret looks like one: long enough, of several kinds of characters, and
 /// neither a word nor a path nor an address.
 pub(crate) fn is_possible_secret(value: &str) -> bool {
-    if has_encoded_user_and_password(value) {
-        return true;
-    }
     let letters = value.bytes().any(|byte| byte.is_ascii_alphabetic());
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_random(value) || is_uuid(value) || value.len() >= 16 && letters && digits >= 2 && plain
+    user_and_password(value).is_some()
+        || is_random(value)
+        || is_uuid(value)
+        || value.len() >= 16 && letters && digits >= 2 && plain
 }
 
 /// `8-4-4-4-12` hex digits, which many services give out as keys.
@@ -142,7 +145,7 @@ pub(crate) fn is_random(value: &str) -> bool {
     let plain =
         |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'+' | b'/' | b'=' | b'_' | b'-');
     if value.len() < SHORTEST
-        || value.len() > 4096
+        || value.len() > MAX_READ
         || !value.bytes().all(plain)
         || is_path(value)
         || is_public(value)
@@ -180,12 +183,7 @@ pub(crate) fn is_public(value: &str) -> bool {
     })
 }
 
-/// Base64 of `user:password`, as `auth` of a registry and basic authentication have it.
-pub(crate) fn has_encoded_user_and_password(value: &str) -> bool {
-    value.len() >= 4 && user_and_password(value).is_some()
-}
-
-/// The password in base64 of `user:password`.
+/// The password in base64 of `user:password`, as `auth` of a registry and basic authentication have it.
 pub(crate) fn user_and_password(value: &str) -> Option<String> {
     let text = String::from_utf8(decode_base64(value)?).ok()?;
     let (user, password) = text.split_once(':')?;

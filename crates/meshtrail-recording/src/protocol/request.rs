@@ -92,12 +92,10 @@ pub fn parse_request_event(body: &[u8], redactor: &Redactor) -> Result<RequestEv
     let request = object(event, "request", "request")?.ok_or(RequestError::Missing { field: "request" })?;
     let kubernetes = object(event, "kubernetes", "kubernetes")?.unwrap_or(&nothing);
     let source = object(event, "source", "source")?.ok_or(RequestError::Missing { field: "source" })?;
-    Ok(RequestEvent {
-        header: parse_source(source)?,
-        time: integer(event, "timestamp", "timestamp")?.and_then(Timestamp::from_seconds),
-        detail: parse_detail(event, request, kubernetes, redactor)?,
-        target: parse_target(kubernetes, redactor)?,
-    })
+    let header = parse_source(source)?;
+    let time = integer(event, "timestamp", "timestamp")?.and_then(Timestamp::from_seconds);
+    let (detail, target) = parse_request(event, request, kubernetes, redactor)?;
+    Ok(RequestEvent { header, time, detail, target })
 }
 
 fn parse_source(source: &Map<String, Value>) -> Result<crate::cast::Header, RequestError> {
@@ -116,12 +114,13 @@ fn parse_source(source: &Map<String, Value>) -> Result<crate::cast::Header, Requ
     })
 }
 
-fn parse_detail(
+/// What was asked, and of which object.
+fn parse_request(
     event: &Map<String, Value>,
     request: &Map<String, Value>,
     kubernetes: &Map<String, Value>,
     redactor: &Redactor,
-) -> Result<KubeRequest, RequestError> {
+) -> Result<(KubeRequest, Target), RequestError> {
     let query =
         object(request, "queryParameters", "request.queryParameters")?.filter(|query| !query.is_empty());
     let query = query.filter(|query| query_bytes(query) <= MAX_SEARCHED);
@@ -131,30 +130,27 @@ fn parse_detail(
     let encoded =
         text(request, "body", "request.body")?.map_or(0, |body| body.trim_end_matches('=').len() as u64);
     let name = |text: String| shorten(redactor.text(searchable(&text)).text);
-    let target = |text: String| shorten(redactor.target(searchable(&text)).text);
-    Ok(KubeRequest {
+    let path = |text: String| shorten(redactor.target(searchable(&text)).text);
+    let detail = KubeRequest {
         api_group: text(kubernetes, "APIGroup", "kubernetes.APIGroup")?.map(name),
         api_version: text(kubernetes, "APIVersion", "kubernetes.APIVersion")?.map(name),
         body_bytes: (encoded > 0).then_some(encoded * 3 / 4),
         method: text(request, "method", "request.method")?.map(name),
-        path: text(request, "path", "request.path")?.map(target),
+        path: text(request, "path", "request.path")?.map(path),
         query: query.as_ref().map(Json::from),
         resource: text(kubernetes, "Resource", "kubernetes.Resource")?.map(name),
         subresource: text(kubernetes, "Subresource", "kubernetes.Subresource")?.map(name),
         user_agent: text(event, "userAgent", "userAgent")?.map(name),
         verb: text(kubernetes, "Verb", "kubernetes.Verb")?.map(name),
         ..KubeRequest::default()
-    })
-}
-
-fn parse_target(kubernetes: &Map<String, Value>, redactor: &Redactor) -> Result<Target, RequestError> {
-    let name = |text: String| shorten(redactor.text(searchable(&text)).text);
-    Ok(Target {
+    };
+    let target = Target {
         name: text(kubernetes, "Name", "kubernetes.Name")?.map(name),
         namespace: text(kubernetes, "Namespace", "kubernetes.Namespace")?.map(name),
-        of_type: text(kubernetes, "Resource", "kubernetes.Resource")?.map(name),
+        of_type: detail.resource.clone(),
         ..Target::default()
-    })
+    };
+    Ok((detail, target))
 }
 
 /// As much of a text as is searched for secrets. It ends where no secret is cut in two, or there is nothing left of it.

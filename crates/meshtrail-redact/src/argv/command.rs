@@ -9,7 +9,7 @@ use super::programs::{Program, RESERVED, Rule, lookup};
 use super::script;
 use crate::names::{Secrecy, classify, is_count};
 use crate::spans::Span;
-use crate::values::{is_path, is_possible_secret, is_random};
+use crate::values::{is_path, is_possible_secret};
 
 /// How many leading words of a command are kept as its subcommands.
 const MAX_SUBCOMMANDS: usize = 8;
@@ -184,7 +184,7 @@ impl<'a> Scan<'a, '_> {
             }
             Reading::Secret if is_count(name, value) => {}
             Reading::Secret => self.cut(at, range),
-            Reading::Possible if is_possible_secret(value) || is_random(value) => self.cut(at, range),
+            Reading::Possible if is_possible_secret(value) => self.cut(at, range),
             Reading::Pair(between) => self.cut_pair(at, range, between),
             Reading::NamedValue => match value.find('=') {
                 Some(equals) => self.cut(at, range.start + equals + 1..range.end),

@@ -43,12 +43,20 @@ impl Walk<'_> {
         };
         let inner = unpacked.as_deref().map_or(Some(text.as_str()), |bytes| std::str::from_utf8(bytes).ok());
         if let Some(inner) = inner {
-            let documents = documents(inner);
-            self.within_text(|walk| {
-                documents.into_iter().try_for_each(|document| walk.top(document, Hint::None).map(drop))
-            })?;
+            self.read_inner(inner)?;
         }
         self.cut_bytes(text.as_bytes())
+    }
+
+    /// Tells the secrets of an inner text of which nothing is shown; one beyond the limit is not read.
+    fn read_inner(&mut self, inner: &str) -> Step<()> {
+        if self.embedded >= MAX_EMBEDDED {
+            return Ok(());
+        }
+        let documents = documents(inner);
+        self.within_text(|walk| {
+            documents.into_iter().try_for_each(|document| walk.top(document, Hint::None).map(drop))
+        })
     }
 
     /// JSON or YAML within a text.
@@ -83,10 +91,7 @@ impl Walk<'_> {
         if let Some(unpacked) = self.unpack(&bytes)? {
             // A compressed copy can't be shown in part.
             if let Ok(inner) = std::str::from_utf8(&unpacked) {
-                let documents = documents(inner);
-                self.within_text(|walk| {
-                    documents.into_iter().try_for_each(|document| walk.top(document, Hint::None).map(drop))
-                })?;
+                self.read_inner(inner)?;
             }
             return self.cut_bytes(&unpacked).map(Some);
         }

@@ -115,7 +115,7 @@ impl Hint {
 pub(super) struct Walk<'a> {
     pub(super) redactor: &'a Redactor,
     cuts: Vec<Cut>,
-    /// Where the walk is: a JSON pointer.
+    /// Where the walk is: a JSON pointer, keys without what looks like a secret.
     path: String,
     nodes: usize,
     /// How many texts are around what is read.
@@ -159,9 +159,8 @@ impl<'a> Walk<'a> {
         }
         let of_kind = if is_reference(&members) { Hint::None } else { Hint::of_kind(kind) };
         let hint = match (of_kind, hint) {
-            (Hint::None, hint) => hint,
-            (of_kind, Hint::Secret) if of_kind != Hint::Secret => Hint::Secret,
-            (of_kind, _) => of_kind,
+            (Hint::None, _) | (_, Hint::Secret) => hint,
+            _ => of_kind,
         };
         let items = match kind {
             "SecretList" => Some(Hint::Secret),
@@ -362,7 +361,7 @@ impl<'a> Walk<'a> {
             return Err(NotKept::TooMuch);
         }
         let path = self.path[..self.path.floor_char_boundary(MAX_PATH)].to_owned();
-        self.cuts.push(Cut { path: self.redactor.text(&path).text, fingerprint });
+        self.cuts.push(Cut { path, fingerprint });
         Ok(())
     }
 

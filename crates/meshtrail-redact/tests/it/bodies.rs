@@ -124,6 +124,18 @@ fn what_is_left_of_a_secret_is_the_list_of_what_may_stay() {
 }
 
 #[test]
+fn a_path_leads_to_the_fingerprint_where_a_key_was_cut_too() {
+    let body = json!({"kind": "Secret", "data": {"password=x": "eA==", "a/b~token=y": "eQ=="}});
+    let redacted = redactor().body(&BodyContext::default(), body.to_string().as_bytes());
+    let kept = redacted.kept.unwrap();
+    assert_eq!(redacted.cuts.len(), 2);
+    for cut in redacted.cuts {
+        assert!(cut.path.contains("=fp:"), "{}", cut.path);
+        assert_eq!(kept.pointer(&cut.path), Some(&json!(cut.fingerprint.to_string())), "{}", cut.path);
+    }
+}
+
+#[test]
 fn copies_are_found_at_any_depth_and_in_any_wrapping() {
     let secret = "s3cr3t-9Fqw-Zz";
     let manifest = json!({"kind": "Secret", "data": {"p": BASE64_STANDARD.encode(secret)}});

@@ -1,5 +1,9 @@
 //! Inputs that are made to break a parser: no panic, nothing that is not understood, bounded answers.
 
+use std::io::Write as _;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::{Compression, write::GzEncoder};
 use meshtrail_redact::BodyContext;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -116,6 +120,38 @@ fn texts_within_texts_are_read_as_deep_as_the_limit() {
     let scripts = (0..10)
         .fold("mysql -ps3cr3t".to_owned(), |text, _| format!("sh -c '{}'", text.replace('\'', "'\"'\"'")));
     redactor().script(&scripts);
+}
+
+#[test]
+fn compressed_texts_within_compressed_texts_are_read_as_deep_as_the_limit() {
+    let compressed = (0..200).fold("x".to_owned(), |text, _| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(json!({"a": text}).to_string().as_bytes()).unwrap();
+        BASE64_STANDARD.encode(encoder.finish().unwrap())
+    });
+    let secret = BodyContext { resource: "secrets", ..BodyContext::default() };
+    let annotated = json!({"metadata": {"annotations": {"a": compressed}}});
+    for (context, body) in [(BodyContext::default(), json!({"a": compressed})), (secret, annotated)] {
+        let redacted = redactor().body(&context, body.to_string().as_bytes());
+        assert!(redacted.kept.is_ok(), "{:?}", redacted.kept);
+        assert_eq!(redacted.cuts.len(), 5, "what is deeper is one secret");
+    }
+}
+
+#[test]
+fn templates_and_brackets_without_an_end_are_read_in_time() {
+    let open = "password={{ ".repeat((1 << 20) / 12);
+    assert!(redactor().text(&open).fingerprints.len() > 1000);
+    let closers = format!("(password=hunter2{}", ")".repeat(1 << 20));
+    assert_eq!(redactor().text(&closers).fingerprints.len(), 1);
+}
+
+#[test]
+fn names_in_a_value_that_is_no_secret_by_its_looks_are_read_in_time() {
+    for piece in ["./password:", "password=env:"] {
+        let text = piece.repeat((1 << 20) / piece.len());
+        assert_eq!(redactor().text(&text).fingerprints.len(), 1, "{piece}");
+    }
 }
 
 proptest! {

@@ -214,7 +214,7 @@ impl Reader {
             (Type::Bytes, Wire::Bytes(bytes)) => Some(Value::String(encode_base64(bytes))),
             (Type::Bool, Wire::Number(number)) => Some(Value::Bool(number != 0)),
             (Type::Int, Wire::Number(number)) => Some(json!(number.cast_signed())),
-            (Type::Quantity, Wire::Bytes(bytes)) => self.text_of(bytes, 1)?,
+            (Type::Quantity, Wire::Bytes(bytes)) => self.text_of(bytes)?,
             (Type::Time, Wire::Bytes(bytes)) => time(bytes)?,
             (Type::IntOrString, Wire::Bytes(bytes)) => self.int_or_string(bytes)?,
             (Type::Values, Wire::Bytes(bytes)) => Some(self.texts_of(bytes)?),
@@ -230,11 +230,11 @@ impl Reader {
         })
     }
 
-    fn text_of(&mut self, bytes: &[u8], number: u32) -> Result<Option<Value>, Broken> {
+    fn text_of(&mut self, bytes: &[u8]) -> Result<Option<Value>, Broken> {
         let mut text = None;
         for field in (Fields { rest: bytes }) {
             match field? {
-                (found, Wire::Bytes(bytes)) if found == number => text = Some(Value::String(utf8(bytes)?)),
+                (1, Wire::Bytes(bytes)) => text = Some(Value::String(utf8(bytes)?)),
                 _ => self.unknown += 1,
             }
         }

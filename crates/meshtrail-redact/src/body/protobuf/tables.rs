@@ -41,12 +41,12 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         ("authentication.k8s.io/v1", "TokenReview") => &TOKEN_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &SELF_SUBJECT_ACCESS_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &SELF_SUBJECT_RULES_REVIEW,
-        ("authorization.k8s.io/v1", "SubjectAccessReview") => &SUBJECT_ACCESS_REVIEW,
-        ("authorization.k8s.io/v1", "LocalSubjectAccessReview") => &LOCAL_SUBJECT_ACCESS_REVIEW,
+        ("authorization.k8s.io/v1", "SubjectAccessReview" | "LocalSubjectAccessReview") => {
+            &SUBJECT_ACCESS_REVIEW
+        }
         ("rbac.authorization.k8s.io/v1", "Role") => &ROLE,
-        ("rbac.authorization.k8s.io/v1", "RoleBinding") => &ROLE_BINDING,
+        ("rbac.authorization.k8s.io/v1", "RoleBinding" | "ClusterRoleBinding") => &ROLE_BINDING,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => &CLUSTER_ROLE,
-        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => &CLUSTER_ROLE_BINDING,
         (_, "DeleteOptions") => &DELETE_OPTIONS,
         (_, "Status") => &STATUS,
         _ => return None,
@@ -324,23 +324,8 @@ messages! {
         15 securityContext: Object(&SECURITY_CONTEXT), 16 stdin: Bool, 17 stdinOnce: Bool,
         18 tty: Bool,
     }
-    EPHEMERAL_CONTAINER_COMMON {
-        1 name: String, 2 image: String, 3 command: List(&String), 4 args: List(&String),
-        5 workingDir: String, 6 ports: List(&Object(&CONTAINER_PORT)),
-        19 envFrom: List(&Object(&ENV_FROM_SOURCE)), 7 env: List(&Object(&ENV_VAR)),
-        8 resources: Object(&RESOURCE_REQUIREMENTS),
-        23 resizePolicy: List(&Object(&CONTAINER_RESIZE_POLICY)), 24 restartPolicy: String,
-        25 restartPolicyRules: List(&Object(&CONTAINER_RESTART_RULE)),
-        9 volumeMounts: List(&Object(&VOLUME_MOUNT)),
-        21 volumeDevices: List(&Object(&VOLUME_DEVICE)), 10 livenessProbe: Object(&PROBE),
-        11 readinessProbe: Object(&PROBE), 22 startupProbe: Object(&PROBE),
-        12 lifecycle: Object(&LIFECYCLE), 13 terminationMessagePath: String,
-        20 terminationMessagePolicy: String, 14 imagePullPolicy: String,
-        15 securityContext: Object(&SECURITY_CONTEXT), 16 stdin: Bool, 17 stdinOnce: Bool,
-        18 tty: Bool,
-    }
     EPHEMERAL_CONTAINER {
-        1 ephemeralContainerCommon: Inline(&EPHEMERAL_CONTAINER_COMMON),
+        1 ephemeralContainerCommon: Inline(&CONTAINER),
         2 targetContainerName: String,
     }
     SYSCTL {
@@ -383,13 +368,9 @@ messages! {
         1 requiredDuringSchedulingIgnoredDuringExecution: List(&Object(&POD_AFFINITY_TERM)),
         2 preferredDuringSchedulingIgnoredDuringExecution: List(&Object(&WEIGHTED_POD_AFFINITY_TERM)),
     }
-    POD_ANTI_AFFINITY {
-        1 requiredDuringSchedulingIgnoredDuringExecution: List(&Object(&POD_AFFINITY_TERM)),
-        2 preferredDuringSchedulingIgnoredDuringExecution: List(&Object(&WEIGHTED_POD_AFFINITY_TERM)),
-    }
     AFFINITY {
         1 nodeAffinity: Object(&NODE_AFFINITY), 2 podAffinity: Object(&POD_AFFINITY),
-        3 podAntiAffinity: Object(&POD_ANTI_AFFINITY),
+        3 podAntiAffinity: Object(&POD_AFFINITY),
     }
     TOLERATION {
         1 key: String, 2 operator: String, 3 value: String, 4 effect: String,
@@ -687,10 +668,6 @@ messages! {
         1 metadata: Object(&OBJECT_META), 2 spec: Object(&SUBJECT_ACCESS_REVIEW_SPEC),
         3 status: Object(&SUBJECT_ACCESS_REVIEW_STATUS),
     }
-    LOCAL_SUBJECT_ACCESS_REVIEW {
-        1 metadata: Object(&OBJECT_META), 2 spec: Object(&SUBJECT_ACCESS_REVIEW_SPEC),
-        3 status: Object(&SUBJECT_ACCESS_REVIEW_STATUS),
-    }
     PRECONDITIONS {
         1 uid: String, 2 resourceVersion: String,
     }
@@ -732,9 +709,5 @@ messages! {
     CLUSTER_ROLE {
         1 metadata: Object(&OBJECT_META), 2 rules: List(&Object(&POLICY_RULE)),
         3 aggregationRule: Object(&AGGREGATION_RULE),
-    }
-    CLUSTER_ROLE_BINDING {
-        1 metadata: Object(&OBJECT_META), 2 subjects: List(&Object(&SUBJECT)),
-        3 roleRef: Object(&ROLE_REF),
     }
 }
