@@ -15,17 +15,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use meshtrail_bench as _;
+use meshtrail_bench::generator::Random;
 use meshtrail_event::{
     Change, Detail, DeviceState, Draft, EventId, Json, Kind, SourceName, Target, Timestamp, UserState,
 };
 use meshtrail_identity::{EventAddresses, History};
 
 /// Changes of each device in the year, on average.
-const CHANGES: u64 = 9;
+const CHANGES: usize = 9;
 
 /// A year, in seconds.
-const YEAR: u64 = 365 * 86_400;
+const YEAR: usize = 365 * 86_400;
 
 /// When the year begins.
 const BEGIN: i64 = 1_764_000_000;
@@ -34,27 +34,10 @@ const BEGIN: i64 = 1_764_000_000;
 struct Args {
     /// How many devices there are at a time.
     #[arg(long, default_value_t = 100_000)]
-    devices: u64,
+    devices: usize,
     /// How long each case runs.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-}
-
-/// SplitMix64 with a fixed seed: the same run each time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -79,12 +62,12 @@ fn main() -> anyhow::Result<()> {
         ("a month late", true, month),
         ("a month late, all devices alike", false, month),
     ] {
-        let mut random = Random(7);
+        let mut random = Random::new(7);
         let mut ask = move || {
             let pick = |random: &mut Random| {
                 let at = random.below(args.devices);
                 // Cubing the fraction gives the first hundredth of the devices a fifth of the traffic.
-                let skew = (u128::from(at).pow(3) / u128::from(args.devices).pow(2)) as u64;
+                let skew = ((at as u128).pow(3) / (args.devices as u128).pow(2)) as usize;
                 address(if skewed { skew } else { at })
             };
             let time = instant(YEAR - 1 - random.below(span));
@@ -122,17 +105,17 @@ fn nanos_per_run<T>(seconds: u64, ask: &mut impl FnMut() -> T, mut run: impl FnM
     spent.as_nanos() / count
 }
 
-fn address(device: u64) -> IpAddr {
+fn address(device: usize) -> IpAddr {
     Ipv4Addr::from_bits(0x6440_0000 + (device & 0x3f_ffff) as u32).into()
 }
 
-fn instant(second: u64) -> Timestamp {
+fn instant(second: usize) -> Timestamp {
     Timestamp::from_nanos((BEGIN + second as i64) * 1_000_000_000)
 }
 
 /// The year's events in order of time.
-fn year(devices: u64) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut random = Random(1);
+fn year(devices: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut random = Random::new(1);
     let mut states: Vec<DeviceState> = (0..devices).map(|number| state(number, 0, &mut random)).collect();
     let source: SourceName = "bench.snapshot".parse()?;
     let mut leaves = Vec::new();
@@ -166,9 +149,9 @@ fn year(devices: u64) -> anyhow::Result<Vec<Vec<u8>>> {
     }
     let changes = devices * CHANGES;
     for change in 1..=changes {
-        let second = u64::try_from(u128::from(change) * u128::from(YEAR - 2) / u128::from(changes))?;
+        let second = change * (YEAR - 2) / changes;
         let number = random.below(devices);
-        let old = states[number as usize].clone();
+        let old = states[number].clone();
         let new = match random.below(4) {
             0 => DeviceState { name: Some(format!("renamed-{change}.tail.example")), ..old.clone() },
             1 => DeviceState {
@@ -185,17 +168,17 @@ fn year(devices: u64) -> anyhow::Result<Vec<Vec<u8>>> {
         }
         let update = Change { new: Some(json(&new)?), ..Change::default() };
         push(Kind::DeviceChanged, second + 1, ("device", &new.id), update);
-        states[number as usize] = new;
+        states[number] = new;
     }
     Ok(leaves)
 }
 
-fn login(person: u64) -> String {
+fn login(person: usize) -> String {
     format!("person{person}@example.com")
 }
 
 /// The device that has the `number`th address after `change`.
-fn state(number: u64, change: u64, random: &mut Random) -> DeviceState {
+fn state(number: usize, change: usize, random: &mut Random) -> DeviceState {
     let tagged = random.below(4) == 0;
     let v6 = format!("fd7a:115c:a1e0::{:x}:{:x}", number >> 16, number & 0xffff);
     DeviceState {

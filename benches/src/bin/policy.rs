@@ -4,8 +4,9 @@
 //!
 //! People own four of ten devices, tags the others; one device in a hundred is a router. Groups, rules of `acls`, `grants` and
 //! `ssh`, postures and capabilities are random with a fixed seed, in proportions of large tailnets: most rules are of a group to
-//! a tag, a few are of everybody. Times are processor time of the one thread that works. Questions are asked of random devices; the slowest is shown beside the median. The last diff is of
-//! two policies that have no group in common, the worst case for folding.
+//! a tag, a few are of everybody. Times are processor time of the one thread that works. Questions are asked of random
+//! devices; the slowest is shown beside the median. The last diff is of two policies that have no group in common, the worst
+//! case for folding.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use meshtrail_bench as _;
+use meshtrail_bench::generator::Random;
 use meshtrail_policy::{
     AttributeValue, Attributes, ControlPlane, DEFAULT_ROWS, Device, DeviceRef, DiffLimits, Directory,
     LocalUser, LoginQuestion, Mesh, Person, Policy, ReachTarget, Role,
@@ -43,10 +44,10 @@ impl Stopwatch {
 struct Args {
     /// How many devices there are.
     #[arg(long, default_value_t = 10_000)]
-    devices: u64,
+    devices: usize,
     /// How many people there are.
     #[arg(long, default_value_t = 1_000)]
-    people: u64,
+    people: usize,
     /// How long the policy is, in bytes.
     #[arg(long, default_value_t = 1_000_000)]
     bytes: usize,
@@ -55,25 +56,8 @@ struct Args {
 /// How many questions of each kind are asked.
 const QUESTIONS: u64 = 1_000;
 
-const TAGS: u64 = 400;
-const GROUPS: u64 = 300;
-
-/// SplitMix64 with a fixed seed: the same run each time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-}
+const TAGS: usize = 400;
+const GROUPS: usize = 300;
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
@@ -101,7 +85,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn directory(args: &Args) -> Directory {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let person = |number| Person {
         login: format!("person{number}@example.com"),
         role: Some(if number % 100 == 0 { Role::Admin } else { Role::Member }),
@@ -141,7 +125,7 @@ fn directory(args: &Args) -> Directory {
 
 fn attributes(random: &mut Random) -> Attributes {
     let systems = ["linux", "macos", "windows"];
-    let system = systems[usize::try_from(random.below(3)).unwrap_or_default()];
+    let system = systems[random.below(3)];
     let values = [
         ("node:os".to_owned(), AttributeValue::Text(system.to_owned())),
         ("node:tsVersion".to_owned(), AttributeValue::Text(format!("1.{}.0", 60 + random.below(40)))),
@@ -159,7 +143,7 @@ fn group(random: &mut Random) -> String {
 
 /// A policy of about so many bytes.
 fn policy(args: &Args, seed: u64, bytes: usize) -> String {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut text = String::from("{\n  \"groups\": {\n");
     for number in 0..GROUPS {
         let size = 5 + random.below(if number % 20 == 0 { 300 } else { 40 });
@@ -210,7 +194,7 @@ fn acl(random: &mut Random) -> String {
         _ => tag(random),
     };
     let source = if target == "autogroup:self" { "autogroup:member".to_owned() } else { source };
-    let port = [22, 80, 443, 3306, 5432, 8080, 9090][usize::try_from(random.below(7)).unwrap_or_default()];
+    let port = [22, 80, 443, 3306, 5432, 8080, 9090][random.below(7)];
     format!("{{\"action\": \"accept\", \"src\": [\"{source}\"], \"dst\": [\"{target}:{port}\"]}}")
 }
 
@@ -234,10 +218,10 @@ fn ssh_rule(random: &mut Random) -> String {
     )
 }
 
-fn questions(policy: &Policy, mesh: &Mesh, devices: u64) {
+fn questions(policy: &Policy, mesh: &Mesh, devices: usize) {
     let all: Vec<DeviceRef> = mesh.devices().collect();
-    let mut random = Random(11);
-    let mut pick = move || all[usize::try_from(random.below(devices)).unwrap_or_default()];
+    let mut random = Random::new(11);
+    let mut pick = move || all[random.below(devices)];
     time("may this login be", || {
         let question = LoginQuestion::new(pick(), pick(), LocalUser::with_uid("deploy", 1000));
         black_box(policy.login(&question));

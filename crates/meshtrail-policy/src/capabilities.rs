@@ -4,7 +4,7 @@
 //! - What can't be evaluated is a condition that is not met: such a capability is not granted, and named apart.
 //! - Granting a capability opens no port: whether the peer reaches the target is told beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -54,20 +54,18 @@ const COMPANIONS: [(&str, &str); 2] = [
 impl Policy {
     /// The capabilities that the peer has towards the target.
     pub fn capabilities(&self, peer: DeviceRef, target: DeviceRef) -> Capabilities {
-        let mut found = Capabilities { ports: self.ports_between(peer, target).0, ..Capabilities::default() };
+        let mut found = Capabilities { ports: self.ports_between(peer, target), ..Capabilities::default() };
         for (rule, compiled) in self.access.iter().enumerate().filter(|(_, rule)| !rule.app.is_empty()) {
             let app = compiled.app.iter().map(|(name, parameters)| (name.as_str(), parameters.as_slice()));
             self.grant(rule, (peer, target), app, &mut found);
             let has = |(name, _): &&(&str, &str)| compiled.app.contains_key(*name);
             let companions = COMPANIONS.iter().filter(has).map(|(_, companion)| (*companion, &[][..]));
-            self.grant(rule, (target, peer), companions, &mut found);
+            let mut companions = companions.peekable();
+            if companions.peek().is_some() {
+                self.grant(rule, (target, peer), companions, &mut found);
+            }
         }
         found
-    }
-
-    /// All names of capabilities that the policy grants to somebody.
-    pub fn capability_names(&self) -> BTreeSet<&str> {
-        self.access.iter().flat_map(|rule| rule.app.keys()).map(String::as_str).collect()
     }
 
     /// Adds what a rule grants, if it matches the source and the destination.

@@ -23,6 +23,7 @@
 //! Where policies, people and devices come from, and the events about them, are not known here. No I/O, no clock.
 //! docs/policy.md says what is evaluated, and where control planes differ.
 
+mod access;
 mod access_diff;
 mod address;
 mod capabilities;
@@ -42,8 +43,9 @@ mod self_tests;
 mod states;
 pub mod unified;
 
+pub use access::Access;
 pub use access_diff::{
-    Access, AccessChanges, Authority, AuthorityChange, CapabilityGrants, ChangeRow, Changes, DiffLimits,
+    AccessChanges, Authority, AuthorityChange, CapabilityGrants, ChangeRow, Changes, DiffLimits,
     DifferentMeshes, Direction, Fold, LoginTerms, Logins, MAX_HOSTS, NetworkSide, PossibleChange, Side,
     Totals,
 };

@@ -32,8 +32,7 @@ pub(crate) struct Index {
     /// People by login and by their other names; `None` where several have the name.
     by_name: HashMap<String, Option<PersonRef>>,
     by_tag: BTreeMap<String, Vec<DeviceRef>>,
-    by_address: HashMap<IpAddr, DeviceRef>,
-    /// Addresses in order, for ranges.
+    /// Addresses in order.
     addresses: Vec<(IpAddr, DeviceRef)>,
     pub(crate) routes: Vec<Route>,
     /// The place of each device in the order of answers.
@@ -63,7 +62,7 @@ impl Mesh {
     /// Indexes a directory. An owner of a device who is not among the people is added, with nothing known of them.
     pub fn new(directory: Directory) -> Self {
         let Directory { domains, mut people, devices } = directory;
-        let known: BTreeSet<String> = people.iter().map(|person| person.login.clone()).collect();
+        let known: BTreeSet<&str> = people.iter().map(|person| person.login.as_str()).collect();
         let own = devices.iter().filter(|device| !device.external).filter_map(Device::person);
         let unknown: BTreeSet<&str> = own.filter(|login| !known.contains(*login)).collect();
         people
@@ -104,7 +103,8 @@ impl Mesh {
             return self.0.with_tag(text).to_vec();
         }
         if let Ok(address) = text.parse() {
-            return self.0.by_address.get(&address).copied().into_iter().collect();
+            let address = AddressSet::from_ranges([(address, address)]);
+            return self.0.in_addresses(&address).map(|(_, device)| device).take(1).collect();
         }
         if let Some(person) = self.find_person(text) {
             return self.devices_of(person).to_vec();
@@ -146,7 +146,6 @@ impl Index {
             people,
             by_name,
             by_tag: BTreeMap::new(),
-            by_address: HashMap::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
             devices: Vec::new(),
@@ -193,7 +192,6 @@ impl Index {
             self.by_tag.entry(tag.clone()).or_default().push(at);
         }
         for address in &device.addresses {
-            self.by_address.entry(*address).or_insert(at);
             self.addresses.push((*address, at));
         }
         let offered = device.advertised_routes.iter().filter(|route| !device.routes.contains(route));
@@ -246,7 +244,12 @@ impl Index {
 
     /// The subnet routes in force, without those of exit nodes.
     pub(crate) fn subnets(&self) -> AddressSet {
-        let routes = self.routes.iter().filter(|route| route.is_subnet());
+        self.subnets_but(None)
+    }
+
+    /// The same, without those of this router.
+    pub(crate) fn subnets_but(&self, router: Option<DeviceRef>) -> AddressSet {
+        let routes = self.routes.iter().filter(|route| route.is_subnet() && Some(route.router) != router);
         AddressSet::from_prefixes(routes.map(|route| route.prefix))
     }
 }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use serde_json::Value;
-
 /// A protocol by its number, as the IP header has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub u8);
@@ -276,16 +274,6 @@ fn written(ranges: impl Iterator<Item = PortRange>) -> String {
     ranges.map(range).collect::<Vec<_>>().join(",")
 }
 
-/// The ports as JSON: `{"tcp": ["443"], "icmp": ["*"]}`, for answers of programs.
-impl From<&PortSet> for Value {
-    fn from(ports: &PortSet) -> Self {
-        let list = |protocol| written(ports.ranges(protocol)).split(',').map(Self::from).collect::<Vec<_>>();
-        Self::Object(
-            ports.protocols().map(|protocol| (protocol.to_string(), list(protocol).into())).collect(),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,11 +295,6 @@ mod tests {
         assert!(PortSet::all().without(&PortSet::all()).is_empty());
         let rest = default("*").without(&default("22"));
         assert_eq!(rest.ranges(Protocol::TCP).collect::<Vec<_>>(), [(0, 21), (23, 65535)]);
-        assert_eq!(
-            Value::from(&had),
-            serde_json::json!({"icmp": ["*"], "tcp": ["22", "8000-8010"],
-            "udp": ["22", "8000-8010"], "ipv6-icmp": ["*"]})
-        );
     }
 
     #[test]

@@ -3,21 +3,21 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use meshtrail_event::{Column, ColumnType, Event, Family, Member};
+use meshtrail_event::{Column, ColumnType, Event, Family, Member, PersonalData, Whose};
 
 use crate::directory::{Directory, Holder};
 use crate::fast::FastMap;
 use crate::json::{Cursor, split_address};
 use crate::keys::{PersonKeys, ValueKeys};
 use crate::memory::{DayTokens, Party, PersonTokens, keep, tokens_of_day};
-use crate::personal::{Extent, Personal, Whose, of_columns};
+use crate::personal::{Extent, of_columns};
 use crate::token::{encrypt_alone, encrypt_for_person};
 
 const DAY: i64 = 86_400_000_000_000;
 /// The longest value whose token is looked up: longer ones are rarely equal.
 const MAX_SHARED: usize = 512;
 /// Columns whose type in a leaf is a list of texts.
-const LISTS: [&str; 5] = ["addresses", "groups", "lines", "anomalies", "not_seen"];
+const LISTS: [&str; 6] = ["addresses", "groups", "lines", "anomalies", "not_seen", "argv"];
 /// Types of targets whose ids are numbers and names of Meshtrail's own.
 const OWN_TYPES: [&str; 7] = ["session", "event", "source", "hold", "rule", "log", "key"];
 
@@ -31,7 +31,7 @@ pub(crate) struct Encrypter<'d> {
     directory: &'d Directory,
     pub(crate) people: PersonKeys,
     pub(crate) values: ValueKeys,
-    columns: FastMap<Family, Rc<[Personal]>>,
+    columns: FastMap<Family, Rc<[PersonalData]>>,
     /// The last days, the newest use last.
     days: Vec<(i64, DayTokens)>,
     leaf: LeafState,
@@ -46,7 +46,7 @@ pub(crate) struct Encrypter<'d> {
 #[derive(Default)]
 struct LeafState {
     family: Option<Family>,
-    columns: Option<Rc<[Personal]>>,
+    columns: Option<Rc<[PersonalData]>>,
     time: i64,
     actor: Option<u32>,
     target: Option<u32>,
@@ -276,7 +276,7 @@ impl<'d> Encrypter<'d> {
         let personal = self.leaf.columns.as_ref()?[number];
         let start = cursor.at;
         let value = cursor.value()?;
-        if personal.whose.is_none() && !personal.names_anybody {
+        if personal.whose.is_none() && !personal.may_name_anybody {
             return self.keep(leaf, start, value);
         }
         let inner = value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\""));
@@ -289,11 +289,11 @@ impl<'d> Encrypter<'d> {
         } else {
             ("\"", "\"")
         };
-        if holder == Holder::Nobody && !personal.names_anybody {
+        if holder == Holder::Nobody && !personal.may_name_anybody {
             return self.keep(leaf, start, value);
         }
         self.set_text(value);
-        self.replace(leaf, (start, cursor.at), around, holder, personal.names_anybody)
+        self.replace(leaf, (start, cursor.at), around, holder, personal.may_name_anybody)
     }
 
     /// Leaves a value as it is; one that looks like a token is marked as none.
@@ -308,13 +308,13 @@ impl<'d> Encrypter<'d> {
     }
 
     /// Encrypts the host of an address; its port stays.
-    fn address(&mut self, leaf: &[u8], start: usize, inner: &[u8], personal: Personal) -> Option<()> {
+    fn address(&mut self, leaf: &[u8], start: usize, inner: &[u8], personal: PersonalData) -> Option<()> {
         let (host, port) = split_address(inner);
         let holder = match (self.directory.holder(host, self.leaf.time), personal.whose, self.leaf.actor) {
             (Holder::Unknown, Some(Whose::HolderOrActor), Some(actor)) => Holder::Person(actor),
             (holder, ..) => holder,
         };
-        if holder == Holder::Nobody && !personal.names_anybody {
+        if holder == Holder::Nobody && !personal.may_name_anybody {
             return Some(());
         }
         self.text.clear();
@@ -322,15 +322,17 @@ impl<'d> Encrypter<'d> {
         self.text.extend_from_slice(host);
         self.text.push(b'"');
         let end = start + 1 + inner.len() - port.map_or(0, |port| port.len() + 1);
-        self.replace(leaf, (start, end), ("\"", ""), holder, personal.names_anybody)
+        self.replace(leaf, (start, end), ("\"", ""), holder, personal.may_name_anybody)
     }
 
-    fn holder(&self, personal: Personal, column: &Column, inner: &[u8]) -> Holder {
+    fn holder(&self, personal: PersonalData, column: &Column, inner: &[u8]) -> Holder {
         let state = &self.leaf;
         let device = |holder: Option<Holder>| holder.unwrap_or(Holder::Unknown);
         let person = |person: Option<u32>| person.map_or(Holder::Nobody, Holder::Person);
         match personal.whose {
-            None => Holder::Nobody,
+            // The prototype has no keys of sessions: digests stay as they are.
+            None | Some(Whose::Session) => Holder::Nobody,
+            Some(Whose::Likely | Whose::SubjectType) => Holder::Unknown,
             Some(Whose::Actor) => person(state.actor),
             Some(Whose::Target) => person(state.target),
             Some(Whose::ActorDevice) => device(state.actor_device),

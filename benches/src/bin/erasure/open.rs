@@ -1,4 +1,4 @@
-//! Opening a encrypted leaf: what keys open comes back byte for byte; what no key opens is named.
+//! Opening an encrypted leaf: what keys open comes back byte for byte; what no key opens is named.
 
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -14,7 +14,7 @@ use crate::token::{Hint, Token, ValueNumber};
 /// Opened values in memory.
 const MAX_OPENED: usize = 1 << 16;
 
-/// A encrypted value of a leaf.
+/// An encrypted value of a leaf.
 pub(crate) struct EncryptedValue {
     /// The names of the members that lead to it.
     pub(crate) path: String,
@@ -70,12 +70,11 @@ impl<'k> Opener<'k> {
 
     pub(crate) fn open(&mut self, encrypted: &[u8]) -> Result<Opened> {
         let mut opened = Opened::default();
-        self.read_head(encrypted).context("a encrypted leaf names its time and its keys")?;
+        self.read_head(encrypted).context("an encrypted leaf names its time and its keys")?;
         opened.people.extend(self.handles.iter().filter_map(|handle| handle.1));
         opened.leaf.reserve(encrypted.len());
         let mut cursor = Cursor::new(encrypted);
-        self.value(encrypted, &mut cursor, true, &mut opened)
-            .context("a encrypted leaf is canonical JSON")?;
+        self.value(&mut cursor, true, &mut opened).context("an encrypted leaf is canonical JSON")?;
         Ok(opened)
     }
 
@@ -121,15 +120,9 @@ impl<'k> Opener<'k> {
         Ok((numbers, self.handles.iter().any(|handle| handle.1 == Some(person))))
     }
 
-    fn value<'a>(
-        &mut self,
-        encrypted: &'a [u8],
-        cursor: &mut Cursor<'a>,
-        top: bool,
-        opened: &mut Opened,
-    ) -> Option<()> {
+    fn value(&mut self, cursor: &mut Cursor<'_>, top: bool, opened: &mut Opened) -> Option<()> {
         match cursor.peek()? {
-            b'{' => self.object(encrypted, cursor, top, opened),
+            b'{' => self.object(cursor, top, opened),
             b'[' => self.list(cursor, opened),
             b'"' => {
                 let text = cursor.string()?;
@@ -148,13 +141,7 @@ impl<'k> Opener<'k> {
         }
     }
 
-    fn object<'a>(
-        &mut self,
-        encrypted: &'a [u8],
-        cursor: &mut Cursor<'a>,
-        top: bool,
-        opened: &mut Opened,
-    ) -> Option<()> {
+    fn object(&mut self, cursor: &mut Cursor<'_>, top: bool, opened: &mut Opened) -> Option<()> {
         opened.leaf.push(b'{');
         let mut first = true;
         cursor.members(|cursor, name| {
@@ -173,7 +160,7 @@ impl<'k> Opener<'k> {
                 self.path.push(b'.');
                 self.path.extend_from_slice(name);
             }
-            self.value(encrypted, cursor, false, opened)?;
+            self.value(cursor, false, opened)?;
             self.path.truncate(length);
             Some(())
         })?;

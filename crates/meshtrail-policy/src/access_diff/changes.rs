@@ -1,7 +1,10 @@
 //! What a diff says: folds of people and machines, totals, and sentences.
 
-use super::kinds::{Access, CapabilityGrants, Logins};
+use std::fmt;
+
+use super::kinds::{CapabilityGrants, Logins};
 use super::{AuthorityChange, PossibleChange};
+use crate::access::Access;
 use crate::address::AddressSet;
 use crate::file::RuleSite;
 use crate::mesh::{DeviceRef, Mesh, PersonRef};
@@ -15,6 +18,16 @@ pub enum Direction {
     Opened,
     /// The old policy opened what the new one does not.
     Closed,
+}
+
+impl fmt::Display for Direction {
+    /// As sentences use it: `gained`, `lost`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Opened => "gained",
+            Self::Closed => "lost",
+        })
+    }
 }
 
 /// What a policy opens and closes against an older one.

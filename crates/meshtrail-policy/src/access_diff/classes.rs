@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::entities::{Entities, SourceEntity, TargetEntity};
-use super::kinds::Access;
 use super::rules::Rule;
+use crate::access::Access;
 use crate::compile::{DestinationId, DestinationSet, Families, Policy, PostureId, SourceId, SourceSet};
 use crate::mesh::DeviceRef;
-use crate::reach::families_in;
 
 /// A class of sources, or of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,7 +191,7 @@ impl Places {
         }
         for atom in entities.atoms_in(&set.networks) {
             if let Some(place) = self.source_atoms.get(&atom) {
-                memberships.add(number, *place, families_of_atom(entities, atom));
+                memberships.add(number, *place, Families::of(entities.atoms[atom].range.0));
             }
         }
         if set.anyone {
@@ -217,13 +216,9 @@ impl Places {
         for atom in entities.atoms_in(&set.networks) {
             for (place, router) in self.pieces.get(&atom).into_iter().flatten() {
                 if policy.lets_through(via, *router) {
-                    memberships.add(number, *place, families_of_atom(entities, atom));
+                    memberships.add(number, *place, Families::of(entities.atoms[atom].range.0));
                 }
             }
         }
     }
-}
-
-fn families_of_atom(entities: &Entities, atom: usize) -> Families {
-    families_in(&crate::address::AddressSet::from_ranges([entities.atoms[atom].range]))
 }

@@ -9,7 +9,7 @@ use super::folds::Tally;
 use super::groups::{Group, Groups, Sources};
 use crate::mesh::{DeviceRef, Mesh};
 
-/// What counting needs, made once for all groups.
+/// What counting needs, made once for all groups of both directions.
 pub(super) struct Counter<'a> {
     mesh: &'a Mesh,
     entities: &'a Entities,

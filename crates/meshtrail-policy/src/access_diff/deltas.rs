@@ -8,8 +8,7 @@ use super::classes::{ClassId, Classes, Version};
 use super::entities::{Entities, SourceEntity, TargetEntity};
 use super::flows::{Flow, Flows, families};
 use super::groups::{Groups, TargetChanges};
-use super::kinds::Access;
-use super::table::{AccessTable, MAX_CACHED, NumberHashing};
+use crate::access::{Access, AccessTable, MAX_CACHED, NumberHashing};
 use crate::compile::Families;
 use crate::mesh::{DeviceRef, Mesh};
 

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::classes::{ClassId, ClassMembers, Classes, RuleSet, Version, source_key, target_key};
-use super::kinds::Access;
 use super::rules::Target;
-use super::table::AccessTable;
+use crate::access::{Access, AccessTable};
 use crate::compile::Families;
 
 /// What a rule opens. Equal flows of both policies cancel out.

@@ -10,7 +10,7 @@ use super::deltas::{Delta, Deltas};
 use super::entities::{Entities, SourceEntity, TargetEntity, owner_of_source, owner_of_target};
 use super::flows::{Flow, Flows, families};
 use super::groups::{Group, Groups};
-use super::kinds::Access;
+use crate::access::Access;
 use crate::address::{AddressSet, Prefix};
 use crate::file::RuleSite;
 use crate::mesh::{DeviceRef, Mesh, PersonRef};
@@ -45,19 +45,19 @@ fn in_direction(delta: &Delta, direction: Direction) -> Option<u32> {
 
 impl<T: Access> Folder<'_, T> {
     pub(super) fn fold(&self) -> Changes<T> {
-        let (opened, opened_left_off, opened_totals) = self.direction(Direction::Opened);
-        let (closed, closed_left_off, closed_totals) = self.direction(Direction::Closed);
+        let mut counter = Counter::new(self.mesh, self.entities, self.classes, self.deltas);
+        let (opened, opened_left_off, opened_totals) = self.direction(Direction::Opened, &mut counter);
+        let (closed, closed_left_off, closed_totals) = self.direction(Direction::Closed, &mut counter);
         Changes { opened, closed, opened_left_off, closed_left_off, opened_totals, closed_totals }
     }
 
-    fn direction(&self, direction: Direction) -> (Vec<Fold<T>>, usize, Totals) {
+    fn direction(&self, direction: Direction, counter: &mut Counter<'_>) -> (Vec<Fold<T>>, usize, Totals) {
         let groups = match direction {
             Direction::Opened => &self.deltas.opened,
             Direction::Closed => &self.deltas.closed,
         };
         let side = counter::Side { deltas: self.deltas, groups };
         let mut tally = Tally::new(self.mesh, self.entities);
-        let mut counter = Counter::new(self.mesh, self.entities, self.classes, self.deltas);
         let mut sized: Vec<(u64, usize, &Group)> = Vec::new();
         for (number, group) in groups.iter() {
             let connections = counter.count(number, group, &side, &mut tally);

@@ -8,8 +8,7 @@ use std::hash::BuildHasher;
 
 use super::cells::CellId;
 use super::classes::ClassId;
-use super::kinds::Access;
-use super::table::{AccessTable, NumberHashing};
+use crate::access::{Access, AccessTable, NumberHashing};
 
 /// Sources of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

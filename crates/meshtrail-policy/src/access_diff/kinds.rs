@@ -1,27 +1,9 @@
 //! What rules open: ports, logins, capabilities.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
-use std::hash::Hash;
 
+use crate::access::Access;
 use crate::ports::PortSet;
-
-/// Something that rules open between a source and a target, and that adds up over rules.
-pub trait Access: Clone + Debug + Default + Ord + Hash {
-    /// What both open together, in whatever order.
-    #[must_use]
-    fn union(&self, other: &Self) -> Self;
-
-    /// What this opens and the other does not.
-    #[must_use]
-    fn without(&self, other: &Self) -> Self;
-
-    /// Whether it opens nothing.
-    fn is_nothing(&self) -> bool;
-
-    /// In a few words, as a change shows it.
-    fn brief(&self) -> String;
-}
 
 impl Access for PortSet {
     fn union(&self, other: &Self) -> Self {

@@ -21,16 +21,13 @@ mod groups;
 mod kinds;
 mod possible;
 mod rules;
-mod table;
-
-use std::fmt;
 
 pub use authority::{Authority, AuthorityChange};
 pub use changes::{AccessChanges, ChangeRow, Changes, Direction, Fold, MAX_HOSTS, NetworkSide, Side, Totals};
-pub use kinds::{Access, CapabilityGrants, LoginTerms, Logins};
+pub use kinds::{CapabilityGrants, LoginTerms, Logins};
 pub use possible::PossibleChange;
-pub(crate) use table::AccessTable;
 
+use crate::access::Access;
 use crate::compile::Policy;
 use classes::{Classes, RuleSet, Version};
 use entities::Entities;
@@ -96,6 +93,9 @@ fn compare<'p, T: Access>(
     ];
     let classes = Classes::new(&sides, entities);
     let flows = Flows::new(&sides, &classes);
+    if flows.old.is_empty() && flows.new.is_empty() {
+        return Changes::default();
+    }
     let deltas = deltas::find(&classes, &flows, entities, new.mesh(), limits.per_target);
     let folder = Folder {
         sides: &sides,
@@ -107,14 +107,4 @@ fn compare<'p, T: Access>(
         limits,
     };
     folder.fold()
-}
-
-impl fmt::Display for Direction {
-    /// As sentences use it: `gained`, `lost`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Opened => "gained",
-            Self::Closed => "lost",
-        })
-    }
 }

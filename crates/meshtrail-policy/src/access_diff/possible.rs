@@ -26,6 +26,8 @@ pub struct PossibleChange {
 /// An entry without its place in the policy, so that a rule that moved is the same.
 type Content = (String, ReachCondition);
 
+type Entry = (RuleSite, Content);
+
 pub(super) fn changes(old: &Policy, new: &Policy) -> (Vec<PossibleChange>, usize) {
     let (was, is) = (entries(old), entries(new));
     let mut changes = Vec::new();
@@ -41,32 +43,28 @@ pub(super) fn changes(old: &Policy, new: &Policy) -> (Vec<PossibleChange>, usize
     (changes, left_off)
 }
 
-fn entries(policy: &Policy) -> Vec<(RuleSite, Content)> {
-    let access = policy.access.iter().flat_map(|rule| {
-        let conditions = Conditional::of_access(rule);
-        let targets = rule.destinations.iter();
-        targets.flat_map(move |(target, ports)| {
-            let text = policy.text_of(&rule.sources, *target, &ports.to_string());
-            let mut found = conditions.conditions(policy);
-            found.extend(policy.target_conditions(rule, *target));
-            found.into_iter().map(move |condition| (rule.site.clone(), (text.clone(), condition)))
-        })
-    });
-    let ssh = policy.ssh.iter().flat_map(|rule| {
-        let users: Vec<String> = rule.users.iter().map(ToString::to_string).collect();
-        let text =
-            move |target| policy.text_of(&rule.sources, target, &format!("login as {}", users.join(", ")));
-        let found = Conditional::of_ssh(rule).conditions(policy);
-        rule.destinations.iter().flat_map(move |target| {
-            let text = text(*target);
-            found.clone().into_iter().map(move |condition| (rule.site.clone(), (text.clone(), condition)))
-        })
-    });
-    access.chain(ssh).collect()
+fn entries(policy: &Policy) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for rule in &policy.access {
+        let targets = rule.destinations.iter().map(|(target, ports)| {
+            (*target, policy.target_conditions(rule, *target), move || ports.to_string())
+        });
+        Conditional::of_access(rule).add_entries(policy, targets, &mut entries);
+    }
+    for rule in &policy.ssh {
+        let access = || {
+            let users: Vec<String> = rule.users.iter().map(ToString::to_string).collect();
+            format!("login as {}", users.join(", "))
+        };
+        let targets = rule.destinations.iter().map(|target| (*target, None, access));
+        Conditional::of_ssh(rule).add_entries(policy, targets, &mut entries);
+    }
+    entries
 }
 
 /// The parts of a rule, of either kind, that conditions come from.
 struct Conditional<'p> {
+    site: &'p RuleSite,
     sources: &'p [SourceId],
     postures: &'p [PostureId],
     unknown: &'p [String],
@@ -74,11 +72,32 @@ struct Conditional<'p> {
 
 impl<'p> Conditional<'p> {
     fn of_access(rule: &'p CompiledAccess) -> Self {
-        Self { sources: &rule.sources, postures: &rule.postures, unknown: &rule.unknown }
+        let CompiledAccess { site, sources, postures, unknown, .. } = rule;
+        Self { site, sources, postures, unknown }
     }
 
     fn of_ssh(rule: &'p CompiledSsh) -> Self {
-        Self { sources: &rule.sources, postures: &rule.postures, unknown: &rule.unknown }
+        let CompiledSsh { site, sources, postures, unknown, .. } = rule;
+        Self { site, sources, postures, unknown }
+    }
+
+    /// Adds an entry for each condition of the rule, and of a target: each target with its condition, and in words what the
+    /// rule opens there.
+    fn add_entries(
+        &self,
+        policy: &Policy,
+        targets: impl Iterator<Item = (DestinationId, Option<ReachCondition>, impl Fn() -> String)>,
+        entries: &mut Vec<Entry>,
+    ) {
+        let of_rule = self.conditions(policy);
+        for (target, of_target, access) in targets {
+            if of_rule.is_empty() && of_target.is_none() {
+                continue;
+            }
+            let text = policy.text_of(self.sources, target, &access());
+            let found = of_rule.iter().cloned().chain(of_target);
+            entries.extend(found.map(|condition| (self.site.clone(), (text.clone(), condition))));
+        }
     }
 
     fn conditions(&self, policy: &Policy) -> Vec<ReachCondition> {
@@ -114,12 +133,12 @@ impl Policy {
 
     /// Conditions of a destination: a service, or a network that no router serves.
     fn target_conditions(&self, rule: &CompiledAccess, target: DestinationId) -> Option<ReachCondition> {
-        let text = self.destination_text(target).to_owned();
+        let text = || self.destination_text(target).to_owned();
         if self.destination(target).unknown {
-            return Some(ReachCondition::Service { service: text });
+            return Some(ReachCondition::Service { service: text() });
         }
         let unserved = self.is_unserved(rule, target);
-        unserved.then(|| ReachCondition::Router { tags: rule.via.clone(), network: text })
+        unserved.then(|| ReachCondition::Router { tags: rule.via.clone(), network: text() })
     }
 
     /// Whether a destination is a network, or has `via`, and no router leads there.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::kinds::{Access, CapabilityGrants, LoginTerms, Logins};
+use super::kinds::{CapabilityGrants, LoginTerms, Logins};
+use crate::access::Access;
 use crate::compile::{CompiledAccess, CompiledSsh, DestinationId, Policy, PostureId, SourceId};
 use crate::file::{LocalUserPattern, RuleSite};
 use crate::ports::PortSet;

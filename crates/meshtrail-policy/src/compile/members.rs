@@ -1,5 +1,7 @@
 //! Sets of devices.
 
+use std::net::IpAddr;
+
 use crate::mesh::DeviceRef;
 
 /// The families of a device's addresses that a set holds: a name from `hosts` may be one address of two.
@@ -10,6 +12,11 @@ impl Families {
     pub(crate) const V4: Self = Self(1);
     pub(crate) const V6: Self = Self(2);
     pub(crate) const BOTH: Self = Self(3);
+
+    /// The family of an address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
 
     /// As two bits.
     pub(crate) fn bits(self) -> u32 {

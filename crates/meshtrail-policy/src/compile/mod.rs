@@ -15,5 +15,5 @@ pub(crate) use access::{CompiledAccess, DestinationId, SourceId};
 pub(crate) use members::Families;
 pub use policy::{Policy, PolicySize};
 pub(crate) use postures::{Holds, PostureId};
-pub(crate) use selectors::{DestinationSet, Resolver, SourceSet, families_of};
+pub(crate) use selectors::{DestinationSet, SourceSet, families_of};
 pub(crate) use ssh::CompiledSsh;

@@ -105,11 +105,8 @@ impl Policy {
         }
     }
 
-    /// Rules with members that are not known here, so that the rules are never met: sites and names of members.
-    pub fn unknown_members(&self) -> impl Iterator<Item = (&RuleSite, &[String])> {
-        let access = self.access.iter().map(|rule| (&rule.site, rule.unknown.as_slice()));
-        let ssh = self.ssh.iter().map(|rule| (&rule.site, rule.unknown.as_slice()));
-        access.chain(ssh).filter(|(_, unknown)| !unknown.is_empty())
+    pub(crate) fn resolver(&self) -> Resolver<'_> {
+        Resolver { file: &self.file, mesh: self.mesh.index(), plane: self.plane }
     }
 
     pub(crate) fn source(&self, id: SourceId) -> &SourceSet {

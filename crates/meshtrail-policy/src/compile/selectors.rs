@@ -53,12 +53,8 @@ pub(crate) struct Resolver<'a> {
 
 /// The families of a device's addresses; both, if none of its addresses is known.
 pub(crate) fn families_of(device: &Device) -> Families {
-    let families = device.addresses.iter().map(|address| family_of(*address)).reduce(Families::union);
+    let families = device.addresses.iter().map(|address| Families::of(*address)).reduce(Families::union);
     families.unwrap_or(Families::BOTH)
-}
-
-fn family_of(address: IpAddr) -> Families {
-    if address.is_ipv4() { Families::V4 } else { Families::V6 }
 }
 
 impl Resolver<'_> {
@@ -215,14 +211,16 @@ impl Resolver<'_> {
 
     /// Devices with these addresses, those shared in included.
     fn at_addresses(&self, addresses: &AddressSet) -> Members {
-        Members::new(self.mesh.in_addresses(addresses).map(|(address, device)| (device, family_of(address))))
+        Members::new(
+            self.mesh.in_addresses(addresses).map(|(address, device)| (device, Families::of(address))),
+        )
     }
 
     /// Devices of this mesh with these addresses. One that was shared in begins no connections.
     fn own(&self, addresses: AddressSet) -> Members {
         let devices = self.mesh.in_addresses(&addresses);
         let own = devices.filter(|(_, device)| !self.mesh.devices[device.0 as usize].external);
-        Members::new(own.map(|(address, device)| (device, family_of(address))))
+        Members::new(own.map(|(address, device)| (device, Families::of(address))))
     }
 }
 

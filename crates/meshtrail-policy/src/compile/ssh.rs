@@ -3,7 +3,7 @@
 use super::access::{Compiler, DestinationId, SourceId};
 use super::postures::PostureId;
 use crate::directory::Role;
-use crate::file::{Autogroup, CheckPeriod, LocalUserPattern, RuleSite, Selector, SshAction, SshRule};
+use crate::file::{Autogroup, CheckPeriod, LocalUserPattern, RuleSite, Selector, SshRule};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -34,10 +34,7 @@ pub(crate) fn compile(rule: &SshRule, compiler: &mut Compiler<'_>) -> CompiledSs
     let destinations = rule.destinations.iter().filter(|host| host.value != own);
     CompiledSsh {
         site: rule.site.clone(),
-        check: match rule.action {
-            SshAction::Accept => None,
-            SshAction::Check(period) => Some(period),
-        },
+        check: rule.check,
         roles: rule.sources.iter().filter_map(|source| role(&source.value)).collect(),
         sources: rule.sources.iter().map(|source| compiler.source(&source.value, &source.text)).collect(),
         destinations: destinations.map(|host| compiler.destination(&host.value, &host.text)).collect(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::capability::name_fault;
 use super::{Autogroup, PolicyFile, RuleSite, Scope, Section, Selector, Spelled, postures};
 use crate::control_plane::ControlPlane;
-use crate::hujson::{Node, Shape};
+use crate::hujson::Node;
 use crate::ports::{self, PortSet, Protocol};
 
 /// A rule of `acls` or `grants`.
@@ -27,15 +27,6 @@ pub(crate) struct AccessRule {
     pub(crate) unknown: Vec<String>,
 }
 
-/// The members of the rule at `number`, its place in words, and its site.
-fn open_rule(section: Section, number: usize, node: &Node, scope: &mut Scope<'_>) -> (String, RuleSite) {
-    let place = format!("{section} rule {number}");
-    if !matches!(node.shape, Shape::Object(_)) {
-        scope.faults.add(node, &place, "a rule is an object");
-    }
-    (place, RuleSite { section, number, line: node.line, span: node.span.clone() })
-}
-
 pub(super) fn read_acls(node: Option<&Node>, file: &PolicyFile, scope: &mut Scope<'_>) -> Vec<AccessRule> {
     let rules = scope.list(node, "acls");
     (1..).zip(rules).map(|(number, node)| read_acl(number, node, file, scope)).collect()
@@ -46,7 +37,7 @@ const ACL_MEMBERS: [&str; 5] = ["action", "proto", "src", "dst", "srcPosture"];
 const OLD_ACL_MEMBERS: [&str; 7] = ["action", "proto", "src", "dst", "srcPosture", "users", "ports"];
 
 fn read_acl(number: usize, node: &Node, file: &PolicyFile, scope: &mut Scope<'_>) -> AccessRule {
-    let (place, site) = open_rule(Section::Acls, number, node, scope);
+    let (place, site) = scope.open_rule(Section::Acls, number, node);
     let is_headscale = scope.plane == ControlPlane::Headscale;
     let known: &[&str] = if is_headscale { &ACL_MEMBERS[..4] } else { &OLD_ACL_MEMBERS };
     let unknown = scope.unknown_members(node, known, &place);
@@ -137,7 +128,7 @@ pub(super) fn read_grants(node: Option<&Node>, file: &PolicyFile, scope: &mut Sc
 const GRANT_MEMBERS: [&str; 6] = ["src", "dst", "ip", "app", "via", "srcPosture"];
 
 fn read_grant(number: usize, node: &Node, file: &PolicyFile, scope: &mut Scope<'_>) -> AccessRule {
-    let (place, site) = open_rule(Section::Grants, number, node, scope);
+    let (place, site) = scope.open_rule(Section::Grants, number, node);
     let known = if scope.plane == ControlPlane::Headscale { &GRANT_MEMBERS[..5] } else { &GRANT_MEMBERS[..] };
     let unknown = scope.unknown_members(node, known, &place);
     let sources = sources(node.member("src"), &place, file, scope);

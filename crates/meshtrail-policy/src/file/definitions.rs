@@ -121,8 +121,9 @@ pub(super) fn check_references(file: &PolicyFile, scope: &mut Scope<'_>) {
 }
 
 fn check_reference(named: &Spelled<Selector>, place: &str, file: &PolicyFile, scope: &mut Scope<'_>) {
-    let again = Spelled { value: (), text: named.text.clone(), at: named.at };
-    let _known = scope.selector(again, place, file);
+    if let Err(reason) = scope.check_defined(&named.value, file) {
+        scope.faults.add_at(named.at, place, reason);
+    }
 }
 
 /// Whether a group leads back to itself; visits each group once.

@@ -27,7 +27,7 @@ pub(crate) use postures::{Assertion, Operator};
 pub(crate) use reader::Spelled;
 pub(crate) use selector::{Autogroup, Selector};
 pub use ssh::CheckPeriod;
-pub(crate) use ssh::{LocalUserPattern, SshAction, SshRule};
+pub(crate) use ssh::{LocalUserPattern, SshRule};
 pub(crate) use test_entries::{AccessTest, SshTest};
 
 use crate::address::{AddressSet, Prefix};

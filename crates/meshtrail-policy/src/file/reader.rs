@@ -1,6 +1,6 @@
 //! Parts that all sections are made of: texts with their places, lists, objects with known members.
 
-use super::Scope;
+use super::{RuleSite, Scope, Section};
 use crate::control_plane::ControlPlane;
 use crate::hujson::{Node, Shape};
 
@@ -61,6 +61,15 @@ impl Scope<'_> {
                 &[]
             }
         }
+    }
+
+    /// The place of the rule at `number` in words, and its site.
+    pub(crate) fn open_rule(&mut self, section: Section, number: usize, node: &Node) -> (String, RuleSite) {
+        let place = format!("{section} rule {number}");
+        if !matches!(node.shape, Shape::Object(_)) {
+            self.faults.add(node, &place, "a rule is an object");
+        }
+        (place, RuleSite { section, number, line: node.line, span: node.span.clone() })
     }
 
     /// The members of a rule that are not known. Headscale refuses them; others make a condition that can't be

@@ -172,7 +172,8 @@ impl Scope<'_> {
         });
     }
 
-    fn check_defined(&self, selector: &Selector, file: &PolicyFile) -> Result<(), String> {
+    /// Whether what it names is defined in the policy; the reason, if not.
+    pub(super) fn check_defined(&self, selector: &Selector, file: &PolicyFile) -> Result<(), String> {
         match selector {
             // A group with a domain comes from an identity provider, not from the policy.
             Selector::Group(name) if name.contains('@') || file.groups.contains_key(name) => Ok(()),

@@ -1,5 +1,6 @@
 //! `ssh`: who may log in where, as which local user.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{Autogroup, PolicyFile, RuleSite, Scope, Section, Selector, Spelled, postures};
@@ -10,7 +11,8 @@ use crate::hujson::{Node, Shape};
 #[derive(Debug)]
 pub(crate) struct SshRule {
     pub(crate) site: RuleSite,
-    pub(crate) action: SshAction,
+    /// The period of a check; `None` accepts at once.
+    pub(crate) check: Option<CheckPeriod>,
     pub(crate) sources: Vec<Spelled<Selector>>,
     pub(crate) destinations: Vec<Spelled<Selector>>,
     pub(crate) users: Vec<LocalUserPattern>,
@@ -26,15 +28,7 @@ pub(crate) struct SshRule {
     pub(crate) unknown: Vec<String>,
 }
 
-/// What a rule does with a login that it matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SshAction {
-    Accept,
-    /// The person must have confirmed who they are within the period.
-    Check(CheckPeriod),
-}
-
-/// How long a confirmation counts.
+/// How long a confirmation of who the person is counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckPeriod {
     /// Each login is confirmed anew.
@@ -60,6 +54,17 @@ pub(crate) enum LocalUserPattern {
     Localpart(String),
 }
 
+impl fmt::Display for LocalUserPattern {
+    /// As policies write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::NonRoot => f.write_str("autogroup:nonroot"),
+            Self::Localpart(domain) => write!(f, "localpart:*@{domain}"),
+        }
+    }
+}
+
 pub(super) fn read(node: Option<&Node>, file: &PolicyFile, scope: &mut Scope<'_>) -> Vec<SshRule> {
     let rules = scope.list(node, "ssh");
     (1..).zip(rules).map(|(number, node)| read_rule(number, node, file, scope)).collect()
@@ -78,19 +83,16 @@ const MEMBERS: [&str; 9] = [
 ];
 
 fn read_rule(number: usize, node: &Node, file: &PolicyFile, scope: &mut Scope<'_>) -> SshRule {
-    let place = format!("ssh rule {number}");
-    if !matches!(node.shape, Shape::Object(_)) {
-        scope.faults.add(node, &place, "a rule is an object");
-    }
+    let (place, site) = scope.open_rule(Section::Ssh, number, node);
     let known = if scope.plane == ControlPlane::Headscale { &MEMBERS[..6] } else { &MEMBERS[..] };
     let unknown = scope.unknown_members(node, known, &place);
-    let action = action(node, &place, scope);
+    let check = check(node, &place, scope);
     let sources = sources(node.member("src"), &format!("{place}, src"), file, scope);
     let destinations = destinations(node.member("dst"), &format!("{place}, dst"), file, scope);
     check_pairs(&sources, &destinations, &format!("{place}, dst"), scope);
     SshRule {
-        site: RuleSite { section: Section::Ssh, number, line: node.line, span: node.span.clone() },
-        action,
+        site,
+        check,
         sources,
         destinations,
         users: users(node, &format!("{place}, users"), scope),
@@ -110,7 +112,8 @@ fn read_rule(number: usize, node: &Node, file: &PolicyFile, scope: &mut Scope<'_
     }
 }
 
-fn action(rule: &Node, place: &str, scope: &mut Scope<'_>) -> SshAction {
+/// What `action` says: the period of a check; `None` accepts at once.
+fn check(rule: &Node, place: &str, scope: &mut Scope<'_>) -> Option<CheckPeriod> {
     let period = rule.member("checkPeriod").filter(|node| node.shape != Shape::Null);
     let node = rule.member("action");
     match node.and_then(Node::text).map(str::trim) {
@@ -118,13 +121,13 @@ fn action(rule: &Node, place: &str, scope: &mut Scope<'_>) -> SshAction {
             if let Some(period) = period.filter(|_| scope.plane == ControlPlane::Headscale) {
                 scope.faults.add(period, place, "Headscale refuses checkPeriod with accept");
             }
-            SshAction::Accept
+            None
         }
-        Some("check") => SshAction::Check(check_period(period, &format!("{place}, checkPeriod"), scope)),
+        Some("check") => Some(check_period(period, &format!("{place}, checkPeriod"), scope)),
         action => {
             let reason = format!("action {:?} is neither accept nor check", action.unwrap_or_default());
             scope.faults.add(node.unwrap_or(rule), place, reason);
-            SshAction::Accept
+            None
         }
     }
 }

@@ -244,14 +244,3 @@ enum Condition {
     Unmet(Unmet),
     Other,
 }
-
-impl fmt::Display for LocalUserPattern {
-    /// As policies write it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::NonRoot => f.write_str("autogroup:nonroot"),
-            Self::Localpart(domain) => write!(f, "localpart:*@{domain}"),
-        }
-    }
-}

@@ -1,6 +1,6 @@
 //! Which rules match a target, or a source, and who is at the other end.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::rows::{Open, Pair, SourceKey, Sum, TargetKey};
@@ -135,10 +135,14 @@ impl Policy {
     /// Everybody at the other end of the hits.
     pub(super) fn rows_of_hits(&self, hits: &[Hit], limit: usize) -> Reach {
         let mut sum = Sum::default();
+        // The networks that other routers than the target serve: what is behind it needs no mesh to reach it.
+        let mut elsewhere = HashMap::new();
         for hit in hits {
+            let router = hit.target.router();
+            let networks = elsewhere.entry(router).or_insert_with(|| self.mesh.index().subnets_but(router));
             for source in &self.access[hit.rule].sources {
                 self.add_devices(hit, *source, &mut sum);
-                self.add_others(hit, *source, &mut sum);
+                self.add_others(hit, *source, networks, &mut sum);
             }
         }
         self.rows(&sum, limit)
@@ -150,7 +154,7 @@ impl Policy {
         let sure = set.devices.iter().map(|(device, families)| (device, families, false));
         for (device, families, is_unsure) in sure.chain(unsure) {
             let is_other_person = hit.own.is_some() && self.mesh.owner(device) != hit.own;
-            if is_other_person || !families.meet(hit.families) || hit.target.is_at(device) {
+            if is_other_person || !families.meet(hit.families) || hit.target.router() == Some(device) {
                 continue;
             }
             let Some(mut open) = self.source_conditions(hit.rule, device) else { continue };
@@ -173,7 +177,7 @@ impl Policy {
     }
 
     /// Networks, people from outside and any address: their posture is not asked for (Tailscale's manual).
-    fn add_others(&self, hit: &Hit, id: SourceId, sum: &mut Sum) {
+    fn add_others(&self, hit: &Hit, id: SourceId, elsewhere: &AddressSet, sum: &mut Sum) {
         if hit.own.is_some() {
             return;
         }
@@ -182,7 +186,7 @@ impl Policy {
             let pair = (SourceKey::Other(Arc::new(source)), hit.target.clone());
             sum.add(pair, &hit.ports, hit.rule, open);
         };
-        let networks = set.networks.intersection(&self.networks_elsewhere(&hit.target));
+        let networks = set.networks.intersection(elsewhere);
         if !networks.is_empty() && families_in(&networks).meet(hit.families) {
             add(ReachSource::Network(networks), hit.open.clone());
         }
@@ -193,17 +197,6 @@ impl Policy {
         if set.anyone {
             add(ReachSource::Anyone, hit.open.clone());
         }
-    }
-
-    /// The networks that other routers than the target serve: what is behind it needs no mesh to reach it.
-    fn networks_elsewhere(&self, target: &TargetKey) -> AddressSet {
-        let router = match target {
-            TargetKey::Device(device) => Some(*device),
-            TargetKey::Network(network) => network.1,
-        };
-        let routes = self.mesh.index().routes.iter();
-        let others = routes.filter(|route| route.is_subnet() && Some(route.router) != router);
-        AddressSet::from_prefixes(others.map(|route| route.prefix))
     }
 
     /// What a device can reach.
@@ -310,20 +303,17 @@ impl Origin {
 }
 
 impl TargetKey {
-    /// Whether the device is the target itself, or the router of the network.
-    fn is_at(&self, device: DeviceRef) -> bool {
+    /// The target itself, or the router of the network.
+    fn router(&self) -> Option<DeviceRef> {
         match self {
-            Self::Device(target) => *target == device,
-            Self::Network(network) => network.1 == Some(device),
+            Self::Device(target) => Some(*target),
+            Self::Network(network) => network.1,
         }
     }
 }
 
 /// The families of the addresses.
-pub(crate) fn families_in(addresses: &AddressSet) -> Families {
-    let families = addresses.ranges().iter().map(|(first, _)| match first {
-        IpAddr::V4(_) => Families::V4,
-        IpAddr::V6(_) => Families::V6,
-    });
+fn families_in(addresses: &AddressSet) -> Families {
+    let families = addresses.ranges().iter().map(|(first, _)| Families::of(*first));
     families.reduce(Families::union).unwrap_or(Families::BOTH)
 }

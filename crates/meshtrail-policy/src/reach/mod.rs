@@ -12,17 +12,13 @@ mod hits;
 mod pair;
 mod rows;
 
-use std::fmt;
-
 pub use condition::ReachCondition;
-pub(crate) use hits::families_in;
 pub(crate) use rows::{Open, Pair, SourceKey, TargetKey};
 pub use rows::{ReachRow, Rows};
 
 use crate::address::AddressSet;
 use crate::compile::Policy;
 use crate::directory::Person;
-use crate::file::RuleSite;
 use crate::mesh::{DeviceRef, Mesh, PersonRef};
 
 /// The most rows of an answer that a caller should ask for without a reason.
@@ -124,18 +120,5 @@ impl Policy {
     /// What the device can reach, at most `limit` rows of each kind.
     pub fn reachable_from(&self, source: DeviceRef, limit: usize) -> Reach {
         self.rows_from(source, limit)
-    }
-}
-
-/// A row in words, with its ports and rules.
-impl fmt::Display for ReachRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rules: Vec<String> = self.rules.iter().map(RuleSite::to_string).collect();
-        write!(f, "{} by {}", self.ports, rules.join(", "))?;
-        if self.rules_left_off > 0 {
-            write!(f, " and {} more rules", self.rules_left_off)?;
-        }
-        let conditions: Vec<String> = self.conditions.iter().map(ReachCondition::to_string).collect();
-        if conditions.is_empty() { Ok(()) } else { write!(f, ", if {}", conditions.join(" and ")) }
     }
 }

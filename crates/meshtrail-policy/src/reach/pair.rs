@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::ReachCondition;
 use super::rows::{Open, SourceKey, TargetKey};
 use crate::compile::Policy;
 use crate::login::PortAccess;
@@ -31,23 +30,10 @@ impl Policy {
         )
     }
 
-    /// What is open between two devices, certain or not: ports, and the conditions of those that are not.
-    pub fn ports_between(
-        &self,
-        from: DeviceRef,
-        to: DeviceRef,
-    ) -> (PortSet, Vec<(PortSet, Vec<ReachCondition>)>) {
-        let (mut certain, mut possible) = (PortSet::default(), Vec::new());
-        let pair = (SourceKey::Device(from), TargetKey::Device(to));
-        for (_, ports, open) in self.rules_between(from, to) {
-            if open.is_empty() {
-                certain = certain.union(ports);
-            } else {
-                let conditions = open.into_iter().flat_map(|open| self.conditions(&pair, open)).collect();
-                possible.push(((**ports).clone(), conditions));
-            }
-        }
-        (certain, possible)
+    /// The ports that are open between two devices for certain.
+    pub fn ports_between(&self, from: DeviceRef, to: DeviceRef) -> PortSet {
+        let certain = self.rules_between(from, to).filter(|(_, _, open)| open.is_empty());
+        certain.fold(PortSet::default(), |known, (_, ports, _)| known.union(ports))
     }
 
     /// The rules that match both devices, with the ports that each opens and its open conditions.

@@ -1,10 +1,11 @@
 //! Rows of an answer: what was found is added up for each source and target, then ordered and cut.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::{MAX_RULES, ReachCondition, ReachSource, ReachTarget};
-use crate::access_diff::AccessTable;
+use crate::access::AccessTable;
 use crate::address::AddressSet;
 use crate::compile::{DestinationId, Holds, Policy, SourceId};
 use crate::file::RuleSite;
@@ -35,6 +36,19 @@ pub struct ReachRow {
     pub rules_left_off: usize,
     /// What would have to be so; empty of a row that is certain.
     pub conditions: Vec<ReachCondition>,
+}
+
+/// A row in words, with its ports and rules.
+impl fmt::Display for ReachRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules: Vec<String> = self.rules.iter().map(RuleSite::to_string).collect();
+        write!(f, "{} by {}", self.ports, rules.join(", "))?;
+        if self.rules_left_off > 0 {
+            write!(f, " and {} more rules", self.rules_left_off)?;
+        }
+        let conditions: Vec<String> = self.conditions.iter().map(ReachCondition::to_string).collect();
+        if conditions.is_empty() { Ok(()) } else { write!(f, ", if {}", conditions.join(" and ")) }
+    }
 }
 
 /// A source while rows are added up.

@@ -129,7 +129,7 @@ impl Policy {
                 let target = self.destination(*id);
                 let families = match to {
                     End::Device(device) => target.devices.families(device),
-                    End::Address(address) => target.networks.contains(address).then(|| family(address)),
+                    End::Address(address) => target.networks.contains(address).then(|| Families::of(address)),
                 };
                 is_open && families.is_some_and(|families| self.end_is_source(rule, from, families))
             })
@@ -143,7 +143,7 @@ impl Policy {
             let set = self.source(*id);
             let own = match from {
                 End::Device(device) => set.devices.families(device),
-                End::Address(address) => set.networks.contains(address).then(|| family(address)),
+                End::Address(address) => set.networks.contains(address).then(|| Families::of(address)),
             };
             own.is_some_and(|own| own.meet(families))
         })
@@ -160,8 +160,4 @@ impl Policy {
             (None, End::Address(_)) => true,
         }
     }
-}
-
-fn family(address: IpAddr) -> Families {
-    if address.is_ipv4() { Families::V4 } else { Families::V6 }
 }

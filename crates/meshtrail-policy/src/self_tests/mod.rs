@@ -8,7 +8,7 @@ mod ssh;
 
 use std::fmt;
 
-use crate::compile::{Policy, Resolver};
+use crate::compile::Policy;
 use crate::file::{Scope, Selector, Spelled};
 
 /// Where a test stands.
@@ -64,10 +64,6 @@ impl Policy {
             failures: bounded(self.run_ssh_test(test)),
         });
         access.chain(ssh).collect()
-    }
-
-    pub(crate) fn resolver(&self) -> Resolver<'_> {
-        Resolver { file: &self.file, mesh: self.mesh.index(), plane: self.plane }
     }
 
     /// A selector that a test names; the reason, if it names nothing.

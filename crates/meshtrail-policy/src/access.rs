@@ -1,15 +1,31 @@
-//! What rules open, by number: few values are different, and unions of the same two are asked for again and again.
+//! What rules open: what every kind of it can do, and values by number, of which few are different.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::fmt::Debug;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
-use super::kinds::Access;
+/// Something that rules open between a source and a target, and that adds up over rules.
+pub trait Access: Clone + Debug + Default + Ord + Hash {
+    /// What both open together, in whatever order.
+    #[must_use]
+    fn union(&self, other: &Self) -> Self;
+
+    /// What this opens and the other does not.
+    #[must_use]
+    fn without(&self, other: &Self) -> Self;
+
+    /// Whether it opens nothing.
+    fn is_nothing(&self) -> bool;
+
+    /// In a few words, as a change shows it.
+    fn brief(&self) -> String;
+}
 
 /// The most answers that a cache holds; a full one begins anew.
-pub(super) const MAX_CACHED: usize = 1 << 16;
+pub(crate) const MAX_CACHED: usize = 1 << 16;
 
-/// Values and their numbers.
+/// Values and their numbers: unions of the same two are asked for again and again.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessTable<T> {
     values: Vec<Arc<T>>,
@@ -20,9 +36,9 @@ pub(crate) struct AccessTable<T> {
 
 /// Hashes numbers of a table: they are given by us, so that a fast hash does.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct NumberHash(u64);
+pub(crate) struct NumberHash(u64);
 
-pub(super) type NumberHashing = BuildHasherDefault<NumberHash>;
+pub(crate) type NumberHashing = BuildHasherDefault<NumberHash>;
 
 impl Hasher for NumberHash {
     fn write(&mut self, bytes: &[u8]) {
